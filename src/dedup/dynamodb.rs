@@ -1,0 +1,190 @@
+//! Records in a DynamoDB table: partition key `event_id` (S), TTL attribute `expires_at`.
+//!
+//! `record` is one conditional `PutItem`. When its condition fails, DynamoDB returns the item that stands
+//! there, so that one round trip tells *forwarded* from *in flight*; when it succeeds over an old item, it
+//! returns that, so that a lease take-over is known without another read.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use std::collections::HashMap;
+
+use super::{Claim, Lease, Record, Recorded, Settled, State, Store, StoreError, Verdict};
+use crate::clock::UnixMillis;
+
+const EVENT_ID: &str = "event_id";
+const STATE: &str = "state";
+const OWNER: &str = "owner";
+const LEASE_UNTIL: &str = "lease_until";
+const EXPIRES_AT: &str = "expires_at";
+const RECEIVED_AT: &str = "received_at";
+
+/// [`Record::verdict`] says `Free`, in DynamoDB's words.
+const IS_FREE: &str = "attribute_not_exists(event_id) \
+    OR expires_at <= :now_seconds \
+    OR (#state = :in_flight AND lease_until < :now_millis)";
+
+type Item = HashMap<String, AttributeValue>;
+
+/// A table.
+#[derive(Clone, Debug)]
+pub struct DynamoDbStore {
+    client: Client,
+    table: String,
+}
+
+impl DynamoDbStore {
+    /// The table by its name or ARN.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+}
+
+impl Store for DynamoDbStore {
+    async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item(claim)))
+            .condition_expression(IS_FREE)
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
+            .expression_attribute_values(":now_millis", number(claim.received_at.as_millis()))
+            .expression_attribute_values(":now_seconds", number(claim.received_at.as_secs()))
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+
+        let new = |took_over| Recorded::New { lease: Lease::granted(claim), took_over };
+        match put {
+            Ok(output) => {
+                let replaced = output.attributes.as_ref().and_then(parse_item);
+                let verdict = replaced.map(|record| record.verdict(claim));
+                Ok(new(verdict == Some(Verdict::Free { takes_over: true })))
+            }
+            Err(SdkError::ServiceError(refused)) if refused.err().is_conditional_check_failed_exception() => {
+                let PutItemError::ConditionalCheckFailedException(failure) = refused.into_err() else {
+                    return Err(StoreError::new("DynamoDB PutItem", "changed its mind"));
+                };
+                let standing = failure.item.as_ref().and_then(parse_item);
+                match standing.map(|record| record.verdict(claim)) {
+                    Some(Verdict::Own) => Ok(new(false)),
+                    Some(Verdict::InFlight) => Ok(Recorded::InFlight),
+                    Some(Verdict::Forwarded) => Ok(Recorded::Forwarded),
+                    Some(Verdict::Parked) => Ok(Recorded::Parked),
+                    // DynamoDB found it taken and we do not: somebody else's item stands in our table.
+                    Some(Verdict::Free { .. }) | None => {
+                        Err(StoreError::new("DynamoDB PutItem", "the table holds an item that is no record"))
+                    }
+                }
+            }
+            Err(error) => Err(StoreError::new("DynamoDB PutItem", error)),
+        }
+    }
+
+    async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(lease.event_id()))
+            .update_expression("SET #state = :forwarded")
+            .condition_expression("#owner = :owner")
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
+            .expression_attribute_values(":owner", string(lease.owner()))
+            .send()
+            .await;
+        match update {
+            Ok(_) => Ok(Settled::Done),
+            Err(SdkError::ServiceError(refused))
+                if matches!(refused.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
+            {
+                Ok(Settled::Lost)
+            }
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
+    }
+
+    async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(lease.event_id()))
+            .condition_expression(
+                "attribute_not_exists(event_id) OR (#owner = :owner AND #state = :in_flight)",
+            )
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
+            .expression_attribute_values(":owner", string(lease.owner()))
+            .send()
+            .await;
+        match delete {
+            Ok(_) => Ok(Settled::Done),
+            Err(SdkError::ServiceError(refused))
+                if matches!(refused.err(), DeleteItemError::ConditionalCheckFailedException(_)) =>
+            {
+                Ok(Settled::Lost)
+            }
+            Err(error) => Err(StoreError::new("DynamoDB DeleteItem", error)),
+        }
+    }
+
+    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(event_id))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::new("DynamoDB GetItem", error))?;
+        let record = output.item.as_ref().and_then(parse_item);
+        Ok(record.is_some_and(|record| !record.has_expired(now)))
+    }
+}
+
+fn string(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn item(claim: &Claim) -> Item {
+    [
+        (EVENT_ID, string(&claim.event_id)),
+        (STATE, string(State::InFlight.as_str())),
+        (OWNER, string(&claim.owner)),
+        (LEASE_UNTIL, number(claim.lease_until.as_millis())),
+        (EXPIRES_AT, number(claim.expires_at)),
+        (RECEIVED_AT, number(claim.received_at.as_millis())),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// An item that lacks a time reads as long past; one without a known `state` is no record of ours.
+fn parse_item(item: &Item) -> Option<Record> {
+    let string = |name| item.get(name)?.as_s().ok();
+    let number = |name| item.get(name)?.as_n().ok()?.parse().ok();
+    let millis = |name| UnixMillis::from_millis(number(name).unwrap_or_default());
+    Some(Record {
+        state: State::parse(string(STATE)?)?,
+        owner: string(OWNER).cloned().unwrap_or_default(),
+        received_at: millis(RECEIVED_AT),
+        lease_until: millis(LEASE_UNTIL),
+        expires_at: number(EXPIRES_AT),
+    })
+}

@@ -1,0 +1,225 @@
+//! The idempotency record: who has an event, and whether it is on the queue yet.
+//!
+//! ```text
+//!            record                       confirm
+//! (absent) ─────────▶ in flight ─────────────────────▶ forwarded ──▶ (expired = absent)
+//!     ▲                │      │
+//!     └──── delete ────┘      └── lease past: the next `record` takes it over
+//! ```
+//!
+//! Every rule is decided against the times in the [`Claim`], never against a clock of the store's own, so
+//! all stores agree on when a lease or a record is over. [`Record::verdict`] is the rule; a store makes it
+//! atomic.
+//!
+//! To add a store, implement [`Store`] and run the contract suite in `tests/` on it.
+
+pub mod dynamodb;
+pub mod memory;
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+
+use crate::clock::UnixMillis;
+
+/// A request to be the one who forwards an event.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The event.
+    pub event_id: String,
+    /// Who asks: the fencing token, unique to the invocation.
+    pub owner: String,
+    /// When the invocation began. "Now", for every rule.
+    pub received_at: UnixMillis,
+    /// When the owner is dead for certain.
+    pub lease_until: UnixMillis,
+    /// When the record may be forgotten, in seconds since the Unix epoch (DynamoDB's unit for TTL).
+    pub expires_at: u64,
+}
+
+/// The right to send one event, and to say afterwards what became of it.
+///
+/// Only a store that took a [`Claim`] makes one, and confirming or deleting uses it up.
+#[derive(Debug)]
+pub struct Lease {
+    event_id: String,
+    owner: String,
+}
+
+impl Lease {
+    /// For a store that has just written `claim`.
+    pub fn granted(claim: &Claim) -> Self {
+        Self { event_id: claim.event_id.clone(), owner: claim.owner.clone() }
+    }
+
+    /// The event.
+    pub fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    /// The fencing token.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+}
+
+/// The answer to [`Store::record`].
+#[derive(Debug)]
+pub enum Recorded {
+    /// The event is yours to send.
+    New {
+        /// Your right to it.
+        lease: Lease,
+        /// Whether an earlier owner's lease had run out: it crashed, or was cut off.
+        took_over: bool,
+    },
+    /// Another invocation holds it and may yet fail.
+    InFlight,
+    /// It is on the queue.
+    Forwarded,
+    /// It is kept in the store, to be sent later.
+    Parked,
+}
+
+/// Whether the lease still held when it was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The record was this owner's, and is settled now.
+    Done,
+    /// The record is another owner's by now; nothing was changed.
+    Lost,
+}
+
+/// The store failed, or its answer was lost. What it did is unknown.
+#[derive(Debug)]
+pub struct StoreError {
+    what: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreError {
+    /// `what` failed, because of `source`.
+    pub fn new(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { what, source: source.into() }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+/// Where idempotency records are kept.
+pub trait Store: Send + Sync {
+    /// Takes the event if nobody has it: check and write are one atomic step.
+    fn record(&self, claim: &Claim) -> impl Future<Output = Result<Recorded, StoreError>> + Send;
+
+    /// Marks the event as forwarded, if the lease still holds. Again by the same owner: the same answer.
+    fn confirm(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Frees the event for the next attempt, if the lease still holds. Free already: [`Settled::Done`].
+    fn delete(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Whether there is a record of the event that has not expired at `now`.
+    fn seen(&self, event_id: &str, now: UnixMillis) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// A record's `state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Somebody holds a lease on it.
+    InFlight,
+    /// It is on the queue.
+    Forwarded,
+    /// The store itself keeps the event.
+    Parked,
+}
+
+impl State {
+    /// The attribute's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::Forwarded => "forwarded",
+            Self::Parked => "parked",
+        }
+    }
+
+    /// The state that `name` stands for.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::InFlight, Self::Forwarded, Self::Parked].into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// A record as a store holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// How far the event got.
+    pub state: State,
+    /// Who wrote it last.
+    pub owner: String,
+    /// When that owner's invocation began.
+    pub received_at: UnixMillis,
+    /// When that owner is dead for certain.
+    pub lease_until: UnixMillis,
+    /// When the record no longer counts, in Unix seconds; a parked one never expires.
+    pub expires_at: Option<u64>,
+}
+
+/// What a claim finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be written.
+    Free {
+        /// Over a lease that had run out.
+        takes_over: bool,
+    },
+    /// It has been written already, by this very claim: the write was repeated because its answer was lost.
+    Own,
+    /// Held.
+    InFlight,
+    /// Done.
+    Forwarded,
+    /// Kept.
+    Parked,
+}
+
+impl Record {
+    /// The record that `claim` writes.
+    pub fn of(claim: &Claim) -> Self {
+        Self {
+            state: State::InFlight,
+            owner: claim.owner.clone(),
+            received_at: claim.received_at,
+            lease_until: claim.lease_until,
+            expires_at: Some(claim.expires_at),
+        }
+    }
+
+    /// Whether the record no longer counts. Deleting it is housekeeping and may come days later.
+    pub fn has_expired(&self, now: UnixMillis) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now.as_secs())
+    }
+
+    /// What `claim` finds when this record stands in its place.
+    pub fn verdict(&self, claim: &Claim) -> Verdict {
+        let now = claim.received_at;
+        if self.has_expired(now) {
+            return Verdict::Free { takes_over: false };
+        }
+        match self.state {
+            State::Forwarded => Verdict::Forwarded,
+            State::Parked => Verdict::Parked,
+            State::InFlight if *self == Self::of(claim) => Verdict::Own,
+            State::InFlight if self.lease_until < now => Verdict::Free { takes_over: true },
+            State::InFlight => Verdict::InFlight,
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The steps of one invocation, in their order. Only this file knows the sequence.
+//!
+//! ```text
+//! verify ─▶ classify ─▶ filter ─▶ record ─▶ send ─▶ confirm ─▶ 200
+//!                                   │         └─▶ delete ─▶ 503
+//!                                   └─ forwarded ─▶ 200, in flight ─▶ 503
+//! ```
+//!
+//! A step that fails answers 503 and Slack asks again. On Slack's last retry nobody asks again, so there a
+//! store that fails is gone round: a possible duplicate beats a certain loss.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+use crate::budget::Budget;
+use crate::clock::{Clock, UnixMillis};
+use crate::dedup::{Claim, Lease, Recorded, Settled, Store};
+use crate::message::{Message, Stamp};
+use crate::outcome::{Dependency, Outcome};
+use crate::report::{Attempt, Report, Subject, Trail};
+use crate::secret::SigningSecrets;
+use crate::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
+use crate::sink::{SendError, Sink};
+use crate::slack::{self, Author, Delivery, Encoding, Payload};
+
+/// Added to the deadline of the owner before its lease is over, for clocks that differ between execution
+/// environments and for a send that is on the wire when its sender dies.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// No lease outlives this, however long the function may run: Slack's second retry comes a minute after
+/// the first, and must find the lease of a dead owner over, or the last chances are spent on 503s.
+const MAX_LEASE: Duration = Duration::from_secs(45);
+
+/// Whose messages go through: the guard against a bot that answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BotEvents {
+    /// No bot's.
+    Drop,
+    /// Every bot's but this app's own.
+    DropOwn,
+    /// Everybody's.
+    Forward,
+}
+
+impl BotEvents {
+    fn admits(self, author: Author) -> bool {
+        match (self, author) {
+            (Self::Forward, _) | (_, Author::Person) | (Self::DropOwn, Author::OtherBot) => true,
+            (Self::Drop | Self::DropOwn, Author::ThisApp) | (Self::Drop, Author::OtherBot) => false,
+        }
+    }
+}
+
+/// What can be set about the steps.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long an event id is remembered.
+    pub dedup_ttl: Duration,
+    /// Whose messages go through.
+    pub bot_events: BotEvents,
+    /// How long an invocation may take.
+    pub ack_budget: Duration,
+}
+
+/// A request, as far as the steps care.
+#[derive(Default)]
+pub struct Inbound {
+    /// `X-Slack-Signature`
+    pub signature: Option<String>,
+    /// `X-Slack-Request-Timestamp`
+    pub timestamp: Option<String>,
+    /// `Content-Type`
+    pub content_type: Option<String>,
+    /// `X-Slack-Retry-Num` and `X-Slack-Retry-Reason`
+    pub attempt: Attempt,
+    /// The bytes that were signed.
+    pub body: Vec<u8>,
+}
+
+/// The invocation that a request came in.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Unique to it: the fencing token of its lease.
+    pub request_id: String,
+    /// When it is killed.
+    pub deadline: UnixMillis,
+    /// The X-Ray trace header.
+    pub trace_header: Option<String>,
+}
+
+/// The front door.
+#[derive(Debug)]
+pub struct Ingress<S, Q, C> {
+    secrets: SigningSecrets,
+    store: S,
+    sink: Q,
+    clock: C,
+    settings: Settings,
+}
+
+/// What allows a send.
+enum Permit {
+    /// The record says that nobody else does it.
+    Leased(Lease),
+    /// There is no record and there will be no other attempt.
+    Unguarded,
+}
+
+impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
+    /// A front door to `sink`, guarded by `store`.
+    pub fn new(secrets: SigningSecrets, store: S, sink: Q, clock: C, settings: Settings) -> Self {
+        Self { secrets, store, sink, clock, settings }
+    }
+
+    /// Takes one request through the steps.
+    pub async fn handle(&self, inbound: Inbound, invocation: Invocation) -> Report {
+        let start = self.clock.instant();
+        let mut trail = Trail::default();
+        let outcome = self.steps(start, inbound, invocation, &mut trail).await;
+        trail.timings.total = self.clock.instant() - start;
+        Report { outcome, trail }
+    }
+
+    async fn steps(
+        &self,
+        start: Instant,
+        inbound: Inbound,
+        invocation: Invocation,
+        trail: &mut Trail,
+    ) -> Outcome {
+        let now = self.clock.now();
+        let budget = Budget::new(start, self.settings.ack_budget, now.until(invocation.deadline));
+        let encoding = Encoding::of(inbound.content_type.as_deref());
+        trail.encoding = encoding;
+        if slack::is_ssl_check(encoding, &inbound.body) {
+            return Outcome::SslCheck;
+        }
+        let attempt = inbound.attempt.clone();
+
+        let verified = match self.verify(inbound, now, &budget, trail).await {
+            Ok(verified) => verified,
+            Err(outcome) => return outcome,
+        };
+        trail.attempt = attempt.clone();
+
+        let delivery = match slack::classify(verified, encoding) {
+            Ok(Payload::Delivery(delivery)) => *delivery,
+            Ok(Payload::Challenge(challenge)) => return Outcome::Challenge(challenge),
+            Ok(Payload::RateLimited { team_id, api_app_id }) => {
+                tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
+                return Outcome::RateLimited;
+            }
+            Err(malformed) => return Outcome::Malformed(malformed),
+        };
+        trail.subject = Some(Subject::from(&delivery));
+
+        if !self.settings.bot_events.admits(delivery.author) {
+            return Outcome::Ignored;
+        }
+
+        let claim = self.claim(&delivery, &invocation, now);
+        let is_last = attempt.is_last();
+        let stamp = Stamp {
+            received_at: now,
+            retry_num: attempt.retry_num,
+            retry_reason: attempt.retry_reason,
+            trace_header: invocation.trace_header,
+        };
+        let message = Message::new(delivery, stamp);
+        if message.size() > self.sink.max_bytes() {
+            return Outcome::TooLarge;
+        }
+
+        match self.record(&claim, is_last, &budget, trail).await {
+            Ok(permit) => self.send(message, permit, &budget, trail).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    fn claim(&self, delivery: &Delivery, invocation: &Invocation, now: UnixMillis) -> Claim {
+        Claim {
+            event_id: delivery.id.clone(),
+            owner: invocation.request_id.clone(),
+            received_at: now,
+            lease_until: invocation.deadline.min(now.after(MAX_LEASE)).after(LEASE_MARGIN),
+            expires_at: now.after(self.settings.dedup_ttl).as_secs(),
+        }
+    }
+
+    /// The signature, by the secrets that we have; and once more by newer ones, if there are any.
+    async fn verify(
+        &self,
+        inbound: Inbound,
+        now: UnixMillis,
+        budget: &Budget,
+        trail: &mut Trail,
+    ) -> Result<Verified, Outcome> {
+        let start = self.clock.instant();
+        let Inbound { signature, timestamp, body, .. } = inbound;
+        let headers = SignatureHeaders { signature: signature.as_deref(), timestamp: timestamp.as_deref() };
+        let mut verified = signature::verify(headers, body, &self.secrets.current(), now);
+        if let Err(Refused { reason: Rejection::Mismatch, body }) = verified {
+            let reread = self.within(budget.reread_until(), self.secrets.refresh(start)).await;
+            if let Err(error) = &reread {
+                trail.note("re-read of the secret", error);
+            }
+            let secrets = self.secrets.current();
+            if secrets.is_empty() {
+                trail.timings.verify = Some(self.clock.instant() - start);
+                return Err(Outcome::Unavailable(Dependency::Secret));
+            }
+            verified = match reread {
+                Ok(true) => signature::verify(headers, body, &secrets, now),
+                Ok(false) | Err(_) => Err(Refused { reason: Rejection::Mismatch, body }),
+            };
+        }
+        trail.timings.verify = Some(self.clock.instant() - start);
+        verified.map_err(|refused| Outcome::Rejected(refused.reason))
+    }
+
+    async fn record(
+        &self,
+        claim: &Claim,
+        is_last: bool,
+        budget: &Budget,
+        trail: &mut Trail,
+    ) -> Result<Permit, Outcome> {
+        let start = self.clock.instant();
+        let recorded = self.within(budget.record_until(), self.store.record(claim)).await;
+        trail.timings.record = Some(self.clock.instant() - start);
+        match recorded {
+            Ok(Recorded::New { lease, took_over }) => {
+                trail.took_over = took_over;
+                Ok(Permit::Leased(lease))
+            }
+            Ok(Recorded::Forwarded | Recorded::Parked) => Err(Outcome::Duplicate),
+            Ok(Recorded::InFlight) => Err(Outcome::InFlight),
+            Err(error) => {
+                trail.note("record", &error);
+                if is_last { Ok(Permit::Unguarded) } else { Err(Outcome::Unavailable(Dependency::Store)) }
+            }
+        }
+    }
+
+    async fn send(&self, message: Message, permit: Permit, budget: &Budget, trail: &mut Trail) -> Outcome {
+        let (message, lease) = match permit {
+            Permit::Leased(lease) => (message, Some(lease)),
+            Permit::Unguarded => (message.unguarded(), None),
+        };
+        let start = self.clock.instant();
+        let sent = self.within(budget.send_until(), self.sink.send(message)).await;
+        trail.timings.send = Some(self.clock.instant() - start);
+        match sent {
+            Ok(()) => {
+                trail.unguarded = lease.is_none();
+                if let Some(lease) = lease {
+                    self.settle("confirm", self.store.confirm(lease), budget, trail).await;
+                }
+                Outcome::Accepted
+            }
+            Err(error) => {
+                trail.note("send", &error);
+                if let Some(lease) = lease {
+                    self.settle("delete", self.store.delete(lease), budget, trail).await;
+                }
+                match error {
+                    StepError::Failed(SendError::TooLarge) => Outcome::TooLarge,
+                    _ => Outcome::Unavailable(Dependency::Sink),
+                }
+            }
+        }
+    }
+
+    /// Confirms or deletes the record. That it fails changes no answer: the message is where it is, and a
+    /// record left in flight is free again when its lease is over.
+    async fn settle(
+        &self,
+        step: &'static str,
+        settling: impl Future<Output = Result<Settled, impl Error + 'static>>,
+        budget: &Budget,
+        trail: &mut Trail,
+    ) {
+        let start = self.clock.instant();
+        match self.within(budget.settle_until(), settling).await {
+            Ok(Settled::Done) => {}
+            Ok(Settled::Lost) => {
+                trail.errors.push(format!("{step}: the lease was lost to a later invocation"))
+            }
+            Err(error) => trail.note(step, &error),
+        }
+        trail.timings.settle = Some(self.clock.instant() - start);
+    }
+
+    /// A step, up to its point in the budget. When that is past, the step does not even begin: a process
+    /// that was frozen must not wake up and send what is another's by now.
+    async fn within<T, E>(
+        &self,
+        until: Instant,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, StepError<E>> {
+        if self.clock.instant() >= until {
+            return Err(StepError::TimedOut);
+        }
+        match timeout_at(until, step).await {
+            Ok(result) => result.map_err(StepError::Failed),
+            Err(_) => Err(StepError::TimedOut),
+        }
+    }
+}
+
+/// Why a step did not succeed.
+#[derive(Debug)]
+enum StepError<E> {
+    Failed(E),
+    TimedOut,
+}
+
+impl<E: fmt::Display> fmt::Display for StepError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::TimedOut => f.write_str("no answer within the time that the ack budget leaves"),
+        }
+    }
+}
+
+impl<E: Error> Error for StepError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => error.source(),
+            Self::TimedOut => None,
+        }
+    }
+}

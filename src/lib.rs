@@ -1,0 +1,32 @@
+//! slack-ingress: the front door for Slack apps that do slow work on AWS.
+//!
+//! **A 200 means that the event is durably on the queue, and it is put there once.**
+//!
+//! The crate is the library behind the Lambda binary of the same name. Data flows one way, from the request
+//! down to the store and the sink:
+//!
+//! ```text
+//! main ─▶ wiring ─▶ config
+//!   │        └────▶ ingress ─▶ signature, slack, message ─▶ dedup::*  (records)
+//!   └────▶ http ──────┘   └──▶ report, outcome           ─▶ sink::*   (the queue)
+//! ```
+//!
+//! [`ingress`] is the only place that knows the sequence of the steps; what decides something is pure
+//! ([`signature`], [`slack`], [`message`], [`dedup::Record::verdict`], [`budget`]); only [`clock`] reads a clock.
+
+pub mod budget;
+pub mod clock;
+pub mod config;
+pub mod dedup;
+pub mod http;
+pub mod ingress;
+pub mod logging;
+pub mod message;
+pub mod metrics;
+pub mod outcome;
+pub mod report;
+pub mod secret;
+pub mod signature;
+pub mod sink;
+pub mod slack;
+pub mod wiring;

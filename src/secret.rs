@@ -1,0 +1,156 @@
+//! Where the signing secrets come from, and how they are renewed without a deploy.
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::SdkError;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use crate::signature::SigningSecret;
+
+/// A failed verification re-reads the secret, and no more often than this: anybody can send a forgery.
+const REREAD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The secrets that a signature may be made with.
+#[derive(Debug)]
+pub struct SigningSecrets {
+    current: Mutex<Current>,
+    source: Option<SecretsManager>,
+}
+
+#[derive(Debug)]
+struct Current {
+    secrets: Arc<[SigningSecret]>,
+    read_at: Option<Instant>,
+}
+
+impl SigningSecrets {
+    /// Secrets that never change.
+    pub fn fixed(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
+        let secrets = secrets.into_iter().collect();
+        Self { current: Mutex::new(Current { secrets, read_at: None }), source: None }
+    }
+
+    /// Secrets that are read from `source` by [`SigningSecrets::refresh`]; none until then.
+    pub fn managed(source: SecretsManager) -> Self {
+        Self { source: Some(source), ..Self::fixed([]) }
+    }
+
+    /// The secrets as last read.
+    pub fn current(&self) -> Arc<[SigningSecret]> {
+        Arc::clone(&self.lock().secrets)
+    }
+
+    /// Reads the secrets again, if they can change and the last read was long enough ago, or gave none.
+    /// Whether there are new ones to try.
+    ///
+    /// # Errors
+    /// When Secrets Manager does not give them. The old ones stay.
+    pub async fn refresh(&self, now: Instant) -> Result<bool, SecretError> {
+        let Some(source) = &self.source else {
+            return Ok(false);
+        };
+        if !self.claim_read(now) {
+            return Ok(false);
+        }
+        // Boxed: two SDK calls are 20 KB of state that hardly any invocation needs.
+        let secrets = Box::pin(source.read()).await?;
+        self.lock().secrets = secrets.into();
+        Ok(true)
+    }
+
+    /// Whether it is time to read, and this caller's turn. Noted before the read, so that a slow one is
+    /// not joined by others.
+    fn claim_read(&self, now: Instant) -> bool {
+        let mut current = self.lock();
+        let due = current.secrets.is_empty()
+            || current.read_at.is_none_or(|read_at| now.duration_since(read_at) >= REREAD_INTERVAL);
+        if due {
+            current.read_at = Some(now);
+        }
+        due
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A secret in AWS Secrets Manager.
+#[derive(Clone, Debug)]
+pub struct SecretsManager {
+    client: Client,
+    secret_id: String,
+}
+
+impl SecretsManager {
+    /// The secret by its name or ARN.
+    pub fn new(client: Client, secret_id: impl Into<String>) -> Self {
+        Self { client, secret_id: secret_id.into() }
+    }
+
+    /// The current version and, while a rotation is under way, the one before it.
+    async fn read(&self) -> Result<Vec<SigningSecret>, SecretError> {
+        let (current, previous) =
+            tokio::join!(self.read_version("AWSCURRENT"), self.read_version("AWSPREVIOUS"));
+        let current = current?.ok_or(SecretError::NoCurrentVersion)?;
+        // The new secret alone is enough to go on with.
+        let previous = previous.ok().flatten();
+        Ok([Some(current), previous].into_iter().flatten().collect())
+    }
+
+    async fn read_version(&self, stage: &str) -> Result<Option<SigningSecret>, SecretError> {
+        let value =
+            self.client.get_secret_value().secret_id(&self.secret_id).version_stage(stage).send().await;
+        match value {
+            Ok(output) => {
+                let text = output.secret_string.ok_or(SecretError::Binary)?;
+                let text = text.trim();
+                if text.is_empty() {
+                    return Err(SecretError::Empty);
+                }
+                Ok(Some(SigningSecret::new(text)))
+            }
+            Err(SdkError::ServiceError(refused)) if refused.err().is_resource_not_found_exception() => {
+                Ok(None)
+            }
+            Err(error) => Err(SecretError::Unavailable(Box::new(error))),
+        }
+    }
+}
+
+/// Why there is no signing secret to be had.
+#[derive(Debug)]
+pub enum SecretError {
+    /// Secrets Manager failed or refused.
+    Unavailable(Box<SdkError<GetSecretValueError>>),
+    /// No such secret, or none of its versions is current.
+    NoCurrentVersion,
+    /// The secret is binary; a signing secret is text.
+    Binary,
+    /// The secret is empty.
+    Empty,
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unavailable(_) => "Secrets Manager GetSecretValue",
+            Self::NoCurrentVersion => "the signing secret does not exist in Secrets Manager",
+            Self::Binary => "the signing secret in Secrets Manager is binary, not text",
+            Self::Empty => "the signing secret in Secrets Manager is empty",
+        })
+    }
+}
+
+impl Error for SecretError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unavailable(error) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! From the configuration to an ingress: which clients there are, and which store and sink they serve.
+
+use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::time::Duration;
+
+use crate::budget::CallTimeouts;
+use crate::clock::{Clock, SystemClock, UnixMillis};
+use crate::config::{Config, SecretConfig, SinkConfig, StoreConfig};
+use crate::dedup::dynamodb::DynamoDbStore;
+use crate::dedup::memory::MemoryStore;
+use crate::dedup::{Claim, Lease, Recorded, Settled, Store, StoreError};
+use crate::ingress::Ingress;
+use crate::message::Message;
+use crate::report::with_causes;
+use crate::secret::{SecretError, SecretsManager, SigningSecrets};
+use crate::signature::SigningSecret;
+use crate::sink::sqs::SqsSink;
+use crate::sink::stdout::StdoutSink;
+use crate::sink::{SendError, Sink};
+
+/// The ingress as it is deployed.
+pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
+
+/// The ingress that `config` describes, with its secrets read.
+///
+/// A Secrets Manager that does not answer stops nothing: it is asked again with the first request, and
+/// until it answers, Slack is told to come back.
+///
+/// # Errors
+/// When Secrets Manager answers, and what it has is no signing secret.
+pub async fn ingress(config: Config) -> Result<DeployedIngress, SecretError> {
+    let aws = if uses_aws(&config) {
+        sdk_config(config.settings.ack_budget).await
+    } else {
+        SdkConfig::builder().build()
+    };
+    let secrets = match config.secret {
+        SecretConfig::Inline(secrets) => {
+            SigningSecrets::fixed(secrets.iter().map(|secret| SigningSecret::new(secret)))
+        }
+        SecretConfig::Managed(id) => {
+            let client = aws_sdk_secretsmanager::Client::new(&aws);
+            SigningSecrets::managed(SecretsManager::new(client, id))
+        }
+    };
+    let store = match config.store {
+        StoreConfig::DynamoDb { table } => {
+            AnyStore::DynamoDb(DynamoDbStore::new(aws_sdk_dynamodb::Client::new(&aws), table))
+        }
+        StoreConfig::Memory => AnyStore::Memory(MemoryStore::new()),
+    };
+    let sink = match config.sink {
+        SinkConfig::Sqs { queue_url } => {
+            AnySink::Sqs(SqsSink::new(&aws_sdk_sqs::Client::new(&aws), queue_url))
+        }
+        SinkConfig::Stdout => AnySink::Stdout(StdoutSink::new()),
+    };
+    match secrets.refresh(SystemClock.instant()).await {
+        Ok(_) => {}
+        Err(error @ SecretError::Unavailable(_)) => {
+            tracing::error!(error = with_causes(&error), "no signing secret yet");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Ingress::new(secrets, store, sink, SystemClock, config.settings))
+}
+
+fn uses_aws(config: &Config) -> bool {
+    !matches!(
+        (&config.secret, &config.store, &config.sink),
+        (SecretConfig::Inline(_), StoreConfig::Memory, SinkConfig::Stdout)
+    )
+}
+
+/// What all clients share: one HTTP client, and time-outs that fit the budget. (The SDK's own are 3.1 s to
+/// connect and none for the rest, and Slack's patience ends after 3 s.)
+async fn sdk_config(ack_budget: Duration) -> SdkConfig {
+    let timeouts = CallTimeouts::within(ack_budget);
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(
+            aws_smithy_http_client::Builder::new()
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+                .build_https(),
+        )
+        .region(
+            // Never the instance metadata service: there is none on Lambda, and finding that out takes seconds.
+            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                .or_else(ProfileFileRegionProvider::new()),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(timeouts.connect)
+                .operation_attempt_timeout(timeouts.attempt)
+                .operation_timeout(timeouts.operation)
+                .build(),
+        )
+        .retry_config(
+            RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(INITIAL_BACKOFF),
+        )
+        // Guards long downloads; our answers are a few hundred bytes and under a time-out already.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .load()
+        .await
+}
+
+/// A frozen execution environment wakes up with connections that the service has long closed.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_ATTEMPTS: u32 = 3;
+/// The SDK's default is a second, of Slack's three.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The stores that this build has.
+#[derive(Debug)]
+pub enum AnyStore {
+    /// `dynamodb:`
+    DynamoDb(DynamoDbStore),
+    /// `memory:`
+    Memory(MemoryStore),
+}
+
+impl Store for AnyStore {
+    async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.record(claim).await,
+            Self::Memory(store) => store.record(claim).await,
+        }
+    }
+
+    async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.confirm(lease).await,
+            Self::Memory(store) => store.confirm(lease).await,
+        }
+    }
+
+    async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.delete(lease).await,
+            Self::Memory(store) => store.delete(lease).await,
+        }
+    }
+
+    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.seen(event_id, now).await,
+            Self::Memory(store) => store.seen(event_id, now).await,
+        }
+    }
+}
+
+/// The sinks that this build has.
+#[derive(Debug)]
+pub enum AnySink {
+    /// A queue URL.
+    Sqs(SqsSink),
+    /// `stdout:`
+    Stdout(StdoutSink),
+}
+
+impl Sink for AnySink {
+    async fn send(&self, message: Message) -> Result<(), SendError> {
+        match self {
+            Self::Sqs(sink) => sink.send(message).await,
+            Self::Stdout(sink) => sink.send(message).await,
+        }
+    }
+
+    fn max_bytes(&self) -> usize {
+        match self {
+            Self::Sqs(sink) => sink.max_bytes(),
+            Self::Stdout(sink) => sink.max_bytes(),
+        }
+    }
+}
