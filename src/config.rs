@@ -233,3 +233,6 @@ fn log(value: Option<String>) -> Result<Targets, String> {
     let value = value.as_deref().unwrap_or("info");
     value.parse().map_err(|_| "RUST_LOG is no log filter".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,3 +253,6 @@ fn answer(outcome: &Outcome, encoding: Option<Encoding>) -> Answer {
         Outcome::MethodNotAllowed => empty(StatusCode::METHOD_NOT_ALLOWED, &[("allow", "POST")]),
     }
 }
+
+#[cfg(test)]
+mod tests;

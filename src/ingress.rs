@@ -203,7 +203,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let headers = SignatureHeaders { signature: signature.as_deref(), timestamp: timestamp.as_deref() };
         let mut verified = signature::verify(headers, body, &self.secrets.current(), now);
         if let Err(Refused { reason: Rejection::Mismatch, body }) = verified {
-            let reread = self.within(budget.reread_until(), self.secrets.refresh(start)).await;
+            let reread = self.within(budget.reread_until(), self.secrets.reload(start)).await;
             if let Err(error) = &reread {
                 trail.note("re-read of the secret", error);
             }
@@ -335,3 +335,6 @@ impl<E: Error> Error for StepError<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,3 +121,6 @@ fn replace_refused_characters(value: &mut String) {
         *value = value.replace(refused, "\u{fffd}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,6 @@ fn cut(value: &str) -> &str {
     let end = value.char_indices().nth(MAX_VALUE_CHARS).map_or(value.len(), |(index, _)| index);
     value.get(..end).unwrap_or(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,3 +113,55 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dedup::StoreError;
+    use crate::slack::{Author, Conversation, Kind};
+
+    #[test]
+    fn the_third_retry_is_the_last_and_so_is_each_delayed_one() {
+        let is_last = |retry_num| Attempt { retry_num, retry_reason: None }.is_last();
+        for retry_num in [None, Some(0), Some(1), Some(2)] {
+            assert!(!is_last(retry_num), "{retry_num:?}");
+        }
+        for retry_num in [Some(3), Some(4), Some(27), Some(u32::MAX)] {
+            assert!(is_last(retry_num), "{retry_num:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_noted_with_its_step_and_every_cause_once() {
+        let inner = StoreError::new("connect", "refused");
+        let mut trail = Trail::default();
+        trail.note("record", &StoreError::new("DynamoDB PutItem", inner));
+        trail.note("send", &std::fmt::Error);
+        assert_eq!(
+            trail.errors,
+            [
+                "record: DynamoDB PutItem: connect: refused",
+                "send: an error occurred when formatting an argument"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_subject_of_a_delivery_is_what_the_log_may_show_of_it() {
+        let subject = Subject::from(&Delivery {
+            kind: Kind::Event,
+            event_type: "message".to_owned(),
+            id: "Ev1".to_owned(),
+            team_id: Some("T1".to_owned()),
+            api_app_id: None,
+            author: Author::Person,
+            conversation: Conversation { channel: Some("C1".to_owned()), ..Conversation::default() },
+            body: "the text".to_owned(),
+        });
+        let shown = format!("{subject:?}");
+        for expected in ["event", "message", "Ev1", "T1"] {
+            assert!(shown.contains(expected), "{shown}");
+        }
+        assert!(!shown.contains("the text"));
+    }
+}

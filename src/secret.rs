@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::signature::SigningSecret;
 
-/// A failed verification re-reads the secret, and no more often than this: anybody can send a forgery.
+/// A failed verification reads the secret again, and no more often than this: anybody can send a forgery.
 const REREAD_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The secrets that a signature may be made with.
@@ -24,17 +24,17 @@ pub struct SigningSecrets {
 #[derive(Debug)]
 struct Current {
     secrets: Arc<[SigningSecret]>,
-    read_at: Option<Instant>,
+    reread_at: Option<Instant>,
 }
 
 impl SigningSecrets {
     /// Secrets that never change.
     pub fn fixed(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
         let secrets = secrets.into_iter().collect();
-        Self { current: Mutex::new(Current { secrets, read_at: None }), source: None }
+        Self { current: Mutex::new(Current { secrets, reread_at: None }), source: None }
     }
 
-    /// Secrets that are read from `source` by [`SigningSecrets::refresh`]; none until then.
+    /// Secrets that are read from `source` by [`SigningSecrets::load`]; none until then.
     pub fn managed(source: SecretsManager) -> Self {
         Self { source: Some(source), ..Self::fixed([]) }
     }
@@ -44,32 +44,40 @@ impl SigningSecrets {
         Arc::clone(&self.lock().secrets)
     }
 
-    /// Reads the secrets again, if they can change and the last read was long enough ago, or gave none.
-    /// Whether there are new ones to try.
+    /// Reads the secrets for the first time, if they are to be read at all.
+    ///
+    /// # Errors
+    /// When Secrets Manager does not give them.
+    pub async fn load(&self) -> Result<(), SecretError> {
+        if let Some(source) = &self.source {
+            // Boxed: two SDK calls are 20 KB of state that hardly any invocation needs.
+            let secrets = Box::pin(source.read()).await?;
+            self.lock().secrets = secrets.into();
+        }
+        Ok(())
+    }
+
+    /// Reads the secrets again, because none of them signed a request at `now`. Does so at most once a
+    /// minute, unless there are none yet. Whether it did.
     ///
     /// # Errors
     /// When Secrets Manager does not give them. The old ones stay.
-    pub async fn refresh(&self, now: Instant) -> Result<bool, SecretError> {
-        let Some(source) = &self.source else {
-            return Ok(false);
-        };
-        if !self.claim_read(now) {
-            return Ok(false);
+    pub async fn reload(&self, now: Instant) -> Result<bool, SecretError> {
+        let due = self.source.is_some() && self.claim_reload(now);
+        if due {
+            self.load().await?;
         }
-        // Boxed: two SDK calls are 20 KB of state that hardly any invocation needs.
-        let secrets = Box::pin(source.read()).await?;
-        self.lock().secrets = secrets.into();
-        Ok(true)
+        Ok(due)
     }
 
-    /// Whether it is time to read, and this caller's turn. Noted before the read, so that a slow one is
-    /// not joined by others.
-    fn claim_read(&self, now: Instant) -> bool {
+    /// Whether it is time to read again, and this caller's turn. Noted before the read, so that a slow one
+    /// is not joined by others.
+    fn claim_reload(&self, now: Instant) -> bool {
         let mut current = self.lock();
         let due = current.secrets.is_empty()
-            || current.read_at.is_none_or(|read_at| now.duration_since(read_at) >= REREAD_INTERVAL);
+            || current.reread_at.is_none_or(|reread_at| now.duration_since(reread_at) >= REREAD_INTERVAL);
         if due {
-            current.read_at = Some(now);
+            current.reread_at = Some(now);
         }
         due
     }

@@ -195,6 +195,7 @@ fn parse_timestamp(header: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::string_slice, reason = "of constants")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

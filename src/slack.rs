@@ -328,3 +328,6 @@ fn conversation(envelope: &Envelope<'_>) -> Conversation {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
 
 use crate::budget::CallTimeouts;
-use crate::clock::{Clock, SystemClock, UnixMillis};
+use crate::clock::{SystemClock, UnixMillis};
 use crate::config::{Config, SecretConfig, SinkConfig, StoreConfig};
 use crate::dedup::dynamodb::DynamoDbStore;
 use crate::dedup::memory::MemoryStore;
@@ -63,8 +63,8 @@ pub async fn ingress(config: Config) -> Result<DeployedIngress, SecretError> {
         }
         SinkConfig::Stdout => AnySink::Stdout(StdoutSink::new()),
     };
-    match secrets.refresh(SystemClock.instant()).await {
-        Ok(_) => {}
+    match secrets.load().await {
+        Ok(()) => {}
         Err(error @ SecretError::Unavailable(_)) => {
             tracing::error!(error = with_causes(&error), "no signing secret yet");
         }

@@ -11,8 +11,10 @@
 //! all stores agree on when a lease or a record is over. [`Record::verdict`] is the rule; a store makes it
 //! atomic.
 //!
-//! To add a store, implement [`Store`] and run the contract suite in `tests/` on it.
+//! To add a store, implement [`Store`] and run the suite in `contract` (cargo feature of that name) on it.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod dynamodb;
 pub mod memory;
 
@@ -220,6 +222,105 @@ impl Record {
             State::InFlight if *self == Self::of(claim) => Verdict::Own,
             State::InFlight if self.lease_until < now => Verdict::Free { takes_over: true },
             State::InFlight => Verdict::InFlight,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Received at 1,000,000 ms, leased for 5 s, remembered for 3,600 s.
+    fn claim() -> Claim {
+        Claim {
+            event_id: "Ev1".to_owned(),
+            owner: "first".to_owned(),
+            received_at: UnixMillis::from_millis(1_000_000),
+            lease_until: UnixMillis::from_millis(1_005_000),
+            expires_at: 4_600,
+        }
+    }
+
+    /// What another invocation finds at `now`, in milliseconds.
+    fn verdict(state: State, expires_at: Option<u64>, now: u64) -> Verdict {
+        let received_at = UnixMillis::from_millis(now);
+        let later = Claim {
+            owner: "second".to_owned(),
+            received_at,
+            lease_until: received_at.after(std::time::Duration::from_secs(5)),
+            expires_at: received_at.as_secs() + 3_600,
+            ..claim()
+        };
+        Record { state, expires_at, ..Record::of(&claim()) }.verdict(&later)
+    }
+
+    #[test]
+    fn a_lease_holds_to_its_last_millisecond() {
+        for now in [0, 1_000_000, 1_004_999, 1_005_000] {
+            assert_eq!(verdict(State::InFlight, Some(4_600), now), Verdict::InFlight, "{now}");
+        }
+        for now in [1_005_001, 1_006_000, 4_599_999] {
+            let taken_over = Verdict::Free { takes_over: true };
+            assert_eq!(verdict(State::InFlight, Some(4_600), now), taken_over, "{now}");
+        }
+    }
+
+    #[test]
+    fn what_is_on_the_queue_or_parked_is_not_held_by_a_lease() {
+        for now in [0, 1_000_000, 1_005_001, 4_599_999] {
+            assert_eq!(verdict(State::Forwarded, Some(4_600), now), Verdict::Forwarded, "{now}");
+            assert_eq!(verdict(State::Parked, Some(4_600), now), Verdict::Parked, "{now}");
+        }
+    }
+
+    #[test]
+    fn an_expired_record_is_free_though_it_still_stands_there() {
+        for state in [State::InFlight, State::Forwarded, State::Parked] {
+            for now in [4_600_000, 4_600_001, u64::MAX] {
+                let free = Verdict::Free { takes_over: false };
+                assert_eq!(verdict(state, Some(4_600), now), free, "{state:?} {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_never_expires_is_never_forgotten() {
+        assert_eq!(verdict(State::Forwarded, None, u64::MAX), Verdict::Forwarded);
+        assert_eq!(verdict(State::Parked, None, u64::MAX), Verdict::Parked);
+        assert_eq!(verdict(State::InFlight, None, u64::MAX), Verdict::Free { takes_over: true });
+    }
+
+    #[test]
+    fn a_claim_repeated_finds_itself_until_it_is_settled() {
+        let record = Record::of(&claim());
+        assert_eq!(record.verdict(&claim()), Verdict::Own);
+        let forwarded = Record { state: State::Forwarded, ..record };
+        assert_eq!(forwarded.verdict(&claim()), Verdict::Forwarded);
+    }
+
+    #[test]
+    fn a_claim_that_differs_in_anything_is_another_one() {
+        let record = Record::of(&claim());
+        let soon = UnixMillis::from_millis(1_000_001);
+        for other in [
+            Claim { owner: "second".to_owned(), ..claim() },
+            Claim { received_at: soon, ..claim() },
+            Claim { lease_until: soon, ..claim() },
+            Claim { expires_at: 4_601, ..claim() },
+        ] {
+            assert_eq!(record.verdict(&other), Verdict::InFlight, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_read_back_by_its_name_and_by_no_other() {
+        for (state, name) in
+            [(State::InFlight, "in_flight"), (State::Forwarded, "forwarded"), (State::Parked, "parked")]
+        {
+            assert_eq!((state.as_str(), State::parse(name)), (name, Some(state)));
+        }
+        for name in ["", "In_Flight", "inflight", "done"] {
+            assert_eq!(State::parse(name), None, "{name}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Where events go: the queue.
 //!
-//! To add a sink, implement [`Sink`] and run the contract suite in `tests/` on it.
+//! To add a sink, implement [`Sink`] and run the suite in `contract` (cargo feature of that name) on it.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod sqs;
 pub mod stdout;
 

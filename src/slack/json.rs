@@ -45,3 +45,58 @@ impl<'a> Slice<'a> {
         self.text().map(Cow::into_owned)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(json: &str) -> Option<String> {
+        serde_json::from_str::<Slice<'_>>(json).unwrap().to_text()
+    }
+
+    #[test]
+    fn a_text_is_a_string_or_an_objects_id() {
+        let cases = [
+            (r#""C1""#, Some("C1")),
+            (r#""\u0043\/1""#, Some("C/1")),
+            (r#"{"name":"x","id":"C1"}"#, Some("C1")),
+            (r#" { "id" : "C1" } "#, Some("C1")),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(text(json).as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn every_other_shape_has_no_text() {
+        for json in [
+            "null",
+            "true",
+            "17",
+            "[]",
+            r#"["C1"]"#,
+            "{}",
+            r#""""#,
+            r#""\ud800""#,
+            r#"{"id":""}"#,
+            r#"{"id":null}"#,
+            r#"{"id":7}"#,
+            r#"{"id":["C1"]}"#,
+            r#"{"id":{"id":"C1"}}"#,
+            r#"{"id":"C1","id":"C2"}"#,
+        ] {
+            assert_eq!(text(json), None, "{json}");
+        }
+        assert_eq!(Slice::default().to_text(), None);
+    }
+
+    #[test]
+    fn a_value_of_another_shape_reads_as_absent() {
+        let read = |json| serde_json::from_str::<Slice<'_>>(json).unwrap().read::<bool>();
+        assert_eq!(read("true"), Some(true));
+        assert_eq!(read("false"), Some(false));
+        for json in ["null", r#""true""#, "1", "{}"] {
+            assert_eq!(read(json), None, "{json}");
+        }
+    }
+}

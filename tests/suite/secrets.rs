@@ -1,0 +1,157 @@
+//! The signing secret in Secrets Manager: read at init, rotated without a deploy.
+
+use slack_ingress::clock::{Clock, SystemClock};
+use std::collections::HashMap;
+
+use crate::guarantee::{ask_again, ok};
+use crate::support::aws::{fresh_name, sdk_config};
+use crate::support::lambda::{Lambda, Reply, run_to_end, variables};
+use crate::support::proxy::{Fault, Proxy};
+use crate::support::server;
+use crate::support::slack::{Request, mention};
+
+struct Secret {
+    client: aws_sdk_secretsmanager::Client,
+    arn: String,
+    proxy: Proxy,
+}
+
+impl Secret {
+    async fn create(value: &str) -> Self {
+        let client = aws_sdk_secretsmanager::Client::new(&sdk_config(&server("MINISTACK_URL")));
+        let created =
+            client.create_secret().name(fresh_name("signing-secret")).secret_string(value).send().await;
+        let arn = created.expect("the secret is created").arn.expect("its ARN");
+        Self { client, arn, proxy: Proxy::start(&server("MINISTACK_URL")).await }
+    }
+
+    async fn rotate(&self, value: &str) {
+        let put = self.client.put_secret_value().secret_id(&self.arn).secret_string(value).send().await;
+        put.expect("the secret is rotated");
+    }
+
+    fn variables(&self) -> HashMap<String, String> {
+        let mut variables = variables([
+            ("DEDUP_STORE", "memory:"),
+            ("EVENT_SINK", "stdout:"),
+            ("SLACK_SIGNING_SECRET_ARN", &self.arn),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &self.proxy.url()),
+        ]);
+        variables.remove("SLACK_SIGNING_SECRET");
+        variables
+    }
+}
+
+fn signed(secret: &str, id: &str) -> Request {
+    Request::signed_with(secret, SystemClock.now().as_secs(), "application/json", mention(id, "hello"))
+}
+
+fn unauthorized() -> Reply {
+    Reply { status: 401, headers: [].into(), body: String::new() }
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn the_secret_is_read_once_at_init() {
+    let secret = Secret::create("first").await;
+    let lambda = Lambda::start(secret.variables()).await;
+    for n in 0..5 {
+        assert_eq!(lambda.post(&signed("first", &format!("Ev{n}"))).await, ok());
+    }
+    assert_eq!(secret.proxy.calls("GetSecretValue"), 2, "AWSCURRENT and AWSPREVIOUS");
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_rotation_needs_no_deploy_and_the_old_secret_goes_on_for_a_while() {
+    let secret = Secret::create("first").await;
+    let lambda = Lambda::start(secret.variables()).await;
+    assert_eq!(lambda.post(&signed("first", "Ev1")).await, ok());
+    secret.rotate("second").await;
+    assert_eq!(lambda.post(&signed("second", "Ev2")).await, ok());
+    // Slack's own grace period: either secret may sign.
+    assert_eq!(lambda.post(&signed("first", "Ev3")).await, ok());
+    assert_eq!(
+        secret.proxy.calls("GetSecretValue"),
+        4,
+        "each version twice: at init, and after the mismatch"
+    );
+    // The next rotation within the minute has to wait for its end.
+    secret.rotate("third").await;
+    assert_eq!(lambda.post(&signed("third", "Ev4")).await, unauthorized());
+    assert_eq!(secret.proxy.calls("GetSecretValue"), 4);
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_stale_or_malformed_request_is_no_reason_to_read_the_secret() {
+    let secret = Secret::create("first").await;
+    let lambda = Lambda::start(secret.variables()).await;
+    let stale = Request::signed_with(
+        "first",
+        SystemClock.now().as_secs() - 400,
+        "application/json",
+        mention("Ev1", "hello"),
+    );
+    assert_eq!(lambda.post(&stale).await, unauthorized());
+    assert_eq!(lambda.post(&signed("first", "Ev1").without("X-Slack-Signature")).await, unauthorized());
+    assert_eq!(secret.proxy.calls("GetSecretValue"), 2);
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn forgeries_do_not_make_us_ask_for_the_secret_again_and_again() {
+    let secret = Secret::create("first").await;
+    let lambda = Lambda::start(secret.variables()).await;
+    for n in 0..20 {
+        assert_eq!(lambda.post(&signed("forged", &format!("Ev{n}"))).await, unauthorized());
+    }
+    assert!(secret.proxy.calls("GetSecretValue") <= 4, "{}", secret.proxy.calls("GetSecretValue"));
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn without_secrets_manager_at_init_slack_is_told_to_ask_again_until_it_is_there() {
+    let secret = Secret::create("first").await;
+    for outage in [Fault::Refuse(500, "InternalServiceError"), Fault::Break, Fault::Hang] {
+        secret.proxy.always("GetSecretValue", outage.clone());
+        let lambda = Lambda::start(secret.variables()).await;
+        assert_eq!(lambda.post(&signed("first", "Ev1")).await, ask_again(), "{outage:?}");
+        secret.proxy.heal();
+        assert_eq!(lambda.post(&signed("first", "Ev1")).await, ok(), "{outage:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_secrets_manager_that_fails_later_takes_nothing_away() {
+    let secret = Secret::create("first").await;
+    let lambda = Lambda::start(secret.variables()).await;
+    assert_eq!(lambda.post(&signed("first", "Ev1")).await, ok());
+    secret.proxy.always("GetSecretValue", Fault::Hang);
+    assert_eq!(lambda.post(&signed("forged", "Ev2")).await, unauthorized());
+    assert_eq!(lambda.post(&signed("first", "Ev3")).await, ok());
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_secret_that_does_not_exist_or_is_no_text_stops_the_function() {
+    let secret = Secret::create("first").await;
+    let binary = secret
+        .client
+        .create_secret()
+        .name(fresh_name("binary"))
+        .secret_binary(aws_sdk_secretsmanager::primitives::Blob::new("first"))
+        .send()
+        .await
+        .expect("the secret is created");
+    let bad = [("no-such-secret".to_owned(), "does not exist"), (binary.arn.expect("its ARN"), "binary")];
+    for (id, problem) in bad {
+        let mut variables = secret.variables();
+        variables.insert("SLACK_SIGNING_SECRET_ARN".to_owned(), id);
+        variables.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "127.0.0.1:1".to_owned());
+        let (status, stderr) = run_to_end(&variables).await;
+        assert!(!status.success());
+        assert!(stderr.contains(problem), "{stderr}");
+    }
+}

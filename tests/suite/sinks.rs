@@ -1,0 +1,177 @@
+//! Every sink, by the one contract; and what is a sink's own.
+
+use slack_ingress::message::Message;
+use slack_ingress::sink::contract::{self, Inbox, Received, message};
+use slack_ingress::sink::sqs::SqsSink;
+use slack_ingress::sink::stdout::StdoutSink;
+use slack_ingress::sink::{SendError, Sink};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_sqs::types::QueueAttributeName;
+
+use crate::support::aws::{Queue, fresh_name, sdk_config};
+use crate::support::lambda::TRACE_HEADER;
+use crate::support::proxy::{Fault, Proxy};
+use crate::support::server;
+
+/// What was written to a stdout sink.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Inbox for Written {
+    async fn drain(&self) -> Vec<Received> {
+        let written = std::mem::take(&mut *self.0.lock().expect("not poisoned"));
+        let lines = String::from_utf8(written).expect("UTF-8");
+        lines
+            .lines()
+            .map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).expect("one JSON object a line");
+                Received {
+                    body: line["body"].as_str().expect("a body").to_owned(),
+                    attributes: serde_json::from_value(line["attributes"].clone()).expect("attributes"),
+                }
+            })
+            .collect()
+    }
+}
+
+async fn stdout() -> (StdoutSink<Written>, Written) {
+    let written = Written::default();
+    (StdoutSink::to(written.clone()), written)
+}
+
+async fn sqs_fifo() -> (SqsSink, Queue) {
+    let queue = Queue::fifo().await;
+    (SqsSink::new(&queue.client, &queue.url), queue)
+}
+
+async fn sqs_standard() -> (SqsSink, Queue) {
+    let queue = Queue::standard().await;
+    (SqsSink::new(&queue.client, &queue.url), queue)
+}
+
+macro_rules! holds_the_contract {
+    ($attribute:tt $sink:ident: $($scenario:ident)*) => {
+        mod $sink {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                #$attribute
+                async fn $scenario() {
+                    let (sink, inbox) = super::$sink().await;
+                    super::contract::$scenario(&sink, &inbox).await;
+                }
+            )*
+        }
+    };
+}
+
+holds_the_contract! { [doc = "needs no server"] stdout:
+    a_message_arrives_whole
+    a_body_keeps_every_character
+    a_conversation_keeps_its_order
+}
+
+holds_the_contract! { [ignore = "needs MiniStack: make test"] sqs_fifo:
+    a_message_arrives_whole
+    a_body_keeps_every_character
+    the_limit_is_the_limit
+    a_conversation_keeps_its_order
+    a_repeated_message_comes_once
+}
+
+// A standard queue promises neither order nor a single delivery.
+holds_the_contract! { [ignore = "needs MiniStack: make test"] sqs_standard:
+    a_message_arrives_whole
+    a_body_keeps_every_character
+    the_limit_is_the_limit
+}
+
+fn traced() -> Message {
+    Message { trace_header: Some(TRACE_HEADER.to_owned()), ..message("Ev1", "1.0", "{}") }
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_fifo_message_has_its_event_as_deduplication_id_and_its_conversation_as_group() {
+    let (sink, queue) = sqs_fifo().await;
+    sink.send(traced()).await.unwrap();
+    let [message] = queue.take_all().await.try_into().unwrap();
+    assert_eq!(message.system["MessageDeduplicationId"], "Ev1");
+    assert_eq!(message.system["MessageGroupId"], "T0001:C0001:1.0");
+    assert_eq!(message.system["AWSTraceHeader"], TRACE_HEADER);
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_standard_message_has_its_team_as_group_so_that_the_queue_is_fair() {
+    let (sink, queue) = sqs_standard().await;
+    sink.send(traced()).await.unwrap();
+    let [message] = queue.take_all().await.try_into().unwrap();
+    assert_eq!(message.system["MessageGroupId"], "T0001");
+    assert_eq!(message.system.get("MessageDeduplicationId"), None);
+    assert_eq!(message.system["AWSTraceHeader"], TRACE_HEADER);
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_queue_that_takes_less_than_sqs_says_so() {
+    let name = format!("{}.fifo", fresh_name("small"));
+    let attributes =
+        [(QueueAttributeName::FifoQueue, "true"), (QueueAttributeName::MaximumMessageSize, "1024")];
+    let queue = Queue::create(&name, &attributes).await;
+    let sink = SqsSink::new(&queue.client, &queue.url);
+    let refused = sink.send(message("Ev1", "1.0", &"x".repeat(2000))).await;
+    assert!(matches!(refused, Err(SendError::TooLarge)), "{refused:?}");
+}
+
+/// A sink behind a proxy.
+async fn behind_proxy(queue: &Queue) -> (SqsSink, Proxy) {
+    let proxy = Proxy::start(&server("MINISTACK_URL")).await;
+    let client = aws_sdk_sqs::Client::new(&sdk_config(&proxy.url()));
+    (SqsSink::new(&client, &queue.url), proxy)
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_lost_answer_is_asked_for_again_on_a_fifo_queue_and_the_message_is_there_once() {
+    let queue = Queue::fifo().await;
+    let (sink, proxy) = behind_proxy(&queue).await;
+    proxy.once("SendMessage", Fault::LoseAnswer);
+    sink.send(message("Ev1", "1.0", "{}")).await.unwrap();
+    assert_eq!(proxy.calls("SendMessage"), 2);
+    assert_eq!(queue.take_event_ids().await, ["Ev1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_lost_answer_is_an_error_on_a_standard_queue_because_asking_again_would_send_again() {
+    let queue = Queue::standard().await;
+    let (sink, proxy) = behind_proxy(&queue).await;
+    proxy.once("SendMessage", Fault::LoseAnswer);
+    assert!(matches!(sink.send(message("Ev1", "1.0", "{}")).await, Err(SendError::Failed { .. })));
+    assert_eq!(proxy.calls("SendMessage"), 1);
+    assert_eq!(queue.take_event_ids().await, ["Ev1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_refusal_that_passes_is_asked_again_on_either_queue() {
+    for queue in [Queue::fifo().await, Queue::standard().await] {
+        let (sink, proxy) = behind_proxy(&queue).await;
+        proxy.once("SendMessage", Fault::Refuse(400, "ThrottlingException"));
+        proxy.once("SendMessage", Fault::Refuse(503, "ServiceUnavailable"));
+        sink.send(message("Ev1", "1.0", "{}")).await.unwrap();
+        assert_eq!(queue.take_event_ids().await, ["Ev1"]);
+    }
+}

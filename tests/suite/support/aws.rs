@@ -1,0 +1,194 @@
+//! Tables, queues and secrets of a test's own, in the emulators.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::sink::contract::{Inbox, Received};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::server;
+
+/// A name that no other test has, nor a run before this one against the same servers.
+pub(crate) fn fresh_name(what: &str) -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let (run, n) = (SystemClock.now().as_millis(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    format!("{what}-{run}-{n}")
+}
+
+/// A client's configuration for the service at this URL.
+pub(crate) fn sdk_config(url: &str) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(url)
+        .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(Credentials::new(
+            "test", "test", None, None, "tests",
+        )))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
+}
+
+/// A table as the stacks create it.
+#[derive(Clone)]
+pub(crate) struct Table {
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) name: String,
+}
+
+impl Table {
+    pub(crate) async fn create() -> Self {
+        let client = aws_sdk_dynamodb::Client::new(&sdk_config(&server("DYNAMODB_URL")));
+        let name = fresh_name("events");
+        let key = AttributeDefinition::builder()
+            .attribute_name("event_id")
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .expect("a definition");
+        let schema = KeySchemaElement::builder().attribute_name("event_id").key_type(KeyType::Hash).build();
+        client
+            .create_table()
+            .table_name(&name)
+            .attribute_definitions(key)
+            .key_schema(schema.expect("a key"))
+            .billing_mode(BillingMode::PayPerRequest)
+            .send()
+            .await
+            .expect("the table is created");
+        Self { client, name }
+    }
+
+    /// The item as it stands, numbers and strings alike as strings.
+    pub(crate) async fn item(&self, event_id: &str) -> Option<HashMap<String, String>> {
+        let key = AttributeValue::S(event_id.to_owned());
+        let got =
+            self.client.get_item().table_name(&self.name).key("event_id", key).consistent_read(true).send();
+        let item = got.await.expect("the item is read").item?;
+        let text = |value: &AttributeValue| value.as_s().or_else(|_| value.as_n()).expect("S or N").clone();
+        Some(item.iter().map(|(name, value)| (name.clone(), text(value))).collect())
+    }
+
+    /// The record's `state`, if there is a record.
+    pub(crate) async fn state(&self, event_id: &str) -> Option<String> {
+        self.item(event_id).await.map(|item| item["state"].clone())
+    }
+
+    /// Puts a record as an earlier invocation may have left it.
+    pub(crate) async fn put(&self, event_id: &str, state: &str, lease_until: u64, expires_at: u64) {
+        let number = |value: u64| AttributeValue::N(value.to_string());
+        let string = |value: &str| AttributeValue::S(value.to_owned());
+        let put = self.client.put_item().table_name(&self.name);
+        put.item("event_id", string(event_id))
+            .item("state", string(state))
+            .item("owner", string("an-earlier-invocation"))
+            .item("lease_until", number(lease_until))
+            .item("expires_at", number(expires_at))
+            .item("received_at", number(1))
+            .send()
+            .await
+            .expect("the item is written");
+    }
+}
+
+/// A queue, standard or FIFO.
+#[derive(Clone)]
+pub(crate) struct Queue {
+    pub(crate) client: aws_sdk_sqs::Client,
+    pub(crate) url: String,
+}
+
+/// A message as its consumer sees it, with what SQS adds.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueMessage {
+    pub(crate) body: String,
+    pub(crate) attributes: HashMap<String, String>,
+    pub(crate) system: HashMap<String, String>,
+}
+
+impl Queue {
+    pub(crate) async fn fifo() -> Self {
+        Self::create(&format!("{}.fifo", fresh_name("queue")), &[(QueueAttributeName::FifoQueue, "true")])
+            .await
+    }
+
+    pub(crate) async fn standard() -> Self {
+        Self::create(&fresh_name("queue"), &[]).await
+    }
+
+    pub(crate) async fn create(name: &str, attributes: &[(QueueAttributeName, &str)]) -> Self {
+        let client = aws_sdk_sqs::Client::new(&sdk_config(&server("MINISTACK_URL")));
+        let largest = [(QueueAttributeName::MaximumMessageSize, "1048576")];
+        let attributes: HashMap<_, _> = largest
+            .iter()
+            .chain(attributes)
+            .map(|(name, value)| (name.clone(), (*value).to_owned()))
+            .collect();
+        let created = client.create_queue().queue_name(name).set_attributes(Some(attributes)).send().await;
+        let url = created.expect("the queue is created").queue_url.expect("its URL");
+        Self { client, url }
+    }
+
+    /// Takes everything off the queue.
+    pub(crate) async fn take_all(&self) -> Vec<QueueMessage> {
+        let mut all = Vec::new();
+        loop {
+            let received = self
+                .client
+                .receive_message()
+                .queue_url(&self.url)
+                .max_number_of_messages(10)
+                .message_attribute_names("All")
+                .message_system_attribute_names(MessageSystemAttributeName::All)
+                .send()
+                .await
+                .expect("the queue answers");
+            let messages = received.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return all;
+            }
+            for message in messages {
+                let receipt = message.receipt_handle.expect("a receipt handle");
+                let delete = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt);
+                delete.send().await.expect("the message is deleted");
+                all.push(QueueMessage {
+                    body: message.body.expect("a body"),
+                    attributes: message
+                        .message_attributes
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|(name, value)| (name, value.string_value.expect("a string")))
+                        .collect(),
+                    system: message
+                        .attributes
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|(name, value)| (name.as_str().to_owned(), value))
+                        .collect(),
+                });
+            }
+        }
+    }
+
+    /// The ids of the events on the queue, taken off it.
+    pub(crate) async fn take_event_ids(&self) -> Vec<String> {
+        let messages = self.take_all().await;
+        messages.into_iter().map(|message| message.attributes["event_id"].clone()).collect()
+    }
+}
+
+impl Inbox for Queue {
+    async fn drain(&self) -> Vec<Received> {
+        let messages = self.take_all().await;
+        messages
+            .into_iter()
+            .map(|message| Received {
+                body: message.body,
+                attributes: message.attributes.into_iter().collect(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,39 @@
+//! What the tests stand on: the real binary behind a Lambda Runtime API, real services behind a proxy that
+//! can break them, and a Slack that signs.
+
+pub(crate) mod aws;
+pub(crate) mod lambda;
+pub(crate) mod proxy;
+pub(crate) mod slack;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// An address that `tests/servers.py` gives; a test that needs it fails without it.
+pub(crate) fn server(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: run `make test`, which starts the servers"))
+}
+
+/// Waits until `condition` gives something, and not for ever.
+pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("waited 30 s in vain: {what}");
+}
+
+/// All at once, results in order.
+pub(crate) async fn all<T: Send + 'static>(
+    futures: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
+    let mut results = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        results.push(task.await.expect("the task ends"));
+    }
+    results
+}

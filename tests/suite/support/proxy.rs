@@ -1,0 +1,194 @@
+//! A proxy in front of a service of AWS's, that fails it on demand: before the effect, after it, late, or
+//! never. Emulators do not fail by themselves.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// What happens to a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// It is refused with this status and error type, before any effect.
+    Refuse(u16, &'static str),
+    /// The connection breaks before any effect.
+    Break,
+    /// The connection stays open, nothing happens, and no answer comes.
+    Hang,
+    /// It takes effect, and the connection breaks before the answer.
+    LoseAnswer,
+    /// It takes effect, and no answer comes.
+    HangAfter,
+    /// It takes effect after this time.
+    Delay(Duration),
+    /// It waits for the gate, then takes effect.
+    HoldBefore(Gate),
+    /// It takes effect, and the answer waits for the gate.
+    HoldAfter(Gate),
+}
+
+/// Closed until it is opened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Arc<Notify>);
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        self.0.notify_one();
+    }
+
+    async fn pass(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// A service behind its proxy.
+pub(crate) struct Proxy {
+    address: String,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    upstream: String,
+    faults: Mutex<HashMap<String, Vec<Fault>>>,
+    always: Mutex<HashMap<String, Fault>>,
+    calls: Mutex<HashMap<String, usize>>,
+}
+
+impl Proxy {
+    /// In front of the service at this URL.
+    pub(crate) async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let state = Arc::new(State { upstream: upstream.replace("http://", ""), ..State::default() });
+        tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { address, state }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The next call of this operation fails so; several such are used up in order.
+    pub(crate) fn once(&self, operation: &str, fault: Fault) {
+        self.state.faults.lock().expect("not poisoned").entry(operation.to_owned()).or_default().push(fault);
+    }
+
+    /// Every call of this operation fails so, from now on.
+    pub(crate) fn always(&self, operation: &str, fault: Fault) {
+        self.state.always.lock().expect("not poisoned").insert(operation.to_owned(), fault);
+    }
+
+    /// All is well again.
+    pub(crate) fn heal(&self) {
+        self.state.faults.lock().expect("not poisoned").clear();
+        self.state.always.lock().expect("not poisoned").clear();
+    }
+
+    /// How often the operation was called.
+    pub(crate) fn calls(&self, operation: &str) -> usize {
+        self.state.calls.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
+    }
+
+    /// Waits for the operation's `count`th call.
+    pub(crate) async fn reached(&self, operation: &str, count: usize) {
+        super::eventually(operation, async || (self.calls(operation) >= count).then_some(())).await;
+    }
+}
+
+impl State {
+    fn next_fault(&self, operation: &str) -> Option<Fault> {
+        *self.calls.lock().expect("not poisoned").entry(operation.to_owned()).or_default() += 1;
+        let mut faults = self.faults.lock().expect("not poisoned");
+        match faults.get_mut(operation) {
+            Some(faults) if !faults.is_empty() => Some(faults.remove(0)),
+            _ => self.always.lock().expect("not poisoned").get(operation).cloned(),
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(|request| serve(request, Arc::clone(&state)));
+            // An error is a connection that a fault broke, or whose client gave up.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// `AmazonSQS.SendMessage` and `DynamoDB_20120810.PutItem` name the operation after the dot.
+fn operation<B>(request: &Request<B>) -> String {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned()
+}
+
+fn broken() -> io::Error {
+    io::Error::from(io::ErrorKind::ConnectionReset)
+}
+
+async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<Full<Bytes>>> {
+    let fault = state.next_fault(&operation(&request));
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| broken())?.to_bytes();
+    let request = Request::from_parts(parts, Full::new(body));
+    let upstream = state.upstream.clone();
+    // On a task of its own: what is on the wire happens, even if its client has given up by then.
+    let served = tokio::spawn(async move {
+        match fault {
+            None => forward(upstream, request).await,
+            Some(Fault::Refuse(status, error)) => Ok(refusal(status, error)),
+            Some(Fault::Break) => Err(broken()),
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::LoseAnswer) => forward(upstream, request).await.and(Err(broken())),
+            Some(Fault::HangAfter) => {
+                forward(upstream, request).await?;
+                std::future::pending().await
+            }
+            Some(Fault::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                forward(upstream, request).await
+            }
+            Some(Fault::HoldBefore(gate)) => {
+                gate.pass().await;
+                forward(upstream, request).await
+            }
+            Some(Fault::HoldAfter(gate)) => {
+                let response = forward(upstream, request).await;
+                gate.pass().await;
+                response
+            }
+        }
+    });
+    served.await.map_err(|_| broken())?
+}
+
+fn refusal(status: u16, error: &str) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amzn-errortype", error)
+        .body(Full::from(format!("{{\"__type\":\"{error}\",\"message\":\"injected\"}}")))
+        .expect("a response")
+}
+
+async fn forward(upstream: String, request: Request<Full<Bytes>>) -> io::Result<Response<Full<Bytes>>> {
+    let stream = TcpStream::connect(upstream).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| broken())?;
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(|_| broken())?;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(|_| broken())?.to_bytes();
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
