@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 use crate::ingress::{BotEvents, Settings};
+use crate::slack::DedupKey;
 
 /// Slack waits this long for an answer.
 const SLACK_LIMIT_MS: u64 = 3000;
@@ -39,7 +40,8 @@ impl fmt::Debug for SecretConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inline(secrets) => write!(f, "Inline({} secrets)", secrets.len()),
-            Self::Managed(id) => f.debug_tuple("Managed").field(id).finish(),
+            // An id is no secret; the secret in its place by mistake is.
+            Self::Managed(_) => f.write_str("Managed(…)"),
         }
     }
 }
@@ -54,6 +56,21 @@ pub enum StoreConfig {
     },
     /// `memory:`
     Memory,
+    /// `redis://…` or `rediss://…`
+    #[cfg(feature = "redis")]
+    Redis(RedisUrl),
+}
+
+/// The URL of a Redis server, which may hold a password.
+#[cfg(feature = "redis")]
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(pub String);
+
+#[cfg(feature = "redis")]
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl(…)")
+    }
 }
 
 /// `EVENT_SINK`
@@ -66,6 +83,12 @@ pub enum SinkConfig {
     },
     /// `stdout:`
     Stdout,
+    /// A topic's ARN.
+    #[cfg(feature = "sns")]
+    Sns {
+        /// The ARN.
+        topic_arn: String,
+    },
 }
 
 /// Everything that is wrong with the environment, at once.
@@ -105,14 +128,22 @@ impl Config {
         let budget =
             keep(&mut problems, number("ACK_BUDGET_MS", get("ACK_BUDGET_MS"), 2500, 100, SLACK_LIMIT_MS));
         let log = keep(&mut problems, log(get("RUST_LOG")));
-        keep(&mut problems, dedup_key(get("DEDUP_KEY")));
+        let dedup_key = keep(&mut problems, dedup_key(get("DEDUP_KEY")));
 
-        match (secret, store, sink, ttl, bot_events, budget, log) {
-            (Some(secret), Some(store), Some(sink), Some(ttl), Some(bot_events), Some(budget), Some(log))
-                if problems.is_empty() =>
-            {
+        match (secret, store, sink, ttl, dedup_key, bot_events, budget, log) {
+            (
+                Some(secret),
+                Some(store),
+                Some(sink),
+                Some(ttl),
+                Some(dedup_key),
+                Some(bot_events),
+                Some(budget),
+                Some(log),
+            ) => {
                 let settings = Settings {
                     dedup_ttl: Duration::from_secs(ttl),
+                    dedup_key,
                     bot_events,
                     ack_budget: Duration::from_millis(budget),
                 };
@@ -126,8 +157,8 @@ impl Config {
 /// Ten years: more is a slip of the pen.
 const MAX_TTL_SECONDS: u64 = 315_360_000;
 
-const STORES: &str = "dynamodb:<table> or memory:";
-const SINKS: &str = "an SQS queue URL or stdout:";
+const STORES: &str = "dynamodb:<table>, redis://…, rediss://… or memory:";
+const SINKS: &str = "an SQS queue URL, an SNS topic ARN or stdout:";
 
 fn keep<T>(problems: &mut Vec<String>, parsed: Result<T, String>) -> Option<T> {
     parsed.map_err(|problem| problems.push(problem)).ok()
@@ -171,9 +202,22 @@ fn store(value: &str) -> Result<StoreConfig, String> {
         Some(("memory", "")) => Ok(StoreConfig::Memory),
         Some(("dynamodb", table)) if is_table(table) => Ok(StoreConfig::DynamoDb { table: table.to_owned() }),
         Some(("dynamodb", _)) => Err("that is no name of a DynamoDB table".to_owned()),
-        Some(("redis" | "rediss", _)) => Err("this build has no Redis store".to_owned()),
+        Some(("redis" | "rediss", _)) => redis_store(value),
         _ => Err("no such store".to_owned()),
     }
+}
+
+#[cfg(feature = "redis")]
+fn redis_store(url: &str) -> Result<StoreConfig, String> {
+    // The parser's own error might quote the password.
+    let parsed = redis::IntoConnectionInfo::into_connection_info(url);
+    parsed.map_err(|_| "that is no URL of a Redis server".to_owned())?;
+    Ok(StoreConfig::Redis(RedisUrl(url.to_owned())))
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis_store(_url: &str) -> Result<StoreConfig, String> {
+    Err("this build has no Redis store (cargo feature `redis`)".to_owned())
 }
 
 /// A table's name is 3 to 255 letters, digits, `_`, `-` and `.`; an ARN ends in one.
@@ -191,7 +235,7 @@ fn sink(value: &str) -> Result<SinkConfig, String> {
         return Ok(SinkConfig::Stdout);
     }
     if value.starts_with("arn:") {
-        return Err("this build sends to no ARN".to_owned());
+        return sns_sink(value);
     }
     let path = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
     let name = path.and_then(|path| path.split_once('/')).and_then(|(_, path)| path.rsplit('/').next());
@@ -200,6 +244,22 @@ fn sink(value: &str) -> Result<SinkConfig, String> {
         Some(_) => Err("the queue URL ends without a queue's name".to_owned()),
         None => Err("no such sink".to_owned()),
     }
+}
+
+/// `arn:<partition>:sns:<region>:<account>:<topic>`; one more part would be a subscription's.
+#[cfg(feature = "sns")]
+fn sns_sink(arn: &str) -> Result<SinkConfig, String> {
+    match arn.split(':').collect::<Vec<_>>().as_slice() {
+        ["arn", _, "sns", _, _, topic] if !topic.is_empty() => {
+            Ok(SinkConfig::Sns { topic_arn: arn.to_owned() })
+        }
+        _ => Err("that is no ARN of an SNS topic".to_owned()),
+    }
+}
+
+#[cfg(not(feature = "sns"))]
+fn sns_sink(_arn: &str) -> Result<SinkConfig, String> {
+    Err("this build has no SNS sink (cargo feature `sns`)".to_owned())
 }
 
 fn number(name: &str, value: Option<String>, default: u64, min: u64, max: u64) -> Result<u64, String> {
@@ -221,11 +281,11 @@ fn bot_events(value: Option<String>) -> Result<BotEvents, String> {
     }
 }
 
-fn dedup_key(value: Option<String>) -> Result<(), String> {
+fn dedup_key(value: Option<String>) -> Result<DedupKey, String> {
     match value.as_deref() {
-        None | Some("event_id") => Ok(()),
-        Some("message") => Err("DEDUP_KEY=message is not served yet".to_owned()),
-        Some(_) => Err("DEDUP_KEY is not event_id".to_owned()),
+        None | Some("event_id") => Ok(DedupKey::EventId),
+        Some("message") => Ok(DedupKey::Message),
+        Some(_) => Err("DEDUP_KEY is neither event_id nor message".to_owned()),
     }
 }
 

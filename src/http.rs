@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
+use crate::clock::UnixMillis;
 use crate::ingress::Inbound;
 use crate::outcome::Outcome;
 use crate::report::{Attempt, Report};
@@ -24,7 +26,7 @@ use crate::slack::Encoding;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpEvent {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     request_context: RequestContext,
     /// REST API and load balancer; an HTTP API puts it in the context.
     #[serde(default)]
@@ -197,6 +199,9 @@ pub struct HttpResponse {
     multi_value_headers: Option<BTreeMap<&'static str, [&'static str; 1]>>,
     body: String,
     is_base64_encoded: bool,
+    /// We set none, but `cargo lambda watch` takes no answer of an HTTP API's without the field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<[&'static str; 0]>,
 }
 
 impl ReplyTo {
@@ -212,7 +217,20 @@ impl ReplyTo {
             headers: headers.into_iter().collect(),
             body,
             is_base64_encoded: false,
+            cookies: (self.front_door == FrontDoor::HttpApi).then_some([]),
         }
+    }
+}
+
+/// When the invocation is killed, by the Runtime API's header. Lambda sends a point in time there, and
+/// `cargo lambda watch` a duration (always 600,000), which as a point in time lies in 1970 and would cut off
+/// every step before it begins.
+pub fn deadline(header_millis: u64, now: UnixMillis) -> UnixMillis {
+    const IN_2001: u64 = 1_000_000_000_000;
+    if header_millis < IN_2001 {
+        now.after(Duration::from_millis(header_millis))
+    } else {
+        UnixMillis::from_millis(header_millis)
     }
 }
 
@@ -242,6 +260,11 @@ fn answer(outcome: &Outcome, encoding: Option<Encoding>) -> Answer {
             status: StatusCode::OK,
             headers: vec![(CONTENT_TYPE, "text/plain; charset=utf-8")],
             body: challenge.clone(),
+        },
+        Outcome::Suggestion => Answer {
+            status: StatusCode::OK,
+            headers: vec![(CONTENT_TYPE, "application/json")],
+            body: r#"{"options":[]}"#.to_owned(),
         },
         Outcome::SslCheck => empty(StatusCode::OK, &[]),
         // Without the header above: Slack is to ask again.

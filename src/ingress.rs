@@ -24,7 +24,7 @@ use crate::report::{Attempt, Report, Subject, Trail};
 use crate::secret::SigningSecrets;
 use crate::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
 use crate::sink::{SendError, Sink};
-use crate::slack::{self, Author, Delivery, Encoding, Payload};
+use crate::slack::{self, Author, DedupKey, Delivery, Encoding, Payload};
 
 /// Added to the deadline of the owner before its lease is over, for clocks that differ between execution
 /// environments and for a send that is on the wire when its sender dies.
@@ -59,6 +59,8 @@ impl BotEvents {
 pub struct Settings {
     /// How long an event id is remembered.
     pub dedup_ttl: Duration,
+    /// What makes two events the same one.
+    pub dedup_key: DedupKey,
     /// Whose messages go through.
     pub bot_events: BotEvents,
     /// How long an invocation may take.
@@ -146,14 +148,23 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         };
         trail.attempt = attempt.clone();
 
-        let delivery = match slack::classify(verified, encoding) {
-            Ok(Payload::Delivery(delivery)) => *delivery,
-            Ok(Payload::Challenge(challenge)) => return Outcome::Challenge(challenge),
-            Ok(Payload::RateLimited { team_id, api_app_id }) => {
+        let signer = verified.signer().clone();
+        let payload = match slack::classify(verified, encoding) {
+            Ok(payload) => payload,
+            Err(malformed) => return Outcome::Malformed(malformed),
+        };
+        let delivery = match payload {
+            // The one payload that names no app: Slack sends it before there is anything to keep apart.
+            Payload::Challenge(challenge) => return Outcome::Challenge(challenge),
+            payload if !signer.speaks_for(payload.api_app_id()) => {
+                return Outcome::Rejected(Rejection::OtherApp);
+            }
+            Payload::Delivery(delivery) => delivery.keyed_by(self.settings.dedup_key),
+            Payload::Suggestion { .. } => return Outcome::Suggestion,
+            Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
                 return Outcome::RateLimited;
             }
-            Err(malformed) => return Outcome::Malformed(malformed),
         };
         trail.subject = Some(Subject::from(&delivery));
 
@@ -162,7 +173,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
 
         let claim = self.claim(&delivery, &invocation, now);
-        let is_last = attempt.is_last();
+        let is_last = attempt.is_last() || !delivery.kind.is_retried();
         let stamp = Stamp {
             received_at: now,
             retry_num: attempt.retry_num,
@@ -170,7 +181,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             trace_header: invocation.trace_header,
         };
         let message = Message::new(delivery, stamp);
-        if message.size() > self.sink.max_bytes() {
+        let size = if is_last { message.size_unguarded() } else { message.size() };
+        if size > self.sink.max_bytes() {
             return Outcome::TooLarge;
         }
 

@@ -7,9 +7,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use slack_ingress::clock::{Clock, SystemClock, UnixMillis};
+use slack_ingress::clock::{Clock, SystemClock};
 use slack_ingress::config::{self, Config};
-use slack_ingress::http::{HttpEvent, HttpResponse};
+use slack_ingress::http::{self, HttpEvent, HttpResponse};
 use slack_ingress::ingress::Invocation;
 use slack_ingress::report::{Report, Trail, with_causes};
 use slack_ingress::wiring::DeployedIngress;
@@ -42,7 +42,7 @@ async fn serve() -> Result<(), String> {
         );
     }
     let function = Function {
-        ingress: wiring::ingress(config).await.map_err(|error| with_causes(&error))?,
+        ingress: wiring::ingress(config).await.map_err(|error| with_causes(error.as_ref()))?,
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
         has_served: AtomicBool::new(false),
     };
@@ -63,7 +63,7 @@ impl Function {
         let (reply_to, inbound) = payload.into_request();
         let invocation = Invocation {
             request_id: context.request_id.clone(),
-            deadline: UnixMillis::from_millis(context.deadline),
+            deadline: http::deadline(context.deadline, SystemClock.now()),
             trace_header: context.xray_trace_id,
         };
         let report = match inbound {

@@ -63,6 +63,7 @@ impl Message {
             ("retry_reason", stamp.retry_reason),
         ];
         attributes.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        attributes.retain(|(_, value)| !value.is_empty());
         for (_, value) in &mut attributes {
             replace_refused_characters(value);
         }
@@ -80,16 +81,28 @@ impl Message {
     /// Marks a message that was sent without a record, and so may be on the queue already.
     #[must_use]
     pub fn unguarded(mut self) -> Self {
-        self.attributes.push(("unguarded", "true".to_owned()));
+        let (name, value) = UNGUARDED;
+        self.attributes.push((name, value.to_owned()));
         self
     }
 
     /// Its size in bytes as SQS and SNS count it: the body, and every attribute's name, type and value.
     pub fn size(&self) -> usize {
-        let attributes: usize =
-            self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
-        self.body.len() + attributes
+        let attributes = self.attributes.iter().map(|(name, value)| attribute_size(name, value));
+        self.body.len() + attributes.sum::<usize>()
     }
+
+    /// What its size would be if it were [`Message::unguarded`].
+    pub fn size_unguarded(&self) -> usize {
+        let (name, value) = UNGUARDED;
+        self.size() + attribute_size(name, value)
+    }
+}
+
+const UNGUARDED: (&str, &str) = ("unguarded", "true");
+
+fn attribute_size(name: &str, value: &str) -> usize {
+    name.len() + "String".len() + value.len()
 }
 
 fn conversation_key(team: &str, conversation: &Conversation) -> String {

@@ -1,7 +1,7 @@
 //! The one line that an invocation leaves: a log entry, and CloudWatch metrics in the same breath
 //! (Embedded Metric Format, so that no call to CloudWatch stands in the way of an answer).
 //!
-//! Nothing here comes from bytes that Slack did not sign, and neither secret, signature, token nor text is
+//! Nothing here comes from a request that Slack did not sign, and neither secret, signature, token nor text is
 //! among it.
 
 use serde::Serialize;
@@ -107,6 +107,7 @@ fn counts(report: &Report, cold_start: bool) -> Vec<&'static str> {
         Outcome::Duplicate => Some("Duplicates"),
         Outcome::Ignored => Some("Ignored"),
         Outcome::RateLimited => Some("RateLimited"),
+        Outcome::Suggestion => Some("Suggestions"),
         Outcome::InFlight => Some("InFlight"),
         Outcome::Unavailable(_) => Some("Unavailable"),
         Outcome::Rejected(_) | Outcome::MethodNotAllowed => Some("Rejected"),

@@ -17,6 +17,8 @@ pub enum Outcome {
     RateLimited,
     /// `url_verification`: answer with this.
     Challenge(String),
+    /// `block_suggestion`: answered with no options.
+    Suggestion,
     /// `ssl_check`.
     SslCheck,
     /// Another invocation holds the event and has not finished: Slack is to ask again.
@@ -53,6 +55,7 @@ impl Outcome {
             Self::Ignored => "ignored",
             Self::RateLimited => "app_rate_limited",
             Self::Challenge(_) => "challenge",
+            Self::Suggestion => "suggestion",
             Self::SslCheck => "ssl_check",
             Self::InFlight => "in_flight",
             Self::Unavailable(_) => "unavailable",

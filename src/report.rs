@@ -152,6 +152,7 @@ mod tests {
             kind: Kind::Event,
             event_type: "message".to_owned(),
             id: "Ev1".to_owned(),
+            message_key: None,
             team_id: Some("T1".to_owned()),
             api_app_id: None,
             author: Author::Person,

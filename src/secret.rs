@@ -3,6 +3,7 @@
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,23 +105,19 @@ impl SecretsManager {
     async fn read(&self) -> Result<Vec<SigningSecret>, SecretError> {
         let (current, previous) =
             tokio::join!(self.read_version("AWSCURRENT"), self.read_version("AWSPREVIOUS"));
-        let current = current?.ok_or(SecretError::NoCurrentVersion)?;
-        // The new secret alone is enough to go on with.
-        let previous = previous.ok().flatten();
-        Ok([Some(current), previous].into_iter().flatten().collect())
+        let mut secrets = current?.ok_or(SecretError::NoCurrentVersion)?;
+        // The new version alone is enough to go on with.
+        secrets.extend(previous.ok().flatten().unwrap_or_default());
+        Ok(secrets)
     }
 
-    async fn read_version(&self, stage: &str) -> Result<Option<SigningSecret>, SecretError> {
+    async fn read_version(&self, stage: &str) -> Result<Option<Vec<SigningSecret>>, SecretError> {
         let value =
             self.client.get_secret_value().secret_id(&self.secret_id).version_stage(stage).send().await;
         match value {
             Ok(output) => {
                 let text = output.secret_string.ok_or(SecretError::Binary)?;
-                let text = text.trim();
-                if text.is_empty() {
-                    return Err(SecretError::Empty);
-                }
-                Ok(Some(SigningSecret::new(text)))
+                parse(text.trim()).map(Some)
             }
             Err(SdkError::ServiceError(refused)) if refused.err().is_resource_not_found_exception() => {
                 Ok(None)
@@ -128,6 +125,19 @@ impl SecretsManager {
             Err(error) => Err(SecretError::Unavailable(Box::new(error))),
         }
     }
+}
+
+/// A secret's text: one signing secret, or a JSON object from `api_app_id` to that app's.
+fn parse(text: &str) -> Result<Vec<SigningSecret>, SecretError> {
+    if !text.starts_with('{') {
+        return if text.is_empty() { Err(SecretError::Empty) } else { Ok(vec![SigningSecret::new(text)]) };
+    }
+    // The parser's own error would quote what it met.
+    let by_app: BTreeMap<String, String> = serde_json::from_str(text).map_err(|_| SecretError::Malformed)?;
+    if by_app.is_empty() || by_app.values().any(|secret| secret.trim().is_empty()) {
+        return Err(SecretError::Empty);
+    }
+    Ok(by_app.iter().map(|(app, secret)| SigningSecret::of_app(app, secret.trim())).collect())
 }
 
 /// Why there is no signing secret to be had.
@@ -141,6 +151,8 @@ pub enum SecretError {
     Binary,
     /// The secret is empty.
     Empty,
+    /// The secret begins like JSON, and is no object from app ids to signing secrets.
+    Malformed,
 }
 
 impl fmt::Display for SecretError {
@@ -150,6 +162,9 @@ impl fmt::Display for SecretError {
             Self::NoCurrentVersion => "the signing secret does not exist in Secrets Manager",
             Self::Binary => "the signing secret in Secrets Manager is binary, not text",
             Self::Empty => "the signing secret in Secrets Manager is empty",
+            Self::Malformed => {
+                "the signing secret in Secrets Manager is no JSON object from api_app_id to signing secret"
+            }
         })
     }
 }

@@ -10,6 +10,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 use crate::clock::UnixMillis;
@@ -26,6 +27,7 @@ type HmacSha256 = Hmac<Sha256>;
 #[derive(Clone)]
 pub struct SigningSecret {
     mac: HmacSha256,
+    app: Option<Arc<str>>,
 }
 
 impl SigningSecret {
@@ -34,7 +36,12 @@ impl SigningSecret {
         let mac = HmacSha256::new_from_slice(secret.as_bytes());
         #[allow(clippy::expect_used, reason = "HMAC is defined for keys of every length")]
         let mac = mac.expect("HMAC takes a key of any length");
-        Self { mac }
+        Self { mac, app: None }
+    }
+
+    /// The secret of this app alone: it signs for no other.
+    pub fn of_app(api_app_id: &str, secret: &str) -> Self {
+        Self { app: Some(api_app_id.into()), ..Self::new(secret) }
     }
 
     /// `v0=…` for these bytes at this time: what Slack sends, and what tests and tools sign with.
@@ -78,12 +85,33 @@ pub struct SignatureHeaders<'a> {
     pub timestamp: Option<&'a str>,
 }
 
+/// Whom a signature speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The apps whose secret it was made with; [`None`] for a secret that is no app's in particular.
+    apps: Vec<Option<Arc<str>>>,
+}
+
+impl Signer {
+    /// Whether a payload for this app may have this signature. One that names no app may only if the secret is
+    /// no app's in particular.
+    pub fn speaks_for(&self, api_app_id: Option<&str>) -> bool {
+        self.apps.iter().any(|app| app.is_none() || app.as_deref() == api_app_id)
+    }
+}
+
 /// A body that Slack signed.
 pub struct Verified {
     body: Vec<u8>,
+    signer: Signer,
 }
 
 impl Verified {
+    /// Who signed it.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
     /// The signed bytes.
     pub fn into_body(self) -> Vec<u8> {
         self.body
@@ -109,6 +137,8 @@ pub enum Rejection {
     Stale,
     /// No signing secret gives this signature.
     Mismatch,
+    /// The secret of one app signed a payload of another's.
+    OtherApp,
     /// The bytes that were signed cannot be had from the request as it arrived.
     UnreadableBody,
 }
@@ -122,6 +152,7 @@ impl Rejection {
             Self::MalformedTimestamp => "malformed_timestamp",
             Self::Stale => "stale_timestamp",
             Self::Mismatch => "signature_mismatch",
+            Self::OtherApp => "other_app",
             Self::UnreadableBody => "unreadable_body",
         }
     }
@@ -155,7 +186,7 @@ pub fn verify(
     now: UnixMillis,
 ) -> Result<Verified, Refused> {
     match check(headers, &body, secrets, now) {
-        Ok(()) => Ok(Verified { body }),
+        Ok(signer) => Ok(Verified { body, signer }),
         Err(reason) => Err(Refused { reason, body }),
     }
 }
@@ -165,7 +196,7 @@ fn check(
     body: &[u8],
     secrets: &[SigningSecret],
     now: UnixMillis,
-) -> Result<(), Rejection> {
+) -> Result<Signer, Rejection> {
     let (Some(signature), Some(timestamp)) = (headers.signature, headers.timestamp) else {
         return Err(Rejection::MissingHeader);
     };
@@ -174,10 +205,9 @@ fn check(
     if now.as_secs().abs_diff(signed_at) > MAX_SKEW_SECONDS {
         return Err(Rejection::Stale);
     }
-    let matches = secrets
-        .iter()
-        .fold(subtle::Choice::from(0), |any, secret| any | secret.hex_digest(timestamp, body).ct_eq(digest));
-    if bool::from(matches) { Ok(()) } else { Err(Rejection::Mismatch) }
+    let matches = |secret: &&SigningSecret| bool::from(secret.hex_digest(timestamp, body).ct_eq(digest));
+    let apps: Vec<_> = secrets.iter().filter(matches).map(|secret| secret.app.clone()).collect();
+    if apps.is_empty() { Err(Rejection::Mismatch) } else { Ok(Signer { apps }) }
 }
 
 /// Digits are compared as they are written: Slack writes lower case, and so upper case is not Slack's.
@@ -212,7 +242,7 @@ mod tests {
     fn verdict(signature: Option<&str>, timestamp: Option<&str>, now: u64) -> Result<(), Rejection> {
         let secrets = [SigningSecret::new(SECRET)];
         let headers = SignatureHeaders { signature, timestamp };
-        check(headers, BODY.as_bytes(), &secrets, at(now))
+        check(headers, BODY.as_bytes(), &secrets, at(now)).map(drop)
     }
 
     #[test]
@@ -276,6 +306,27 @@ mod tests {
     fn nothing_verifies_without_a_secret() {
         let headers = SignatureHeaders { signature: Some(SIGNATURE), timestamp: Some(TIMESTAMP) };
         assert_eq!(check(headers, BODY.as_bytes(), &[], at(1_531_420_618)), Err(Rejection::Mismatch));
+    }
+
+    #[test]
+    fn a_secret_of_one_app_speaks_for_no_other() {
+        let secrets = [
+            SigningSecret::of_app("A1", "one"),
+            SigningSecret::of_app("A2", "two"),
+            SigningSecret::of_app("A3", "two"),
+            SigningSecret::new("anybody's"),
+        ];
+        let everybody = [Some("A1"), Some("A2"), Some("A3"), Some("A4"), None];
+        for (secret, allowed) in
+            [("one", &[Some("A1")][..]), ("two", &[Some("A2"), Some("A3")]), ("anybody's", &everybody)]
+        {
+            let signature = SigningSecret::new(secret).sign(TIMESTAMP, BODY.as_bytes());
+            let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(TIMESTAMP) };
+            let verified = verify(headers, BODY.into(), &secrets, at(1_531_420_618)).unwrap();
+            for app in everybody {
+                assert_eq!(verified.signer().speaks_for(app), allowed.contains(&app), "{secret} {app:?}");
+            }
+        }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! Only the few fields that decide something are read, in one pass and without building a tree; the body
 //! itself goes on as it came. Slack's payloads change shape between event types (`user` is an id in one
-//! and an object in the next), so a field of an unexpected shape counts as absent and never refuses an
-//! event.
+//! and an object in the next), so a field of an unexpected shape counts as absent and refuses nothing, but
+//! for `event` itself, which is an object or not Slack's.
 
+mod form;
 mod json;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::signature::Verified;
 use json::Slice;
@@ -24,8 +26,24 @@ pub enum Payload {
         /// The app.
         api_app_id: Option<String>,
     },
+    /// `block_suggestion`: a menu wants its options now. Nothing behind a queue can give them.
+    Suggestion {
+        /// The app.
+        api_app_id: Option<String>,
+    },
     /// Something for the queue.
     Delivery(Box<Delivery>),
+}
+
+impl Payload {
+    /// The app that this is for, if it says so.
+    pub fn api_app_id(&self) -> Option<&str> {
+        match self {
+            Self::Challenge(_) => None,
+            Self::RateLimited { api_app_id, .. } | Self::Suggestion { api_app_id } => api_app_id.as_deref(),
+            Self::Delivery(delivery) => delivery.api_app_id.as_deref(),
+        }
+    }
 }
 
 /// What a delivery is, in the queue message's attribute `kind`.
@@ -33,6 +51,10 @@ pub enum Payload {
 pub enum Kind {
     /// An event of the Events API.
     Event,
+    /// A slash command.
+    Command,
+    /// A button, menu, modal or shortcut.
+    Interaction,
 }
 
 impl Kind {
@@ -40,8 +62,24 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Event => "event",
+            Self::Command => "command",
+            Self::Interaction => "interaction",
         }
     }
+
+    /// Whether Slack asks again when it gets no 200. Only the Events API does.
+    pub const fn is_retried(self) -> bool {
+        matches!(self, Self::Event)
+    }
+}
+
+/// What makes two events the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DedupKey {
+    /// The same `event_id`.
+    EventId,
+    /// The same message, where the event is one; else the same `event_id`.
+    Message,
 }
 
 /// One thing to be put on the queue once.
@@ -49,10 +87,13 @@ impl Kind {
 pub struct Delivery {
     /// What it is.
     pub kind: Kind,
-    /// The inner type: `app_mention`, `message`, …; `unknown` if there is none.
+    /// The inner type: `app_mention`, `message`, …, a command's name; `unknown` if there is none.
     pub event_type: String,
-    /// What it is recorded under: the `event_id`.
+    /// What it is recorded under: the `event_id`, a command's or interaction's `trigger_id`, or the SHA-256 of
+    /// its bytes where there is none.
     pub id: String,
+    /// What the message that it tells of could be recorded under instead; see [`DedupKey::Message`].
+    pub message_key: Option<String>,
     /// The workspace that the app is installed in.
     pub team_id: Option<String>,
     /// The app.
@@ -61,8 +102,19 @@ pub struct Delivery {
     pub author: Author,
     /// What it belongs to.
     pub conversation: Conversation,
-    /// The JSON exactly as Slack sent it.
+    /// The JSON exactly as Slack sent it; a command's fields as an object.
     pub body: String,
+}
+
+impl Delivery {
+    /// Recorded under what `key` says.
+    #[must_use]
+    pub fn keyed_by(mut self, key: DedupKey) -> Self {
+        if let (DedupKey::Message, Some(message_key)) = (key, self.message_key.take()) {
+            self.id = message_key;
+        }
+        self
+    }
 }
 
 /// Who wrote a message, as far as the loop guard cares.
@@ -97,8 +149,10 @@ pub enum Malformed {
     Utf8,
     /// Not JSON, or one of the fields that matter stands there twice.
     Json,
-    /// A `type` that this program does not know, or a form it does not serve.
+    /// An outer `type` that this program does not know, or a form that is neither command nor interaction.
     Unsupported,
+    /// A form with a field that stands twice.
+    RepeatedField,
     /// An event without an `event_id`.
     MissingEventId,
     /// A `url_verification` without a `challenge`.
@@ -113,6 +167,7 @@ impl Malformed {
             Self::Utf8 => "not_utf8",
             Self::Json => "not_json",
             Self::Unsupported => "unsupported_type",
+            Self::RepeatedField => "repeated_field",
             Self::MissingEventId => "missing_event_id",
             Self::MissingChallenge => "missing_challenge",
         }
@@ -156,7 +211,7 @@ pub fn is_ssl_check(encoding: Option<Encoding>, body: &[u8]) -> bool {
 pub fn classify(verified: Verified, encoding: Option<Encoding>) -> Result<Payload, Malformed> {
     match encoding.ok_or(Malformed::ContentType)? {
         Encoding::Json => classify_json(verified.into_body()),
-        Encoding::Form => Err(Malformed::Unsupported),
+        Encoding::Form => classify_form(&verified.into_body()),
     }
 }
 
@@ -224,6 +279,12 @@ struct Event<'a> {
     assistant_thread: Slice<'a>,
 }
 
+impl Event<'_> {
+    fn is_message(&self) -> bool {
+        matches!(self.event_type.text().as_deref(), Some("message" | "app_mention"))
+    }
+}
+
 #[derive(Deserialize)]
 struct AssistantThread<'a> {
     #[serde(borrow, default)]
@@ -234,15 +295,17 @@ struct AssistantThread<'a> {
 
 fn classify_json(body: Vec<u8>) -> Result<Payload, Malformed> {
     let body = String::from_utf8(body).map_err(|_| Malformed::Utf8)?;
-    let envelope: Envelope<'_> = serde_json::from_str(&body).map_err(|_| Malformed::Json)?;
-    match envelope.envelope_type.text().as_deref() {
+    let envelope: Envelope<'_> = object(&body)?;
+    match envelope.envelope_type.string().as_deref() {
         Some("event_callback") => {
             let delivery = event_delivery(&envelope)?;
             Ok(Payload::Delivery(Box::new(Delivery { body, ..delivery })))
         }
         Some("url_verification") => {
-            let challenge = envelope.challenge.to_text();
-            challenge.map(Payload::Challenge).ok_or(Malformed::MissingChallenge)
+            let challenge = envelope.challenge.string();
+            challenge
+                .map(|challenge| Payload::Challenge(challenge.into_owned()))
+                .ok_or(Malformed::MissingChallenge)
         }
         Some("app_rate_limited") => Ok(Payload::RateLimited {
             team_id: envelope.team_id.to_text(),
@@ -252,13 +315,110 @@ fn classify_json(body: Vec<u8>) -> Result<Payload, Malformed> {
     }
 }
 
+/// A form is a slash command, or one field `payload` with the JSON of an interaction.
+fn classify_form(body: &[u8]) -> Result<Payload, Malformed> {
+    let mut form = form::parse(body)?;
+    let hash = || hex::encode(Sha256::digest(body));
+    if let Some(payload) = form.remove("payload") {
+        return classify_interaction(payload, hash);
+    }
+    let field = |name: &str| form.get(name).filter(|value| !value.is_empty()).cloned();
+    let delivery = Delivery {
+        kind: Kind::Command,
+        event_type: field("command").ok_or(Malformed::Unsupported)?,
+        id: field("trigger_id").map_or_else(hash, record_id),
+        message_key: None,
+        team_id: field("team_id"),
+        api_app_id: field("api_app_id"),
+        author: Author::Person,
+        conversation: Conversation {
+            team: field("team_id").or_else(|| field("enterprise_id")),
+            channel: field("channel_id"),
+            thread: field("thread_ts"),
+        },
+        body: serde_json::to_string(&form).map_err(|_| Malformed::Json)?,
+    };
+    Ok(Payload::Delivery(Box::new(delivery)))
+}
+
+#[derive(Deserialize)]
+struct Interaction<'a> {
+    #[serde(borrow, default, rename = "type")]
+    interaction_type: Slice<'a>,
+    #[serde(borrow, default)]
+    trigger_id: Slice<'a>,
+    #[serde(borrow, default)]
+    api_app_id: Slice<'a>,
+    #[serde(borrow, default)]
+    team: Slice<'a>,
+    #[serde(borrow, default)]
+    enterprise: Slice<'a>,
+    #[serde(borrow, default)]
+    user: Slice<'a>,
+    #[serde(borrow, default)]
+    channel: Slice<'a>,
+    #[serde(borrow, default)]
+    container: Slice<'a>,
+    /// The message that has the button.
+    #[serde(borrow, default)]
+    message: Slice<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Container<'a> {
+    #[serde(borrow, default)]
+    channel_id: Slice<'a>,
+    #[serde(borrow, default)]
+    thread_ts: Slice<'a>,
+    #[serde(borrow, default)]
+    message_ts: Slice<'a>,
+}
+
+fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Result<Payload, Malformed> {
+    let interaction: Interaction<'_> = object(&payload)?;
+    let event_type = interaction.interaction_type.to_text().ok_or(Malformed::Unsupported)?;
+    let api_app_id = interaction.api_app_id.to_text();
+    if event_type == "block_suggestion" {
+        return Ok(Payload::Suggestion { api_app_id });
+    }
+    let message: Event<'_> = interaction.message.read().unwrap_or_default();
+    let container: Container<'_> = interaction.container.read().unwrap_or_default();
+    let first = |slices: &[Slice<'_>]| slices.iter().copied().find_map(Slice::to_text);
+    let delivery = Delivery {
+        kind: Kind::Interaction,
+        event_type,
+        id: interaction.trigger_id.to_text().map_or_else(hash, record_id),
+        message_key: None,
+        team_id: interaction.team.to_text(),
+        api_app_id,
+        author: Author::Person,
+        conversation: Conversation {
+            team: first(&[interaction.team, interaction.enterprise]),
+            // A modal is in no channel: there the user is the conversation.
+            channel: first(&[interaction.channel, container.channel_id, interaction.user]),
+            thread: first(&[message.thread_ts, container.thread_ts, message.ts, container.message_ts]),
+        },
+        body: String::new(),
+    };
+    Ok(Payload::Delivery(Box::new(Delivery { body: payload, ..delivery })))
+}
+
+/// The outermost object. (An array would do for `serde`, its elements in the order of the fields.)
+fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Malformed> {
+    if !json.trim_ascii_start().starts_with('{') {
+        return Err(Malformed::Json);
+    }
+    serde_json::from_str(json).map_err(|_| Malformed::Json)
+}
+
 /// Everything of an event's delivery but its body, which is still borrowed from.
 fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
     let event_type = envelope.event.event_type.to_text();
     Ok(Delivery {
         kind: Kind::Event,
         event_type: event_type.unwrap_or_else(|| "unknown".to_owned()),
-        id: envelope.event_id.to_text().ok_or(Malformed::MissingEventId)?,
+        id: record_id(envelope.event_id.string().ok_or(Malformed::MissingEventId)?.into_owned()),
+        message_key: message_key(envelope),
         team_id: envelope.team_id.to_text(),
         api_app_id: envelope.api_app_id.to_text(),
         author: author(envelope),
@@ -267,12 +427,34 @@ fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
     })
 }
 
+/// A store's key has its limits (DynamoDB: 2,048 bytes). Slack's ids are a few dozen; a longer one is replaced by
+/// its SHA-256, so that different ones stay different.
+fn record_id(id: String) -> String {
+    const MAX_LEN: usize = 1024;
+    if id.len() <= MAX_LEN { id } else { hex::encode(Sha256::digest(id)) }
+}
+
+/// The key of a message: app, team, channel and `ts`. An app that is subscribed to mentions and to the channel
+/// gets one message as two events; both have these four.
+///
+/// An edit, a deletion and a `message_replied` carry another message inside and tell news of it. They are events
+/// of their own, and so is a reply, which has a `ts` of its own.
+fn message_key(envelope: &Envelope<'_>) -> Option<String> {
+    let event = &envelope.event;
+    if !event.is_message() || event.message.is_some() || event.previous_message.is_some() {
+        return None;
+    }
+    let parts = [envelope.api_app_id, envelope.team_id, event.channel, event.ts];
+    let parts: Option<Vec<_>> = parts.into_iter().map(Slice::text).collect();
+    Some(parts?.join(":"))
+}
+
 /// Only messages have an author here: that a bot joined a channel or reacted is news, not an echo.
 /// An edit or a deletion has the author of the message that it is about, because an agent that streams
 /// its answer by editing it would otherwise hear every edit.
 fn author(envelope: &Envelope<'_>) -> Author {
     let event = &envelope.event;
-    if !matches!(event.event_type.text().as_deref(), Some("message" | "app_mention")) {
+    if !event.is_message() {
         return Author::Person;
     }
     let about = event.message.read().or_else(|| event.previous_message.read());

@@ -9,19 +9,26 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::error::Error;
 use std::time::Duration;
 
 use crate::budget::CallTimeouts;
 use crate::clock::{SystemClock, UnixMillis};
+#[cfg(feature = "redis")]
+use crate::config::RedisUrl;
 use crate::config::{Config, SecretConfig, SinkConfig, StoreConfig};
 use crate::dedup::dynamodb::DynamoDbStore;
 use crate::dedup::memory::MemoryStore;
-use crate::dedup::{Claim, Lease, Recorded, Settled, Store, StoreError};
+#[cfg(feature = "redis")]
+use crate::dedup::redis::RedisStore;
+use crate::dedup::{Claim, Lease, Parked, Recorded, Settled, Store, StoreError};
 use crate::ingress::Ingress;
 use crate::message::Message;
 use crate::report::with_causes;
 use crate::secret::{SecretError, SecretsManager, SigningSecrets};
 use crate::signature::SigningSecret;
+#[cfg(feature = "sns")]
+use crate::sink::sns::SnsSink;
 use crate::sink::sqs::SqsSink;
 use crate::sink::stdout::StdoutSink;
 use crate::sink::{SendError, Sink};
@@ -36,7 +43,7 @@ pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
 ///
 /// # Errors
 /// When Secrets Manager answers, and what it has is no signing secret.
-pub async fn ingress(config: Config) -> Result<DeployedIngress, SecretError> {
+pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> {
     let aws = if uses_aws(&config) {
         sdk_config(config.settings.ack_budget).await
     } else {
@@ -56,28 +63,36 @@ pub async fn ingress(config: Config) -> Result<DeployedIngress, SecretError> {
             AnyStore::DynamoDb(DynamoDbStore::new(aws_sdk_dynamodb::Client::new(&aws), table))
         }
         StoreConfig::Memory => AnyStore::Memory(MemoryStore::new()),
+        #[cfg(feature = "redis")]
+        StoreConfig::Redis(RedisUrl(url)) => AnyStore::Redis(Box::new(RedisStore::new(
+            &url,
+            CallTimeouts::within(config.settings.ack_budget),
+        )?)),
     };
     let sink = match config.sink {
         SinkConfig::Sqs { queue_url } => {
             AnySink::Sqs(SqsSink::new(&aws_sdk_sqs::Client::new(&aws), queue_url))
         }
         SinkConfig::Stdout => AnySink::Stdout(StdoutSink::new()),
+        #[cfg(feature = "sns")]
+        SinkConfig::Sns { topic_arn } => {
+            AnySink::Sns(SnsSink::new(&aws_sdk_sns::Client::new(&aws), topic_arn))
+        }
     };
     match secrets.load().await {
         Ok(()) => {}
         Err(error @ SecretError::Unavailable(_)) => {
             tracing::error!(error = with_causes(&error), "no signing secret yet");
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     Ok(Ingress::new(secrets, store, sink, SystemClock, config.settings))
 }
 
 fn uses_aws(config: &Config) -> bool {
-    !matches!(
-        (&config.secret, &config.store, &config.sink),
-        (SecretConfig::Inline(_), StoreConfig::Memory, SinkConfig::Stdout)
-    )
+    matches!(config.secret, SecretConfig::Managed(_))
+        || matches!(config.store, StoreConfig::DynamoDb { .. })
+        || !matches!(config.sink, SinkConfig::Stdout)
 }
 
 /// What all clients share: one HTTP client, and time-outs that fit the budget. (The SDK's own are 3.1 s to
@@ -125,6 +140,9 @@ pub enum AnyStore {
     DynamoDb(DynamoDbStore),
     /// `memory:`
     Memory(MemoryStore),
+    /// `redis:` or `rediss:`
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisStore>),
 }
 
 impl Store for AnyStore {
@@ -132,6 +150,8 @@ impl Store for AnyStore {
         match self {
             Self::DynamoDb(store) => store.record(claim).await,
             Self::Memory(store) => store.record(claim).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.record(claim).await,
         }
     }
 
@@ -139,6 +159,8 @@ impl Store for AnyStore {
         match self {
             Self::DynamoDb(store) => store.confirm(lease).await,
             Self::Memory(store) => store.confirm(lease).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.confirm(lease).await,
         }
     }
 
@@ -146,6 +168,26 @@ impl Store for AnyStore {
         match self {
             Self::DynamoDb(store) => store.delete(lease).await,
             Self::Memory(store) => store.delete(lease).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.delete(lease).await,
+        }
+    }
+
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.park(lease, message).await,
+            Self::Memory(store) => store.park(lease, message).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.park(lease, message).await,
+        }
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.pending(limit).await,
+            Self::Memory(store) => store.pending(limit).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.pending(limit).await,
         }
     }
 
@@ -153,6 +195,8 @@ impl Store for AnyStore {
         match self {
             Self::DynamoDb(store) => store.seen(event_id, now).await,
             Self::Memory(store) => store.seen(event_id, now).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.seen(event_id, now).await,
         }
     }
 }
@@ -164,6 +208,9 @@ pub enum AnySink {
     Sqs(SqsSink),
     /// `stdout:`
     Stdout(StdoutSink),
+    /// A topic's ARN.
+    #[cfg(feature = "sns")]
+    Sns(SnsSink),
 }
 
 impl Sink for AnySink {
@@ -171,6 +218,8 @@ impl Sink for AnySink {
         match self {
             Self::Sqs(sink) => sink.send(message).await,
             Self::Stdout(sink) => sink.send(message).await,
+            #[cfg(feature = "sns")]
+            Self::Sns(sink) => sink.send(message).await,
         }
     }
 
@@ -178,6 +227,8 @@ impl Sink for AnySink {
         match self {
             Self::Sqs(sink) => sink.max_bytes(),
             Self::Stdout(sink) => sink.max_bytes(),
+            #[cfg(feature = "sns")]
+            Self::Sns(sink) => sink.max_bytes(),
         }
     }
 }

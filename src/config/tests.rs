@@ -116,8 +116,8 @@ fn each_bad_value_is_one_problem_that_names_its_variable() {
         ("DEDUP_STORE", "dynamodb:arn:aws:dynamodb:eu-central-1:123456789012:events"),
         ("DEDUP_STORE", "dynamodb:arn:aws:dynamodb:eu-central-1:123456789012:table/"),
         ("DEDUP_STORE", &long_table),
-        ("DEDUP_STORE", "redis://localhost"),
-        ("DEDUP_STORE", "rediss://localhost"),
+        ("DEDUP_STORE", "redis:"),
+        ("DEDUP_STORE", "redis://localhost:port"),
         ("DEDUP_STORE", "postgres://localhost"),
         ("EVENT_SINK", "stdout"),
         ("EVENT_SINK", "slack-events"),
@@ -125,7 +125,8 @@ fn each_bad_value_is_one_problem_that_names_its_variable() {
         ("EVENT_SINK", "https://"),
         ("EVENT_SINK", "https://sqs.eu-central-1.amazonaws.com"),
         ("EVENT_SINK", "https://sqs.eu-central-1.amazonaws.com/123456789012/"),
-        ("EVENT_SINK", "arn:aws:sns:eu-central-1:123456789012:events"),
+        ("EVENT_SINK", "arn:aws:sns:eu-central-1:123456789012:"),
+        ("EVENT_SINK", "arn:aws:sns:eu-central-1:123456789012:events:5c1e7f1a"),
         ("EVENT_SINK", "arn:aws:sqs:eu-central-1:123456789012:events"),
         ("DEDUP_TTL_SECONDS", "0"),
         ("DEDUP_TTL_SECONDS", "-1"),
@@ -133,7 +134,6 @@ fn each_bad_value_is_one_problem_that_names_its_variable() {
         ("DEDUP_TTL_SECONDS", "1h"),
         ("DEDUP_TTL_SECONDS", "315360001"),
         ("DEDUP_TTL_SECONDS", "99999999999999999999"),
-        ("DEDUP_KEY", "message"), // until a later issue
         ("DEDUP_KEY", "client_msg_id"),
         ("BOT_EVENTS", "DROP"),
         ("BOT_EVENTS", "true"),
@@ -166,7 +166,7 @@ fn a_number_is_taken_up_to_its_bounds() {
 #[test]
 fn all_problems_are_listed_at_once_in_one_line() {
     let message = parse(&[
-        ("DEDUP_STORE", "redis://localhost"),
+        ("DEDUP_STORE", "postgres://localhost"),
         ("DEDUP_TTL_SECONDS", "soon"),
         ("DEDUP_KEY", "ts"),
         ("BOT_EVENTS", "none"),
@@ -209,4 +209,28 @@ fn the_secret_is_shown_nowhere_not_even_from_the_wrong_variable() {
             assert!(!shown.contains(SECRET), "{name}: {shown}");
         }
     }
+}
+
+#[test]
+fn a_feature_that_this_build_lacks_is_named() {
+    let redis = with("DEDUP_STORE", "rediss://:hunter2@localhost:6380/1");
+    let sns = with("EVENT_SINK", "arn:aws-cn:sns:cn-north-1:123456789012:events.fifo");
+    for (name, has_it, config) in
+        [("redis", cfg!(feature = "redis"), redis), ("sns", cfg!(feature = "sns"), sns)]
+    {
+        let shown = match config {
+            Ok(config) if has_it => format!("{config:?}"),
+            Err(error) if !has_it => error.to_string(),
+            other => panic!("{name}: {other:?}"),
+        };
+        assert!(has_it || shown.contains(&format!("cargo feature `{name}`")), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn the_key_of_an_event_is_its_id_or_its_message() {
+    assert_eq!(parse(&MINIMAL).unwrap().settings.dedup_key, DedupKey::EventId);
+    assert_eq!(with("DEDUP_KEY", "event_id").unwrap().settings.dedup_key, DedupKey::EventId);
+    assert_eq!(with("DEDUP_KEY", "message").unwrap().settings.dedup_key, DedupKey::Message);
 }

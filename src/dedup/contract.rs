@@ -5,20 +5,22 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed expectation is what a suite is for")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::task::JoinSet;
 
-use super::{Claim, Lease, Recorded, Settled, Store};
-use crate::clock::UnixMillis;
+use super::{Claim, Lease, Parked, Recorded, Settled, Store};
+use crate::clock::{Clock, SystemClock, UnixMillis};
 
-/// When the scenarios take place: whole seconds, so that expiry is exact.
-const NOW: u64 = 1_700_000_000_000;
 const LEASE_MS: u64 = 5_000;
 const TTL_MS: u64 = 3_600_000;
 
+/// `offset_ms` after the scenarios take place: when the first of them began, because a store may clean up by
+/// its own clock; and on the second, so that expiry is exact.
 fn at(offset_ms: u64) -> UnixMillis {
-    UnixMillis::from_millis(NOW + offset_ms)
+    static NOW: OnceLock<u64> = OnceLock::new();
+    let now = NOW.get_or_init(|| SystemClock.now().as_secs() * 1000);
+    UnixMillis::from_millis(now + offset_ms)
 }
 
 fn fresh_id(scenario: &str) -> String {
@@ -26,7 +28,7 @@ fn fresh_id(scenario: &str) -> String {
     format!("Ev-{scenario}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A claim by `owner`, made `offset_ms` after [`NOW`].
+/// A claim by `owner`, made at `offset_ms`.
 fn claim(event_id: &str, owner: &str, offset_ms: u64) -> Claim {
     Claim {
         event_id: event_id.to_owned(),
@@ -61,6 +63,16 @@ async fn confirm(store: &impl Store, lease: Lease) -> Settled {
 
 async fn delete(store: &impl Store, lease: Lease) -> Settled {
     store.delete(lease).await.expect("the store answers")
+}
+
+async fn park(store: &impl Store, lease: Lease, message: &str) -> Settled {
+    store.park(lease, message).await.expect("the store answers")
+}
+
+/// What of these events is pending, by a store that other scenarios may use as well.
+async fn pending_of(store: &impl Store, ids: &[&str]) -> Vec<Parked> {
+    let pending = store.pending(usize::from(u16::MAX)).await.expect("the store answers");
+    pending.into_iter().filter(|parked| ids.contains(&parked.event_id.as_str())).collect()
 }
 
 async fn expect_in_flight(store: &impl Store, claim: &Claim) {
@@ -199,6 +211,68 @@ pub async fn an_expired_record_is_free_before_any_sweep<S: Store>(store: Arc<S>)
     take(&*store, &claim(&in_flight, "b", TTL_MS)).await;
 }
 
+/// A parked event is kept, with what it was parked as, past its lease and past its expiry, for everybody.
+pub async fn a_parked_event_is_kept_until_it_is_confirmed<S: Store>(store: Arc<S>) {
+    let id = fresh_id("parked");
+    let first = claim(&id, "a", 0);
+    take(&*store, &first).await;
+    let message = "{\"body\":\"Grüße 🦀\"}";
+    assert_eq!(park(&*store, Lease::granted(&first), message).await, Settled::Done);
+    assert_eq!(park(&*store, Lease::granted(&first), message).await, Settled::Done, "its answer was lost");
+    for offset in [1, LEASE_MS * 2, TTL_MS * 1000] {
+        let recorded = record(&*store, &claim(&id, "b", offset)).await;
+        assert!(matches!(recorded, Recorded::Parked), "{recorded:?}");
+    }
+    assert_eq!(delete(&*store, Lease::granted(&first)).await, Settled::Lost);
+
+    let parked = pending_of(&*store, &[&id]).await.pop().expect("it is pending");
+    let expected = Parked {
+        event_id: id.clone(),
+        owner: "a".to_owned(),
+        received_at: at(0),
+        message: message.to_owned(),
+    };
+    assert_eq!(parked, expected);
+    let redriven_at = TTL_MS * 2;
+    let lease = parked.lease(at(redriven_at + TTL_MS).as_secs());
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert_eq!(pending_of(&*store, &[&id]).await, []);
+    expect_forwarded(&*store, &claim(&id, "b", redriven_at)).await;
+    take(&*store, &claim(&id, "b", redriven_at + TTL_MS)).await;
+}
+
+/// Fencing holds for parking as well; and what is on the queue is not parked any more.
+pub async fn only_the_owner_of_an_event_in_flight_parks_it<S: Store>(store: Arc<S>) {
+    let id = fresh_id("park-stale");
+    let stale = claim(&id, "a", 0);
+    take(&*store, &stale).await;
+    let owner = claim(&id, "b", LEASE_MS + 1);
+    let lease = take_over(&*store, &owner).await;
+    assert_eq!(park(&*store, Lease::granted(&stale), "{}").await, Settled::Lost);
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert_eq!(park(&*store, Lease::granted(&owner), "{}").await, Settled::Lost);
+    expect_forwarded(&*store, &claim(&id, "c", LEASE_MS + 2)).await;
+    let nobodys = claim(&fresh_id("park-nothing"), "a", 0);
+    assert_eq!(park(&*store, Lease::granted(&nobodys), "{}").await, Settled::Lost);
+    assert_eq!(pending_of(&*store, &[&id, &nobodys.event_id]).await, []);
+}
+
+/// What is pending comes in the order of receipt, whatever the order of parking; and not more than was asked for.
+pub async fn pending_is_in_the_order_of_receipt<S: Store>(store: Arc<S>) {
+    let ids: Vec<String> = (0..20).map(|_| fresh_id("pending")).collect();
+    for (n, id) in ids.iter().enumerate().rev() {
+        let offset = 1000 * u64::try_from(n).expect("a small number");
+        let lease = take(&*store, &claim(id, "a", offset)).await;
+        assert_eq!(park(&*store, lease, "{}").await, Settled::Done);
+    }
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let pending = pending_of(&*store, &ids).await;
+    assert_eq!(pending.iter().map(|parked| parked.event_id.as_str()).collect::<Vec<_>>(), ids);
+    let first = store.pending(3).await.expect("the store answers");
+    assert_eq!(first.len(), 3);
+    assert!(first.is_sorted_by_key(|parked| parked.received_at));
+}
+
 /// `seen` tells of every record that has not expired, and changes nothing.
 pub async fn seen_tells_of_every_live_record<S: Store>(store: Arc<S>) {
     let id = fresh_id("seen");
@@ -235,6 +309,9 @@ pub async fn all<S: Store + 'static>(store: Arc<S>) {
     a_stale_owner_changes_nothing(Arc::clone(&store)).await;
     confirming_a_deleted_event_brings_nothing_back(Arc::clone(&store)).await;
     an_expired_record_is_free_before_any_sweep(Arc::clone(&store)).await;
+    a_parked_event_is_kept_until_it_is_confirmed(Arc::clone(&store)).await;
+    only_the_owner_of_an_event_in_flight_parks_it(Arc::clone(&store)).await;
+    pending_is_in_the_order_of_receipt(Arc::clone(&store)).await;
     seen_tells_of_every_live_record(Arc::clone(&store)).await;
     ids_are_kept_apart_to_the_letter(store).await;
 }

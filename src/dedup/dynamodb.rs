@@ -1,4 +1,4 @@
-//! Records in a DynamoDB table: partition key `event_id` (S), TTL attribute `expires_at`.
+//! Records in a DynamoDB table: partition key `event_id` (S), TTL attribute `expires_at`, and an index of what is parked.
 //!
 //! `record` is one conditional `PutItem`. When its condition fails, DynamoDB returns the item that stands
 //! there, so that one round trip tells *forwarded* from *in flight*; when it succeeds over an old item, it
@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use std::collections::HashMap;
 
-use super::{Claim, Lease, Record, Recorded, Settled, State, Store, StoreError, Verdict};
+use super::{Claim, Lease, Parked, Record, Recorded, Settled, State, Store, StoreError, Verdict};
 use crate::clock::UnixMillis;
 
 const EVENT_ID: &str = "event_id";
@@ -21,6 +21,13 @@ const OWNER: &str = "owner";
 const LEASE_UNTIL: &str = "lease_until";
 const EXPIRES_AT: &str = "expires_at";
 const RECEIVED_AT: &str = "received_at";
+/// Only on parked items, and always [`PARKED_VALUE`]: the index has those items and no others.
+const PARKED: &str = "parked";
+const PARKED_VALUE: &str = "1";
+const MESSAGE: &str = "message";
+
+/// The index of parked items: partition key `parked` (S), sort key `received_at` (N), keys only.
+const PARKED_INDEX: &str = "parked";
 
 /// [`Record::verdict`] says `Free`, in DynamoDB's words.
 const IS_FREE: &str = "attribute_not_exists(event_id) \
@@ -40,6 +47,12 @@ impl DynamoDbStore {
     /// The table by its name or ARN.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
+    }
+
+    async fn get(&self, event_id: &str) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.table).key(EVENT_ID, string(event_id));
+        let output = get.consistent_read(true).send().await;
+        output.map(|output| output.item).map_err(|error| StoreError::new("DynamoDB GetItem", error))
     }
 }
 
@@ -93,23 +106,18 @@ impl Store for DynamoDbStore {
             .update_item()
             .table_name(&self.table)
             .key(EVENT_ID, string(lease.event_id()))
-            .update_expression("SET #state = :forwarded")
+            .update_expression("SET #state = :forwarded, expires_at = :expires_at REMOVE #parked, #message")
             .condition_expression("#owner = :owner")
             .expression_attribute_names("#state", STATE)
             .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#parked", PARKED)
+            .expression_attribute_names("#message", MESSAGE)
+            .expression_attribute_values(":expires_at", number(lease.expires_at()))
             .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
             .expression_attribute_values(":owner", string(lease.owner()))
             .send()
             .await;
-        match update {
-            Ok(_) => Ok(Settled::Done),
-            Err(SdkError::ServiceError(refused))
-                if matches!(refused.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
-            {
-                Ok(Settled::Lost)
-            }
-            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
-        }
+        settled(update)
     }
 
     async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
@@ -138,18 +146,71 @@ impl Store for DynamoDbStore {
         }
     }
 
-    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
-        let output = self
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        let update = self
             .client
-            .get_item()
+            .update_item()
             .table_name(&self.table)
-            .key(EVENT_ID, string(event_id))
-            .consistent_read(true)
+            .key(EVENT_ID, string(lease.event_id()))
+            .update_expression(
+                "SET #state = :state, #parked = :parked, #message = :message REMOVE expires_at",
+            )
+            .condition_expression("#owner = :owner AND #state <> :forwarded")
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#parked", PARKED)
+            .expression_attribute_names("#message", MESSAGE)
+            .expression_attribute_values(":state", string(State::Parked.as_str()))
+            .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
+            .expression_attribute_values(":parked", string(PARKED_VALUE))
+            .expression_attribute_values(":message", string(message))
+            .expression_attribute_values(":owner", string(lease.owner()))
             .send()
-            .await
-            .map_err(|error| StoreError::new("DynamoDB GetItem", error))?;
-        let record = output.item.as_ref().and_then(parse_item);
+            .await;
+        settled(update)
+    }
+
+    /// The index tells which; the items themselves are read from the table, whose word is the newer one.
+    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(PARKED_INDEX)
+            .key_condition_expression("#parked = :parked")
+            .expression_attribute_names("#parked", PARKED)
+            .expression_attribute_values(":parked", string(PARKED_VALUE))
+            .into_paginator()
+            .items()
+            .send();
+        let mut pending = Vec::new();
+        while pending.len() < limit {
+            let Some(keys) = pages.next().await else { break };
+            let keys = keys.map_err(|error| StoreError::new("DynamoDB Query", error))?;
+            if let Some(event_id) = keys.get(EVENT_ID).and_then(|id| id.as_s().ok()) {
+                pending.extend(self.get(event_id).await?.as_ref().and_then(parse_parked));
+            }
+        }
+        Ok(pending)
+    }
+
+    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let item = self.get(event_id).await?;
+        let record = item.as_ref().and_then(parse_item);
         Ok(record.is_some_and(|record| !record.has_expired(now)))
+    }
+}
+
+/// An update whose condition failed has changed nothing: the record is another's.
+fn settled<T>(update: Result<T, SdkError<UpdateItemError>>) -> Result<Settled, StoreError> {
+    match update {
+        Ok(_) => Ok(Settled::Done),
+        Err(SdkError::ServiceError(refused))
+            if matches!(refused.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
+        {
+            Ok(Settled::Lost)
+        }
+        Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
     }
 }
 
@@ -173,6 +234,17 @@ fn item(claim: &Claim) -> Item {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+fn parse_parked(item: &Item) -> Option<Parked> {
+    let record = parse_item(item).filter(|record| record.state == State::Parked)?;
+    let string = |name| item.get(name)?.as_s().ok().cloned();
+    Some(Parked {
+        event_id: string(EVENT_ID)?,
+        owner: record.owner,
+        received_at: record.received_at,
+        message: string(MESSAGE)?,
+    })
 }
 
 /// An item that lacks a time reads as long past; one without a known `state` is no record of ours.

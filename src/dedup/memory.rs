@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Claim, Lease, Record, Recorded, Settled, State, Store, StoreError, Verdict};
+use super::{Claim, Lease, Parked, Record, Recorded, Settled, State, Store, StoreError, Verdict};
 use crate::clock::UnixMillis;
 
 /// Expired records are swept out when the map has doubled since the last sweep, and not below this size.
@@ -19,6 +19,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Records {
     by_id: HashMap<String, Record>,
+    /// The messages of the parked ones.
+    parked: HashMap<String, String>,
     sweep_at: usize,
 }
 
@@ -53,13 +55,49 @@ impl MemoryStore {
     }
 
     fn confirm_now(&self, lease: &Lease) -> Settled {
-        match self.lock().by_id.get_mut(lease.event_id()) {
+        let mut records = self.lock();
+        match records.by_id.get_mut(lease.event_id()) {
             Some(record) if record.owner == lease.owner() => {
                 record.state = State::Forwarded;
+                record.expires_at = Some(lease.expires_at());
+                records.parked.remove(lease.event_id());
                 Settled::Done
             }
             _ => Settled::Lost,
         }
+    }
+
+    fn park_now(&self, lease: &Lease, message: &str) -> Settled {
+        let mut records = self.lock();
+        match records.by_id.get_mut(lease.event_id()) {
+            Some(record) if record.owner == lease.owner() && record.state != State::Forwarded => {
+                record.state = State::Parked;
+                record.expires_at = None;
+                records.parked.insert(lease.event_id().to_owned(), message.to_owned());
+                Settled::Done
+            }
+            _ => Settled::Lost,
+        }
+    }
+
+    fn pending_now(&self, limit: usize) -> Vec<Parked> {
+        let records = self.lock();
+        let mut pending: Vec<Parked> = records
+            .parked
+            .iter()
+            .filter_map(|(event_id, message)| {
+                let record = records.by_id.get(event_id)?;
+                Some(Parked {
+                    event_id: event_id.clone(),
+                    owner: record.owner.clone(),
+                    received_at: record.received_at,
+                    message: message.clone(),
+                })
+            })
+            .collect();
+        pending.sort_by_key(|parked| parked.received_at);
+        pending.truncate(limit);
+        pending
     }
 
     fn delete_now(&self, lease: &Lease) -> Settled {
@@ -95,6 +133,14 @@ impl Store for MemoryStore {
 
     async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
         Ok(self.delete_now(&lease))
+    }
+
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        Ok(self.park_now(&lease, message))
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        Ok(self.pending_now(limit))
     }
 
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {

@@ -3,8 +3,9 @@
 //! ```text
 //!            record                       confirm
 //! (absent) ─────────▶ in flight ─────────────────────▶ forwarded ──▶ (expired = absent)
-//!     ▲                │      │
-//!     └──── delete ────┘      └── lease past: the next `record` takes it over
+//!     ▲                │   │  │                          ▲
+//!     └──── delete ────┘   │  └── park ──▶ parked ───────┘ confirm
+//!                          └── lease past: the next `record` takes it over
 //! ```
 //!
 //! Every rule is decided against the times in the [`Claim`], never against a clock of the store's own, so
@@ -17,6 +18,8 @@
 pub mod contract;
 pub mod dynamodb;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::error::Error;
 use std::fmt;
@@ -46,12 +49,13 @@ pub struct Claim {
 pub struct Lease {
     event_id: String,
     owner: String,
+    expires_at: u64,
 }
 
 impl Lease {
     /// For a store that has just written `claim`.
     pub fn granted(claim: &Claim) -> Self {
-        Self { event_id: claim.event_id.clone(), owner: claim.owner.clone() }
+        Self { event_id: claim.event_id.clone(), owner: claim.owner.clone(), expires_at: claim.expires_at }
     }
 
     /// The event.
@@ -62,6 +66,31 @@ impl Lease {
     /// The fencing token.
     pub fn owner(&self) -> &str {
         &self.owner
+    }
+
+    /// When the record may be forgotten once it is confirmed, in Unix seconds.
+    pub fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+}
+
+/// An event that the store keeps because the queue did not take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The event.
+    pub event_id: String,
+    /// Who parked it.
+    pub owner: String,
+    /// When it came in.
+    pub received_at: UnixMillis,
+    /// What [`Store::park`] was given.
+    pub message: String,
+}
+
+impl Parked {
+    /// The right to confirm the event, once it is sent; the record is forgotten at `expires_at` (Unix seconds).
+    pub fn lease(&self, expires_at: u64) -> Lease {
+        Lease { event_id: self.event_id.clone(), owner: self.owner.clone(), expires_at }
     }
 }
 
@@ -128,6 +157,13 @@ pub trait Store: Send + Sync {
 
     /// Frees the event for the next attempt, if the lease still holds. Free already: [`Settled::Done`].
     fn delete(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Keeps the event itself, as `message`, until it is confirmed, if the lease still holds. A parked record
+    /// does not expire.
+    fn park(&self, lease: Lease, message: &str) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Up to `limit` events that are parked, the one that was received first at the head.
+    fn pending(&self, limit: usize) -> impl Future<Output = Result<Vec<Parked>, StoreError>> + Send;
 
     /// Whether there is a record of the event that has not expired at `now`.
     fn seen(&self, event_id: &str, now: UnixMillis) -> impl Future<Output = Result<bool, StoreError>> + Send;

@@ -402,7 +402,9 @@ fn every_outcome_has_its_answer() {
         for (name, event) in
             [("HTTP API", http_api()), ("Function URL", function_url()), ("REST API", rest_api())]
         {
-            let response = respond(&event, outcome.clone(), encoding);
+            let mut response = respond(&event, outcome.clone(), encoding);
+            let cookies = response.as_object_mut().unwrap().remove("cookies");
+            assert_eq!(cookies, (name != "REST API").then(|| json!([])), "{name}");
             assert_eq!(response, expected, "{name}: {outcome:?} {encoding:?}");
         }
         for (name, event) in [("single", load_balancer()), ("lists", load_balancer_with_lists())] {
@@ -447,4 +449,12 @@ fn a_challenge_is_answered_as_it_came_whatever_is_in_it() {
         let response = respond(&http_api(), Outcome::Challenge(challenge.to_owned()), Some(Encoding::Json));
         assert_eq!(response["body"], challenge);
     }
+}
+
+#[test]
+fn a_deadline_is_a_point_in_time_and_cargo_lambdas_a_duration() {
+    let now = UnixMillis::from_millis(1_800_000_000_000);
+    assert_eq!(deadline(1_800_000_005_000, now), UnixMillis::from_millis(1_800_000_005_000));
+    assert_eq!(deadline(1_799_999_999_000, now), UnixMillis::from_millis(1_799_999_999_000), "it is over");
+    assert_eq!(deadline(600_000, now), UnixMillis::from_millis(1_800_000_600_000));
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::dedup::StoreError;
 use crate::dedup::memory::MemoryStore;
+use crate::dedup::{Parked, StoreError};
 use crate::report::Timings;
 use crate::signature::SigningSecret;
 use crate::sink::stdout::StdoutSink;
@@ -123,6 +123,14 @@ impl Store for Arc<World> {
         self.call("delete", |faults| faults.delete).befall(store_error, self.store.delete(lease)).await
     }
 
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        self.store.park(lease, message).await
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        self.store.pending(limit).await
+    }
+
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
         self.store.seen(event_id, now).await
     }
@@ -161,7 +169,12 @@ struct Scene {
 }
 
 fn settings() -> Settings {
-    Settings { dedup_ttl: Duration::from_secs(3600), bot_events: BotEvents::Drop, ack_budget: BUDGET }
+    Settings {
+        dedup_ttl: Duration::from_secs(3600),
+        dedup_key: DedupKey::EventId,
+        bot_events: BotEvents::Drop,
+        ack_budget: BUDGET,
+    }
 }
 
 fn scene_with(settings: Settings, secrets: &[&str]) -> Scene {
@@ -465,6 +478,7 @@ async fn a_claim_is_leased_to_the_invocations_deadline_and_a_margin() {
         let claim = scene.ingress.claim(
             &Delivery {
                 id: MENTION_ID.to_owned(),
+                message_key: None,
                 kind: slack::Kind::Event,
                 event_type: String::new(),
                 team_id: None,

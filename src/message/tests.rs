@@ -7,6 +7,7 @@ fn delivery() -> Delivery {
         kind: Kind::Event,
         event_type: "app_mention".to_owned(),
         id: "Ev0LAN670R".to_owned(),
+        message_key: None,
         team_id: Some("T061EG9R6".to_owned()),
         api_app_id: Some("A0F7YS25R".to_owned()),
         author: Author::Person,

@@ -34,6 +34,7 @@ pub fn message(id: &str, thread: &str, body: &str) -> Message {
         kind: Kind::Event,
         event_type: "app_mention".to_owned(),
         id: id.to_owned(),
+        message_key: None,
         team_id: Some("T0001".to_owned()),
         api_app_id: Some("A0001".to_owned()),
         author: Author::Person,

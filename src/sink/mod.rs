@@ -2,8 +2,11 @@
 //!
 //! To add a sink, implement [`Sink`] and run the suite in `contract` (cargo feature of that name) on it.
 
+mod answered_only;
 #[cfg(feature = "contract")]
 pub mod contract;
+#[cfg(feature = "sns")]
+pub mod sns;
 pub mod sqs;
 pub mod stdout;
 

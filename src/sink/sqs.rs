@@ -1,15 +1,13 @@
 //! Messages on an SQS queue, standard or FIFO.
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
-use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
-use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 
+use super::answered_only::AnsweredOnly;
 use super::{SendError, Sink};
 use crate::message::Message;
 
@@ -89,30 +87,9 @@ fn send_error(error: SdkError<SendMessageError>) -> SendError {
     if too_large { SendError::TooLarge } else { SendError::failed("SQS SendMessage", error) }
 }
 
-/// On a standard queue a send that is repeated because its answer was lost is a second message. So there
-/// the SDK repeats only what SQS answered and refused; a lost answer is the caller's to deal with.
+/// On a standard queue a send that is repeated because its answer was lost is a second message.
 /// (A FIFO queue knows the message by its de-duplication id, so there every retry is harmless.)
 fn without_blind_retries(client: &Client) -> Client {
     let config = client.config().to_builder().retry_classifier(AnsweredOnly).build();
     Client::from_conf(config)
-}
-
-#[derive(Debug)]
-struct AnsweredOnly;
-
-impl ClassifyRetry for AnsweredOnly {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        match context.output_or_error() {
-            Some(Err(error)) if !error.is_operation_error() => RetryAction::RetryForbidden,
-            _ => RetryAction::NoActionIndicated,
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "answered only"
-    }
-
-    fn priority(&self) -> RetryClassifierPriority {
-        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
-    }
 }

@@ -27,17 +27,23 @@ impl<'a> Slice<'a> {
         serde_json::from_str(self.0?.get()).ok()
     }
 
-    /// A string that is not empty, or an object's `id`: Slack expands ids to objects in some events.
+    /// Whether there is a value at all.
+    pub(super) fn is_some(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// A string that is not empty.
+    pub(super) fn string(self) -> Option<Cow<'a, str>> {
+        let Str(string) = self.read()?;
+        (!string.is_empty()).then_some(string)
+    }
+
+    /// A [`Slice::string`], or the `id` of an object: Slack expands ids to objects in some events.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
-        let text = match self.0?.get().as_bytes().first()? {
-            b'"' => self.read::<Str<'a>>()?.0,
-            b'{' => {
-                let id = self.read::<Identified<'a>>()?.id;
-                id.read::<Str<'a>>()?.0
-            }
-            _ => return None,
-        };
-        (!text.is_empty()).then_some(text)
+        match self.0?.get().as_bytes().first()? {
+            b'{' => self.read::<Identified<'a>>()?.id.string(),
+            _ => self.string(),
+        }
     }
 
     /// [`Slice::text`], to keep.

@@ -86,6 +86,7 @@ fn a_mention_is_read_whole() {
             kind: Kind::Event,
             event_type: "app_mention".to_owned(),
             id: "Ev0LAN670R".to_owned(),
+            message_key: Some("A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449522.000016".to_owned()),
             team_id: TEAM.map(str::to_owned),
             api_app_id: Some("A0F7YS25R".to_owned()),
             author: Author::Person,

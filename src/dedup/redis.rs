@@ -1,0 +1,253 @@
+//! Records in Redis: a hash for each, and a sorted set of those that are parked.
+//!
+//! Every step is one script, which Redis runs alone. Times are compared with the claim's, as everywhere;
+//! Redis's own expiry only cleans up.
+//!
+//! A Redis that loses its memory loses the records: without persistence, an event whose retry comes after a
+//! restart is sent again.
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, ScriptInvocation};
+use std::fmt;
+use tokio::sync::Mutex;
+
+use super::{Claim, Lease, Parked, Recorded, Settled, Store, StoreError};
+use crate::budget::CallTimeouts;
+use crate::clock::UnixMillis;
+
+/// Before every key of ours.
+const PREFIX: &str = "slack-ingress:";
+/// The ids of parked events, by the time of their receipt.
+const PARKED: &str = "slack-ingress-parked";
+
+/// `Record::verdict`, and the write.
+/// KEYS: record. ARGV: owner, received at (now), lease until, expires at.
+const RECORD: &str = r"
+local state, owner, received_at, lease_until, expires_at =
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'owner', 'received_at', 'lease_until', 'expires_at'))
+local now = tonumber(ARGV[2])
+local answer = 'new'
+if state and not (expires_at and tonumber(expires_at) <= math.floor(now / 1000)) then
+    if state ~= 'in_flight' then
+        return state
+    end
+    if owner == ARGV[1] and received_at == ARGV[2] and lease_until == ARGV[3] and expires_at == ARGV[4] then
+        return 'new'
+    end
+    if tonumber(lease_until) >= now then
+        return 'in_flight'
+    end
+    answer = 'took_over'
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'state', 'in_flight', 'owner', ARGV[1], 'received_at', ARGV[2],
+    'lease_until', ARGV[3], 'expires_at', ARGV[4])
+redis.call('EXPIREAT', KEYS[1], ARGV[4])
+return answer
+";
+
+/// KEYS: record, parked. ARGV: owner, expires at, event id.
+const CONFIRM: &str = r"
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
+    return 'lost'
+end
+redis.call('HSET', KEYS[1], 'state', 'forwarded', 'expires_at', ARGV[2])
+redis.call('HDEL', KEYS[1], 'message')
+redis.call('EXPIREAT', KEYS[1], ARGV[2])
+redis.call('ZREM', KEYS[2], ARGV[3])
+return 'done'
+";
+
+/// KEYS: record. ARGV: owner.
+const DELETE: &str = r"
+local state, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'owner'))
+if not state then
+    return 'done'
+end
+if owner ~= ARGV[1] or state ~= 'in_flight' then
+    return 'lost'
+end
+redis.call('DEL', KEYS[1])
+return 'done'
+";
+
+/// KEYS: record, parked. ARGV: owner, event id, message.
+const PARK: &str = r"
+local state, owner, received_at = unpack(redis.call('HMGET', KEYS[1], 'state', 'owner', 'received_at'))
+if owner ~= ARGV[1] or state == 'forwarded' then
+    return 'lost'
+end
+redis.call('HSET', KEYS[1], 'state', 'parked', 'message', ARGV[3])
+redis.call('HDEL', KEYS[1], 'expires_at')
+redis.call('PERSIST', KEYS[1])
+redis.call('ZADD', KEYS[2], received_at, ARGV[2])
+return 'done'
+";
+
+/// KEYS: parked. ARGV: prefix, how many.
+const PENDING: &str = r"
+local pending = {}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
+    local owner, received_at, message = unpack(redis.call('HMGET', ARGV[1] .. id, 'owner', 'received_at', 'message'))
+    if message then
+        table.insert(pending, { id, owner, received_at, message })
+    end
+end
+return pending
+";
+
+/// KEYS: record. ARGV: now, in seconds.
+const SEEN: &str = r"
+local state, expires_at = unpack(redis.call('HMGET', KEYS[1], 'state', 'expires_at'))
+if not state or (expires_at and tonumber(expires_at) <= tonumber(ARGV[1])) then
+    return 0
+end
+return 1
+";
+
+/// A Redis server.
+pub struct RedisStore {
+    client: Client,
+    timeouts: CallTimeouts,
+    connection: Mutex<Option<MultiplexedConnection>>,
+    scripts: Scripts,
+}
+
+/// The scripts with their hashes, which are sent in their stead once Redis knows them.
+struct Scripts {
+    record: Script,
+    confirm: Script,
+    delete: Script,
+    park: Script,
+    pending: Script,
+    seen: Script,
+}
+
+impl RedisStore {
+    /// The server at this URL, connected to when it is first needed.
+    ///
+    /// # Errors
+    /// When that is no URL of a Redis server.
+    pub fn new(url: &str, timeouts: CallTimeouts) -> Result<Self, StoreError> {
+        let client = Client::open(url).map_err(|error| StoreError::new("the URL of Redis", error))?;
+        let scripts = Scripts {
+            record: Script::new(RECORD),
+            confirm: Script::new(CONFIRM),
+            delete: Script::new(DELETE),
+            park: Script::new(PARK),
+            pending: Script::new(PENDING),
+            seen: Script::new(SEEN),
+        };
+        Ok(Self { client, timeouts, connection: Mutex::default(), scripts })
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
+        let mut kept = self.connection.lock().await;
+        if let Some(connection) = &*kept {
+            return Ok(connection.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeouts.connect))
+            .set_response_timeout(Some(self.timeouts.attempt));
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        *kept = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Runs a script; once more over a new connection if the old one is gone, as it is when an execution
+    /// environment was frozen for a while. That is safe: each script says the same to the same caller twice.
+    async fn run<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        let attempt = async || script.invoke_async(&mut self.connection().await?).await;
+        let mut result = attempt().await;
+        if let Err(error) = &result
+            && (error.is_io_error() || error.is_connection_dropped())
+        {
+            *self.connection.lock().await = None;
+            result = attempt().await;
+            if result.is_err() {
+                *self.connection.lock().await = None;
+            }
+        }
+        result.map_err(|error| StoreError::new(what, error))
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    /// Without the client, whose URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisStore")
+    }
+}
+
+impl Store for RedisStore {
+    async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
+        let mut script = self.scripts.record.key(key(&claim.event_id));
+        script
+            .arg(&claim.owner)
+            .arg(claim.received_at.as_millis())
+            .arg(claim.lease_until.as_millis())
+            .arg(claim.expires_at);
+        let answer: String = self.run("Redis record", &script).await?;
+        let new = |took_over| Recorded::New { lease: Lease::granted(claim), took_over };
+        match answer.as_str() {
+            "new" => Ok(new(false)),
+            "took_over" => Ok(new(true)),
+            "in_flight" => Ok(Recorded::InFlight),
+            "forwarded" => Ok(Recorded::Forwarded),
+            "parked" => Ok(Recorded::Parked),
+            _ => Err(StoreError::new("Redis record", "the key holds a hash that is no record")),
+        }
+    }
+
+    async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
+        let mut script = self.scripts.confirm.key(key(lease.event_id()));
+        script.key(PARKED).arg(lease.owner()).arg(lease.expires_at()).arg(lease.event_id());
+        Ok(settled(&self.run::<String>("Redis confirm", &script).await?))
+    }
+
+    async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
+        let mut script = self.scripts.delete.key(key(lease.event_id()));
+        script.arg(lease.owner());
+        Ok(settled(&self.run::<String>("Redis delete", &script).await?))
+    }
+
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        let mut script = self.scripts.park.key(key(lease.event_id()));
+        script.key(PARKED).arg(lease.owner()).arg(lease.event_id()).arg(message);
+        Ok(settled(&self.run::<String>("Redis park", &script).await?))
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        let mut script = self.scripts.pending.key(PARKED);
+        script.arg(PREFIX).arg(limit);
+        let pending: Vec<(String, String, u64, String)> = self.run("Redis pending", &script).await?;
+        let parked = pending.into_iter().map(|(event_id, owner, received_at, message)| Parked {
+            event_id,
+            owner,
+            received_at: UnixMillis::from_millis(received_at),
+            message,
+        });
+        Ok(parked.collect())
+    }
+
+    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let mut script = self.scripts.seen.key(key(event_id));
+        script.arg(now.as_secs());
+        self.run("Redis seen", &script).await
+    }
+}
+
+fn key(event_id: &str) -> String {
+    format!("{PREFIX}{event_id}")
+}
+
+fn settled(answer: &str) -> Settled {
+    match answer {
+        "done" => Settled::Done,
+        _ => Settled::Lost,
+    }
+}
