@@ -21,14 +21,15 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 	$(VENV)/bin/python demo/dev.py
 
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
-	cargo test --locked
+	cargo test --locked --lib --tests --examples
 
 test: format-check lint docs test-all ## Everything that CI runs
 
 # The release binary is built once, and every test of a real process shares it.
 test-all: $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
 	PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) \
-		$(VENV)/bin/python tests/servers.py cargo test --locked -- --include-ignored --test-threads 8
+		$(VENV)/bin/python tests/servers.py \
+		cargo test --locked --all-features --lib --tests --examples -- --include-ignored --test-threads 8
 
 format-check:
 	cargo fmt --check
@@ -36,8 +37,12 @@ format-check:
 format: ## Format the code
 	cargo fmt
 
+# Each set of features, because each is a build that somebody runs.
 lint:
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features redis -- -D warnings
+	cargo clippy --locked --all-targets --features sns -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features

@@ -3,9 +3,10 @@
 
     tests/servers.py COMMAND [ARG ...]
 
-Starts DynamoDB Local (Amazon's own engine) and MiniStack (SQS, Secrets Manager) on free ports of the
+Starts DynamoDB Local (Amazon's own engine) and MiniStack (SQS, SNS, Secrets Manager) on free ports of the
 loopback interface, waits until both answer, and gives the command their addresses in DYNAMODB_URL and
-MINISTACK_URL. Its exit status is the command's. Nothing is left running, whatever ends it.
+MINISTACK_URL; and in REDIS_SERVER the path of a Redis server, of which each test starts its own. Its exit
+status is the command's. Nothing is left running, whatever ends it.
 """
 
 from __future__ import annotations
@@ -86,10 +87,15 @@ def dynamodb_local() -> Server:
     return Server("dynamodb-local", port, "/", command, {}, homes[-1])
 
 
-def ministack() -> Server:
-    program = pathlib.Path(sys.executable).with_name("ministack")
+def installed(name: str) -> pathlib.Path:
+    program = pathlib.Path(sys.executable).with_name(name)
     if not program.exists():
-        raise SystemExit("MiniStack is not installed: run `make test`, which installs it")
+        raise SystemExit(f"{name} is not installed: run `make test`, which installs it")
+    return program
+
+
+def ministack() -> Server:
+    program = installed("ministack")
     port = free_port()
     env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_REGION": "us-east-1"}
     return Server("ministack", port, "/_ministack/health", [str(program)], env, ROOT)
@@ -108,7 +114,7 @@ def main(command: list[str]) -> int:
             running.callback(servers[variable].stop)
         for server in servers.values():
             server.wait_until_it_answers()
-        env = os.environ | {variable: server.url for variable, server in servers.items()}
+        env = os.environ | {"REDIS_SERVER": str(installed("redis-server"))} | {variable: server.url for variable, server in servers.items()}
         test = subprocess.Popen(command, env=env, preexec_fn=die_with_parent)
         running.callback(test.wait)
         try:

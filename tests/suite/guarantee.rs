@@ -316,3 +316,28 @@ async fn the_conversations_of_a_workspace_do_not_wait_for_each_other_and_a_threa
         assert_eq!(of_channel, expected);
     }
 }
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn the_queue_holds_byte_for_byte_what_slack_sent_for_every_character_of_unicode() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    // Every character that JSON takes as it is, but for the two that SQS does not.
+    let characters: Vec<char> =
+        (' '..=char::MAX).filter(|c| !matches!(c, '"' | '\\' | '\u{fffe}' | '\u{ffff}')).collect();
+    for (n, chunk) in characters.chunks(200_000).enumerate() {
+        let id = format!("Ev{n}");
+        let text: String = chunk.iter().collect();
+        let body = format!(
+            r#"{{"type":"event_callback","event_id":"{id}","event":{{"type":"message","text":"{text}","escaped":"\u00e9\ud83e\udd80\/"}}}}"#
+        );
+        assert_eq!(lambda.post(&Request::json(body.clone())).await, ok());
+        let [message] = stage.queue.take_all().await.try_into().unwrap();
+        assert!(message.body == body, "chunk {n} was changed on its way");
+    }
+    // Those two come as escapes, and mean the same.
+    let body = String::from_utf8(mention("Ev-refused", "\u{fffe} and \u{ffff}")).unwrap();
+    assert_eq!(lambda.post(&Request::json(body.clone())).await, ok());
+    let [message] = stage.queue.take_all().await.try_into().unwrap();
+    assert_eq!(message.body, body.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff"));
+}

@@ -16,6 +16,7 @@
 
 mod answers;
 mod faults;
+mod features;
 mod guarantee;
 mod init;
 mod log;

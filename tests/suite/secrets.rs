@@ -135,6 +135,37 @@ async fn a_secrets_manager_that_fails_later_takes_nothing_away() {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
+async fn of_several_apps_each_signs_for_itself_alone() {
+    let secret = Secret::create(r#"{ "A0MDYCDME": "one", "A0OTHER": "two" }"#).await;
+    let lambda = Lambda::start(secret.variables()).await;
+    let of_app =
+        |app: &str, id: &str| String::from_utf8(mention(id, "hello")).unwrap().replace("A0MDYCDME", app);
+    let post = |signer: &str, app: &str, id: &str| {
+        let now = SystemClock.now().as_secs();
+        lambda.post(&Request::signed_with(signer, now, "application/json", of_app(app, id)))
+    };
+    // A forgery by one app in the name of the other is refused, and not even recorded.
+    assert_eq!(post("one", "A0OTHER", "Ev2").await, unauthorized());
+    assert_eq!(post("two", "A0MDYCDME", "Ev1").await, unauthorized());
+    assert_eq!(post("one", "A0NOBODYS", "Ev3").await, unauthorized());
+    assert_eq!(post("one", "A0MDYCDME", "Ev1").await, ok());
+    assert_eq!(post("two", "A0OTHER", "Ev2").await, ok());
+    let reports = lambda.reports(5).await;
+    assert_eq!(reports[0]["reason"], "other_app");
+    assert_eq!((&reports[3]["outcome"], &reports[4]["outcome"]), (&"accepted".into(), &"accepted".into()));
+    // A challenge names no app.
+    let challenge = r#"{"type":"url_verification","token":"x","challenge":"c"}"#;
+    let request = Request::signed_with("two", SystemClock.now().as_secs(), "application/json", challenge);
+    assert_eq!(lambda.post(&request).await.body, "c");
+    // A third app is added, and one's secret is rotated: no deploy.
+    secret.rotate(r#"{ "A0MDYCDME": "one-b", "A0OTHER": "two", "A0THIRD": "three" }"#).await;
+    assert_eq!(post("three", "A0THIRD", "Ev4").await, ok());
+    assert_eq!(post("one-b", "A0MDYCDME", "Ev5").await, ok());
+    assert_eq!(post("one", "A0MDYCDME", "Ev6").await, ok(), "the version before is good for a while");
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
 async fn a_secret_that_does_not_exist_or_is_no_text_stops_the_function() {
     let secret = Secret::create("first").await;
     let binary = secret
@@ -145,7 +176,12 @@ async fn a_secret_that_does_not_exist_or_is_no_text_stops_the_function() {
         .send()
         .await
         .expect("the secret is created");
-    let bad = [("no-such-secret".to_owned(), "does not exist"), (binary.arn.expect("its ARN"), "binary")];
+    let bad = [
+        ("no-such-secret".to_owned(), "does not exist"),
+        (binary.arn.expect("its ARN"), "binary"),
+        (Secret::create(r#"{ "A1": 1, "xyzzy": "#).await.arn, "no JSON object"),
+        (Secret::create("{}").await.arn, "empty"),
+    ];
     for (id, problem) in bad {
         let mut variables = secret.variables();
         variables.insert("SLACK_SIGNING_SECRET_ARN".to_owned(), id);
@@ -153,5 +189,6 @@ async fn a_secret_that_does_not_exist_or_is_no_text_stops_the_function() {
         let (status, stderr) = run_to_end(&variables).await;
         assert!(!status.success());
         assert!(stderr.contains(problem), "{stderr}");
+        assert!(!stderr.contains("xyzzy"), "{stderr}");
     }
 }

@@ -2,6 +2,8 @@
 
 use slack_ingress::message::Message;
 use slack_ingress::sink::contract::{self, Inbox, Received, message};
+#[cfg(feature = "sns")]
+use slack_ingress::sink::sns::SnsSink;
 use slack_ingress::sink::sqs::SqsSink;
 use slack_ingress::sink::stdout::StdoutSink;
 use slack_ingress::sink::{SendError, Sink};
@@ -10,6 +12,8 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
+#[cfg(feature = "sns")]
+use crate::support::aws::Topic;
 use crate::support::aws::{Queue, fresh_name, sdk_config};
 use crate::support::lambda::TRACE_HEADER;
 use crate::support::proxy::{Fault, Proxy};
@@ -61,6 +65,18 @@ async fn sqs_standard() -> (SqsSink, Queue) {
     (SqsSink::new(&queue.client, &queue.url), queue)
 }
 
+#[cfg(feature = "sns")]
+async fn sns_fifo() -> (SnsSink, Topic) {
+    let topic = Topic::fifo().await;
+    (SnsSink::new(&topic.client, &topic.arn), topic)
+}
+
+#[cfg(feature = "sns")]
+async fn sns_standard() -> (SnsSink, Topic) {
+    let topic = Topic::standard().await;
+    (SnsSink::new(&topic.client, &topic.arn), topic)
+}
+
 macro_rules! holds_the_contract {
     ($attribute:tt $sink:ident: $($scenario:ident)*) => {
         mod $sink {
@@ -95,6 +111,54 @@ holds_the_contract! { [ignore = "needs MiniStack: make test"] sqs_standard:
     a_message_arrives_whole
     a_body_keeps_every_character
     the_limit_is_the_limit
+}
+
+#[cfg(feature = "sns")]
+holds_the_contract! { [ignore = "needs MiniStack: make test"] sns_fifo:
+    a_message_arrives_whole
+    a_body_keeps_every_character
+    the_limit_is_the_limit
+    a_conversation_keeps_its_order
+    a_repeated_message_comes_once
+}
+
+#[cfg(feature = "sns")]
+holds_the_contract! { [ignore = "needs MiniStack: make test"] sns_standard:
+    a_message_arrives_whole
+    a_body_keeps_every_character
+    the_limit_is_the_limit
+}
+
+#[cfg(feature = "sns")]
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_subscription_can_filter_by_the_attributes() {
+    let topic = Topic::filtered(r#"{"type":["app_mention"],"team_id":["T0001"]}"#).await;
+    let sink = SnsSink::new(&topic.client, &topic.arn);
+    let mut other_type = message("Ev1", "1.0", "{}");
+    for (name, value) in &mut other_type.attributes {
+        if *name == "type" {
+            *value = "reaction_added".to_owned();
+        }
+    }
+    sink.send(other_type).await.unwrap();
+    sink.send(message("Ev2", "1.0", "{}")).await.unwrap();
+    assert_eq!(topic.queue.take_event_ids().await, ["Ev2"]);
+}
+
+#[cfg(feature = "sns")]
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_lost_answer_is_asked_for_again_on_a_fifo_topic_only() {
+    for (topic, calls, sent) in [(Topic::fifo().await, 2, true), (Topic::standard().await, 1, false)] {
+        let proxy = Proxy::start(&server("MINISTACK_URL")).await;
+        let client = aws_sdk_sns::Client::new(&sdk_config(&proxy.url()));
+        let sink = SnsSink::new(&client, &topic.arn);
+        proxy.once("Publish", Fault::LoseAnswer);
+        assert_eq!(sink.send(message("Ev1", "1.0", "{}")).await.is_ok(), sent);
+        assert_eq!(proxy.calls("Publish"), calls);
+        assert_eq!(topic.queue.take_event_ids().await, ["Ev1"]);
+    }
 }
 
 fn traced() -> Message {

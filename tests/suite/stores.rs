@@ -1,21 +1,41 @@
 //! Every store, by the one contract.
 
-use slack_ingress::clock::UnixMillis;
+#[cfg(feature = "redis")]
+use slack_ingress::budget::CallTimeouts;
+use slack_ingress::clock::{Clock, SystemClock, UnixMillis};
 use slack_ingress::dedup::contract;
 use slack_ingress::dedup::dynamodb::DynamoDbStore;
 use slack_ingress::dedup::memory::MemoryStore;
-use slack_ingress::dedup::{Claim, Store};
+#[cfg(feature = "redis")]
+use slack_ingress::dedup::redis::RedisStore;
+use slack_ingress::dedup::{Claim, Lease, Recorded, Store};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::aws::{Table, sdk_config};
+#[cfg(feature = "redis")]
+use crate::support::redis::RedisServer;
 
-async fn memory() -> Arc<MemoryStore> {
-    Arc::new(MemoryStore::new())
+/// A store, and what must live as long as it.
+async fn memory() -> (Arc<MemoryStore>, ()) {
+    (Arc::new(MemoryStore::new()), ())
 }
 
-async fn dynamodb() -> Arc<DynamoDbStore> {
+async fn dynamodb() -> (Arc<DynamoDbStore>, ()) {
     let table = Table::create().await;
-    Arc::new(DynamoDbStore::new(table.client, table.name))
+    (Arc::new(DynamoDbStore::new(table.client, table.name)), ())
+}
+
+#[cfg(feature = "redis")]
+async fn redis() -> (Arc<RedisStore>, RedisServer) {
+    let server = RedisServer::start().await;
+    (Arc::new(connect(&server.url(0))), server)
+}
+
+#[cfg(feature = "redis")]
+fn connect(url: &str) -> RedisStore {
+    let timeouts = CallTimeouts::within(Duration::from_millis(2500));
+    RedisStore::new(url, timeouts).expect("a URL")
 }
 
 /// One test a scenario, so that a failure has a name.
@@ -26,7 +46,8 @@ macro_rules! holds_the_contract {
                 #[tokio::test(flavor = "multi_thread")]
                 #$attribute
                 async fn $scenario() {
-                    super::contract::$scenario(super::$store().await).await;
+                    let (store, _kept) = super::$store().await;
+                    super::contract::$scenario(store).await;
                 }
             )*
         }
@@ -47,6 +68,9 @@ macro_rules! every_scenario {
             a_stale_owner_changes_nothing
             confirming_a_deleted_event_brings_nothing_back
             an_expired_record_is_free_before_any_sweep
+            a_parked_event_is_kept_until_it_is_confirmed
+            only_the_owner_of_an_event_in_flight_parks_it
+            pending_is_in_the_order_of_receipt
             seen_tells_of_every_live_record
             ids_are_kept_apart_to_the_letter
         }
@@ -55,33 +79,118 @@ macro_rules! every_scenario {
 
 every_scenario!([doc = "needs no server"] memory);
 every_scenario!([ignore = "needs DynamoDB Local: make test"] dynamodb);
+#[cfg(feature = "redis")]
+every_scenario!([ignore = "needs a Redis server: make test"] redis);
 
 fn claim(event_id: &str) -> Claim {
+    let now = SystemClock.now();
     Claim {
         event_id: event_id.to_owned(),
         owner: "a".to_owned(),
-        received_at: UnixMillis::from_millis(1_700_000_000_000),
-        lease_until: UnixMillis::from_millis(1_700_000_005_000),
-        expires_at: 1_700_003_600,
+        received_at: now,
+        lease_until: now.after(Duration::from_secs(5)),
+        expires_at: now.as_secs() + 3600,
     }
+}
+
+/// What is recorded in the one store is not there in the other.
+async fn are_apart(one: &impl Store, other: &impl Store) {
+    let claim = claim("Ev1");
+    one.record(&claim).await.expect("the store answers");
+    assert!(one.seen("Ev1", claim.received_at).await.expect("the store answers"));
+    assert!(!other.seen("Ev1", claim.received_at).await.expect("the store answers"));
+    assert!(matches!(other.record(&claim).await, Ok(Recorded::New { .. })));
+}
+
+#[tokio::test]
+async fn two_processes_do_not_share_their_memory() {
+    are_apart(&MemoryStore::new(), &MemoryStore::new()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
 async fn two_tables_do_not_share_their_records() {
-    let (one, other) = (dynamodb().await, dynamodb().await);
-    assert!(!other.seen("Ev1", claim("Ev1").received_at).await.unwrap());
-    one.record(&claim("Ev1")).await.unwrap();
-    assert!(!other.seen("Ev1", claim("Ev1").received_at).await.unwrap());
+    are_apart(&*dynamodb().await.0, &*dynamodb().await.0).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs a Redis server: make test"]
+async fn two_databases_of_a_redis_server_do_not_share_their_records() {
+    let server = RedisServer::start().await;
+    are_apart(&connect(&server.url(0)), &connect(&server.url(1))).await;
+}
+
+/// Every call is an error.
+async fn answers_nothing(store: &impl Store) {
+    let claim = claim("Ev1");
+    let lease = || Lease::granted(&claim);
+    assert!(store.record(&claim).await.is_err());
+    assert!(store.confirm(lease()).await.is_err());
+    assert!(store.delete(lease()).await.is_err());
+    assert!(store.park(lease(), "{}").await.is_err());
+    assert!(store.pending(1).await.is_err());
+    assert!(store.seen("Ev1", claim.received_at).await.is_err());
 }
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_an_error_and_neither_new_nor_a_duplicate() {
     let client = aws_sdk_dynamodb::Client::new(&sdk_config("http://127.0.0.1:1"));
-    let store = DynamoDbStore::new(client, "events");
-    let error = store.record(&claim("Ev1")).await.unwrap_err();
-    assert_eq!(error.to_string(), "DynamoDB PutItem");
-    assert!(store.seen("Ev1", claim("Ev1").received_at).await.is_err());
+    answers_nothing(&DynamoDbStore::new(client, "events")).await;
+    #[cfg(feature = "redis")]
+    answers_nothing(&connect("redis://127.0.0.1:1")).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs a Redis server: make test"]
+async fn a_redis_server_that_goes_away_is_an_error_and_is_found_again_when_it_comes_back() {
+    let mut server = RedisServer::start().await;
+    let store = connect(&server.url(0));
+    let (forwarded, in_flight, parked) = (claim("Ev1"), claim("Ev2"), claim("Ev3"));
+    for claim in [&forwarded, &in_flight, &parked] {
+        assert!(matches!(store.record(claim).await, Ok(Recorded::New { .. })));
+    }
+    store.confirm(Lease::granted(&forwarded)).await.expect("the store answers");
+    store.park(Lease::granted(&parked), "{}").await.expect("the store answers");
+
+    server.stop().await;
+    answers_nothing(&store).await;
+    server.start_again().await;
+    // The first call finds its connection gone, and makes another; what was written is still there.
+    let recorded = store.record(&claim("Ev1")).await;
+    assert!(matches!(recorded, Ok(Recorded::Forwarded)), "{recorded:?}");
+    assert!(matches!(store.record(&claim("Ev2")).await, Ok(Recorded::InFlight)));
+    assert!(matches!(store.record(&claim("Ev3")).await, Ok(Recorded::Parked)));
+    assert_eq!(store.pending(10).await.expect("the store answers").len(), 1);
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs a Redis server: make test"]
+async fn a_redis_connection_that_was_closed_meanwhile_costs_no_answer() {
+    let mut server = RedisServer::start().await;
+    let store = connect(&server.url(0));
+    store.record(&claim("Ev1")).await.expect("the store answers");
+    server.stop().await;
+    server.start_again().await;
+    assert!(matches!(store.record(&claim("Ev1")).await, Ok(Recorded::InFlight)));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_redis_server_that_accepts_and_says_nothing_is_an_error_in_time() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("redis://{}", silent.local_addr().expect("its address"));
+    let budget = Duration::from_millis(2500);
+    let recorded = tokio::time::timeout(budget, connect(&url).record(&claim("Ev1"))).await;
+    assert!(recorded.expect("an answer within the budget").is_err());
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_redis_password_is_not_shown() {
+    assert_eq!(format!("{:?}", connect("redis://:hunter2@localhost/0")), "RedisStore");
 }
 
 #[tokio::test]
@@ -99,7 +208,13 @@ async fn an_item_that_is_no_record_is_an_error_and_neither_new_nor_a_duplicate()
 async fn an_item_has_the_attributes_of_the_design() {
     let table = Table::create().await;
     let store = DynamoDbStore::new(table.client.clone(), table.name.clone());
-    store.record(&claim("Ev1")).await.unwrap();
+    let claim = Claim {
+        received_at: UnixMillis::from_millis(1_700_000_000_000),
+        lease_until: UnixMillis::from_millis(1_700_000_005_000),
+        expires_at: 1_700_003_600,
+        ..claim("Ev1")
+    };
+    store.record(&claim).await.unwrap();
     let mut item: Vec<_> = table.item("Ev1").await.unwrap().into_iter().collect();
     item.sort();
     let expected = [

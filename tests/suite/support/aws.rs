@@ -3,7 +3,8 @@
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use slack_ingress::clock::{Clock, SystemClock};
@@ -44,17 +45,26 @@ impl Table {
     pub(crate) async fn create() -> Self {
         let client = aws_sdk_dynamodb::Client::new(&sdk_config(&server("DYNAMODB_URL")));
         let name = fresh_name("events");
-        let key = AttributeDefinition::builder()
-            .attribute_name("event_id")
-            .attribute_type(ScalarAttributeType::S)
-            .build()
-            .expect("a definition");
-        let schema = KeySchemaElement::builder().attribute_name("event_id").key_type(KeyType::Hash).build();
+        let attribute = |name: &str, of_type| {
+            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(of_type);
+            attribute.build().expect("a definition")
+        };
+        let key = |name: &str, key_type| {
+            KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().expect("a key")
+        };
+        let parked = GlobalSecondaryIndex::builder()
+            .index_name("parked")
+            .key_schema(key("parked", KeyType::Hash))
+            .key_schema(key("received_at", KeyType::Range))
+            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build());
         client
             .create_table()
             .table_name(&name)
-            .attribute_definitions(key)
-            .key_schema(schema.expect("a key"))
+            .attribute_definitions(attribute("event_id", ScalarAttributeType::S))
+            .attribute_definitions(attribute("parked", ScalarAttributeType::S))
+            .attribute_definitions(attribute("received_at", ScalarAttributeType::N))
+            .key_schema(key("event_id", KeyType::Hash))
+            .global_secondary_indexes(parked.build().expect("an index"))
             .billing_mode(BillingMode::PayPerRequest)
             .send()
             .await
@@ -132,6 +142,14 @@ impl Queue {
         Self { client, url }
     }
 
+    #[cfg(feature = "sns")]
+    async fn arn(&self) -> String {
+        let attributes = self.client.get_queue_attributes().queue_url(&self.url);
+        let attributes = attributes.attribute_names(QueueAttributeName::QueueArn).send().await;
+        let attributes = attributes.expect("the queue answers").attributes.expect("attributes");
+        attributes[&QueueAttributeName::QueueArn].clone()
+    }
+
     /// Takes everything off the queue.
     pub(crate) async fn take_all(&self) -> Vec<QueueMessage> {
         let mut all = Vec::new();
@@ -190,5 +208,57 @@ impl Inbox for Queue {
                 attributes: message.attributes.into_iter().collect(),
             })
             .collect()
+    }
+}
+
+#[cfg(feature = "sns")]
+/// A topic, and a queue that is subscribed to it with raw message delivery.
+pub(crate) struct Topic {
+    pub(crate) client: aws_sdk_sns::Client,
+    pub(crate) arn: String,
+    pub(crate) queue: Queue,
+}
+
+#[cfg(feature = "sns")]
+impl Topic {
+    pub(crate) async fn fifo() -> Self {
+        let topic = format!("{}.fifo", fresh_name("topic"));
+        Self::create(&topic, &[("FifoTopic", "true")], Queue::fifo().await, None).await
+    }
+
+    pub(crate) async fn standard() -> Self {
+        Self::create(&fresh_name("topic"), &[], Queue::standard().await, None).await
+    }
+
+    /// A standard topic whose subscription has a filter policy.
+    pub(crate) async fn filtered(policy: &str) -> Self {
+        Self::create(&fresh_name("topic"), &[], Queue::standard().await, Some(policy)).await
+    }
+
+    async fn create(name: &str, attributes: &[(&str, &str)], queue: Queue, policy: Option<&str>) -> Self {
+        let client = aws_sdk_sns::Client::new(&sdk_config(&server("MINISTACK_URL")));
+        let attributes =
+            attributes.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let created = client.create_topic().name(name).set_attributes(Some(attributes)).send().await;
+        let arn = created.expect("the topic is created").topic_arn.expect("its ARN");
+        let subscribe = client
+            .subscribe()
+            .topic_arn(&arn)
+            .protocol("sqs")
+            .endpoint(queue.arn().await)
+            .attributes("RawMessageDelivery", "true");
+        let subscribe = match policy {
+            Some(policy) => subscribe.attributes("FilterPolicy", policy),
+            None => subscribe,
+        };
+        subscribe.send().await.expect("the queue is subscribed");
+        Self { client, arn, queue }
+    }
+}
+
+#[cfg(feature = "sns")]
+impl Inbox for Topic {
+    async fn drain(&self) -> Vec<Received> {
+        self.queue.drain().await
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use slack_ingress::clock::{Clock, SystemClock};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,10 +30,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const TRACE_HEADER: &str =
     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
+/// The one that cargo built with these tests, and with their features.
+pub(crate) const BUILT: &str = env!("CARGO_BIN_EXE_slack-ingress");
+
 /// The binary under test: the release one that `make test` names, or else the one that cargo just built.
 pub(crate) fn binary() -> PathBuf {
-    let built = env!("CARGO_BIN_EXE_slack-ingress");
-    std::env::var_os("SLACK_INGRESS_BIN").map_or_else(|| PathBuf::from(built), PathBuf::from)
+    std::env::var_os("SLACK_INGRESS_BIN").map_or_else(|| PathBuf::from(BUILT), PathBuf::from)
 }
 
 /// How the environment variables of a function begin; `SLACK_SIGNING_SECRET` is the tests' own.
@@ -54,8 +56,8 @@ pub(crate) fn variables<const N: usize>(more: [(&str, &str); N]) -> HashMap<Stri
 }
 
 /// The binary with exactly these variables.
-pub(crate) fn command(variables: &HashMap<String, String>) -> Command {
-    let mut command = Command::new(binary());
+fn command(binary: &Path, variables: &HashMap<String, String>) -> Command {
+    let mut command = Command::new(binary);
     command
         .env_clear()
         .envs(variables)
@@ -107,11 +109,16 @@ type Pending = Arc<Mutex<HashMap<String, Answer>>>;
 
 impl Lambda {
     /// A new environment with these variables.
-    pub(crate) async fn start(mut variables: HashMap<String, String>) -> Self {
+    pub(crate) async fn start(variables: HashMap<String, String>) -> Self {
+        Self::start_binary(&binary(), variables).await
+    }
+
+    /// A new environment that runs this binary.
+    pub(crate) async fn start_binary(binary: &Path, mut variables: HashMap<String, String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
         variables.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), address);
-        let mut process = command(&variables).spawn().expect("the binary starts");
+        let mut process = command(binary, &variables).spawn().expect("the binary starts");
         let stdout = collect(process.stdout.take().expect("piped"));
         let stderr = collect(process.stderr.take().expect("piped"));
         let (invocations, queue) = mpsc::unbounded_channel();
@@ -197,7 +204,7 @@ pub(crate) fn reply(ended: Ended) -> Reply {
 
 /// Runs the binary until it ends by itself: its status and what it wrote to standard error.
 pub(crate) async fn run_to_end(variables: &HashMap<String, String>) -> (ExitStatus, String) {
-    let output = tokio::time::timeout(Duration::from_secs(10), command(variables).output());
+    let output = tokio::time::timeout(Duration::from_secs(10), command(&binary(), variables).output());
     let output = output.await.expect("the binary ends by itself").expect("the binary runs");
     (output.status, String::from_utf8(output.stderr).expect("UTF-8"))
 }

@@ -4,6 +4,8 @@
 pub(crate) mod aws;
 pub(crate) mod lambda;
 pub(crate) mod proxy;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod slack;
 
 use std::future::Future;

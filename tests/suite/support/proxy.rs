@@ -3,6 +3,7 @@
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -127,10 +128,16 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// `AmazonSQS.SendMessage` and `DynamoDB_20120810.PutItem` name the operation after the dot.
-fn operation<B>(request: &Request<B>) -> String {
-    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-    target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned()
+/// `AmazonSQS.SendMessage` and `DynamoDB_20120810.PutItem` name the operation after the dot; SNS has a form
+/// that begins with `Action=Publish`.
+fn operation(parts: &Parts, body: &[u8]) -> String {
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let action = || body.strip_prefix(b"Action=")?.split(|&byte| byte == b'&').next();
+    let operation = match target {
+        Some(target) => target.rsplit('.').next().map(str::as_bytes),
+        None => action(),
+    };
+    String::from_utf8_lossy(operation.unwrap_or_default()).into_owned()
 }
 
 fn broken() -> io::Error {
@@ -138,9 +145,9 @@ fn broken() -> io::Error {
 }
 
 async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<Full<Bytes>>> {
-    let fault = state.next_fault(&operation(&request));
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| broken())?.to_bytes();
+    let fault = state.next_fault(&operation(&parts, &body));
     let request = Request::from_parts(parts, Full::new(body));
     let upstream = state.upstream.clone();
     // On a task of its own: what is on the wire happens, even if its client has given up by then.

@@ -1,0 +1,113 @@
+//! What the cargo features bring, and that without them it is not there.
+//!
+//! The release binary has none of them; here it is the one that cargo built with these tests.
+
+use std::process::Command;
+
+/// Every crate of the binary that is built with these features.
+fn crates(features: &str) -> String {
+    let tree = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--features",
+            features,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    String::from_utf8(tree.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_feature_that_is_off_leaves_nothing_behind() {
+    let has = |tree: &str, name: &str| tree.lines().any(|line| line.starts_with(&format!("{name} v")));
+    for (features, redis, sns) in [("", false, false), ("redis", true, false), ("sns", false, true)] {
+        let tree = crates(features);
+        assert!(has(&tree, "aws-sdk-sqs"), "{tree}");
+        assert_eq!((has(&tree, "redis"), has(&tree, "aws-sdk-sns")), (redis, sns), "{features}");
+    }
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use crate::guarantee::{ask_again, event, ok};
+    use crate::support::lambda::{BUILT, Lambda, variables};
+    use crate::support::redis::RedisServer;
+    use std::path::Path;
+
+    async fn environment(server: &RedisServer) -> Lambda {
+        let variables = variables([("DEDUP_STORE", &server.url(0)), ("EVENT_SINK", "stdout:")]);
+        Lambda::start_binary(Path::new(BUILT), variables).await
+    }
+
+    fn sent(environments: &[&Lambda]) -> usize {
+        environments.iter().map(|lambda| lambda.stdout().len()).sum()
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a Redis server: make test"]
+    async fn several_environments_share_their_records_in_redis() {
+        let server = RedisServer::start().await;
+        let (a, b) = (environment(&server).await, environment(&server).await);
+        for n in 0..20 {
+            let request = event(&format!("Ev{n}"));
+            let (first, second) = tokio::join!(a.post(&request), b.post(&request));
+            assert!([&first, &second].contains(&&ok()), "{first:?} {second:?}");
+            assert_eq!(b.post(&request.retry(1, "http_error")).await, ok());
+        }
+        a.reports(20).await;
+        assert_eq!(sent(&[&a, &b]), 20);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a Redis server: make test"]
+    async fn a_redis_that_is_down_is_503_until_the_last_retry() {
+        let mut server = RedisServer::start().await;
+        let lambda = environment(&server).await;
+        assert_eq!(lambda.post(&event("Ev1")).await, ok());
+        server.stop().await;
+        assert_eq!(lambda.post(&event("Ev2")).await, ask_again());
+        assert_eq!(lambda.post(&event("Ev3").retry(3, "http_error")).await, ok());
+        server.start_again().await;
+        assert_eq!(lambda.post(&event("Ev2").retry(1, "http_error")).await, ok());
+        assert_eq!(lambda.post(&event("Ev1").retry(1, "http_error")).await, ok());
+        lambda.reports(5).await;
+        assert_eq!(sent(&[&lambda]), 3);
+    }
+}
+
+#[cfg(feature = "sns")]
+mod sns {
+    use crate::guarantee::{Stage, event, ok};
+    use crate::support::aws::Topic;
+    use crate::support::lambda::{BUILT, Lambda};
+    use std::path::Path;
+
+    #[tokio::test]
+    #[ignore = "needs servers: make test"]
+    async fn an_event_reaches_a_queue_through_a_topic_once() {
+        for topic in [Topic::fifo().await, Topic::standard().await] {
+            let stage = Stage::with(topic.queue.clone()).await;
+            let mut variables = stage.variables();
+            variables.insert("EVENT_SINK".to_owned(), topic.arn.clone());
+            variables.insert("AWS_ENDPOINT_URL_SNS".to_owned(), stage.sqs.url());
+            let lambda = Lambda::start_binary(Path::new(BUILT), variables).await;
+            for retry in 0..4 {
+                let request = event("Ev1");
+                let request = if retry == 0 { request } else { request.retry(retry, "http_timeout") };
+                assert_eq!(lambda.post(&request).await, ok());
+            }
+            let [message] = topic.queue.take_all().await.try_into().expect("one message");
+            assert_eq!(message.body.into_bytes(), crate::support::slack::mention("Ev1", "hello"));
+            assert_eq!(message.attributes["event_id"], "Ev1");
+            assert_eq!(message.attributes["type"], "app_mention");
+        }
+    }
+}
