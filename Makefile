@@ -23,7 +23,7 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
 	cargo test --locked --lib --tests --examples
 
-test: format-check lint docs test-all ## Everything that CI runs
+test: format-check lint docs workflows test-all ## Everything that CI runs
 
 # The release binary is built once, and every test of a real process shares it.
 test-all: $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
@@ -44,12 +44,19 @@ lint:
 	cargo clippy --locked --all-targets --features sns -- -D warnings
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 
+workflows: $(VENV)/test.stamp
+	$(VENV)/bin/zizmor --offline --quiet .github
+
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 
-build: ## The Lambda zip for arm64, in target/lambda/slack-ingress
-	@$(MAKE) --no-print-directory $(VENV)/demo.stamp
-	cargo lambda build --locked --release --arm64 --output-format zip
+# ARCHITECTURE=x86_64 for the other one. Both go to the same place.
+ARCHITECTURE ?= arm64
+RUST_TARGET := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu
+
+build: $(VENV)/demo.stamp ## The Lambda zip, in target/lambda/slack-ingress (arm64; adds that target to the Rust toolchain)
+	rustup target add $(RUST_TARGET)
+	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target $(VENV) tests/node_modules
@@ -70,4 +77,4 @@ tests/node_modules/.package-lock.json: tests/package-lock.json
 	cd tests && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all format-check format lint docs build clean FORCE
+.PHONY: help demo dev check test test-all format-check format lint docs workflows build clean FORCE

@@ -62,3 +62,13 @@ async fn outside_of_lambda_the_program_says_what_it_is() {
     assert!(!status.success());
     assert!(stderr.contains("cargo lambda watch"), "{stderr}");
 }
+
+#[tokio::test]
+async fn a_service_of_awss_without_a_region_stops_the_function() {
+    let mut variables =
+        with(&[("DEDUP_STORE", "dynamodb:events"), ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
+    variables.remove("AWS_REGION");
+    let (status, stderr) = run_to_end(&variables).await;
+    assert!(!status.success());
+    assert!(stderr.contains("AWS_REGION"), "{stderr}");
+}
