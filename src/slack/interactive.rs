@@ -1,0 +1,103 @@
+//! Slash commands and interactions: what a person did in Slack, as a form.
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::json::Slice;
+use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, form, object, record_id};
+
+/// A form is a slash command, or one field `payload` with the JSON of an interaction.
+pub(super) fn classify(body: &[u8]) -> Result<Payload, Malformed> {
+    let mut form = form::parse(body)?;
+    let hash = || hex::encode(Sha256::digest(body));
+    if let Some(payload) = form.remove("payload") {
+        return classify_interaction(payload, hash);
+    }
+    let field = |name: &str| form.get(name).filter(|value| !value.is_empty()).cloned();
+    let delivery = Delivery {
+        kind: Kind::Command,
+        event_type: field("command").ok_or(Malformed::Unsupported)?,
+        id: field("trigger_id").map_or_else(hash, record_id),
+        message_key: None,
+        team_id: field("team_id"),
+        api_app_id: field("api_app_id"),
+        author: Author::Person,
+        conversation: Conversation {
+            team: field("team_id").or_else(|| field("enterprise_id")),
+            channel: field("channel_id"),
+            thread: field("thread_ts"),
+        },
+        body: serde_json::to_string(&form).map_err(|_| Malformed::Json)?,
+    };
+    Ok(Payload::Delivery(Box::new(delivery)))
+}
+
+#[derive(Deserialize)]
+struct Interaction<'a> {
+    #[serde(borrow, default, rename = "type")]
+    interaction_type: Slice<'a>,
+    #[serde(borrow, default)]
+    trigger_id: Slice<'a>,
+    #[serde(borrow, default)]
+    api_app_id: Slice<'a>,
+    #[serde(borrow, default)]
+    team: Slice<'a>,
+    #[serde(borrow, default)]
+    enterprise: Slice<'a>,
+    #[serde(borrow, default)]
+    user: Slice<'a>,
+    #[serde(borrow, default)]
+    channel: Slice<'a>,
+    #[serde(borrow, default)]
+    container: Slice<'a>,
+    /// The message that has the button.
+    #[serde(borrow, default)]
+    message: Slice<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    ts: Slice<'a>,
+    #[serde(borrow, default)]
+    thread_ts: Slice<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Container<'a> {
+    #[serde(borrow, default)]
+    channel_id: Slice<'a>,
+    #[serde(borrow, default)]
+    thread_ts: Slice<'a>,
+    #[serde(borrow, default)]
+    message_ts: Slice<'a>,
+}
+
+fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Result<Payload, Malformed> {
+    let interaction: Interaction<'_> = object(&payload)?;
+    let event_type = interaction.interaction_type.to_text().ok_or(Malformed::Unsupported)?;
+    let api_app_id = interaction.api_app_id.to_text();
+    if event_type == "block_suggestion" {
+        return Ok(Payload::Suggestion { api_app_id });
+    }
+    let message: Message<'_> = interaction.message.read().unwrap_or_default();
+    let container: Container<'_> = interaction.container.read().unwrap_or_default();
+    let first = |slices: &[Slice<'_>]| slices.iter().copied().find_map(Slice::to_text);
+    let delivery = Delivery {
+        kind: Kind::Interaction,
+        event_type,
+        id: interaction.trigger_id.to_text().map_or_else(hash, record_id),
+        message_key: None,
+        team_id: interaction.team.to_text(),
+        api_app_id,
+        author: Author::Person,
+        conversation: Conversation {
+            team: first(&[interaction.team, interaction.enterprise]),
+            // A modal is in no channel: there the user is the conversation.
+            channel: first(&[interaction.channel, container.channel_id, interaction.user]),
+            thread: first(&[message.thread_ts, container.thread_ts, message.ts, container.message_ts]),
+        },
+        body: String::new(),
+    };
+    Ok(Payload::Delivery(Box::new(Delivery { body: payload, ..delivery })))
+}
