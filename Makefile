@@ -1,5 +1,5 @@
 # Two commands are the product's face: `make demo` and `make test`. `make help` lists the others.
-# What they need is installed into .venv and tests/node_modules, at the versions that are pinned here.
+# What they need is installed into .venv, tests/node_modules and cdk/node_modules, at pinned versions.
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
@@ -23,13 +23,19 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
 	cargo test --locked --lib --tests --examples
 
-test: format-check lint docs workflows test-all ## Everything that CI runs
+test: format-check lint docs workflows test-all test-stack ## Everything that CI runs
 
 # The release binary is built once, and every test of a real process shares it.
 test-all: $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
 	PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) \
 		$(VENV)/bin/python tests/servers.py \
 		cargo test --locked --all-features --lib --tests --examples -- --include-ignored --test-threads 8
+
+# The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
+test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
+	cd cdk && npm test --silent
+	mkdir -p target/bootstrap && cp $(RELEASE) target/bootstrap/bootstrap
+	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python cdk/test/deploy/deploy.py
 
 format-check:
 	cargo fmt --check
@@ -58,8 +64,13 @@ build: $(VENV)/demo.stamp ## The Lambda zip, in target/lambda/slack-ingress (arm
 	rustup target add $(RUST_TARGET)
 	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress
 
+# CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
+deploy: build cdk/node_modules/.package-lock.json ## Bring the stack up in the AWS account of your credentials (docs/deploy.md)
+	cd cdk && npx cdk deploy -c codePath=../target/lambda/slack-ingress/bootstrap.zip \
+		-c architecture=$(ARCHITECTURE) --outputs-file outputs.json $(CONTEXT)
+
 clean: ## Remove everything that was built or installed here
-	rm -rf target $(VENV) tests/node_modules
+	rm -rf target $(VENV) tests/node_modules cdk/node_modules cdk/cdk.out cdk/outputs.json
 
 # Always asked: cargo knows whether anything changed.
 $(RELEASE): FORCE
@@ -71,10 +82,11 @@ $(VENV)/%.stamp:
 	touch $@
 $(VENV)/demo.stamp: demo/requirements.txt
 $(VENV)/test.stamp: tests/requirements.txt
+$(VENV)/stack.stamp: cdk/requirements.txt
 
-tests/node_modules/.package-lock.json: tests/package-lock.json
-	@command -v npm >/dev/null || { echo "npm is not there: the tests need Node.js 18 or later, for DynamoDB Local's package"; exit 1; }
-	cd tests && npm ci --no-audit --no-fund --silent
+%/node_modules/.package-lock.json: %/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not there: install Node.js 20 or later"; exit 1; }
+	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all format-check format lint docs workflows build clean FORCE
+.PHONY: help demo dev check test test-all test-stack format-check format lint docs workflows build deploy clean FORCE

@@ -97,7 +97,8 @@ def installed(name: str) -> pathlib.Path:
 def ministack() -> Server:
     program = installed("ministack")
     port = free_port()
-    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_REGION": "us-east-1"}
+    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_REGION": "us-east-1",
+           "IOT_MTLS_ENABLED": "0"}  # or it listens on a second port, always the same
     return Server("ministack", port, "/_ministack/health", [str(program)], env, ROOT)
 
 

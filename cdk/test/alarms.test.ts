@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Duration } from 'aws-cdk-lib';
+import { Match } from 'aws-cdk-lib/assertions';
+import * as sns from 'aws-cdk-lib/aws-sns';
+import { REPOSITORY, isDeadLetterQueue, isQueue, only, synthesized } from './support.ts';
+
+const template = synthesized();
+const alarms = Object.entries(template.findResources('AWS::CloudWatch::Alarm')).map(([id, it]) => ({
+  name: id.replace(/^IngressAlarms|[0-9A-F]{8}$/g, ''),
+  ...it.Properties,
+}));
+
+/** Each alarm's name, threshold, and how many windows of how many. */
+test('the alarms are these', () => {
+  assert.deepEqual(
+    alarms.map((it) => [it.name, it.Threshold, it.DatapointsToAlarm, it.EvaluationPeriods]),
+    [
+      ['DeadLetters', 0, 1, 1],
+      ['OldMessages', 3600, 1, 1],
+      ['Failures', 5, 2, 3],
+      ['SlowAnswers', 2000, 2, 3],
+      ['Throttles', 0, 1, 1],
+      ['Rejections', 50, 1, 1],
+      ['Malformed', 0, 1, 1],
+      ['RateLimited', 0, 1, 1],
+    ],
+  );
+});
+
+test('no alarm is raised by silence, and every one is raised above its threshold', () => {
+  for (const alarm of alarms) {
+    assert.equal(alarm.TreatMissingData, 'notBreaching', alarm.name);
+    assert.equal(alarm.ComparisonOperator, 'GreaterThanThreshold', alarm.name);
+  }
+});
+
+test('every alarm has its section in docs/operate.md', () => {
+  const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
+  for (const { name } of alarms) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
+});
+
+test('each queue alarm looks at its own queue', () => {
+  const queueOf = (name: string) => alarms.find((it) => it.name === name)?.Dimensions[0].Value['Fn::GetAtt'][0];
+  assert.equal(queueOf('DeadLetters'), only(template, 'AWS::SQS::Queue', isDeadLetterQueue).id);
+  assert.equal(queueOf('OldMessages'), only(template, 'AWS::SQS::Queue', isQueue).id);
+});
+
+test('every alarm goes to the topic, and without one to nobody', () => {
+  template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: Match.absent() });
+  const withTopic = synthesized((scope) => ({
+    alarmTopic: sns.Topic.fromTopicArn(scope, 'Topic', 'arn:aws:sns:us-east-1:111122223333:alarms'),
+  }));
+  withTopic.allResourcesProperties('AWS::CloudWatch::Alarm', {
+    AlarmActions: ['arn:aws:sns:us-east-1:111122223333:alarms'],
+  });
+});
+
+test('how old a message may be can be set', () => {
+  synthesized({ maxMessageAge: Duration.hours(6) }).hasResourceProperties('AWS::CloudWatch::Alarm', {
+    MetricName: 'ApproximateAgeOfOldestMessage',
+    Threshold: 21600,
+  });
+});
+
+test("every metric of namespace SlackIngress is one that the function sends", () => {
+  const source = readFileSync(join(REPOSITORY, 'src/metrics.rs'), 'utf8');
+  const dashboard = JSON.stringify(only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody);
+  const shown = [...dashboard.matchAll(/SlackIngress\\\\?",\\\\?"(\w+)\\\\?",\\\\?"FunctionName/g)].map((match) => match[1]!);
+  const watched = JSON.stringify(alarms).matchAll(/"MetricName":"(\w+)","Namespace":"SlackIngress"/g);
+  const names = new Set([...shown, ...[...watched].map((match) => match[1]!)]);
+  assert.equal(names.size, 18, [...names].join(' '));
+  for (const name of names) assert.ok(source.includes(`"${name}"`), `src/metrics.rs does not send ${name}`);
+});
+
+test('every reason for a retry is on the dashboard', () => {
+  const source = readFileSync(join(REPOSITORY, 'src/metrics.rs'), 'utf8');
+  const reasons = /RETRY_REASONS[^=]*=\s*\[([^\]]*)\]/.exec(source)?.[1]?.match(/\w+/g) ?? [];
+  assert.equal(reasons.length, 6);
+  const dashboard = JSON.stringify(only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody);
+  for (const reason of [...reasons, 'other']) {
+    assert.match(dashboard, new RegExp(`RetryReason[\\\\",]+${reason}`));
+  }
+});
+
+test("the dashboard draws Slack's limits: 3 s, and 95 % of attempts", () => {
+  const dashboard = JSON.stringify(only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody);
+  assert.match(dashboard, /value[\\":]+3000,[\\"]+label[\\":]+Slack gives up/);
+  assert.match(dashboard, /value[\\":]+95,[\\"]+label[\\":]+Slack disables the app/);
+});

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Annotations, Match } from 'aws-cdk-lib/assertions';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as sns from 'aws-cdk-lib/aws-sns';
+import type { Construct } from 'constructs';
+import { PATHS } from '../lib/http-api.ts';
+import { SlackIngress } from '../lib/slack-ingress.ts';
+import { REPOSITORY, codeDirectory, isDeadLetterQueue, isQueue, newApp, only, synthesized } from './support.ts';
+
+const template = synthesized();
+const fn = only(template, 'AWS::Lambda::Function').Properties;
+
+test('the table: event_id is the key, expires_at the TTL, on demand, without point-in-time recovery', () => {
+  assert.deepEqual(only(template, 'AWS::DynamoDB::Table').Properties, {
+    KeySchema: [{ AttributeName: 'event_id', KeyType: 'HASH' }],
+    AttributeDefinitions: [{ AttributeName: 'event_id', AttributeType: 'S' }],
+    TimeToLiveSpecification: { AttributeName: 'expires_at', Enabled: true },
+    BillingMode: 'PAY_PER_REQUEST',
+    PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: false },
+    SSESpecification: { SSEEnabled: false },
+  });
+});
+
+test('the queue: FIFO in high-throughput mode, three receives, then the dead-letter queue', () => {
+  const deadLetterQueue = only(template, 'AWS::SQS::Queue', isDeadLetterQueue);
+  const fifo = { FifoQueue: true, DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' };
+  assert.deepEqual(only(template, 'AWS::SQS::Queue', isQueue).Properties, {
+    ...fifo,
+    VisibilityTimeout: 1800,
+    MessageRetentionPeriod: 4 * 86400,
+    SqsManagedSseEnabled: true,
+    RedrivePolicy: { deadLetterTargetArn: { 'Fn::GetAtt': [deadLetterQueue.id, 'Arn'] }, maxReceiveCount: 3 },
+  });
+  assert.deepEqual(deadLetterQueue.Properties, {
+    ...fifo,
+    MessageRetentionPeriod: 14 * 86400,
+    SqsManagedSseEnabled: true,
+  });
+});
+
+test('a standard queue has nothing of a FIFO queue', () => {
+  const template = synthesized({ queueType: 'standard' });
+  for (const which of [isQueue, isDeadLetterQueue]) {
+    const properties = only(template, 'AWS::SQS::Queue', which).Properties;
+    assert.deepEqual(Object.keys(properties).filter((name) => /Fifo|Dedup/.test(name)), []);
+  }
+});
+
+test('a queue that an update replaces stays, whatever the removal policy', () => {
+  for (const removalPolicy of [RemovalPolicy.DESTROY, RemovalPolicy.RETAIN]) {
+    const template = synthesized({ removalPolicy });
+    for (const which of [isQueue, isDeadLetterQueue]) {
+      const queue = only(template, 'AWS::SQS::Queue', which);
+      assert.equal(queue.UpdateReplacePolicy, 'Retain');
+      assert.equal(queue.DeletionPolicy, removalPolicy === RemovalPolicy.RETAIN ? 'Retain' : 'Delete');
+    }
+  }
+});
+
+test('the removal policy is that of everything that holds data', () => {
+  const template = synthesized({ removalPolicy: RemovalPolicy.RETAIN });
+  const kept = Object.values(template.toJSON().Resources as Record<string, { Type: string; DeletionPolicy?: string }>)
+    .filter((resource) => resource.DeletionPolicy === 'Retain')
+    .map((resource) => resource.Type);
+  assert.deepEqual(kept.sort(), [
+    'AWS::DynamoDB::Table',
+    'AWS::Logs::LogGroup',
+    'AWS::Logs::LogGroup',
+    'AWS::SQS::Queue',
+    'AWS::SQS::Queue',
+    'AWS::SecretsManager::Secret',
+  ]);
+});
+
+test('the function', () => {
+  const { Code, Environment, LoggingConfig, Role, Description, ...rest } = fn;
+  assert.deepEqual(rest, {
+    Runtime: 'provided.al2023',
+    Handler: 'bootstrap',
+    Architectures: ['arm64'],
+    MemorySize: 256,
+    Timeout: 5,
+    TracingConfig: { Mode: 'Active' },
+  });
+});
+
+test('its environment', () => {
+  assert.deepEqual(fn.Environment.Variables, {
+    SLACK_SIGNING_SECRET_ARN: { Ref: only(template, 'AWS::SecretsManager::Secret').id },
+    DEDUP_STORE: { 'Fn::Join': ['', ['dynamodb:', { Ref: only(template, 'AWS::DynamoDB::Table').id }]] },
+    EVENT_SINK: { Ref: only(template, 'AWS::SQS::Queue', isQueue).id },
+    DEDUP_TTL_SECONDS: '3600',
+    DEDUP_KEY: 'event_id',
+    BOT_EVENTS: 'drop',
+    ACK_BUDGET_MS: '2500',
+    RUST_LOG: 'info',
+  });
+});
+
+test('every variable is one that the function reads', () => {
+  const config = readFileSync(join(REPOSITORY, 'src/config.rs'), 'utf8');
+  for (const name of Object.keys(fn.Environment.Variables)) {
+    assert.ok(config.includes(`get("${name}")`), `src/config.rs does not read ${name}`);
+  }
+});
+
+test('what can be set is set', () => {
+  const template = synthesized({
+    architecture: lambda.Architecture.X86_64,
+    memorySize: 512,
+    reservedConcurrentExecutions: 20,
+    dedupTtl: Duration.hours(25),
+    botEvents: 'own',
+    ackBudget: Duration.seconds(2),
+    logLevel: 'debug',
+    visibilityTimeout: Duration.hours(12),
+    maxReceiveCount: 5,
+    throttle: { rateLimit: 10, burstLimit: 20 },
+    logRetention: 7,
+  });
+  const fn = only(template, 'AWS::Lambda::Function').Properties;
+  assert.deepEqual(fn.Architectures, ['x86_64']);
+  assert.equal(fn.MemorySize, 512);
+  assert.equal(fn.ReservedConcurrentExecutions, 20);
+  const { DEDUP_TTL_SECONDS, BOT_EVENTS, ACK_BUDGET_MS, RUST_LOG } = fn.Environment.Variables;
+  assert.deepEqual([DEDUP_TTL_SECONDS, BOT_EVENTS, ACK_BUDGET_MS, RUST_LOG], ['90000', 'own', '2000', 'debug']);
+  const queue = only(template, 'AWS::SQS::Queue', isQueue).Properties;
+  assert.equal(queue.VisibilityTimeout, 43200);
+  assert.equal(queue.RedrivePolicy.maxReceiveCount, 5);
+  template.hasResourceProperties('AWS::ApiGatewayV2::Stage', {
+    DefaultRouteSettings: { ThrottlingRateLimit: 10, ThrottlingBurstLimit: 20 },
+  });
+  template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 7 });
+});
+
+test('the API has the three routes, all POST, open by intent, and no other', () => {
+  const routes = Object.values(template.findResources('AWS::ApiGatewayV2::Route')).map((it) => it.Properties);
+  assert.deepEqual(
+    routes.map(({ RouteKey, AuthorizationType }) => [RouteKey, AuthorizationType]),
+    PATHS.map((path) => [`POST ${path}`, 'NONE']),
+  );
+  assert.equal(only(template, 'AWS::ApiGatewayV2::Integration').Properties.PayloadFormatVersion, '2.0');
+});
+
+test('the stage is throttled, and its access log holds nothing of the request but who, when, and how it went', () => {
+  const stage = only(template, 'AWS::ApiGatewayV2::Stage').Properties;
+  assert.deepEqual(stage.DefaultRouteSettings, {
+    DetailedMetricsEnabled: true,
+    ThrottlingBurstLimit: 400,
+    ThrottlingRateLimit: 200,
+  });
+  const variables = Object.values(JSON.parse(stage.AccessLogSettings.Format)).sort();
+  assert.deepEqual(variables, [
+    '$context.error.message',
+    '$context.identity.sourceIp',
+    '$context.identity.userAgent',
+    '$context.integrationErrorMessage',
+    '$context.integrationLatency',
+    '$context.requestId',
+    '$context.requestTime',
+    '$context.responseLatency',
+    '$context.routeKey',
+    '$context.status',
+  ]);
+});
+
+test('behind a Function URL there is no API', () => {
+  const template = synthesized({ frontDoor: 'function-url' });
+  template.hasResourceProperties('AWS::Lambda::Url', { AuthType: 'NONE', Cors: Match.absent() });
+  template.resourceCountIs('AWS::ApiGatewayV2::Api', 0);
+  template.resourceCountIs('AWS::Logs::LogGroup', 1);
+});
+
+test('with a topic there is no queue, nor what looks at one', () => {
+  const arn = 'arn:aws:sns:us-east-1:111122223333:events.fifo';
+  const template = synthesized((scope) => ({ topic: sns.Topic.fromTopicArn(scope, 'Topic', arn) }));
+  template.resourceCountIs('AWS::SQS::Queue', 0);
+  assert.equal(only(template, 'AWS::Lambda::Function').Properties.Environment.Variables.EVENT_SINK, arn);
+  const statements = only(template, 'AWS::IAM::Policy').Properties.PolicyDocument.Statement;
+  assert.deepEqual(statements[1], { Effect: 'Allow', Action: 'sns:Publish', Resource: arn });
+  assert.doesNotMatch(JSON.stringify(template.toJSON()), /sqs/i);
+  template.resourceCountIs('AWS::CloudWatch::Alarm', 6);
+});
+
+test('a topic and a queue are refused', () => {
+  const topic = (scope: Construct) => sns.Topic.fromTopicArn(scope, 'Topic', 'arn:aws:sns:us-east-1:111122223333:events');
+  assert.throws(() => synthesized((scope) => ({ topic: topic(scope), queueType: 'fifo' })), /one of them/);
+});
+
+test('no secret is in the template', () => {
+  const secret = only(template, 'AWS::SecretsManager::Secret').Properties;
+  assert.equal(secret.SecretString, undefined);
+  assert.equal(secret.GenerateSecretString.PasswordLength, 64);
+});
+
+test('without a dashboard there is none', () => {
+  synthesized({ dashboard: false }).resourceCountIs('AWS::CloudWatch::Dashboard', 0);
+});
+
+for (const [name, props, problem] of [
+  ['an ack budget past Slack\'s patience', { ackBudget: Duration.millis(3001) }, /ackBudget/],
+  ['a visibility timeout that SQS does not have', { visibilityTimeout: Duration.hours(13) }, /visibilityTimeout/],
+  ['a throttle where there is none', { frontDoor: 'function-url', throttle: { rateLimit: 1 } }, /Function URL/],
+] as const) {
+  test(`${name} is refused`, () => {
+    assert.throws(() => synthesized(props), problem);
+  });
+}
+
+test("a memory that ends before Slack's last retry is warned of", () => {
+  const warnings = (dedupTtl: Duration) => {
+    const stack = new Stack(newApp(), 'Stack');
+    new SlackIngress(stack, 'Ingress', { code: lambda.Code.fromAsset(codeDirectory()), dedupTtl });
+    return Annotations.fromStack(stack).findWarning('*', Match.stringLikeRegexp('last retry')).length;
+  };
+  assert.equal(warnings(Duration.seconds(389)), 1);
+  assert.equal(warnings(Duration.seconds(390)), 0);
+});
