@@ -177,3 +177,68 @@ impl Error for SecretError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixMillis;
+    use crate::signature::{self, SignatureHeaders};
+
+    /// The apps, of A1, A2 and of none, that `signer`'s signature speaks for when the secret's text is this.
+    fn speaks_for(text: &str, signer: &str) -> Vec<Option<&'static str>> {
+        let (timestamp, body) = ("1531420618", b"{}");
+        let signature = SigningSecret::new(signer).sign(timestamp, body);
+        let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(timestamp) };
+        let now = UnixMillis::from_millis(1_531_420_618_000);
+        let verified = signature::verify(headers, body.into(), &parse(text).unwrap(), now);
+        let apps = [Some("A1"), Some("A2"), None].into_iter();
+        verified.map_or_else(|_| Vec::new(), |v| apps.filter(|app| v.signer().speaks_for(*app)).collect())
+    }
+
+    #[test]
+    fn a_text_is_one_secret_that_is_no_apps_in_particular() {
+        let everybody = [Some("A1"), Some("A2"), None];
+        for text in ["8f742231b10e8888abcd99yyyzzz85a5", "a,b", "[\"a\"]", "\"a\"", "x{}", "a b"] {
+            assert_eq!(speaks_for(text, text), everybody, "{text}");
+            assert_eq!(speaks_for(text, "another"), []);
+        }
+    }
+
+    #[test]
+    fn an_object_is_a_secret_for_each_app() {
+        let text = r#"{ "A1": "one", "A2": " two\n" }"#;
+        assert_eq!(speaks_for(text, "one"), [Some("A1")]);
+        assert_eq!(speaks_for(text, "two"), [Some("A2")]);
+        for signer in [text, "three", "", "A1", " two\n"] {
+            assert_eq!(speaks_for(text, signer), [], "{signer}");
+        }
+        assert_eq!(speaks_for(r#"{"A1":"same","A2":"same"}"#, "same"), [Some("A1"), Some("A2")]);
+    }
+
+    #[test]
+    fn a_secret_that_signs_nothing_is_an_error_and_not_one_that_anybody_could_guess() {
+        for text in ["", "{}", r#"{"A1":""}"#, r#"{"A1":"one","A2":" \t"}"#] {
+            assert!(matches!(parse(text), Err(SecretError::Empty)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_begins_like_an_object_and_is_none_is_an_error_that_quotes_nothing() {
+        for text in [
+            "{",
+            r#"{"A1":"xyzzy""#,
+            r#"{"A1":"xyzzy"} x"#,
+            r#"{"A1":17}"#,
+            r#"{"A1":null}"#,
+            r#"{"A1":["xyzzy"]}"#,
+            r#"{"A1":{"secret":"xyzzy"}}"#,
+            "{A1: xyzzy}",
+            "{'A1':'xyzzy'}",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(matches!(error, SecretError::Malformed), "{text}");
+            assert!(!format!("{error} {error:?}").contains("xyzzy"), "{text}");
+            assert!(error.source().is_none(), "{text}");
+        }
+    }
+}

@@ -224,6 +224,11 @@ fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Malformed> {
     serde_json::from_str(json).map_err(|_| Malformed::Json)
 }
 
+/// Whether a channel's id is that of a direct message, which is one conversation but for its threads.
+fn is_direct(channel: &str) -> bool {
+    channel.starts_with('D')
+}
+
 /// A store's key has its limits (DynamoDB: 2,048 bytes). Slack's ids are a few dozen; a longer one is replaced by
 /// its SHA-256, so that different ones stay different.
 fn record_id(id: String) -> String {

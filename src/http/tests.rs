@@ -361,6 +361,11 @@ fn every_outcome_has_its_answer() {
             (200, json!({ "content-type": "text/plain; charset=utf-8" }), "3eZbrw1a"),
         ),
         (Outcome::SslCheck, form, empty.clone()),
+        (
+            Outcome::Suggestion,
+            form,
+            (200, json!({ "content-type": "application/json" }), r#"{"options":[]}"#),
+        ),
         (Outcome::InFlight, json, again.clone()),
         (Outcome::InFlight, form, again.clone()),
         (Outcome::TooLarge, json, (413, json!({ "x-slack-no-retry": "1" }), "")),
@@ -381,6 +386,7 @@ fn every_outcome_has_its_answer() {
             Rejection::MalformedTimestamp,
             Rejection::Stale,
             Rejection::Mismatch,
+            Rejection::OtherApp,
             Rejection::UnreadableBody,
         ] {
             cases.push((Outcome::Rejected(rejection), encoding, unauthorized.clone()));
@@ -390,6 +396,7 @@ fn every_outcome_has_its_answer() {
             Malformed::Utf8,
             Malformed::Json,
             Malformed::Unsupported,
+            Malformed::RepeatedField,
             Malformed::MissingEventId,
             Malformed::MissingChallenge,
         ] {

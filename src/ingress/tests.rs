@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use tokio::time::{advance, sleep};
 
+mod kinds;
+
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 const MENTION: &str = include_str!("../../tests/fixtures/events/app_mention.json");
 const MENTION_ID: &str = "Ev0LAN670R";

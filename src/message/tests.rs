@@ -97,6 +97,23 @@ fn the_size_counts_the_body_and_each_attributes_name_type_and_value() {
 }
 
 #[test]
+fn the_size_unguarded_is_the_size_of_the_message_once_it_is_marked() {
+    let message = Message::new(delivery(), stamp());
+    assert_eq!(message.size_unguarded(), message.clone().unguarded().size());
+    assert_eq!(message.size_unguarded() - message.size(), 9 + 6 + 4);
+}
+
+#[test]
+fn a_command_and_an_interaction_say_what_they_are() {
+    for (kind, name) in
+        [(Kind::Event, "event"), (Kind::Command, "command"), (Kind::Interaction, "interaction")]
+    {
+        let message = Message::new(Delivery { kind, ..delivery() }, stamp());
+        assert!(message.attributes.contains(&("kind", name.to_owned())), "{name}");
+    }
+}
+
+#[test]
 fn a_conversation_group_names_team_channel_and_thread() {
     assert_eq!(group(conversation("T1", Some("C1"), Some("1.2"))), "T1:C1:1.2");
     assert_eq!(group(conversation("T1", Some("D1"), None)), "T1:D1");

@@ -152,6 +152,7 @@ fn each_outcome_counts_once_under_its_name_and_has_its_level() {
         (Outcome::Duplicate, Some("Duplicates"), "duplicate", "INFO"),
         (Outcome::Ignored, Some("Ignored"), "ignored", "INFO"),
         (Outcome::RateLimited, Some("RateLimited"), "app_rate_limited", "WARN"),
+        (Outcome::Suggestion, Some("Suggestions"), "suggestion", "INFO"),
         (Outcome::InFlight, Some("InFlight"), "in_flight", "INFO"),
         (Outcome::Unavailable(Dependency::Secret), Some("Unavailable"), "unavailable", "ERROR"),
         (Outcome::Unavailable(Dependency::Store), Some("Unavailable"), "unavailable", "ERROR"),
@@ -177,6 +178,8 @@ fn a_reason_is_named_in_the_log() {
     for (outcome, reason) in [
         (Outcome::Unavailable(Dependency::Store), "store"),
         (Outcome::Rejected(Rejection::Mismatch), "signature_mismatch"),
+        (Outcome::Rejected(Rejection::OtherApp), "other_app"),
+        (Outcome::Malformed(Malformed::RepeatedField), "repeated_field"),
         (Outcome::Malformed(Malformed::MissingEventId), "missing_event_id"),
     ] {
         assert_eq!(logged(&report(outcome))["reason"], reason);

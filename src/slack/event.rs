@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::json::Slice;
-use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, object, record_id};
+use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, is_direct, object, record_id};
 
 /// The outer object. A field that stands in it twice refuses the request: which of the two Slack's
 /// signature meant, nobody can say.
@@ -133,7 +133,7 @@ fn message_key(envelope: &Envelope<'_>) -> Option<String> {
     }
     let parts = [envelope.api_app_id, envelope.team_id, event.channel, event.ts];
     let parts: Option<Vec<_>> = parts.into_iter().map(Slice::text).collect();
-    Some(parts?.join(":"))
+    Some(record_id(parts?.join(":")))
 }
 
 /// Only messages have an author here: that a bot joined a channel or reacted is news, not an echo.
@@ -185,8 +185,8 @@ fn conversation(envelope: &Envelope<'_>) -> Conversation {
 
     let first = |slices: [Slice<'_>; 3]| slices.into_iter().find_map(Slice::to_text);
     let channel = first([event.channel, about.channel, assistant_channel]);
-    let direct = event.channel_type.text().as_deref() == Some("im")
-        || channel.as_deref().is_some_and(|channel| channel.starts_with('D'));
+    let direct =
+        event.channel_type.text().as_deref() == Some("im") || channel.as_deref().is_some_and(is_direct);
     let thread = first([event.thread_ts, about.thread_ts, assistant_thread]);
     Conversation {
         team: first([envelope.team_id, envelope.enterprise_id, envelope.api_app_id]),
@@ -197,3 +197,6 @@ fn conversation(envelope: &Envelope<'_>) -> Conversation {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

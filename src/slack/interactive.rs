@@ -4,7 +4,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::json::Slice;
-use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, form, object, record_id};
+use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, form, is_direct, object, record_id};
 
 /// A form is a slash command, or one field `payload` with the JSON of an interaction.
 pub(super) fn classify(body: &[u8]) -> Result<Payload, Malformed> {
@@ -83,6 +83,8 @@ fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Resul
     let message: Message<'_> = interaction.message.read().unwrap_or_default();
     let container: Container<'_> = interaction.container.read().unwrap_or_default();
     let first = |slices: &[Slice<'_>]| slices.iter().copied().find_map(Slice::to_text);
+    // A modal is in no channel: there the user is the conversation.
+    let channel = first(&[interaction.channel, container.channel_id, interaction.user]);
     let delivery = Delivery {
         kind: Kind::Interaction,
         event_type,
@@ -93,11 +95,16 @@ fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Resul
         author: Author::Person,
         conversation: Conversation {
             team: first(&[interaction.team, interaction.enterprise]),
-            // A modal is in no channel: there the user is the conversation.
-            channel: first(&[interaction.channel, container.channel_id, interaction.user]),
-            thread: first(&[message.thread_ts, container.thread_ts, message.ts, container.message_ts]),
+            thread: first(&[message.thread_ts, container.thread_ts]).or_else(|| {
+                let starts_thread = !channel.as_deref().is_some_and(is_direct);
+                starts_thread.then(|| first(&[message.ts, container.message_ts])).flatten()
+            }),
+            channel,
         },
         body: String::new(),
     };
     Ok(Payload::Delivery(Box::new(Delivery { body: payload, ..delivery })))
 }
+
+#[cfg(test)]
+mod tests;

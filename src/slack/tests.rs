@@ -45,12 +45,12 @@ const TEAM: Option<&str> = Some("T061EG9R6");
 const CHANNEL: Option<&str> = Some("C0LAN2Q65");
 const DIRECT: Option<&str> = Some("D024BE91L");
 
-fn fixture(name: &str) -> &'static str {
+pub(super) fn fixture(name: &str) -> &'static str {
     FIXTURES.iter().find(|(known, _)| *known == name).unwrap().1
 }
 
 /// The only way to a [`Verified`]: to sign.
-fn verified(body: impl Into<Vec<u8>>) -> Verified {
+pub(super) fn verified(body: impl Into<Vec<u8>>) -> Verified {
     let body = body.into();
     let secret = SigningSecret::new("8f742231b10e8888abcd99yyyzzz85a5");
     let signature = secret.sign("1531420618", &body);
@@ -62,7 +62,7 @@ fn classify_text(json: impl Into<Vec<u8>>) -> Result<Payload, Malformed> {
     classify(verified(json), Some(Encoding::Json))
 }
 
-fn delivery_of(json: &str) -> Delivery {
+pub(super) fn delivery_of(json: &str) -> Delivery {
     match classify_text(json) {
         Ok(Payload::Delivery(delivery)) => *delivery,
         other => panic!("no delivery: {other:?}"),

@@ -15,8 +15,11 @@
 )]
 
 mod answers;
+mod dedup_key;
+mod edges;
 mod faults;
 mod features;
+mod forms;
 mod guarantee;
 mod init;
 mod log;

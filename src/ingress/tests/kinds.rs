@@ -1,0 +1,211 @@
+//! Commands and interactions, which Slack sends once; several apps; messages under several event ids.
+
+use super::*;
+
+const COMMAND: &str = include_str!("../../../tests/fixtures/forms/slash_command.txt");
+const COMMAND_ID: &str = "13345224609.738474920.8088930838d88f008e0";
+const SUGGESTION: &str = include_str!("../../../tests/fixtures/forms/block_suggestion.txt");
+const SHORTCUT: &str = include_str!("../../../tests/fixtures/forms/shortcut.txt");
+const MESSAGE: &str = include_str!("../../../tests/fixtures/events/message_channel.json");
+const MESSAGE_ID: &str = "Ev0MSG0001";
+const KEY: &str = "A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449522.000016";
+
+fn form(scene: &Scene, body: &str) -> Inbound {
+    let content_type = Some("application/x-www-form-urlencoded".to_owned());
+    Inbound { content_type, ..scene.request(body, None) }
+}
+
+/// The same world, with these secrets.
+fn scene_of(secrets: impl IntoIterator<Item = SigningSecret>, settings: Settings) -> Scene {
+    let Scene { world, .. } = scene();
+    let secrets = SigningSecrets::fixed(secrets);
+    let ingress = Ingress::new(secrets, world.clone(), world.clone(), world.clone(), settings);
+    Scene { world, ingress }
+}
+
+fn is_unguarded(message: &Message) -> bool {
+    message.attributes.contains(&("unguarded", "true".to_owned()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_is_recorded_under_its_trigger_id_sent_and_confirmed_once() {
+    let scene = scene();
+    let report = scene.handle(form(&scene, COMMAND)).await;
+    assert_eq!((report.outcome, report.trail.encoding), (Outcome::Accepted, Some(Encoding::Form)));
+    assert_eq!(scene.calls(), ["record", "send", "confirm"]);
+    assert_eq!(scene.world.claims.lock().unwrap()[0].event_id, COMMAND_ID);
+    let subject = report.trail.subject.unwrap();
+    assert_eq!((subject.kind, subject.event_type.as_str()), ("command", "/weather"));
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, Outcome::Duplicate);
+    let [message] = &scene.queue()[..] else { panic!("not one message") };
+    assert!(!is_unguarded(message));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_slack_does_not_send_again_goes_unguarded_at_once_when_the_store_fails() {
+    for body in [COMMAND, SHORTCUT] {
+        for (record, took) in
+            [(Fault::Fails, Duration::ZERO), (Fault::Hangs, RECORD_CUT), (Fault::LosesTheAnswer, RECORD_CUT)]
+        {
+            let scene = scene_where(Faults { record, ..Faults::default() });
+            let report = scene.handle(form(&scene, body)).await;
+            assert_eq!(report.outcome, Outcome::Accepted, "{record:?}");
+            assert!(report.trail.unguarded);
+            assert_eq!(report.trail.timings.total, took);
+            assert_eq!(scene.calls(), ["record", "send"], "there is no record to confirm");
+            let [message] = &scene.queue()[..] else { panic!("not one message") };
+            assert!(is_unguarded(message));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_the_queue_does_not_take_is_503_and_its_record_is_gone() {
+    for send in [Fault::Fails, Fault::Hangs] {
+        let scene = scene_where(Faults { send, ..Faults::default() });
+        let report = scene.handle(form(&scene, COMMAND)).await;
+        assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink));
+        assert_eq!(scene.calls(), ["record", "send", "delete"]);
+        assert!(!scene.world.store.seen(COMMAND_ID, scene.world.now()).await.unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_another_invocation_holds_is_not_sent() {
+    let scene = scene();
+    let claim = Claim { event_id: COMMAND_ID.to_owned(), ..scene.claim_of_another(scene.world.now()) };
+    scene.world.store.record(&claim).await.unwrap();
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, Outcome::InFlight);
+    assert_eq!(scene.calls(), ["record"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_attempt_leaves_room_for_the_mark_of_an_unguarded_message() {
+    let mark = "unguarded".len() + "String".len() + "true".len();
+    let size_of = async |inbound: fn(&Scene) -> Inbound| {
+        let scene = scene();
+        scene.handle(inbound(&scene)).await;
+        scene.queue()[0].size()
+    };
+    type Attempted = (fn(&Scene) -> Inbound, usize);
+    let cases: [Attempted; 4] = [
+        (|scene| scene.request(MENTION, None), 0),
+        (|scene| scene.request(MENTION, Some(2)), 0),
+        (|scene| scene.request(MENTION, Some(3)), mark),
+        (|scene| form(scene, COMMAND), mark),
+    ];
+    for (n, (inbound, room)) in cases.into_iter().enumerate() {
+        let limit = size_of(inbound).await + room;
+        for (max_bytes, outcome) in [(limit, Outcome::Accepted), (limit - 1, Outcome::TooLarge)] {
+            let scene = scene();
+            scene.world.max_bytes.store(u64::try_from(max_bytes).unwrap(), Ordering::Relaxed);
+            assert_eq!(scene.handle(inbound(&scene)).await.outcome, outcome, "case {n}");
+        }
+        if room > 0 {
+            // And the room is what the mark takes.
+            let scene = scene_where(Faults { record: Fault::Fails, ..Faults::default() });
+            scene.world.max_bytes.store(u64::try_from(limit).unwrap(), Ordering::Relaxed);
+            assert_eq!(scene.handle(inbound(&scene)).await.outcome, Outcome::Accepted, "case {n}");
+            assert_eq!(scene.queue()[0].size(), limit);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suggestion_is_answered_without_the_store_or_the_queue_even_when_they_are_down() {
+    let down = Faults { record: Fault::Hangs, send: Fault::Hangs, ..Faults::default() };
+    let scene = scene_where(down);
+    let report = scene.handle(form(&scene, SUGGESTION)).await;
+    assert_eq!((report.outcome, report.trail.timings.total), (Outcome::Suggestion, Duration::ZERO));
+    let forged = Inbound { signature: Some(format!("v0={}", "0".repeat(64))), ..form(&scene, SUGGESTION) };
+    assert_eq!(scene.handle(forged).await.outcome, Outcome::Rejected(Rejection::Mismatch));
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_form_is_refused_without_the_store_or_the_queue() {
+    let scene = scene();
+    for (body, malformed) in [
+        ("text=hello", Malformed::Unsupported),
+        ("command=a&command=b", Malformed::RepeatedField),
+        ("command=%FF", Malformed::Utf8),
+        ("payload=%5B%5D", Malformed::Json),
+    ] {
+        let report = scene.handle(form(&scene, body)).await;
+        assert_eq!(report.outcome, Outcome::Malformed(malformed), "{body}");
+        assert!(report.trail.subject.is_none());
+    }
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_apps_secret_is_no_good_for_another_apps_payload_and_nothing_is_recorded() {
+    let others = || scene_of([SigningSecret::of_app("A0OTHER", SECRET)], settings());
+    for (n, inbound) in [
+        |scene: &Scene| scene.request(MENTION, Some(3)),
+        |scene: &Scene| scene.request(RATE_LIMITED, None),
+        |scene: &Scene| scene.request(OF_THIS_APP, None),
+        |scene: &Scene| form(scene, COMMAND),
+        |scene: &Scene| form(scene, SHORTCUT),
+        |scene: &Scene| form(scene, SUGGESTION),
+        // No app is named, so none of them in particular may say so.
+        |scene: &Scene| form(scene, "command=%2Fweather&trigger_id=1"),
+        |scene: &Scene| {
+            scene.request(r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"x"}}"#, None)
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let scene = others();
+        let report = scene.handle(inbound(&scene)).await;
+        assert_eq!(report.outcome, Outcome::Rejected(Rejection::OtherApp), "case {n}");
+        assert!(report.trail.subject.is_none(), "case {n}");
+        assert_eq!(scene.calls(), [""; 0], "case {n}");
+    }
+    // What is malformed is so whoever sends it, and a challenge names no app.
+    let scene = others();
+    let malformed = Outcome::Malformed(Malformed::Unsupported);
+    assert_eq!(scene.handle(scene.request("{}", None)).await.outcome, malformed);
+    assert!(matches!(scene.handle(scene.request(CHALLENGE, None)).await.outcome, Outcome::Challenge(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apps_own_secret_among_several_is_good_for_its_payloads() {
+    let several = [SigningSecret::of_app("A0OTHER", "another"), SigningSecret::of_app("A0F7YS25R", SECRET)];
+    let scene = scene_of(several, settings());
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, Outcome::Accepted);
+    assert_eq!(scene.handle(form(&scene, SUGGESTION)).await.outcome, Outcome::Suggestion);
+    assert_eq!(scene.handle(scene.request(RATE_LIMITED, None)).await.outcome, Outcome::RateLimited);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_recorded_and_sent_under_what_dedup_key_says() {
+    for (dedup_key, ids) in [(DedupKey::EventId, &[MENTION_ID, MESSAGE_ID][..]), (DedupKey::Message, &[KEY])]
+    {
+        let scene = scene_of([SigningSecret::new(SECRET)], Settings { dedup_key, ..settings() });
+        let first = scene.deliver(None).await;
+        assert_eq!(first.trail.subject.unwrap().event_id, ids[0]);
+        let second = scene.handle(scene.request(MESSAGE, None)).await;
+        let outcome = if ids.len() == 1 { Outcome::Duplicate } else { Outcome::Accepted };
+        assert_eq!(second.outcome, outcome, "{dedup_key:?}");
+        for id in ids {
+            assert!(scene.world.store.seen(id, scene.world.now()).await.unwrap(), "{id}");
+        }
+        let sent: Vec<_> = scene.queue().into_iter().map(|message| message.deduplication_id).collect();
+        assert_eq!(sent, ids);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_message_whose_first_event_failed_the_other_event_is_sent() {
+    let scene =
+        scene_of([SigningSecret::new(SECRET)], Settings { dedup_key: DedupKey::Message, ..settings() });
+    scene.set(Faults { send: Fault::Fails, ..Faults::default() });
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Unavailable(Dependency::Sink));
+    scene.set(Faults::default());
+    assert_eq!(scene.handle(scene.request(MESSAGE, None)).await.outcome, Outcome::Accepted);
+    assert_eq!(scene.deliver(Some(1)).await.outcome, Outcome::Duplicate);
+    assert_eq!(scene.queue()[0].body, MESSAGE);
+}

@@ -1,0 +1,174 @@
+//! `DEDUP_KEY`: one message under several event ids, through the real binary.
+
+use serde_json::{Value, json};
+
+use crate::forms::messages;
+use crate::guarantee::ok;
+use crate::support::lambda::{Lambda, variables};
+use crate::support::slack::{Request, mention_in};
+
+const CHANNEL: &str = "C0LAN2Q65";
+const TS: &str = "1515449522.000016";
+const KEY: &str = "A0MDYCDME:T061EG9R6:C0LAN2Q65:1515449522.000016";
+
+async fn keyed_by(key: &str) -> Lambda {
+    Lambda::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("DEDUP_KEY", key)]))
+        .await
+}
+
+/// A person's mention of the app, the fields of whose event are changed.
+fn event(id: &str, ts: &str, fields: Value) -> Value {
+    let mut event: Value = serde_json::from_slice(&mention_in(CHANNEL, ts, id, "hello")).expect("JSON");
+    let inner = event["event"].as_object_mut().expect("an object");
+    inner.extend(fields.as_object().expect("fields").clone());
+    event
+}
+
+fn mention(id: &str) -> Value {
+    event(id, TS, json!({}))
+}
+
+/// The same message, as the channel's subscription tells of it.
+fn message(id: &str) -> Value {
+    event(id, TS, json!({ "type": "message", "channel_type": "channel" }))
+}
+
+async fn post(lambda: &Lambda, events: &[Value]) {
+    for event in events {
+        assert_eq!(lambda.post(&Request::json(event.to_string())).await, ok(), "{event}");
+    }
+}
+
+fn ids(messages: &[Value]) -> Vec<&str> {
+    messages.iter().map(|message| message["attributes"]["event_id"].as_str().expect("an id")).collect()
+}
+
+#[tokio::test]
+async fn a_mention_and_its_channel_message_are_one_whichever_comes_first() {
+    for (first, second) in [(mention("Ev1"), message("Ev2")), (message("Ev2"), mention("Ev1"))] {
+        let lambda = keyed_by("message").await;
+        post(&lambda, &[first.clone(), second]).await;
+        let [message] = &messages(&lambda, 1).await[..] else { panic!("not one") };
+        assert_eq!(message["attributes"]["type"], first["event"]["type"]);
+        assert_eq!(message["body"], first.to_string());
+        assert_eq!(message["attributes"]["event_id"], KEY);
+        assert_eq!(message["deduplication_id"], KEY);
+        let reports = lambda.reports(2).await;
+        assert_eq!([&reports[0]["outcome"], &reports[1]["outcome"]], ["accepted", "duplicate"]);
+    }
+}
+
+#[tokio::test]
+async fn a_message_under_eleven_event_ids_is_one() {
+    let lambda = keyed_by("message").await;
+    let deliveries: Vec<_> = (0..11).map(|n| message(&format!("Ev{n}"))).collect();
+    post(&lambda, &deliveries).await;
+    messages(&lambda, 1).await;
+}
+
+#[tokio::test]
+async fn by_event_id_which_is_the_default_they_are_two() {
+    let default = Lambda::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")])).await;
+    for lambda in [default, keyed_by("event_id").await] {
+        post(&lambda, &[mention("Ev1"), message("Ev2"), message("Ev1")]).await;
+        let messages = messages(&lambda, 2).await;
+        assert_eq!(ids(&messages), ["Ev1", "Ev2"]);
+        assert_eq!(messages[1]["deduplication_id"], "Ev2");
+    }
+}
+
+#[tokio::test]
+async fn edits_and_deletions_and_replies_are_not_swallowed() {
+    let lambda = keyed_by("message").await;
+    let inner = json!({ "type": "message", "user": "W021FGA1Z", "text": "hello!", "ts": TS });
+    let edit = |id: &str, ts: &str| {
+        event(
+            id,
+            ts,
+            json!({ "type": "message", "subtype": "message_changed", "message": inner, "previous_message": inner }),
+        )
+    };
+    let deletion = event(
+        "Ev4",
+        TS,
+        json!({ "type": "message", "subtype": "message_deleted", "previous_message": inner, "deleted_ts": TS }),
+    );
+    let reply = event("Ev5", "1515449533.000400", json!({ "type": "message", "thread_ts": TS }));
+    let replied =
+        event("Ev6", TS, json!({ "type": "message", "subtype": "message_replied", "message": inner }));
+    // Even an edit that has the ts of the message that it is about, which Slack's have not.
+    let events =
+        [message("Ev1"), edit("Ev2", "1515449601.000200"), edit("Ev3", TS), deletion, reply, replied];
+    post(&lambda, &events).await;
+    post(&lambda, &events).await;
+    let messages = messages(&lambda, 6).await;
+    let reply = "A0MDYCDME:T061EG9R6:C0LAN2Q65:1515449533.000400";
+    assert_eq!(ids(&messages), [KEY, "Ev2", "Ev3", "Ev4", reply, "Ev6"]);
+}
+
+#[tokio::test]
+async fn two_apps_that_get_one_message_both_get_it() {
+    let lambda = keyed_by("message").await;
+    let of_app = |app: &str, mut event: Value| {
+        event["api_app_id"] = json!(app);
+        event
+    };
+    post(
+        &lambda,
+        &[
+            of_app("A1", mention("Ev1")),
+            of_app("A2", message("Ev2")),
+            of_app("A1", message("Ev3")),
+            of_app("A2", mention("Ev4")),
+        ],
+    )
+    .await;
+    let messages = messages(&lambda, 2).await;
+    let apps: Vec<_> = messages.iter().map(|message| &message["attributes"]["api_app_id"]).collect();
+    assert_eq!(apps, ["A1", "A2"]);
+}
+
+#[tokio::test]
+async fn messages_of_another_team_or_channel_or_time_are_others() {
+    let lambda = keyed_by("message").await;
+    let mut other_team = message("Ev2");
+    other_team["team_id"] = json!("T2");
+    let other_channel = event("Ev3", TS, json!({ "type": "message", "channel": "C2" }));
+    let other_time = event("Ev4", "1515449522.000017", json!({ "type": "message" }));
+    post(&lambda, &[message("Ev1"), other_team, other_channel, other_time]).await;
+    messages(&lambda, 4).await;
+}
+
+#[tokio::test]
+async fn what_is_no_message_goes_by_its_event_id() {
+    let lambda = keyed_by("message").await;
+    let reaction = |id: &str| event(id, TS, json!({ "type": "reaction_added", "reaction": "eyes" }));
+    post(&lambda, &[message("Ev1"), reaction("Ev2"), reaction("Ev3"), reaction("Ev2")]).await;
+    assert_eq!(ids(&messages(&lambda, 3).await), [KEY, "Ev2", "Ev3"]);
+}
+
+#[tokio::test]
+async fn a_message_that_lacks_team_or_channel_or_time_goes_by_its_event_id() {
+    for (n, (outer, field)) in
+        [("event", "ts"), ("event", "channel"), ("", "team_id"), ("", "api_app_id")].into_iter().enumerate()
+    {
+        let lambda = keyed_by("message").await;
+        let without = |id: &str| {
+            let mut event = message(id);
+            let object = if outer.is_empty() { &mut event } else { &mut event[outer] };
+            object.as_object_mut().unwrap().remove(field).unwrap();
+            event
+        };
+        post(&lambda, &[without("Ev1"), without("Ev2"), without("Ev1")]).await;
+        assert_eq!(ids(&messages(&lambda, 2).await), ["Ev1", "Ev2"], "{n} {field}");
+    }
+}
+
+#[tokio::test]
+async fn a_bots_message_that_is_kept_out_does_not_stand_in_anothers_way() {
+    let lambda = keyed_by("message").await;
+    let bots = event("Ev1", TS, json!({ "type": "message", "bot_id": "B1" }));
+    post(&lambda, &[bots, mention("Ev2")]).await;
+    let messages = messages(&lambda, 1).await;
+    assert_eq!(messages[0]["attributes"]["type"], "app_mention");
+}

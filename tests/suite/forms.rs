@@ -1,0 +1,420 @@
+//! Every row of the table "What arrives" in Slack's contract, as whole requests from `tests/fixtures`, through the
+//! real binary. A form's `.json` beside its `.txt` is what Python's `urllib` decodes it to.
+
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::answers::local;
+use crate::guarantee::ok;
+use crate::support::eventually;
+use crate::support::lambda::{Lambda, Reply, reply, variables};
+use crate::support::slack::{Request, base64};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn fixtures(kind: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind)
+}
+
+fn read(kind: &str, file: &str) -> String {
+    std::fs::read_to_string(fixtures(kind).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The names of the fixtures with this extension.
+fn names(kind: &str, extension: &str) -> BTreeSet<String> {
+    let files =
+        std::fs::read_dir(fixtures(kind)).expect("the fixtures").map(|file| file.expect("a file").path());
+    files
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .map(|path| path.file_stem().expect("a name").to_str().expect("UTF-8").to_owned())
+        .collect()
+}
+
+fn fixture(name: &str) -> String {
+    read("forms", &format!("{name}.txt"))
+}
+
+fn decoded(name: &str) -> String {
+    read("forms", &format!("{name}.json"))
+}
+
+pub(crate) fn form(body: impl Into<Vec<u8>>) -> Request {
+    Request::signed(FORM, body)
+}
+
+/// A form as an HTTP API hands it over: in base64, though it is text.
+pub(crate) fn encoded(request: &Request) -> Value {
+    let mut event = request.event();
+    event["body"] = json!(base64(&request.body));
+    event["isBase64Encoded"] = json!(true);
+    event
+}
+
+/// Posts a form through an HTTP API.
+pub(crate) async fn post(lambda: &Lambda, request: &Request) -> Reply {
+    reply(lambda.invoke(&encoded(request)).await)
+}
+
+pub(crate) fn empty(status: u64) -> Reply {
+    Reply { status, headers: [].into(), body: String::new() }
+}
+
+pub(crate) fn bad_request() -> Reply {
+    Reply { headers: [("x-slack-no-retry".to_owned(), "1".to_owned())].into(), ..empty(400) }
+}
+
+/// The messages, which must be exactly `count`. Asked for when every request has its answer, and so its line.
+pub(crate) async fn messages(lambda: &Lambda, count: usize) -> Vec<Value> {
+    let lines = eventually("the sink's lines", async || {
+        let lines = lambda.stdout();
+        (lines.len() >= count).then_some(lines)
+    })
+    .await;
+    assert_eq!(lines.len(), count, "{lines:#?}");
+    lines.iter().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+}
+
+pub(crate) fn body_of(message: &Value) -> &str {
+    message["body"].as_str().expect("a body")
+}
+
+/// The attributes but for the time, which must be there.
+fn attributes(message: &Value) -> BTreeMap<&str, &str> {
+    let attributes = message["attributes"].as_object().expect("attributes").iter();
+    let mut attributes: BTreeMap<_, _> =
+        attributes.map(|(name, value)| (name.as_str(), value.as_str().expect("a string"))).collect();
+    let received_at = attributes.remove("received_at").expect("received_at");
+    assert!(received_at.parse::<u64>().is_ok_and(|millis| millis > 1_700_000_000_000), "{received_at}");
+    attributes
+}
+
+/// What is to be on the queue for a form.
+struct Expected {
+    name: &'static str,
+    kind: &'static str,
+    event_type: &'static str,
+    event_id: &'static str,
+    team_id: Option<&'static str>,
+    group_id: &'static str,
+}
+
+const fn command(
+    name: &'static str,
+    event_type: &'static str,
+    event_id: &'static str,
+    group_id: &'static str,
+) -> Expected {
+    Expected { name, kind: "command", event_type, event_id, team_id: Some("T061EG9R6"), group_id }
+}
+
+const fn interaction(
+    name: &'static str,
+    event_type: &'static str,
+    event_id: &'static str,
+    group_id: &'static str,
+) -> Expected {
+    Expected { name, kind: "interaction", event_type, event_id, team_id: Some("T061EG9R6"), group_id }
+}
+
+const COMMANDS: &[Expected] = &[
+    command("slash_command", "/weather", "13345224609.738474920.8088930838d88f008e0", "T061EG9R6:C0LAN2Q65"),
+    command(
+        "slash_command_without_text",
+        "/weather",
+        "13345224610.738474920.8088930838d88f008e1",
+        "T061EG9R6:C0LAN2Q65",
+    ),
+    command(
+        "slash_command_enterprise",
+        "/deploy",
+        "13345224611.738474920.8088930838d88f008e2",
+        "T061EG9R6:C0LAN2Q65",
+    ),
+];
+
+const INTERACTIONS: &[Expected] = &[
+    interaction(
+        "block_actions_in_a_thread",
+        "block_actions",
+        "12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3",
+        "T061EG9R6:C0LAN2Q65:1515449522.000016",
+    ),
+    // Outside of a thread a direct message is one conversation.
+    interaction(
+        "block_actions_in_a_direct_message",
+        "block_actions",
+        "12321423424.333649436676.d8c1bb837935619ccad0f624c448ffb4",
+        "T061EG9R6:D024BE91L",
+    ),
+    interaction(
+        "block_actions_in_a_modal",
+        "block_actions",
+        "12321423425.333649436676.d8c1bb837935619ccad0f624c448ffb5",
+        "T061EG9R6:U061F7AUR",
+    ),
+    interaction(
+        "shortcut",
+        "shortcut",
+        "944799105734.773906753841.38b5894552bdd4a780554ee59d1f3638",
+        "T061EG9R6:U061F7AUR",
+    ),
+    interaction(
+        "message_action",
+        "message_action",
+        "984799105734.773906753841.38b5894552bdd4a780554ee59d1f3639",
+        "T061EG9R6:C0LAN2Q65:1515449522.000016",
+    ),
+    interaction(
+        "view_submission",
+        "view_submission",
+        "12466734323.1395872398.ed2d3b9a7a6a1d5c2bd0a3b6a2f5e4c1",
+        "T061EG9R6:U061F7AUR",
+    ),
+    Expected {
+        team_id: None,
+        ..interaction(
+            "view_submission_enterprise",
+            "view_submission",
+            "12466734324.1395872398.ed2d3b9a7a6a1d5c2bd0a3b6a2f5e4c2",
+            "E0ORG12345:U061F7AUR",
+        )
+    },
+    // It has no trigger_id: `sha256sum view_closed.txt`.
+    interaction(
+        "view_closed",
+        "view_closed",
+        "392f555b4b7cf898abbd9921fc6694549d72d5bf1aa8b682ee7179305dee1118",
+        "T061EG9R6:U061F7AUR",
+    ),
+    interaction(
+        "type_of_tomorrow",
+        "canvas_gesture",
+        "12321423426.333649436676.d8c1bb837935619ccad0f624c448ffb6",
+        "T061EG9R6:U061F7AUR",
+    ),
+];
+
+/// Each of them twice, as if Slack had asked again: one message each, in order.
+async fn delivered_twice(expected: &[Expected]) -> Vec<Value> {
+    let lambda = local().await;
+    for _ in 0..2 {
+        for Expected { name, .. } in expected {
+            assert_eq!(post(&lambda, &form(fixture(name))).await, empty(200), "{name}");
+        }
+    }
+    let reports = lambda.reports(expected.len() * 2).await;
+    for (n, report) in reports.iter().enumerate() {
+        let outcome = if n < expected.len() { "accepted" } else { "duplicate" };
+        assert_eq!(report["outcome"], outcome, "{report}");
+    }
+    let messages = messages(&lambda, expected.len()).await;
+    for (message, expected) in messages.iter().zip(expected) {
+        let name = expected.name;
+        let mut attributes_expected = BTreeMap::from([
+            ("kind", expected.kind),
+            ("type", expected.event_type),
+            ("event_id", expected.event_id),
+            ("api_app_id", "A0F7YS25R"),
+        ]);
+        attributes_expected.extend(expected.team_id.map(|team_id| ("team_id", team_id)));
+        assert_eq!(attributes(message), attributes_expected, "{name}");
+        assert_eq!(message["group_id"], expected.group_id, "{name}");
+        assert_eq!(message["deduplication_id"], expected.event_id, "{name}");
+    }
+    messages
+}
+
+#[tokio::test]
+async fn a_slash_command_is_an_empty_200_and_its_fields_are_on_the_queue_once() {
+    let messages = delivered_twice(COMMANDS).await;
+    for (message, Expected { name, .. }) in messages.iter().zip(COMMANDS) {
+        let body: Value = serde_json::from_str(body_of(message)).unwrap();
+        assert_eq!(body, serde_json::from_str::<Value>(&decoded(name)).unwrap(), "{name}");
+    }
+    let texts: Vec<Value> = messages
+        .iter()
+        .map(|message| serde_json::from_str::<Value>(body_of(message)).unwrap()["text"].take())
+        .collect();
+    assert_eq!(texts, ["Zürich & Köln = 20 °C + Föhn? 100 % 🌦 \"ja\"", "", "main now"]);
+}
+
+#[tokio::test]
+async fn an_interaction_is_an_empty_200_and_its_payload_is_on_the_queue_once_byte_for_byte() {
+    let messages = delivered_twice(INTERACTIONS).await;
+    for (message, Expected { name, .. }) in messages.iter().zip(INTERACTIONS) {
+        assert_eq!(body_of(message), decoded(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_menu_that_wants_its_options_gets_none_and_is_counted_and_not_forwarded() {
+    let lambda = local().await;
+    let no_options = Reply {
+        headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+        body: r#"{"options":[]}"#.to_owned(),
+        ..empty(200)
+    };
+    for _ in 0..2 {
+        assert_eq!(post(&lambda, &form(fixture("block_suggestion"))).await, no_options);
+    }
+    for report in lambda.reports(2).await {
+        assert_eq!((&report["Suggestions"], &report["outcome"]), (&json!(1), &json!("suggestion")));
+        assert_eq!(report.get("Accepted"), None);
+    }
+    let unsigned = form(fixture("block_suggestion")).without("X-Slack-Signature");
+    assert_eq!(post(&lambda, &unsigned).await, empty(401));
+    messages(&lambda, 0).await;
+}
+
+#[tokio::test]
+async fn a_tls_check_is_an_empty_200_signed_or_not_though_it_looks_like_a_command() {
+    let lambda = local().await;
+    for name in ["ssl_check", "ssl_check_of_a_command"] {
+        let signed = form(fixture(name));
+        let unsigned = signed.clone().without("X-Slack-Signature").without("X-Slack-Request-Timestamp");
+        for request in [signed, unsigned] {
+            assert_eq!(post(&lambda, &request).await, empty(200), "{name}");
+            assert_eq!(lambda.post(&request).await, empty(200), "{name}");
+        }
+    }
+    for report in lambda.reports(8).await {
+        assert_eq!(report["outcome"], "ssl_check");
+    }
+    messages(&lambda, 0).await;
+}
+
+#[tokio::test]
+async fn an_event_of_any_type_is_200_and_on_the_queue_as_it_came() {
+    let lambda = Lambda::start(variables([
+        ("DEDUP_STORE", "memory:"),
+        ("EVENT_SINK", "stdout:"),
+        ("BOT_EVENTS", "forward"),
+    ]))
+    .await;
+    let mut sent = Vec::new();
+    for name in names("events", "json") {
+        let json = read("events", &format!("{name}.json"));
+        let event: Value = serde_json::from_str(&json).unwrap();
+        if event["type"] == "event_callback" {
+            assert_eq!(lambda.post(&Request::json(json.clone())).await, ok(), "{name}");
+            sent.push((json, event));
+        }
+    }
+    assert!(sent.iter().any(|(_, event)| event["event"]["type"] == "function_executed"));
+    let messages = messages(&lambda, sent.len()).await;
+    for (message, (json, event)) in messages.iter().zip(&sent) {
+        assert_eq!(body_of(message), json);
+        let text = |value: &'static str| event[value].as_str();
+        let expected = [
+            ("kind", Some("event")),
+            ("type", event["event"]["type"].as_str()),
+            ("event_id", text("event_id")),
+            ("team_id", text("team_id")),
+            ("api_app_id", text("api_app_id")),
+        ];
+        let expected = expected.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        assert_eq!(attributes(message), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_event_but_signed_json_is_answered_and_not_forwarded() {
+    let lambda = local().await;
+    let challenge = Reply {
+        headers: [("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())].into(),
+        body: "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P".to_owned(),
+        ..empty(200)
+    };
+    assert_eq!(lambda.post(&Request::json(read("events", "url_verification.json"))).await, challenge);
+    assert_eq!(lambda.post(&Request::json(read("events", "app_rate_limited.json"))).await, ok());
+    assert_eq!(lambda.reports(2).await[1]["RateLimited"], 1);
+    messages(&lambda, 0).await;
+}
+
+#[tokio::test]
+async fn no_fixture_is_left_out() {
+    let elsewhere = ["block_suggestion", "ssl_check", "ssl_check_of_a_command"];
+    let tested = COMMANDS.iter().chain(INTERACTIONS).map(|expected| expected.name).chain(elsewhere);
+    let tested: BTreeSet<_> = tested.map(str::to_owned).collect();
+    assert_eq!(names("forms", "txt"), tested);
+    assert_eq!(names("forms", "json"), tested);
+}
+
+#[tokio::test]
+async fn a_form_is_the_same_as_text_and_in_base64() {
+    let lambda = local().await;
+    for name in ["slash_command", "view_closed"] {
+        let request = form(fixture(name));
+        assert_eq!(lambda.post(&request).await, empty(200), "{name}");
+        assert_eq!(post(&lambda, &request).await, empty(200), "{name}");
+    }
+    let with_charset = Request::signed(&format!("{FORM}; charset=utf-8"), fixture("slash_command"));
+    assert_eq!(post(&lambda, &with_charset).await, empty(200));
+    messages(&lambda, 2).await;
+}
+
+#[tokio::test]
+async fn the_same_command_typed_twice_is_two_commands() {
+    let lambda = local().await;
+    let first = fixture("slash_command");
+    let second = first.replace("8088930838d88f008e0", "8088930838d88f008ff");
+    assert_ne!(first, second);
+    for body in [first, second] {
+        assert_eq!(post(&lambda, &form(body)).await, empty(200));
+    }
+    messages(&lambda, 2).await;
+}
+
+#[tokio::test]
+async fn two_modals_closed_by_one_person_are_two_interactions() {
+    let lambda = local().await;
+    let first = fixture("view_closed");
+    let second = first.replace("VNHU13V36", "VNHU13V37");
+    assert_ne!(first, second);
+    for body in [first, second] {
+        assert_eq!(post(&lambda, &form(body)).await, empty(200));
+    }
+    messages(&lambda, 2).await;
+}
+
+#[tokio::test]
+async fn a_form_that_slack_did_not_sign_is_401_and_leaves_no_trace() {
+    let lambda = local().await;
+    for name in ["slash_command", "block_actions_in_a_thread"] {
+        let good = form(fixture(name));
+        let mut decoded_in_between = good.clone();
+        decoded_in_between.body = fixture(name).replace("%2F", "/").into();
+        assert_ne!(decoded_in_between.body, good.body, "{name}");
+        for request in [
+            good.clone().without("X-Slack-Signature"),
+            good.clone().header("X-Slack-Signature", &format!("v0={}", "0".repeat(64))),
+            decoded_in_between,
+        ] {
+            assert_eq!(post(&lambda, &request).await, empty(401), "{name}");
+        }
+        assert_eq!(post(&lambda, &good).await, empty(200), "{name}");
+    }
+    messages(&lambda, 2).await;
+}
+
+#[tokio::test]
+async fn no_log_line_holds_a_forms_text_or_token_or_where_to_answer() {
+    let lambda = Lambda::start(variables([
+        ("DEDUP_STORE", "memory:"),
+        ("EVENT_SINK", "stdout:"),
+        ("RUST_LOG", "trace"),
+    ]))
+    .await;
+    for name in names("forms", "txt") {
+        assert_eq!(post(&lambda, &form(fixture(&name))).await.status, 200, "{name}");
+    }
+    let bad = format!("{}&text=%FF", fixture("slash_command"));
+    assert_eq!(post(&lambda, &form(bad)).await, bad_request());
+    let reports = lambda.reports(names("forms", "txt").len() + 1).await;
+    assert!(reports.iter().any(|report| report["kind"] == "command" && report["type"] == "/weather"));
+    let log = lambda.stderr().join("\n");
+    for never in ["gIkuvaNzQIHg97ATvDxqgjtO", "hooks.slack.com", "rich", "Genehmigen", "MwSt", "Müsli"] {
+        assert!(!log.contains(never), "{never}: {log}");
+    }
+}
