@@ -65,9 +65,14 @@ build: $(VENV)/demo.stamp ## The Lambda zip, in target/lambda/slack-ingress (arm
 	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress
 
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
+CDK = cd cdk && npx --no-install cdk
+SETTINGS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c architecture=$(ARCHITECTURE) $(CONTEXT)
+
+bootstrap: build cdk/node_modules/.package-lock.json ## Prepare an account and region for the CDK, once
+	$(CDK) bootstrap $(SETTINGS)
+
 deploy: build cdk/node_modules/.package-lock.json ## Bring the stack up in the AWS account of your credentials (docs/deploy.md)
-	cd cdk && npx cdk deploy -c codePath=../target/lambda/slack-ingress/bootstrap.zip \
-		-c architecture=$(ARCHITECTURE) --outputs-file outputs.json $(CONTEXT)
+	$(CDK) deploy $(SETTINGS) --outputs-file outputs.json
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target $(VENV) tests/node_modules cdk/node_modules cdk/cdk.out cdk/outputs.json
@@ -89,4 +94,4 @@ $(VENV)/stack.stamp: cdk/requirements.txt
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all test-stack format-check format lint docs workflows build deploy clean FORCE
+.PHONY: help demo dev check test test-all test-stack format-check format lint docs workflows build bootstrap deploy clean FORCE

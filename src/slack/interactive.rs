@@ -23,7 +23,7 @@ pub(super) fn classify(body: &[u8]) -> Result<Payload, Malformed> {
         api_app_id: field("api_app_id"),
         author: Author::Person,
         conversation: Conversation {
-            team: field("team_id").or_else(|| field("enterprise_id")),
+            team: field("team_id").or_else(|| field("enterprise_id")).or_else(|| field("api_app_id")),
             channel: field("channel_id"),
             thread: field("thread_ts"),
         },
@@ -94,7 +94,7 @@ fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Resul
         api_app_id,
         author: Author::Person,
         conversation: Conversation {
-            team: first(&[interaction.team, interaction.enterprise]),
+            team: first(&[interaction.team, interaction.enterprise, interaction.api_app_id]),
             thread: first(&[message.thread_ts, container.thread_ts]).or_else(|| {
                 let starts_thread = !channel.as_deref().is_some_and(is_direct);
                 starts_thread.then(|| first(&[message.ts, container.message_ts])).flatten()

@@ -3,44 +3,13 @@
 use serde_json::{Value, json};
 use slack_ingress::clock::{Clock, SystemClock};
 
-use crate::support::eventually;
-use crate::support::lambda::{Ended, Lambda, Reply, reply, variables};
+use crate::support::answers::{bad_request, challenge, empty_ok, method_not_allowed, ok, unauthorized};
+use crate::support::lambda::{Ended, Lambda, reply, variables};
 use crate::support::slack::{Request, SECRET, base64, mention};
-
-pub(crate) async fn local() -> Lambda {
-    Lambda::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")])).await
-}
-
-/// The lines on standard output, once there are `count`.
-async fn messages(lambda: &Lambda, count: usize) -> Vec<Value> {
-    let lines = eventually("the sink's lines", async || {
-        let lines = lambda.stdout();
-        (lines.len() >= count).then_some(lines)
-    })
-    .await;
-    lines.iter().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
-}
-
-fn answer<const N: usize>(status: u64, headers: [(&str, &str); N], body: &str) -> Reply {
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    Reply { status, headers, body: body.to_owned() }
-}
-
-fn ok() -> Reply {
-    answer(200, [("content-type", "application/json")], r#"{"ok":true}"#)
-}
-
-fn unauthorized() -> Reply {
-    answer(401, [], "")
-}
-
-fn bad_request() -> Reply {
-    answer(400, [("x-slack-no-retry", "1")], "")
-}
 
 #[tokio::test]
 async fn an_event_is_200_and_on_the_queue_and_its_retries_are_200_and_are_not() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let body = mention("Ev0PV52K21", "Grüße 🦀");
     let first = Request::json(body.clone());
     assert_eq!(lambda.post(&first).await, ok());
@@ -48,7 +17,7 @@ async fn an_event_is_200_and_on_the_queue_and_its_retries_are_200_and_are_not() 
         assert_eq!(lambda.post(&first.clone().retry(num, reason)).await, ok());
     }
     assert_eq!(lambda.post(&Request::json(mention("Ev0PV52K22", "again"))).await, ok());
-    let messages = messages(&lambda, 2).await;
+    let messages = lambda.messages(2).await;
     assert_eq!(messages.len(), 2);
     assert_eq!(messages[0]["body"].as_str().unwrap().as_bytes(), body);
     assert_eq!(messages[0]["attributes"]["event_id"], "Ev0PV52K21");
@@ -57,10 +26,10 @@ async fn an_event_is_200_and_on_the_queue_and_its_retries_are_200_and_are_not() 
 
 #[tokio::test]
 async fn a_challenge_is_echoed_as_plain_text_and_only_if_it_is_signed() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let body = json!({ "token": "Jhj5dZrVaK7ZwHHjRyZWjbDl", "challenge": "3eZbrw1aB10FEMAGAZd4FyFQ<b>", "type": "url_verification" });
     let request = Request::json(body.to_string());
-    let echoed = answer(200, [("content-type", "text/plain; charset=utf-8")], "3eZbrw1aB10FEMAGAZd4FyFQ<b>");
+    let echoed = challenge("3eZbrw1aB10FEMAGAZd4FyFQ<b>");
     assert_eq!(lambda.post(&request).await, echoed);
     assert_eq!(lambda.post(&request.without("X-Slack-Signature")).await, unauthorized());
     let without = json!({ "token": "Jhj5dZrVaK7ZwHHjRyZWjbDl", "type": "url_verification" });
@@ -69,7 +38,7 @@ async fn a_challenge_is_echoed_as_plain_text_and_only_if_it_is_signed() {
 
 #[tokio::test]
 async fn a_rate_limit_notice_is_200_and_not_forwarded() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let body = json!({
         "token": "Jhj5dZrVaK7ZwHHjRyZWjbDl",
         "type": "app_rate_limited",
@@ -84,12 +53,12 @@ async fn a_rate_limit_notice_is_200_and_not_forwarded() {
 
 #[tokio::test]
 async fn slacks_tls_check_is_200_and_empty_and_needs_no_signature() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let form = "application/x-www-form-urlencoded";
     let signed = Request::signed(form, "token=Jhj5dZrVaK7ZwHHjRyZWjbDl&ssl_check=1");
     let unsigned = signed.clone().without("X-Slack-Signature").without("X-Slack-Request-Timestamp");
     for request in [signed, unsigned] {
-        assert_eq!(lambda.post(&request).await, answer(200, [], ""));
+        assert_eq!(lambda.post(&request).await, empty_ok());
     }
     // The same field in anything but a form is no such check.
     let json = Request::json("ssl_check=1").without("X-Slack-Signature");
@@ -99,7 +68,7 @@ async fn slacks_tls_check_is_200_and_empty_and_needs_no_signature() {
 
 #[tokio::test]
 async fn what_slack_did_not_sign_is_401_and_leaves_no_trace() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let good = Request::json(mention("Ev1", "hello"));
     let now = SystemClock.now().as_secs();
     let at = |seconds| Request::signed_with(SECRET, seconds, "application/json", mention("Ev1", "hello"));
@@ -123,7 +92,7 @@ async fn what_slack_did_not_sign_is_401_and_leaves_no_trace() {
     }
     // Had one of them been recorded, this would be a duplicate.
     assert_eq!(lambda.post(&good).await, ok());
-    assert_eq!(messages(&lambda, 1).await.len(), 1);
+    assert_eq!(lambda.messages(1).await.len(), 1);
 }
 
 #[tokio::test]
@@ -143,7 +112,7 @@ async fn every_secret_of_the_list_is_accepted() {
 
 #[tokio::test]
 async fn what_is_signed_but_not_slacks_is_400_and_slack_is_told_not_to_retry() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let event_without = |field: &str| {
         let mut event: Value = serde_json::from_slice(&mention("Ev1", "hello")).unwrap();
         event.as_object_mut().unwrap().remove(field);
@@ -170,10 +139,10 @@ async fn what_is_signed_but_not_slacks_is_400_and_slack_is_told_not_to_retry() {
 
 #[tokio::test]
 async fn what_is_no_post_is_405() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] {
         let request = Request { method, ..Request::json(mention("Ev1", "hello")) };
-        assert_eq!(lambda.post(&request).await, answer(405, [("allow", "POST")], ""), "{method}");
+        assert_eq!(lambda.post(&request).await, method_not_allowed(), "{method}");
     }
 }
 
@@ -202,7 +171,7 @@ async fn bots_are_ignored_as_bot_events_says() {
         for request in [other("other"), own("own"), own_user("own_user"), person("person")] {
             assert_eq!(lambda.post(&request).await, ok(), "{policy}");
         }
-        let messages = messages(&lambda, through.len()).await;
+        let messages = lambda.messages(through.len()).await;
         let ids: Vec<_> =
             messages.iter().map(|message| message["attributes"]["event_id"].as_str().unwrap()).collect();
         assert_eq!(ids, through, "{policy}");
@@ -263,7 +232,7 @@ fn front_doors(request: &Request) -> Vec<(&'static str, Value)> {
 
 #[tokio::test]
 async fn every_front_door_leads_to_the_same_message() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let body = mention("Ev1", "Grüße \u{1f980} \u{ffff}");
     for (front_door, event) in front_doors(&Request::json(body.clone())) {
         let ended = lambda.invoke(&event).await;
@@ -275,12 +244,12 @@ async fn every_front_door_leads_to_the_same_message() {
         let (front_door, event) = front_doors(&request).swap_remove(n);
         assert_eq!(reply(lambda.invoke(&event).await), ok(), "{front_door}");
     }
-    assert_eq!(messages(&lambda, 6).await.len(), 6);
+    assert_eq!(lambda.messages(6).await.len(), 6);
 }
 
 #[tokio::test]
 async fn a_load_balancer_gets_the_fields_that_it_wants() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let events = front_doors(&Request::json(mention("Ev1", "hello")));
     for (front_door, event) in events.iter().filter(|(front_door, _)| front_door.starts_with("load")) {
         let Ended::Answered(answer) = lambda.invoke(event).await else { panic!("no answer") };
@@ -294,7 +263,7 @@ async fn a_load_balancer_gets_the_fields_that_it_wants() {
 
 #[tokio::test]
 async fn an_event_that_is_no_http_request_is_an_error_and_the_next_request_is_served() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     for event in [json!("hello"), json!({ "headers": 1 }), json!({ "body": {} })] {
         let Ended::Failed(error) = lambda.invoke(&event).await else { panic!("no error: {event}") };
         assert!(error.contains("errorType"), "{error}");
@@ -306,7 +275,7 @@ async fn an_event_that_is_no_http_request_is_an_error_and_the_next_request_is_se
 
 #[tokio::test]
 async fn a_body_that_is_not_the_base64_it_is_said_to_be_is_401() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let mut event = Request::json(mention("Ev1", "hello")).event();
     event["isBase64Encoded"] = json!(true);
     assert_eq!(reply(lambda.invoke(&event).await), unauthorized());
@@ -315,7 +284,7 @@ async fn a_body_that_is_not_the_base64_it_is_said_to_be_is_401() {
 
 #[tokio::test]
 async fn a_signature_header_that_comes_twice_is_401() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let request = Request::json(mention("Ev1", "hello"));
     let (_, mut rest) = front_doors(&request).swap_remove(2);
     let signature = rest["multiValueHeaders"]["x-slack-signature"][0].clone();
@@ -325,11 +294,11 @@ async fn a_signature_header_that_comes_twice_is_401() {
 
 #[tokio::test]
 async fn a_megabyte_of_deeply_nested_json_is_an_event_like_any_other() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let deep = format!("{}{}", "[".repeat(250_000), "]".repeat(250_000));
     let body = format!(
         r#"{{"type":"event_callback","event_id":"Ev1","deep":{deep},"event":{{"type":"message","deep":{deep}}}}}"#
     );
     assert_eq!(lambda.post(&Request::json(body)).await, ok());
-    assert_eq!(messages(&lambda, 1).await.len(), 1);
+    assert_eq!(lambda.messages(1).await.len(), 1);
 }

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::forms::messages;
-use crate::guarantee::ok;
+use crate::support::answers::ok;
 use crate::support::lambda::{Lambda, variables};
 use crate::support::slack::{Request, mention_in};
 
@@ -48,7 +47,7 @@ async fn a_mention_and_its_channel_message_are_one_whichever_comes_first() {
     for (first, second) in [(mention("Ev1"), message("Ev2")), (message("Ev2"), mention("Ev1"))] {
         let lambda = keyed_by("message").await;
         post(&lambda, &[first.clone(), second]).await;
-        let [message] = &messages(&lambda, 1).await[..] else { panic!("not one") };
+        let [message] = &lambda.messages(1).await[..] else { panic!("not one") };
         assert_eq!(message["attributes"]["type"], first["event"]["type"]);
         assert_eq!(message["body"], first.to_string());
         assert_eq!(message["attributes"]["event_id"], KEY);
@@ -63,7 +62,7 @@ async fn a_message_under_eleven_event_ids_is_one() {
     let lambda = keyed_by("message").await;
     let deliveries: Vec<_> = (0..11).map(|n| message(&format!("Ev{n}"))).collect();
     post(&lambda, &deliveries).await;
-    messages(&lambda, 1).await;
+    lambda.messages(1).await;
 }
 
 #[tokio::test]
@@ -71,7 +70,7 @@ async fn by_event_id_which_is_the_default_they_are_two() {
     let default = Lambda::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")])).await;
     for lambda in [default, keyed_by("event_id").await] {
         post(&lambda, &[mention("Ev1"), message("Ev2"), message("Ev1")]).await;
-        let messages = messages(&lambda, 2).await;
+        let messages = lambda.messages(2).await;
         assert_eq!(ids(&messages), ["Ev1", "Ev2"]);
         assert_eq!(messages[1]["deduplication_id"], "Ev2");
     }
@@ -101,7 +100,7 @@ async fn edits_and_deletions_and_replies_are_not_swallowed() {
         [message("Ev1"), edit("Ev2", "1515449601.000200"), edit("Ev3", TS), deletion, reply, replied];
     post(&lambda, &events).await;
     post(&lambda, &events).await;
-    let messages = messages(&lambda, 6).await;
+    let messages = lambda.messages(6).await;
     let reply = "A0MDYCDME:T061EG9R6:C0LAN2Q65:1515449533.000400";
     assert_eq!(ids(&messages), [KEY, "Ev2", "Ev3", "Ev4", reply, "Ev6"]);
 }
@@ -123,7 +122,7 @@ async fn two_apps_that_get_one_message_both_get_it() {
         ],
     )
     .await;
-    let messages = messages(&lambda, 2).await;
+    let messages = lambda.messages(2).await;
     let apps: Vec<_> = messages.iter().map(|message| &message["attributes"]["api_app_id"]).collect();
     assert_eq!(apps, ["A1", "A2"]);
 }
@@ -136,7 +135,7 @@ async fn messages_of_another_team_or_channel_or_time_are_others() {
     let other_channel = event("Ev3", TS, json!({ "type": "message", "channel": "C2" }));
     let other_time = event("Ev4", "1515449522.000017", json!({ "type": "message" }));
     post(&lambda, &[message("Ev1"), other_team, other_channel, other_time]).await;
-    messages(&lambda, 4).await;
+    lambda.messages(4).await;
 }
 
 #[tokio::test]
@@ -144,7 +143,7 @@ async fn what_is_no_message_goes_by_its_event_id() {
     let lambda = keyed_by("message").await;
     let reaction = |id: &str| event(id, TS, json!({ "type": "reaction_added", "reaction": "eyes" }));
     post(&lambda, &[message("Ev1"), reaction("Ev2"), reaction("Ev3"), reaction("Ev2")]).await;
-    assert_eq!(ids(&messages(&lambda, 3).await), [KEY, "Ev2", "Ev3"]);
+    assert_eq!(ids(&lambda.messages(3).await), [KEY, "Ev2", "Ev3"]);
 }
 
 #[tokio::test]
@@ -160,7 +159,7 @@ async fn a_message_that_lacks_team_or_channel_or_time_goes_by_its_event_id() {
             event
         };
         post(&lambda, &[without("Ev1"), without("Ev2"), without("Ev1")]).await;
-        assert_eq!(ids(&messages(&lambda, 2).await), ["Ev1", "Ev2"], "{n} {field}");
+        assert_eq!(ids(&lambda.messages(2).await), ["Ev1", "Ev2"], "{n} {field}");
     }
 }
 
@@ -169,6 +168,6 @@ async fn a_bots_message_that_is_kept_out_does_not_stand_in_anothers_way() {
     let lambda = keyed_by("message").await;
     let bots = event("Ev1", TS, json!({ "type": "message", "bot_id": "B1" }));
     post(&lambda, &[bots, mention("Ev2")]).await;
-    let messages = messages(&lambda, 1).await;
+    let messages = lambda.messages(1).await;
     assert_eq!(messages[0]["attributes"]["type"], "app_mention");
 }

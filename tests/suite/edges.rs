@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::answers::local;
-use crate::forms::{bad_request, body_of, empty, encoded, form, messages, post};
-use crate::guarantee::{Stage, ok};
+use crate::forms::{body_of, form, post};
+use crate::support::answers::{bad_request, empty_ok, ok, too_large, unauthorized};
 use crate::support::eventually;
 use crate::support::lambda::{Ended, Lambda, Reply, reply, variables};
 use crate::support::slack::{Request, mention};
+use crate::support::stage::Stage;
 
 const TRIGGER: &str = "13345224609.738474920.8088930838d88f008e0";
 
@@ -25,7 +25,7 @@ fn payload(json: &str) -> Request {
 
 /// The one message that is on the queue.
 async fn the_message(lambda: &Lambda) -> Value {
-    messages(lambda, 1).await.swap_remove(0)
+    lambda.messages(1).await.swap_remove(0)
 }
 
 async fn fields(lambda: &Lambda) -> Value {
@@ -34,7 +34,7 @@ async fn fields(lambda: &Lambda) -> Value {
 
 /// All of these are refused with this answer, and none is recorded or forwarded.
 async fn refused(requests: impl IntoIterator<Item = (Request, &'static str)>) {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let mut count = 0;
     for (request, reason) in requests {
         let body = String::from_utf8_lossy(&request.body).chars().take(200).collect::<String>();
@@ -43,7 +43,7 @@ async fn refused(requests: impl IntoIterator<Item = (Request, &'static str)>) {
         let reports = lambda.reports(count).await;
         assert_eq!(reports[count - 1]["reason"], reason, "{body}");
     }
-    messages(&lambda, 0).await;
+    lambda.messages(0).await;
 }
 
 #[tokio::test]
@@ -73,12 +73,12 @@ async fn a_json_key_that_decides_something_twice_is_400() {
 
 #[tokio::test]
 async fn a_json_key_that_decides_nothing_may_stand_twice_and_is_forwarded_as_it_came() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let event = r#"{"type":"event_callback","token":"a","token":"b","event_id":"Ev1","event":{"type":"message","text":"a","text":"b","blocks":[{"id":1,"id":2}]}}"#;
     assert_eq!(lambda.post(&Request::json(event)).await, ok());
     let interaction = r#"{"type":"shortcut","trigger_id":"1","callback_id":"a","callback_id":"b","user":{"id":"U1","name":"x","name":"y"}}"#;
-    assert_eq!(post(&lambda, &payload(interaction)).await, empty(200));
-    let messages = messages(&lambda, 2).await;
+    assert_eq!(post(&lambda, &payload(interaction)).await, empty_ok());
+    let messages = lambda.messages(2).await;
     assert_eq!([body_of(&messages[0]), body_of(&messages[1])], [event, interaction]);
 }
 
@@ -129,13 +129,13 @@ async fn a_json_body_said_to_be_a_form_is_400_and_so_is_a_form_said_to_be_json()
 #[tokio::test]
 async fn an_empty_body_is_400_if_it_is_signed_and_401_if_not() {
     refused([(Request::json(""), "not_json"), (form(""), "unsupported_type")]).await;
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     for request in [Request::json(""), form("")] {
         let mut event = request.event();
         event["body"] = Value::Null;
         assert_eq!(reply(lambda.invoke(&event).await), bad_request(), "a body of null is none");
         let unsigned = request.without("X-Slack-Signature");
-        assert_eq!(post(&lambda, &unsigned).await, empty(401));
+        assert_eq!(post(&lambda, &unsigned).await, unauthorized());
     }
 }
 
@@ -162,9 +162,9 @@ async fn what_does_not_decode_to_utf8_in_a_form_is_400() {
 
 #[tokio::test]
 async fn a_percent_sign_that_encodes_nothing_is_a_percent_sign() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let body = command_with("&text=100%&a=%4&b=%zz&c=%%41&d=%2525&e=%u00fc&f=%00");
-    assert_eq!(post(&lambda, &form(body)).await, empty(200));
+    assert_eq!(post(&lambda, &form(body)).await, empty_ok());
     let fields = fields(&lambda).await;
     for (name, expected) in
         [("text", "100%"), ("a", "%4"), ("b", "%zz"), ("c", "%A"), ("d", "%25"), ("e", "%u00fc"), ("f", "\0")]
@@ -175,9 +175,9 @@ async fn a_percent_sign_that_encodes_nothing_is_a_percent_sign() {
 
 #[tokio::test]
 async fn a_form_is_decoded_once() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let body = command_with("&text=a%252Bb%2Bc+d%26e%3Df=g==&x&y=&=z&&");
-    assert_eq!(post(&lambda, &form(body)).await, empty(200));
+    assert_eq!(post(&lambda, &form(body)).await, empty_ok());
     let expected = json!({
         "team_id": "T1", "channel_id": "C1", "command": "/deploy", "api_app_id": "A1", "trigger_id": TRIGGER,
         "text": "a%2Bb+c d&e=f=g==", "x": "", "y": "", "": "z"
@@ -187,14 +187,14 @@ async fn a_form_is_decoded_once() {
 
 #[tokio::test]
 async fn lone_surrogates_and_noncharacters_are_forwarded() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let interaction =
         r#"{"type":"shortcut","trigger_id":"1","callback_id":"\ud800","x":{"\udfff":"\udc00x"}}"#;
-    assert_eq!(post(&lambda, &payload(interaction)).await, empty(200));
+    assert_eq!(post(&lambda, &payload(interaction)).await, empty_ok());
     let event = r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"message","text":"\ud83d"}}"#;
     assert_eq!(lambda.post(&Request::json(event)).await, ok());
-    assert_eq!(post(&lambda, &form(command_with("&text=%EF%BF%BE%EF%BF%BF\u{ffff}"))).await, empty(200));
-    let messages = messages(&lambda, 3).await;
+    assert_eq!(post(&lambda, &form(command_with("&text=%EF%BF%BE%EF%BF%BF\u{ffff}"))).await, empty_ok());
+    let messages = lambda.messages(3).await;
     assert_eq!([body_of(&messages[0]), body_of(&messages[1])], [interaction, event]);
     // SQS takes these two as escapes only.
     assert!(body_of(&messages[2]).contains(r#""text":"\ufffe\uffff\uffff""#), "{}", messages[2]);
@@ -214,19 +214,19 @@ async fn a_compressed_body_is_400_though_its_bytes_are_signed() {
     ])
     .await;
     // The header alone changes nothing: only the bytes count.
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let plain =
         Request::json(r#"{"type":"url_verification","challenge":"c"}"#).header("Content-Encoding", "gzip");
     assert_eq!(lambda.post(&plain).await.body, "c");
     // Nor is anything unpacked before it is verified.
     let mut unpacked = json;
     unpacked.body = plain.body;
-    assert_eq!(lambda.post(&unpacked).await, empty(401));
+    assert_eq!(lambda.post(&unpacked).await, unauthorized());
 }
 
 #[tokio::test]
 async fn a_signed_header_that_comes_twice_is_401_at_every_front_door() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let good = Request::json(mention("Ev1", "hello"));
     let wrong = format!("v0={}", "0".repeat(64));
     for name in ["X-Slack-Signature", "X-Slack-Request-Timestamp"] {
@@ -236,7 +236,7 @@ async fn a_signed_header_that_comes_twice_is_401_at_every_front_door() {
             // An HTTP API joins them.
             for comma in [",", ", "] {
                 let joined = good.clone().header(name, &values.map(String::as_str).join(comma));
-                assert_eq!(lambda.post(&joined).await, empty(401), "{name} {values:?}");
+                assert_eq!(lambda.post(&joined).await, unauthorized(), "{name} {values:?}");
             }
             // A REST API shows the last one alone, and both of them in a list.
             let mut rest = good.event();
@@ -247,23 +247,23 @@ async fn a_signed_header_that_comes_twice_is_401_at_every_front_door() {
             rest["multiValueHeaders"] = lists.map(|(name, value)| (name.clone(), json!([value]))).collect();
             assert_eq!(reply(lambda.invoke(&rest).await).status, 200, "this is a good request");
             rest["multiValueHeaders"][&lower] = json!(values);
-            assert_eq!(reply(lambda.invoke(&rest).await), empty(401), "{name} {values:?}");
+            assert_eq!(reply(lambda.invoke(&rest).await), unauthorized(), "{name} {values:?}");
             // A load balancer has either lists or single headers.
             rest["requestContext"] = json!({ "elb": { "targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/slack/49e9d65c45c6791a" } });
             rest.as_object_mut().expect("an object").remove("headers");
-            assert_eq!(reply(lambda.invoke(&rest).await), empty(401), "{name} {values:?}");
+            assert_eq!(reply(lambda.invoke(&rest).await), unauthorized(), "{name} {values:?}");
         }
     }
     // An object with both spellings is as good as two headers.
     let mut twice = good.event();
     twice["headers"]["X-Slack-Signature"] = json!(wrong);
-    assert_eq!(reply(lambda.invoke(&twice).await), empty(401));
-    messages(&lambda, 1).await;
+    assert_eq!(reply(lambda.invoke(&twice).await), unauthorized());
+    lambda.messages(1).await;
 }
 
 #[tokio::test]
 async fn a_content_type_that_comes_twice_is_400() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let twice =
         Request::json(mention("Ev1", "hello")).header("Content-Type", "application/json,application/json");
     assert_eq!(lambda.post(&twice).await, bad_request());
@@ -272,7 +272,7 @@ async fn a_content_type_that_comes_twice_is_400() {
 #[tokio::test]
 async fn depth_is_no_reason_to_refuse_an_event_or_a_payload() {
     const LEVELS: usize = 100_000;
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let arrays = format!("{}{}", "[".repeat(LEVELS), "]".repeat(LEVELS));
     let objects = format!("{}1{}", r#"{"id":"#.repeat(LEVELS), "}".repeat(LEVELS));
     let mut sent = Vec::new();
@@ -284,11 +284,11 @@ async fn depth_is_no_reason_to_refuse_an_event_or_a_payload() {
             );
             assert_eq!(lambda.post(&Request::json(event.clone())).await, ok(), "{field}");
             let interaction = format!(r#"{{"type":"shortcut","trigger_id":"{id}","{field}":{deep}}}"#);
-            assert_eq!(post(&lambda, &payload(&interaction)).await, empty(200), "{field}");
+            assert_eq!(post(&lambda, &payload(&interaction)).await, empty_ok(), "{field}");
             sent.extend([event, interaction]);
         }
     }
-    let messages = messages(&lambda, sent.len()).await;
+    let messages = lambda.messages(sent.len()).await;
     for (message, sent) in messages.iter().zip(&sent) {
         assert!(body_of(message) == sent, "not as it came");
     }
@@ -343,11 +343,11 @@ async fn a_hundred_thousand_fields_or_keys_are_answered_quickly_and_in_proportio
     let interaction = format!(r#"{{{members}"type":"shortcut","trigger_id":"1"}}"#);
     let largest = event.len();
     for (request, expected) in [
-        (command, empty(200)),
+        (command, empty_ok()),
         (repeated, bad_request()),
-        (empty_fields, empty(200)),
+        (empty_fields, empty_ok()),
         (Request::json(event), ok()),
-        (payload(&interaction), empty(200)),
+        (payload(&interaction), empty_ok()),
     ] {
         assert_eq!(post(&lambda, &request).await, expected);
     }
@@ -357,12 +357,12 @@ async fn a_hundred_thousand_fields_or_keys_are_answered_quickly_and_in_proportio
     // A body is there several times: as the event, its base64, its bytes, its fields, the message and its line.
     let grown = peak_memory(NAME) - at_rest;
     assert!(grown < 16 * largest, "{grown} bytes for bodies of {largest}");
-    assert_eq!(messages(&lambda, 4).await.len(), 4);
+    assert_eq!(lambda.messages(4).await.len(), 4);
 }
 
 #[tokio::test]
 async fn an_id_too_long_for_a_store_is_replaced_by_its_hash_and_still_tells_apart() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let long = "x".repeat(5_000);
     let event = |id: &str| Request::json(mention(id, "hello"));
     let other = format!("{long}y");
@@ -370,8 +370,8 @@ async fn an_id_too_long_for_a_store_is_replaced_by_its_hash_and_still_tells_apar
         assert_eq!(lambda.post(&event(id)).await, ok());
     }
     let command = String::from_utf8(command_with("")).unwrap().replace(TRIGGER, &other);
-    assert_eq!(post(&lambda, &form(command)).await, empty(200), "a duplicate by its id");
-    let messages = messages(&lambda, 2).await;
+    assert_eq!(post(&lambda, &form(command)).await, empty_ok(), "a duplicate by its id");
+    let messages = lambda.messages(2).await;
     for message in messages {
         let id = message["attributes"]["event_id"].as_str().unwrap().to_owned();
         assert_eq!(id.len(), 64, "{id}");
@@ -381,23 +381,18 @@ async fn an_id_too_long_for_a_store_is_replaced_by_its_hash_and_still_tells_apar
 
 #[tokio::test]
 async fn a_body_that_is_no_base64_is_401_for_a_form_too() {
-    let lambda = local().await;
-    let mut event = encoded(&form(command_with("")));
+    let lambda = Lambda::local().await;
+    let mut event = form(command_with("")).encoded_event();
     for body in ["%%%", "YQ", "YQ==YQ=="] {
         event["body"] = json!(body);
         let Ended::Answered(_) = lambda.invoke(&event).await else { panic!("no answer: {body}") };
-        assert_eq!(reply(lambda.invoke(&event).await), empty(401), "{body}");
+        assert_eq!(reply(lambda.invoke(&event).await), unauthorized(), "{body}");
     }
 }
 
 /// SQS takes a message of this size, its attributes counted.
 const SQS_LIMIT: usize = 1_048_576;
 
-fn too_large() -> Reply {
-    Reply { status: 413, ..bad_request() }
-}
-
-/// What an attribute adds to a message's size.
 fn attribute_size((name, value): (&String, &String)) -> usize {
     name.len() + "String".len() + value.len()
 }
@@ -453,7 +448,7 @@ async fn a_delivery_that_may_have_to_go_unguarded_has_room_for_the_mark() {
             |text: &str| json!({ "command": "/deploy", "trigger_id": id, "text": text }).to_string();
         form(form_with(&"x".repeat(bytes - json_with("").len())))
     };
-    at_the_limit(&stage, command, empty(200)).await;
+    at_the_limit(&stage, command, empty_ok()).await;
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::guarantee::{Stage, ask_again, event, ok};
+use crate::support::answers::{ask_again, ok, too_large};
 use crate::support::aws::Queue;
 use crate::support::lambda::{Lambda, Reply};
 use crate::support::proxy::Fault;
-use crate::support::slack::Request;
+use crate::support::slack::{Request, event};
+use crate::support::stage::Stage;
 
 /// Slack's patience.
 const SLACK_LIMIT: Duration = Duration::from_secs(3);
@@ -220,12 +221,7 @@ async fn a_message_larger_than_the_queue_takes_is_413_and_leaves_no_record() {
     let stage = Stage::fifo().await;
     let lambda = warm(&stage).await;
     let large = Request::json(crate::support::slack::mention("Ev1", &"x".repeat(1024 * 1024)));
-    let too_large = Reply {
-        status: 413,
-        headers: [("x-slack-no-retry".to_owned(), "1".to_owned())].into(),
-        body: String::new(),
-    };
-    assert_eq!(post_in_time(&lambda, &large).await, too_large);
+    assert_eq!(post_in_time(&lambda, &large).await, too_large());
     assert_eq!(stage.table.state("Ev1").await, None);
     let forged = large.header("X-Slack-Signature", &format!("v0={}", "0".repeat(64)));
     assert_eq!(post_in_time(&lambda, &forged).await.status, 401);

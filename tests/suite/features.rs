@@ -37,9 +37,10 @@ fn a_feature_that_is_off_leaves_nothing_behind() {
 
 #[cfg(feature = "redis")]
 mod redis {
-    use crate::guarantee::{ask_again, event, ok};
+    use crate::support::answers::{ask_again, ok};
     use crate::support::lambda::{BUILT, Lambda, variables};
     use crate::support::redis::RedisServer;
+    use crate::support::slack::event;
     use std::path::Path;
 
     async fn environment(server: &RedisServer) -> Lambda {
@@ -85,9 +86,11 @@ mod redis {
 
 #[cfg(feature = "sns")]
 mod sns {
-    use crate::guarantee::{Stage, event, ok};
+    use crate::support::answers::ok;
     use crate::support::aws::Topic;
     use crate::support::lambda::{BUILT, Lambda};
+    use crate::support::slack::event;
+    use crate::support::stage::Stage;
     use std::path::Path;
 
     #[tokio::test]

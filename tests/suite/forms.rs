@@ -5,11 +5,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::answers::local;
-use crate::guarantee::ok;
-use crate::support::eventually;
+use crate::support::answers::{bad_request, empty_ok, ok, unauthorized};
 use crate::support::lambda::{Lambda, Reply, reply, variables};
-use crate::support::slack::{Request, base64};
+use crate::support::slack::Request;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -43,36 +41,9 @@ pub(crate) fn form(body: impl Into<Vec<u8>>) -> Request {
     Request::signed(FORM, body)
 }
 
-/// A form as an HTTP API hands it over: in base64, though it is text.
-pub(crate) fn encoded(request: &Request) -> Value {
-    let mut event = request.event();
-    event["body"] = json!(base64(&request.body));
-    event["isBase64Encoded"] = json!(true);
-    event
-}
-
 /// Posts a form through an HTTP API.
 pub(crate) async fn post(lambda: &Lambda, request: &Request) -> Reply {
-    reply(lambda.invoke(&encoded(request)).await)
-}
-
-pub(crate) fn empty(status: u64) -> Reply {
-    Reply { status, headers: [].into(), body: String::new() }
-}
-
-pub(crate) fn bad_request() -> Reply {
-    Reply { headers: [("x-slack-no-retry".to_owned(), "1".to_owned())].into(), ..empty(400) }
-}
-
-/// The messages, which must be exactly `count`. Asked for when every request has its answer, and so its line.
-pub(crate) async fn messages(lambda: &Lambda, count: usize) -> Vec<Value> {
-    let lines = eventually("the sink's lines", async || {
-        let lines = lambda.stdout();
-        (lines.len() >= count).then_some(lines)
-    })
-    .await;
-    assert_eq!(lines.len(), count, "{lines:#?}");
-    lines.iter().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+    reply(lambda.invoke(&request.encoded_event()).await)
 }
 
 pub(crate) fn body_of(message: &Value) -> &str {
@@ -197,10 +168,10 @@ const INTERACTIONS: &[Expected] = &[
 
 /// Each of them twice, as if Slack had asked again: one message each, in order.
 async fn delivered_twice(expected: &[Expected]) -> Vec<Value> {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     for _ in 0..2 {
         for Expected { name, .. } in expected {
-            assert_eq!(post(&lambda, &form(fixture(name))).await, empty(200), "{name}");
+            assert_eq!(post(&lambda, &form(fixture(name))).await, empty_ok(), "{name}");
         }
     }
     let reports = lambda.reports(expected.len() * 2).await;
@@ -208,7 +179,7 @@ async fn delivered_twice(expected: &[Expected]) -> Vec<Value> {
         let outcome = if n < expected.len() { "accepted" } else { "duplicate" };
         assert_eq!(report["outcome"], outcome, "{report}");
     }
-    let messages = messages(&lambda, expected.len()).await;
+    let messages = lambda.messages(expected.len()).await;
     for (message, expected) in messages.iter().zip(expected) {
         let name = expected.name;
         let mut attributes_expected = BTreeMap::from([
@@ -249,11 +220,11 @@ async fn an_interaction_is_an_empty_200_and_its_payload_is_on_the_queue_once_byt
 
 #[tokio::test]
 async fn a_menu_that_wants_its_options_gets_none_and_is_counted_and_not_forwarded() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let no_options = Reply {
         headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
         body: r#"{"options":[]}"#.to_owned(),
-        ..empty(200)
+        ..empty_ok()
     };
     for _ in 0..2 {
         assert_eq!(post(&lambda, &form(fixture("block_suggestion"))).await, no_options);
@@ -263,25 +234,25 @@ async fn a_menu_that_wants_its_options_gets_none_and_is_counted_and_not_forwarde
         assert_eq!(report.get("Accepted"), None);
     }
     let unsigned = form(fixture("block_suggestion")).without("X-Slack-Signature");
-    assert_eq!(post(&lambda, &unsigned).await, empty(401));
-    messages(&lambda, 0).await;
+    assert_eq!(post(&lambda, &unsigned).await, unauthorized());
+    lambda.messages(0).await;
 }
 
 #[tokio::test]
 async fn a_tls_check_is_an_empty_200_signed_or_not_though_it_looks_like_a_command() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     for name in ["ssl_check", "ssl_check_of_a_command"] {
         let signed = form(fixture(name));
         let unsigned = signed.clone().without("X-Slack-Signature").without("X-Slack-Request-Timestamp");
         for request in [signed, unsigned] {
-            assert_eq!(post(&lambda, &request).await, empty(200), "{name}");
-            assert_eq!(lambda.post(&request).await, empty(200), "{name}");
+            assert_eq!(post(&lambda, &request).await, empty_ok(), "{name}");
+            assert_eq!(lambda.post(&request).await, empty_ok(), "{name}");
         }
     }
     for report in lambda.reports(8).await {
         assert_eq!(report["outcome"], "ssl_check");
     }
-    messages(&lambda, 0).await;
+    lambda.messages(0).await;
 }
 
 #[tokio::test]
@@ -302,7 +273,7 @@ async fn an_event_of_any_type_is_200_and_on_the_queue_as_it_came() {
         }
     }
     assert!(sent.iter().any(|(_, event)| event["event"]["type"] == "function_executed"));
-    let messages = messages(&lambda, sent.len()).await;
+    let messages = lambda.messages(sent.len()).await;
     for (message, (json, event)) in messages.iter().zip(&sent) {
         assert_eq!(body_of(message), json);
         let text = |value: &'static str| event[value].as_str();
@@ -320,16 +291,16 @@ async fn an_event_of_any_type_is_200_and_on_the_queue_as_it_came() {
 
 #[tokio::test]
 async fn what_is_no_event_but_signed_json_is_answered_and_not_forwarded() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let challenge = Reply {
         headers: [("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())].into(),
         body: "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P".to_owned(),
-        ..empty(200)
+        ..empty_ok()
     };
     assert_eq!(lambda.post(&Request::json(read("events", "url_verification.json"))).await, challenge);
     assert_eq!(lambda.post(&Request::json(read("events", "app_rate_limited.json"))).await, ok());
     assert_eq!(lambda.reports(2).await[1]["RateLimited"], 1);
-    messages(&lambda, 0).await;
+    lambda.messages(0).await;
 }
 
 #[tokio::test]
@@ -343,44 +314,44 @@ async fn no_fixture_is_left_out() {
 
 #[tokio::test]
 async fn a_form_is_the_same_as_text_and_in_base64() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     for name in ["slash_command", "view_closed"] {
         let request = form(fixture(name));
-        assert_eq!(lambda.post(&request).await, empty(200), "{name}");
-        assert_eq!(post(&lambda, &request).await, empty(200), "{name}");
+        assert_eq!(lambda.post(&request).await, empty_ok(), "{name}");
+        assert_eq!(post(&lambda, &request).await, empty_ok(), "{name}");
     }
     let with_charset = Request::signed(&format!("{FORM}; charset=utf-8"), fixture("slash_command"));
-    assert_eq!(post(&lambda, &with_charset).await, empty(200));
-    messages(&lambda, 2).await;
+    assert_eq!(post(&lambda, &with_charset).await, empty_ok());
+    lambda.messages(2).await;
 }
 
 #[tokio::test]
 async fn the_same_command_typed_twice_is_two_commands() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let first = fixture("slash_command");
     let second = first.replace("8088930838d88f008e0", "8088930838d88f008ff");
     assert_ne!(first, second);
     for body in [first, second] {
-        assert_eq!(post(&lambda, &form(body)).await, empty(200));
+        assert_eq!(post(&lambda, &form(body)).await, empty_ok());
     }
-    messages(&lambda, 2).await;
+    lambda.messages(2).await;
 }
 
 #[tokio::test]
 async fn two_modals_closed_by_one_person_are_two_interactions() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     let first = fixture("view_closed");
     let second = first.replace("VNHU13V36", "VNHU13V37");
     assert_ne!(first, second);
     for body in [first, second] {
-        assert_eq!(post(&lambda, &form(body)).await, empty(200));
+        assert_eq!(post(&lambda, &form(body)).await, empty_ok());
     }
-    messages(&lambda, 2).await;
+    lambda.messages(2).await;
 }
 
 #[tokio::test]
 async fn a_form_that_slack_did_not_sign_is_401_and_leaves_no_trace() {
-    let lambda = local().await;
+    let lambda = Lambda::local().await;
     for name in ["slash_command", "block_actions_in_a_thread"] {
         let good = form(fixture(name));
         let mut decoded_in_between = good.clone();
@@ -391,11 +362,11 @@ async fn a_form_that_slack_did_not_sign_is_401_and_leaves_no_trace() {
             good.clone().header("X-Slack-Signature", &format!("v0={}", "0".repeat(64))),
             decoded_in_between,
         ] {
-            assert_eq!(post(&lambda, &request).await, empty(401), "{name}");
+            assert_eq!(post(&lambda, &request).await, unauthorized(), "{name}");
         }
-        assert_eq!(post(&lambda, &good).await, empty(200), "{name}");
+        assert_eq!(post(&lambda, &good).await, empty_ok(), "{name}");
     }
-    messages(&lambda, 2).await;
+    lambda.messages(2).await;
 }
 
 #[tokio::test]

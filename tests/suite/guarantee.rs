@@ -1,76 +1,14 @@
 //! One event, one message: whoever races, crashes, sleeps or retries. The real binary, DynamoDB Local, SQS.
 
 use slack_ingress::clock::{Clock, SystemClock};
-use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::support::aws::{Queue, Table};
-use crate::support::lambda::{Ended, Lambda, Reply, reply, variables};
-use crate::support::proxy::{Fault, Gate, Proxy};
-use crate::support::slack::{Request, mention};
-use crate::support::{all, eventually, server};
-
-/// One deployment: a table, a queue, proxies before both, and as many environments as are asked for.
-pub(crate) struct Stage {
-    pub(crate) table: Table,
-    pub(crate) queue: Queue,
-    pub(crate) dynamodb: Proxy,
-    pub(crate) sqs: Proxy,
-}
-
-impl Stage {
-    pub(crate) async fn fifo() -> Self {
-        Self::with(Queue::fifo().await).await
-    }
-
-    pub(crate) async fn with(queue: Queue) -> Self {
-        Self {
-            table: Table::create().await,
-            queue,
-            dynamodb: Proxy::start(&server("DYNAMODB_URL")).await,
-            sqs: Proxy::start(&server("MINISTACK_URL")).await,
-        }
-    }
-
-    pub(crate) fn variables(&self) -> HashMap<String, String> {
-        variables([
-            ("DEDUP_STORE", &format!("dynamodb:{}", self.table.name)),
-            ("EVENT_SINK", &self.queue.url),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb.url()),
-            ("AWS_ENDPOINT_URL_SQS", &self.sqs.url()),
-        ])
-    }
-
-    pub(crate) async fn environment(&self) -> Lambda {
-        Lambda::start(self.variables()).await
-    }
-
-    /// Waits until the lease on the event is over.
-    pub(crate) async fn lease_over(&self, event_id: &str) {
-        let item = self.table.item(event_id).await.expect("a record");
-        let lease_until: u64 = item["lease_until"].parse().expect("a number");
-        eventually("the end of the lease", async || {
-            (SystemClock.now().as_millis() > lease_until).then_some(())
-        })
-        .await;
-    }
-}
-
-pub(crate) fn ok() -> Reply {
-    Reply {
-        status: 200,
-        headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
-        body: r#"{"ok":true}"#.to_owned(),
-    }
-}
-
-pub(crate) fn ask_again() -> Reply {
-    Reply { status: 503, headers: [].into(), body: String::new() }
-}
-
-pub(crate) fn event(id: &str) -> Request {
-    Request::json(mention(id, "hello"))
-}
+use crate::support::answers::{ask_again, ok};
+use crate::support::lambda::{Ended, reply};
+use crate::support::proxy::{Fault, Gate};
+use crate::support::slack::{Request, event, mention};
+use crate::support::stage::Stage;
+use crate::support::{all, eventually};
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]

@@ -3,10 +3,11 @@
 use serde_json::Value;
 use slack_ingress::clock::{Clock, SystemClock};
 
-use crate::guarantee::{Stage, ask_again, ok};
+use crate::support::answers::{ask_again, ok};
 use crate::support::lambda::{Lambda, variables};
 use crate::support::proxy::Fault;
 use crate::support::slack::{Request, SECRET, mention};
+use crate::support::stage::Stage;
 
 const TEXT: &str = "the-text-of-a-message";
 /// The verification token in `support::slack::mention`.

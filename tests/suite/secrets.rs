@@ -3,9 +3,9 @@
 use slack_ingress::clock::{Clock, SystemClock};
 use std::collections::HashMap;
 
-use crate::guarantee::{ask_again, ok};
+use crate::support::answers::{ask_again, ok, unauthorized};
 use crate::support::aws::{fresh_name, sdk_config};
-use crate::support::lambda::{Lambda, Reply, run_to_end, variables};
+use crate::support::lambda::{Lambda, run_to_end, variables};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server;
 use crate::support::slack::{Request, mention};
@@ -44,10 +44,6 @@ impl Secret {
 
 fn signed(secret: &str, id: &str) -> Request {
     Request::signed_with(secret, SystemClock.now().as_secs(), "application/json", mention(id, "hello"))
-}
-
-fn unauthorized() -> Reply {
-    Reply { status: 401, headers: [].into(), body: String::new() }
 }
 
 #[tokio::test]

@@ -113,6 +113,11 @@ impl Lambda {
         Self::start_binary(&binary(), variables).await
     }
 
+    /// A new environment for local work: `memory:` and `stdout:`.
+    pub(crate) async fn local() -> Self {
+        Self::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")])).await
+    }
+
     /// A new environment that runs this binary.
     pub(crate) async fn start_binary(binary: &Path, mut variables: HashMap<String, String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -152,6 +157,18 @@ impl Lambda {
     pub(crate) fn post(&self, request: &Request) -> impl Future<Output = Reply> + use<> {
         let invoked = self.invoke(&request.event());
         async { reply(invoked.await) }
+    }
+
+    /// The messages on standard output, which must be exactly `count`: asked for when every request has its
+    /// answer, and so its line.
+    pub(crate) async fn messages(&self, count: usize) -> Vec<Value> {
+        let lines = super::eventually("the sink's lines", async || {
+            let lines = self.stdout();
+            (lines.len() >= count).then_some(lines)
+        })
+        .await;
+        assert_eq!(lines.len(), count, "{lines:#?}");
+        lines.iter().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
     }
 
     /// What the function wrote to standard output: the lines of the sink `stdout:`.

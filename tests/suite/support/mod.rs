@@ -1,12 +1,14 @@
 //! What the tests stand on: the real binary behind a Lambda Runtime API, real services behind a proxy that
 //! can break them, and a Slack that signs.
 
+pub(crate) mod answers;
 pub(crate) mod aws;
 pub(crate) mod lambda;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod slack;
+pub(crate) mod stage;
 
 use std::future::Future;
 use std::time::Duration;

@@ -54,6 +54,14 @@ impl Request {
         self
     }
 
+    /// As an HTTP API hands over a form: in base64, though it is text.
+    pub(crate) fn encoded_event(&self) -> Value {
+        let mut event = self.event();
+        event["body"] = json!(base64(&self.body));
+        event["isBase64Encoded"] = json!(true);
+        event
+    }
+
     /// As an HTTP API (payload 2.0) hands it over: text where it is text, header names in lower case.
     pub(crate) fn event(&self) -> Value {
         let (body, is_base64) = match std::str::from_utf8(&self.body) {
@@ -94,6 +102,11 @@ impl Request {
 pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// A mention, signed now.
+pub(crate) fn event(id: &str) -> Request {
+    Request::json(mention(id, "hello"))
 }
 
 /// A mention in a channel, as Slack sends it.

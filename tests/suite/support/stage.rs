@@ -1,0 +1,55 @@
+//! The function with its table and its queue.
+
+use slack_ingress::clock::{Clock, SystemClock};
+use std::collections::HashMap;
+
+use super::aws::{Queue, Table};
+use super::lambda::{Lambda, variables};
+use super::proxy::Proxy;
+use super::{eventually, server};
+
+/// One deployment: a table, a queue, proxies before both, and as many environments as are asked for.
+pub(crate) struct Stage {
+    pub(crate) table: Table,
+    pub(crate) queue: Queue,
+    pub(crate) dynamodb: Proxy,
+    pub(crate) sqs: Proxy,
+}
+
+impl Stage {
+    pub(crate) async fn fifo() -> Self {
+        Self::with(Queue::fifo().await).await
+    }
+
+    pub(crate) async fn with(queue: Queue) -> Self {
+        Self {
+            table: Table::create().await,
+            queue,
+            dynamodb: Proxy::start(&server("DYNAMODB_URL")).await,
+            sqs: Proxy::start(&server("MINISTACK_URL")).await,
+        }
+    }
+
+    pub(crate) fn variables(&self) -> HashMap<String, String> {
+        variables([
+            ("DEDUP_STORE", &format!("dynamodb:{}", self.table.name)),
+            ("EVENT_SINK", &self.queue.url),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb.url()),
+            ("AWS_ENDPOINT_URL_SQS", &self.sqs.url()),
+        ])
+    }
+
+    pub(crate) async fn environment(&self) -> Lambda {
+        Lambda::start(self.variables()).await
+    }
+
+    /// Waits until the lease on the event is over.
+    pub(crate) async fn lease_over(&self, event_id: &str) {
+        let item = self.table.item(event_id).await.expect("a record");
+        let lease_until: u64 = item["lease_until"].parse().expect("a number");
+        eventually("the end of the lease", async || {
+            (SystemClock.now().as_millis() > lease_until).then_some(())
+        })
+        .await;
+    }
+}
