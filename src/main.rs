@@ -64,8 +64,7 @@ impl Function {
         let invocation = Invocation {
             request_id: context.request_id.clone(),
             deadline: http::deadline(context.deadline, SystemClock.now()),
-            // SQS refuses a message whose trace header is none.
-            trace_header: context.xray_trace_id.filter(|header| header.starts_with("Root=")),
+            trace_header: context.xray_trace_id,
         };
         let report = match inbound {
             Ok(inbound) => self.ingress.handle(inbound, invocation).await,

@@ -45,13 +45,12 @@ pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
 /// When there is no region; and when Secrets Manager answers, and what it has is no signing secret.
 pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> {
     let aws = if uses_aws(&config) {
-        sdk_config(config.settings.ack_budget).await
+        let aws = sdk_config(config.settings.ack_budget).await;
+        aws.region().ok_or("AWS_REGION is missing, and no profile names a region")?;
+        aws
     } else {
         SdkConfig::builder().build()
     };
-    if uses_aws(&config) && aws.region().is_none() {
-        return Err("AWS_REGION is missing, and no profile names a region".into());
-    }
     let secrets = match config.secret {
         SecretConfig::Inline(secrets) => {
             SigningSecrets::fixed(secrets.iter().map(|secret| SigningSecret::new(secret)))

@@ -53,8 +53,9 @@ impl Sink for SqsSink {
         } else {
             request.message_group_id(message.team_group)
         };
+        // SQS refuses a message for a trace header that is none, and no trace is worth a message.
         let request = match message.trace_header {
-            Some(header) => request.message_system_attributes(
+            Some(header) if header.starts_with("Root=") => request.message_system_attributes(
                 MessageSystemAttributeNameForSends::AwsTraceHeader,
                 MessageSystemAttributeValue::builder()
                     .data_type("String")
@@ -62,7 +63,7 @@ impl Sink for SqsSink {
                     .build()
                     .map_err(|error| SendError::failed("SQS SendMessage", error))?,
             ),
-            None => request,
+            _ => request,
         };
         request.send().await.map(drop).map_err(send_error)
     }

@@ -189,6 +189,15 @@ async fn a_standard_message_has_its_team_as_group_so_that_the_queue_is_fair() {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
+async fn a_trace_header_that_is_none_stays_behind_and_the_message_goes() {
+    let (sink, queue) = sqs_fifo().await;
+    sink.send(Message { trace_header: Some("none".to_owned()), ..traced() }).await.unwrap();
+    let [message] = queue.take_all().await.try_into().unwrap();
+    assert_eq!(message.system.get("AWSTraceHeader"), None);
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
 async fn a_queue_that_takes_less_than_sqs_says_so() {
     let name = format!("{}.fifo", fresh_name("small"));
     let attributes =
