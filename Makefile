@@ -21,20 +21,27 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 	$(VENV)/bin/python demo/dev.py
 
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
-	cargo test --locked --lib --tests --examples
+	DELIVERIES=20000 cargo test --locked --lib --tests --examples
 
-test: format-check lint docs workflows test-all test-stack ## Everything that CI runs
+test: format-check lint docs workflows test-all simulate test-stack ## Everything that CI runs
 
-# The release binary is built once, and every test of a real process shares it.
-test-all: $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
-	PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) \
-		$(VENV)/bin/python tests/servers.py \
-		cargo test --locked --all-features --lib --tests --examples -- --include-ignored --test-threads 8
+# The release binaries are built once, and every test of a real process shares them.
+WITH_SERVERS = PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) $(VENV)/bin/python tests/servers.py
+SERVERS = $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
+CARGO_TEST = cargo test --locked --all-features
+
+test-all: $(SERVERS)
+	$(WITH_SERVERS) $(CARGO_TEST) --lib --examples --test suite -- --include-ignored \
+		--skip kills:: --skip load:: --test-threads 8
+
+simulate: ## A million deliveries in a simulated world; DELIVERIES= for more, SEED= to replay one history
+	$(CARGO_TEST) --test simulation -- --nocapture $(if $(SEED),replay)
 
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
 test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
 	cd cdk && npm test --silent
-	mkdir -p target/bootstrap && cp $(RELEASE) target/bootstrap/bootstrap
+	for function in slack-ingress redrive; do \
+		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python cdk/test/deploy/deploy.py
 
 format-check:
@@ -60,13 +67,14 @@ docs:
 ARCHITECTURE ?= arm64
 RUST_TARGET := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu
 
-build: $(VENV)/demo.stamp ## The Lambda zip, in target/lambda/slack-ingress (arm64; adds that target to the Rust toolchain)
+build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that target to the Rust toolchain)
 	rustup target add $(RUST_TARGET)
-	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress
+	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress --bin redrive
 
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
 CDK = cd cdk && npx --no-install cdk
-SETTINGS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c architecture=$(ARCHITECTURE) $(CONTEXT)
+ZIPS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c redriveCodePath=../target/lambda/redrive/bootstrap.zip
+SETTINGS = $(ZIPS) -c architecture=$(ARCHITECTURE) $(CONTEXT)
 
 bootstrap: build cdk/node_modules/.package-lock.json ## Prepare an account and region for the CDK, once
 	$(CDK) bootstrap $(SETTINGS)
@@ -94,4 +102,4 @@ $(VENV)/stack.stamp: cdk/requirements.txt
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all test-stack format-check format lint docs workflows build bootstrap deploy clean FORCE
+.PHONY: help demo dev check test test-all simulate test-stack format-check format lint docs workflows build bootstrap deploy clean FORCE

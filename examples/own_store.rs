@@ -10,7 +10,7 @@
 
 use slack_ingress::clock::UnixMillis;
 use slack_ingress::dedup::{
-    Claim, Lease, Parked, Record, Recorded, Settled, State, Store, StoreError, Verdict, contract,
+    Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict, contract,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -83,20 +83,31 @@ impl Store for OwnStore {
         Ok(self.settle(&lease, |state| state != State::Forwarded, park).await)
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
         let rows = self.rows.lock().await;
-        let parked = rows.iter().filter_map(|(event_id, (record, message))| {
-            Some(Parked {
+        let parked = rows.iter().filter(|(_, (record, _))| record.state == State::Parked);
+        let mut pending: Vec<_> = parked
+            .map(|(event_id, (record, _))| Pending {
                 event_id: event_id.clone(),
-                owner: record.owner.clone(),
                 received_at: record.received_at,
-                message: message.clone()?,
             })
-        });
-        let mut pending: Vec<_> = parked.collect();
-        pending.sort_by_key(|parked| parked.received_at);
+            .collect();
+        pending.sort_by_key(|pending| pending.received_at);
         pending.truncate(limit);
         Ok(pending)
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        let mut rows = self.rows.lock().await;
+        Ok(match rows.get_mut(&claim.event_id) {
+            Some((record, Some(message))) if record.can_be_taken(claim) => {
+                record.owner.clone_from(&claim.owner);
+                record.lease_until = claim.lease_until;
+                Taken::Yours { lease: Lease::granted(claim), message: message.clone() }
+            }
+            Some((record, _)) if record.state == State::Parked => Taken::Held,
+            _ => Taken::NotParked,
+        })
     }
 
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 pub struct UnixMillis(u64);
 
 impl UnixMillis {
+    /// No time is later.
+    pub const END_OF_TIME: Self = Self(u64::MAX);
+
     /// The time `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)

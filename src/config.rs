@@ -28,6 +28,19 @@ pub struct Config {
     pub log: Targets,
 }
 
+/// What a redrive needs of it.
+#[derive(Debug)]
+pub struct RedriveConfig {
+    /// Where events are parked.
+    pub store: StoreConfig,
+    /// Where they go.
+    pub sink: SinkConfig,
+    /// How long an event id is remembered once the event is sent.
+    pub dedup_ttl: Duration,
+    /// `RUST_LOG`
+    pub log: Targets,
+}
+
 /// `SLACK_SIGNING_SECRET` or `SLACK_SIGNING_SECRET_ARN`.
 pub enum SecretConfig {
     /// The secrets themselves.
@@ -113,17 +126,13 @@ impl Config {
     /// All problems, not only the first.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let get =
-            |name: &str| lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let get = |name: &str| trimmed(lookup(name));
 
         let secret =
             keep(&mut problems, secret(get("SLACK_SIGNING_SECRET"), get("SLACK_SIGNING_SECRET_ARN")));
         let store = keep(&mut problems, required("DEDUP_STORE", STORES, get("DEDUP_STORE"), store));
         let sink = keep(&mut problems, required("EVENT_SINK", SINKS, get("EVENT_SINK"), sink));
-        let ttl = keep(
-            &mut problems,
-            number("DEDUP_TTL_SECONDS", get("DEDUP_TTL_SECONDS"), 3600, 1, MAX_TTL_SECONDS),
-        );
+        let ttl = keep(&mut problems, ttl(get("DEDUP_TTL_SECONDS")));
         let bot_events = keep(&mut problems, bot_events(get("BOT_EVENTS")));
         let budget =
             keep(&mut problems, number("ACK_BUDGET_MS", get("ACK_BUDGET_MS"), 2500, 100, SLACK_LIMIT_MS));
@@ -142,7 +151,7 @@ impl Config {
                 Some(log),
             ) => {
                 let settings = Settings {
-                    dedup_ttl: Duration::from_secs(ttl),
+                    dedup_ttl: ttl,
                     dedup_key,
                     bot_events,
                     ack_budget: Duration::from_millis(budget),
@@ -152,6 +161,31 @@ impl Config {
             _ => Err(ConfigError { problems }),
         }
     }
+}
+
+impl RedriveConfig {
+    /// The configuration in the variables that `lookup` gives; an empty one is as good as none.
+    ///
+    /// # Errors
+    /// All problems, not only the first.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let get = |name: &str| trimmed(lookup(name));
+
+        let store = keep(&mut problems, required("DEDUP_STORE", STORES, get("DEDUP_STORE"), shared_store));
+        let sink = keep(&mut problems, required("EVENT_SINK", SINKS, get("EVENT_SINK"), sink));
+        let ttl = keep(&mut problems, ttl(get("DEDUP_TTL_SECONDS")));
+        let log = keep(&mut problems, log(get("RUST_LOG")));
+
+        match (store, sink, ttl, log) {
+            (Some(store), Some(sink), Some(dedup_ttl), Some(log)) => Ok(Self { store, sink, dedup_ttl, log }),
+            _ => Err(ConfigError { problems }),
+        }
+    }
+}
+
+fn trimmed(value: Option<String>) -> Option<String> {
+    value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// Ten years: more is a slip of the pen.
@@ -207,6 +241,14 @@ fn store(value: &str) -> Result<StoreConfig, String> {
     }
 }
 
+/// A store that a second process can see into.
+fn shared_store(value: &str) -> Result<StoreConfig, String> {
+    match store(value)? {
+        StoreConfig::Memory => Err("what is parked in memory is gone with its process".to_owned()),
+        store => Ok(store),
+    }
+}
+
 #[cfg(feature = "redis")]
 fn redis_store(url: &str) -> Result<StoreConfig, String> {
     // The parser's own error might quote the password.
@@ -222,12 +264,16 @@ fn redis_store(_url: &str) -> Result<StoreConfig, String> {
 
 /// A table's name is 3 to 255 letters, digits, `_`, `-` and `.`; an ARN ends in one.
 fn is_table(table: &str) -> bool {
-    let name = match table.strip_prefix("arn:") {
-        Some(arn) => arn.split_once(":table/").map_or("", |(_, name)| name),
-        None => table,
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let name = match table.split(':').collect::<Vec<_>>().as_slice() {
+        ["arn", partition, "dynamodb", region, account, resource]
+            if [partition, region, account].iter().all(|part| !part.is_empty() && plain(part)) =>
+        {
+            resource.strip_prefix("table/").unwrap_or_default()
+        }
+        _ => table, // which no ARN is: a name has no colon
     };
-    (3..=255).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    (3..=255).contains(&name.len()) && plain(name)
 }
 
 fn sink(value: &str) -> Result<SinkConfig, String> {
@@ -270,6 +316,10 @@ fn number(name: &str, value: Option<String>, default: u64, min: u64, max: u64) -
         Ok(number) if (min..=max).contains(&number) => Ok(number),
         _ => Err(format!("{name} is not a whole number from {min} to {max}")),
     }
+}
+
+fn ttl(value: Option<String>) -> Result<Duration, String> {
+    number("DEDUP_TTL_SECONDS", value, 3600, 1, MAX_TTL_SECONDS).map(Duration::from_secs)
 }
 
 fn bot_events(value: Option<String>) -> Result<BotEvents, String> {

@@ -247,7 +247,11 @@ const NO_RETRY: (&str, &str) = ("x-slack-no-retry", "1");
 fn answer(outcome: &Outcome, encoding: Option<Encoding>) -> Answer {
     let empty = |status, headers: &[_]| Answer { status, headers: headers.to_vec(), body: String::new() };
     match outcome {
-        Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored | Outcome::RateLimited => match encoding {
+        Outcome::Accepted
+        | Outcome::Parked
+        | Outcome::Duplicate
+        | Outcome::Ignored
+        | Outcome::RateLimited => match encoding {
             Some(Encoding::Json) => Answer {
                 status: StatusCode::OK,
                 headers: vec![(CONTENT_TYPE, "application/json")],

@@ -2,22 +2,23 @@
 //!
 //! ```text
 //! verify ─▶ classify ─▶ filter ─▶ record ─▶ send ─▶ confirm ─▶ 200
-//!                                   │         └─▶ delete ─▶ 503
-//!                                   └─ forwarded ─▶ 200, in flight ─▶ 503
+//!                                   │         ├─▶ delete ─▶ 503
+//!                                   │         └─▶ park ─▶ 200, on the last attempt
+//!                                   └─ forwarded, parked ─▶ 200, in flight ─▶ 503
 //! ```
 //!
-//! A step that fails answers 503 and Slack asks again. On Slack's last retry nobody asks again, so there a
-//! store that fails is gone round: a possible duplicate beats a certain loss.
+//! A step that fails answers 503 and Slack asks again. On Slack's last retry nobody asks again. There a store
+//! that fails is gone round, for a possible duplicate beats a certain loss; and when the queue fails, the
+//! store keeps the event itself, for [`crate::redrive`] to send.
 
 use std::error::Error;
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clock::{Clock, UnixMillis};
-use crate::dedup::{Claim, Lease, Recorded, Settled, Store};
+use crate::dedup::{Claim, Lease, Recorded, Settled, Store, StoreError};
 use crate::message::{Message, Stamp};
 use crate::outcome::{Dependency, Outcome};
 use crate::report::{Attempt, Report, Subject, Trail};
@@ -25,10 +26,7 @@ use crate::secret::SigningSecrets;
 use crate::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
 use crate::sink::{SendError, Sink};
 use crate::slack::{self, Author, DedupKey, Delivery, Encoding, Payload};
-
-/// Added to the deadline of the owner before its lease is over, for clocks that differ between execution
-/// environments and for a send that is on the wire when its sender dies.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
+use crate::step::{LEASE_MARGIN, StepError, within};
 
 /// No lease outlives this, however long the function may run: Slack's second retry comes a minute after
 /// the first, and must find the lease of a dead owner over, or the last chances are spent on 503s.
@@ -186,10 +184,12 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             return Outcome::TooLarge;
         }
 
-        match self.record(&claim, is_last, &budget, trail).await {
-            Ok(permit) => self.send(message, permit, &budget, trail).await,
+        let outcome = match self.record(&claim, is_last, &budget, trail).await {
+            Ok(permit) => self.send(message, permit, is_last, &budget, trail).await,
             Err(outcome) => outcome,
-        }
+        };
+        trail.lost = is_last && matches!(outcome, Outcome::Unavailable(_));
+        outcome
     }
 
     fn claim(&self, delivery: &Delivery, invocation: &Invocation, now: UnixMillis) -> Claim {
@@ -215,7 +215,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let headers = SignatureHeaders { signature: signature.as_deref(), timestamp: timestamp.as_deref() };
         let mut verified = signature::verify(headers, body, &self.secrets.current(), now);
         if let Err(Refused { reason: Rejection::Mismatch, body }) = verified {
-            let reread = self.within(budget.reread_until(), self.secrets.reload(start)).await;
+            let reread = within(&self.clock, budget.reread_until(), self.secrets.reload(start)).await;
             if let Err(error) = &reread {
                 trail.note("re-read of the secret", error);
             }
@@ -241,7 +241,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         trail: &mut Trail,
     ) -> Result<Permit, Outcome> {
         let start = self.clock.instant();
-        let recorded = self.within(budget.record_until(), self.store.record(claim)).await;
+        let recorded = within(&self.clock, budget.record_until(), self.store.record(claim)).await;
         trail.timings.record = Some(self.clock.instant() - start);
         match recorded {
             Ok(Recorded::New { lease, took_over }) => {
@@ -257,93 +257,84 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
     }
 
-    async fn send(&self, message: Message, permit: Permit, budget: &Budget, trail: &mut Trail) -> Outcome {
+    async fn send(
+        &self,
+        message: Message,
+        permit: Permit,
+        is_last: bool,
+        budget: &Budget,
+        trail: &mut Trail,
+    ) -> Outcome {
         let (message, lease) = match permit {
             Permit::Leased(lease) => (message, Some(lease)),
             Permit::Unguarded => (message.unguarded(), None),
         };
+        // The sink uses the message up; only the last attempt has a use for another.
+        let spare = is_last.then(|| message.clone());
         let start = self.clock.instant();
-        let sent = self.within(budget.send_until(), self.sink.send(message)).await;
+        let sent = within(&self.clock, budget.send_until(), self.sink.send(message)).await;
         trail.timings.send = Some(self.clock.instant() - start);
-        match sent {
+        let too_large = match sent {
             Ok(()) => {
                 trail.unguarded = lease.is_none();
                 if let Some(lease) = lease {
                     self.settle("confirm", self.store.confirm(lease), budget, trail).await;
                 }
-                Outcome::Accepted
+                return Outcome::Accepted;
             }
             Err(error) => {
                 trail.note("send", &error);
-                if let Some(lease) = lease {
-                    self.settle("delete", self.store.delete(lease), budget, trail).await;
-                }
-                match error {
-                    StepError::Failed(SendError::TooLarge) => Outcome::TooLarge,
-                    _ => Outcome::Unavailable(Dependency::Sink),
-                }
+                matches!(error, StepError::Failed(SendError::TooLarge))
             }
+        };
+        match (lease, spare) {
+            (Some(lease), Some(message)) if !too_large => {
+                return self.park(lease, &message, budget, trail).await;
+            }
+            (Some(lease), _) => {
+                self.settle("delete", self.store.delete(lease), budget, trail).await;
+            }
+            (None, _) => {}
+        }
+        if too_large { Outcome::TooLarge } else { Outcome::Unavailable(Dependency::Sink) }
+    }
+
+    async fn park(&self, lease: Lease, message: &Message, budget: &Budget, trail: &mut Trail) -> Outcome {
+        let park = async {
+            let message = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
+            self.store.park(lease, &message).await
+        };
+        match self.settle("park", park, budget, trail).await {
+            Some(Settled::Done) => Outcome::Parked,
+            Some(Settled::Lost) => Outcome::InFlight,
+            None => Outcome::Unavailable(Dependency::Sink),
         }
     }
 
-    /// Confirms or deletes the record. That it fails changes no answer: the message is where it is, and a
-    /// record left in flight is free again when its lease is over.
+    /// Says of the record what became of the event. `None`: that is not known to have worked. For a confirm
+    /// or a delete it changes no answer: the message is where it is, and a record left in flight is free again
+    /// when its lease is over.
     async fn settle(
         &self,
         step: &'static str,
         settling: impl Future<Output = Result<Settled, impl Error + 'static>>,
         budget: &Budget,
         trail: &mut Trail,
-    ) {
+    ) -> Option<Settled> {
         let start = self.clock.instant();
-        match self.within(budget.settle_until(), settling).await {
-            Ok(Settled::Done) => {}
-            Ok(Settled::Lost) => {
-                trail.errors.push(format!("{step}: the lease was lost to a later invocation"))
-            }
-            Err(error) => trail.note(step, &error),
-        }
+        let settled = within(&self.clock, budget.settle_until(), settling).await;
         trail.timings.settle = Some(self.clock.instant() - start);
-    }
-
-    /// A step, up to its point in the budget. When that is past, the step does not even begin: a process
-    /// that was frozen must not wake up and send what is another's by now.
-    async fn within<T, E>(
-        &self,
-        until: Instant,
-        step: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, StepError<E>> {
-        if self.clock.instant() >= until {
-            return Err(StepError::TimedOut);
-        }
-        match timeout_at(until, step).await {
-            Ok(result) => result.map_err(StepError::Failed),
-            Err(_) => Err(StepError::TimedOut),
-        }
-    }
-}
-
-/// Why a step did not succeed.
-#[derive(Debug)]
-enum StepError<E> {
-    Failed(E),
-    TimedOut,
-}
-
-impl<E: fmt::Display> fmt::Display for StepError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => error.fmt(f),
-            Self::TimedOut => f.write_str("no answer within the time that the ack budget leaves"),
-        }
-    }
-}
-
-impl<E: Error> Error for StepError<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Failed(error) => error.source(),
-            Self::TimedOut => None,
+        match settled {
+            Ok(settled) => {
+                if settled == Settled::Lost {
+                    trail.errors.push(format!("{step}: the lease was lost to a later invocation"));
+                }
+                Some(settled)
+            }
+            Err(error) => {
+                trail.note(step, &error);
+                None
+            }
         }
     }
 }

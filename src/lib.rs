@@ -2,16 +2,18 @@
 //!
 //! **A 200 means that the event is durably on the queue, and it is put there once.**
 //!
-//! The crate is the library behind the Lambda binary of the same name. Data flows one way, from the request
-//! down to the store and the sink:
+//! The crate is the library behind two Lambda binaries: the one of the same name, and `redrive`, which sends
+//! what the queue did not take. Data flows one way, from the request down to the store and the sink:
 //!
 //! ```text
 //! main ─▶ wiring ─▶ config
 //!   │        └────▶ ingress ─▶ signature, slack, message ─▶ dedup::*  (records)
 //!   └────▶ http ──────┘   └──▶ report, outcome           ─▶ sink::*   (the queue)
+//!
+//! bin/redrive ─▶ wiring ─▶ redrive ─▶ message ─▶ dedup::*, sink::*
 //! ```
 //!
-//! [`ingress`] is the only place that knows the sequence of the steps; what decides something is pure
+//! [`ingress`] is the only place that knows the sequence of the steps, [`redrive`] that of a run; what decides something is pure
 //! ([`signature`], [`slack`], [`message`], [`dedup::Record::verdict`], [`budget`]); only [`clock`] reads a clock.
 
 pub mod budget;
@@ -24,9 +26,11 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod outcome;
+pub mod redrive;
 pub mod report;
 pub mod secret;
 pub mod signature;
 pub mod sink;
 pub mod slack;
+pub mod step;
 pub mod wiring;

@@ -1,5 +1,8 @@
 //! The log beside the metric line: what happens at init, and warnings. JSON lines on standard error.
 
+use serde_json::json;
+use std::io::Write;
+use std::panic::PanicHookInfo;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -9,6 +12,25 @@ const OURS: &str = "slack_ingress";
 
 /// The libraries log what goes through them below this level: bodies, headers, signatures.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
+
+/// Writes a line to the log as it is: in one write, so that lines of different threads or processes on one
+/// pipe stay whole.
+pub fn write_line(line: &str) {
+    // Nobody is left to tell if standard error is gone.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Logs the one problem that ends the process.
+pub fn write_problem(problem: &str) {
+    write_line(&json!({ "level": "ERROR", "message": problem }).to_string());
+}
+
+/// For the hook that is called at a panic: logs where, and not what, for the message of a panic may quote the
+/// data that caused it.
+pub fn write_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    write_line(&json!({ "level": "ERROR", "message": "panic", "location": location }).to_string());
+}
 
 /// Starts the log with the filter that `RUST_LOG` describes.
 ///

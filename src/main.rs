@@ -3,7 +3,6 @@
 use lambda_http::lambda_runtime::{LambdaEvent, Runtime};
 use lambda_http::service_fn;
 use std::convert::Infallible;
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,11 +17,11 @@ use slack_ingress::{logging, metrics, wiring};
 // One thread: an execution environment serves one request at a time, and each step waits for the network.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(log_panic));
+    std::panic::set_hook(Box::new(logging::write_panic));
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            write_line(&serde_json::json!({ "level": "ERROR", "message": problem }).to_string());
+            logging::write_problem(&problem);
             ExitCode::FAILURE
         }
     }
@@ -70,7 +69,7 @@ impl Function {
             Ok(inbound) => self.ingress.handle(inbound, invocation).await,
             Err(outcome) => Report { outcome, trail: Trail::default() },
         };
-        write_line(&metrics::line(
+        logging::write_line(&metrics::line(
             &report,
             metrics::Context {
                 function_name: &self.name,
@@ -81,18 +80,4 @@ impl Function {
         ));
         Ok(reply_to.respond(&report))
     }
-}
-
-/// One write a line, so that lines of different threads or processes on one pipe stay whole.
-fn write_line(line: &str) {
-    // Nobody is left to tell if standard error is gone.
-    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
-}
-
-/// Where, and not what: the message of a panic may quote the data that caused it.
-fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    let location = panic.location().map(ToString::to_string);
-    write_line(
-        &serde_json::json!({ "level": "ERROR", "message": "panic", "location": location }).to_string(),
-    );
 }

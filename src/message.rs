@@ -1,6 +1,8 @@
 //! What goes on the queue: a delivery, with the attributes that a consumer can route and de-duplicate by.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 use crate::clock::UnixMillis;
 use crate::slack::{Conversation, Delivery};
@@ -9,10 +11,13 @@ use crate::slack::{Conversation, Delivery};
 const MAX_ID_LEN: usize = 128;
 
 /// A string attribute and its value.
-pub type Attribute = (&'static str, String);
+pub type Attribute = (Cow<'static, str>, String);
 
 /// One message, the same for every sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Its serialised form stands in the store while it is parked, and is read by whatever version comes next: a
+/// new field needs a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Slack's JSON. Byte for byte what Slack sent, but for the two characters that SQS refuses, which are
     /// written as JSON escapes.
@@ -50,20 +55,20 @@ impl Message {
         let conversation_group = queue_id(&conversation_key(team, &delivery.conversation));
         let deduplication_id = queue_id(&delivery.id);
 
-        let mut attributes = vec![
-            ("kind", delivery.kind.as_str().to_owned()),
-            ("type", delivery.event_type),
-            ("event_id", delivery.id),
-            ("received_at", stamp.received_at.as_millis().to_string()),
-        ];
-        let optional = [
+        let attributes = [
+            ("kind", Some(delivery.kind.as_str().to_owned())),
+            ("type", Some(delivery.event_type)),
+            ("event_id", Some(delivery.id)),
+            ("received_at", Some(stamp.received_at.as_millis().to_string())),
             ("team_id", delivery.team_id),
             ("api_app_id", delivery.api_app_id),
             ("retry_num", stamp.retry_num.map(|num| num.to_string())),
             ("retry_reason", stamp.retry_reason),
         ];
-        attributes.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        attributes.retain(|(_, value)| !value.is_empty());
+        let mut attributes: Vec<Attribute> = attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((Cow::Borrowed(name), value.filter(|value| !value.is_empty())?)))
+            .collect();
         for (_, value) in &mut attributes {
             replace_refused_characters(value);
         }
@@ -82,8 +87,24 @@ impl Message {
     #[must_use]
     pub fn unguarded(mut self) -> Self {
         let (name, value) = UNGUARDED;
-        self.attributes.push((name, value.to_owned()));
+        self.attributes.push((Cow::Borrowed(name), value.to_owned()));
         self
+    }
+
+    /// The message as a store keeps it while it is parked.
+    ///
+    /// # Errors
+    /// None that is known: strings are all it has.
+    pub fn to_parked(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// The message that a store kept.
+    ///
+    /// # Errors
+    /// When it is none: something else wrote it, or a later version.
+    pub fn from_parked(parked: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(parked)
     }
 
     /// Its size in bytes as SQS and SNS count it: the body, and every attribute's name, type and value.

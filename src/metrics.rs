@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::outcome::Outcome;
+use crate::redrive::Run;
 use crate::report::{Report, Timings};
 
 /// The CloudWatch namespace.
@@ -33,6 +34,39 @@ pub struct Context<'a> {
     pub cold_start: bool,
     /// When the line is written.
     pub now: UnixMillis,
+}
+
+/// The line of a run of the redrive, without its end. What is left is a metric also when it is nothing, and is
+/// none when it is unknown: an alarm on it takes silence for trouble.
+pub fn redrive_line(run: &Run, context: Context<'_>) -> String {
+    let mut figures = vec![
+        ("Redriven", "Count", json!(run.redriven)),
+        ("RedriveFailures", "Count", json!(run.failed)),
+        ("RedriveTime", "Milliseconds", json!(millis(run.total))),
+    ];
+    if let Some(left) = run.left {
+        figures.push(("ParkedEvents", "Count", json!(left.events)));
+        figures.push(("OldestParkedAge", "Seconds", json!(left.oldest.as_secs())));
+    }
+    let metrics: Vec<Metric> = figures.iter().map(|&(name, unit, _)| Metric { name, unit }).collect();
+    let errors = (!run.errors.is_empty()).then(|| json!(run.errors));
+    let fields = [
+        (
+            "_aws",
+            json!({
+                "Timestamp": context.now.as_millis(),
+                "CloudWatchMetrics": [directive(&["FunctionName"], &metrics)]
+            }),
+        ),
+        ("FunctionName", json!(context.function_name)),
+        ("level", json!(if run.failed > 0 { "ERROR" } else { "INFO" })),
+        ("request_id", json!(context.request_id)),
+        ("cold_start", json!(context.cold_start)),
+    ];
+    let figures = figures.into_iter().map(|(name, _, figure)| (name, figure));
+    let fields = fields.into_iter().chain(figures).chain(errors.map(|errors| ("errors", errors)));
+    let line: Map<String, Value> = fields.map(|(name, value)| (name.to_owned(), value)).collect();
+    Value::Object(line).to_string()
 }
 
 #[derive(Serialize)]
@@ -104,6 +138,7 @@ fn directive(dimensions: &[&str], metrics: &[Metric]) -> Value {
 fn counts(report: &Report, cold_start: bool) -> Vec<&'static str> {
     let by_outcome = match report.outcome {
         Outcome::Accepted => Some("Accepted"),
+        Outcome::Parked => Some("Parked"),
         Outcome::Duplicate => Some("Duplicates"),
         Outcome::Ignored => Some("Ignored"),
         Outcome::RateLimited => Some("RateLimited"),
@@ -116,6 +151,7 @@ fn counts(report: &Report, cold_start: bool) -> Vec<&'static str> {
     };
     let also = [
         (report.trail.unguarded, "Unguarded"),
+        (report.trail.lost, "Lost"),
         (report.trail.took_over, "LeaseTakeovers"),
         (cold_start, "ColdStarts"),
     ];
@@ -143,7 +179,7 @@ fn retry_reason(report: &Report) -> &'static str {
 
 fn level(outcome: &Outcome, failed: bool) -> &'static str {
     match outcome {
-        Outcome::Unavailable(_) | Outcome::TooLarge => "ERROR",
+        Outcome::Unavailable(_) | Outcome::Parked | Outcome::TooLarge => "ERROR",
         Outcome::RateLimited | Outcome::Rejected(_) | Outcome::Malformed(_) => "WARN",
         _ if failed => "WARN",
         _ => "INFO",

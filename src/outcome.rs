@@ -9,7 +9,9 @@ use crate::slack::Malformed;
 pub enum Outcome {
     /// On the queue now.
     Accepted,
-    /// On the queue before.
+    /// Kept in the store, because the queue did not take it and Slack will not ask again.
+    Parked,
+    /// On the queue or in the store before.
     Duplicate,
     /// A bot's message that `BOT_EVENTS` keeps out.
     Ignored,
@@ -51,6 +53,7 @@ impl Outcome {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Parked => "parked",
             Self::Duplicate => "duplicate",
             Self::Ignored => "ignored",
             Self::RateLimited => "app_rate_limited",

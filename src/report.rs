@@ -28,6 +28,8 @@ pub struct Trail {
     pub took_over: bool,
     /// Sent without a record: it may be on the queue twice.
     pub unguarded: bool,
+    /// It is nowhere, and Slack will not ask again.
+    pub lost: bool,
     /// How long each step took; a step that was not reached has none.
     pub timings: Timings,
     /// What failed on the way, with its causes, for the log only.

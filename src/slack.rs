@@ -216,12 +216,10 @@ pub fn classify(verified: Verified, encoding: Option<Encoding>) -> Result<Payloa
     }
 }
 
-/// The outermost object. (An array would do for `serde`, its elements in the order of the fields.)
+/// The outermost object.
 fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Malformed> {
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(Malformed::Json);
-    }
-    serde_json::from_str(json).map_err(|_| Malformed::Json)
+    let json::Object(object) = serde_json::from_str(json).map_err(|_| Malformed::Json)?;
+    Ok(object)
 }
 
 /// Whether a channel's id is that of a direct message, which is one conversation but for its threads.

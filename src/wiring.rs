@@ -1,4 +1,5 @@
-//! From the configuration to an ingress: which clients there are, and which store and sink they serve.
+//! From the configuration to an ingress or a redrive: which clients there are, and which store and sink they
+//! serve.
 
 use aws_config::BehaviorVersion;
 use aws_config::SdkConfig;
@@ -16,14 +17,15 @@ use crate::budget::CallTimeouts;
 use crate::clock::{SystemClock, UnixMillis};
 #[cfg(feature = "redis")]
 use crate::config::RedisUrl;
-use crate::config::{Config, SecretConfig, SinkConfig, StoreConfig};
+use crate::config::{Config, RedriveConfig, SecretConfig, SinkConfig, StoreConfig};
 use crate::dedup::dynamodb::DynamoDbStore;
 use crate::dedup::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use crate::dedup::redis::RedisStore;
-use crate::dedup::{Claim, Lease, Parked, Recorded, Settled, Store, StoreError};
+use crate::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::ingress::Ingress;
 use crate::message::Message;
+use crate::redrive::{EVENT_BUDGET, Redrive};
 use crate::report::with_causes;
 use crate::secret::{SecretError, SecretsManager, SigningSecrets};
 use crate::signature::SigningSecret;
@@ -36,6 +38,9 @@ use crate::sink::{SendError, Sink};
 /// The ingress as it is deployed.
 pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
 
+/// The redrive as it is deployed.
+pub type DeployedRedrive = Redrive<AnyStore, AnySink, SystemClock>;
+
 /// The ingress that `config` describes, with its secrets read.
 ///
 /// A Secrets Manager that does not answer stops nothing: it is asked again with the first request, and
@@ -44,13 +49,9 @@ pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
 /// # Errors
 /// When there is no region; and when Secrets Manager answers, and what it has is no signing secret.
 pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> {
-    let aws = if uses_aws(&config) {
-        let aws = sdk_config(config.settings.ack_budget).await;
-        aws.region().ok_or("AWS_REGION is missing, and no profile names a region")?;
-        aws
-    } else {
-        SdkConfig::builder().build()
-    };
+    let is_managed = matches!(config.secret, SecretConfig::Managed(_));
+    let timeouts = CallTimeouts::within(config.settings.ack_budget);
+    let aws = aws(is_managed || uses_aws(&config.store, &config.sink), timeouts).await?;
     let secrets = match config.secret {
         SecretConfig::Inline(secrets) => {
             SigningSecrets::fixed(secrets.iter().map(|secret| SigningSecret::new(secret)))
@@ -60,27 +61,7 @@ pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> 
             SigningSecrets::managed(SecretsManager::new(client, id))
         }
     };
-    let store = match config.store {
-        StoreConfig::DynamoDb { table } => {
-            AnyStore::DynamoDb(DynamoDbStore::new(aws_sdk_dynamodb::Client::new(&aws), table))
-        }
-        StoreConfig::Memory => AnyStore::Memory(MemoryStore::new()),
-        #[cfg(feature = "redis")]
-        StoreConfig::Redis(RedisUrl(url)) => AnyStore::Redis(Box::new(RedisStore::new(
-            &url,
-            CallTimeouts::within(config.settings.ack_budget),
-        )?)),
-    };
-    let sink = match config.sink {
-        SinkConfig::Sqs { queue_url } => {
-            AnySink::Sqs(SqsSink::new(&aws_sdk_sqs::Client::new(&aws), queue_url))
-        }
-        SinkConfig::Stdout => AnySink::Stdout(StdoutSink::new()),
-        #[cfg(feature = "sns")]
-        SinkConfig::Sns { topic_arn } => {
-            AnySink::Sns(SnsSink::new(&aws_sdk_sns::Client::new(&aws), topic_arn))
-        }
-    };
+    let (store, sink) = (store(config.store, &aws, timeouts)?, sink(config.sink, &aws));
     match secrets.load().await {
         Ok(()) => {}
         Err(error @ SecretError::Unavailable(_)) => {
@@ -91,16 +72,59 @@ pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> 
     Ok(Ingress::new(secrets, store, sink, SystemClock, config.settings))
 }
 
-fn uses_aws(config: &Config) -> bool {
-    matches!(config.secret, SecretConfig::Managed(_))
-        || matches!(config.store, StoreConfig::DynamoDb { .. })
-        || !matches!(config.sink, SinkConfig::Stdout)
+/// The redrive that `config` describes.
+///
+/// # Errors
+/// When there is no region.
+pub async fn redrive(config: RedriveConfig) -> Result<DeployedRedrive, Box<dyn Error>> {
+    let timeouts = CallTimeouts::within(EVENT_BUDGET);
+    let aws = aws(uses_aws(&config.store, &config.sink), timeouts).await?;
+    let (store, sink) = (store(config.store, &aws, timeouts)?, sink(config.sink, &aws));
+    Ok(Redrive::new(store, sink, SystemClock, config.dedup_ttl))
+}
+
+fn store(config: StoreConfig, aws: &SdkConfig, timeouts: CallTimeouts) -> Result<AnyStore, StoreError> {
+    #[cfg(not(feature = "redis"))]
+    let _ = timeouts; // those of the SDK are in its configuration
+    Ok(match config {
+        StoreConfig::DynamoDb { table } => {
+            AnyStore::DynamoDb(DynamoDbStore::new(aws_sdk_dynamodb::Client::new(aws), table))
+        }
+        StoreConfig::Memory => AnyStore::Memory(MemoryStore::new()),
+        #[cfg(feature = "redis")]
+        StoreConfig::Redis(RedisUrl(url)) => AnyStore::Redis(Box::new(RedisStore::new(&url, timeouts)?)),
+    })
+}
+
+fn sink(config: SinkConfig, aws: &SdkConfig) -> AnySink {
+    match config {
+        SinkConfig::Sqs { queue_url } => {
+            AnySink::Sqs(SqsSink::new(&aws_sdk_sqs::Client::new(aws), queue_url))
+        }
+        SinkConfig::Stdout => AnySink::Stdout(StdoutSink::new()),
+        #[cfg(feature = "sns")]
+        SinkConfig::Sns { topic_arn } => {
+            AnySink::Sns(SnsSink::new(&aws_sdk_sns::Client::new(aws), topic_arn))
+        }
+    }
+}
+
+fn uses_aws(store: &StoreConfig, sink: &SinkConfig) -> bool {
+    matches!(store, StoreConfig::DynamoDb { .. }) || !matches!(sink, SinkConfig::Stdout)
+}
+
+async fn aws(is_used: bool, timeouts: CallTimeouts) -> Result<SdkConfig, Box<dyn Error>> {
+    if !is_used {
+        return Ok(SdkConfig::builder().build());
+    }
+    let aws = sdk_config(timeouts).await;
+    aws.region().ok_or("AWS_REGION is missing, and no profile names a region")?;
+    Ok(aws)
 }
 
 /// What all clients share: one HTTP client, and time-outs that fit the budget. (The SDK's own are 3.1 s to
 /// connect and none for the rest, and Slack's patience ends after 3 s.)
-async fn sdk_config(ack_budget: Duration) -> SdkConfig {
-    let timeouts = CallTimeouts::within(ack_budget);
+async fn sdk_config(timeouts: CallTimeouts) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(
             aws_smithy_http_client::Builder::new()
@@ -184,12 +208,21 @@ impl Store for AnyStore {
         }
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
         match self {
             Self::DynamoDb(store) => store.pending(limit).await,
             Self::Memory(store) => store.pending(limit).await,
             #[cfg(feature = "redis")]
             Self::Redis(store) => store.pending(limit).await,
+        }
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.take(claim).await,
+            Self::Memory(store) => store.take(claim).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.take(claim).await,
         }
     }
 

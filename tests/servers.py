@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Runs a command with the servers that the tests need, and stops them when it ends.
 
-    tests/servers.py COMMAND [ARG ...]
+    tests/servers.py [--dynamodb NAME] [--sqs NAME] COMMAND [ARG ...]
 
 Starts DynamoDB Local (Amazon's own engine) and MiniStack (SQS, SNS, Secrets Manager) on free ports of the
-loopback interface, waits until both answer, and gives the command their addresses in DYNAMODB_URL and
-MINISTACK_URL; and in REDIS_SERVER the path of a Redis server, of which each test starts its own. Its exit
+loopback interface, waits until both answer, and gives the command their addresses in DYNAMODB_URL, SQS_URL
+and MINISTACK_URL; and in REDIS_SERVER the path of a Redis server, of which each test starts its own. Its exit
 status is the command's. Nothing is left running, whatever ends it.
+
+For load there are faster ones: `--dynamodb dynoxide`, and `--sqs fauxqs` (without SNS and Secrets Manager).
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import os
@@ -90,7 +93,7 @@ def dynamodb_local() -> Server:
 def installed(name: str) -> pathlib.Path:
     program = pathlib.Path(sys.executable).with_name(name)
     if not program.exists():
-        raise SystemExit(f"{name} is not installed: run `make test`, which installs it")
+        raise SystemExit(f"{name} is not installed: the Makefile does it, for `make test` or `make load`")
     return program
 
 
@@ -102,21 +105,48 @@ def ministack() -> Server:
     return Server("ministack", port, "/_ministack/health", [str(program)], env, ROOT)
 
 
-def main(command: list[str]) -> int:
-    if not command:
-        raise SystemExit(__doc__)
+def dynoxide() -> Server:
+    program = installed("dynoxide")
+    port = free_port()
+    return Server("dynoxide", port, "/", [str(program), "serve", "--port", str(port)], {}, ROOT)
+
+
+def fauxqs() -> Server:
+    port = free_port()
+    # Its own command listens on all interfaces.
+    start = f"""import {{ buildApp }} from "fauxqs";
+        await buildApp({{ logger: false }}).listen({{ port: {port}, host: "127.0.0.1" }});"""
+    command = ["node", "--input-type=module", "--eval", start]
+    return Server("fauxqs", port, "/health", command, {}, ROOT / "tests")
+
+
+DYNAMODB = {"dynamodb-local": dynamodb_local, "dynoxide": dynoxide}
+SQS = {"ministack": ministack, "fauxqs": fauxqs}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dynamodb", choices=DYNAMODB, default="dynamodb-local")
+    parser.add_argument("--sqs", choices=SQS, default="ministack")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    wanted = parser.parse_args()
+    if not wanted.command:
+        parser.error("a command is missing")
     # A signal becomes an exception, so that the servers are stopped on the way out.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with contextlib.ExitStack() as running:
         servers = {}
-        for variable, start in (("DYNAMODB_URL", dynamodb_local), ("MINISTACK_URL", ministack)):
+        for variable, start in (("DYNAMODB_URL", DYNAMODB[wanted.dynamodb]), ("SQS_URL", SQS[wanted.sqs])):
             servers[variable] = start()
             running.callback(servers[variable].stop)
+        if wanted.sqs == "ministack":
+            servers["MINISTACK_URL"] = servers["SQS_URL"]
         for server in servers.values():
             server.wait_until_it_answers()
-        env = os.environ | {"REDIS_SERVER": str(installed("redis-server"))} | {variable: server.url for variable, server in servers.items()}
-        test = subprocess.Popen(command, env=env, preexec_fn=die_with_parent)
+        addresses = {variable: server.url for variable, server in servers.items()}
+        env = os.environ | addresses | {"REDIS_SERVER": str(installed("redis-server"))}
+        test = subprocess.Popen(wanted.command, env=env, preexec_fn=die_with_parent)
         running.callback(test.wait)
         try:
             return test.wait()
@@ -126,4 +156,4 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

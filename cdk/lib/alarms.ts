@@ -19,7 +19,7 @@ export interface AlarmsProps {
 /**
  * The alarms. docs/operate.md says of each what it means and what to do.
  *
- * Missing data never alarms: no traffic is no fault.
+ * Missing data alarms in one of them only: no traffic is no fault, but the redrive function runs whatever the traffic.
  */
 export class Alarms extends Construct {
   readonly all: cloudwatch.Alarm[] = [];
@@ -35,6 +35,7 @@ export class Alarms extends Construct {
       metric: cloudwatch.IMetric,
       threshold: number,
       [datapointsToAlarm, evaluationPeriods]: [number, number] = [1, 1],
+      treatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
     ) => {
       const alarm = new cloudwatch.Alarm(this, id, {
         alarmDescription: `slack-ingress: ${description}`,
@@ -43,7 +44,7 @@ export class Alarms extends Construct {
         comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
         datapointsToAlarm,
         evaluationPeriods,
-        treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
+        treatMissingData,
       });
       if (topic) alarm.addAlarmAction(new SnsAction(topic));
       this.all.push(alarm);
@@ -76,6 +77,22 @@ export class Alarms extends Construct {
       50,
     );
     alarm('Malformed', 'signed requests that cannot be served were dropped', metrics.count('Malformed'), 0);
+    alarm(
+      'Lost',
+      "an event was lost: on Slack's last attempt neither the queue took it nor the table",
+      metrics.count('Lost'),
+      0,
+    );
+    // The minimum: something was parked all the time. Missing data alarms here: every run writes the metric, so silence
+    // is a redrive function that does not run.
+    alarm(
+      'ParkedEvents',
+      'events stay parked, or the redrive function does not run',
+      metrics.redrive('ParkedEvents', 'Minimum'),
+      0,
+      [1, 1],
+      cloudwatch.TreatMissingData.BREACHING,
+    );
     alarm('RateLimited', 'Slack held events back (app_rate_limited)', metrics.count('RateLimited'), 0);
   }
 }

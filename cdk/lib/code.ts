@@ -5,9 +5,13 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 /** The crate's root: `cdk/` is in it. */
 const CRATE = resolve(import.meta.dirname, '../..');
 
-export interface IngressCodeProps {
+/** The functions: what Slack posts to, and what sends parked events. */
+export type Binary = 'slack-ingress' | 'redrive';
+
+export interface FunctionCodeProps {
+  readonly binary: Binary;
   /**
-   * A built function: a zip, or a directory, that holds `bootstrap`.
+   * The built function: a zip, or a directory, that holds `bootstrap`.
    * @default it is built from this repository, with cargo-lambda
    */
   readonly path?: string;
@@ -25,8 +29,8 @@ export interface IngressCodeProps {
   readonly crate?: string;
 }
 
-/** The function's code, given or built. */
-export function ingressCode(props: IngressCodeProps): lambda.Code {
+/** A function's code, given or built. */
+export function functionCode(props: FunctionCodeProps): lambda.Code {
   return props.path === undefined ? build(props) : given(resolve(props.path));
 }
 
@@ -39,14 +43,14 @@ function given(path: string): lambda.Code {
   return lambda.Code.fromAsset(path);
 }
 
-function build({ architecture, features = [], crate = CRATE }: IngressCodeProps): lambda.Code {
+function build({ binary, architecture, features = [], crate = CRATE }: FunctionCodeProps): lambda.Code {
   // A directory for each: cargo-lambda's default is one for both, and the last build would win.
   const lambdaDir = join(crate, 'target/lambda-cdk', architecture.name);
   const arch = architecture === lambda.Architecture.ARM_64 ? '--arm64' : '--x86-64';
   return lambda.Code.fromCustomCommand(
-    join(lambdaDir, 'slack-ingress'),
+    join(lambdaDir, binary),
     [
-      ...['cargo', 'lambda', 'build', '--locked', '--release', '--bin', 'slack-ingress', arch],
+      ...['cargo', 'lambda', 'build', '--locked', '--release', '--bin', binary, arch],
       ...(features.length > 0 ? ['--features', features.join(',')] : []),
       ...['--lambda-dir', lambdaDir],
     ],

@@ -68,6 +68,21 @@ export class IngressDashboard extends Construct {
       graph('Cold starts', { left: [...count('ColdStarts'), metrics.lambda('Invocations')] }),
       graph('Lease take-overs and unguarded sends', { left: count('LeaseTakeovers', 'Unguarded') }),
     );
+    this.dashboard.addWidgets(
+      graph('Parked, redriven, lost', {
+        left: [
+          ...count('Parked', 'Lost'),
+          metrics.redrive('Redriven', 'Sum'),
+          metrics.redrive('RedriveFailures', 'Sum'),
+        ],
+      }),
+      graph('Still parked', {
+        left: [metrics.redrive('ParkedEvents', 'Maximum')],
+        leftYAxis: { min: 0 },
+        right: [metrics.redrive('OldestParkedAge', 'Maximum')],
+        rightYAxis: { min: 0, label: 's', showUnits: false },
+      }),
+    );
     if (!queue || !deadLetterQueue) return;
     this.dashboard.addWidgets(
       graph('On the queue', {

@@ -15,10 +15,18 @@ export type CountName =
   | 'Malformed'
   | 'Unguarded'
   | 'LeaseTakeovers'
+  | 'Parked'
+  | 'Lost'
   | 'ColdStarts';
 
 /** What the function times, in milliseconds. */
 export type TimeName = 'VerifyTime' | 'RecordTime' | 'SendTime' | 'SettleTime' | 'AckTime';
+
+/**
+ * What the redrive function sends each run: what it sent, what failed, how many are parked at the end (counted up to
+ * 1000), and the seconds that the oldest of them has waited.
+ */
+export type RedriveName = 'Redriven' | 'RedriveFailures' | 'ParkedEvents' | 'OldestParkedAge';
 
 /** Slack's reasons for a retry, and what the function makes of any other. */
 export const RETRY_REASONS = [
@@ -31,11 +39,14 @@ export const RETRY_REASONS = [
   'other',
 ] as const;
 
-/** The metrics of one ingress function: its own and Lambda's. Periods are five minutes unless told otherwise. */
+/** The metrics of one ingress: its functions' own and Lambda's. Periods are five minutes unless told otherwise. */
 export class IngressMetrics {
   private static readonly NAMESPACE = 'SlackIngress';
 
-  constructor(private readonly fn: lambda.IFunction) {}
+  constructor(
+    private readonly fn: lambda.IFunction,
+    private readonly redriveFn: lambda.IFunction,
+  ) {}
 
   /** A sum of one of the function's counts. */
   count(name: CountName, period = Duration.minutes(5)): cloudwatch.Metric {
@@ -51,6 +62,11 @@ export class IngressMetrics {
   /** A statistic of one of the function's times. */
   time(name: TimeName, statistic: string): cloudwatch.Metric {
     return this.own(name, { FunctionName: this.fn.functionName }, statistic, Duration.minutes(5));
+  }
+
+  /** A statistic of one of the redrive function's metrics. */
+  redrive(name: RedriveName, statistic: string): cloudwatch.Metric {
+    return this.own(name, { FunctionName: this.redriveFn.functionName }, statistic, Duration.minutes(5));
   }
 
   /** A sum of one of Lambda's own counts. */

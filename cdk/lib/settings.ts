@@ -3,13 +3,14 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import { ingressCode } from './code.ts';
+import { functionCode } from './code.ts';
 import type { SlackIngressProps } from './slack-ingress.ts';
 
 /** What `cdk -c name=value` can set; docs/deploy.md has the table. */
 export const SETTINGS = [
   'stackName',
   'codePath',
+  'redriveCodePath',
   'architecture',
   'memorySize',
   'reservedConcurrency',
@@ -63,11 +64,18 @@ export function ingressProps(scope: Construct): SlackIngressProps {
   const secretArn = text('signingSecretArn');
   const topic = (id: string, arn: string | undefined) => (arn ? sns.Topic.fromTopicArn(scope, id, arn) : undefined);
   const topicArn = text('topicArn');
+  const code = { architecture, features: topicArn ? ['sns'] : [] };
+  const [path, redrivePath] = [text('codePath'), text('redriveCodePath')];
+  // Half of each would be two versions of one program at one table.
+  if ((path === undefined) !== (redrivePath === undefined)) {
+    throw new Error(`codePath and redriveCodePath go together, and ${path ? 'redriveCodePath' : 'codePath'} is missing`);
+  }
   const ttl = number('dedupTtlSeconds');
   const removalPolicy = choice('removalPolicy', 'destroy', 'retain');
   return {
     architecture,
-    code: ingressCode({ architecture, path: text('codePath'), features: topicArn ? ['sns'] : [] }),
+    code: functionCode({ ...code, binary: 'slack-ingress', path }),
+    redriveCode: functionCode({ ...code, binary: 'redrive', path: redrivePath }),
     memorySize: number('memorySize'),
     reservedConcurrentExecutions: number('reservedConcurrency'),
     frontDoor: choice('frontDoor', 'http-api', 'function-url'),

@@ -25,8 +25,9 @@ export class SlackIngressStack extends Stack {
       output('QueueArn', 'The same, for an event source mapping', ingress.queue.queueArn);
       output('DeadLetterQueueUrl', 'What the consumer failed on', ingress.deadLetterQueue.queueUrl);
     }
-    output('TableName', 'The event ids', ingress.table.tableName);
+    output('TableName', 'The event ids, and what is parked', ingress.table.tableName);
     output('FunctionName', 'The function; also the dimension of its metrics', ingress.function.functionName);
+    output('RedriveFunctionName', 'The function that sends what is parked; also the dimension of its metrics', ingress.redrive.functionName);
     output('SigningSecretArn', "Where Slack's signing secret goes (docs/slack-app.md)", ingress.signingSecret.secretArn);
     if (ingress.dashboard) {
       output(

@@ -22,6 +22,7 @@ import { Alarms } from './alarms.ts';
 import { IngressDashboard } from './dashboard.ts';
 import { IngressHttpApi, PATHS } from './http-api.ts';
 import { IngressMetrics } from './metrics.ts';
+import { PARKED_INDEX, Redrive } from './redrive.ts';
 
 /**
  * A little above Slack's 3 s and the ack budget, so that the function answers and is not killed; and no
@@ -34,11 +35,14 @@ const LAST_RETRY_AFTER = Duration.seconds(390);
 
 /** What can be set about an ingress. */
 export interface SlackIngressProps {
-  /** The function: a directory or zip with `bootstrap`, built for `architecture`. See `ingressCode`. */
+  /** The function: a directory or zip with `bootstrap`, built for `architecture`. See `functionCode`. */
   readonly code: lambda.Code;
 
+  /** The function that sends what is parked (`redrive`), of the same version as `code`. */
+  readonly redriveCode: lambda.Code;
+
   /**
-   * What `code` was built for.
+   * What `code` and `redriveCode` were built for.
    * @default ARM_64: cheaper by the millisecond, and as fast
    */
   readonly architecture?: lambda.Architecture;
@@ -72,7 +76,7 @@ export interface SlackIngressProps {
 
   /**
    * A topic in place of the queue; then there is no queue, and what subscribes to it has its own dead letters and
-   * alarms. `code` must be built with the cargo feature `sns`. A FIFO topic's name ends in `.fifo`.
+   * alarms. `code` and `redriveCode` must be built with the cargo feature `sns`. A FIFO topic's name ends in `.fifo`.
    * @default a queue
    */
   readonly topic?: sns.ITopic;
@@ -161,15 +165,16 @@ export interface SlackIngressProps {
 
   /**
    * What becomes of table, queues, secret and logs when they leave the stack. With DESTROY events that wait on
-   * the queue are lost with it. (A queue that an update replaces always stays.)
+   * the queue or are parked in the table are lost with it. (A queue or table that an update replaces always stays.)
    * @default DESTROY
    */
   readonly removalPolicy?: RemovalPolicy;
 }
 
 /**
- * Slack's events, each once, on a queue: HTTP API or Function URL, the function, the table of event ids, the
- * queue with its dead-letter queue, the signing secret, alarms and a dashboard.
+ * Slack's events, each once, on a queue: HTTP API or Function URL, the function, the table of event ids and parked
+ * events, the function that redrives these, the queue with its dead-letter queue, the signing secret, alarms and a
+ * dashboard.
  */
 export class SlackIngress extends Construct {
   /** `https://…`: Slack's request URL for events. */
@@ -179,7 +184,9 @@ export class SlackIngress extends Construct {
   /** Slack's request URL for interactivity. */
   readonly interactionsUrl: string;
   readonly function: lambda.Function;
-  /** Event ids, for `dedupTtl`. */
+  /** Sends what is parked, each minute. */
+  readonly redrive: lambda.Function;
+  /** Event ids, for `dedupTtl`; and events that the queue did not take, until it does. */
   readonly table: dynamodb.Table;
   /** What the consumer reads, unless there is a topic. Give it `queue.grantConsumeMessages(consumer)`. */
   readonly queue?: sqs.Queue;
@@ -205,20 +212,32 @@ export class SlackIngress extends Construct {
       );
     }
 
-    // ── event ids ──────────────────────────────────────────────────────────────────────────────────────
+    // ── event ids, and parked events ───────────────────────────────────────────────────────────────────
     this.table = new dynamodb.Table(this, 'Table', {
       partitionKey: { name: 'event_id', type: dynamodb.AttributeType.STRING },
       timeToLiveAttribute: 'expires_at',
       billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
-      // DynamoDB's own key: it costs nothing, and what it encrypts are ids that live for an hour.
+      // DynamoDB's own key, which costs nothing. A parked event is a message at rest: it is encrypted as it would be
+      // on the queue, by a key of AWS's.
       encryption: dynamodb.TableEncryption.DEFAULT,
-      // An hour of ids is not worth restoring: by then Slack no longer asks.
+      // An hour of ids is not worth restoring: by then Slack no longer asks. Nor is what is parked: it is gone within
+      // minutes of the outage, and backups would keep its text for 35 days after it was sent.
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: false },
       removalPolicy,
     });
+    this.table.addGlobalSecondaryIndex({
+      // Only parked items have the attribute `parked`, so the index holds these alone, the oldest first.
+      indexName: PARKED_INDEX,
+      partitionKey: { name: 'parked', type: dynamodb.AttributeType.STRING },
+      sortKey: { name: 'received_at', type: dynamodb.AttributeType.NUMBER },
+      // Not the message: it would be written, stored and paid for twice.
+      projectionType: dynamodb.ProjectionType.KEYS_ONLY,
+    });
+    replacedOneStays(this.table);
     Validations.of(this.table).acknowledge({
       id: 'AwsSolutions-DDB3',
-      reason: 'Records live for an hour; restored later, they would guard against nothing.',
+      reason:
+        'Records live for an hour; restored later, they would guard against nothing. A parked event is sent within minutes, and its text is to be kept no longer.',
     });
 
     // ── the queue ──────────────────────────────────────────────────────────────────────────────────────
@@ -241,8 +260,10 @@ export class SlackIngress extends Construct {
       role.addToPolicy(new iam.PolicyStatement({ actions, resources: [resource], conditions }));
     // Not the L2 grants, which give more than the function calls.
     grant(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], this.table.tableArn);
-    if (props.topic) grant(['sns:Publish'], props.topic.topicArn);
-    if (this.queue) grant(['sqs:SendMessage'], this.queue.queueArn);
+    const send = props.topic
+      ? { action: 'sns:Publish', arn: props.topic.topicArn }
+      : { action: 'sqs:SendMessage', arn: this.queue!.queueArn };
+    grant([send.action], send.arn);
     grant(['secretsmanager:GetSecretValue'], arnForPolicy(this.signingSecret));
     grant(['logs:CreateLogStream', 'logs:PutLogEvents'], logGroup.logGroupArn);
     const key = this.signingSecret.encryptionKey;
@@ -251,10 +272,17 @@ export class SlackIngress extends Construct {
       grant(['kms:Decrypt'], key.keyArn, { StringEquals: { 'kms:ViaService': service } });
     }
 
+    const architecture = props.architecture ?? lambda.Architecture.ARM_64;
+    const shared = {
+      DEDUP_STORE: `dynamodb:${this.table.tableName}`,
+      EVENT_SINK: props.topic?.topicArn ?? this.queue!.queueUrl,
+      DEDUP_TTL_SECONDS: String(dedupTtl.toSeconds()),
+      RUST_LOG: props.logLevel ?? 'info',
+    };
     this.function = new lambda.Function(this, 'Function', {
       description: "slack-ingress: verifies Slack's events and puts each on the queue, once",
       runtime: lambda.Runtime.PROVIDED_AL2023,
-      architecture: props.architecture ?? lambda.Architecture.ARM_64,
+      architecture,
       handler: 'bootstrap',
       code: props.code,
       memorySize: props.memorySize ?? 256,
@@ -264,20 +292,28 @@ export class SlackIngress extends Construct {
       logGroup,
       tracing: lambda.Tracing.ACTIVE,
       environment: {
+        ...shared,
         SLACK_SIGNING_SECRET_ARN: this.signingSecret.secretArn,
-        DEDUP_STORE: `dynamodb:${this.table.tableName}`,
-        EVENT_SINK: props.topic?.topicArn ?? this.queue!.queueUrl,
-        DEDUP_TTL_SECONDS: String(dedupTtl.toSeconds()),
         DEDUP_KEY: props.dedupKey ?? 'event_id',
         BOT_EVENTS: props.botEvents ?? 'drop',
         ACK_BUDGET_MS: String(ackBudget.toMilliseconds()),
-        RUST_LOG: props.logLevel ?? 'info',
       },
     });
     Validations.of(role).acknowledge({
       id: 'AwsSolutions-IAM5[Resource::*]',
       reason: 'X-Ray: PutTraceSegments and PutTelemetryRecords know no resources.',
     });
+
+    // ── what is parked ─────────────────────────────────────────────────────────────────────────────────
+    this.redrive = new Redrive(this, 'Redrive', {
+      code: props.redriveCode,
+      architecture,
+      table: this.table,
+      send,
+      environment: shared,
+      logRetention,
+      removalPolicy,
+    }).function;
 
     // ── the front door ─────────────────────────────────────────────────────────────────────────────────
     let url: string;
@@ -298,7 +334,7 @@ export class SlackIngress extends Construct {
     [this.eventsUrl, this.commandsUrl, this.interactionsUrl] = PATHS.map((path) => url + path) as [string, string, string];
 
     // ── seeing it ──────────────────────────────────────────────────────────────────────────────────────
-    this.metrics = new IngressMetrics(this.function);
+    this.metrics = new IngressMetrics(this.function, this.redrive);
     const seen = { metrics: this.metrics, queue: this.queue, deadLetterQueue: this.deadLetterQueue };
     this.alarms = new Alarms(this, 'Alarms', { ...seen, topic: props.alarmTopic, maxMessageAge }).all;
     if (props.dashboard ?? true) {
@@ -332,10 +368,8 @@ export class SlackIngress extends Construct {
       retentionPeriod: Duration.days(4),
       deadLetterQueue: { queue: deadLetterQueue, maxReceiveCount: props.maxReceiveCount ?? 3 },
     });
-    for (const { node } of [queue, deadLetterQueue]) {
-      // A 200 was a promise: an update that needs another queue leaves the old one, with what is on it.
-      (node.defaultChild as CfnResource).cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
-    }
+    replacedOneStays(queue);
+    replacedOneStays(deadLetterQueue);
     return [queue, deadLetterQueue];
   }
 
@@ -352,6 +386,11 @@ export class SlackIngress extends Construct {
     });
     return secret;
   }
+}
+
+/** A 200 was a promise: an update that needs another queue or table leaves the old one, with the events in it. */
+function replacedOneStays({ node }: Construct): void {
+  (node.defaultChild as CfnResource).cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
 }
 
 function check(holds: boolean, problem: string): void {

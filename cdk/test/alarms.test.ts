@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { Duration } from 'aws-cdk-lib';
 import { Match } from 'aws-cdk-lib/assertions';
 import * as sns from 'aws-cdk-lib/aws-sns';
-import { REPOSITORY, isDeadLetterQueue, isQueue, only, synthesized } from './support.ts';
+import type { RedriveName } from '../lib/metrics.ts';
+import { REPOSITORY, ingressIn, isDeadLetterQueue, isQueue, only, redriveIn, synthesized } from './support.ts';
 
 const template = synthesized();
 const alarms = Object.entries(template.findResources('AWS::CloudWatch::Alarm')).map(([id, it]) => ({
@@ -25,14 +26,17 @@ test('the alarms are these', () => {
       ['Throttles', 0, 1, 1],
       ['Rejections', 50, 1, 1],
       ['Malformed', 0, 1, 1],
+      ['Lost', 0, 1, 1],
+      ['ParkedEvents', 0, 1, 1],
       ['RateLimited', 0, 1, 1],
     ],
   );
 });
 
-test('no alarm is raised by silence, and every one is raised above its threshold', () => {
+test('silence raises the alarm of the redrive function and no other, and every one is raised above its threshold', () => {
   for (const alarm of alarms) {
-    assert.equal(alarm.TreatMissingData, 'notBreaching', alarm.name);
+    const onSilence = alarm.name === 'ParkedEvents' ? 'breaching' : 'notBreaching';
+    assert.equal(alarm.TreatMissingData, onSilence, alarm.name);
     assert.equal(alarm.ComparisonOperator, 'GreaterThanThreshold', alarm.name);
   }
 });
@@ -46,6 +50,22 @@ test('each queue alarm looks at its own queue', () => {
   const queueOf = (name: string) => alarms.find((it) => it.name === name)?.Dimensions[0].Value['Fn::GetAtt'][0];
   assert.equal(queueOf('DeadLetters'), only(template, 'AWS::SQS::Queue', isDeadLetterQueue).id);
   assert.equal(queueOf('OldMessages'), only(template, 'AWS::SQS::Queue', isQueue).id);
+});
+
+test('one event lost is an alarm, and so is one that is parked for five minutes', () => {
+  const watched = (name: string) => {
+    const { MetricName, Namespace, Statistic, Period, Dimensions } = alarms.find((it) => it.name === name)!;
+    return { MetricName, Namespace, Statistic, Period, Dimensions };
+  };
+  const of = (Ref: string) => [{ Name: 'FunctionName', Value: { Ref } }];
+  const common = { Namespace: 'SlackIngress', Period: 300 };
+  assert.deepEqual(watched('Lost'), { ...common, MetricName: 'Lost', Statistic: 'Sum', Dimensions: of(ingressIn(template).id) });
+  assert.deepEqual(watched('ParkedEvents'), {
+    ...common,
+    MetricName: 'ParkedEvents',
+    Statistic: 'Minimum',
+    Dimensions: of(redriveIn(template).id),
+  });
 });
 
 test('every alarm goes to the topic, and without one to nobody', () => {
@@ -65,14 +85,25 @@ test('how old a message may be can be set', () => {
   });
 });
 
-test("every metric of namespace SlackIngress is one that the function sends", () => {
+test('every metric of namespace SlackIngress is one that the functions send', () => {
   const source = readFileSync(join(REPOSITORY, 'src/metrics.rs'), 'utf8');
   const dashboard = JSON.stringify(only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody);
   const shown = [...dashboard.matchAll(/SlackIngress\\\\?",\\\\?"(\w+)\\\\?",\\\\?"FunctionName/g)].map((match) => match[1]!);
   const watched = JSON.stringify(alarms).matchAll(/"MetricName":"(\w+)","Namespace":"SlackIngress"/g);
   const names = new Set([...shown, ...[...watched].map((match) => match[1]!)]);
-  assert.equal(names.size, 18, [...names].join(' '));
+  assert.equal(names.size, 24, [...names].join(' '));
   for (const name of names) assert.ok(source.includes(`"${name}"`), `src/metrics.rs does not send ${name}`);
+});
+
+test('each is drawn under the name of the function that sends it', () => {
+  const parts: (string | { Ref: string })[] = only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody['Fn::Join'][1];
+  const body = parts.map((it) => (typeof it === 'string' ? it : it.Ref)).join('');
+  const drawn = [...body.matchAll(/"SlackIngress","(\w+)","FunctionName","(\w+)"/g)].map(([, name, fn]) => [name!, fn!]);
+  const redrives = new Set<string>(['Redriven', 'RedriveFailures', 'ParkedEvents', 'OldestParkedAge'] satisfies RedriveName[]);
+  assert.ok(drawn.length >= 24);
+  for (const [name, fn] of drawn) {
+    assert.equal(fn, (redrives.has(name!) ? redriveIn(template) : ingressIn(template)).id, name);
+  }
 });
 
 test('every reason for a retry is on the dashboard', () => {

@@ -55,7 +55,7 @@ export function canonical(template: RawTemplate, parameters: Record<string, stri
         case 'Ref':
           return reference(argument);
         case 'Fn::GetAtt':
-          return reference(...((typeof argument === 'string' ? argument.split('.') : argument) as [string, string]));
+          return reference(...attributeOf(value));
         case 'Fn::If':
           return resolve(isMet(argument[0]) ? argument[1] : argument[2]);
         case 'Fn::Join':
@@ -75,15 +75,15 @@ export function canonical(template: RawTemplate, parameters: Record<string, stri
   }
 
   const resources: Record<string, unknown> = {};
-  const statements: unknown[] = [];
+  const grants: Record<string, unknown[]> = {};
   for (const [id, resource] of present) {
     const name = names.get(id)!;
     const properties = resolve(resource.Properties ?? {}) as Record<string, any>;
     if (resource.Type === 'AWS::IAM::Policy') {
-      statements.push(...properties.PolicyDocument.Statement);
+      for (const role of properties.Roles) (grants[role] ??= []).push(...properties.PolicyDocument.Statement);
       continue;
     }
-    for (const policy of properties.Policies ?? []) statements.push(...policy.PolicyDocument.Statement);
+    for (const policy of properties.Policies ?? []) (grants[`<${name}>`] ??= []).push(...policy.PolicyDocument.Statement);
     delete properties.Policies;
     if (resource.Type === 'AWS::Serverless::Function') {
       properties.TracingConfig = { Mode: properties.Tracing };
@@ -98,7 +98,7 @@ export function canonical(template: RawTemplate, parameters: Record<string, stri
       replacement: resource.UpdateReplacePolicy ?? 'Delete',
     };
   }
-  resources.Grants = statements;
+  resources.Grants = grants;
   return {
     resources,
     outputs: Object.fromEntries(
@@ -107,27 +107,49 @@ export function canonical(template: RawTemplate, parameters: Record<string, stri
   };
 }
 
-function nameOf({ Type, Properties }: Resource, template: RawTemplate): string {
+function nameOf(resource: Resource, template: RawTemplate): string {
+  const { Type, Properties } = resource;
+  // The function that has this resource for its role or log.
+  const owner = (of: (fn: Resource) => string) =>
+    Object.values(template.Resources).find((it) => isFunction(it) && template.Resources[of(it)] === resource);
   const isMain = (id: string) => template.Resources[id]?.Properties.RedrivePolicy !== undefined;
   switch (Type) {
     case 'AWS::SQS::Queue':
       return Properties.RedrivePolicy ? 'Queue' : 'DeadLetterQueue';
     case 'AWS::SQS::QueuePolicy':
       return isMain(Properties.Queues[0].Ref) ? 'QueuePolicy' : 'DeadLetterQueuePolicy';
+    case 'AWS::Lambda::Function':
+    case 'AWS::Serverless::Function':
+      // Only the ingress has Slack's secret.
+      return 'SLACK_SIGNING_SECRET_ARN' in Properties.Environment.Variables ? 'Ingress' : 'Redrive';
+    case 'AWS::IAM::Role': {
+      const fn = owner((it) => attributeOf(it.Properties.Role)[0]);
+      return fn ? `${nameOf(fn, template)}Role` : Type;
+    }
     case 'AWS::Logs::LogGroup': {
-      const functions = Object.values(template.Resources).filter((it) => /Function$/.test(it.Type));
-      const log = functions[0]?.Properties.LoggingConfig.LogGroup.Ref;
-      return template.Resources[log]?.Properties === Properties ? 'FunctionLog' : 'AccessLog';
+      const fn = owner((it) => it.Properties.LoggingConfig.LogGroup.Ref);
+      return fn ? `${nameOf(fn, template)}Log` : 'AccessLog';
     }
     case 'AWS::ApiGatewayV2::Route':
       return `Route ${Properties.RouteKey}`;
     case 'AWS::Lambda::Permission': {
+      if (Properties.Principal === 'events.amazonaws.com') return 'Permission of the schedule';
       const arn = Properties.SourceArn['Fn::Sub'] ?? Properties.SourceArn['Fn::Join'][1].at(-1);
       return `Permission ${/\/slack\/.*/.exec(arn)?.[0]}`;
     }
     case 'AWS::CloudWatch::Alarm':
       return `Alarm: ${Properties.AlarmDescription}`;
     default:
-      return Type.replace('AWS::Serverless::', 'AWS::Lambda::');
+      return Type;
   }
+}
+
+/** The logical id and the attribute of an `Fn::GetAtt`, of either form. */
+function attributeOf(getAtt: any): [string, string] {
+  const argument = getAtt['Fn::GetAtt'];
+  return (typeof argument === 'string' ? argument.split('.') : argument) as [string, string];
+}
+
+function isFunction({ Type }: Resource): boolean {
+  return Type === 'AWS::Lambda::Function' || Type === 'AWS::Serverless::Function';
 }

@@ -4,7 +4,7 @@ import * as kms from 'aws-cdk-lib/aws-kms';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { PATHS } from '../lib/http-api.ts';
-import { isQueue, only, synthesized } from './support.ts';
+import { ingressIn, isQueue, only, redriveIn, roleOf, synthesized } from './support.ts';
 
 const template = synthesized();
 const arn = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
@@ -12,39 +12,75 @@ const arn = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
 const table = only(template, 'AWS::DynamoDB::Table').id;
 const queue = only(template, 'AWS::SQS::Queue', isQueue).id;
 const secret = only(template, 'AWS::SecretsManager::Secret').id;
-const fn = only(template, 'AWS::Lambda::Function');
-const log = fn.Properties.LoggingConfig.LogGroup.Ref as string;
+const fn = ingressIn(template);
+const redrive = redriveIn(template);
+const log = (it: typeof fn) => it.Properties.LoggingConfig.LogGroup.Ref as string;
 
 const allow = (Action: string | string[], Resource: unknown) => ({ Effect: 'Allow', Action, Resource });
 
 test('the function may do what it calls, on what is its own, and nothing more', () => {
-  assert.deepEqual(only(template, 'AWS::IAM::Policy').Properties.PolicyDocument.Statement, [
+  assert.deepEqual(roleOf(template, fn).statements, [
     allow(['dynamodb:DeleteItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem'], arn(table)),
     allow('sqs:SendMessage', arn(queue)),
     allow('secretsmanager:GetSecretValue', { Ref: secret }),
-    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], arn(log)),
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], arn(log(fn))),
     // X-Ray knows no resources.
     allow(['xray:PutTelemetryRecords', 'xray:PutTraceSegments'], '*'),
   ]);
 });
 
-test('it has no other policy, inline, managed or attached', () => {
-  const role = only(template, 'AWS::IAM::Role');
-  assert.deepEqual(Object.keys(role.Properties).sort(), ['AssumeRolePolicyDocument', 'Description']);
-  assert.deepEqual(fn.Properties.Role, arn(role.id));
-  assert.deepEqual(only(template, 'AWS::IAM::Policy').Properties.Roles, [{ Ref: role.id }]);
-  template.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
-});
-
-test('only Lambda may take its role', () => {
-  assert.deepEqual(only(template, 'AWS::IAM::Role').Properties.AssumeRolePolicyDocument.Statement, [
-    { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } },
+test('the redrive function may find what is parked, change it and send it, and nothing more', () => {
+  assert.deepEqual(roleOf(template, redrive).statements, [
+    allow('dynamodb:Query', { 'Fn::Join': ['', [arn(table), '/index/parked']] }),
+    allow('dynamodb:UpdateItem', arn(table)),
+    allow('sqs:SendMessage', arn(queue)),
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], arn(log(redrive))),
+    // X-Ray knows no resources.
+    allow(['xray:PutTelemetryRecords', 'xray:PutTraceSegments'], '*'),
   ]);
 });
 
-test('only API Gateway may invoke it, for the three routes of this API', () => {
+test('each has a role of its own, with no other policy, inline, managed or attached', () => {
+  const roles = [fn, redrive].map((it) => roleOf(template, it));
+  assert.notEqual(roles[0]!.id, roles[1]!.id);
+  for (const { id, role, policy } of roles) {
+    assert.deepEqual(Object.keys(role.Properties).sort(), ['AssumeRolePolicyDocument', 'Description']);
+    assert.deepEqual(policy.Properties.Roles, [{ Ref: id }]);
+  }
+  template.resourceCountIs('AWS::IAM::Role', 2);
+  template.resourceCountIs('AWS::IAM::Policy', 2);
+  template.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
+});
+
+test('only Lambda may take their roles', () => {
+  for (const it of [fn, redrive]) {
+    assert.deepEqual(roleOf(template, it).role.Properties.AssumeRolePolicyDocument.Statement, [
+      { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } },
+    ]);
+  }
+});
+
+const permissionsOf = (it: typeof fn, from = template) =>
+  Object.values(from.findResources('AWS::Lambda::Permission'))
+    .map((permission) => permission.Properties)
+    .filter((permission) => permission.FunctionName['Fn::GetAtt'][0] === it.id);
+
+test('only the schedule may invoke the redrive function', () => {
+  assert.deepEqual(permissionsOf(redrive), [
+    {
+      Action: 'lambda:InvokeFunction',
+      FunctionName: arn(redrive.id),
+      Principal: 'events.amazonaws.com',
+      SourceArn: arn(only(template, 'AWS::Events::Rule').id),
+    },
+  ]);
+  const others = Object.values(template.findResources('AWS::Lambda::Permission')).length - permissionsOf(redrive).length;
+  assert.equal(others, PATHS.length);
+});
+
+test('only API Gateway may invoke the ingress, for the three routes of this API', () => {
   const api = only(template, 'AWS::ApiGatewayV2::Api').id;
-  const permissions = Object.values(template.findResources('AWS::Lambda::Permission')).map((it) => it.Properties);
+  const permissions = permissionsOf(fn);
   assert.deepEqual(
     permissions,
     PATHS.map((path) => ({
@@ -88,16 +124,16 @@ test('a secret that is known by its whole ARN is granted by it', () => {
     signingSecret: secretsmanager.Secret.fromSecretCompleteArn(scope, 'Secret', whole),
   }));
   template.resourceCountIs('AWS::SecretsManager::Secret', 0);
-  const statements = only(template, 'AWS::IAM::Policy').Properties.PolicyDocument.Statement;
+  const statements = roleOf(template, ingressIn(template)).statements;
   assert.deepEqual(statements[2], allow('secretsmanager:GetSecretValue', whole));
-  assert.equal(only(template, 'AWS::Lambda::Function').Properties.Environment.Variables.SLACK_SIGNING_SECRET_ARN, whole);
+  assert.equal(ingressIn(template).Properties.Environment.Variables.SLACK_SIGNING_SECRET_ARN, whole);
 });
 
 test("a secret that is known by its name is granted with room for the ARN's last six characters, and no more", () => {
   const template = synthesized((scope) => ({
     signingSecret: secretsmanager.Secret.fromSecretNameV2(scope, 'Secret', 'slack'),
   }));
-  const statement = only(template, 'AWS::IAM::Policy').Properties.PolicyDocument.Statement[2];
+  const statement = roleOf(template, ingressIn(template)).statements[2];
   assert.equal(statement.Action, 'secretsmanager:GetSecretValue');
   assert.equal(statement.Resource['Fn::Join'][1].at(-1), ':secret:slack-??????');
 });
@@ -106,7 +142,7 @@ test("a secret's own key may be used to decrypt, through Secrets Manager only", 
   const template = synthesized((scope) => ({
     signingSecret: new secretsmanager.Secret(scope, 'Secret', { encryptionKey: new kms.Key(scope, 'Key') }),
   }));
-  const statements = only(template, 'AWS::IAM::Policy').Properties.PolicyDocument.Statement;
+  const statements = roleOf(template, ingressIn(template)).statements;
   assert.deepEqual(statements.filter((it: { Action: unknown }) => it.Action === 'kms:Decrypt'), [
     {
       ...allow('kms:Decrypt', arn(only(template, 'AWS::KMS::Key').id)),
@@ -119,14 +155,22 @@ test("a secret's own key may be used to decrypt, through Secrets Manager only", 
   ]);
 });
 
-test('a topic for the alarms gives the function no further right', () => {
+test('a topic for the alarms gives the functions no further right', () => {
   const template = synthesized((scope) => ({ alarmTopic: new sns.Topic(scope, 'Topic') }));
-  assert.equal(only(template, 'AWS::IAM::Policy').Properties.PolicyDocument.Statement.length, 5);
+  for (const it of [ingressIn(template), redriveIn(template)]) assert.equal(roleOf(template, it).statements.length, 5);
+});
+
+test('with a topic both may publish to it, and neither may send to a queue', () => {
+  const topic = 'arn:aws:sns:us-east-1:111122223333:events.fifo';
+  const template = synthesized((scope) => ({ topic: sns.Topic.fromTopicArn(scope, 'Topic', topic) }));
+  assert.deepEqual(roleOf(template, ingressIn(template)).statements[1], allow('sns:Publish', topic));
+  assert.deepEqual(roleOf(template, redriveIn(template)).statements[2], allow('sns:Publish', topic));
+  assert.equal(redriveIn(template).Properties.Environment.Variables.EVENT_SINK, topic);
 });
 
 test('behind a Function URL nobody but callers of that URL may invoke it', () => {
   const template = synthesized({ frontDoor: 'function-url' });
-  const permissions = Object.values(template.findResources('AWS::Lambda::Permission')).map((it) => it.Properties);
+  const permissions = permissionsOf(ingressIn(template), template);
   assert.deepEqual(permissions.map(({ Action, Principal, FunctionUrlAuthType, InvokedViaFunctionUrl }) => ({
     Action, Principal, FunctionUrlAuthType, InvokedViaFunctionUrl,
   })), [

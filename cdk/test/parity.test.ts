@@ -19,7 +19,7 @@ function sam(): RawTemplate {
 const codePath = codeDirectory();
 
 function cdk(context: Record<string, string>): RawTemplate {
-  const stack = new SlackIngressStack(newApp({ codePath, ...context }), 'Stack', { ingress: ingressProps });
+  const stack = new SlackIngressStack(newApp({ codePath, redriveCodePath: codePath, ...context }), 'Stack', { ingress: ingressProps });
   return Template.fromStack(stack).toJSON() as RawTemplate;
 }
 

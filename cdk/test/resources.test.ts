@@ -9,15 +9,47 @@ import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { PATHS } from '../lib/http-api.ts';
 import { SlackIngress } from '../lib/slack-ingress.ts';
-import { REPOSITORY, codeDirectory, isDeadLetterQueue, isQueue, newApp, only, synthesized } from './support.ts';
+import {
+  REPOSITORY,
+  functions,
+  ingressIn,
+  isDeadLetterQueue,
+  isQueue,
+  newApp,
+  only,
+  redriveIn,
+  roleOf,
+  synthesized,
+} from './support.ts';
 
 const template = synthesized();
-const fn = only(template, 'AWS::Lambda::Function').Properties;
+const fn = ingressIn(template).Properties;
+const redrive = redriveIn(template).Properties;
+const environment = {
+  DEDUP_STORE: { 'Fn::Join': ['', ['dynamodb:', { Ref: only(template, 'AWS::DynamoDB::Table').id }]] },
+  EVENT_SINK: { Ref: only(template, 'AWS::SQS::Queue', isQueue).id },
+  DEDUP_TTL_SECONDS: '3600',
+  RUST_LOG: 'info',
+};
 
-test('the table: event_id is the key, expires_at the TTL, on demand, without point-in-time recovery', () => {
+test('the table: event_id is the key, expires_at the TTL, an index of what is parked, on demand, without backups', () => {
   assert.deepEqual(only(template, 'AWS::DynamoDB::Table').Properties, {
     KeySchema: [{ AttributeName: 'event_id', KeyType: 'HASH' }],
-    AttributeDefinitions: [{ AttributeName: 'event_id', AttributeType: 'S' }],
+    AttributeDefinitions: [
+      { AttributeName: 'event_id', AttributeType: 'S' },
+      { AttributeName: 'parked', AttributeType: 'S' },
+      { AttributeName: 'received_at', AttributeType: 'N' },
+    ],
+    GlobalSecondaryIndexes: [
+      {
+        IndexName: 'parked',
+        KeySchema: [
+          { AttributeName: 'parked', KeyType: 'HASH' },
+          { AttributeName: 'received_at', KeyType: 'RANGE' },
+        ],
+        Projection: { ProjectionType: 'KEYS_ONLY' },
+      },
+    ],
     TimeToLiveSpecification: { AttributeName: 'expires_at', Enabled: true },
     BillingMode: 'PAY_PER_REQUEST',
     PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: false },
@@ -50,13 +82,26 @@ test('a standard queue has nothing of a FIFO queue', () => {
   }
 });
 
-test('a queue that an update replaces stays, whatever the removal policy', () => {
+test('the index is the one that the store asks for', () => {
+  const store = readFileSync(join(REPOSITORY, 'src/dedup/dynamodb.rs'), 'utf8');
+  const [index] = only(template, 'AWS::DynamoDB::Table').Properties.GlobalSecondaryIndexes;
+  const { IndexName, KeySchema } = index;
+  const [hash, range] = KeySchema.map((it: { AttributeName: string }) => it.AttributeName);
+  assert.match(store, new RegExp(`PARKED_INDEX: &str = "${IndexName}"`));
+  assert.match(store, new RegExp(`PARKED: &str = "${hash}"`));
+  assert.match(store, new RegExp(`RECEIVED_AT: &str = "${range}"`));
+});
+
+test('a queue or table that an update replaces stays, whatever the removal policy', () => {
   for (const removalPolicy of [RemovalPolicy.DESTROY, RemovalPolicy.RETAIN]) {
     const template = synthesized({ removalPolicy });
-    for (const which of [isQueue, isDeadLetterQueue]) {
-      const queue = only(template, 'AWS::SQS::Queue', which);
-      assert.equal(queue.UpdateReplacePolicy, 'Retain');
-      assert.equal(queue.DeletionPolicy, removalPolicy === RemovalPolicy.RETAIN ? 'Retain' : 'Delete');
+    for (const kept of [
+      only(template, 'AWS::SQS::Queue', isQueue),
+      only(template, 'AWS::SQS::Queue', isDeadLetterQueue),
+      only(template, 'AWS::DynamoDB::Table'),
+    ]) {
+      assert.equal(kept.UpdateReplacePolicy, 'Retain', kept.Type);
+      assert.equal(kept.DeletionPolicy, removalPolicy === RemovalPolicy.RETAIN ? 'Retain' : 'Delete', kept.Type);
     }
   }
 });
@@ -68,6 +113,7 @@ test('the removal policy is that of everything that holds data', () => {
     .map((resource) => resource.Type);
   assert.deepEqual(kept.sort(), [
     'AWS::DynamoDB::Table',
+    'AWS::Logs::LogGroup',
     'AWS::Logs::LogGroup',
     'AWS::Logs::LogGroup',
     'AWS::SQS::Queue',
@@ -90,20 +136,50 @@ test('the function', () => {
 
 test('its environment', () => {
   assert.deepEqual(fn.Environment.Variables, {
+    ...environment,
     SLACK_SIGNING_SECRET_ARN: { Ref: only(template, 'AWS::SecretsManager::Secret').id },
-    DEDUP_STORE: { 'Fn::Join': ['', ['dynamodb:', { Ref: only(template, 'AWS::DynamoDB::Table').id }]] },
-    EVENT_SINK: { Ref: only(template, 'AWS::SQS::Queue', isQueue).id },
-    DEDUP_TTL_SECONDS: '3600',
     DEDUP_KEY: 'event_id',
     BOT_EVENTS: 'drop',
     ACK_BUDGET_MS: '2500',
-    RUST_LOG: 'info',
   });
 });
 
-test('every variable is one that the function reads', () => {
+test('the redrive function: a minute at most, traced, with a log of its own, and without the secret', () => {
+  const { Code, Environment, LoggingConfig, Role, Description, ...rest } = redrive;
+  assert.deepEqual(rest, {
+    Runtime: 'provided.al2023',
+    Handler: 'bootstrap',
+    Architectures: ['arm64'],
+    MemorySize: 256,
+    Timeout: 60,
+    TracingConfig: { Mode: 'Active' },
+  });
+  assert.deepEqual(Environment.Variables, environment);
+  assert.notDeepEqual(LoggingConfig, fn.LoggingConfig);
+  assert.notDeepEqual(Role, fn.Role);
+  const log = template.findResources('AWS::Logs::LogGroup')[LoggingConfig.LogGroup.Ref]!;
+  assert.equal(log.Properties.RetentionInDays, 30);
+});
+
+test('it runs each minute, and what failed or came late is not repeated', () => {
+  const { Description, ...rule } = only(template, 'AWS::Events::Rule').Properties;
+  const { id } = redriveIn(template);
+  assert.deepEqual(rule, {
+    ScheduleExpression: 'rate(1 minute)',
+    State: 'ENABLED',
+    Targets: [{ Id: 'Target0', Arn: { 'Fn::GetAtt': [id, 'Arn'] }, RetryPolicy: { MaximumRetryAttempts: 0 } }],
+  });
+  assert.deepEqual(only(template, 'AWS::Lambda::EventInvokeConfig').Properties, {
+    FunctionName: { Ref: id },
+    Qualifier: '$LATEST',
+    MaximumRetryAttempts: 0,
+    MaximumEventAgeInSeconds: 60,
+  });
+});
+
+test('every variable is one that the functions read', () => {
   const config = readFileSync(join(REPOSITORY, 'src/config.rs'), 'utf8');
-  for (const name of Object.keys(fn.Environment.Variables)) {
+  for (const name of Object.keys({ ...fn.Environment.Variables, ...redrive.Environment.Variables })) {
     assert.ok(config.includes(`get("${name}")`), `src/config.rs does not read ${name}`);
   }
 });
@@ -122,8 +198,12 @@ test('what can be set is set', () => {
     throttle: { rateLimit: 10, burstLimit: 20 },
     logRetention: 7,
   });
-  const fn = only(template, 'AWS::Lambda::Function').Properties;
-  assert.deepEqual(fn.Architectures, ['x86_64']);
+  const fn = ingressIn(template).Properties;
+  const redrive = redriveIn(template).Properties;
+  assert.deepEqual([fn.Architectures, redrive.Architectures], [['x86_64'], ['x86_64']]);
+  assert.deepEqual([redrive.MemorySize, redrive.ReservedConcurrentExecutions], [256, undefined]);
+  assert.equal(redrive.Environment.Variables.DEDUP_TTL_SECONDS, '90000');
+  assert.equal(redrive.Environment.Variables.RUST_LOG, 'debug');
   assert.equal(fn.MemorySize, 512);
   assert.equal(fn.ReservedConcurrentExecutions, 20);
   const { DEDUP_TTL_SECONDS, BOT_EVENTS, ACK_BUDGET_MS, RUST_LOG } = fn.Environment.Variables;
@@ -172,18 +252,18 @@ test('behind a Function URL there is no API', () => {
   const template = synthesized({ frontDoor: 'function-url' });
   template.hasResourceProperties('AWS::Lambda::Url', { AuthType: 'NONE', Cors: Match.absent() });
   template.resourceCountIs('AWS::ApiGatewayV2::Api', 0);
-  template.resourceCountIs('AWS::Logs::LogGroup', 1);
+  template.resourceCountIs('AWS::Logs::LogGroup', 2);
 });
 
 test('with a topic there is no queue, nor what looks at one', () => {
   const arn = 'arn:aws:sns:us-east-1:111122223333:events.fifo';
   const template = synthesized((scope) => ({ topic: sns.Topic.fromTopicArn(scope, 'Topic', arn) }));
   template.resourceCountIs('AWS::SQS::Queue', 0);
-  assert.equal(only(template, 'AWS::Lambda::Function').Properties.Environment.Variables.EVENT_SINK, arn);
-  const statements = only(template, 'AWS::IAM::Policy').Properties.PolicyDocument.Statement;
+  assert.equal(ingressIn(template).Properties.Environment.Variables.EVENT_SINK, arn);
+  const statements = roleOf(template, ingressIn(template)).statements;
   assert.deepEqual(statements[1], { Effect: 'Allow', Action: 'sns:Publish', Resource: arn });
   assert.doesNotMatch(JSON.stringify(template.toJSON()), /sqs/i);
-  template.resourceCountIs('AWS::CloudWatch::Alarm', 6);
+  template.resourceCountIs('AWS::CloudWatch::Alarm', 8);
 });
 
 test('a topic and a queue are refused', () => {
@@ -214,7 +294,7 @@ for (const [name, props, problem] of [
 test("a memory that ends before Slack's last retry is warned of", () => {
   const warnings = (dedupTtl: Duration) => {
     const stack = new Stack(newApp(), 'Stack');
-    new SlackIngress(stack, 'Ingress', { code: lambda.Code.fromAsset(codeDirectory()), dedupTtl });
+    new SlackIngress(stack, 'Ingress', { ...functions(), dedupTtl });
     return Annotations.fromStack(stack).findWarning('*', Match.stringLikeRegexp('last retry')).length;
   };
   assert.equal(warnings(Duration.seconds(389)), 1);

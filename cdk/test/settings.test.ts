@@ -7,15 +7,26 @@ import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { ingressCode } from '../lib/code.ts';
+import { functionCode } from '../lib/code.ts';
 import { SETTINGS, ingressProps } from '../lib/settings.ts';
 import { SlackIngressStack } from '../lib/slack-ingress-stack.ts';
-import { REPOSITORY, codeDirectory, isQueue, newApp, only, temporaryDirectory } from './support.ts';
+import {
+  REPOSITORY,
+  type Resource,
+  codeDirectory,
+  ingressIn,
+  isQueue,
+  newApp,
+  only,
+  redriveIn,
+  temporaryDirectory,
+} from './support.ts';
 
 const codePath = codeDirectory();
+const code = { codePath, redriveCodePath: codePath };
 
 function deployed(context: Record<string, unknown>): Template {
-  return Template.fromStack(new SlackIngressStack(newApp({ codePath, ...context }), 'Stack', { ingress: ingressProps }));
+  return Template.fromStack(new SlackIngressStack(newApp({ ...code, ...context }), 'Stack', { ingress: ingressProps }));
 }
 
 test('every setting is in docs/deploy.md', () => {
@@ -63,7 +74,7 @@ test('a topic takes the place of the queue', () => {
 test('an empty setting counts as none', () => {
   const template = deployed({ signingSecretArn: '', memorySize: '', frontDoor: '' });
   template.resourceCountIs('AWS::SecretsManager::Secret', 1);
-  template.hasResourceProperties('AWS::Lambda::Function', { MemorySize: 256 });
+  assert.equal(ingressIn(template).Properties.MemorySize, 256);
 });
 
 test('the stack says what one needs to know', () => {
@@ -77,6 +88,7 @@ test('the stack says what one needs to know', () => {
     'DeadLetterQueueUrl',
     'TableName',
     'FunctionName',
+    'RedriveFunctionName',
     'SigningSecretArn',
     'DashboardUrl',
   ]);
@@ -87,6 +99,9 @@ for (const [context, problem] of [
   [{ architecture: 'arm' }, /architecture is none of/],
   [{ memorySize: '256 MB' }, /memorySize is no whole number/],
   [{ codePath: '/nowhere' }, /not there: \/nowhere/],
+  [{ redriveCodePath: '/nowhere' }, /not there: \/nowhere/],
+  [{ redriveCodePath: '' }, /go together, and redriveCodePath is missing/],
+  [{ codePath: '' }, /go together, and codePath is missing/],
 ] as const) {
   test(`refused: ${JSON.stringify(context)}`, () => {
     assert.throws(() => deployed(context), problem);
@@ -101,26 +116,38 @@ test('code is a directory with a bootstrap, or a zip', () => {
   assert.doesNotThrow(() => deployed({ codePath: zip }));
 });
 
+test('each function gets its own code', () => {
+  const [ingress, redrive] = [temporaryDirectory(), temporaryDirectory()];
+  writeFileSync(join(ingress, 'bootstrap'), 'ingress');
+  writeFileSync(join(redrive, 'bootstrap'), 'redrive');
+  const app = newApp({ codePath: ingress, redriveCodePath: redrive });
+  const template = Template.fromStack(new SlackIngressStack(app, 'Stack', { ingress: ingressProps }));
+  const code = (it: Resource) =>
+    readFileSync(join(app.outdir, `asset.${it.Properties.Code.S3Key.replace('.zip', '')}`, 'bootstrap'), 'utf8');
+  assert.deepEqual([code(ingressIn(template)), code(redriveIn(template))], ['ingress', 'redrive']);
+});
+
 test('without a path the code is built by cargo-lambda, for the architecture', () => {
   const crate = temporaryDirectory();
   // In place of cargo: it notes what it was asked, and leaves a function where it was told to.
   const cargo = join(crate, 'cargo');
   writeFileSync(
     cargo,
-    '#!/bin/sh\nset -e\necho "$PWD: $*" > asked\nfor last; do :; done\nmkdir -p "$last/slack-ingress"\necho > "$last/slack-ingress/bootstrap"\n',
+    '#!/bin/sh\nset -e\necho "$PWD: $*" > asked\nfor last; do :; done\nmkdir -p "$last/slack-ingress" "$last/redrive"\ntouch "$last/slack-ingress/bootstrap" "$last/redrive/bootstrap"\n',
     { mode: 0o755 },
   );
   const path = process.env.PATH;
   process.env.PATH = `${crate}:${path}`;
   try {
-    for (const [architecture, flag] of [
-      [lambda.Architecture.ARM_64, '--arm64'],
-      [lambda.Architecture.X86_64, '--x86-64'],
+    for (const [binary, architecture, flag] of [
+      ['slack-ingress', lambda.Architecture.ARM_64, '--arm64'],
+      ['slack-ingress', lambda.Architecture.X86_64, '--x86-64'],
+      ['redrive', lambda.Architecture.ARM_64, '--arm64'],
     ] as const) {
-      ingressCode({ architecture, crate, features: ['sns', 'redis'] });
+      functionCode({ binary, architecture, crate, features: ['sns', 'redis'] });
       assert.equal(
         readFileSync(join(crate, 'asked'), 'utf8').trim(),
-        `${realpathSync(crate)}: lambda build --locked --release --bin slack-ingress ${flag} ` +
+        `${realpathSync(crate)}: lambda build --locked --release --bin ${binary} ${flag} ` +
           `--features sns,redis --lambda-dir ${join(crate, 'target/lambda-cdk', architecture.name)}`,
       );
     }
@@ -131,7 +158,7 @@ test('without a path the code is built by cargo-lambda, for the architecture', (
 
 /** Synthesizes with cdk-nag looking; what nobody has acknowledged is an error. */
 function checked(prepare: (stack: SlackIngressStack) => void, context: Record<string, unknown> = {}): string {
-  const app = newApp({ codePath, ...context });
+  const app = newApp({ ...code, ...context });
   prepare(new SlackIngressStack(app, 'Stack', { ingress: ingressProps }));
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
   try {

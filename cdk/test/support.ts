@@ -35,13 +35,18 @@ export function newApp(context: Record<string, unknown> = {}): App {
   return new App({ context: { ...CONTEXT, ...context }, outdir: temporaryDirectory() });
 }
 
-type Props = Omit<SlackIngressProps, 'code'>;
+/** The code that an ingress is given. */
+export function functions(): Pick<SlackIngressProps, 'code' | 'redriveCode'> {
+  return { code: lambda.Code.fromAsset(code), redriveCode: lambda.Code.fromAsset(code) };
+}
+
+type Props = Omit<SlackIngressProps, 'code' | 'redriveCode'>;
 
 /** The template of a stack with one ingress. */
 export function synthesized(props: Props | ((scope: Construct) => Props) = {}): Template {
   const stack = new Stack(newApp(), 'Stack');
   const rest = typeof props === 'function' ? props(stack) : props;
-  new SlackIngress(stack, 'Ingress', { code: lambda.Code.fromAsset(code), ...rest });
+  new SlackIngress(stack, 'Ingress', { ...functions(), ...rest });
   return Template.fromStack(stack);
 }
 
@@ -58,6 +63,21 @@ export function only(template: Template, type: string, where: (resource: Resourc
   if (found.length !== 1) throw new Error(`${found.length} of ${type}, not one`);
   const [id, resource] = found[0]!;
   return { id, ...resource };
+}
+
+/** The two functions: only the ingress has Slack's secret. */
+export const isIngress = (resource: Resource) => 'SLACK_SIGNING_SECRET_ARN' in resource.Properties.Environment.Variables;
+export const isRedrive = (resource: Resource) => !isIngress(resource);
+
+export const ingressIn = (template: Template) => only(template, 'AWS::Lambda::Function', isIngress);
+export const redriveIn = (template: Template) => only(template, 'AWS::Lambda::Function', isRedrive);
+
+/** The one role of a function, and the one policy of that role. */
+export function roleOf(template: Template, fn: Resource) {
+  const id: string = fn.Properties.Role['Fn::GetAtt'][0];
+  const policy = only(template, 'AWS::IAM::Policy', (it) => JSON.stringify(it.Properties.Roles).includes(`"${id}"`));
+  const role = template.findResources('AWS::IAM::Role')[id] as Resource;
+  return { id, role, policy, statements: policy.Properties.PolicyDocument.Statement as any[] };
 }
 
 export const isQueue = (resource: Resource) => resource.Properties.RedrivePolicy !== undefined;

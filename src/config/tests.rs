@@ -234,3 +234,38 @@ fn the_key_of_an_event_is_its_id_or_its_message() {
     assert_eq!(with("DEDUP_KEY", "event_id").unwrap().settings.dedup_key, DedupKey::EventId);
     assert_eq!(with("DEDUP_KEY", "message").unwrap().settings.dedup_key, DedupKey::Message);
 }
+
+fn parse_redrive(variables: &[(&str, &str)]) -> Result<RedriveConfig, ConfigError> {
+    RedriveConfig::from_lookup(|name| {
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn a_redrive_needs_to_know_from_where_and_to_where_and_no_secret() {
+    let config = parse_redrive(&[("DEDUP_STORE", "dynamodb:slack-events"), ("EVENT_SINK", QUEUE)]).unwrap();
+    assert_eq!(config.store, StoreConfig::DynamoDb { table: "slack-events".to_owned() });
+    assert_eq!(config.sink, SinkConfig::Sqs { queue_url: QUEUE.to_owned() });
+    assert_eq!(config.dedup_ttl, Duration::from_secs(3600));
+    assert!(config.log.would_enable("slack_ingress", &Level::INFO));
+
+    let error = parse_redrive(&[
+        ("DEDUP_STORE", "memory:"),
+        ("EVENT_SINK", "nowhere"),
+        ("DEDUP_TTL_SECONDS", "0"),
+        ("RUST_LOG", "=="),
+    ])
+    .unwrap_err()
+    .to_string();
+    for problem in [
+        "4 problem(s)",
+        "DEDUP_STORE: what is parked in memory",
+        "EVENT_SINK",
+        "DEDUP_TTL_SECONDS",
+        "RUST_LOG",
+    ] {
+        assert!(error.contains(problem), "{error}");
+    }
+    let error = parse_redrive(&[]).unwrap_err().to_string();
+    assert!(error.contains("DEDUP_STORE is missing") && error.contains("EVENT_SINK is missing"), "{error}");
+}

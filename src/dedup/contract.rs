@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::task::JoinSet;
 
-use super::{Claim, Lease, Parked, Recorded, Settled, Store};
+use super::{Claim, Lease, Pending, Recorded, Settled, Store, Taken};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 
 const LEASE_MS: u64 = 5_000;
@@ -70,9 +70,35 @@ async fn park(store: &impl Store, lease: Lease, message: &str) -> Settled {
 }
 
 /// What of these events is pending, by a store that other scenarios may use as well.
-async fn pending_of(store: &impl Store, ids: &[&str]) -> Vec<Parked> {
+async fn pending_of(store: &impl Store, ids: &[&str]) -> Vec<Pending> {
     let pending = store.pending(usize::from(u16::MAX)).await.expect("the store answers");
-    pending.into_iter().filter(|parked| ids.contains(&parked.event_id.as_str())).collect()
+    pending.into_iter().filter(|pending| ids.contains(&pending.event_id.as_str())).collect()
+}
+
+/// Takes a parked event, which is this message.
+async fn take_parked(store: &impl Store, claim: &Claim, expected: &str) -> Lease {
+    match store.take(claim).await.expect("the store answers") {
+        Taken::Yours { lease, message } => {
+            assert!(message == expected, "{} bytes were parked, {} taken", expected.len(), message.len());
+            lease
+        }
+        other => panic!("{claim:?} should take it: {other:?}"),
+    }
+}
+
+async fn expect_held(store: &impl Store, claim: &Claim) {
+    let taken = store.take(claim).await.expect("the store answers");
+    assert!(matches!(taken, Taken::Held), "{claim:?} should find it held: {taken:?}");
+}
+
+async fn expect_not_parked(store: &impl Store, claim: &Claim) {
+    let taken = store.take(claim).await.expect("the store answers");
+    assert!(matches!(taken, Taken::NotParked), "{claim:?} should find nothing: {taken:?}");
+}
+
+async fn expect_parked(store: &impl Store, claim: &Claim) {
+    let recorded = record(store, claim).await;
+    assert!(matches!(recorded, Recorded::Parked), "{claim:?} should be parked: {recorded:?}");
 }
 
 async fn expect_in_flight(store: &impl Store, claim: &Claim) {
@@ -211,7 +237,8 @@ pub async fn an_expired_record_is_free_before_any_sweep<S: Store>(store: Arc<S>)
     take(&*store, &claim(&in_flight, "b", TTL_MS)).await;
 }
 
-/// A parked event is kept, with what it was parked as, past its lease and past its expiry, for everybody.
+/// A parked event is kept, with what it was parked as, past its lease and past its expiry, for everybody;
+/// until who took it confirms it.
 pub async fn a_parked_event_is_kept_until_it_is_confirmed<S: Store>(store: Arc<S>) {
     let id = fresh_id("parked");
     let first = claim(&id, "a", 0);
@@ -220,25 +247,94 @@ pub async fn a_parked_event_is_kept_until_it_is_confirmed<S: Store>(store: Arc<S
     assert_eq!(park(&*store, Lease::granted(&first), message).await, Settled::Done);
     assert_eq!(park(&*store, Lease::granted(&first), message).await, Settled::Done, "its answer was lost");
     for offset in [1, LEASE_MS * 2, TTL_MS * 1000] {
-        let recorded = record(&*store, &claim(&id, "b", offset)).await;
-        assert!(matches!(recorded, Recorded::Parked), "{recorded:?}");
+        expect_parked(&*store, &claim(&id, "b", offset)).await;
     }
     assert_eq!(delete(&*store, Lease::granted(&first)).await, Settled::Lost);
+    let expected = Pending { event_id: id.clone(), received_at: at(0) };
+    assert_eq!(pending_of(&*store, &[&id]).await, [expected]);
 
-    let parked = pending_of(&*store, &[&id]).await.pop().expect("it is pending");
-    let expected = Parked {
-        event_id: id.clone(),
-        owner: "a".to_owned(),
-        received_at: at(0),
-        message: message.to_owned(),
-    };
-    assert_eq!(parked, expected);
     let redriven_at = TTL_MS * 2;
-    let lease = parked.lease(at(redriven_at + TTL_MS).as_secs());
+    let lease = take_parked(&*store, &claim(&id, "b", redriven_at), message).await;
+    expect_parked(&*store, &claim(&id, "c", redriven_at + 1)).await;
     assert_eq!(confirm(&*store, lease).await, Settled::Done);
     assert_eq!(pending_of(&*store, &[&id]).await, []);
-    expect_forwarded(&*store, &claim(&id, "b", redriven_at)).await;
-    take(&*store, &claim(&id, "b", redriven_at + TTL_MS)).await;
+    expect_forwarded(&*store, &claim(&id, "c", redriven_at)).await;
+    expect_not_parked(&*store, &claim(&id, "c", redriven_at + LEASE_MS * 2)).await;
+    take(&*store, &claim(&id, "c", redriven_at + TTL_MS)).await;
+}
+
+/// Who parked an event holds it to the end of the lease, for the send may still be on the wire; so does each
+/// who takes it. Of many who take it at once, one does.
+pub async fn a_parked_event_is_taken_by_one_at_a_time<S: Store + 'static>(store: Arc<S>) {
+    let id = fresh_id("taken");
+    let lease = take(&*store, &claim(&id, "a", 0)).await;
+    assert_eq!(park(&*store, lease, "{}").await, Settled::Done);
+    expect_held(&*store, &claim(&id, "b", LEASE_MS)).await;
+    let mut claims = JoinSet::new();
+    for owner in 0..32 {
+        let (store, claim) = (Arc::clone(&store), claim(&id, &owner.to_string(), LEASE_MS + 1));
+        claims.spawn(async move { store.take(&claim).await.expect("the store answers") });
+    }
+    let taken = claims.join_all().await;
+    let won = taken.iter().filter(|taken| matches!(taken, Taken::Yours { .. })).count();
+    let held = taken.iter().filter(|taken| matches!(taken, Taken::Held)).count();
+    assert_eq!((won, held), (1, 31), "{id}");
+    expect_held(&*store, &claim(&id, "b", LEASE_MS * 2 + 1)).await;
+    take_parked(&*store, &claim(&id, "b", LEASE_MS * 2 + 2), "{}").await;
+}
+
+/// The same claim takes it again, for the first answer was lost; a later one under the same name does not.
+pub async fn a_repeated_take_is_the_takers<S: Store>(store: Arc<S>) {
+    let id = fresh_id("taken-twice");
+    let lease = take(&*store, &claim(&id, "a", 0)).await;
+    assert_eq!(park(&*store, lease, "{}").await, Settled::Done);
+    let taker = claim(&id, "b", LEASE_MS + 1);
+    take_parked(&*store, &taker, "{}").await;
+    take_parked(&*store, &taker, "{}").await;
+    expect_held(&*store, &claim(&id, "b", LEASE_MS + 2)).await;
+}
+
+/// Whoever lost a parked event to another, be it who parked it, can settle it no more.
+pub async fn a_stale_taker_changes_nothing<S: Store>(store: Arc<S>) {
+    let id = fresh_id("taken-stale");
+    let parker = claim(&id, "a", 0);
+    let lease = take(&*store, &parker).await;
+    assert_eq!(park(&*store, lease, "{}").await, Settled::Done);
+    let stale = claim(&id, "b", LEASE_MS + 1);
+    take_parked(&*store, &stale, "{}").await;
+    let lease = take_parked(&*store, &claim(&id, "c", LEASE_MS * 2 + 2), "{}").await;
+    for lost in [&parker, &stale] {
+        assert_eq!(confirm(&*store, Lease::granted(lost)).await, Settled::Lost);
+        assert_eq!(delete(&*store, Lease::granted(lost)).await, Settled::Lost);
+        assert_eq!(park(&*store, Lease::granted(lost), "other").await, Settled::Lost);
+    }
+    expect_parked(&*store, &claim(&id, "d", LEASE_MS * 2 + 3)).await;
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    expect_forwarded(&*store, &claim(&id, "d", LEASE_MS * 2 + 4)).await;
+}
+
+/// What is not parked cannot be taken, whatever has become of its lease.
+pub async fn only_a_parked_event_is_taken<S: Store>(store: Arc<S>) {
+    let id = fresh_id("not-parked");
+    expect_not_parked(&*store, &claim(&id, "b", 0)).await;
+    let first = claim(&id, "a", 0);
+    let lease = take(&*store, &first).await;
+    expect_not_parked(&*store, &first).await;
+    expect_not_parked(&*store, &claim(&id, "b", LEASE_MS * 2)).await;
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    expect_not_parked(&*store, &claim(&id, "b", LEASE_MS * 2)).await;
+}
+
+/// A message of a megabyte is kept as well, as long as it is text that shrinks.
+pub async fn a_large_message_is_kept_to_the_letter<S: Store>(store: Arc<S>) {
+    let line = "{\"text\":\"Grüße 🦀, Zeile \\n\"},";
+    for size in [400_000, 420_000, 1_500_000] {
+        let message = line.repeat(size / line.len());
+        let id = fresh_id("large");
+        let lease = take(&*store, &claim(&id, "a", 0)).await;
+        assert_eq!(park(&*store, lease, &message).await, Settled::Done);
+        take_parked(&*store, &claim(&id, "b", LEASE_MS + 1), &message).await;
+    }
 }
 
 /// Fencing holds for parking as well; and what is on the queue is not parked any more.
@@ -267,10 +363,10 @@ pub async fn pending_is_in_the_order_of_receipt<S: Store>(store: Arc<S>) {
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let pending = pending_of(&*store, &ids).await;
-    assert_eq!(pending.iter().map(|parked| parked.event_id.as_str()).collect::<Vec<_>>(), ids);
+    assert_eq!(pending.iter().map(|pending| pending.event_id.as_str()).collect::<Vec<_>>(), ids);
     let first = store.pending(3).await.expect("the store answers");
     assert_eq!(first.len(), 3);
-    assert!(first.is_sorted_by_key(|parked| parked.received_at));
+    assert!(first.is_sorted_by_key(|pending| pending.received_at));
 }
 
 /// `seen` tells of every record that has not expired, and changes nothing.
@@ -310,6 +406,11 @@ pub async fn all<S: Store + 'static>(store: Arc<S>) {
     confirming_a_deleted_event_brings_nothing_back(Arc::clone(&store)).await;
     an_expired_record_is_free_before_any_sweep(Arc::clone(&store)).await;
     a_parked_event_is_kept_until_it_is_confirmed(Arc::clone(&store)).await;
+    a_parked_event_is_taken_by_one_at_a_time(Arc::clone(&store)).await;
+    a_repeated_take_is_the_takers(Arc::clone(&store)).await;
+    a_stale_taker_changes_nothing(Arc::clone(&store)).await;
+    only_a_parked_event_is_taken(Arc::clone(&store)).await;
+    a_large_message_is_kept_to_the_letter(Arc::clone(&store)).await;
     only_the_owner_of_an_event_in_flight_parks_it(Arc::clone(&store)).await;
     pending_is_in_the_order_of_receipt(Arc::clone(&store)).await;
     seen_tells_of_every_live_record(Arc::clone(&store)).await;

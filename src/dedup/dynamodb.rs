@@ -3,16 +3,20 @@
 //! `record` is one conditional `PutItem`. When its condition fails, DynamoDB returns the item that stands
 //! there, so that one round trip tells *forwarded* from *in flight*; when it succeeds over an old item, it
 //! returns that, so that a lease take-over is known without another read.
+//!
+//! A parked message stands in its item as text; one too long for an item is deflated.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use miniz_oxide::inflate;
 use std::collections::HashMap;
 
-use super::{Claim, Lease, Parked, Record, Recorded, Settled, State, Store, StoreError, Verdict};
+use super::{Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict};
 use crate::clock::UnixMillis;
 
 const EVENT_ID: &str = "event_id";
@@ -29,10 +33,24 @@ const MESSAGE: &str = "message";
 /// The index of parked items: partition key `parked` (S), sort key `received_at` (N), keys only.
 const PARKED_INDEX: &str = "parked";
 
+/// An item holds 400 KB, names included (Amazon DynamoDB quotas, "Item size"). What is not the message, the
+/// id at its longest among it, has 4 KB of those.
+const MAX_MESSAGE_BYTES: usize = (400 - 4) * 1024;
+
+/// The lowest: the budget is nearly over, and JSON shrinks to a fraction at any level.
+const DEFLATE_LEVEL: u8 = 1;
+
+/// More than any sink takes, as JSON in JSON: an item that inflates to more is not ours.
+const MAX_INFLATED_BYTES: usize = 8 * 1024 * 1024;
+
 /// [`Record::verdict`] says `Free`, in DynamoDB's words.
 const IS_FREE: &str = "attribute_not_exists(event_id) \
     OR expires_at <= :now_seconds \
     OR (#state = :in_flight AND lease_until < :now_millis)";
+
+/// [`Record::can_be_taken`] says so, in DynamoDB's words.
+const CAN_BE_TAKEN: &str = "#state = :parked \
+    AND (lease_until < :now_millis OR (#owner = :owner AND lease_until = :lease_until))";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -147,6 +165,7 @@ impl Store for DynamoDbStore {
     }
 
     async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        let message = packed(message)?;
         let update = self
             .client
             .update_item()
@@ -163,15 +182,14 @@ impl Store for DynamoDbStore {
             .expression_attribute_values(":state", string(State::Parked.as_str()))
             .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
             .expression_attribute_values(":parked", string(PARKED_VALUE))
-            .expression_attribute_values(":message", string(message))
+            .expression_attribute_values(":message", message)
             .expression_attribute_values(":owner", string(lease.owner()))
             .send()
             .await;
         settled(update)
     }
 
-    /// The index tells which; the items themselves are read from the table, whose word is the newer one.
-    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
         let mut pages = self
             .client
             .query()
@@ -181,17 +199,54 @@ impl Store for DynamoDbStore {
             .expression_attribute_names("#parked", PARKED)
             .expression_attribute_values(":parked", string(PARKED_VALUE))
             .into_paginator()
+            .page_size(i32::try_from(limit).unwrap_or(i32::MAX))
             .items()
             .send();
         let mut pending = Vec::new();
         while pending.len() < limit {
             let Some(keys) = pages.next().await else { break };
             let keys = keys.map_err(|error| StoreError::new("DynamoDB Query", error))?;
-            if let Some(event_id) = keys.get(EVENT_ID).and_then(|id| id.as_s().ok()) {
-                pending.extend(self.get(event_id).await?.as_ref().and_then(parse_parked));
-            }
+            pending.extend(parse_pending(&keys));
         }
         Ok(pending)
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(&claim.event_id))
+            .update_expression("SET #owner = :owner, lease_until = :lease_until")
+            .condition_expression(CAN_BE_TAKEN)
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_values(":parked", string(State::Parked.as_str()))
+            .expression_attribute_values(":owner", string(&claim.owner))
+            .expression_attribute_values(":now_millis", number(claim.received_at.as_millis()))
+            .expression_attribute_values(":lease_until", number(claim.lease_until.as_millis()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match update {
+            Ok(output) => {
+                let message = output.attributes.as_ref().and_then(|item| item.get(MESSAGE)).map(unpacked);
+                match message.transpose()? {
+                    Some(message) => Ok(Taken::Yours { lease: Lease::granted(claim), message }),
+                    None => Err(StoreError::new("DynamoDB UpdateItem", "the parked item has no message")),
+                }
+            }
+            Err(SdkError::ServiceError(refused)) => match refused.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(failure) => {
+                    let standing = failure.item.as_ref().and_then(parse_item);
+                    let is_parked = standing.is_some_and(|record| record.state == State::Parked);
+                    Ok(if is_parked { Taken::Held } else { Taken::NotParked })
+                }
+                error => Err(StoreError::new("DynamoDB UpdateItem", error)),
+            },
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
     }
 
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
@@ -236,14 +291,35 @@ fn item(claim: &Claim) -> Item {
     .collect()
 }
 
-fn parse_parked(item: &Item) -> Option<Parked> {
-    let record = parse_item(item).filter(|record| record.state == State::Parked)?;
-    let string = |name| item.get(name)?.as_s().ok().cloned();
-    Some(Parked {
-        event_id: string(EVENT_ID)?,
-        owner: record.owner,
-        received_at: record.received_at,
-        message: string(MESSAGE)?,
+/// The message as an attribute.
+fn packed(message: &str) -> Result<AttributeValue, StoreError> {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return Ok(string(message));
+    }
+    let deflated = miniz_oxide::deflate::compress_to_vec(message.as_bytes(), DEFLATE_LEVEL);
+    if deflated.len() > MAX_MESSAGE_BYTES {
+        return Err(StoreError::new("parking", "the message is larger than an item holds, deflated too"));
+    }
+    Ok(AttributeValue::B(Blob::new(deflated)))
+}
+
+fn unpacked(message: &AttributeValue) -> Result<String, StoreError> {
+    let unreadable = |why: String| StoreError::new("the parked message is unreadable", why);
+    match message {
+        AttributeValue::S(message) => Ok(message.clone()),
+        AttributeValue::B(deflated) => {
+            let bytes = inflate::decompress_to_vec_with_limit(deflated.as_ref(), MAX_INFLATED_BYTES);
+            String::from_utf8(bytes.map_err(|error| unreadable(error.to_string()))?)
+                .map_err(|error| unreadable(error.utf8_error().to_string()))
+        }
+        _ => Err(unreadable("neither text nor bytes".to_owned())),
+    }
+}
+
+fn parse_pending(keys: &Item) -> Option<Pending> {
+    Some(Pending {
+        event_id: keys.get(EVENT_ID)?.as_s().ok()?.clone(),
+        received_at: UnixMillis::from_millis(keys.get(RECEIVED_AT)?.as_n().ok()?.parse().ok()?),
     })
 }
 

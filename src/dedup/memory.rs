@@ -1,10 +1,10 @@
 //! Records in this process's memory: for local work and tests. On Lambda each execution environment would
 //! have its own, and Slack's retries meet any of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Claim, Lease, Parked, Record, Recorded, Settled, State, Store, StoreError, Verdict};
+use super::{Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict};
 use crate::clock::UnixMillis;
 
 /// Expired records are swept out when the map has doubled since the last sweep, and not below this size.
@@ -20,7 +20,7 @@ pub struct MemoryStore {
 struct Records {
     by_id: HashMap<String, Record>,
     /// The messages of the parked ones.
-    parked: HashMap<String, String>,
+    parked: BTreeMap<String, String>,
     sweep_at: usize,
 }
 
@@ -80,24 +80,31 @@ impl MemoryStore {
         }
     }
 
-    fn pending_now(&self, limit: usize) -> Vec<Parked> {
+    fn pending_now(&self, limit: usize) -> Vec<Pending> {
         let records = self.lock();
-        let mut pending: Vec<Parked> = records
-            .parked
-            .iter()
-            .filter_map(|(event_id, message)| {
-                let record = records.by_id.get(event_id)?;
-                Some(Parked {
-                    event_id: event_id.clone(),
-                    owner: record.owner.clone(),
-                    received_at: record.received_at,
-                    message: message.clone(),
-                })
-            })
-            .collect();
-        pending.sort_by_key(|parked| parked.received_at);
+        let received_at = |event_id: &String| Some(records.by_id.get(event_id)?.received_at);
+        let parked = records.parked.keys().filter_map(|event_id| {
+            Some(Pending { event_id: event_id.clone(), received_at: received_at(event_id)? })
+        });
+        let mut pending: Vec<Pending> = parked.collect();
+        // Stable, over keys that are in order: the same events always come in the same order.
+        pending.sort_by_key(|pending| pending.received_at);
         pending.truncate(limit);
         pending
+    }
+
+    fn take_now(&self, claim: &Claim) -> Taken {
+        let mut records = self.lock();
+        let Records { by_id, parked, .. } = &mut *records;
+        match (by_id.get_mut(&claim.event_id), parked.get(&claim.event_id)) {
+            (Some(record), Some(message)) if record.can_be_taken(claim) => {
+                record.owner.clone_from(&claim.owner);
+                record.lease_until = claim.lease_until;
+                Taken::Yours { lease: Lease::granted(claim), message: message.clone() }
+            }
+            (Some(_), Some(_)) => Taken::Held,
+            _ => Taken::NotParked,
+        }
     }
 
     fn delete_now(&self, lease: &Lease) -> Settled {
@@ -139,8 +146,12 @@ impl Store for MemoryStore {
         Ok(self.park_now(&lease, message))
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
         Ok(self.pending_now(limit))
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        Ok(self.take_now(claim))
     }
 
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {

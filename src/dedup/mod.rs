@@ -8,6 +8,8 @@
 //!                          └── lease past: the next `record` takes it over
 //! ```
 //!
+//! A parked record has a lease too: `take` it to send it, so that of several who try one does.
+//!
 //! Every rule is decided against the times in the [`Claim`], never against a clock of the store's own, so
 //! all stores agree on when a lease or a record is over. [`Record::verdict`] is the rule; a store makes it
 //! atomic.
@@ -76,22 +78,27 @@ impl Lease {
 
 /// An event that the store keeps because the queue did not take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parked {
+pub struct Pending {
     /// The event.
     pub event_id: String,
-    /// Who parked it.
-    pub owner: String,
     /// When it came in.
     pub received_at: UnixMillis,
-    /// What [`Store::park`] was given.
-    pub message: String,
 }
 
-impl Parked {
-    /// The right to confirm the event, once it is sent; the record is forgotten at `expires_at` (Unix seconds).
-    pub fn lease(&self, expires_at: u64) -> Lease {
-        Lease { event_id: self.event_id.clone(), owner: self.owner.clone(), expires_at }
-    }
+/// The answer to [`Store::take`].
+#[derive(Debug)]
+pub enum Taken {
+    /// The event is yours to send.
+    Yours {
+        /// Your right to it.
+        lease: Lease,
+        /// What [`Store::park`] was given.
+        message: String,
+    },
+    /// Somebody else holds it: another who took it, or still the one who parked it.
+    Held,
+    /// It is not parked, or not any more.
+    NotParked,
 }
 
 /// The answer to [`Store::record`].
@@ -159,11 +166,16 @@ pub trait Store: Send + Sync {
     fn delete(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Keeps the event itself, as `message`, until it is confirmed, if the lease still holds. A parked record
-    /// does not expire.
+    /// does not expire; its lease ends as it would have.
     fn park(&self, lease: Lease, message: &str) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Up to `limit` events that are parked, the one that was received first at the head.
-    fn pending(&self, limit: usize) -> impl Future<Output = Result<Vec<Parked>, StoreError>> + Send;
+    /// Up to `limit` events that are parked, the one that was received first at the head. What happened a
+    /// moment ago may not show yet.
+    fn pending(&self, limit: usize) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
+
+    /// Takes a parked event, to send it, if nobody holds it: check and write are one atomic step. It stays
+    /// parked until the lease is confirmed; the claim's `received_at` is "now" and is not kept.
+    fn take(&self, claim: &Claim) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
     /// Whether there is a record of the event that has not expired at `now`.
     fn seen(&self, event_id: &str, now: UnixMillis) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -260,6 +272,13 @@ impl Record {
             State::InFlight => Verdict::InFlight,
         }
     }
+
+    /// Whether `claim` may take the event that is parked in this record: nobody holds it; or it has been taken
+    /// already, by this very claim, and the answer was lost.
+    pub fn can_be_taken(&self, claim: &Claim) -> bool {
+        let is_own = self.owner == claim.owner && self.lease_until == claim.lease_until;
+        self.state == State::Parked && (is_own || self.lease_until < claim.received_at)
+    }
 }
 
 #[cfg(test)]
@@ -345,6 +364,33 @@ mod tests {
             Claim { expires_at: 4_601, ..claim() },
         ] {
             assert_eq!(record.verdict(&other), Verdict::InFlight, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_parked_event_can_be_taken_when_nobody_holds_it_and_by_nobody_twice() {
+        let parked = Record { state: State::Parked, expires_at: None, ..Record::of(&claim()) };
+        let taker = |owner: &str, now: u64, lease_until: u64| Claim {
+            owner: owner.to_owned(),
+            received_at: UnixMillis::from_millis(now),
+            lease_until: UnixMillis::from_millis(lease_until),
+            ..claim()
+        };
+        for (owner, now, lease_until, can) in [
+            ("second", 1_005_000, 1_012_000, false),
+            ("second", 1_005_001, 1_012_000, true),
+            ("second", u64::MAX, u64::MAX, true),
+            // Again, because the answer was lost; later on, it would be another attempt of the same owner.
+            ("first", 1_000_000, 1_005_000, true),
+            ("first", 1_000_000, 1_005_001, false),
+            ("second", 1_000_000, 1_005_000, false),
+        ] {
+            assert_eq!(parked.can_be_taken(&taker(owner, now, lease_until)), can, "{owner} {now}");
+        }
+        for state in [State::InFlight, State::Forwarded] {
+            let record = Record { state, ..parked.clone() };
+            assert!(!record.can_be_taken(&taker("second", u64::MAX, u64::MAX)), "{state:?}");
+            assert!(!record.can_be_taken(&claim()), "{state:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, S
 use std::fmt;
 use tokio::sync::Mutex;
 
-use super::{Claim, Lease, Parked, Recorded, Settled, Store, StoreError};
+use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::budget::CallTimeouts;
 use crate::clock::UnixMillis;
 
@@ -84,16 +84,24 @@ redis.call('ZADD', KEYS[2], received_at, ARGV[2])
 return 'done'
 ";
 
-/// KEYS: parked. ARGV: prefix, how many.
+/// KEYS: parked. ARGV: how many.
 const PENDING: &str = r"
-local pending = {}
-for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
-    local owner, received_at, message = unpack(redis.call('HMGET', ARGV[1] .. id, 'owner', 'received_at', 'message'))
-    if message then
-        table.insert(pending, { id, owner, received_at, message })
-    end
+return redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')
+";
+
+/// `Record::can_be_taken`, and the write.
+/// KEYS: record. ARGV: owner, now, lease until.
+const TAKE: &str = r"
+local state, owner, lease_until, message =
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease_until', 'message'))
+if state ~= 'parked' then
+    return { 'not_parked', '' }
 end
-return pending
+if not (owner == ARGV[1] and lease_until == ARGV[3]) and tonumber(lease_until) >= tonumber(ARGV[2]) then
+    return { 'held', '' }
+end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'lease_until', ARGV[3])
+return { 'yours', message }
 ";
 
 /// KEYS: record. ARGV: now, in seconds.
@@ -120,6 +128,7 @@ struct Scripts {
     delete: Script,
     park: Script,
     pending: Script,
+    take: Script,
     seen: Script,
 }
 
@@ -136,6 +145,7 @@ impl RedisStore {
             delete: Script::new(DELETE),
             park: Script::new(PARK),
             pending: Script::new(PENDING),
+            take: Script::new(TAKE),
             seen: Script::new(SEEN),
         };
         Ok(Self { client, timeouts, connection: Mutex::default(), scripts })
@@ -221,17 +231,26 @@ impl Store for RedisStore {
         Ok(settled(&self.run::<String>("Redis park", &script).await?))
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
         let mut script = self.scripts.pending.key(PARKED);
-        script.arg(PREFIX).arg(limit);
-        let pending: Vec<(String, String, u64, String)> = self.run("Redis pending", &script).await?;
-        let parked = pending.into_iter().map(|(event_id, owner, received_at, message)| Parked {
+        script.arg(limit);
+        let parked: Vec<(String, u64)> = self.run("Redis pending", &script).await?;
+        let pending = parked.into_iter().map(|(event_id, received_at)| Pending {
             event_id,
-            owner,
             received_at: UnixMillis::from_millis(received_at),
-            message,
         });
-        Ok(parked.collect())
+        Ok(pending.collect())
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        let mut script = self.scripts.take.key(key(&claim.event_id));
+        script.arg(&claim.owner).arg(claim.received_at.as_millis()).arg(claim.lease_until.as_millis());
+        let (answer, message): (String, String) = self.run("Redis take", &script).await?;
+        Ok(match answer.as_str() {
+            "yours" => Taken::Yours { lease: Lease::granted(claim), message },
+            "held" => Taken::Held,
+            _ => Taken::NotParked,
+        })
     }
 
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {

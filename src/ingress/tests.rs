@@ -1,6 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
-use crate::dedup::{Parked, StoreError};
+use crate::dedup::{Pending, Taken};
 use crate::report::Timings;
 use crate::signature::SigningSecret;
 use crate::sink::stdout::StdoutSink;
@@ -87,6 +87,7 @@ struct Faults {
     send: Fault,
     confirm: Fault,
     delete: Fault,
+    park: Fault,
 }
 
 /// Clock, store and queue, which go wrong as they are told. The store behind it is the real one.
@@ -126,11 +127,15 @@ impl Store for Arc<World> {
     }
 
     async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
-        self.store.park(lease, message).await
+        self.call("park", |faults| faults.park).befall(store_error, self.store.park(lease, message)).await
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
         self.store.pending(limit).await
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        self.store.take(claim).await
     }
 
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
@@ -283,7 +288,7 @@ async fn an_event_is_recorded_then_sent_then_confirmed() {
     assert_eq!(message.body, MENTION);
     assert_eq!(message.deduplication_id, MENTION_ID);
     assert_eq!(message.trace_header.as_deref(), Some("Root=1-5759e988"));
-    assert!(message.attributes.contains(&("received_at", NOW.to_string())));
+    assert!(message.attributes.contains(&("received_at".into(), NOW.to_string())));
     assert!(message.attributes.iter().all(|(name, _)| !name.starts_with("retry") && *name != "unguarded"));
     assert!(!report.trail.took_over && !report.trail.unguarded && report.trail.errors.is_empty());
     assert_eq!(report.trail.subject.unwrap().event_id, MENTION_ID);
@@ -343,8 +348,8 @@ async fn a_retry_of_what_failed_is_sent_and_says_which_retry_it_is() {
     assert_eq!(report.outcome, Outcome::Accepted);
     assert!(!report.trail.took_over);
     let [message] = &scene.queue()[..] else { panic!("not one message") };
-    assert!(message.attributes.contains(&("retry_num", "1".to_owned())));
-    assert!(message.attributes.contains(&("retry_reason", "http_timeout".to_owned())));
+    assert!(message.attributes.contains(&("retry_num".into(), "1".to_owned())));
+    assert!(message.attributes.contains(&("retry_reason".into(), "http_timeout".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -522,7 +527,7 @@ async fn a_store_that_fails_has_slack_ask_again_until_nobody_will() {
                 assert!(report.trail.unguarded);
                 assert_eq!(scene.calls(), ["record", "send"], "there is no record to confirm");
                 let [message] = &scene.queue()[..] else { panic!("not one message") };
-                assert!(message.attributes.contains(&("unguarded", "true".to_owned())));
+                assert!(message.attributes.contains(&("unguarded".into(), "true".to_owned())));
             } else {
                 assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Store), "{record:?}");
                 assert!(!report.trail.unguarded);
@@ -544,13 +549,69 @@ async fn a_queue_that_fails_frees_the_event_and_has_slack_ask_again() {
         for attempt in ATTEMPTS {
             let scene = scene_where(Faults { send, ..Faults::default() });
             let report = scene.deliver(attempt).await;
-            assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink), "{send:?} {attempt:?}");
             assert_eq!(report.trail.timings.send, Some(took), "{send:?}");
             assert_eq!(report.trail.errors.len(), 1, "{:?}", report.trail.errors);
-            assert_eq!(scene.calls(), ["record", "send", "delete"]);
-            assert!(!scene.is_recorded().await);
+            assert!(!report.trail.lost);
+            if attempt == Some(3) {
+                assert_eq!(report.outcome, Outcome::Parked, "{send:?}");
+                assert_eq!(scene.calls(), ["record", "send", "park"]);
+            } else {
+                assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink), "{send:?} {attempt:?}");
+                assert_eq!(scene.calls(), ["record", "send", "delete"]);
+                assert!(!scene.is_recorded().await);
+            }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_the_last_attempt_the_store_keeps_the_message_that_the_queue_did_not_take() {
+    let scene = scene();
+    scene.deliver(Some(3)).await;
+    let expected = scene.queue();
+
+    let scene = scene_where(Faults { send: Fault::Fails, ..Faults::default() });
+    assert_eq!(scene.deliver(Some(3)).await.outcome, Outcome::Parked);
+    let pending = scene.world.store.pending(10).await.unwrap();
+    assert_eq!(pending, [Pending { event_id: MENTION_ID.to_owned(), received_at: scene.world.now() }]);
+    let later = scene.world.now().after(Duration::from_millis(12_001));
+    match scene.world.store.take(&scene.claim_of_another(later)).await.unwrap() {
+        Taken::Yours { message, .. } => assert_eq!([Message::from_parked(&message).unwrap()], expected[..]),
+        other => panic!("{other:?}"),
+    }
+    // Should Slack ask again after all, the promise stands.
+    scene.set(Faults::default());
+    assert_eq!(scene.deliver(Some(4)).await.outcome, Outcome::Duplicate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_lost_when_neither_takes_it_and_that_is_said() {
+    for park in [Fault::Fails, Fault::Hangs] {
+        let scene = scene_where(Faults { send: Fault::Fails, park, ..Faults::default() });
+        let report = scene.deliver(Some(3)).await;
+        assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink), "{park:?}");
+        assert!(report.trail.lost);
+        assert!(matches!(&report.trail.errors[..], [send, park]
+            if send == "send: SQS SendMessage: connection reset" && park.starts_with("park: ")));
+        assert!(report.trail.timings.total <= BUDGET);
+    }
+    for attempt in ATTEMPTS {
+        let down = Faults { record: Fault::Fails, send: Fault::Fails, ..Faults::default() };
+        assert_eq!(scene_where(down).deliver(attempt).await.trail.lost, attempt == Some(3), "{attempt:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_later_invocation_holds_is_not_parked() {
+    let scene = scene_where(Faults { send: Fault::Hangs, ..Faults::default() });
+    let overtaking = async {
+        sleep(Duration::from_millis(500)).await;
+        scene.taken_by_another(scene.world.now().after(Duration::from_secs(60))).await
+    };
+    let (report, second) = tokio::join!(scene.deliver(Some(3)), overtaking);
+    assert_eq!((report.outcome, report.trail.lost), (Outcome::InFlight, false));
+    assert_eq!(scene.calls(), ["record", "send", "park"]);
+    assert_eq!(scene.world.store.confirm(second).await.unwrap(), Settled::Done);
 }
 
 #[tokio::test(start_paused = true)]
@@ -564,6 +625,7 @@ async fn when_both_fail_the_answer_is_503_on_every_attempt() {
                 let dependency = if is_last { Dependency::Sink } else { Dependency::Store };
                 assert_eq!(report.outcome, Outcome::Unavailable(dependency));
                 assert!(!report.trail.unguarded, "nothing was sent");
+                assert_eq!(report.trail.lost, is_last);
                 assert!(report.trail.timings.total <= SEND_CUT);
                 let calls: &[_] = if is_last { &["record", "send"] } else { &["record"] };
                 assert_eq!(scene.calls(), calls);
@@ -659,10 +721,12 @@ async fn a_message_that_the_sink_finds_too_large_is_not_recorded_any_more() {
     let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
     let ingress = Ingress::new(secrets, scene.world.clone(), Narrow, scene.world.clone(), settings());
     let invocation = scene.invocation("first", Duration::from_secs(10));
-    let report = ingress.handle(scene.request(MENTION, None), invocation).await;
-    assert_eq!(report.outcome, Outcome::TooLarge);
-    assert_eq!(scene.calls(), ["record", "delete"]);
-    assert!(!scene.is_recorded().await);
+    for attempt in ATTEMPTS {
+        let report = ingress.handle(scene.request(MENTION, attempt), invocation.clone()).await;
+        assert_eq!(report.outcome, Outcome::TooLarge);
+        assert_eq!(scene.calls(), ["record", "delete"]);
+        assert!(!scene.is_recorded().await);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -722,7 +786,7 @@ async fn a_process_that_was_frozen_sends_nothing_when_it_wakes_up() {
 async fn each_step_is_timed_and_a_step_not_reached_is_not() {
     let takes = |millis| Fault::Takes(Duration::from_millis(millis));
     let scene =
-        scene_where(Faults { record: takes(10), send: takes(20), confirm: takes(30), delete: takes(40) });
+        scene_where(Faults { record: takes(10), send: takes(20), confirm: takes(30), ..Faults::default() });
     let timings = |timings: Timings| [timings.record, timings.send, timings.settle, Some(timings.total)];
     let millis = |millis: u64| Some(Duration::from_millis(millis));
     let report = scene.deliver(None).await;
@@ -744,8 +808,9 @@ fn any_fault() -> impl Strategy<Value = Fault> {
 
 proptest! {
     #[test]
-    fn whatever_fails_the_answer_comes_in_time_and_a_200_means_that_the_message_is_on_the_queue(
-        (record, send, confirm, delete) in (any_fault(), any_fault(), any_fault(), any_fault()),
+    fn whatever_fails_the_answer_comes_in_time_and_a_200_means_that_the_message_is_on_the_queue_or_parked(
+        (record, send, confirm, delete, park) in
+            (any_fault(), any_fault(), any_fault(), any_fault(), any_fault()),
         retry_num in prop::sample::select(&ATTEMPTS[..]),
         remaining in 0u64..20_000,
         budget in 100u64..3000,
@@ -756,7 +821,7 @@ proptest! {
             let ack_budget = Duration::from_millis(budget);
             let remaining = Duration::from_millis(remaining);
             let scene = scene_with(Settings { ack_budget, ..settings() }, &[SECRET]);
-            scene.set(Faults { record, send, confirm, delete });
+            scene.set(Faults { record, send, confirm, delete, park });
             let invocation = scene.invocation("first", remaining);
             let report = scene.ingress.handle(scene.request(MENTION, retry_num), invocation).await;
 
@@ -765,6 +830,7 @@ proptest! {
             prop_assert!(report.trail.timings.total <= limit + Duration::from_millis(1));
             match report.outcome {
                 Outcome::Accepted => prop_assert_eq!(scene.queue().len(), 1),
+                Outcome::Parked => prop_assert_eq!(scene.world.store.pending(2).await.unwrap().len(), 1),
                 Outcome::Unavailable(_) => prop_assert!(scene.queue().len() <= 1),
                 ref other => prop_assert!(false, "{other:?}"),
             }
@@ -778,7 +844,8 @@ proptest! {
             let report = scene.ingress.handle(scene.request(MENTION, Some(2)), second).await;
             prop_assert!(matches!(report.outcome, Outcome::Accepted | Outcome::Duplicate));
             let bodies: BTreeSet<_> = scene.queue().into_iter().map(|message| message.body).collect();
-            prop_assert_eq!(bodies, BTreeSet::from([MENTION.to_owned()]));
+            let is_parked = !scene.world.store.pending(1).await.unwrap().is_empty();
+            prop_assert!(is_parked || bodies == BTreeSet::from([MENTION.to_owned()]));
             if was_confirmed {
                 prop_assert_eq!(scene.queue().len(), 1);
             }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::outcome::Dependency;
+use crate::redrive::Left;
 use crate::report::{Attempt, Subject, Trail};
 use crate::signature::Rejection;
 use crate::slack::Malformed;
@@ -75,7 +76,10 @@ fn check_embedded_metric_format(line: &Value) {
             let name = metric["Name"].as_str().unwrap();
             assert!(names.insert(name), "{name} stands twice");
             assert!(line[name].is_number(), "{name}");
-            assert!(matches!(metric["Unit"].as_str(), Some("Count" | "Milliseconds")), "{metric}");
+            assert!(
+                matches!(metric["Unit"].as_str(), Some("Count" | "Milliseconds" | "Seconds")),
+                "{metric}"
+            );
             assert_eq!(metric.as_object().unwrap().len(), 2, "{metric}");
         }
     }
@@ -149,6 +153,7 @@ fn what_is_not_known_is_absent() {
 fn each_outcome_counts_once_under_its_name_and_has_its_level() {
     let cases = [
         (Outcome::Accepted, Some("Accepted"), "accepted", "INFO"),
+        (Outcome::Parked, Some("Parked"), "parked", "ERROR"),
         (Outcome::Duplicate, Some("Duplicates"), "duplicate", "INFO"),
         (Outcome::Ignored, Some("Ignored"), "ignored", "INFO"),
         (Outcome::RateLimited, Some("RateLimited"), "app_rate_limited", "WARN"),
@@ -191,9 +196,59 @@ fn what_an_operator_must_know_besides_is_counted_too() {
     let mut report = report(Outcome::Accepted);
     report.trail.unguarded = true;
     report.trail.took_over = true;
+    report.trail.lost = true;
     let line = logged_cold(&report, true);
     check_embedded_metric_format(&line);
-    assert_eq!(counted(&line), BTreeSet::from(["Accepted", "ColdStarts", "LeaseTakeovers", "Unguarded"]));
+    let expected = ["Accepted", "ColdStarts", "LeaseTakeovers", "Lost", "Unguarded"];
+    assert_eq!(counted(&line), BTreeSet::from(expected));
+}
+
+fn redriven(run: &Run) -> Value {
+    let context = Context { function_name: "redrive", request_id: "8476a536", cold_start: false, now: NOW };
+    let line: Value = serde_json::from_str(&redrive_line(run, context)).unwrap();
+    check_embedded_metric_format(&line);
+    line
+}
+
+#[test]
+fn a_run_of_the_redrive_has_its_line() {
+    let line = redriven(&Run {
+        redriven: 2,
+        failed: 3,
+        left: Some(Left { events: 4, oldest: Duration::from_millis(61_999) }),
+        total: Duration::from_micros(12_345),
+        errors: vec!["send Ev1: SQS SendMessage: dispatch failure".to_owned()],
+    });
+    let mut fields = line.as_object().unwrap().clone();
+    fields.remove("_aws");
+    let expected = json!({
+        "FunctionName": "redrive",
+        "level": "ERROR",
+        "request_id": "8476a536",
+        "cold_start": false,
+        "Redriven": 2,
+        "RedriveFailures": 3,
+        "ParkedEvents": 4,
+        "OldestParkedAge": 61,
+        "RedriveTime": 12.345,
+        "errors": ["send Ev1: SQS SendMessage: dispatch failure"]
+    });
+    assert_eq!(Value::Object(fields), expected);
+}
+
+#[test]
+fn a_run_that_found_nothing_says_so_in_every_metric() {
+    let line = redriven(&Run { left: Some(Left { events: 0, oldest: Duration::ZERO }), ..Run::default() });
+    assert_eq!(counted(&line), BTreeSet::from(["ParkedEvents", "RedriveFailures", "Redriven"]));
+    assert_eq!((&line["ParkedEvents"], &line["OldestParkedAge"]), (&json!(0), &json!(0)));
+    assert_eq!((&line["level"], line.get("errors")), (&json!("INFO"), None));
+}
+
+#[test]
+fn a_run_that_could_not_look_does_not_say_that_nothing_is_parked() {
+    let line = redriven(&Run { failed: 1, left: None, ..Run::default() });
+    assert_eq!(counted(&line), BTreeSet::from(["RedriveFailures", "Redriven"]));
+    assert_eq!((line.get("ParkedEvents"), line.get("OldestParkedAge")), (None, None));
 }
 
 #[test]
@@ -294,7 +349,7 @@ proptest! {
         });
         let timings = Timings { verify, record, send, settle, total: Duration::from_secs(1) };
         let attempt = Attempt { retry_num, retry_reason };
-        let trail = Trail { encoding: None, subject, attempt, took_over, unguarded, timings, errors };
+        let trail = Trail { encoding: None, subject, attempt, took_over, unguarded, lost: false, timings, errors };
         check_embedded_metric_format(&logged_cold(&Report { outcome, trail }, cold_start));
     }
 }

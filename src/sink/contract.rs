@@ -62,7 +62,7 @@ async fn send(sink: &impl Sink, message: Message) {
 pub async fn a_message_arrives_whole(sink: &impl Sink, inbox: &impl Inbox) {
     let sent = message("Ev-whole", "1.0", r#"{"type":"event_callback","text":"Grüße 🦀"}"#);
     let attributes =
-        sent.attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        sent.attributes.iter().map(|(name, value)| (name.clone().into_owned(), value.clone())).collect();
     let expected = Received { body: sent.body.clone(), attributes };
     send(sink, sent).await;
     assert_eq!(inbox.drain().await, [expected]);

@@ -35,7 +35,7 @@ impl Sink for SnsSink {
     async fn send(&self, message: Message) -> Result<(), SendError> {
         let attributes = message.attributes.into_iter().map(|(name, value)| {
             let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            Ok((name.to_owned(), attribute.map_err(|error| SendError::failed(PUBLISH, error))?))
+            Ok((name.into_owned(), attribute.map_err(|error| SendError::failed(PUBLISH, error))?))
         });
         let request = self
             .client

@@ -43,7 +43,7 @@ impl Sink for SqsSink {
                 message
                     .attributes
                     .into_iter()
-                    .map(|(name, value)| Ok((name.to_owned(), string_attribute(value)?)))
+                    .map(|(name, value)| Ok((name.into_owned(), string_attribute(value)?)))
                     .collect::<Result<_, SendError>>()?,
             ));
         let request = if self.fifo {

@@ -52,7 +52,11 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
     async fn send(&self, message: Message) -> Result<(), SendError> {
         let line = Line {
             body: &message.body,
-            attributes: message.attributes.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            attributes: message
+                .attributes
+                .iter()
+                .map(|(name, value)| (name.as_ref(), value.as_str()))
+                .collect(),
             deduplication_id: &message.deduplication_id,
             group_id: &message.conversation_group,
         };

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::json::Slice;
+use super::json::{Object, Slice};
 use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, is_direct, object, record_id};
 
 /// The outer object. A field that stands in it twice refuses the request: which of the two Slack's
@@ -24,7 +24,7 @@ struct Envelope<'a> {
     #[serde(borrow, default)]
     authorizations: Slice<'a>,
     #[serde(borrow, default)]
-    event: Event<'a>,
+    event: Object<Event<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +107,7 @@ pub(super) fn classify(body: Vec<u8>) -> Result<Payload, Malformed> {
 
 /// Everything of an event's delivery but its body, which is still borrowed from.
 fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
-    let event_type = envelope.event.event_type.to_text();
+    let event_type = envelope.event.0.event_type.to_text();
     Ok(Delivery {
         kind: Kind::Event,
         event_type: event_type.unwrap_or_else(|| "unknown".to_owned()),
@@ -127,7 +127,7 @@ fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
 /// An edit, a deletion and a `message_replied` carry another message inside and tell news of it. They are events
 /// of their own, and so is a reply, which has a `ts` of its own.
 fn message_key(envelope: &Envelope<'_>) -> Option<String> {
-    let event = &envelope.event;
+    let event = &envelope.event.0;
     if !event.is_message() || event.message.is_some() || event.previous_message.is_some() {
         return None;
     }
@@ -140,11 +140,11 @@ fn message_key(envelope: &Envelope<'_>) -> Option<String> {
 /// An edit or a deletion has the author of the message that it is about, because an agent that streams
 /// its answer by editing it would otherwise hear every edit.
 fn author(envelope: &Envelope<'_>) -> Author {
-    let event = &envelope.event;
+    let event = &envelope.event.0;
     if !event.is_message() {
         return Author::Person;
     }
-    let about = event.message.read().or_else(|| event.previous_message.read());
+    let about = event.message.object().or_else(|| event.previous_message.object());
     let author_of = |message: &Event<'_>| {
         let app = message.app_id.text();
         let user = message.user.text();
@@ -168,18 +168,18 @@ fn author(envelope: &Envelope<'_>) -> Author {
 /// Whether `user` is the app's bot user. An authorization may also name the person who installed the app
 /// (`is_bot: false`), and what that person writes is not the app's.
 fn is_own_bot_user(authorizations: Slice<'_>, user: &str) -> bool {
-    let authorizations: Vec<Authorization<'_>> = authorizations.read().unwrap_or_default();
-    authorizations.iter().any(|authorization| {
+    let authorizations: Vec<Object<Authorization<'_>>> = authorizations.read().unwrap_or_default();
+    authorizations.iter().any(|Object(authorization)| {
         authorization.is_bot.read() != Some(false) && authorization.user_id.text().as_deref() == Some(user)
     })
 }
 
 fn conversation(envelope: &Envelope<'_>) -> Conversation {
-    let event = &envelope.event;
+    let event = &envelope.event.0;
     let about: Option<Event<'_>> =
-        event.message.read().or_else(|| event.previous_message.read()).or_else(|| event.item.read());
+        event.message.object().or_else(|| event.previous_message.object()).or_else(|| event.item.object());
     let about = about.unwrap_or_default();
-    let assistant: Option<AssistantThread<'_>> = event.assistant_thread.read();
+    let assistant: Option<AssistantThread<'_>> = event.assistant_thread.object();
     let (assistant_channel, assistant_thread) =
         assistant.map_or_else(Default::default, |thread| (thread.channel_id, thread.thread_ts));
 

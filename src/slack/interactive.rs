@@ -80,8 +80,8 @@ fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Resul
     if event_type == "block_suggestion" {
         return Ok(Payload::Suggestion { api_app_id });
     }
-    let message: Message<'_> = interaction.message.read().unwrap_or_default();
-    let container: Container<'_> = interaction.container.read().unwrap_or_default();
+    let message: Message<'_> = interaction.message.object().unwrap_or_default();
+    let container: Container<'_> = interaction.container.object().unwrap_or_default();
     let first = |slices: &[Slice<'_>]| slices.iter().copied().find_map(Slice::to_text);
     // A modal is in no channel: there the user is the conversation.
     let channel = first(&[interaction.channel, container.channel_id, interaction.user]);

@@ -4,27 +4,59 @@
 //! would refuse the second and lose the event. So the fields are kept as slices of the body, checked for
 //! syntax and nothing else, and a slice of the wrong shape reads as absent.
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// A slice of the body that holds one JSON value; `null` and an absent field are the same.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, serde::Deserialize)]
 pub(super) struct Slice<'a>(#[serde(borrow)] Option<&'a RawValue>);
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Str<'a>(#[serde(borrow)] Cow<'a, str>);
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Identified<'a> {
     #[serde(borrow, default)]
     id: Slice<'a>,
+}
+
+/// A `T` that is written as an object. To `serde` alone, an array of its fields in their order would do.
+#[derive(Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        input.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
 }
 
 impl<'a> Slice<'a> {
     /// The value as `T`, if it has `T`'s shape.
     pub(super) fn read<T: Deserialize<'a>>(self) -> Option<T> {
         serde_json::from_str(self.0?.get()).ok()
+    }
+
+    /// The value as `T`, if it is an object with `T`'s shape.
+    pub(super) fn object<T: Deserialize<'a>>(self) -> Option<T> {
+        self.read().map(|Object(object)| object)
     }
 
     /// Whether there is a value at all.

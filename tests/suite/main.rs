@@ -11,6 +11,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test that cannot go on has failed"
 )]
 
@@ -23,6 +24,7 @@ mod forms;
 mod guarantee;
 mod init;
 mod log;
+mod parking;
 mod secrets;
 mod sinks;
 mod slack_sdk;

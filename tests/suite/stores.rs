@@ -69,6 +69,11 @@ macro_rules! every_scenario {
             confirming_a_deleted_event_brings_nothing_back
             an_expired_record_is_free_before_any_sweep
             a_parked_event_is_kept_until_it_is_confirmed
+            a_parked_event_is_taken_by_one_at_a_time
+            a_repeated_take_is_the_takers
+            a_stale_taker_changes_nothing
+            only_a_parked_event_is_taken
+            a_large_message_is_kept_to_the_letter
             only_the_owner_of_an_event_in_flight_parks_it
             pending_is_in_the_order_of_receipt
             seen_tells_of_every_live_record

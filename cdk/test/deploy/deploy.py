@@ -9,7 +9,7 @@ Parts (all of them, unless named):
     sam    sam deploy of template.yaml, delete
     iam    cdk deploy where the emulator enforces the deployed IAM roles
 
-BOOTSTRAP_DIR holds the function, `bootstrap`, built for this machine. MiniStack is started on a free port of the
+BOOTSTRAP_DIR holds the functions, built for this machine: `slack-ingress/bootstrap`, `redrive/bootstrap`. MiniStack is started on a free port of the
 loopback interface and stopped in the end, whatever happens. With DEPLOY_MINISTACK_URL the parts `cdk` and `sam` use one
 that runs. It must have been started with its own address in AWS_ENDPOINT_URL, because its functions inherit that; the
 one of the Rust tests, in MINISTACK_URL, was not.
@@ -109,11 +109,11 @@ def cdk_cli() -> str:
     return str(program)
 
 
-def bootstrap_dir() -> pathlib.Path:
-    given = os.environ.get("BOOTSTRAP_DIR")
-    if not given or not (pathlib.Path(given) / "bootstrap").is_file():
-        raise SystemExit("BOOTSTRAP_DIR must name a directory that holds the function, `bootstrap`, for this machine")
-    return pathlib.Path(given).resolve()
+def function_dir(name: str) -> str:
+    directory = pathlib.Path(os.environ.get("BOOTSTRAP_DIR", "")) / name
+    if not (directory / "bootstrap").is_file():
+        raise SystemExit(f"BOOTSTRAP_DIR must name a directory that holds `{name}/bootstrap`, built for this machine")
+    return str(directory.resolve())
 
 
 def run(command: list[str], env: dict[str, str], cwd: pathlib.Path = CDK) -> None:
@@ -241,9 +241,9 @@ class Account:
         if self.authority:
             self.env |= {"NODE_EXTRA_CA_CERTS": self.authority, "AWS_CA_BUNDLE": self.authority}
 
-    def client(self, service: str) -> Any:
-        return boto3.client(service, region_name=REGION, endpoint_url=self.url, verify=self.authority,
-                            aws_access_key_id=self.number, aws_secret_access_key="test")
+    def client(self, service: str, **credentials: str) -> Any:
+        whose = credentials or {"aws_access_key_id": self.number, "aws_secret_access_key": "test"}
+        return boto3.client(service, region_name=REGION, endpoint_url=self.url, verify=self.authority, **whose)
 
     def cdk_bootstrap(self) -> None:
         run([cdk_cli(), "bootstrap", f"aws://{self.number}/{REGION}", *context({}),
@@ -277,7 +277,8 @@ def without_metric_math(template: dict[str, Any]) -> None:
 
 
 def context(settings: dict[str, str]) -> list[str]:
-    given = {"codePath": str(bootstrap_dir()), "architecture": ARCHITECTURE} | settings
+    code = {"codePath": function_dir("slack-ingress"), "redriveCodePath": function_dir("redrive")}
+    given = code | {"architecture": ARCHITECTURE} | settings
     return [argument for name, value in given.items() for argument in ("-c", f"{name}={value}")]
 
 
@@ -344,8 +345,36 @@ class Deployed:
         table = self.account.client("dynamodb")
         return table.get_item(TableName=self.outputs["TableName"], Key={"event_id": {"S": event_id}}).get("Item")
 
-    def configuration(self) -> dict[str, Any]:
-        return self.account.client("lambda").get_function_configuration(FunctionName=self.outputs["FunctionName"])
+    def configuration(self, function: str = "FunctionName") -> dict[str, Any]:
+        return self.account.client("lambda").get_function_configuration(FunctionName=self.outputs[function])
+
+    def redrive(self) -> dict[str, int]:
+        """One run, as somebody would start it by hand."""
+        name = self.outputs["RedriveFunctionName"]
+        answer = self.account.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+        payload = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise Failed(f"the redrive function failed: {payload}")
+        return payload
+
+    def schedule(self, enabled: bool) -> None:
+        """Without it, what a run by hand finds is not what an earlier one has left."""
+        events = self.account.client("events")
+        arn = self.configuration("RedriveFunctionName")["FunctionArn"]
+        [rule] = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
+        (events.enable_rule if enabled else events.disable_rule)(Name=rule)
+
+    @contextlib.contextmanager
+    def no_queue(self) -> Iterator[None]:
+        """The queue is not there, and what was on it is gone. (AWS would want a minute until its name is free again.)"""
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["All"])["Attributes"]
+        given = ("FifoQueue", "DeduplicationScope", "FifoThroughputLimit", "VisibilityTimeout", "RedrivePolicy")
+        self.sqs.delete_queue(QueueUrl=self.queue)
+        try:
+            yield
+        finally:
+            self.sqs.create_queue(QueueName=self.queue.rsplit("/", 1)[-1],
+                                  Attributes={name: attributes[name] for name in given if name in attributes})
 
     def check_the_door(self) -> None:
         step("Slack's first knock, and what must not come in")
@@ -414,6 +443,54 @@ class Deployed:
         eventually("it is in the dead-letter queue", lambda: self.depth(self.dead_letters), 1)
         check("as it was", [it["Body"].encode() for it in self.receive(self.dead_letters)], [body])
 
+    def check_parking(self) -> None:
+        step("a queue that takes nothing, until Slack no longer asks")
+        self.schedule(enabled=False)
+        body = event("EvParked", ts="1700000000.000400")
+        with self.no_queue():
+            for retry in (0, 1, 2):
+                check(f"attempt {retry}: Slack is to ask again", self.slack.post(body, retry=retry)[0], 503)
+            check("the last one is kept", self.slack.post(body, retry=3), (200, b'{"ok":true}'))
+            record = self.record("EvParked") or {}
+            check("in its record", {name: record.get(name) for name in ("state", "parked", "expires_at")},
+                  {"state": {"S": "parked"}, "parked": {"S": "1"}, "expires_at": None})
+            # Until the invocation that parked it is dead for certain, it is that one's.
+            eventually("a redrive that meets the same outage leaves it there", self.redrive,
+                       {"redriven": 0, "failed": 1, "left": 1}, 30)
+        # As before, with the run for the invocation.
+        eventually("when the queue is back, a redrive sends it", self.redrive, {"redriven": 1, "failed": 0, "left": 0}, 30)
+        check("and the next one has nothing to do", self.redrive(), {"redriven": 0, "failed": 0, "left": 0})
+        check("one message is on the queue", self.depth(self.queue), 1)
+        [message] = self.receive(self.queue)
+        check("with the bytes that Slack sent", message["Body"].encode(), body)
+        attributes = {name: it["StringValue"] for name, it in message["MessageAttributes"].items()}
+        attributes.pop("received_at")
+        check("the attributes of the attempt that was kept", attributes, {
+            "kind": "event", "type": "app_mention", "event_id": "EvParked", "team_id": "T1", "api_app_id": "A1",
+            "retry_num": "3", "retry_reason": "http_timeout"})
+        if self.queue.endswith(".fifo"):
+            check("its group and its de-duplication id",
+                  (message["Attributes"]["MessageGroupId"], message["Attributes"]["MessageDeduplicationId"]),
+                  ("T1:C1:1700000000.000400", "EvParked"))
+        self.sqs.change_message_visibility(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+        record = self.record("EvParked") or {}
+        check("its record says: forwarded, and no longer holds it",
+              (record.get("state"), "parked" in record, "message" in record, "expires_at" in record),
+              ({"S": "forwarded"}, False, False, True))
+        check("a delivery that comes yet is a duplicate", self.slack.post(body, retry=3)[0], 200)
+        check("and puts nothing on the queue", self.depth(self.queue), 1)
+
+    def check_the_schedule(self) -> None:
+        step("the same, and nobody calls the redrive function but its schedule")
+        body = event("EvScheduled", ts="1700000000.000500")
+        with self.no_queue():
+            check("the last attempt is kept", self.slack.post(body, retry=3)[0], 200)
+            check("in its record", (self.record("EvScheduled") or {}).get("state"), {"S": "parked"})
+        self.schedule(enabled=True)
+        # A minute, the emulator's ten seconds between looks at its clock, and one run that may come too early.
+        eventually("it is sent", lambda: (self.record("EvScheduled") or {}).get("state"), {"S": "forwarded"}, 150)
+        check("once", [it["Body"].encode() for it in self.receive(self.queue)], [body])
+
     def check_the_guard_of_the_migration(self) -> None:
         step("docs/dedup_guard.py on the same table")
         from dedup_guard import Guard
@@ -454,16 +531,20 @@ class Deployed:
     def check_the_log(self) -> None:
         step("its log")
         logs = self.account.client("logs")
-        group = self.configuration()["LoggingConfig"]["LogGroup"]
 
-        def counts() -> dict[str, int]:
+        def has(function: str, **least: int) -> bool:
+            group = self.configuration(function)["LoggingConfig"]["LogGroup"]
             events = logs.filter_log_events(logGroupName=group).get("events", [])
             lines = [it["message"] for it in events if '"CloudWatchMetrics"' in it["message"]]
             found = [json.loads(line[line.index("{"):]) for line in lines]
-            return {name: sum(it.get(name, 0) for it in found) for name in ("Accepted", "Duplicates", "Rejected")}
+            if {it["FunctionName"] for it in found} - {self.outputs[function]}:
+                raise Failed("the group has the lines of another function")
+            return all(sum(it.get(name, 0) for it in found) >= count for name, count in least.items())
 
         eventually("a line an invocation, in the group of the stack, that is a metric too",
-                   lambda: counts()["Accepted"] >= 1 and counts()["Duplicates"] >= 3 and counts()["Rejected"] >= 1, True)
+                   lambda: has("FunctionName", Accepted=1, Duplicates=3, Rejected=1, Parked=2), True)
+        eventually("and so for the redrive function",
+                   lambda: has("RedriveFunctionName", Redriven=2, RedriveFailures=1, ParkedEvents=1), True)
 
 
 def exists(look: Callable[[], Any]) -> bool:
@@ -481,8 +562,9 @@ def check_gone(account: Account, outputs: dict[str, str]) -> None:
         "table": lambda: account.client("dynamodb").describe_table(TableName=outputs["TableName"]),
         "queue": lambda: account.client("sqs").get_queue_attributes(QueueUrl=outputs["QueueUrl"]),
         "function": lambda: account.client("lambda").get_function(FunctionName=outputs["FunctionName"]),
+        "redrive": lambda: account.client("lambda").get_function(FunctionName=outputs["RedriveFunctionName"]),
     }
-    check("table, queue and function are gone", [name for name, it in look.items() if exists(it)], [])
+    check("table, queue and functions are gone", [name for name, it in look.items() if exists(it)], [])
 
 
 # ── the parts ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -513,6 +595,8 @@ def part_cdk(work: pathlib.Path) -> None:
         deployed.check_a_race()
         deployed.check_a_command()
         deployed.check_dead_letters()
+        deployed.check_parking()
+        deployed.check_the_schedule()
         deployed.check_the_log()
 
         deployed.check_the_guard_of_the_migration()
@@ -543,9 +627,10 @@ def part_sam(work: pathlib.Path) -> None:
     with given_or_own_ministack() as emulator:
         account = Account(emulator, work)
         step("sam deploy")
-        # `sam build` would compile for minutes; the function is there already.
+        # `sam build` would compile for minutes; the functions are there already.
         template = yaml_parse((ROOT / "template.yaml").read_text())
-        template["Resources"]["Function"]["Properties"]["CodeUri"] = str(bootstrap_dir())
+        for function, name in (("Function", "slack-ingress"), ("Redrive", "redrive")):
+            template["Resources"][function]["Properties"]["CodeUri"] = function_dir(name)
         without_metric_math(template)
         prebuilt = work / "template.json"
         prebuilt.write_text(json.dumps(template))
@@ -559,6 +644,7 @@ def part_sam(work: pathlib.Path) -> None:
         deployed.check_a_race()
         deployed.check_a_command()
         deployed.check_dead_letters()
+        deployed.check_parking()
 
         step("an update")
         run([*deploy, "DedupTtlSeconds=90000"], account.env, work)
@@ -588,18 +674,97 @@ def part_iam(work: pathlib.Path) -> None:
         deployed.check_an_event()
 
         step("it is enforced: without a right, the step that needs it fails")
-        iam = account.client("iam")
-        role = deployed.configuration()["Role"].rsplit("/", 1)[-1]
-        [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
-        whole = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        deployed.schedule(enabled=False)
+        ingress, redrive = Role(deployed, "FunctionName"), Role(deployed, "RedriveFunctionName")
         for action, status in (("sqs:SendMessage", 503), ("dynamodb:PutItem", 503)):
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(without(whole, action)))
             body = event(f"EvWithout{action.split(':')[1]}", ts="1700000000.000300")
-            eventually(f"without {action}: {status}", lambda: deployed.slack.post(body)[0], status)
-            check("and no record is left", deployed.record(json.loads(body)["event_id"]), None)
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(whole))
+            with ingress.without(action):
+                eventually(f"without {action}: {status}", lambda: deployed.slack.post(body)[0], status)
+                check("and no record is left", deployed.record(json.loads(body)["event_id"]), None)
             eventually(f"with {action} again: 200", lambda: deployed.slack.post(body, retry=1)[0], 200)
         check("and each event is on the queue once", deployed.depth(deployed.queue), 3)
+
+        step("the same of the redrive function")
+        body = event("EvParked", ts="1700000000.000400")
+        with ingress.without("sqs:SendMessage"):
+            eventually("an event that the ingress may not send", lambda: deployed.slack.post(body)[0], 503)
+            check("is parked", deployed.slack.post(body, retry=3)[0], 200)
+        for action in ("dynamodb:Query", "dynamodb:UpdateItem", "sqs:SendMessage"):
+            with redrive.without(action):
+                # What is left is not known when it cannot be listed.
+                outcome = lambda: [deployed.redrive()[name] for name in ("redriven", "failed")]  # noqa: E731
+                eventually(f"without {action} the redrive fails", outcome, [0, 1], 30)
+                check("and the event stays parked", (deployed.record("EvParked") or {}).get("state"), {"S": "parked"})
+        eventually("with all of them it is sent", deployed.redrive, {"redriven": 1, "failed": 0, "left": 0}, 30)
+        check("once", deployed.depth(deployed.queue), 4)
+
+        step("neither may do what is the other's or nobody's")
+        table, queue = deployed.outputs["TableName"], deployed.queue
+        key = {"TableName": table, "Key": {"event_id": {"S": "EvParked"}}}
+        parked = {"TableName": table, "IndexName": "parked", "KeyConditionExpression": "parked = :parked",
+                  "ExpressionAttributeValues": {":parked": {"S": "1"}}}
+        calls: dict[str, tuple[str, str, dict[str, Any]]] = {
+            "Query of the index": ("dynamodb", "query", parked),
+            "Query of the table": ("dynamodb", "query", {
+                "TableName": table, "KeyConditionExpression": "event_id = :id",
+                "ExpressionAttributeValues": {":id": {"S": "EvParked"}}}),
+            "GetItem": ("dynamodb", "get_item", key),
+            "Scan": ("dynamodb", "scan", {"TableName": table}),
+            "PutItem": ("dynamodb", "put_item", {"TableName": table, "Item": {"event_id": {"S": "EvRole"}}}),
+            "UpdateItem": ("dynamodb", "update_item", {"TableName": table, "Key": {"event_id": {"S": "EvRole"}}}),
+            "DeleteItem": ("dynamodb", "delete_item", {"TableName": table, "Key": {"event_id": {"S": "EvRole"}}}),
+            "ReceiveMessage": ("sqs", "receive_message", {"QueueUrl": queue, "VisibilityTimeout": 0}),
+            "PurgeQueue": ("sqs", "purge_queue", {"QueueUrl": queue}),
+            "GetSecretValue": ("secretsmanager", "get_secret_value", {"SecretId": secret}),
+        }
+        for role, name, may in (
+            (ingress, "the ingress", ["PutItem", "UpdateItem", "DeleteItem", "GetSecretValue"]),
+            (redrive, "the redrive function", ["Query of the index", "UpdateItem"]),
+        ):
+            check(f"of all these {name} may", role.allowed(calls), may)
+
+
+class Role:
+    """The role of a deployed function."""
+
+    def __init__(self, deployed: Deployed, function: str) -> None:
+        self.account = deployed.account
+        self.iam = self.account.client("iam")
+        self.arn = deployed.configuration(function)["Role"]
+        self.name = self.arn.rsplit("/", 1)[-1]
+        [self.policy] = self.iam.list_role_policies(RoleName=self.name)["PolicyNames"]
+        self.whole = self.iam.get_role_policy(RoleName=self.name, PolicyName=self.policy)["PolicyDocument"]
+
+    def put(self, document: dict[str, Any]) -> None:
+        self.iam.put_role_policy(RoleName=self.name, PolicyName=self.policy, PolicyDocument=json.dumps(document))
+
+    @contextlib.contextmanager
+    def without(self, action: str) -> Iterator[None]:
+        self.put(without(self.whole, action))
+        try:
+            yield
+        finally:
+            self.put(self.whole)
+
+    def allowed(self, calls: dict[str, tuple[str, str, dict[str, Any]]]) -> list[str]:
+        """Which of the calls its rights suffice for. For that the account may take the role, from now on."""
+        trust = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{self.account.number}:root"}}]}
+        self.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(trust))
+        taken = self.account.client("sts").assume_role(RoleArn=self.arn, RoleSessionName="test")["Credentials"]
+        credentials = {"aws_access_key_id": taken["AccessKeyId"], "aws_secret_access_key": taken["SecretAccessKey"],
+                       "aws_session_token": taken["SessionToken"]}
+
+        def may(service: str, operation: str, arguments: dict[str, Any]) -> bool:
+            try:
+                getattr(self.account.client(service, **credentials), operation)(**arguments)
+                return True
+            except ClientError as error:
+                if "AccessDenied" in error.response["Error"]["Code"]:
+                    return False
+                raise
+
+        return [name for name, call in calls.items() if may(*call)]
 
 
 def without(policy: dict[str, Any], action: str) -> dict[str, Any]:
@@ -622,7 +787,7 @@ def main(names: list[str]) -> int:
     if unknown:
         raise SystemExit(__doc__)
     # Before anything is started: what is missing is said at once.
-    bootstrap_dir(), cdk_cli(), tool("ministack"), tool("sam"), tool("cfn-lint")
+    function_dir("slack-ingress"), function_dir("redrive"), cdk_cli(), tool("ministack"), tool("sam"), tool("cfn-lint")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     start = time.monotonic()

@@ -24,7 +24,7 @@ fn scene_of(secrets: impl IntoIterator<Item = SigningSecret>, settings: Settings
 }
 
 fn is_unguarded(message: &Message) -> bool {
-    message.attributes.contains(&("unguarded", "true".to_owned()))
+    message.attributes.contains(&("unguarded".into(), "true".to_owned()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,13 +60,13 @@ async fn what_slack_does_not_send_again_goes_unguarded_at_once_when_the_store_fa
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_the_queue_does_not_take_is_503_and_its_record_is_gone() {
+async fn a_command_that_the_queue_does_not_take_is_parked_at_once() {
     for send in [Fault::Fails, Fault::Hangs] {
         let scene = scene_where(Faults { send, ..Faults::default() });
         let report = scene.handle(form(&scene, COMMAND)).await;
-        assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink));
-        assert_eq!(scene.calls(), ["record", "send", "delete"]);
-        assert!(!scene.world.store.seen(COMMAND_ID, scene.world.now()).await.unwrap());
+        assert_eq!(report.outcome, Outcome::Parked);
+        assert_eq!(scene.calls(), ["record", "send", "park"]);
+        assert_eq!(scene.world.store.pending(2).await.unwrap()[0].event_id, COMMAND_ID);
     }
 }
 

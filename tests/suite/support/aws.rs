@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
     Projection, ProjectionType, ScalarAttributeType,
 };
-use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName};
 use slack_ingress::clock::{Clock, SystemClock};
 use slack_ingress::sink::contract::{Inbox, Received};
 use std::collections::HashMap;
@@ -72,13 +72,17 @@ impl Table {
         Self { client, name }
     }
 
-    /// The item as it stands, numbers and strings alike as strings.
+    /// The item as it stands, numbers, strings and bytes alike as strings.
     pub(crate) async fn item(&self, event_id: &str) -> Option<HashMap<String, String>> {
         let key = AttributeValue::S(event_id.to_owned());
         let got =
             self.client.get_item().table_name(&self.name).key("event_id", key).consistent_read(true).send();
         let item = got.await.expect("the item is read").item?;
-        let text = |value: &AttributeValue| value.as_s().or_else(|_| value.as_n()).expect("S or N").clone();
+        let text = |value: &AttributeValue| match value {
+            AttributeValue::S(text) | AttributeValue::N(text) => text.clone(),
+            AttributeValue::B(bytes) => super::slack::base64(bytes.as_ref()),
+            other => panic!("neither S nor N nor B: {other:?}"),
+        };
         Some(item.iter().map(|(name, value)| (name.clone(), text(value))).collect())
     }
 
@@ -130,7 +134,7 @@ impl Queue {
     }
 
     pub(crate) async fn create(name: &str, attributes: &[(QueueAttributeName, &str)]) -> Self {
-        let client = aws_sdk_sqs::Client::new(&sdk_config(&server("MINISTACK_URL")));
+        let client = aws_sdk_sqs::Client::new(&sdk_config(&server("SQS_URL")));
         let largest = [(QueueAttributeName::MaximumMessageSize, "1048576")];
         let attributes: HashMap<_, _> = largest
             .iter()
@@ -168,10 +172,8 @@ impl Queue {
             if messages.is_empty() {
                 return all;
             }
+            self.delete(&messages).await;
             for message in messages {
-                let receipt = message.receipt_handle.expect("a receipt handle");
-                let delete = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt);
-                delete.send().await.expect("the message is deleted");
                 all.push(QueueMessage {
                     body: message.body.expect("a body"),
                     attributes: message
@@ -189,6 +191,18 @@ impl Queue {
                 });
             }
         }
+    }
+
+    async fn delete(&self, messages: &[aws_sdk_sqs::types::Message]) {
+        let entry = |(n, message): (usize, &aws_sdk_sqs::types::Message)| {
+            let receipt = message.receipt_handle.as_ref().expect("a receipt handle");
+            let entry = DeleteMessageBatchRequestEntry::builder().id(n.to_string()).receipt_handle(receipt);
+            entry.build().expect("an entry")
+        };
+        let entries = messages.iter().enumerate().map(entry).collect();
+        let delete = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let deleted = delete.send().await.expect("the messages are deleted");
+        assert!(deleted.failed.is_empty(), "{:?}", deleted.failed);
     }
 
     /// The ids of the events on the queue, taken off it.

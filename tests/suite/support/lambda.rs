@@ -10,7 +10,7 @@ use slack_ingress::clock::{Clock, SystemClock};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,6 +36,13 @@ pub(crate) const BUILT: &str = env!("CARGO_BIN_EXE_slack-ingress");
 /// The binary under test: the release one that `make test` names, or else the one that cargo just built.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("SLACK_INGRESS_BIN").map_or_else(|| PathBuf::from(BUILT), PathBuf::from)
+}
+
+/// The redrive that was built with it.
+pub(crate) fn redrive_binary() -> PathBuf {
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_redrive"));
+    std::env::var_os("SLACK_INGRESS_BIN")
+        .map_or(built, |ingress| PathBuf::from(ingress).with_file_name("redrive"))
 }
 
 /// How the environment variables of a function begin; `SLACK_SIGNING_SECRET` is the tests' own.
@@ -192,9 +199,13 @@ impl Lambda {
         .await
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().expect("the process runs")
+    }
+
     /// Sends the process a signal by its name: `STOP`, `CONT`, `KILL`.
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.process.id().expect("the process runs").to_string();
+        let pid = self.pid().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status().await.expect("kill runs");
         assert!(status.success(), "kill -s {name}");
     }
@@ -221,9 +232,14 @@ pub(crate) fn reply(ended: Ended) -> Reply {
 
 /// Runs the binary until it ends by itself: its status and what it wrote to standard error.
 pub(crate) async fn run_to_end(variables: &HashMap<String, String>) -> (ExitStatus, String) {
-    let output = tokio::time::timeout(Duration::from_secs(10), command(&binary(), variables).output());
-    let output = output.await.expect("the binary ends by itself").expect("the binary runs");
+    let output = output(&binary(), variables).await;
     (output.status, String::from_utf8(output.stderr).expect("UTF-8"))
+}
+
+/// Runs a binary until it ends by itself.
+pub(crate) async fn output(binary: &Path, variables: &HashMap<String, String>) -> Output {
+    let output = tokio::time::timeout(Duration::from_secs(60), command(binary, variables).output());
+    output.await.expect("the binary ends by itself").expect("the binary runs")
 }
 
 fn fresh_request_id() -> String {

@@ -12,6 +12,7 @@ pub(crate) mod stage;
 
 use std::future::Future;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// An address that `tests/servers.py` gives; a test that needs it fails without it.
 pub(crate) fn server(variable: &str) -> String {
@@ -30,14 +31,15 @@ pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -
     panic!("waited 30 s in vain: {what}");
 }
 
-/// All at once, results in order.
+/// All at once, results in order. When one fails, nobody waits for the others.
 pub(crate) async fn all<T: Send + 'static>(
     futures: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {
-    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
-    let mut results = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        results.push(task.await.expect("the task ends"));
+    let mut tasks = JoinSet::new();
+    for (n, future) in futures.into_iter().enumerate() {
+        tasks.spawn(async move { (n, future.await) });
     }
-    results
+    let mut results = tasks.join_all().await;
+    results.sort_by_key(|(n, _)| *n);
+    results.into_iter().map(|(_, result)| result).collect()
 }

@@ -4,7 +4,7 @@ use slack_ingress::clock::{Clock, SystemClock};
 use std::collections::HashMap;
 
 use super::aws::{Queue, Table};
-use super::lambda::{Lambda, variables};
+use super::lambda::{Lambda, redrive_binary, variables};
 use super::proxy::Proxy;
 use super::{eventually, server};
 
@@ -26,7 +26,7 @@ impl Stage {
             table: Table::create().await,
             queue,
             dynamodb: Proxy::start(&server("DYNAMODB_URL")).await,
-            sqs: Proxy::start(&server("MINISTACK_URL")).await,
+            sqs: Proxy::start(&server("SQS_URL")).await,
         }
     }
 
@@ -41,6 +41,19 @@ impl Stage {
 
     pub(crate) async fn environment(&self) -> Lambda {
         Lambda::start(self.variables()).await
+    }
+
+    /// An environment of the redrive.
+    pub(crate) async fn redrive(&self) -> Lambda {
+        Lambda::start_binary(&redrive_binary(), self.redrive_variables()).await
+    }
+
+    /// The redrive knows no secret.
+    pub(crate) fn redrive_variables(&self) -> HashMap<String, String> {
+        let mut variables = self.variables();
+        variables.remove("SLACK_SIGNING_SECRET");
+        variables.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "redrive".to_owned());
+        variables
     }
 
     /// Waits until the lease on the event is over.

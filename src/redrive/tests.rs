@@ -1,0 +1,375 @@
+use super::*;
+use crate::dedup::memory::MemoryStore;
+use crate::dedup::{Recorded, StoreError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::time::Instant;
+
+const NOW: u64 = 1_531_420_618_500;
+const TTL: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
+/// What a Lambda function of a minute has.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What happens to the messages with a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    Fails,
+    FindsItTooLarge,
+    Hangs,
+}
+
+/// Clock, store and queue. The store behind it is the real one.
+#[derive(Default)]
+struct World {
+    past: AtomicU64,
+    store: MemoryStore,
+    queue: Mutex<Vec<String>>,
+    moods: Mutex<Vec<(&'static str, Mood)>>,
+    takes: AtomicU64,
+    lists: AtomicU64,
+    confirm_fails: Mutex<bool>,
+    list_fails: Mutex<bool>,
+    each_send_takes: Mutex<Duration>,
+}
+
+impl Clock for Arc<World> {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::from_millis(NOW + self.past.load(Ordering::Relaxed))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "Tokio's clock, which stands still in these tests")]
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+impl Store for Arc<World> {
+    async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
+        self.store.record(claim).await
+    }
+
+    async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
+        if *self.confirm_fails.lock().unwrap() {
+            return Err(StoreError::new("DynamoDB UpdateItem", "connection refused"));
+        }
+        self.store.confirm(lease).await
+    }
+
+    async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
+        self.store.delete(lease).await
+    }
+
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        self.store.park(lease, message).await
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        if *self.list_fails.lock().unwrap() {
+            return Err(StoreError::new("DynamoDB Query", "connection refused"));
+        }
+        self.store.pending(limit).await
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        self.takes.fetch_add(1, Ordering::Relaxed);
+        self.store.take(claim).await
+    }
+
+    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        self.store.seen(event_id, now).await
+    }
+}
+
+impl Sink for Arc<World> {
+    async fn send(&self, message: Message) -> Result<(), SendError> {
+        let mood = self.moods.lock().unwrap().iter().find(|(body, _)| *body == message.body).copied();
+        match mood {
+            Some((_, Mood::Fails)) => return Err(SendError::failed("SQS SendMessage", "connection reset")),
+            Some((_, Mood::FindsItTooLarge)) => return Err(SendError::TooLarge),
+            Some((_, Mood::Hangs)) => std::future::pending().await,
+            None => {}
+        }
+        self.pass(*self.each_send_takes.lock().unwrap());
+        self.queue.lock().unwrap().push(message.body);
+        Ok(())
+    }
+
+    fn max_bytes(&self) -> usize {
+        usize::MAX
+    }
+}
+
+impl World {
+    fn pass(&self, duration: Duration) {
+        self.past.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+struct Scene {
+    world: Arc<World>,
+    redrive: Redrive<Arc<World>, Arc<World>, Arc<World>>,
+}
+
+fn message(body: &str, conversation: &str) -> Message {
+    Message {
+        body: body.to_owned(),
+        attributes: vec![("kind".into(), "event".to_owned())],
+        deduplication_id: body.to_owned(),
+        conversation_group: conversation.to_owned(),
+        team_group: "T1".to_owned(),
+        trace_header: None,
+    }
+}
+
+fn scene() -> Scene {
+    let world = Arc::<World>::default();
+    let redrive = Redrive::new(world.clone(), world.clone(), world.clone(), TTL);
+    Scene { world, redrive }
+}
+
+impl Scene {
+    /// Parks an event by an invocation that has ended, a second after the one before.
+    async fn park(&self, event_id: &str, conversation: &str) {
+        self.park_as(event_id, &message(event_id, conversation).to_parked().unwrap()).await;
+    }
+
+    async fn park_as(&self, event_id: &str, message: &str) {
+        let now = self.world.now();
+        let claim = self.claim(event_id, "ingress", now.after(Duration::from_millis(999)));
+        let Ok(Recorded::New { lease, .. }) = self.world.store.record(&claim).await else {
+            panic!("{event_id}")
+        };
+        assert_eq!(self.world.store.park(lease, message).await.unwrap(), Settled::Done);
+        self.world.pass(SECOND);
+    }
+
+    fn claim(&self, event_id: &str, owner: &str, lease_until: UnixMillis) -> Claim {
+        let now = self.world.now();
+        Claim {
+            event_id: event_id.to_owned(),
+            owner: owner.to_owned(),
+            received_at: now,
+            lease_until,
+            expires_at: now.after(TTL).as_secs(),
+        }
+    }
+
+    /// Three conversations, six events.
+    async fn six_parked() -> Self {
+        let scene = scene();
+        for (event_id, conversation) in
+            [("Ev1", "a"), ("Ev2", "b"), ("Ev3", "a"), ("Ev4", "c"), ("Ev5", "b"), ("Ev6", "a")]
+        {
+            scene.park(event_id, conversation).await;
+        }
+        scene
+    }
+
+    async fn run(&self) -> Run {
+        self.redrive.run("run", self.world.now().after(MINUTE)).await
+    }
+
+    fn set(&self, moods: &[(&'static str, Mood)]) {
+        *self.world.moods.lock().unwrap() = moods.to_vec();
+    }
+
+    fn queue(&self) -> Vec<String> {
+        std::mem::take(&mut self.world.queue.lock().unwrap())
+    }
+}
+
+/// Redriven, failed, left.
+fn figures(run: &Run) -> [u64; 3] {
+    [run.redriven, run.failed, run.left.unwrap().events]
+}
+
+/// How many seconds the first of those that are left has been waiting.
+fn oldest(run: &Run) -> u64 {
+    run.left.unwrap().oldest.as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_parked_is_nothing_to_do() {
+    let run = scene().run().await;
+    assert_eq!((figures(&run), oldest(&run), run.errors.len()), ([0, 0, 0], 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_parked_is_sent_once_the_first_received_first_and_confirmed() {
+    let scene = Scene::six_parked().await;
+    let run = scene.run().await;
+    assert_eq!((figures(&run), oldest(&run)), ([6, 0, 0], 0));
+    assert_eq!(scene.queue(), ["Ev1", "Ev2", "Ev3", "Ev4", "Ev5", "Ev6"]);
+    for event_id in ["Ev1", "Ev6"] {
+        let retry = scene.claim(event_id, "ingress", scene.world.now());
+        assert!(matches!(scene.world.store.record(&retry).await, Ok(Recorded::Forwarded)));
+    }
+    assert_eq!(figures(&scene.run().await), [0, 0, 0]);
+    assert_eq!(scene.queue(), [""; 0]);
+    // And remembered for the usual time, from now on.
+    scene.world.pass(TTL - SECOND);
+    assert!(scene.world.store.seen("Ev1", scene.world.now()).await.unwrap());
+    scene.world.pass(SECOND);
+    assert!(!scene.world.store.seen("Ev1", scene.world.now()).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_message_is_the_one_that_was_parked() {
+    #[derive(Default)]
+    struct Keeps(Mutex<Vec<Message>>);
+    impl Sink for Keeps {
+        async fn send(&self, message: Message) -> Result<(), SendError> {
+            self.0.lock().unwrap().push(message);
+            Ok(())
+        }
+        fn max_bytes(&self) -> usize {
+            usize::MAX
+        }
+    }
+    let scene = scene();
+    let parked =
+        Message { trace_header: Some("Root=1-5759e988".to_owned()), ..message("{\"ü\":\"🦀\"}", "a") };
+    scene.park_as("Ev1", &parked.to_parked().unwrap()).await;
+    let redrive = Redrive::new(scene.world.clone(), Keeps::default(), scene.world.clone(), TTL);
+    redrive.run("run", UnixMillis::END_OF_TIME).await;
+    assert_eq!(*redrive.sink.0.lock().unwrap(), [parked]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_waits_for_its_first_message_and_the_others_do_not() {
+    for mood in [Mood::Fails, Mood::Hangs] {
+        let scene = Scene::six_parked().await;
+        scene.set(&[("Ev1", mood)]);
+        let run = scene.run().await;
+        assert_eq!((figures(&run), run.errors.len()), ([3, 1, 3], 1), "{mood:?}");
+        assert!(run.errors[0].starts_with("send Ev1: "), "{:?}", run.errors);
+        assert_eq!(oldest(&run), 6);
+        assert_eq!(scene.queue(), ["Ev2", "Ev4", "Ev5"]);
+        // The next run, when the queue is well again.
+        scene.set(&[]);
+        scene.world.pass(MINUTE);
+        assert_eq!(figures(&scene.run().await), [3, 0, 0]);
+        assert_eq!(scene.queue(), ["Ev1", "Ev3", "Ev6"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_queue_takes_or_nobody_can_read_stays_and_nothing_waits_for_it() {
+    let scene = Scene::six_parked().await;
+    for n in 7..30 {
+        scene.park_as(&format!("Ev{n}"), "no message").await;
+    }
+    scene.park("Ev30", "a").await;
+    scene.set(&[("Ev1", Mood::FindsItTooLarge)]);
+    let run = scene.run().await;
+    assert_eq!(figures(&run), [6, 24, 24]);
+    assert_eq!(run.errors.len(), MAX_ERRORS);
+    assert!(run.errors[1].starts_with("read Ev7: "), "{:?}", run.errors);
+    assert_eq!(scene.queue(), ["Ev2", "Ev3", "Ev4", "Ev5", "Ev6", "Ev30"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_down_is_not_asked_for_every_event() {
+    let scene = scene();
+    let ids: Vec<&'static str> = (10..60).map(|n| &*format!("Ev{n}").leak()).collect();
+    for id in &ids {
+        scene.park(id, id).await;
+    }
+    scene.set(&ids.iter().map(|id| (*id, Mood::Fails)).collect::<Vec<_>>());
+    let run = scene.run().await;
+    assert_eq!(figures(&run), [0, u64::from(GIVE_UP_AFTER), 50]);
+    // One that goes through shows that the queue is up.
+    scene.set(&ids.iter().filter(|id| **id != "Ev19").map(|id| (*id, Mood::Fails)).collect::<Vec<_>>());
+    scene.world.pass(MINUTE);
+    assert_eq!(figures(&scene.run().await), [1, u64::from(GIVE_UP_AFTER) + 9, 49]);
+    assert_eq!(scene.queue(), ["Ev19"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_held_stops_the_run_so_that_nothing_overtakes_it() {
+    let scene = Scene::six_parked().await;
+    let now = scene.world.now();
+    let other = scene.claim("Ev2", "another run", now.after(SECOND));
+    assert!(matches!(scene.world.store.take(&other).await, Ok(Taken::Yours { .. })));
+    let run = scene.run().await;
+    assert_eq!((figures(&run), oldest(&run)), ([1, 0, 5], 5));
+    assert_eq!(scene.queue(), ["Ev1"]);
+    // It died; a second later its lease is over.
+    scene.world.pass(SECOND + Duration::from_millis(1));
+    assert_eq!(figures(&scene.run().await), [5, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_runs_at_once_one_sends() {
+    let scene = Scene::six_parked().await;
+    let deadline = scene.world.now().after(MINUTE);
+    let (first, second) =
+        tokio::join!(scene.redrive.run("first", deadline), scene.redrive.run("second", deadline));
+    assert_eq!(first.redriven + second.redriven, 6);
+    assert_eq!(scene.queue(), ["Ev1", "Ev2", "Ev3", "Ev4", "Ev5", "Ev6"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_begins_nothing_that_it_might_not_finish() {
+    let scene = Scene::six_parked().await;
+    *scene.world.each_send_takes.lock().unwrap() = 10 * SECOND;
+    let run = scene.redrive.run("run", scene.world.now().after(25 * SECOND)).await;
+    assert_eq!(figures(&run), [2, 0, 4]);
+    let run = scene.redrive.run("run", scene.world.now().after(EVENT_BUDGET)).await;
+    assert_eq!((figures(&run), scene.world.takes.load(Ordering::Relaxed)), ([0, 0, 6 - 2], 2));
+    let run = scene.redrive.run("run", UnixMillis::END_OF_TIME).await;
+    assert_eq!(figures(&run), [4, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_confirmed_counts_as_failed_and_nothing_waits_for_it() {
+    let scene = Scene::six_parked().await;
+    *scene.world.confirm_fails.lock().unwrap() = true;
+    let run = scene.run().await;
+    assert_eq!(figures(&run), [0, 6, 6]);
+    assert!(run.errors[0].starts_with("confirm Ev1: "), "{:?}", run.errors);
+    assert_eq!(scene.queue().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_ends_the_run() {
+    let scene = Scene::six_parked().await;
+    *scene.world.list_fails.lock().unwrap() = true;
+    let run = scene.run().await;
+    assert_eq!((run.failed, run.left, scene.world.takes.load(Ordering::Relaxed)), (1, None, 0));
+    assert!(run.errors[0].starts_with("list "), "{:?}", run.errors);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_a_list_holds_is_listed_again_as_long_as_that_helps() {
+    let scene = scene();
+    for n in 0..2 * PAGE + 5 {
+        scene.park(&format!("Ev{n}"), "a").await;
+    }
+    assert_eq!(figures(&scene.run().await), [2005, 0, 0]);
+    assert_eq!(scene.world.lists.load(Ordering::Relaxed), 3);
+
+    for n in 0..PAGE + 5 {
+        scene.park_as(&format!("Ev-{n}"), "no message").await;
+    }
+    let run = scene.run().await;
+    assert_eq!((run.redriven, run.left.unwrap().events), (0, 1000));
+    assert_eq!(scene.world.lists.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_take_is_leased_to_the_end_of_the_events_budget_and_a_margin() {
+    let scene = scene();
+    scene.park("Ev1", "a").await;
+    scene.set(&[("Ev1", Mood::Fails)]);
+    assert_eq!(figures(&scene.run().await), [0, 1, 1]);
+    let lease = EVENT_BUDGET + LEASE_MARGIN;
+    for (pass, left) in [(lease, true), (Duration::from_millis(1), false)] {
+        scene.world.pass(pass);
+        let claim = scene.claim("Ev1", "another", scene.world.now());
+        let is_held = matches!(scene.world.store.take(&claim).await, Ok(Taken::Held));
+        assert_eq!(is_held, left);
+    }
+}
