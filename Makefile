@@ -10,6 +10,7 @@ VENV := .venv
 # First on the PATH, so that `cargo lambda` is the pinned one.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RELEASE := target/release/slack-ingress
+DYNOXIDE := 3.2.0
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +24,7 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
 	DELIVERIES=20000 cargo test --locked --lib --tests --examples
 
-test: format-check lint docs workflows test-all simulate test-stack ## Everything that CI runs
+test: format-check lint docs workflows test-all simulate kill test-load test-stack fuzz-short ## Everything that CI runs
 
 # The release binaries are built once, and every test of a real process shares them.
 WITH_SERVERS = PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) $(VENV)/bin/python tests/servers.py
@@ -37,6 +38,19 @@ test-all: $(SERVERS)
 simulate: ## A million deliveries in a simulated world; DELIVERIES= for more, SEED= to replay one history
 	$(CARGO_TEST) --test simulation -- --nocapture $(if $(SEED),replay)
 
+# These two are alone on the machine, as far as they can be: beside the other tests each would measure the others.
+ALONE = --ignored --test-threads 1 --nocapture
+
+kill: $(SERVERS) ## Kill the real processes at random moments; KILLS= for more of them
+	$(WITH_SERVERS) $(CARGO_TEST) --test suite -- kills:: $(ALONE)
+
+test-load: $(SERVERS)
+	$(WITH_SERVERS) --sqs fauxqs $(CARGO_TEST) --test suite -- load:: $(ALONE)
+
+load: export LOAD_EVENTS ?= 100000
+load: $(SERVERS) $(VENV)/dynoxide-$(DYNOXIDE).stamp ## 100,000 events to each kind of queue; prints what it measures
+	$(WITH_SERVERS) --dynamodb dynoxide --sqs fauxqs $(CARGO_TEST) --test suite -- load:: $(ALONE)
+
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
 test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
 	cd cdk && npm test --silent
@@ -44,11 +58,51 @@ test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
 		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python cdk/test/deploy/deploy.py
 
+# Fuzzing with libFuzzer and the pinned toolchain: these flags are the instrumentation that cargo-fuzz asks for.
+# `--target`, although it is the host, keeps them off build scripts and macros.
+FUZZ_TARGETS := signature http_event slack_json slack_form config
+FUZZ := fuzz/target/$(shell rustc --print host-tuple)/debug
+SANCOV := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table \
+	trace-compares)
+FUZZ_FLAGS = -artifact_prefix=fuzz/artifacts/$$target-
+MINUTES ?= 10
+
+fuzz-build: FORCE
+	RUSTFLAGS="$(SANCOV) --cfg fuzzing" cargo build --locked --manifest-path fuzz/Cargo.toml \
+		--target-dir fuzz/target --target $$(rustc --print host-tuple)
+
+# The corpus, then as many inputs as are given here, the same ones each time; then long ones, for the rule on memory.
+fuzz-short: fuzz-build
+	mkdir -p fuzz/artifacts
+	@for target in $(FUZZ_TARGETS); do \
+		scratch=$$(mktemp -d); status=0; \
+		for limits in "-runs=15000 -max_len=16384 -timeout=5" "-runs=150 -max_len=262144 -timeout=30"; do \
+			$(FUZZ)/$$target -seed=1 $$limits $(FUZZ_FLAGS) -dict=fuzz/dictionaries/$$target \
+				$$scratch fuzz/corpus/$$target > $$scratch.log 2>&1 || { status=$$?; break; }; \
+		done; \
+		if [ $$status != 0 ]; then cat $$scratch.log; fi; \
+		rm -rf $$scratch $$scratch.log; \
+		if [ $$status != 0 ]; then echo "$$target: the input is in fuzz/artifacts"; exit 1; fi; \
+		echo "$$target: ok"; \
+	done
+
+fuzz: fuzz-build ## Look for new inputs, MINUTES=10 for each target; what they add goes into fuzz/corpus
+	mkdir -p fuzz/artifacts
+	@set -e; for target in $(FUZZ_TARGETS); do \
+		found=fuzz/target/found/$$target; mkdir -p $$found; \
+		$(FUZZ)/$$target -max_total_time=$$(($(MINUTES) * 60)) -max_len=16384 -timeout=5 $(FUZZ_FLAGS) \
+			-dict=fuzz/dictionaries/$$target -print_final_stats=1 $$found fuzz/corpus/$$target; \
+		find $$found -size +8k -delete; \
+		$(FUZZ)/$$target -merge=1 -use_counters=0 $(FUZZ_FLAGS) fuzz/corpus/$$target $$found; \
+	done
+
 format-check:
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 format: ## Format the code
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 # Each set of features, because each is a build that somebody runs; the tests build the other two.
 lint:
@@ -83,7 +137,7 @@ deploy: build cdk/node_modules/.package-lock.json ## Bring the stack up in the A
 	$(CDK) deploy $(SETTINGS) --outputs-file outputs.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target $(VENV) tests/node_modules cdk/node_modules cdk/cdk.out cdk/outputs.json
+	rm -rf target fuzz/target fuzz/artifacts $(VENV) tests/node_modules cdk/node_modules cdk/cdk.out cdk/outputs.json
 
 # Always asked: cargo knows whether anything changed.
 $(RELEASE): FORCE
@@ -97,9 +151,15 @@ $(VENV)/demo.stamp: demo/requirements.txt
 $(VENV)/test.stamp: tests/requirements.txt
 $(VENV)/stack.stamp: cdk/requirements.txt
 
+# A DynamoDB that keeps up with the load. It is compiled, in three minutes; so `make test` does without it.
+$(VENV)/dynoxide-$(DYNOXIDE).stamp: | $(VENV)/test.stamp
+	cargo install --quiet --locked --root $(VENV) dynoxide-rs --version $(DYNOXIDE) \
+		--no-default-features --features native-sqlite,http-server,cli
+	touch $@
+
 %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is not there: install Node.js 20 or later"; exit 1; }
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all simulate test-stack format-check format lint docs workflows build bootstrap deploy clean FORCE
+.PHONY: help demo dev check test test-all simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build FORCE

@@ -23,6 +23,9 @@ mod features;
 mod forms;
 mod guarantee;
 mod init;
+mod kills;
+#[cfg(target_os = "linux")] // where /proc tells what a process holds
+mod load;
 mod log;
 mod parking;
 mod secrets;

@@ -4,6 +4,8 @@
 pub(crate) mod answers;
 pub(crate) mod aws;
 pub(crate) mod lambda;
+#[cfg(target_os = "linux")]
+pub(crate) mod meter;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -1,0 +1,91 @@
+//! Environment variables: either a configuration that holds together, or an error that tells nothing of the values.
+//!
+//! An input is a variable a line, `NAME=value`.
+
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use slack_ingress::config::{Config, ConfigError, SecretConfig, StoreConfig};
+use slack_ingress_fuzz::{bounded, mutate};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A secret of one letter and its comma are two bytes, and a `String` of 24; the list grows by doubling, and for a
+/// moment both are there. Measured: 19 for that, 31 for a filter of `RUST_LOG` with many short targets.
+const BYTES_PER_BYTE: usize = 64;
+
+type Variables = BTreeMap<String, String>;
+
+fn read(variables: &Variables) -> Result<Config, ConfigError> {
+    let len = variables.values().map(String::len).sum();
+    bounded(len, BYTES_PER_BYTE, || Config::from_lookup(|name| variables.get(name).cloned()))
+}
+
+fn changed(variables: &Variables, change: impl Fn(&str) -> String) -> Variables {
+    variables.iter().map(|(name, value)| (name.clone(), change(value))).collect()
+}
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(data, size, max_size, seed)
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let variables: Variables = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let config = read(&variables);
+    if let Ok(config) = &config {
+        assert_whole(config);
+    }
+
+    // White space around a value means nothing, and an empty one is none.
+    let shown = |config: &Result<Config, ConfigError>| match config {
+        Ok(config) => format!("{config:?}"),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(shown(&config), shown(&read(&changed(&variables, |value| format!(" \t{value}\n")))));
+    let mut given = variables.clone();
+    given.retain(|_, value| !value.trim().is_empty());
+    assert_eq!(shown(&config), shown(&read(&given)));
+
+    // Wherever the secret stands, in the wrong variable or beside a slip of the pen: no error quotes it.
+    const WORD: &str = "xyzzy";
+    let places: [fn(&str) -> String; 3] = [
+        |value| format!("{WORD}{value}"),
+        |value| format!("{value}{WORD}"),
+        |value| value.replacen(':', &format!(":{WORD}"), 1),
+    ];
+    for place in places {
+        match read(&changed(&given, place)) {
+            Err(error) => {
+                let shown = format!("{error} {error:?}");
+                assert!(!shown.contains(WORD), "{shown}");
+            }
+            Ok(config) => {
+                let shown = format!("{:?}", config.secret);
+                assert!(!shown.contains(WORD), "{shown}");
+            }
+        }
+    }
+});
+
+fn assert_whole(config: &Config) {
+    match &config.secret {
+        SecretConfig::Inline(secrets) => {
+            assert!(!secrets.is_empty());
+            for secret in secrets {
+                assert!(!secret.is_empty() && secret.trim() == secret && !secret.contains(','));
+            }
+        }
+        SecretConfig::Managed(id) => assert!(!id.is_empty() && id.trim() == id),
+    }
+    if let StoreConfig::DynamoDb { table } = &config.store {
+        assert!(table.len() >= 3 && !table.contains(char::is_whitespace), "{table:?}");
+    }
+    let settings = &config.settings;
+    assert!((Duration::from_secs(1)..=Duration::from_secs(315_360_000)).contains(&settings.dedup_ttl));
+    assert!((Duration::from_millis(100)..=Duration::from_secs(3)).contains(&settings.ack_budget));
+}

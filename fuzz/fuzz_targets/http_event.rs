@@ -1,0 +1,137 @@
+//! What invokes the function: any bytes are an event or an error, each field is the one that was sent, and whatever
+//! the outcome, the answer is one that the front door takes.
+
+#![no_main]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use serde_json::{Value, json};
+use slack_ingress::http::{HttpEvent, ReplyTo};
+use slack_ingress::ingress::Inbound;
+use slack_ingress::outcome::{Dependency, Outcome};
+use slack_ingress::report::{Report, Trail};
+use slack_ingress::signature::Rejection;
+use slack_ingress::slack::{Encoding, Malformed};
+use slack_ingress_fuzz::{bounded, mutate, unambiguous};
+
+/// A header's list of values: `""` and its comma are three bytes, `serde` keeps 32 for each before it knows that they
+/// are strings, and the list grows by doubling. Measured: 40.
+const BYTES_PER_BYTE: usize = 64;
+
+type Request = (ReplyTo, Result<Inbound, Outcome>);
+
+fn read(event: &[u8]) -> Option<Request> {
+    bounded(event.len(), BYTES_PER_BYTE, || {
+        serde_json::from_slice::<HttpEvent>(event).ok().map(HttpEvent::into_request)
+    })
+}
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(data, size, max_size, seed)
+});
+
+fuzz_target!(|data: &[u8]| {
+    let request = read(data);
+    let event = std::str::from_utf8(data).ok().and_then(unambiguous);
+
+    // Read again in another spelling, and compared field by field.
+    if let Some(event) = event.as_ref().filter(|event| is_lambdas(event)) {
+        let again = read(event.to_string().as_bytes());
+        assert_eq!(request.is_some(), again.is_some(), "another spelling, another verdict");
+        if let Some((reply_to, request)) = &again {
+            assert_same(event, request);
+            assert_answers(*reply_to, event, request);
+        }
+    }
+
+    // Any bytes come through as a body.
+    let event = json!({ "httpMethod": "POST", "body": BASE64.encode(data), "isBase64Encoded": true });
+    let Some((_, Ok(inbound))) = read(event.to_string().as_bytes()) else { panic!("{event} is a request") };
+    assert_eq!(inbound.body, data);
+});
+
+/// To `serde`, an array of the fields in their order is as good as an object. No front door sends that.
+fn is_lambdas(event: &Value) -> bool {
+    let context = &event["requestContext"];
+    event.is_object() && !context.is_array() && !context["http"].is_array()
+}
+
+/// One header's values, joined as HTTP says.
+fn header(headers: &Value, name: &str) -> Option<String> {
+    let values: Vec<_> = headers
+        .as_object()?
+        .iter()
+        .filter(|(other, value)| other.eq_ignore_ascii_case(name) && !value.is_null())
+        .flat_map(|(_, value)| match value.as_array() {
+            // A list of nothing is a header without a value.
+            Some(values) if values.is_empty() => vec![""],
+            Some(values) => values.iter().filter_map(Value::as_str).collect(),
+            None => vec![value.as_str().expect("a header's value is a string or a list of them")],
+        })
+        .collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+fn assert_same(event: &Value, request: &Result<Inbound, Outcome>) {
+    let http = &event["requestContext"]["http"];
+    let method = if http.is_null() { &event["httpMethod"] } else { &http["method"] };
+    let body = event["body"].as_str().unwrap_or_default();
+    let is_base64 = event["isBase64Encoded"] == true;
+    let inbound = match request {
+        Ok(inbound) => inbound,
+        Err(Outcome::MethodNotAllowed) => return assert_ne!(method, "POST"),
+        Err(Outcome::Rejected(Rejection::UnreadableBody)) => return assert!(is_base64),
+        Err(other) => panic!("{other:?}"),
+    };
+    assert_eq!(method, "POST");
+    if is_base64 {
+        assert_eq!(BASE64.encode(&inbound.body), body);
+    } else {
+        assert_eq!(inbound.body, body.as_bytes());
+    }
+    let several = &event["multiValueHeaders"];
+    let has_several = several.as_object().is_some_and(|headers| !headers.is_empty());
+    let headers = if has_several { several } else { &event["headers"] };
+    assert_eq!(inbound.signature, header(headers, "X-Slack-Signature"));
+    assert_eq!(inbound.timestamp, header(headers, "X-Slack-Request-Timestamp"));
+    assert_eq!(inbound.content_type, header(headers, "Content-Type"));
+    let num = header(headers, "X-Slack-Retry-Num");
+    assert_eq!(inbound.attempt.retry_num, num.and_then(|num| num.trim().parse().ok()));
+    let reason = header(headers, "X-Slack-Retry-Reason").filter(|reason| !reason.is_empty());
+    assert_eq!(inbound.attempt.retry_reason, reason);
+}
+
+fn assert_answers(reply_to: ReplyTo, event: &Value, request: &Result<Inbound, Outcome>) {
+    let content_type = request.as_ref().ok().and_then(|inbound| inbound.content_type.as_deref());
+    let encoding = Encoding::of(content_type);
+    let challenge = event["body"].as_str().unwrap_or_default();
+    let outcomes = [
+        (200, Outcome::Accepted),
+        (200, Outcome::Challenge(challenge.to_owned())),
+        (200, Outcome::Suggestion),
+        (200, Outcome::SslCheck),
+        (400, Outcome::Malformed(Malformed::Json)),
+        (401, Outcome::Rejected(Rejection::Mismatch)),
+        (405, Outcome::MethodNotAllowed),
+        (413, Outcome::TooLarge),
+        (503, Outcome::InFlight),
+        (503, Outcome::Unavailable(Dependency::Store)),
+    ];
+    for (status, outcome) in outcomes {
+        let is_challenge = matches!(outcome, Outcome::Challenge(_));
+        let report = Report { outcome, trail: Trail { encoding, ..Trail::default() } };
+        let answer = serde_json::to_string(&reply_to.respond(&report)).expect("an answer is JSON");
+        let answer: Value = serde_json::from_str(&answer).expect("an answer is JSON");
+        assert_eq!(answer["statusCode"], status);
+        assert_eq!(answer["isBase64Encoded"], false);
+        assert_eq!(answer["body"] == challenge, is_challenge || challenge.is_empty() && answer["body"] == "");
+        let headers = answer["headers"].as_object().expect("headers are an object");
+        assert_eq!(headers.contains_key("x-slack-no-retry"), matches!(status, 400 | 413), "{status}");
+        if let Some(several) = answer.get("multiValueHeaders") {
+            for (name, value) in headers {
+                assert_eq!(several[name], json!([value]));
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Processes killed at random moments, hundreds of times, with Slack's retries compressed in time: what is on
+//! the queue afterwards is what was promised, once.
+//!
+//! `KILLS=…` for more of them than the suite's run has.
+
+use serde_json::json;
+use slack_ingress::clock::{Clock, SystemClock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::support::aws::Queue;
+use crate::support::lambda::{Ended, Lambda};
+use crate::support::proxy::Fault;
+use crate::support::slack::event;
+use crate::support::stage::Stage;
+
+/// In the suite's run, for each kind of queue.
+const KILLS: usize = 150;
+
+/// Of the function here, so that a dead process's lease is over soon.
+const TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Slack's retries: at once, and then each when every lease from before is over.
+const RETRIES: [Duration; 3] = [Duration::from_millis(20), Duration::from_secs(4), Duration::from_secs(4)];
+
+const ENVIRONMENTS: usize = 6;
+const EVENTS_AT_ONCE: usize = 60;
+
+/// What is known of an event when Slack is done with it.
+#[derive(Debug, Default)]
+struct Fate {
+    promised: bool,
+    /// Its last attempt was refused, and not for want of time: the store was there all along.
+    was_refused: bool,
+    /// Something happened that leaves it open whether a message is on the queue: a process died over it, or
+    /// the queue failed.
+    is_in_doubt: bool,
+}
+
+struct Town {
+    stage: Stage,
+    environments: Vec<Mutex<Lambda>>,
+    kills: AtomicUsize,
+    wanted: usize,
+    queue_is_down: AtomicBool,
+}
+
+impl Town {
+    async fn build(stage: Stage, wanted: usize) -> Arc<Self> {
+        let mut environments = Vec::new();
+        for _ in 0..ENVIRONMENTS {
+            environments.push(Mutex::new(stage.environment().await));
+        }
+        let (kills, queue_is_down) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(Self { stage, environments, kills, wanted, queue_is_down })
+    }
+
+    fn is_done(&self) -> bool {
+        self.kills.load(Ordering::Relaxed) >= self.wanted
+    }
+
+    /// The status of one attempt; `None` when the process died over it.
+    async fn attempt(&self, id: &str, retry_num: Option<u32>, may_die: bool) -> Option<u64> {
+        let request = retry_num.map_or_else(|| event(id), |num| event(id).retry(num, "http_error"));
+        let mut environment = self.environments[fastrand::usize(..ENVIRONMENTS)].lock().await;
+        let invoked = environment.invoke_for(&request.event(), TIMEOUT);
+        let life = match may_die && fastrand::u8(..100) < 40 {
+            true => Duration::from_millis(fastrand::u64(0..60)),
+            false => Duration::MAX,
+        };
+        tokio::select! {
+            ended = invoked => match ended {
+                Ended::Answered(answer) => answer["statusCode"].as_u64(),
+                other => panic!("{other:?}"),
+            },
+            () = sleep(life) => {
+                environment.kill().await;
+                self.kills.fetch_add(1, Ordering::Relaxed);
+                *environment = self.stage.environment().await;
+                None
+            }
+        }
+    }
+
+    /// Slack, with one event.
+    async fn deliver(&self, id: &str) -> Fate {
+        let mut fate = Fate::default();
+        let last_may_die = fastrand::bool();
+        let retries = RETRIES.iter().zip(1..).map(|(after, num)| (Some(num), *after));
+        for (retry_num, after) in std::iter::once((None, Duration::ZERO)).chain(retries) {
+            sleep(after).await;
+            let is_last = retry_num == Some(3);
+            let before = self.queue_is_down.load(Ordering::Relaxed);
+            let began = SystemClock.now();
+            let status = self.attempt(id, retry_num, !is_last || last_may_die).await;
+            let in_time = began.until(SystemClock.now()) < TIMEOUT / 2;
+            fate.is_in_doubt |= status.is_none() || before || self.queue_is_down.load(Ordering::Relaxed);
+            match status {
+                Some(200) => {
+                    fate.promised = true;
+                    return fate;
+                }
+                Some(503) => fate.was_refused = is_last && in_time,
+                None => {}
+                other => panic!("{id}: {other:?}"),
+            }
+        }
+        fate
+    }
+
+    /// The queue is down now and then, for long enough that some last attempts meet it.
+    async fn outages(&self) {
+        let outages =
+            [Fault::Refuse(500, "com.amazonaws.sqs#InternalError"), Fault::Break, Fault::LoseAnswer];
+        while !self.is_done() {
+            sleep(Duration::from_secs(6)).await;
+            self.queue_is_down.store(true, Ordering::Relaxed);
+            self.stage.sqs.always("SendMessage", outages[fastrand::usize(..3)].clone());
+            sleep(Duration::from_secs(5)).await;
+            self.stage.sqs.heal();
+            self.queue_is_down.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The schedule of the redrive, which is killed as well.
+    async fn redrives(&self) {
+        while !self.is_done() {
+            sleep(Duration::from_secs(1)).await;
+            let mut redrive = self.stage.redrive().await;
+            let run = redrive.invoke_for(&json!({}), Duration::from_secs(60));
+            let life = Duration::from_millis(fastrand::u64(0..300));
+            tokio::select! {
+                _ = run => {}
+                () = sleep(life) => {
+                    redrive.kill().await;
+                    self.kills.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// All is well again: what is parked is sent.
+    async fn clear_up(&self) {
+        self.stage.sqs.heal();
+        let redrive = self.stage.redrive().await;
+        crate::support::eventually("the end of what is parked", async || {
+            sleep(Duration::from_secs(1)).await;
+            let run = redrive.invoke_for(&json!({}), Duration::from_secs(60)).await;
+            matches!(run, Ended::Answered(summary) if summary["left"] == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Kills until there were enough; what became of each event, and how often it is on the queue.
+async fn kill(queue: Queue) -> BTreeMap<String, (Fate, usize)> {
+    let wanted = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().expect("KILLS is a number"));
+    let town = Town::build(Stage::with(queue).await, wanted).await;
+    let mut others = JoinSet::new();
+    let (outages, redrives) = (Arc::clone(&town), Arc::clone(&town));
+    others.spawn(async move { outages.outages().await });
+    others.spawn(async move { redrives.redrives().await });
+
+    let mut deliveries = JoinSet::new();
+    let room = Arc::new(Semaphore::new(EVENTS_AT_ONCE));
+    let mut sent = 0;
+    while !town.is_done() {
+        let place = Arc::clone(&room).acquire_owned().await.expect("open");
+        let (town, id) = (Arc::clone(&town), format!("Ev{sent:05}"));
+        sent += 1;
+        deliveries.spawn(async move {
+            let fate = town.deliver(&id).await;
+            drop(place);
+            (id, fate)
+        });
+    }
+    let fates = deliveries.join_all().await;
+    others.join_all().await;
+    town.clear_up().await;
+
+    let mut on_queue: BTreeMap<String, usize> = BTreeMap::new();
+    for id in town.stage.queue.take_event_ids().await {
+        *on_queue.entry(id).or_default() += 1;
+    }
+    let unknown: BTreeSet<_> =
+        on_queue.keys().filter(|id| fates.iter().all(|(known, _)| known != *id)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let events: BTreeMap<_, _> = fates
+        .into_iter()
+        .map(|(id, fate)| {
+            let times = on_queue.get(&id).copied().unwrap_or_default();
+            (id, (fate, times))
+        })
+        .collect();
+    let doubled = events.values().filter(|(_, times)| *times > 1).count();
+    let lost = events.values().filter(|(fate, times)| fate.promised && *times == 0).count();
+    let kills = town.kills.load(Ordering::Relaxed);
+    println!("{kills} kills, {} events, {lost} lost, {doubled} doubled", events.len());
+    for (id, (fate, times)) in &events {
+        assert!(!fate.promised || *times > 0, "{id} was promised, and is nowhere: {fate:?}");
+        assert!(!fate.was_refused, "{id} was refused on its last attempt: {fate:?}");
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test"]
+async fn on_a_fifo_queue_what_was_promised_is_there_once() {
+    for (id, (fate, times)) in kill(Queue::fifo().await).await {
+        assert!(times <= 1, "{id} is there {times} times: {fate:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test"]
+async fn on_a_standard_queue_what_was_promised_is_there_and_twice_only_where_a_send_was_in_doubt() {
+    for (id, (fate, times)) in kill(Queue::standard().await).await {
+        assert!(times <= 1 || fate.is_in_doubt, "{id} is there {times} times: {fate:?}");
+    }
+}
