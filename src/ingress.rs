@@ -265,38 +265,41 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         budget: &Budget,
         trail: &mut Trail,
     ) -> Outcome {
-        let (message, lease) = match permit {
-            Permit::Leased(lease) => (message, Some(lease)),
-            Permit::Unguarded => (message.unguarded(), None),
+        let lease = match permit {
+            Permit::Leased(lease) => lease,
+            Permit::Unguarded => {
+                let put = self.put(message.unguarded(), budget, trail).await;
+                trail.unguarded = put.is_ok();
+                return put.err().unwrap_or(Outcome::Accepted);
+            }
         };
         // The sink uses the message up; only the last attempt has a use for another.
         let spare = is_last.then(|| message.clone());
+        match (self.put(message, budget, trail).await, spare) {
+            (Ok(()), _) => {
+                self.settle("confirm", self.store.confirm(lease), budget, trail).await;
+                Outcome::Accepted
+            }
+            (Err(Outcome::Unavailable(_)), Some(message)) => self.park(lease, &message, budget, trail).await,
+            (Err(outcome), _) => {
+                self.settle("delete", self.store.delete(lease), budget, trail).await;
+                outcome
+            }
+        }
+    }
+
+    /// Puts the message on the queue, or says what to answer if it is not known to be there.
+    async fn put(&self, message: Message, budget: &Budget, trail: &mut Trail) -> Result<(), Outcome> {
         let start = self.clock.instant();
         let sent = within(&self.clock, budget.send_until(), self.sink.send(message)).await;
         trail.timings.send = Some(self.clock.instant() - start);
-        let too_large = match sent {
-            Ok(()) => {
-                trail.unguarded = lease.is_none();
-                if let Some(lease) = lease {
-                    self.settle("confirm", self.store.confirm(lease), budget, trail).await;
-                }
-                return Outcome::Accepted;
+        sent.map_err(|error| {
+            trail.note("send", &error);
+            match error {
+                StepError::Failed(SendError::TooLarge) => Outcome::TooLarge,
+                _ => Outcome::Unavailable(Dependency::Sink),
             }
-            Err(error) => {
-                trail.note("send", &error);
-                matches!(error, StepError::Failed(SendError::TooLarge))
-            }
-        };
-        match (lease, spare) {
-            (Some(lease), Some(message)) if !too_large => {
-                return self.park(lease, &message, budget, trail).await;
-            }
-            (Some(lease), _) => {
-                self.settle("delete", self.store.delete(lease), budget, trail).await;
-            }
-            (None, _) => {}
-        }
-        if too_large { Outcome::TooLarge } else { Outcome::Unavailable(Dependency::Sink) }
+        })
     }
 
     async fn park(&self, lease: Lease, message: &Message, budget: &Budget, trail: &mut Trail) -> Outcome {

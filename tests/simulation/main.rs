@@ -9,7 +9,7 @@
 //! where they wait.
 //!
 //! ```sh
-//! cargo test --test simulation -- --nocapture                     # DELIVERIES=… for more or fewer
+//! cargo test --test simulation -- --nocapture                     # DELIVERIES=… for more, FIRST_SEED=… for others
 //! SEED=… cargo test --test simulation replay -- --nocapture       # one history, told
 //! ```
 //!
@@ -48,9 +48,9 @@ fn setting(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
 }
 
-/// Runs the histories of the seeds from 0 on until there were so many deliveries; on every core.
-fn simulate(deliveries: u64) -> (Tally, Vec<u64>) {
-    let next = AtomicU64::new(0);
+/// Runs the histories of the seeds from this one on until there were so many deliveries; on every core.
+fn simulate(first: u64, deliveries: u64) -> (Tally, Vec<u64>) {
+    let next = AtomicU64::new(first);
     let total = Mutex::new((Tally::default(), Vec::new()));
     std::thread::scope(|threads| {
         for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
@@ -72,7 +72,8 @@ fn simulate(deliveries: u64) -> (Tally, Vec<u64>) {
 
 #[test]
 fn nothing_is_lost_and_nothing_doubled_that_need_not_be() {
-    let (tally, failed) = simulate(setting("DELIVERIES").unwrap_or(DELIVERIES));
+    let deliveries = setting("DELIVERIES").unwrap_or(DELIVERIES);
+    let (tally, failed) = simulate(setting("FIRST_SEED").unwrap_or(0), deliveries);
     println!("{tally}");
     if let Some(seed) = failed.iter().min() {
         println!("{}", World::tell(*seed, None));
