@@ -10,8 +10,9 @@ use crate::slack::DedupKey;
 /// Slack waits this long for an answer.
 const SLACK_LIMIT_MS: u64 = 3000;
 
-/// Slack's last retry comes about six minutes after the first attempt; a shorter memory forgets in between.
-pub const LAST_RETRY_AFTER: Duration = Duration::from_secs(6 * 60 + 30);
+/// Slack's last retry comes about six minutes after the first attempt, and is good, for whoever may replay it, for
+/// five more. A shorter memory forgets in between.
+pub const LAST_RETRY_AFTER: Duration = Duration::from_secs(6 * 60 + 30 + 5 * 60);
 
 /// Everything that can be set.
 #[derive(Debug)]
@@ -208,6 +209,9 @@ fn required<T>(
     parse(&value).map_err(|problem| format!("{name}: {problem}; expected {choices}"))
 }
 
+/// Hexadecimal digits.
+const SLACKS_SECRET_LEN: usize = 32;
+
 /// No message here quotes a value: it might be the secret, in the wrong variable.
 fn secret(inline: Option<String>, managed: Option<String>) -> Result<SecretConfig, String> {
     match (inline, managed) {
@@ -222,6 +226,12 @@ fn secret(inline: Option<String>, managed: Option<String>) -> Result<SecretConfi
                 return Err("SLACK_SIGNING_SECRET holds no secret".to_owned());
             }
             Ok(SecretConfig::Inline(secrets))
+        }
+        // Asked for by that name, it would be in AWS's refusal, and so in the log.
+        (None, Some(id))
+            if id.len() == SLACKS_SECRET_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            Err("SLACK_SIGNING_SECRET_ARN holds a signing secret and not the ARN or name of one".to_owned())
         }
         (None, Some(id)) => Ok(SecretConfig::Managed(id)),
         (None, None) => Err("SLACK_SIGNING_SECRET or SLACK_SIGNING_SECRET_ARN is missing".to_owned()),

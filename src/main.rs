@@ -37,7 +37,8 @@ async fn serve() -> Result<(), String> {
     logging::init(&config.log).map_err(|error| error.to_string())?;
     if config.settings.dedup_ttl < config::LAST_RETRY_AFTER {
         tracing::warn!(
-            "DEDUP_TTL_SECONDS ends before Slack's last retry: events may be put on the queue twice"
+            "DEDUP_TTL_SECONDS ends before Slack's last retry, and the five minutes that it is good for: \
+            events may be put on the queue twice"
         );
     }
     let function = Function {

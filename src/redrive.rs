@@ -208,8 +208,9 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         };
         let message = match Message::from_parked(&parked) {
             Ok(message) => message,
+            // The parser's own error might quote the text.
             Err(error) => {
-                run.fail("read", Some(event), &error);
+                run.fail("read", Some(event), &Unreadable { line: error.line(), column: error.column() });
                 return Fate::Unsendable;
             }
         };
@@ -250,6 +251,22 @@ impl fmt::Display for LeaseLost {
 }
 
 impl Error for LeaseLost {}
+
+/// What is parked is no message of this version.
+#[derive(Debug)]
+struct Unreadable {
+    line: usize,
+    column: usize,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column } = self;
+        write!(f, "the parked message is none of this version, from line {line}, column {column} on")
+    }
+}
+
+impl Error for Unreadable {}
 
 #[cfg(test)]
 mod tests;

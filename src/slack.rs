@@ -227,9 +227,16 @@ fn is_direct(channel: &str) -> bool {
     channel.starts_with('D')
 }
 
+/// An id that Slack gave, as it is recorded. Slack's have neither `:` nor `#`, and the keys of `DEDUP_KEY=message` and
+/// of a consumer's guard have: one that has is replaced by its SHA-256, so that whoever may sign for one app cannot
+/// take such a key of another's.
+fn record_id(id: String) -> String {
+    if id.contains([':', '#']) { hex::encode(Sha256::digest(id)) } else { record_key(id) }
+}
+
 /// A store's key has its limits (DynamoDB: 2,048 bytes). Slack's ids are a few dozen; a longer one is replaced by
 /// its SHA-256, so that different ones stay different.
-fn record_id(id: String) -> String {
+fn record_key(id: String) -> String {
     const MAX_LEN: usize = 1024;
     if id.len() <= MAX_LEN { id } else { hex::encode(Sha256::digest(id)) }
 }

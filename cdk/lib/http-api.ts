@@ -67,7 +67,7 @@ export class IngressHttpApi extends Construct {
 
     Validations.of(this).acknowledge({
       id: 'AwsSolutions-APIG4',
-      reason: "Slack cannot sign for an authorizer of AWS's. The function verifies Slack's own signature before it reads a byte of the body.",
+      reason: "Slack cannot sign for an authorizer of AWS's. The function verifies Slack's own signature before it acts on the body.",
     });
   }
 }

@@ -30,8 +30,8 @@ import { PARKED_INDEX, Redrive } from './redrive.ts';
  */
 export const FUNCTION_TIMEOUT = Duration.seconds(5);
 
-/** Slack's last retry comes about six minutes after the first attempt. */
-const LAST_RETRY_AFTER = Duration.seconds(390);
+/** Slack's last retry comes about six minutes after the first attempt, and can be replayed for five more. */
+const LAST_RETRY_AFTER = Duration.seconds(690);
 
 /** What can be set about an ingress. */
 export interface SlackIngressProps {
@@ -208,7 +208,7 @@ export class SlackIngress extends Construct {
     if (dedupTtl.toSeconds() < LAST_RETRY_AFTER.toSeconds()) {
       Annotations.of(this).addWarningV2(
         'slack-ingress:dedupTtl',
-        "dedupTtl ends before Slack's last retry: events may be put on the queue twice",
+        "dedupTtl ends before Slack's last retry and the five minutes that it is good for: events may be put on the queue twice",
       );
     }
 

@@ -297,6 +297,6 @@ test("a memory that ends before Slack's last retry is warned of", () => {
     new SlackIngress(stack, 'Ingress', { ...functions(), dedupTtl });
     return Annotations.fromStack(stack).findWarning('*', Match.stringLikeRegexp('last retry')).length;
   };
-  assert.equal(warnings(Duration.seconds(389)), 1);
-  assert.equal(warnings(Duration.seconds(390)), 0);
+  assert.equal(warnings(Duration.seconds(689)), 1);
+  assert.equal(warnings(Duration.seconds(690)), 0);
 });

@@ -153,7 +153,8 @@ pub fn id_of(value: &Value) -> Option<&str> {
 
 /// What a delivery of this id is recorded under.
 pub fn recorded(id: &str) -> String {
-    if id.len() <= 1024 { id.to_owned() } else { hex(&Sha256::digest(id)) }
+    let is_slacks = id.len() <= 1024 && !id.contains([':', '#']);
+    if is_slacks { id.to_owned() } else { hex(&Sha256::digest(id)) }
 }
 
 /// The same with `false` for every array. Of arrays the function reads the event's `authorizations` and no other; to

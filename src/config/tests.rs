@@ -269,3 +269,18 @@ fn a_redrive_needs_to_know_from_where_and_to_where_and_no_secret() {
     let error = parse_redrive(&[]).unwrap_err().to_string();
     assert!(error.contains("DEDUP_STORE is missing") && error.contains("EVENT_SINK is missing"), "{error}");
 }
+
+#[test]
+fn a_secret_in_place_of_its_arn_is_refused_before_anybody_is_asked_for_it_and_not_quoted() {
+    let secret = "8f742231b10e8888abcd99aaabbb85a5";
+    let with = |id: &str| {
+        parse(&[MINIMAL[1], MINIMAL[2], ("SLACK_SIGNING_SECRET_ARN", id)]).map_err(|error| error.to_string())
+    };
+    let error = with(secret).unwrap_err();
+    assert!(error.contains("SLACK_SIGNING_SECRET_ARN") && !error.contains(secret), "{error}");
+    for id in
+        ["slack", "8f742231b10e8888abcd99aaabbb85a", "arn:aws:secretsmanager:us-east-1:1:secret:slack-AbCdEf"]
+    {
+        assert!(with(id).is_ok(), "{id}");
+    }
+}

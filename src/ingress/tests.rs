@@ -15,6 +15,7 @@ use std::task::Poll;
 use tokio::time::{advance, sleep};
 
 mod kinds;
+mod replay;
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 const MENTION: &str = include_str!("../../tests/fixtures/events/app_mention.json");

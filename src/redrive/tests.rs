@@ -259,7 +259,7 @@ async fn a_conversation_waits_for_its_first_message_and_the_others_do_not() {
 async fn what_no_queue_takes_or_nobody_can_read_stays_and_nothing_waits_for_it() {
     let scene = Scene::six_parked().await;
     for n in 7..30 {
-        scene.park_as(&format!("Ev{n}"), "no message").await;
+        scene.park_as(&format!("Ev{n}"), r#"{"body":"b","attributes":"the text"}"#).await;
     }
     scene.park("Ev30", "a").await;
     scene.set(&[("Ev1", Mood::FindsItTooLarge)]);
@@ -267,6 +267,7 @@ async fn what_no_queue_takes_or_nobody_can_read_stays_and_nothing_waits_for_it()
     assert_eq!(figures(&run), [6, 24, 24]);
     assert_eq!(run.errors.len(), MAX_ERRORS);
     assert!(run.errors[1].starts_with("read Ev7: "), "{:?}", run.errors);
+    assert!(!run.errors.concat().contains("the text"), "{:?}", run.errors);
     assert_eq!(scene.queue(), ["Ev2", "Ev3", "Ev4", "Ev5", "Ev6", "Ev30"]);
 }
 

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::json::{Object, Slice};
-use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, is_direct, object, record_id};
+use super::{
+    Author, Conversation, Delivery, Kind, Malformed, Payload, is_direct, object, record_id, record_key,
+};
 
 /// The outer object. A field that stands in it twice refuses the request: which of the two Slack's
 /// signature meant, nobody can say.
@@ -133,7 +135,7 @@ fn message_key(envelope: &Envelope<'_>) -> Option<String> {
     }
     let parts = [envelope.api_app_id, envelope.team_id, event.channel, event.ts];
     let parts: Option<Vec<_>> = parts.into_iter().map(Slice::text).collect();
-    Some(record_id(parts?.join(":")))
+    Some(record_key(parts?.join(":")))
 }
 
 /// Only messages have an author here: that a bot joined a channel or reacted is news, not an echo.

@@ -33,3 +33,4 @@ mod sinks;
 mod slack_sdk;
 mod stores;
 mod support;
+mod threat_model;

@@ -209,3 +209,18 @@ async fn of_a_message_whose_first_event_failed_the_other_event_is_sent() {
     assert_eq!(scene.deliver(Some(1)).await.outcome, Outcome::Duplicate);
     assert_eq!(scene.queue()[0].body, MESSAGE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_cannot_claim_the_key_of_another_apps_message_or_of_a_consumers_guard() {
+    for claimed in [KEY, "run#Ev0MSG0001"] {
+        let settings = Settings { dedup_key: DedupKey::Message, ..settings() };
+        let scene = scene_with(settings, &[SECRET]);
+        let forged = format!(r#"{{"type":"event_callback","event_id":"{claimed}","event":{{"type":"x"}}}}"#);
+        assert_eq!(scene.handle(scene.request(&forged, None)).await.outcome, Outcome::Accepted);
+        let recorded = scene.world.claims.lock().unwrap()[0].event_id.clone();
+        assert_eq!((recorded.len(), recorded.contains([':', '#'])), (64, false), "{recorded}");
+        // The message whose key it is arrives all the same.
+        assert_eq!(scene.handle(scene.request(MESSAGE, None)).await.outcome, Outcome::Accepted);
+        assert_eq!(scene.world.claims.lock().unwrap()[1].event_id, KEY);
+    }
+}

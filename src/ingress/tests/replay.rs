@@ -1,0 +1,118 @@
+//! A request of Slack's that somebody got hold of and sends again. Slack signs the time and the body, and no other
+//! header: the retry number is whatever the sender likes.
+
+use super::*;
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+const COMMAND: &str = include_str!("../../../tests/fixtures/forms/slash_command.txt");
+const SHORTCUT: &str = include_str!("../../../tests/fixtures/forms/shortcut.txt");
+/// Has no `trigger_id`: it is known by the hash of its bytes.
+const MODAL_CLOSED: &str = include_str!("../../../tests/fixtures/forms/view_closed.txt");
+
+/// What Slack signs now, to be sent as often as one likes, with any retry number.
+fn captured(
+    scene: &Scene,
+    content_type: &'static str,
+    body: &'static str,
+) -> impl Fn(Option<u32>) -> Inbound {
+    let Inbound { signature, timestamp, .. } = scene.request(body, None);
+    move |retry_num| Inbound {
+        signature: signature.clone(),
+        timestamp: timestamp.clone(),
+        content_type: Some(content_type.to_owned()),
+        attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "any words".to_owned()) },
+        body: body.into(),
+    }
+}
+
+/// Seconds after the first delivery.
+fn at(scene: &Scene, seconds: u64) {
+    scene.world.now.store(NOW + seconds * 1000, Ordering::Relaxed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_within_its_five_minutes_is_a_duplicate_whatever_its_retry_header_says() {
+    for (content_type, body) in [(JSON, MENTION), (FORM, COMMAND), (FORM, SHORTCUT), (FORM, MODAL_CLOSED)] {
+        let scene = scene();
+        let replay = captured(&scene, content_type, body);
+        assert_eq!(scene.handle(replay(None)).await.outcome, Outcome::Accepted, "{body}");
+        scene.calls();
+        for seconds in [0, 1, 299, 300] {
+            at(&scene, seconds);
+            for retry_num in [None, Some(0), Some(1), Some(3), Some(u32::MAX)] {
+                let report = scene.handle(replay(retry_num)).await;
+                assert_eq!(report.outcome, Outcome::Duplicate, "{seconds} s, {retry_num:?}: {body}");
+                assert_eq!(scene.calls(), ["record"]);
+            }
+        }
+        at(&scene, 301);
+        assert_eq!(scene.handle(replay(Some(3))).await.outcome, Outcome::Rejected(Rejection::Stale));
+        assert_eq!(scene.calls(), [""; 0]);
+        assert_eq!(scene.queue().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_store_down_a_replay_as_the_last_retry_is_the_same_message_again_and_marked() {
+    let scene = scene();
+    let replay = captured(&scene, JSON, MENTION);
+    scene.handle(replay(None)).await;
+    scene.set(Faults { record: Fault::Fails, ..Faults::default() });
+    for retry_num in [None, Some(1), Some(2)] {
+        let outcome = scene.handle(replay(retry_num)).await.outcome;
+        assert_eq!(outcome, Outcome::Unavailable(Dependency::Store), "{retry_num:?}");
+    }
+    // Not so what nobody signed.
+    scene.calls();
+    let unsigned = Inbound { body: MENTION.replace("Ev0", "Ev1").into(), ..replay(Some(3)) };
+    let report = scene.handle(unsigned).await;
+    assert_eq!(report.outcome, Outcome::Rejected(Rejection::Mismatch));
+    assert_eq!((scene.calls().as_slice(), report.trail.attempt), (&[""; 0][..], Attempt::default()));
+
+    for _ in 0..2 {
+        assert_eq!(scene.handle(replay(Some(3))).await.outcome, Outcome::Accepted);
+    }
+    scene.set(Faults::default());
+    assert_eq!(scene.handle(replay(Some(3))).await.outcome, Outcome::Duplicate);
+
+    let queue = scene.queue();
+    let [first, again @ ..] = &queue[..] else { panic!("nothing was sent") };
+    assert_eq!(again.len(), 2);
+    for message in again {
+        // By these a FIFO queue knows it again for five minutes, and the consumer for as long as it likes.
+        assert_eq!(message.deduplication_id, first.deduplication_id);
+        assert_eq!(message.conversation_group, first.conversation_group);
+        assert_eq!(message.body, first.body);
+        assert!(message.attributes.contains(&("unguarded".into(), "true".to_owned())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_must_outlast_the_five_minutes_of_every_attempt_of_slacks() {
+    for (ttl, signed_at, replayed_at, outcome) in [
+        (300, 0, 299, Outcome::Duplicate),
+        (299, 0, 299, Outcome::Accepted),
+        // Slack's last retry, of an event that was forwarded and whose answers were lost.
+        (661, 360, 660, Outcome::Duplicate),
+        (390, 360, 390, Outcome::Accepted),
+        (3600, 360, 660, Outcome::Duplicate),
+    ] {
+        let scene = scene_with(Settings { dedup_ttl: Duration::from_secs(ttl), ..settings() }, &[SECRET]);
+        assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
+        at(&scene, signed_at);
+        let attempt = captured(&scene, JSON, MENTION);
+        assert_eq!(scene.handle(attempt(Some(3))).await.outcome, Outcome::Duplicate);
+        at(&scene, replayed_at);
+        assert_eq!(scene.handle(attempt(Some(3))).await.outcome, outcome, "{ttl} s, {replayed_at} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_replayed_as_a_form_is_no_command_whatever_was_typed_in_it() {
+    const TYPED: &str = r#"{"type":"event_callback","event_id":"Ev1","api_app_id":"A1","event":{"type":"message","text":"&command=/deploy&trigger_id=1&api_app_id=A1&user_id=U2&x="}}"#;
+    let scene = scene();
+    let as_form = captured(&scene, FORM, TYPED);
+    assert_eq!(scene.handle(as_form(None)).await.outcome, Outcome::Malformed(Malformed::Unsupported));
+    assert_eq!(scene.calls(), [""; 0]);
+}

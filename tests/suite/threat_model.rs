@@ -1,0 +1,110 @@
+//! docs/threat-model.md is held to its word: every line of its tables names a test that is there, or says why none is.
+
+use std::fs;
+use std::path::Path;
+
+/// How the tables begin. Each line of theirs is one threat.
+const HEADER: &str = "| threat | what stands against it | what remains | test |";
+
+/// So many threats at the least, for tables that are no longer found have none.
+const THREATS: usize = 65;
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
+}
+
+/// The cells of every line of the tables.
+fn threats(document: &str) -> Vec<Vec<&str>> {
+    let mut threats = Vec::new();
+    let mut lines = document.lines();
+    while lines.by_ref().any(|line| line == HEADER) {
+        let table = lines.by_ref().skip(1).take_while(|line| line.starts_with('|'));
+        threats.extend(table.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()));
+    }
+    threats
+}
+
+/// Whether the test is there that `path::name` says: a function, a title, a rule of the Makefile, a job; or, by its path
+/// alone, a fuzz target that `make test` runs.
+fn is_there(reference: &str) -> bool {
+    let (path, name) = reference.split_once("::").unwrap_or((reference, ""));
+    let Some(text) = read(path) else { return false };
+    if let Some(target) = path.strip_prefix("fuzz/fuzz_targets/") {
+        let makefile = read("Makefile").expect("the Makefile");
+        let mut targets = makefile.lines().filter_map(|line| line.strip_prefix("FUZZ_TARGETS := "));
+        return targets.any(|targets| targets.split(' ').any(|known| target == format!("{known}.rs")));
+    }
+    match path.rsplit('.').next() {
+        _ if name.is_empty() => false,
+        Some("rs") => is_rust_test(&text, &format!("fn {name}(")),
+        Some("ts") => {
+            ['\'', '"', '`'].iter().any(|quote| text.contains(&format!("test({quote}{name}{quote}")))
+        }
+        Some("py") => text.contains(&format!("def {name}(")),
+        Some("yml") => text.lines().any(|line| line == format!("  {name}:")),
+        _ => text.lines().any(|line| line.starts_with(&format!("{name}:"))),
+    }
+}
+
+/// Whether the function has the attribute of a test.
+fn is_rust_test(text: &str, function: &str) -> bool {
+    let mut is_test = false;
+    for line in text.lines().map(str::trim_start) {
+        if line.starts_with("#[") {
+            is_test |= line.contains("test]") || line.contains("test(");
+        } else if line.contains(function) {
+            return is_test;
+        } else {
+            is_test = false;
+        }
+    }
+    false
+}
+
+#[test]
+fn every_threat_names_a_test_that_is_there_or_says_why_there_is_none() {
+    let document = read("docs/threat-model.md").expect("the document");
+    let threats = threats(&document);
+    assert!(threats.len() >= THREATS, "only {} threats were found", threats.len());
+    let mut problems = Vec::new();
+    for threat in threats {
+        let [name, .., tests] = &threat[..] else { panic!("{threat:?}") };
+        if threat.len() != 4 || threat.contains(&"") {
+            problems.push(format!("{name}: not four columns, or an empty one"));
+        }
+        let references: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        if references.is_empty() && !tests.starts_with("not tested: ") {
+            problems.push(format!("{name}: by which test?"));
+        }
+        let missing = references.into_iter().filter(|reference| !is_there(reference));
+        problems.extend(missing.map(|reference| format!("{name}: there is no test {reference}")));
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn a_test_that_is_not_there_is_missed() {
+    for missing in [
+        "src/signature.rs",
+        "src/signature.rs::no_such_test",
+        "src/signature.rs::verify",
+        "src/no_such_file.rs::slacks_published_example_verifies",
+        "cdk/test/grants.test.ts::no such title",
+        "cdk/test/deploy/deploy.py::no_such_check",
+        ".github/workflows/ci.yml::no-such-job",
+        "Makefile::no-such-rule",
+        "fuzz/fuzz_targets/no_such_target.rs",
+    ] {
+        assert!(!is_there(missing), "{missing}");
+    }
+    for there in [
+        "src/signature.rs::slacks_published_example_verifies",
+        "cdk/test/grants.test.ts::only Lambda may take their roles",
+        "cdk/test/deploy/deploy.py::check_the_door",
+        ".github/workflows/ci.yml::deny",
+        "Makefile::workflows",
+        "fuzz/fuzz_targets/signature.rs",
+    ] {
+        assert!(is_there(there), "{there}");
+    }
+}
