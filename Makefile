@@ -11,6 +11,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RELEASE := target/release/slack-ingress
 DYNOXIDE := 3.2.0
+CARGO_MUTANTS := 27.1.0
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +97,16 @@ fuzz: fuzz-build ## Look for new inputs, MINUTES=10 for each target; what they a
 		$(FUZZ)/$$target -merge=1 -use_counters=0 $(FUZZ_FLAGS) fuzz/corpus/$$target $$found; \
 	done
 
+# Breaks the rules one at a time, and fails if there is a break that no test notices. What is left out, and why, is
+# said in .cargo/mutants.toml. The stores are held to their contract, with their servers.
+STORES := src/dedup/(memory|dynamodb|redis)[.]rs
+mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp tests/node_modules/.package-lock.json ## Break the rules one at a time and see that a test notices (an hour or two)
+	mkdir -p target/mutants
+	cargo mutants --exclude-re '$(STORES)' --output target/mutants/rules --cargo-arg=--lib
+	PYTHON=$(VENV)/bin/python $(VENV)/bin/python tests/servers.py cargo mutants --re '$(STORES)' \
+		--output target/mutants/stores --cargo-arg=--lib --cargo-arg=--test=suite \
+		-- -- --include-ignored dedup:: redrive:: ingress:: stores::
+
 format-check:
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
@@ -157,9 +168,13 @@ $(VENV)/dynoxide-$(DYNOXIDE).stamp: | $(VENV)/test.stamp
 		--no-default-features --features native-sqlite,http-server,cli
 	touch $@
 
+$(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
+	cargo install --quiet --locked --root $(VENV) cargo-mutants --version $(CARGO_MUTANTS)
+	touch $@
+
 %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is not there: install Node.js 20 or later"; exit 1; }
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build FORCE
+.PHONY: help demo dev check test test-all simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants FORCE

@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn two_attempts_fit_into_the_time_of_a_record() {
-        let timeouts = CallTimeouts::within(Duration::from_millis(2500));
-        assert!(timeouts.connect < timeouts.attempt);
-        assert!(timeouts.attempt * 2 <= Duration::from_millis(1250));
+        let CallTimeouts { connect, attempt, operation } = CallTimeouts::within(Duration::from_millis(2500));
+        assert_eq!([connect, attempt, operation], [500, 600, 2500].map(Duration::from_millis));
+        assert!(attempt * 2 <= Duration::from_millis(1250));
     }
 }

@@ -335,9 +335,9 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "SigningSecret(…)");
         let headers = SignatureHeaders { signature: Some(SIGNATURE), timestamp: Some(TIMESTAMP) };
         let verified = verify(headers, BODY.into(), &[secret], at(1_531_420_618)).unwrap();
-        assert!(!format!("{verified:?}").contains("token"));
+        assert_eq!(format!("{verified:?}"), format!("Verified({} bytes)", BODY.len()));
         let refused = verify(headers, BODY.into(), &[], at(1_531_420_618)).unwrap_err();
-        assert!(!format!("{refused:?}").contains("token"));
+        assert_eq!(format!("{refused:?}"), format!("Refused(Mismatch, {} bytes)", BODY.len()));
     }
 
     proptest! {

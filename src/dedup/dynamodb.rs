@@ -336,3 +336,42 @@ fn parse_item(item: &Item) -> Option<Record> {
         expires_at: number(EXPIRES_AT),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deflated(bytes: &[u8]) -> AttributeValue {
+        AttributeValue::B(Blob::new(miniz_oxide::deflate::compress_to_vec(bytes, DEFLATE_LEVEL)))
+    }
+
+    #[test]
+    fn a_message_is_text_as_long_as_an_item_holds_it_and_is_deflated_from_there_on() {
+        // Up to 396 KiB, of the 400 that an item holds.
+        for (len, is_text) in [(1, true), (405_504, true), (405_505, false)] {
+            let message = "x".repeat(len);
+            let packed = packed(&message).unwrap();
+            assert_eq!(packed.is_s(), is_text, "{len}");
+            assert!(unpacked(&packed).unwrap() == message, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_no_item_holds_is_an_error_and_not_an_item_for_dynamodb_to_refuse() {
+        let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(800_000).collect();
+        assert!(packed(&noise).is_err());
+    }
+
+    #[test]
+    fn what_no_message_was_packed_as_is_an_error_and_not_a_message() {
+        for value in [
+            AttributeValue::B(Blob::new("not deflated")),
+            deflated(b"\xff"),
+            deflated(&vec![b'x'; MAX_INFLATED_BYTES + 1]),
+            number(1),
+            AttributeValue::Null(true),
+        ] {
+            assert!(unpacked(&value).is_err());
+        }
+    }
+}

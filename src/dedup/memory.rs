@@ -159,3 +159,31 @@ impl Store for MemoryStore {
         Ok(records.by_id.get(event_id).is_some_and(|record| !record.has_expired(now)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_expired_is_swept_out_when_the_map_has_doubled_and_nothing_else_is() {
+        let store = MemoryStore::new();
+        let record = |n: usize, now: u64, expires_at: u64| {
+            let received_at = UnixMillis::from_millis(now * 1000);
+            let (event_id, owner) = (format!("Ev{n}"), "a".to_owned());
+            store.record_now(&Claim { event_id, owner, received_at, lease_until: received_at, expires_at });
+            store.lock().by_id.len()
+        };
+        // At the floor the sweep is due. Of those that stand there, the even ones have expired by then.
+        for n in 0..SWEEP_FLOOR {
+            assert_eq!(record(n, 1, 10 + u64::from(n % 2 == 1)), n + 1);
+        }
+        assert_eq!(record(SWEEP_FLOOR, 10, 20), SWEEP_FLOOR / 2 + 1);
+        assert!(store.lock().by_id.iter().all(|(_, record)| record.expires_at > Some(10)));
+        // The next one is due at the floor again; and, with all of those still there, when they have doubled.
+        for n in SWEEP_FLOOR + 1..3 * SWEEP_FLOOR {
+            record(n, 10, 20);
+        }
+        assert_eq!(store.lock().by_id.len(), SWEEP_FLOOR / 2 + 2 * SWEEP_FLOOR);
+        assert_eq!(store.lock().sweep_at, 2 * 2 * SWEEP_FLOOR);
+    }
+}

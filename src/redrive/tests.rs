@@ -65,7 +65,8 @@ impl Store for Arc<World> {
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        self.lists.fetch_add(1, Ordering::Relaxed);
+        let before = self.lists.fetch_add(1, Ordering::Relaxed);
+        assert!(before < 10, "it lists what is parked again and again");
         if *self.list_fails.lock().unwrap() {
             return Err(StoreError::new("DynamoDB Query", "connection refused"));
         }
@@ -372,5 +373,51 @@ async fn a_take_is_leased_to_the_end_of_the_events_budget_and_a_margin() {
         let claim = scene.claim("Ev1", "another", scene.world.now());
         let is_held = matches!(scene.world.store.take(&claim).await, Ok(Taken::Held));
         assert_eq!(is_held, left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_goes_down_within_a_full_list_ends_the_run() {
+    let scene = scene();
+    let ids: Vec<&'static str> = (0..=PAGE).map(|n| &*format!("Ev{n}").leak()).collect();
+    for id in &ids {
+        scene.park(id, id).await;
+    }
+    scene.set(&ids[1..].iter().map(|id| (*id, Mood::Fails)).collect::<Vec<_>>());
+    let run = scene.run().await;
+    assert_eq!((run.redriven, run.failed), (1, u64::from(GIVE_UP_AFTER)));
+    assert_eq!(scene.world.lists.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_lost_to_a_later_run_is_said_and_what_was_sent_counts_as_failed() {
+    struct IsOvertaken<'a>(&'a Scene);
+    impl Sink for IsOvertaken<'_> {
+        async fn send(&self, _: Message) -> Result<(), SendError> {
+            let Self(scene) = self;
+            scene.world.pass(EVENT_BUDGET + LEASE_MARGIN + Duration::from_millis(1));
+            let later = scene.claim("Ev1", "later", scene.world.now().after(SECOND));
+            assert!(matches!(scene.world.store.take(&later).await, Ok(Taken::Yours { .. })));
+            Ok(())
+        }
+        fn max_bytes(&self) -> usize {
+            usize::MAX
+        }
+    }
+    let scene = scene();
+    scene.park("Ev1", "a").await;
+    let redrive = Redrive::new(scene.world.clone(), IsOvertaken(&scene), scene.world.clone(), TTL);
+    let run = redrive.run("run", UnixMillis::END_OF_TIME).await;
+    assert_eq!(figures(&run), [0, 1, 1]);
+    assert_eq!(run.errors, ["confirm Ev1: the lease was lost to a later run"]);
+}
+
+#[test]
+fn a_run_is_clean_when_nothing_failed_and_it_is_known_that_nothing_is_left() {
+    let left = |events| Some(Left { events, oldest: Duration::ZERO });
+    for (failed, left, is_clean) in
+        [(0, left(0), true), (0, left(1), false), (1, left(0), false), (1, left(1), false), (0, None, false)]
+    {
+        assert_eq!(Run { failed, left, ..Run::default() }.is_clean(), is_clean, "{failed} {left:?}");
     }
 }

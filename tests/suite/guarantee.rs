@@ -77,8 +77,15 @@ async fn four_deliveries_to_six_environments_at_once_are_one_message_in_each_of_
         assert_eq!(stage.table.state(&id).await.as_deref(), Some("forwarded"));
         expected.push(id);
     }
-    // The queue de-duplicates as well; what was sent to it tells that it had nothing to do.
-    assert_eq!(stage.sqs.calls("SendMessage"), 200);
+    // The queue de-duplicates as well; what was sent to it tells that it had nothing to do. On a machine that is busy
+    // the client gives a call up that takes 600 ms, and repeats it, twice; or another invocation sends in its stead.
+    let mut late = 0;
+    for lambda in &environments {
+        let reports = lambda.reports(4 * 200).await;
+        late += reports.iter().filter(|report| report["SendTime"].as_f64() > Some(500.0)).count();
+    }
+    let sent = stage.sqs.calls("SendMessage");
+    assert!((200..=200 + 3 * late).contains(&sent), "{sent} were sent, {late} late");
     let mut received = stage.queue.take_event_ids().await;
     received.sort();
     assert_eq!(received, expected);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::support::aws::{Table, sdk_config};
 #[cfg(feature = "redis")]
-use crate::support::redis::RedisServer;
+use crate::support::{eventually, redis::RedisServer};
 
 /// A store, and what must live as long as it.
 async fn memory() -> (Arc<MemoryStore>, ()) {
@@ -135,6 +135,7 @@ async fn answers_nothing(store: &impl Store) {
     assert!(store.delete(lease()).await.is_err());
     assert!(store.park(lease(), "{}").await.is_err());
     assert!(store.pending(1).await.is_err());
+    assert!(store.take(&claim).await.is_err());
     assert!(store.seen("Ev1", claim.received_at).await.is_err());
 }
 
@@ -144,6 +145,14 @@ async fn a_database_that_is_not_there_is_an_error_and_neither_new_nor_a_duplicat
     answers_nothing(&DynamoDbStore::new(client, "events")).await;
     #[cfg(feature = "redis")]
     answers_nothing(&connect("redis://127.0.0.1:1")).await;
+}
+
+/// DynamoDB answers here, and refuses; but not because of a condition.
+#[tokio::test]
+#[ignore = "needs DynamoDB Local: make test"]
+async fn a_table_that_is_not_there_is_an_error_and_no_lost_lease() {
+    let table = Table::create().await;
+    answers_nothing(&DynamoDbStore::new(table.client, "no-such-table")).await;
 }
 
 #[cfg(feature = "redis")]
@@ -180,6 +189,59 @@ async fn a_redis_connection_that_was_closed_meanwhile_costs_no_answer() {
     server.stop().await;
     server.start_again().await;
     assert!(matches!(store.record(&claim("Ev1")).await, Ok(Recorded::InFlight)));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs a Redis server: make test"]
+async fn redis_itself_forgets_what_has_expired_and_never_what_is_parked() {
+    let server = RedisServer::start().await;
+    let store = connect(&server.url(0));
+    let soon = SystemClock.now().as_secs() + 3;
+    let claims = ["in-flight", "parked", "redriven"].map(|id| Claim { expires_at: soon, ..claim(id) });
+    for claim in &claims {
+        assert!(matches!(store.record(claim).await, Ok(Recorded::New { .. })));
+    }
+    let [_, parked, redriven] = &claims;
+    for parked in [parked, redriven] {
+        store.park(Lease::granted(parked), "{}").await.expect("the store answers");
+    }
+    store.confirm(Lease::granted(redriven)).await.expect("the store answers");
+
+    let client = ::redis::Client::open(server.url(0)).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let message = ::redis::cmd("HGET").arg("slack-ingress:redriven").arg("message").clone();
+    assert_eq!(message.query_async(&mut connection).await, Ok(None::<String>));
+    let keys = eventually("what has expired is gone", async || {
+        let mut keys: Vec<String> = ::redis::cmd("KEYS").arg("*").query_async(&mut connection).await.ok()?;
+        keys.sort();
+        (keys.len() <= 2).then_some(keys)
+    });
+    assert_eq!(keys.await, ["slack-ingress-parked", "slack-ingress:parked"]);
+    assert!(matches!(store.record(&claim("parked")).await, Ok(Recorded::Parked)));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs a Redis server: make test"]
+async fn a_redis_connection_that_nothing_comes_back_on_is_given_up_for_another_in_time() {
+    let server = RedisServer::start().await;
+    let front = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let store = connect(&format!("redis://{}", front.local_addr().expect("its address")));
+    let address = server.url(0).replace("redis://", "").replace("/0", "");
+    let second_only = async {
+        let _silent = front.accept().await;
+        let (mut client, _) = front.accept().await.expect("a second connection");
+        let mut redis = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        tokio::io::copy_bidirectional(&mut client, &mut redis).await
+    };
+    let claim = claim("Ev1");
+    tokio::select! {
+        recorded = store.record(&claim) => {
+            assert!(matches!(recorded, Ok(Recorded::New { .. })), "{recorded:?}");
+        }
+        ended = second_only => panic!("{ended:?}"),
+    }
 }
 
 #[cfg(feature = "redis")]
