@@ -87,8 +87,6 @@ struct Event {
     puts: Vec<Put>,
     promised: bool,
     workers: BTreeMap<String, Worker>,
-    /// It comes once more, after its record has expired.
-    encores: usize,
 }
 
 /// The figures of one history, or of many.
@@ -397,7 +395,6 @@ impl Ledger {
         outcome: &Outcome,
         is_new: bool,
     ) {
-        self.events.get_mut(event).unwrap().encores += 1;
         let expected = if is_new { (Outcome::Accepted, before + 1) } else { (Outcome::Duplicate, before) };
         let puts = self.puts(event);
         if (outcome, puts) != (&expected.0, expected.1) {

@@ -37,8 +37,8 @@ struct Fate {
     promised: bool,
     /// Its last attempt was refused, and not for want of time: the store was there all along.
     was_refused: bool,
-    /// Something happened that leaves it open whether a message is on the queue: a process died over it, or
-    /// the queue failed.
+    /// Something happened that leaves it open whether a message is on the queue: a process died over it, the
+    /// queue failed, or was so slow that a call may have been given up.
     is_in_doubt: bool,
 }
 
@@ -64,16 +64,18 @@ impl Town {
         self.kills.load(Ordering::Relaxed) >= self.wanted
     }
 
-    /// The status of one attempt; `None` when the process died over it.
-    async fn attempt(&self, id: &str, retry_num: Option<u32>, may_die: bool) -> Option<u64> {
+    /// The status of one attempt, `None` when the process died over it; and whether no call in it was given up for
+    /// want of time.
+    async fn attempt(&self, id: &str, retry_num: Option<u32>, may_die: bool) -> (Option<u64>, bool) {
         let request = retry_num.map_or_else(|| event(id), |num| event(id).retry(num, "http_error"));
         let mut environment = self.environments[fastrand::usize(..ENVIRONMENTS)].lock().await;
+        let began = SystemClock.now();
         let invoked = environment.invoke_for(&request.event(), TIMEOUT);
         let life = match may_die && fastrand::u8(..100) < 40 {
             true => Duration::from_millis(fastrand::u64(0..60)),
             false => Duration::MAX,
         };
-        tokio::select! {
+        let status = tokio::select! {
             ended = invoked => match ended {
                 Ended::Answered(answer) => answer["statusCode"].as_u64(),
                 other => panic!("{other:?}"),
@@ -84,7 +86,8 @@ impl Town {
                 *environment = self.stage.environment().await;
                 None
             }
-        }
+        };
+        (status, began.until(SystemClock.now()) < TIMEOUT / 4)
     }
 
     /// Slack, with one event.
@@ -96,10 +99,9 @@ impl Town {
             sleep(after).await;
             let is_last = retry_num == Some(3);
             let before = self.queue_is_down.load(Ordering::Relaxed);
-            let began = SystemClock.now();
-            let status = self.attempt(id, retry_num, !is_last || last_may_die).await;
-            let in_time = began.until(SystemClock.now()) < TIMEOUT / 2;
-            fate.is_in_doubt |= status.is_none() || before || self.queue_is_down.load(Ordering::Relaxed);
+            let (status, in_time) = self.attempt(id, retry_num, !is_last || last_may_die).await;
+            let was_down = before || self.queue_is_down.load(Ordering::Relaxed);
+            fate.is_in_doubt |= status.is_none() || was_down || !in_time;
             match status {
                 Some(200) => {
                     fate.promised = true;
