@@ -62,7 +62,10 @@ pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> 
         }
     };
     let (store, sink) = (store(config.store, &aws, timeouts)?, sink(config.sink, &aws));
-    match secrets.load().await {
+    // Side by side: init is over when the slowest is.
+    let (loaded, (), ()) =
+        tokio::join!(secrets.load(), warm_up("store", store.warm_up()), warm_up("sink", sink.warm_up()));
+    match loaded {
         Ok(()) => {}
         Err(error @ SecretError::Unavailable(_)) => {
             tracing::error!(error = with_causes(&error), "no signing secret yet");
@@ -70,6 +73,15 @@ pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> 
         Err(error) => return Err(error.into()),
     }
     Ok(Ingress::new(secrets, store, sink, SystemClock, config.settings))
+}
+
+/// Has `part` connect, if it can. If it cannot, that is logged and no more: the first request connects.
+async fn warm_up(part: &'static str, connecting: impl Future<Output = Result<(), impl Error + 'static>>) {
+    match tokio::time::timeout(WARM_UP_TIMEOUT, connecting).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(part, error = with_causes(&error), "not warmed up"),
+        Err(_) => tracing::warn!(part, "not warmed up within {WARM_UP_TIMEOUT:?}"),
+    }
 }
 
 /// The redrive that `config` describes.
@@ -155,6 +167,8 @@ async fn sdk_config(timeouts: CallTimeouts) -> SdkConfig {
 
 /// A frozen execution environment wakes up with connections that the service has long closed.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Slack's three seconds begin before init does, and the steps may take 2.5 of them.
+const WARM_UP_TIMEOUT: Duration = Duration::from_millis(250);
 const MAX_ATTEMPTS: u32 = 3;
 /// The SDK's default is a second, of Slack's three.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
@@ -172,6 +186,15 @@ pub enum AnyStore {
 }
 
 impl Store for AnyStore {
+    async fn warm_up(&self) -> Result<(), StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.warm_up().await,
+            Self::Memory(store) => store.warm_up().await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.warm_up().await,
+        }
+    }
+
     async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
         match self {
             Self::DynamoDb(store) => store.record(claim).await,
@@ -249,6 +272,15 @@ pub enum AnySink {
 }
 
 impl Sink for AnySink {
+    async fn warm_up(&self) -> Result<(), SendError> {
+        match self {
+            Self::Sqs(sink) => sink.warm_up().await,
+            Self::Stdout(sink) => sink.warm_up().await,
+            #[cfg(feature = "sns")]
+            Self::Sns(sink) => sink.warm_up().await,
+        }
+    }
+
     async fn send(&self, message: Message) -> Result<(), SendError> {
         match self {
             Self::Sqs(sink) => sink.send(message).await,

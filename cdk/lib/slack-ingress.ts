@@ -261,9 +261,10 @@ export class SlackIngress extends Construct {
     // Not the L2 grants, which give more than the function calls.
     grant(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], this.table.tableArn);
     const send = props.topic
-      ? { action: 'sns:Publish', arn: props.topic.topicArn }
-      : { action: 'sqs:SendMessage', arn: this.queue!.queueArn };
-    grant([send.action], send.arn);
+      ? { action: 'sns:Publish', look: 'sns:GetTopicAttributes', arn: props.topic.topicArn }
+      : { action: 'sqs:SendMessage', look: 'sqs:GetQueueAttributes', arn: this.queue!.queueArn };
+    // The look is the call that opens the connection at init.
+    grant([send.look, send.action], send.arn);
     grant(['secretsmanager:GetSecretValue'], arnForPolicy(this.signingSecret));
     grant(['logs:CreateLogStream', 'logs:PutLogEvents'], logGroup.logGroupArn);
     const key = this.signingSecret.encryptionKey;

@@ -261,7 +261,7 @@ test('with a topic there is no queue, nor what looks at one', () => {
   template.resourceCountIs('AWS::SQS::Queue', 0);
   assert.equal(ingressIn(template).Properties.Environment.Variables.EVENT_SINK, arn);
   const statements = roleOf(template, ingressIn(template)).statements;
-  assert.deepEqual(statements[1], { Effect: 'Allow', Action: 'sns:Publish', Resource: arn });
+  assert.deepEqual(statements[1], { Effect: 'Allow', Action: ['sns:GetTopicAttributes', 'sns:Publish'], Resource: arn });
   assert.doesNotMatch(JSON.stringify(template.toJSON()), /sqs/i);
   template.resourceCountIs('AWS::CloudWatch::Alarm', 8);
 });

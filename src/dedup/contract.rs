@@ -382,6 +382,16 @@ pub async fn seen_tells_of_every_live_record<S: Store>(store: Arc<S>) {
     assert!(!seen(at(TTL_MS)).await, "expired");
 }
 
+/// Warming up works, however often, and leaves every record as it is.
+pub async fn warming_up_changes_nothing<S: Store>(store: Arc<S>) {
+    let id = fresh_id("warm");
+    store.warm_up().await.expect("the store can be reached");
+    let lease = take(&*store, &claim(&id, "a", 0)).await;
+    store.warm_up().await.expect("the store can be reached");
+    expect_in_flight(&*store, &claim(&id, "b", 1)).await;
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+}
+
 /// An id is taken as it is, whatever is in it.
 pub async fn ids_are_kept_apart_to_the_letter<S: Store>(store: Arc<S>) {
     let id = fresh_id("odd");
@@ -414,5 +424,6 @@ pub async fn all<S: Store + 'static>(store: Arc<S>) {
     only_the_owner_of_an_event_in_flight_parks_it(Arc::clone(&store)).await;
     pending_is_in_the_order_of_receipt(Arc::clone(&store)).await;
     seen_tells_of_every_live_record(Arc::clone(&store)).await;
+    warming_up_changes_nothing(Arc::clone(&store)).await;
     ids_are_kept_apart_to_the_letter(store).await;
 }

@@ -75,6 +75,30 @@ impl DynamoDbStore {
 }
 
 impl Store for DynamoDbStore {
+    /// Deletes an item on a condition that none fulfils. That needs no right that the steps do not need; one to
+    /// read would open the texts that are parked.
+    async fn warm_up(&self) -> Result<(), StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string("warm-up"))
+            .condition_expression("attribute_exists(event_id) AND attribute_not_exists(event_id)")
+            .send()
+            .await;
+        match delete {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::new("DynamoDB DeleteItem", error)),
+        }
+    }
+
     async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
         let put = self
             .client

@@ -156,6 +156,12 @@ impl Error for StoreError {
 
 /// Where idempotency records are kept.
 pub trait Store: Send + Sync {
+    /// Connects, by the cheapest call that shows that the records can be kept; changes nothing. Called once, at
+    /// init, so that no request waits for it; nothing depends on it.
+    fn warm_up(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Takes the event if nobody has it: check and write are one atomic step.
     fn record(&self, claim: &Claim) -> impl Future<Output = Result<Recorded, StoreError>> + Send;
 

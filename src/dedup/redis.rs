@@ -7,7 +7,7 @@
 //! restart is sent again.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, ScriptInvocation};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, ScriptInvocation, cmd};
 use std::fmt;
 use tokio::sync::Mutex;
 
@@ -194,6 +194,12 @@ impl fmt::Debug for RedisStore {
 }
 
 impl Store for RedisStore {
+    async fn warm_up(&self) -> Result<(), StoreError> {
+        let failed = |error| StoreError::new("Redis PING", error);
+        let mut connection = self.connection().await.map_err(failed)?;
+        cmd("PING").exec_async(&mut connection).await.map_err(failed)
+    }
+
     async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
         let mut script = self.scripts.record.key(key(&claim.event_id));
         script

@@ -108,6 +108,14 @@ pub async fn the_limit_is_the_limit(sink: &impl Sink, inbox: &impl Inbox) {
     assert_eq!(inbox.drain().await, []);
 }
 
+/// Warming up works, however often, and sends nothing.
+pub async fn warming_up_sends_nothing(sink: &impl Sink, inbox: &impl Inbox) {
+    for _ in 0..2 {
+        sink.warm_up().await.expect("the sink can be reached");
+    }
+    assert_eq!(inbox.drain().await, []);
+}
+
 /// Messages of one conversation come in the order in which they were sent. For a sink that keeps order.
 pub async fn a_conversation_keeps_its_order(sink: &impl Sink, inbox: &impl Inbox) {
     let body = |thread: &str, n: usize| format!("{{\"thread\":\"{thread}\",\"n\":{n}}}");

@@ -18,6 +18,12 @@ use crate::message::Message;
 
 /// Takes messages, durably.
 pub trait Sink: Send + Sync {
+    /// Connects, by the cheapest call that shows that the queue is there; sends nothing. Called once, at init, so
+    /// that no request waits for it; nothing depends on it.
+    fn warm_up(&self) -> impl Future<Output = Result<(), SendError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Puts the message on the queue. `Ok` means that it is durably there.
     fn send(&self, message: Message) -> impl Future<Output = Result<(), SendError>> + Send;
 

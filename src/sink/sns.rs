@@ -32,6 +32,11 @@ impl SnsSink {
 }
 
 impl Sink for SnsSink {
+    async fn warm_up(&self) -> Result<(), SendError> {
+        let attributes = self.client.get_topic_attributes().topic_arn(&self.topic_arn).send();
+        attributes.await.map(drop).map_err(|error| SendError::failed("SNS GetTopicAttributes", error))
+    }
+
     async fn send(&self, message: Message) -> Result<(), SendError> {
         let attributes = message.attributes.into_iter().map(|(name, value)| {
             let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build();

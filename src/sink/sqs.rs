@@ -5,6 +5,7 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+    QueueAttributeName,
 };
 
 use super::answered_only::AnsweredOnly;
@@ -33,6 +34,16 @@ impl SqsSink {
 }
 
 impl Sink for SqsSink {
+    async fn warm_up(&self) -> Result<(), SendError> {
+        let attributes = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.queue_url)
+            .attribute_names(QueueAttributeName::QueueArn)
+            .send();
+        attributes.await.map(drop).map_err(|error| SendError::failed("SQS GetQueueAttributes", error))
+    }
+
     async fn send(&self, message: Message) -> Result<(), SendError> {
         let request = self
             .client

@@ -95,12 +95,14 @@ macro_rules! holds_the_contract {
 holds_the_contract! { [doc = "needs no server"] stdout:
     a_message_arrives_whole
     a_body_keeps_every_character
+    warming_up_sends_nothing
     a_conversation_keeps_its_order
 }
 
 holds_the_contract! { [ignore = "needs MiniStack: make test"] sqs_fifo:
     a_message_arrives_whole
     a_body_keeps_every_character
+    warming_up_sends_nothing
     the_limit_is_the_limit
     a_conversation_keeps_its_order
     a_repeated_message_comes_once
@@ -110,6 +112,7 @@ holds_the_contract! { [ignore = "needs MiniStack: make test"] sqs_fifo:
 holds_the_contract! { [ignore = "needs MiniStack: make test"] sqs_standard:
     a_message_arrives_whole
     a_body_keeps_every_character
+    warming_up_sends_nothing
     the_limit_is_the_limit
 }
 
@@ -117,6 +120,7 @@ holds_the_contract! { [ignore = "needs MiniStack: make test"] sqs_standard:
 holds_the_contract! { [ignore = "needs MiniStack: make test"] sns_fifo:
     a_message_arrives_whole
     a_body_keeps_every_character
+    warming_up_sends_nothing
     the_limit_is_the_limit
     a_conversation_keeps_its_order
     a_repeated_message_comes_once
@@ -126,6 +130,7 @@ holds_the_contract! { [ignore = "needs MiniStack: make test"] sns_fifo:
 holds_the_contract! { [ignore = "needs MiniStack: make test"] sns_standard:
     a_message_arrives_whole
     a_body_keeps_every_character
+    warming_up_sends_nothing
     the_limit_is_the_limit
 }
 

@@ -77,6 +77,7 @@ macro_rules! every_scenario {
             only_the_owner_of_an_event_in_flight_parks_it
             pending_is_in_the_order_of_receipt
             seen_tells_of_every_live_record
+            warming_up_changes_nothing
             ids_are_kept_apart_to_the_letter
         }
     };
@@ -130,6 +131,7 @@ async fn two_databases_of_a_redis_server_do_not_share_their_records() {
 async fn answers_nothing(store: &impl Store) {
     let claim = claim("Ev1");
     let lease = || Lease::granted(&claim);
+    assert!(store.warm_up().await.is_err());
     assert!(store.record(&claim).await.is_err());
     assert!(store.confirm(lease()).await.is_err());
     assert!(store.delete(lease()).await.is_err());

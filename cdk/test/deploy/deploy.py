@@ -711,12 +711,13 @@ def part_iam(work: pathlib.Path) -> None:
             "PutItem": ("dynamodb", "put_item", {"TableName": table, "Item": {"event_id": {"S": "EvRole"}}}),
             "UpdateItem": ("dynamodb", "update_item", {"TableName": table, "Key": {"event_id": {"S": "EvRole"}}}),
             "DeleteItem": ("dynamodb", "delete_item", {"TableName": table, "Key": {"event_id": {"S": "EvRole"}}}),
+            "GetQueueAttributes": ("sqs", "get_queue_attributes", {"QueueUrl": queue}),
             "ReceiveMessage": ("sqs", "receive_message", {"QueueUrl": queue, "VisibilityTimeout": 0}),
             "PurgeQueue": ("sqs", "purge_queue", {"QueueUrl": queue}),
             "GetSecretValue": ("secretsmanager", "get_secret_value", {"SecretId": secret}),
         }
         for role, name, may in (
-            (ingress, "the ingress", ["PutItem", "UpdateItem", "DeleteItem", "GetSecretValue"]),
+            (ingress, "the ingress", ["PutItem", "UpdateItem", "DeleteItem", "GetQueueAttributes", "GetSecretValue"]),
             (redrive, "the redrive function", ["Query of the index", "UpdateItem"]),
         ):
             check(f"of all these {name} may", role.allowed(calls), may)
