@@ -1,21 +1,17 @@
 //! The Lambda side of HTTP: what API Gateway, a Function URL or a load balancer hands over, and what each
 //! of them wants back.
 //!
-//! `lambda_http` has types for this too. They try one event shape after the other, each over the whole
-//! body, and panic on a body that is not base64 and on a path that is not a URI; at a door that anybody can
-//! knock at we read the few fields that matter ourselves, once.
+//! Only the few fields that matter are read, once: anybody can knock at this door.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use lambda_http::http::StatusCode;
+use hyper::StatusCode;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
-use crate::clock::UnixMillis;
 use crate::ingress::Inbound;
 use crate::outcome::Outcome;
 use crate::report::{Attempt, Report};
@@ -219,18 +215,6 @@ impl ReplyTo {
             is_base64_encoded: false,
             cookies: (self.front_door == FrontDoor::HttpApi).then_some([]),
         }
-    }
-}
-
-/// When the invocation is killed, by the Runtime API's header. Lambda sends a point in time there, and
-/// `cargo lambda watch` a duration (always 600,000), which as a point in time lies in 1970 and would cut off
-/// every step before it begins.
-pub fn deadline(header_millis: u64, now: UnixMillis) -> UnixMillis {
-    const IN_2001: u64 = 1_000_000_000_000;
-    if header_millis < IN_2001 {
-        now.after(Duration::from_millis(header_millis))
-    } else {
-        UnixMillis::from_millis(header_millis)
     }
 }
 

@@ -1,11 +1,15 @@
 //! The steps of one invocation, in their order. Only this file knows the sequence.
 //!
 //! ```text
-//! verify ─▶ classify ─▶ filter ─▶ record ─▶ send ─▶ confirm ─▶ 200
+//! verify ─▶ classify ─▶ filter ─▶ record ─▶ send ─▶ 200 ─▶ confirm
 //!                                   │         ├─▶ delete ─▶ 503
 //!                                   │         └─▶ park ─▶ 200, on the last attempt
 //!                                   └─ forwarded, parked ─▶ 200, in flight ─▶ 503
 //! ```
+//!
+//! A confirm changes no answer, so Slack need not wait for it: [`Ingress::answer`] ends where the answer is
+//! known, and [`Ingress::finish`] does what is left. Whatever changes the answer, or what the next attempt
+//! meets at once, comes before it.
 //!
 //! A step that fails answers 503 and Slack asks again. On Slack's last retry nobody asks again. There a store
 //! that fails is gone round, for a possible duplicate beats a certain loss; and when the queue fails, the
@@ -101,6 +105,41 @@ pub struct Ingress<S, Q, C> {
     settings: Settings,
 }
 
+/// A request whose answer is known.
+#[derive(Debug)]
+#[must_use = "`Ingress::finish` confirms what is on the queue"]
+pub struct Answered {
+    report: Report,
+    unconfirmed: Option<Unconfirmed>,
+}
+
+impl Answered {
+    /// What to answer. Not yet all that there is to log.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl From<Outcome> for Answered {
+    /// A request that does not get as far as the steps.
+    fn from(outcome: Outcome) -> Self {
+        Self { report: Report { outcome, trail: Trail::default() }, unconfirmed: None }
+    }
+}
+
+/// An event that is on the queue.
+struct Accepted {
+    /// Absent if it was sent without a record.
+    unconfirmed: Option<Unconfirmed>,
+}
+
+/// An event that is on the queue, and whose record does not say so yet.
+#[derive(Debug)]
+struct Unconfirmed {
+    lease: Lease,
+    until: Instant,
+}
+
 /// What allows a send.
 enum Permit {
     /// The record says that nobody else does it.
@@ -115,59 +154,71 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         Self { secrets, store, sink, clock, settings }
     }
 
-    /// Takes one request through the steps.
+    /// Takes one request through all of the steps.
     pub async fn handle(&self, inbound: Inbound, invocation: Invocation) -> Report {
-        let start = self.clock.instant();
-        let mut trail = Trail::default();
-        let outcome = self.steps(start, inbound, invocation, &mut trail).await;
-        trail.timings.total = self.clock.instant() - start;
-        Report { outcome, trail }
+        self.finish(self.answer(inbound, invocation).await).await
     }
 
+    /// Takes one request through the steps that its answer depends on.
+    pub async fn answer(&self, inbound: Inbound, invocation: Invocation) -> Answered {
+        let start = self.clock.instant();
+        let mut trail = Trail::default();
+        let (outcome, unconfirmed) = match self.steps(start, inbound, invocation, &mut trail).await {
+            Ok(Accepted { unconfirmed }) => (Outcome::Accepted, unconfirmed),
+            Err(outcome) => (outcome, None),
+        };
+        trail.timings.total = self.clock.instant() - start;
+        Answered { report: Report { outcome, trail }, unconfirmed }
+    }
+
+    /// Does what is left to do when the answer is on its way. If the process dies before, the record stays
+    /// leased until the lease is over, which is what it would be if it had died before its answer.
+    pub async fn finish(&self, answered: Answered) -> Report {
+        let Answered { mut report, unconfirmed } = answered;
+        if let Some(Unconfirmed { lease, until }) = unconfirmed {
+            self.settle("confirm", self.store.confirm(lease), until, &mut report.trail).await;
+        }
+        report
+    }
+
+    /// An event that is on the queue now; or how else the request ended.
     async fn steps(
         &self,
         start: Instant,
         inbound: Inbound,
         invocation: Invocation,
         trail: &mut Trail,
-    ) -> Outcome {
+    ) -> Result<Accepted, Outcome> {
         let now = self.clock.now();
         let budget = Budget::new(start, self.settings.ack_budget, now.until(invocation.deadline));
         let encoding = Encoding::of(inbound.content_type.as_deref());
         trail.encoding = encoding;
         if slack::is_ssl_check(encoding, &inbound.body) {
-            return Outcome::SslCheck;
+            return Err(Outcome::SslCheck);
         }
         let attempt = inbound.attempt.clone();
 
-        let verified = match self.verify(inbound, now, &budget, trail).await {
-            Ok(verified) => verified,
-            Err(outcome) => return outcome,
-        };
+        let verified = self.verify(inbound, now, &budget, trail).await?;
         trail.attempt = attempt.clone();
 
         let signer = verified.signer().clone();
-        let payload = match slack::classify(verified, encoding) {
-            Ok(payload) => payload,
-            Err(malformed) => return Outcome::Malformed(malformed),
-        };
-        let delivery = match payload {
+        let delivery = match slack::classify(verified, encoding).map_err(Outcome::Malformed)? {
             // The one payload that names no app: Slack sends it before there is anything to keep apart.
-            Payload::Challenge(challenge) => return Outcome::Challenge(challenge),
+            Payload::Challenge(challenge) => return Err(Outcome::Challenge(challenge)),
             payload if !signer.speaks_for(payload.api_app_id()) => {
-                return Outcome::Rejected(Rejection::OtherApp);
+                return Err(Outcome::Rejected(Rejection::OtherApp));
             }
             Payload::Delivery(delivery) => delivery.keyed_by(self.settings.dedup_key),
-            Payload::Suggestion { .. } => return Outcome::Suggestion,
+            Payload::Suggestion { .. } => return Err(Outcome::Suggestion),
             Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
-                return Outcome::RateLimited;
+                return Err(Outcome::RateLimited);
             }
         };
         trail.subject = Some(Subject::from(&delivery));
 
         if !self.settings.bot_events.admits(delivery.author) {
-            return Outcome::Ignored;
+            return Err(Outcome::Ignored);
         }
 
         let claim = self.claim(&delivery, &invocation, now);
@@ -181,15 +232,15 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let message = Message::new(delivery, stamp);
         let size = if is_last { message.size_unguarded() } else { message.size() };
         if size > self.sink.max_bytes() {
-            return Outcome::TooLarge;
+            return Err(Outcome::TooLarge);
         }
 
-        let outcome = match self.record(&claim, is_last, &budget, trail).await {
+        let accepted = match self.record(&claim, is_last, &budget, trail).await {
             Ok(permit) => self.send(message, permit, is_last, &budget, trail).await,
-            Err(outcome) => outcome,
+            Err(outcome) => Err(outcome),
         };
-        trail.lost = is_last && matches!(outcome, Outcome::Unavailable(_));
-        outcome
+        trail.lost = is_last && matches!(accepted, Err(Outcome::Unavailable(_)));
+        accepted
     }
 
     fn claim(&self, delivery: &Delivery, invocation: &Invocation, now: UnixMillis) -> Claim {
@@ -264,26 +315,28 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         is_last: bool,
         budget: &Budget,
         trail: &mut Trail,
-    ) -> Outcome {
+    ) -> Result<Accepted, Outcome> {
         let lease = match permit {
             Permit::Leased(lease) => lease,
             Permit::Unguarded => {
-                let put = self.put(message.unguarded(), budget, trail).await;
-                trail.unguarded = put.is_ok();
-                return put.err().unwrap_or(Outcome::Accepted);
+                self.put(message.unguarded(), budget, trail).await?;
+                trail.unguarded = true;
+                return Ok(Accepted { unconfirmed: None });
             }
         };
         // The sink uses the message up; only the last attempt has a use for another.
         let spare = is_last.then(|| message.clone());
         match (self.put(message, budget, trail).await, spare) {
             (Ok(()), _) => {
-                self.settle("confirm", self.store.confirm(lease), budget, trail).await;
-                Outcome::Accepted
+                let until = budget.settle_until();
+                Ok(Accepted { unconfirmed: Some(Unconfirmed { lease, until }) })
             }
-            (Err(Outcome::Unavailable(_)), Some(message)) => self.park(lease, &message, budget, trail).await,
+            (Err(Outcome::Unavailable(_)), Some(message)) => {
+                Err(self.park(lease, &message, budget, trail).await)
+            }
             (Err(outcome), _) => {
-                self.settle("delete", self.store.delete(lease), budget, trail).await;
-                outcome
+                self.settle("delete", self.store.delete(lease), budget.settle_until(), trail).await;
+                Err(outcome)
             }
         }
     }
@@ -307,7 +360,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             let message = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
             self.store.park(lease, &message).await
         };
-        match self.settle("park", park, budget, trail).await {
+        match self.settle("park", park, budget.settle_until(), trail).await {
             Some(Settled::Done) => Outcome::Parked,
             Some(Settled::Lost) => Outcome::InFlight,
             None => Outcome::Unavailable(Dependency::Sink),
@@ -321,11 +374,11 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         &self,
         step: &'static str,
         settling: impl Future<Output = Result<Settled, impl Error + 'static>>,
-        budget: &Budget,
+        until: Instant,
         trail: &mut Trail,
     ) -> Option<Settled> {
         let start = self.clock.instant();
-        let settled = within(&self.clock, budget.settle_until(), settling).await;
+        let settled = within(&self.clock, until, settling).await;
         trail.timings.settle = Some(self.clock.instant() - start);
         match settled {
             Ok(settled) => {

@@ -8,7 +8,7 @@
 //! ```text
 //! main ─▶ wiring ─▶ config
 //!   │        └────▶ ingress ─▶ signature, slack, message ─▶ dedup::*  (records)
-//!   └────▶ http ──────┘   └──▶ report, outcome           ─▶ sink::*   (the queue)
+//!   └────▶ runtime, http ─┘└─▶ report, outcome           ─▶ sink::*   (the queue)
 //!
 //! bin/redrive ─▶ wiring ─▶ redrive ─▶ message ─▶ dedup::*, sink::*
 //! ```
@@ -26,8 +26,10 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod outcome;
+pub mod process;
 pub mod redrive;
 pub mod report;
+pub mod runtime;
 pub mod secret;
 pub mod signature;
 pub mod sink;

@@ -94,7 +94,7 @@ pub struct Timings {
     pub send: Option<Duration>,
     /// Confirming or deleting the record.
     pub settle: Option<Duration>,
-    /// All of it.
+    /// Until the answer was known; a confirm comes after that.
     pub total: Duration,
 }
 

@@ -457,11 +457,3 @@ fn a_challenge_is_answered_as_it_came_whatever_is_in_it() {
         assert_eq!(response["body"], challenge);
     }
 }
-
-#[test]
-fn a_deadline_is_a_point_in_time_and_cargo_lambdas_a_duration() {
-    let now = UnixMillis::from_millis(1_800_000_000_000);
-    assert_eq!(deadline(1_800_000_005_000, now), UnixMillis::from_millis(1_800_000_005_000));
-    assert_eq!(deadline(1_799_999_999_000, now), UnixMillis::from_millis(1_799_999_999_000), "it is over");
-    assert_eq!(deadline(600_000, now), UnixMillis::from_millis(1_800_000_600_000));
-}

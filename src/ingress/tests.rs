@@ -642,7 +642,8 @@ async fn a_confirm_that_fails_changes_no_answer() {
         let scene = scene_where(Faults { confirm, ..Faults::default() });
         let report = scene.deliver(None).await;
         assert_eq!(report.outcome, Outcome::Accepted, "{confirm:?}");
-        assert_eq!((report.trail.timings.settle, report.trail.timings.total), (Some(took), took));
+        assert_eq!(report.trail.timings.settle, Some(took));
+        assert_eq!(report.trail.timings.total, Duration::ZERO, "Slack does not wait for it");
         assert!(matches!(&report.trail.errors[..], [error] if error.starts_with("confirm: ")));
         assert_eq!(scene.queue().len(), 1);
     }
@@ -745,7 +746,6 @@ async fn an_invocation_that_is_killed_before_the_budget_is_over_ends_in_time() {
             Outcome::Unavailable(Dependency::Sink),
             cut * 87 / 100,
         ),
-        (Faults { confirm: Fault::Hangs, ..Faults::default() }, Outcome::Accepted, cut),
         (
             Faults { send: Fault::Fails, delete: Fault::Hangs, ..Faults::default() },
             Outcome::Unavailable(Dependency::Sink),
@@ -757,6 +757,45 @@ async fn an_invocation_that_is_killed_before_the_budget_is_over_ends_in_time() {
         let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
         assert_eq!((report.outcome, report.trail.timings.total), (outcome, total), "{faults:?}");
     }
+    let scene = scene_where(Faults { confirm: Fault::Hangs, ..Faults::default() });
+    let invocation = scene.invocation("first", remaining);
+    let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
+    assert_eq!((report.outcome, report.trail.timings.settle), (Outcome::Accepted, Some(cut)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_is_known_before_the_confirm_and_after_everything_else() {
+    let invocation = |scene: &Scene| scene.invocation("first", Duration::from_secs(10));
+    for (faults, attempt, before, after) in [
+        (Faults::default(), None, &["record", "send"][..], &["confirm"][..]),
+        (Faults { send: Fault::Fails, ..Faults::default() }, None, &["record", "send", "delete"], &[]),
+        (Faults { send: Fault::Fails, ..Faults::default() }, Some(3), &["record", "send", "park"], &[]),
+        (Faults { record: Fault::Fails, ..Faults::default() }, Some(3), &["record", "send"], &[]),
+    ] {
+        let scene = scene_where(faults);
+        let answered = scene.ingress.answer(scene.request(MENTION, attempt), invocation(&scene)).await;
+        assert_eq!(scene.calls(), before, "{faults:?}");
+        let outcome = answered.report().outcome.clone();
+        let report = scene.ingress.finish(answered).await;
+        assert_eq!(scene.calls(), after, "{faults:?}");
+        assert_eq!(report.outcome, outcome, "what was answered");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_between_answer_and_confirm_leaves_a_lease() {
+    let scene = scene();
+    let invocation = scene.invocation("first", Duration::from_secs(10));
+    drop(scene.ingress.answer(scene.request(MENTION, None), invocation).await);
+    assert_eq!(scene.queue().len(), 1);
+    let retry = async |request_id, num| {
+        let invocation = scene.invocation(request_id, Duration::from_secs(10));
+        scene.ingress.handle(scene.request(MENTION, Some(num)), invocation).await
+    };
+    assert_eq!(retry("second", 1).await.outcome, Outcome::InFlight);
+    scene.pass(Duration::from_secs(13));
+    assert!(retry("third", 2).await.trail.took_over);
+    assert_eq!(scene.deliver(Some(3)).await.outcome, Outcome::Duplicate);
 }
 
 #[tokio::test(start_paused = true)]
@@ -791,7 +830,7 @@ async fn each_step_is_timed_and_a_step_not_reached_is_not() {
     let timings = |timings: Timings| [timings.record, timings.send, timings.settle, Some(timings.total)];
     let millis = |millis: u64| Some(Duration::from_millis(millis));
     let report = scene.deliver(None).await;
-    assert_eq!(timings(report.trail.timings), [millis(10), millis(20), millis(30), millis(60)]);
+    assert_eq!(timings(report.trail.timings), [millis(10), millis(20), millis(30), millis(30)]);
     assert_eq!(report.trail.timings.verify, Some(Duration::ZERO));
     let report = scene.deliver(Some(1)).await;
     assert_eq!(timings(report.trail.timings), [millis(10), None, None, millis(10)]);

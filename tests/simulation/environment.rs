@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::ledger::Role;
@@ -40,32 +41,47 @@ impl Environment {
         Self { node, ingress }
     }
 
-    /// Serves one request. `None`: the process is dead.
-    pub(crate) async fn serve(
-        &self,
-        inbound: Inbound,
-        event: &str,
-        request_id: &str,
-        is_last: bool,
-    ) -> Option<Outcome> {
+    /// Serves one request as `main.rs` does: the answer goes out as soon as it is known, and what is left is done
+    /// after it. Gives the environment back, or nothing if the process is dead.
+    pub(crate) async fn serve(self, request: Request, answer: oneshot::Sender<Outcome>) -> Option<Self> {
         let services = &self.node.services;
+        let Request { inbound, event, request_id, is_last } = request;
         let limit = services.climate.function_timeout;
         let began = services.at();
         let span = (began, began + limit);
-        services.ledger().begins(event, request_id, Role::Ingress, span, is_last);
-        self.node.work_as(request_id);
+        services.ledger().begins(&event, &request_id, Role::Ingress, span, is_last);
+        self.node.work_as(&request_id);
         let invocation = Invocation {
-            request_id: request_id.to_owned(),
+            request_id: request_id.clone(),
             deadline: services.true_time().after(limit),
             trace_header: None,
         };
-        let handling = self.ingress.handle(inbound, invocation);
-        let report = mortal(services, request_id, limit, handling).await?;
-        services.tell(request_id, event, format_args!("answers {}", report.outcome.as_str()));
-        let budget = services.climate.ack_budget;
-        services.ledger().answers(services.at(), event, request_id, &report, budget);
-        Some(report.outcome)
+        let invoked = async {
+            let answered = self.ingress.answer(inbound, invocation).await;
+            let report = answered.report();
+            let outcome = report.outcome.clone();
+            services.tell(&request_id, &event, format_args!("answers {}", outcome.as_str()));
+            let budget = services.climate.ack_budget;
+            services.ledger().answers(services.at(), &event, &request_id, report, budget);
+            // Slack may have given up.
+            let _ = answer.send(outcome);
+            let responding = services.chance().millis(0..=5);
+            sleep(responding).await;
+            self.ingress.finish(answered).await;
+            services.ledger().finishes(&event, &request_id);
+        };
+        mortal(services, &request_id, limit, invoked).await?;
+        Some(self)
     }
+}
+
+/// A request at the door.
+pub(crate) struct Request {
+    pub(crate) inbound: Inbound,
+    /// The id of what is in it.
+    pub(crate) event: String,
+    pub(crate) request_id: String,
+    pub(crate) is_last: bool,
 }
 
 impl Node {

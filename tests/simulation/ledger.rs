@@ -284,7 +284,12 @@ impl Ledger {
         self.worker(event, worker).send_answered = true;
     }
 
-    /// An invocation of the ingress ends with an answer.
+    /// An invocation of the ingress has done what was left after its answer.
+    pub(crate) fn finishes(&mut self, event: &str, worker: &str) {
+        self.worker(event, worker).is_over = true;
+    }
+
+    /// An invocation of the ingress has its answer.
     pub(crate) fn answers(
         &mut self,
         at: Duration,
@@ -296,7 +301,6 @@ impl Ledger {
         let Report { outcome, trail } = report;
         *self.tally.answers.entry(outcome.as_str()).or_default() += 1;
         self.tally.takeovers += u64::from(trail.took_over);
-        self.worker(event, worker).is_over = true;
         let ended = self.worker(event, worker).clone();
         let acknowledged = is_200(outcome);
         if acknowledged {

@@ -4,11 +4,12 @@ use slack_ingress::outcome::Outcome;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::chance::Chance;
-use crate::environment::{Environment, redrive};
+use crate::environment::{Environment, Request, redrive};
 use crate::ledger::{MAX_SKEW, Tally, is_200};
 use crate::rules::Rule;
 use crate::services::Services;
@@ -146,8 +147,15 @@ impl World {
         let idle = self.idle.lock().unwrap().pop();
         let environment = idle.unwrap_or_else(|| Environment::start(services, self.dedup_ttl));
         let is_last = retry_num == Some(3) || !sent.is_repeated;
-        let outcome = environment.serve(inbound, &sent.id, &request_id, is_last).await?;
-        self.idle.lock().unwrap().push(environment);
+        let (answer, answered) = oneshot::channel();
+        let (world, event) = (Arc::clone(&self), sent.id.clone());
+        let request = Request { inbound, event, request_id: request_id.clone(), is_last };
+        // The environment is at work for longer than its answer takes.
+        tokio::spawn(async move {
+            let alive = environment.serve(request, answer).await;
+            world.idle.lock().unwrap().extend(alive);
+        });
+        let outcome = answered.await.ok()?;
         sleep(back).await;
         if answer_lost {
             services.tell("slack", &sent.id, format_args!("the answer of {request_id} is lost on the way"));
@@ -207,8 +215,10 @@ impl World {
         let environment = Environment::start(services, self.dedup_ttl);
         let inbound = sent.attempt(services.true_time(), None);
         services.ledger().tally.deliveries += 1;
-        let outcome = environment.serve(inbound, &sent.id, &request_id, false).await;
-        let outcome = outcome.expect("all is well");
+        let (answer, answered) = oneshot::channel();
+        let request = Request { inbound, event: sent.id.clone(), request_id, is_last: false };
+        environment.serve(request, answer).await.expect("all is well");
+        let outcome = answered.await.expect("all is well");
         services.ledger().encore(services.at(), &sent.id, before, &outcome, is_new);
     }
 }

@@ -61,6 +61,8 @@ mod redis {
             let request = event(&format!("Ev{n}"));
             let (first, second) = tokio::join!(a.post(&request), b.post(&request));
             assert!([&first, &second].contains(&&ok()), "{first:?} {second:?}");
+            // Whoever sent it has confirmed it when its line is there.
+            tokio::join!(a.reports(n + 1), b.reports(2 * n + 1));
             assert_eq!(b.post(&request.retry(1, "http_error")).await, ok());
         }
         a.reports(20).await;
@@ -73,6 +75,7 @@ mod redis {
         let mut server = RedisServer::start().await;
         let lambda = environment(&server).await;
         assert_eq!(lambda.post(&event("Ev1")).await, ok());
+        lambda.reports(1).await;
         server.stop().await;
         assert_eq!(lambda.post(&event("Ev2")).await, ask_again());
         assert_eq!(lambda.post(&event("Ev3").retry(3, "http_error")).await, ok());

@@ -18,10 +18,10 @@ async fn an_event_becomes_one_message_with_its_attributes_and_a_forwarded_record
     let before = SystemClock.now().as_millis();
     assert_eq!(lambda.post(&event("Ev1").retry(1, "http_timeout")).await, ok());
 
+    stage.table.becomes("Ev1", "forwarded").await;
     let item = stage.table.item("Ev1").await.unwrap();
     let received_at: u64 = item["received_at"].parse().unwrap();
     assert!((before..=SystemClock.now().as_millis()).contains(&received_at));
-    assert_eq!(item["state"], "forwarded");
     assert_eq!(item["expires_at"].parse::<u64>().unwrap(), received_at / 1000 + 3600);
     let lease: u64 = item["lease_until"].parse().unwrap();
     assert!((received_at + 6000..=received_at + 7000).contains(&lease), "the deadline of 5 s and 2 s more");
@@ -74,7 +74,7 @@ async fn four_deliveries_to_six_environments_at_once_are_one_message_in_each_of_
             statuses.contains(&200) && statuses.iter().all(|status| matches!(status, 200 | 503)),
             "{statuses:?}"
         );
-        assert_eq!(stage.table.state(&id).await.as_deref(), Some("forwarded"));
+        stage.table.becomes(&id, "forwarded").await;
         expected.push(id);
     }
     // The queue de-duplicates as well; what was sent to it tells that it had nothing to do. On a machine that is busy
@@ -107,6 +107,7 @@ async fn of_two_that_race_one_sends_and_the_other_says_200_only_after_it() {
 
     gate.open();
     assert_eq!(first.await.unwrap(), ok());
+    stage.table.becomes("Ev1", "forwarded").await;
     assert_eq!(b.post(&event("Ev1").retry(2, "http_error")).await, ok());
     assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
 }
@@ -127,18 +128,19 @@ async fn killed_between_record_and_send_the_retry_after_the_lease_sends() {
     stage.lease_over("Ev1").await;
     assert_eq!(b.post(&event("Ev1").retry(2, "http_error")).await, ok());
     assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
-    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("forwarded"));
+    stage.table.becomes("Ev1", "forwarded").await;
     assert_eq!(b.reports(2).await[1]["LeaseTakeovers"], 1);
 }
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn killed_between_send_and_confirm_the_queue_itself_drops_the_retrys_message() {
+async fn killed_between_send_and_answer_the_queue_itself_drops_the_retrys_message() {
     let stage = Stage::fifo().await;
     let (mut a, b) = (stage.environment().await, stage.environment().await);
-    stage.dynamodb.once("UpdateItem", Fault::Hang);
+    let gate = Gate::default();
+    stage.sqs.once("SendMessage", Fault::HoldAfter(gate.clone()));
     let first = tokio::spawn(a.invoke(&event("Ev1").event()));
-    stage.dynamodb.reached("UpdateItem", 1).await;
+    eventually("the message", async || (stage.queue.depth().await == 1).then_some(())).await;
     a.kill().await;
     assert!(matches!(first.await.unwrap(), Ended::Died));
 
@@ -146,6 +148,47 @@ async fn killed_between_send_and_confirm_the_queue_itself_drops_the_retrys_messa
     assert_eq!(b.post(&event("Ev1").retry(2, "connection_failed")).await, ok());
     assert_eq!(stage.sqs.calls("SendMessage"), 2);
     assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn the_answer_does_not_wait_for_the_confirm_and_the_next_invocation_does() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    let gate = Gate::default();
+    stage.dynamodb.once("UpdateItem", Fault::HoldBefore(gate.clone()));
+    assert_eq!(lambda.post(&event("Ev1")).await, ok());
+    stage.dynamodb.reached("UpdateItem", 1).await;
+    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("in_flight"));
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"], "what was answered 200 is on the queue");
+
+    // As long as it does not ask for the next invocation, Lambda neither gives it one nor freezes it.
+    let next = tokio::spawn(lambda.post(&event("Ev2")));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(stage.dynamodb.calls("PutItem"), 1, "the next one has begun");
+    gate.open();
+    assert_eq!(next.await.unwrap(), ok());
+    stage.table.becomes("Ev1", "forwarded").await;
+    stage.table.becomes("Ev2", "forwarded").await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn killed_between_answer_and_confirm_the_event_stays_in_flight_until_its_lease_is_over() {
+    let stage = Stage::fifo().await;
+    let (mut a, b) = (stage.environment().await, stage.environment().await);
+    stage.dynamodb.once("UpdateItem", Fault::Hang);
+    assert_eq!(a.post(&event("Ev1")).await, ok());
+    stage.dynamodb.reached("UpdateItem", 1).await;
+    a.kill().await;
+
+    // Slack has its 200; should it ask again all the same, because the 200 was lost, it must wait.
+    assert_eq!(b.post(&event("Ev1").retry(1, "connection_failed")).await, ask_again());
+    stage.lease_over("Ev1").await;
+    assert_eq!(b.post(&event("Ev1").retry(2, "connection_failed")).await, ok());
+    assert_eq!(stage.sqs.calls("SendMessage"), 2);
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"], "and the queue keeps one");
+    stage.table.becomes("Ev1", "forwarded").await;
 }
 
 #[tokio::test]
@@ -170,7 +213,7 @@ async fn a_slow_first_holder_that_wakes_up_before_its_send_does_not_send() {
     assert_eq!(reply(first.await.unwrap()), ask_again());
     assert_eq!(stage.sqs.calls("SendMessage"), 1);
     assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
-    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("forwarded"));
+    stage.table.becomes("Ev1", "forwarded").await;
 }
 
 #[tokio::test]
@@ -203,7 +246,7 @@ async fn a_slow_first_holder_that_wakes_up_after_its_send_undoes_nothing_of_the_
     first_send.open();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
-    assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("forwarded"));
+    stage.table.becomes("Ev1", "forwarded").await;
 }
 
 #[tokio::test]

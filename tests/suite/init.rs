@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::support::lambda::{run_to_end, variables};
+use crate::support::answers::ok;
+use crate::support::lambda::{Lambda, run_to_end, variables};
+use crate::support::proxy::Fault;
+use crate::support::slack::event;
+use crate::support::stage::Stage;
 
 fn with(more: &[(&str, &str)]) -> HashMap<String, String> {
     let mut variables = variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")]);
@@ -71,4 +75,46 @@ async fn a_service_of_awss_without_a_region_stops_the_function() {
     let (status, stderr) = run_to_end(&variables).await;
     assert!(!status.success());
     assert!(stderr.contains("AWS_REGION"), "{stderr}");
+}
+
+#[tokio::test]
+async fn an_init_that_fails_is_told_to_the_runtime_api() {
+    let lambda = Lambda::start(with(&[("ACK_BUDGET_MS", "0")])).await;
+    let error = lambda.init_error().await;
+    assert_eq!(error["errorType"], "Runtime.InitFailed");
+    assert!(error["errorMessage"].as_str().unwrap().contains("ACK_BUDGET_MS"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn the_first_event_finds_its_connections_made() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    lambda.is_ready().await;
+    let connections = || [stage.dynamodb.connections(), stage.sqs.connections()];
+    assert_eq!(connections(), [1, 1]);
+    assert_eq!(lambda.post(&event("Ev1")).await, ok());
+    stage.table.becomes("Ev1", "forwarded").await;
+    assert_eq!(connections(), [1, 1]);
+    let calls = |operation| stage.dynamodb.calls(operation) + stage.sqs.calls(operation);
+    let expected = [("PutItem", 1), ("SendMessage", 1), ("UpdateItem", 1)];
+    assert_eq!(expected.map(|(operation, _)| (operation, calls(operation))), expected);
+    assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_warm_up_that_fails_is_logged_and_stops_nothing() {
+    for fault in [Fault::Refuse(400, "AccessDeniedException"), Fault::Break, Fault::Hang] {
+        let stage = Stage::fifo().await;
+        stage.dynamodb.always("DeleteItem", fault.clone());
+        stage.sqs.always("GetQueueAttributes", fault.clone());
+        let lambda = stage.environment().await;
+        assert_eq!(lambda.post(&event("Ev1")).await, ok(), "{fault:?}");
+        assert_eq!(stage.queue.take_event_ids().await, ["Ev1"], "{fault:?}");
+        for part in ["store", "sink"] {
+            let is_told = |line: &String| line.contains("not warmed up") && line.contains(part);
+            assert!(lambda.stderr().iter().any(is_told), "{fault:?}: {:#?}", lambda.stderr());
+        }
+    }
 }

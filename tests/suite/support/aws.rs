@@ -91,6 +91,14 @@ impl Table {
         self.item(event_id).await.map(|item| item["state"].clone())
     }
 
+    /// Waits until the record has this state: a confirm comes after the answer.
+    pub(crate) async fn becomes(&self, event_id: &str, state: &str) {
+        super::eventually(state, async || {
+            (self.state(event_id).await.as_deref() == Some(state)).then_some(())
+        })
+        .await;
+    }
+
     /// Puts a record as an earlier invocation may have left it.
     pub(crate) async fn put(&self, event_id: &str, state: &str, lease_until: u64, expires_at: u64) {
         let number = |value: u64| AttributeValue::N(value.to_string());
@@ -152,6 +160,15 @@ impl Queue {
         let attributes = attributes.attribute_names(QueueAttributeName::QueueArn).send().await;
         let attributes = attributes.expect("the queue answers").attributes.expect("attributes");
         attributes[&QueueAttributeName::QueueArn].clone()
+    }
+
+    /// How many messages are there to be received.
+    pub(crate) async fn depth(&self) -> usize {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let attributes =
+            self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
+        let attributes = attributes.send().await.expect("the queue answers").attributes.expect("attributes");
+        attributes[&name].parse().expect("a number")
     }
 
     /// Takes everything off the queue.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -107,8 +107,16 @@ pub(crate) struct Lambda {
     process: Child,
     invocations: mpsc::UnboundedSender<Invocation>,
     pending: Pending,
+    told: Arc<Told>,
     stdout: Lines,
     stderr: Lines,
+}
+
+/// What the process has told the Runtime API beside its answers.
+#[derive(Default)]
+struct Told {
+    is_ready: AtomicBool,
+    init_error: Mutex<Option<Value>>,
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -134,9 +142,9 @@ impl Lambda {
         let stdout = collect(process.stdout.take().expect("piped"));
         let stderr = collect(process.stderr.take().expect("piped"));
         let (invocations, queue) = mpsc::unbounded_channel();
-        let pending = Pending::default();
-        tokio::spawn(runtime_api(listener, queue, Arc::clone(&pending)));
-        Self { process, invocations, pending, stdout, stderr }
+        let (pending, told) = (Pending::default(), Arc::<Told>::default());
+        tokio::spawn(runtime_api(listener, queue, Arc::clone(&pending), Arc::clone(&told)));
+        Self { process, invocations, pending, told, stdout, stderr }
     }
 
     /// Invokes the function with an event; the answer comes when it comes.
@@ -197,6 +205,17 @@ impl Lambda {
             (reports.len() >= count).then_some(reports)
         })
         .await
+    }
+
+    /// Waits until it has been set up, and asks for its first invocation.
+    pub(crate) async fn is_ready(&self) {
+        super::eventually("init", async || self.told.is_ready.load(Ordering::Relaxed).then_some(())).await;
+    }
+
+    /// What it says of an init that failed, to the Runtime API.
+    pub(crate) async fn init_error(&self) -> Value {
+        super::eventually("the error", async || self.told.init_error.lock().expect("not poisoned").clone())
+            .await
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -260,12 +279,19 @@ fn collect(pipe: impl AsyncRead + Unpin + Send + 'static) -> Lines {
 }
 
 /// Serves one process: it asks for the next invocation, and posts its answer.
-async fn runtime_api(listener: TcpListener, queue: mpsc::UnboundedReceiver<Invocation>, pending: Pending) {
+async fn runtime_api(
+    listener: TcpListener,
+    queue: mpsc::UnboundedReceiver<Invocation>,
+    pending: Pending,
+    told: Arc<Told>,
+) {
     let queue = Arc::new(tokio::sync::Mutex::new(queue));
     while let Ok((stream, _)) = listener.accept().await {
-        let (queue, pending) = (Arc::clone(&queue), Arc::clone(&pending));
+        let (queue, pending, told) = (Arc::clone(&queue), Arc::clone(&pending), Arc::clone(&told));
         tokio::spawn(async move {
-            let service = service_fn(|request| serve(request, Arc::clone(&queue), Arc::clone(&pending)));
+            let service = service_fn(|request| {
+                serve(request, Arc::clone(&queue), Arc::clone(&pending), Arc::clone(&told))
+            });
             // An error is a process that ended.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -278,12 +304,19 @@ async fn serve(
     request: hyper::Request<Incoming>,
     queue: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>>,
     pending: Pending,
+    told: Arc<Told>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let parts: Vec<&str> = path.trim_start_matches("/2018-06-01/runtime/").split('/').collect();
     let response = Response::builder();
     let response = match (request.method(), parts.as_slice()) {
-        (&Method::GET, ["invocation", "next"]) => match queue.lock().await.recv().await {
+        (&Method::POST, ["init", "error"]) => {
+            let error = request.into_body().collect().await.expect("the error arrives").to_bytes();
+            let error = serde_json::from_slice(&error).expect("the error is JSON");
+            *told.init_error.lock().expect("not poisoned") = Some(error);
+            response.status(StatusCode::ACCEPTED).body(Full::default())
+        }
+        (&Method::GET, ["invocation", "next"]) => match next(&queue, &told).await {
             Some(Invocation { request_id, deadline_ms, event, answer }) => {
                 pending.lock().expect("not poisoned").insert(request_id.clone(), answer);
                 response
@@ -316,4 +349,12 @@ async fn serve(
         _ => response.status(StatusCode::NOT_FOUND).body(Full::default()),
     };
     Ok(response.expect("a response"))
+}
+
+async fn next(
+    queue: &tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    told: &Told,
+) -> Option<Invocation> {
+    told.is_ready.store(true, Ordering::Relaxed);
+    queue.lock().await.recv().await
 }

@@ -9,6 +9,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -61,6 +62,7 @@ struct State {
     faults: Mutex<HashMap<String, Vec<Fault>>>,
     always: Mutex<HashMap<String, Fault>>,
     calls: Mutex<HashMap<String, usize>>,
+    connections: AtomicUsize,
 }
 
 impl Proxy {
@@ -98,6 +100,11 @@ impl Proxy {
         self.state.calls.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
     }
 
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+
     /// Waits for the operation's `count`th call.
     pub(crate) async fn reached(&self, operation: &str, count: usize) {
         super::eventually(operation, async || (self.calls(operation) >= count).then_some(())).await;
@@ -117,6 +124,7 @@ impl State {
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
     while let Ok((stream, _)) = listener.accept().await {
+        state.connections.fetch_add(1, Ordering::Relaxed);
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let service = service_fn(|request| serve(request, Arc::clone(&state)));
