@@ -25,7 +25,7 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
 	DELIVERIES=20000 cargo test --locked --lib --tests --examples
 
-test: format-check lint docs workflows test-all simulate kill test-load test-stack fuzz-short ## Everything that CI runs
+test: format-check lint docs workflows size test-all simulate kill test-load test-stack fuzz-short bench-short ## Everything that CI runs
 
 # The release binaries are built once, and every test of a real process shares them.
 WITH_SERVERS = PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) $(VENV)/bin/python tests/servers.py
@@ -97,6 +97,32 @@ fuzz: fuzz-build ## Look for new inputs, MINUTES=10 for each target; what they a
 		$(FUZZ)/$$target -merge=1 -use_counters=0 $(FUZZ_FLAGS) fuzz/corpus/$$target $$found; \
 	done
 
+# Whole functions side by side, ours and what people have today; the tables and the plot go into docs/. By hand, on a
+# machine that does nothing else: a figure of a busy one is worth nothing.
+BENCH := benches/functions
+ROUNDS ?= 7
+
+bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_modules/.package-lock.json ## How long Slack waits, beside Python, Node and plain Rust (half an hour); ROUNDS=7
+	cd $(BENCH)/peers/node && npm run --silent build
+	@# Plain: without our line in .cargo/config.toml.
+	AWS_LC_SYS_NO_JITTER_ENTROPY=0 cargo build --locked --release \
+		--manifest-path $(BENCH)/peers/rust/Cargo.toml --target-dir $(BENCH)/target/peers
+	$(VENV)/bin/python $(BENCH)/run.py --rounds $(ROUNDS)
+	$(VENV)/bin/python $(BENCH)/report.py
+
+bench-harness: FORCE
+	cargo build --locked --release --manifest-path $(BENCH)/Cargo.toml
+
+# Times nothing that counts: it shows that the function does what it is measured for, and that the harness works.
+bench-short: $(RELEASE) bench-harness
+	$(PYTHON) $(BENCH)/run.py --only-ours --rounds 1 --warm 5 --memory 1769 --output target/bench-short.json
+
+bench-steps: ## Verifying, parsing, building a message: by the size of the body
+	cargo bench --locked --bench steps
+
+size: $(RELEASE)
+	$(PYTHON) tests/size.py $(RELEASE) target/release/redrive
+
 # Breaks the rules one at a time, and fails if there is a break that no test notices; .cargo/mutants.toml has what is
 # left out, and why. The stores are held to their contract, with their servers.
 STORES := src/dedup/{memory,dynamodb,redis}.rs
@@ -108,13 +134,16 @@ mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp $(VENV)/test.stamp tests/n
 		$(foreach files,$(NOT_STORES),--exclude '$(files)') --cargo-arg=--lib --cargo-arg=--test=suite \
 		-- -- --include-ignored dedup:: ingress:: redrive:: stores::
 
+# Packages of their own, beside the project's.
+APART := fuzz benches/functions benches/functions/peers/rust
+
 format-check:
 	cargo fmt --check
-	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	$(foreach package,$(APART),cargo fmt --check --manifest-path $(package)/Cargo.toml &&) true
 
 format: ## Format the code
 	cargo fmt
-	cargo fmt --manifest-path fuzz/Cargo.toml
+	$(foreach package,$(APART),cargo fmt --manifest-path $(package)/Cargo.toml &&) true
 
 # Each set of features, because each is a build that somebody runs; the tests build the other two.
 lint:
@@ -122,6 +151,7 @@ lint:
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	cargo clippy --locked --all-targets --features redis -- -D warnings && cargo build --locked --features redis
 	cargo clippy --locked --all-targets --features sns -- -D warnings && cargo build --locked --features sns
+	cargo clippy --locked --release --manifest-path benches/functions/Cargo.toml -- -D warnings
 
 workflows: $(VENV)/test.stamp
 	$(VENV)/bin/zizmor --offline --quiet .github
@@ -136,6 +166,7 @@ RUST_TARGET := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linu
 build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that target to the Rust toolchain)
 	rustup target add $(RUST_TARGET)
 	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress --bin redrive
+	$(PYTHON) tests/size.py target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
 
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
 CDK = cd cdk && npx --no-install cdk
@@ -149,7 +180,8 @@ deploy: build cdk/node_modules/.package-lock.json ## Bring the stack up in the A
 	$(CDK) deploy $(SETTINGS) --outputs-file outputs.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target fuzz/target fuzz/artifacts $(VENV) tests/node_modules cdk/node_modules cdk/cdk.out cdk/outputs.json
+	rm -rf target fuzz/target fuzz/artifacts benches/functions/target $(VENV) cdk/cdk.out cdk/outputs.json \
+		{tests,cdk,benches/functions/peers/node}/node_modules
 
 # Always asked: cargo knows whether anything changed.
 $(RELEASE): FORCE
@@ -162,6 +194,7 @@ $(VENV)/%.stamp:
 $(VENV)/demo.stamp: demo/requirements.txt
 $(VENV)/test.stamp: tests/requirements.txt
 $(VENV)/stack.stamp: cdk/requirements.txt
+$(VENV)/bench.stamp: benches/functions/requirements.txt
 
 # A DynamoDB that keeps up with the load. It is compiled, in three minutes; so `make test` does without it.
 $(VENV)/dynoxide-$(DYNOXIDE).stamp: | $(VENV)/test.stamp
@@ -178,4 +211,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants FORCE
+.PHONY: help demo dev check test test-all simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE

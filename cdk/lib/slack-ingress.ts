@@ -140,7 +140,7 @@ export interface SlackIngressProps {
   readonly ackBudget?: Duration;
 
   /**
-   * `RUST_LOG`, such as `debug`.
+   * `RUST_LOG`, such as `warn`.
    * @default 'info'
    */
   readonly logLevel?: string;

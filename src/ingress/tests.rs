@@ -764,6 +764,15 @@ async fn an_invocation_that_is_killed_before_the_budget_is_over_ends_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_body_goes_through_the_steps_without_being_copied() {
+    let scene = scene();
+    let inbound = scene.request(MENTION, None);
+    let bytes = inbound.body.as_ptr();
+    assert_eq!(scene.handle(inbound).await.outcome, Outcome::Accepted);
+    assert_eq!(scene.world.queue.lock().unwrap()[0].body.as_ptr(), bytes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_answer_is_known_before_the_confirm_and_after_everything_else() {
     let invocation = |scene: &Scene| scene.invocation("first", Duration::from_secs(10));
     for (faults, attempt, before, after) in [

@@ -1,0 +1,148 @@
+//! One life of a Lambda function: it is started, asks for its first event, gets it, and some more after it.
+//!
+//! Takes a [`Plan`] as JSON and prints [`Figures`] as JSON. What is compared to what, how often and in which order
+//! is `../run.py`'s affair.
+//!
+//! The function is any program that speaks the Lambda Runtime API. It has all of the machine while it sets itself up
+//! and its share of a core from the first event on, as on Lambda.
+
+mod process;
+mod runtime_api;
+mod services;
+mod share;
+mod slack;
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::time::{sleep, timeout};
+
+use process::Function;
+use runtime_api::RuntimeApi;
+use services::Services;
+use share::Share;
+
+/// No step of a life takes this long; one that does has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What to run.
+#[derive(Deserialize)]
+struct Plan {
+    /// Program and arguments.
+    command: Vec<String>,
+    /// What it finds in its environment, beside what Lambda puts there.
+    environment: HashMap<String, String>,
+    /// The memory that the function is said to have, which buys its share of a core.
+    memory_mb: u32,
+    /// Whether there are control groups to hold it to that share.
+    limit_cpu: bool,
+    /// Invocations after the first one.
+    warm: usize,
+    /// Between one invocation and the next.
+    pause_ms: u64,
+    /// How long each service takes over a call.
+    latency_ms: services::Latencies,
+    /// A file of certificates that ours is put after.
+    system_roots: Option<PathBuf>,
+}
+
+/// What came out.
+#[derive(Serialize)]
+struct Figures {
+    /// From the start of the program until it asks for its first event.
+    init_ms: f64,
+    /// From the first event to its answer.
+    first_ms: f64,
+    /// From each later event to its answer.
+    warm_ms: Vec<f64>,
+    /// From each later event until the function asks for the next one: what Lambda bills.
+    billed_ms: Vec<f64>,
+    /// CPU time of a later event, on the average, in microseconds. Absent without control groups.
+    cpu_us: Option<f64>,
+    /// The most memory that was resident at once, in KiB.
+    peak_kib: u64,
+    /// Calls to each operation of a service.
+    calls: BTreeMap<String, usize>,
+    /// New connections to each service.
+    connections: BTreeMap<&'static str, usize>,
+}
+
+// One thread, so that the other core is the function's.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let plan = std::env::args().nth(1).ok_or("a plan, as JSON, is the one argument")?;
+    let figures = live(serde_json::from_str(&plan)?).await?;
+    println!("{}", serde_json::to_string(&figures)?);
+    Ok(())
+}
+
+async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
+    let services = Services::start(plan.latency_ms, plan.system_roots.as_deref()).await?;
+    let mut lambda = RuntimeApi::start().await?;
+    let share = if plan.limit_cpu { Some(Share::create()?) } else { None };
+
+    let mut environment = plan.environment;
+    environment.extend(services.environment());
+    environment.extend(lambda.environment(plan.memory_mb));
+    let (mut function, started) = Function::start(&plan.command, &environment, share.as_ref()).await?;
+
+    let mut invocations = async || -> Result<Figures, Box<dyn Error>> {
+        let ready = lambda.asked().await?;
+        if let Some(share) = &share {
+            share.limit_to(plan.memory_mb)?;
+        }
+        let first = invoke(&mut lambda, 0).await?;
+
+        let cpu_before = share.as_ref().map(Share::cpu_time).transpose()?;
+        let (mut warm_ms, mut billed_ms) = (Vec::new(), Vec::new());
+        for n in 1..=plan.warm {
+            sleep(Duration::from_millis(plan.pause_ms)).await;
+            let Invocation { answered_after, over_after } = invoke(&mut lambda, n).await?;
+            warm_ms.push(millis(answered_after));
+            billed_ms.push(millis(over_after));
+        }
+        let cpu_after = share.as_ref().map(Share::cpu_time).transpose()?;
+
+        let each = |total: Duration| total.as_secs_f64() * 1e6 / plan.warm.max(1) as f64;
+        Ok(Figures {
+            init_ms: millis(ready - started),
+            first_ms: millis(first.answered_after),
+            warm_ms,
+            billed_ms,
+            cpu_us: cpu_after.zip(cpu_before).map(|(after, before)| each(after - before)),
+            peak_kib: 0,
+            calls: services.calls(),
+            connections: services.connections(),
+        })
+    };
+    let figures = tokio::select! {
+        figures = invocations() => figures,
+        status = function.ended() => Err(format!("the function ended: {status}").into()),
+    };
+    let peak_kib = function.peak_kib();
+    function.kill().await;
+    Ok(Figures { peak_kib: peak_kib?, ..figures? })
+}
+
+struct Invocation {
+    answered_after: Duration,
+    over_after: Duration,
+}
+
+/// Hands over an event and waits until the function asks for another.
+async fn invoke(lambda: &mut RuntimeApi, n: usize) -> Result<Invocation, Box<dyn Error>> {
+    let event = slack::http_api_event(&format!("Ev{n:08}"));
+    let handed = Instant::now();
+    let answer = timeout(PATIENCE, lambda.invoke(event)).await.map_err(|_| "no answer")??;
+    if answer.body["statusCode"] != 200 {
+        return Err(format!("event {n} was answered {}", answer.body).into());
+    }
+    let asked = lambda.asked().await?;
+    Ok(Invocation { answered_after: answer.at - handed, over_after: asked - handed })
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

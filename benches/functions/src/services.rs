@@ -1,0 +1,207 @@
+//! Stand-ins for DynamoDB, SQS and Secrets Manager, over TLS. They say yes, after a while: what is timed is the
+//! function, and what the services take must be the same for each.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use md5::{Digest, Md5};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::slack::SIGNING_SECRET;
+
+/// Milliseconds that a call takes, its transport apart.
+#[derive(Clone, Copy, Deserialize)]
+pub struct Latencies {
+    dynamodb: u64,
+    sqs: u64,
+    secretsmanager: u64,
+}
+
+const NAMES: [&str; 3] = ["DYNAMODB", "SQS", "SECRETS_MANAGER"];
+
+/// All three.
+pub struct Services {
+    ports: [u16; 3],
+    /// What a client must trust.
+    roots: PathBuf,
+    tally: Arc<Mutex<Tally>>,
+}
+
+#[derive(Default)]
+struct Tally {
+    calls: BTreeMap<String, usize>,
+    connections: BTreeMap<&'static str, usize>,
+}
+
+impl Services {
+    /// Listens, with a certificate made now.
+    pub async fn start(latencies: Latencies, system_roots: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+        let authority = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(authority.signing_key.serialize_der()));
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![authority.cert.der().clone()], key)?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+
+        // A function on Lambda reads some 140 roots; ours among them.
+        let mut roots = system_roots.map(std::fs::read_to_string).transpose()?.unwrap_or_default();
+        roots.push_str(&authority.cert.pem());
+        let file = std::env::temp_dir().join(format!("functions-bench-{}.pem", std::process::id()));
+        std::fs::write(&file, roots)?;
+
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let mut ports = [0; 3];
+        let latencies = [latencies.dynamodb, latencies.sqs, latencies.secretsmanager];
+        for ((port, latency), name) in ports.iter_mut().zip(latencies).zip(NAMES) {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            *port = listener.local_addr()?.port();
+            tally.lock().unwrap_or_else(PoisonError::into_inner).connections.insert(name, 0);
+            let service = Service {
+                name,
+                latency: Duration::from_millis(latency),
+                acceptor: acceptor.clone(),
+                tally: Arc::clone(&tally),
+            };
+            tokio::spawn(accept(listener, service));
+        }
+        Ok(Self { ports, roots: file, tally })
+    }
+
+    /// What leads every SDK here.
+    pub fn environment(&self) -> impl Iterator<Item = (String, String)> {
+        let endpoint = |port| format!("https://localhost:{port}");
+        let endpoints = NAMES
+            .into_iter()
+            .zip(self.ports)
+            .map(move |(name, port)| (format!("AWS_ENDPOINT_URL_{name}"), endpoint(port)));
+        // Rust, Python, Node: each has its own name for it.
+        let roots = ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]
+            .map(|name| (name.to_owned(), self.roots.display().to_string()));
+        let queue = format!("{}/123456789012/events.fifo", endpoint(self.ports[1]));
+        endpoints.chain(roots).chain([
+            ("QUEUE_URL".to_owned(), queue.clone()),
+            ("EVENT_SINK".to_owned(), queue),
+            ("TABLE_NAME".to_owned(), "slack-events".to_owned()),
+            ("DEDUP_STORE".to_owned(), "dynamodb:slack-events".to_owned()),
+        ])
+    }
+
+    /// How often each operation was called.
+    pub fn calls(&self) -> BTreeMap<String, usize> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
+    }
+
+    /// How often each service was connected to.
+    pub fn connections(&self) -> BTreeMap<&'static str, usize> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).connections.clone()
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        // If it is gone already, that is what was wanted.
+        let _ = std::fs::remove_file(&self.roots);
+    }
+}
+
+#[derive(Clone)]
+struct Service {
+    name: &'static str,
+    latency: Duration,
+    acceptor: TlsAcceptor,
+    tally: Arc<Mutex<Tally>>,
+}
+
+async fn accept(listener: TcpListener, service: Service) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(serve(stream, service.clone()));
+    }
+}
+
+async fn serve(stream: TcpStream, service: Service) {
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = service.acceptor.accept(stream).await else { return };
+    *service.tally().connections.entry(service.name).or_default() += 1;
+    let answer = service_fn(|request| service.answer(request));
+    // An error is a client that went away.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+}
+
+impl Service {
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+        let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or("?").to_owned();
+        let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+        let ready = Instant::now() + self.latency;
+        let body = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or(Value::Null);
+        *self.tally().calls.entry(operation.clone()).or_default() += 1;
+        let (status, answer) = match operation.as_str() {
+            "PutItem" | "UpdateItem" => (200, json!({})),
+            // Of a condition that nothing fulfils.
+            "DeleteItem" => (
+                400,
+                json!({
+                    "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+                    "message": "The conditional request failed"
+                }),
+            ),
+            "SendMessage" => (
+                200,
+                json!({
+                    "MessageId": "5fea7756-0ea4-451a-a703-a558b933e274",
+                    "MD5OfMessageBody": md5(body["MessageBody"].as_str().unwrap_or_default()),
+                    "SequenceNumber": "18849496460467696128"
+                }),
+            ),
+            "GetQueueAttributes" => (
+                200,
+                json!({ "Attributes": { "QueueArn": "arn:aws:sqs:us-east-1:123456789012:events.fifo" } }),
+            ),
+            "GetSecretValue" if body["VersionStage"] == "AWSPREVIOUS" => {
+                (400, json!({ "__type": "ResourceNotFoundException", "Message": "no such version" }))
+            }
+            "GetSecretValue" => (
+                200,
+                json!({
+                    "ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:slack-AbCdEf",
+                    "Name": "slack",
+                    "SecretString": SIGNING_SECRET,
+                    "VersionId": "01234567-89ab-cdef-0123-456789abcdef",
+                    "VersionStages": ["AWSCURRENT"],
+                    "CreatedDate": 1_523_477_145.713
+                }),
+            ),
+            _ => (400, json!({ "__type": "UnknownOperationException" })),
+        };
+        // By a thread, because Tokio's timers count whole milliseconds.
+        let rest = move || std::thread::sleep(ready.saturating_duration_since(Instant::now()));
+        let _ = tokio::task::spawn_blocking(rest).await;
+        let response = Response::builder()
+            .status(status)
+            .header("Content-Type", "application/x-amz-json-1.0")
+            .header("x-amzn-RequestId", "S8IL3P1VDFBGQ3QBN6UJ3VLJFNVV4KQNSO5AEMVJF66Q9ASUAAJG")
+            .body(Full::from(answer.to_string()));
+        Ok(response.expect("a response"))
+    }
+}
+
+fn md5(text: &str) -> String {
+    hex::encode(Md5::digest(text))
+}
