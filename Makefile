@@ -25,7 +25,7 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
 	DELIVERIES=20000 cargo test --locked --lib --tests --examples
 
-test: format-check lint docs workflows size test-all simulate kill test-load test-stack fuzz-short bench-short ## Everything that CI runs
+test: format-check lint docs workflows demo size test-all simulate kill test-load test-stack fuzz-short bench-short ## Everything that CI runs
 
 # The release binaries are built once, and every test of a real process shares them.
 WITH_SERVERS = PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) $(VENV)/bin/python tests/servers.py

@@ -12,7 +12,7 @@ const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 /// Runtime API.
 pub async fn run(work: impl AsyncFnOnce(Option<&RuntimeApi>) -> Result<(), String>) -> ExitCode {
     std::panic::set_hook(Box::new(logging::write_panic));
-    let runtime = std::env::var(RUNTIME_API).ok().map(RuntimeApi::at);
+    let runtime = std::env::var(RUNTIME_API).ok().map(|address| RuntimeApi::at(&address));
     let Err(problem) = work(runtime.as_ref()).await else { return ExitCode::SUCCESS };
     logging::write_problem(&problem);
     if let Some(runtime) = runtime {

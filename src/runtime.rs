@@ -28,7 +28,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-
 #[derive(Clone, Debug)]
 pub struct RuntimeApi {
     client: Client<HttpConnector, Full<Bytes>>,
-    address: String,
+    base: String,
 }
 
 /// An invocation, as it comes.
@@ -45,11 +45,11 @@ pub struct Event {
 }
 
 impl RuntimeApi {
-    /// The Runtime API at `address`, a host and a port.
-    pub fn at(address: impl Into<String>) -> Self {
+    /// The Runtime API at `address`: host and port from Lambda, a URL with a path from `cargo lambda watch`.
+    pub fn at(address: &str) -> Self {
         // No limit for idle connections: while the environment is frozen, so is the other side.
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(None::<Duration>).build_http();
-        Self { client, address: address.into() }
+        Self { client, base: base(address) }
     }
 
     /// Waits for the next invocation, without limit: the environment is frozen meanwhile. `now` is asked when
@@ -112,7 +112,7 @@ impl RuntimeApi {
     ) -> Result<Response<Incoming>, RuntimeError> {
         let request = Request::builder()
             .method(method)
-            .uri(format!("http://{}/2018-06-01/runtime/{path}", self.address))
+            .uri(format!("{}/2018-06-01/runtime/{path}", self.base))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = match error_type {
             Some(error_type) => request.header(ERROR_TYPE, HeaderValue::from_static(error_type)),
@@ -135,6 +135,11 @@ pub struct Failure<'a> {
     pub error_type: &'static str,
     /// For whoever reads the log.
     pub message: &'a str,
+}
+
+fn base(address: &str) -> String {
+    let address = address.trim_end_matches('/');
+    if address.starts_with("http://") { address.to_owned() } else { format!("http://{address}") }
 }
 
 /// Read in one piece where it comes in one.
@@ -196,6 +201,18 @@ impl Error for RuntimeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_lambdas_host_and_port_or_cargo_lambdas_url() {
+        for (address, expected) in [
+            ("127.0.0.1:9001", "http://127.0.0.1:9001"),
+            ("169.254.100.1:9001/", "http://169.254.100.1:9001"),
+            ("http://127.0.0.1:9000/.rt/slack-ingress", "http://127.0.0.1:9000/.rt/slack-ingress"),
+            ("http://[::1]:9000/.rt/slack-ingress/", "http://[::1]:9000/.rt/slack-ingress"),
+        ] {
+            assert_eq!(base(address), expected);
+        }
+    }
 
     #[test]
     fn a_deadline_is_a_point_in_time_and_cargo_lambdas_a_duration() {
