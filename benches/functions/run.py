@@ -97,18 +97,28 @@ def live(function, memory_mb, warm, pause_ms, limit_cpu):
         sys.exit(f"{function.name} at {memory_mb} MB: {done.stderr}\n{done.stdout}")
     figures = json.loads(done.stdout)
     for operation, each in function.calls.items():
+        # What follows an answer is over when the function has asked for the next event, and the harness waits for that.
         expected = each * (warm + 1)
-        # The last confirm may still be on its way when the last answer is there.
         if figures["calls"].get(operation, 0) != expected:
             sys.exit(f"{function.name}: {figures['calls']}, but {expected} {operation} were expected")
     return figures
 
 
 def can_limit():
-    """Whether this machine has control groups that we may use."""
+    """Whether a group that is made here can be held to a share, which is found out by making one."""
     root = pathlib.Path("/sys/fs/cgroup")
-    group = root if (root / "cgroup.controllers").exists() else root / "cpu"
-    return os.access(group, os.W_OK) and (group / "cgroup.procs").exists()
+    is_v2 = (root / "cgroup.controllers").exists()
+    group = (root if is_v2 else root / "cpu") / f"functions-bench-probe-{os.getpid()}"
+    try:
+        if is_v2:
+            (root / "cgroup.subtree_control").write_text("+cpu")
+        group.mkdir()
+        try:
+            return (group / ("cpu.max" if is_v2 else "cpu.cfs_quota_us")).exists()
+        finally:
+            group.rmdir()
+    except OSError:
+        return False
 
 
 def package_sizes(function):

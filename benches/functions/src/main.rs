@@ -51,6 +51,15 @@ struct Plan {
 /// What came out.
 #[derive(Serialize)]
 struct Figures {
+    #[serde(flatten)]
+    events: Events,
+    /// The most memory that was resident at once, in KiB.
+    peak_kib: u64,
+}
+
+/// What its events took.
+#[derive(Serialize)]
+struct Events {
     /// From the start of the program until it asks for its first event.
     init_ms: f64,
     /// From the first event to its answer.
@@ -61,8 +70,6 @@ struct Figures {
     billed_ms: Vec<f64>,
     /// CPU time of a later event, on the average, in microseconds. Absent without control groups.
     cpu_us: Option<f64>,
-    /// The most memory that was resident at once, in KiB.
-    peak_kib: u64,
     /// Calls to each operation of a service.
     calls: BTreeMap<String, usize>,
     /// New connections to each service.
@@ -88,7 +95,7 @@ async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
     environment.extend(lambda.environment(plan.memory_mb));
     let (mut function, started) = Function::start(&plan.command, &environment, share.as_ref()).await?;
 
-    let mut invocations = async || -> Result<Figures, Box<dyn Error>> {
+    let mut events = async || -> Result<Events, Box<dyn Error>> {
         let ready = lambda.asked().await?;
         if let Some(share) = &share {
             share.limit_to(plan.memory_mb)?;
@@ -106,24 +113,23 @@ async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
         let cpu_after = share.as_ref().map(Share::cpu_time).transpose()?;
 
         let each = |total: Duration| total.as_secs_f64() * 1e6 / plan.warm.max(1) as f64;
-        Ok(Figures {
+        Ok(Events {
             init_ms: millis(ready - started),
             first_ms: millis(first.answered_after),
             warm_ms,
             billed_ms,
             cpu_us: cpu_after.zip(cpu_before).map(|(after, before)| each(after - before)),
-            peak_kib: 0,
             calls: services.calls(),
             connections: services.connections(),
         })
     };
-    let figures = tokio::select! {
-        figures = invocations() => figures,
+    let events = tokio::select! {
+        events = events() => events,
         status = function.ended() => Err(format!("the function ended: {status}").into()),
     };
     let peak_kib = function.peak_kib();
     function.kill().await;
-    Ok(Figures { peak_kib: peak_kib?, ..figures? })
+    Ok(Figures { events: events?, peak_kib: peak_kib? })
 }
 
 struct Invocation {
