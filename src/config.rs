@@ -1,11 +1,17 @@
 //! The configuration: environment variables, parsed once into a [`Config`] that cannot be half right.
 
+#[cfg(feature = "dispatch")]
+mod dispatch;
+
 use std::fmt;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 use crate::ingress::{BotEvents, Settings};
 use crate::slack::DedupKey;
+
+#[cfg(feature = "dispatch")]
+pub use dispatch::{DispatchConfig, RuntimeArn};
 
 /// Slack waits this long for an answer.
 const SLACK_LIMIT_MS: u64 = 3000;
@@ -254,7 +260,7 @@ fn store(value: &str) -> Result<StoreConfig, String> {
 /// A store that a second process can see into.
 fn shared_store(value: &str) -> Result<StoreConfig, String> {
     match store(value)? {
-        StoreConfig::Memory => Err("what is parked in memory is gone with its process".to_owned()),
+        StoreConfig::Memory => Err("what is kept in memory is gone with its process".to_owned()),
         store => Ok(store),
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! **A 200 means that the event is durably on the queue, and it is put there once.**
 //!
-//! The crate is the library behind two Lambda binaries: the one of the same name, and `redrive`, which sends
-//! what the queue did not take. Data flows one way, from the request down to the store and the sink:
+//! The crate is the library behind three Lambda binaries: the one of the same name; `redrive`, which sends what the
+//! queue did not take; and `agent-dispatch` (cargo feature `dispatch`), which takes from the queue what an agent is to do. Data flows one way, from the request down to the store and the sink:
 //!
 //! ```text
 //! main ─▶ wiring ─▶ config
 //!   │        └────▶ ingress ─▶ signature, slack, message ─▶ dedup::*  (records)
 //!   └────▶ runtime, http ─┘└─▶ report, outcome           ─▶ sink::*   (the queue)
 //!
-//! bin/redrive ─▶ wiring ─▶ redrive ─▶ message ─▶ dedup::*, sink::*
+//! bin/redrive        ─▶ wiring ─▶ redrive  ─▶ message ─▶ dedup::*, sink::*
+//! bin/agent-dispatch ─▶ wiring ─▶ dispatch ─▶ slack, message ─▶ dedup::*, dispatch::{agent, visibility}, sink::sqs
 //! ```
 //!
 //! [`ingress`] is the only place that knows the sequence of the steps, [`redrive`] that of a run; what decides something is pure
@@ -20,6 +21,8 @@ pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod dedup;
+#[cfg(feature = "dispatch")]
+pub mod dispatch;
 pub mod http;
 pub mod ingress;
 pub mod logging;

@@ -50,9 +50,8 @@ pub struct Stamp {
 impl Message {
     /// The message for `delivery`.
     pub fn new(delivery: Delivery, stamp: Stamp) -> Self {
-        let team = delivery.conversation.team.as_deref().unwrap_or("none");
-        let team_group = queue_id(team);
-        let conversation_group = queue_id(&conversation_key(team, &delivery.conversation));
+        let team_group = queue_id(team(&delivery.conversation));
+        let conversation_group = queue_id(&conversation_key(&delivery.conversation));
         let deduplication_id = queue_id(&delivery.id);
 
         let attributes = [
@@ -126,8 +125,13 @@ fn attribute_size(name: &str, value: &str) -> usize {
     name.len() + "String".len() + value.len()
 }
 
-fn conversation_key(team: &str, conversation: &Conversation) -> String {
-    let parts = [Some(team), conversation.channel.as_deref(), conversation.thread.as_deref()];
+fn team(conversation: &Conversation) -> &str {
+    conversation.team.as_deref().unwrap_or("none")
+}
+
+/// What deliveries of one conversation have in common, and those of two have not.
+pub fn conversation_key(conversation: &Conversation) -> String {
+    let parts = [Some(team(conversation)), conversation.channel.as_deref(), conversation.thread.as_deref()];
     parts.into_iter().flatten().collect::<Vec<_>>().join(":")
 }
 
@@ -149,7 +153,7 @@ fn escape_noncharacters(body: String) -> String {
 }
 
 /// An attribute is not JSON: there, what SQS refuses becomes the replacement character.
-fn replace_refused_characters(value: &mut String) {
+pub(crate) fn replace_refused_characters(value: &mut String) {
     let refused = |c: char| matches!(c, '\u{fffe}' | '\u{ffff}' | '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}');
     if value.contains(refused) {
         *value = value.replace(refused, "\u{fffd}");

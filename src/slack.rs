@@ -68,6 +68,11 @@ impl Kind {
         }
     }
 
+    /// The kind that this value of the attribute stands for.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Event, Self::Command, Self::Interaction].into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// Whether Slack asks again when it gets no 200. Only the Events API does.
     pub const fn is_retried(self) -> bool {
         matches!(self, Self::Event)
@@ -213,6 +218,18 @@ pub fn classify(verified: Verified, encoding: Option<Encoding>) -> Result<Payloa
     match encoding.ok_or(Malformed::ContentType)? {
         Encoding::Json => event::classify(verified.into_body()),
         Encoding::Form => interactive::classify(&verified.into_body()),
+    }
+}
+
+/// Where a queued delivery belongs, read from its `body` again: [`Delivery::conversation`], as it was.
+///
+/// # Errors
+/// [`Malformed`], when it is not what was queued.
+pub fn conversation(kind: Kind, body: &str) -> Result<Conversation, Malformed> {
+    match kind {
+        Kind::Event => event::queued_conversation(body),
+        Kind::Command => interactive::queued_command_conversation(body),
+        Kind::Interaction => interactive::queued_interaction_conversation(body),
     }
 }
 

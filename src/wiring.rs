@@ -1,7 +1,9 @@
-//! From the configuration to an ingress or a redrive: which clients there are, and which store and sink they
+//! From the configuration to an ingress, a redrive or a dispatch: which clients there are, and which store and sink they
 //! serve.
 
 use aws_config::BehaviorVersion;
+#[cfg(feature = "dispatch")]
+use aws_config::Region;
 use aws_config::SdkConfig;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
@@ -18,11 +20,15 @@ use crate::clock::{SystemClock, UnixMillis};
 #[cfg(feature = "redis")]
 use crate::config::RedisUrl;
 use crate::config::{Config, RedriveConfig, SecretConfig, SinkConfig, StoreConfig};
+#[cfg(feature = "dispatch")]
+use crate::config::{DispatchConfig, RuntimeArn};
 use crate::dedup::dynamodb::DynamoDbStore;
 use crate::dedup::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use crate::dedup::redis::RedisStore;
 use crate::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
+#[cfg(feature = "dispatch")]
+use crate::dispatch::{CALL_BUDGET, Dispatch, agent::AgentCore, visibility::SqsVisibility};
 use crate::ingress::Ingress;
 use crate::message::Message;
 use crate::redrive::{EVENT_BUDGET, Redrive};
@@ -37,6 +43,10 @@ use crate::sink::{SendError, Sink};
 
 /// The ingress as it is deployed.
 pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
+
+/// The dispatch as it is deployed.
+#[cfg(feature = "dispatch")]
+pub type DeployedDispatch = Dispatch<AnyStore, AgentCore, SqsVisibility, SqsSink, SystemClock>;
 
 /// The redrive as it is deployed.
 pub type DeployedRedrive = Redrive<AnyStore, AnySink, SystemClock>;
@@ -93,6 +103,40 @@ pub async fn redrive(config: RedriveConfig) -> Result<DeployedRedrive, Box<dyn E
     let aws = aws(uses_aws(&config.store, &config.sink), timeouts).await?;
     let (store, sink) = (store(config.store, &aws, timeouts)?, sink(config.sink, &aws));
     Ok(Redrive::new(store, sink, SystemClock, config.dedup_ttl))
+}
+
+/// The dispatch that `config` describes.
+///
+/// # Errors
+/// When there is no region.
+#[cfg(feature = "dispatch")]
+pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dyn Error>> {
+    let timeouts = CallTimeouts::within(CALL_BUDGET);
+    let aws = aws(true, timeouts).await?;
+    let agent =
+        AgentCore::new(agent_client(&aws, &config.runtime), config.runtime.to_string(), config.qualifier);
+    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let dead_letters = SqsSink::new(&sqs, config.dead_letter_url);
+    let store = store(config.store, &aws, timeouts)?;
+    tokio::join!(warm_up("store", store.warm_up()), warm_up("dead-letter queue", dead_letters.warm_up()));
+    let visibility = SqsVisibility::new(sqs, config.queue_url);
+    Ok(Dispatch::new(store, agent, visibility, dead_letters, SystemClock, config.settings))
+}
+
+/// In the agent's own region. Its calls are long, and whether one took effect is unknown when it fails: the dispatch bounds
+/// their time, and SQS repeats them.
+#[cfg(feature = "dispatch")]
+fn agent_client(aws: &SdkConfig, runtime: &RuntimeArn) -> aws_sdk_bedrockagentcore::Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CALL_BUDGET)
+        .disable_operation_attempt_timeout()
+        .disable_operation_timeout()
+        .build();
+    let config = aws_sdk_bedrockagentcore::config::Builder::from(aws)
+        .region(Region::new(runtime.region().to_owned()))
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::disabled());
+    aws_sdk_bedrockagentcore::Client::from_conf(config.build())
 }
 
 fn store(config: StoreConfig, aws: &SdkConfig, timeouts: CallTimeouts) -> Result<AnyStore, StoreError> {

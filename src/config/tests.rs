@@ -257,13 +257,9 @@ fn a_redrive_needs_to_know_from_where_and_to_where_and_no_secret() {
     ])
     .unwrap_err()
     .to_string();
-    for problem in [
-        "4 problem(s)",
-        "DEDUP_STORE: what is parked in memory",
-        "EVENT_SINK",
-        "DEDUP_TTL_SECONDS",
-        "RUST_LOG",
-    ] {
+    for problem in
+        ["4 problem(s)", "DEDUP_STORE: what is kept in memory", "EVENT_SINK", "DEDUP_TTL_SECONDS", "RUST_LOG"]
+    {
         assert!(error.contains(problem), "{error}");
     }
     let error = parse_redrive(&[]).unwrap_err().to_string();

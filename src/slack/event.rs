@@ -107,6 +107,10 @@ pub(super) fn classify(body: Vec<u8>) -> Result<Payload, Malformed> {
     }
 }
 
+pub(super) fn queued_conversation(body: &str) -> Result<Conversation, Malformed> {
+    Ok(conversation(&object(body)?))
+}
+
 /// Everything of an event's delivery but its body, which is still borrowed from.
 fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
     let event_type = envelope.event.0.event_type.to_text();

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::form::Form;
 use super::json::Slice;
 use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, form, is_direct, object, record_id};
 
@@ -17,7 +18,7 @@ pub(super) fn classify(body: &[u8]) -> Result<Payload, Malformed> {
     if let Some(payload) = form.remove("payload") {
         return classify_interaction(payload, hash);
     }
-    let field = |name: &str| form.get(name).filter(|value| !value.is_empty()).cloned();
+    let field = |name: &str| field(&form, name);
     let delivery = Delivery {
         kind: Kind::Command,
         event_type: field("command").ok_or(Malformed::Unsupported)?,
@@ -26,14 +27,31 @@ pub(super) fn classify(body: &[u8]) -> Result<Payload, Malformed> {
         team_id: field("team_id"),
         api_app_id: field("api_app_id"),
         author: Author::Person,
-        conversation: Conversation {
-            team: field("team_id").or_else(|| field("enterprise_id")).or_else(|| field("api_app_id")),
-            channel: field("channel_id"),
-            thread: field("thread_ts"),
-        },
+        conversation: command_conversation(&form),
         body: serde_json::to_string(&form).map_err(|_| Malformed::Json)?,
     };
     Ok(Payload::Delivery(Box::new(delivery)))
+}
+
+fn field(form: &Form, name: &str) -> Option<String> {
+    form.get(name).filter(|value| !value.is_empty()).cloned()
+}
+
+fn command_conversation(form: &Form) -> Conversation {
+    let field = |name: &str| field(form, name);
+    Conversation {
+        team: field("team_id").or_else(|| field("enterprise_id")).or_else(|| field("api_app_id")),
+        channel: field("channel_id"),
+        thread: field("thread_ts"),
+    }
+}
+
+pub(super) fn queued_command_conversation(body: &str) -> Result<Conversation, Malformed> {
+    Ok(command_conversation(&object(body)?))
+}
+
+pub(super) fn queued_interaction_conversation(body: &str) -> Result<Conversation, Malformed> {
+    Ok(interaction_conversation(&object(body)?))
 }
 
 #[derive(Deserialize)]
@@ -84,11 +102,6 @@ fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Resul
     if event_type == "block_suggestion" {
         return Ok(Payload::Suggestion { api_app_id });
     }
-    let message: Message<'_> = interaction.message.object().unwrap_or_default();
-    let container: Container<'_> = interaction.container.object().unwrap_or_default();
-    let first = |slices: &[Slice<'_>]| slices.iter().copied().find_map(Slice::to_text);
-    // A modal is in no channel: there the user is the conversation.
-    let channel = first(&[interaction.channel, container.channel_id, interaction.user]);
     let delivery = Delivery {
         kind: Kind::Interaction,
         event_type,
@@ -97,17 +110,26 @@ fn classify_interaction(payload: String, hash: impl FnOnce() -> String) -> Resul
         team_id: interaction.team.to_text(),
         api_app_id,
         author: Author::Person,
-        conversation: Conversation {
-            team: first(&[interaction.team, interaction.enterprise, interaction.api_app_id]),
-            thread: first(&[message.thread_ts, container.thread_ts]).or_else(|| {
-                let starts_thread = !channel.as_deref().is_some_and(is_direct);
-                starts_thread.then(|| first(&[message.ts, container.message_ts])).flatten()
-            }),
-            channel,
-        },
+        conversation: interaction_conversation(&interaction),
         body: String::new(),
     };
     Ok(Payload::Delivery(Box::new(Delivery { body: payload, ..delivery })))
+}
+
+fn interaction_conversation(interaction: &Interaction<'_>) -> Conversation {
+    let message: Message<'_> = interaction.message.object().unwrap_or_default();
+    let container: Container<'_> = interaction.container.object().unwrap_or_default();
+    let first = |slices: &[Slice<'_>]| slices.iter().copied().find_map(Slice::to_text);
+    // A modal is in no channel: there the user is the conversation.
+    let channel = first(&[interaction.channel, container.channel_id, interaction.user]);
+    Conversation {
+        team: first(&[interaction.team, interaction.enterprise, interaction.api_app_id]),
+        thread: first(&[message.thread_ts, container.thread_ts]).or_else(|| {
+            let starts_thread = !channel.as_deref().is_some_and(is_direct);
+            starts_thread.then(|| first(&[message.ts, container.message_ts])).flatten()
+        }),
+        channel,
+    }
 }
 
 #[cfg(test)]

@@ -217,7 +217,7 @@ async fn a_redrive_without_its_table_or_queue_says_what_it_misses() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        log.contains("EVENT_SINK is missing") && log.contains("DEDUP_STORE: what is parked in memory"),
+        log.contains("EVENT_SINK is missing") && log.contains("DEDUP_STORE: what is kept in memory"),
         "{log}"
     );
 }

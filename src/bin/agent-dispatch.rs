@@ -1,0 +1,80 @@
+//! The Lambda function behind the queue: hands each event to the agent, a Bedrock AgentCore Runtime.
+
+use std::process::ExitCode;
+
+use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::config::DispatchConfig;
+use slack_ingress::dispatch::Run;
+use slack_ingress::dispatch::batch::{Batch, BatchResponse};
+use slack_ingress::report::with_causes;
+use slack_ingress::runtime::{Event, Failure, RuntimeApi};
+use slack_ingress::wiring::DeployedDispatch;
+use slack_ingress::{logging, metrics, process, wiring};
+
+// One thread: each step waits for the network.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    process::run(async |runtime| {
+        let config =
+            DispatchConfig::from_lookup(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
+        let runtime = runtime.ok_or(
+            "AWS_LAMBDA_RUNTIME_API is missing: this is a Lambda function, which an SQS event source mapping invokes",
+        )?;
+        logging::init(&config.log).map_err(|error| error.to_string())?;
+        let queue_name = config.queue_name().to_owned();
+        let function = Function {
+            dispatch: wiring::dispatch(config).await.map_err(|error| with_causes(error.as_ref()))?,
+            queue_name,
+            name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        };
+        function.serve(runtime).await
+    })
+    .await
+}
+
+struct Function {
+    dispatch: DeployedDispatch,
+    queue_name: String,
+    name: String,
+}
+
+impl Function {
+    async fn serve(&self, runtime: &RuntimeApi) -> Result<(), String> {
+        let mut cold_start = true;
+        loop {
+            let event = runtime.next(|| SystemClock.now()).await.map_err(|error| with_causes(&error))?;
+            let request_id = event.request_id.clone();
+            let responded = match self.dispatch(event, cold_start).await {
+                Ok(answer) => runtime.respond(&request_id, answer).await,
+                // All of the batch comes again.
+                Err(problem) => {
+                    logging::write_problem(&problem);
+                    let failure = Failure { error_type: "Function.EventUnreadable", message: &problem };
+                    runtime.fail(&request_id, failure).await
+                }
+            };
+            if let Err(error) = responded {
+                tracing::error!(request_id, error = with_causes(&error), "the answer was not taken");
+            }
+            cold_start = false;
+        }
+    }
+
+    /// The function's result as JSON.
+    async fn dispatch(&self, event: Event, mut cold_start: bool) -> Result<Vec<u8>, String> {
+        let Event { request_id, deadline, payload, .. } = event;
+        let batch = Batch::read(&payload, &self.queue_name).map_err(|error| error.to_string())?;
+        let reports = self.dispatch.run(batch, Run { request_id: &request_id, deadline }).await;
+        for report in &reports {
+            let now = SystemClock.now();
+            let context =
+                metrics::Context { function_name: &self.name, request_id: &request_id, cold_start, now };
+            logging::write_line(&metrics::dispatch_line(report, context));
+            // Counted once, and not for each message of the first batch.
+            cold_start = false;
+        }
+        let not_done = reports.into_iter().filter(|report| !report.outcome.is_done());
+        let response = BatchResponse::not_done(not_done.map(|report| report.message_id));
+        serde_json::to_vec(&response).map_err(|error| error.to_string())
+    }
+}
