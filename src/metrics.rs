@@ -4,16 +4,20 @@
 //! Nothing here comes from a request that Slack did not sign, and neither secret, signature, token nor text is
 //! among it.
 
+#[cfg(feature = "dispatch")]
+mod dispatch;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
-#[cfg(feature = "dispatch")]
-use crate::dispatch::report::{Outcome as Dispatched, Report as DispatchReport};
 use crate::outcome::Outcome;
 use crate::redrive::Run;
 use crate::report::{Report, Timings};
+
+#[cfg(feature = "dispatch")]
+pub use dispatch::dispatch_line;
 
 /// The CloudWatch namespace.
 const NAMESPACE: &str = "SlackIngress";
@@ -68,70 +72,6 @@ pub fn redrive_line(run: &Run, context: Context<'_>) -> String {
     let figures = figures.into_iter().map(|(name, _, figure)| (name, figure));
     let fields = fields.into_iter().chain(figures).chain(errors.map(|errors| ("errors", errors)));
     let line: Map<String, Value> = fields.map(|(name, value)| (name.to_owned(), value)).collect();
-    Value::Object(line).to_string()
-}
-
-/// The line of a message that the dispatch was given, without its end.
-#[cfg(feature = "dispatch")]
-pub fn dispatch_line(report: &DispatchReport, context: Context<'_>) -> String {
-    let count = match report.outcome {
-        Dispatched::Dispatched => "Dispatched",
-        Dispatched::Duplicate => "DispatchDuplicates",
-        Dispatched::DeadLettered => "DeadLettered",
-        Dispatched::Failed => "DispatchFailures",
-        Dispatched::Deferred(_) => "DispatchDeferred",
-    };
-    let also = [(report.took_over, "LeaseTakeovers"), (context.cold_start, "ColdStarts")];
-    let counts: Vec<_> = [(true, count)].into_iter().chain(also).filter(|(counts, _)| *counts).collect();
-    let durations: Vec<_> = [("QueueTime", report.waited), ("InvokeTime", report.invoke)]
-        .into_iter()
-        .filter_map(|(name, duration)| Some((name, duration?)))
-        .collect();
-    let metrics: Vec<Metric> = counts
-        .iter()
-        .map(|&(_, name)| Metric { name, unit: "Count" })
-        .chain(durations.iter().map(|&(name, _)| Metric { name, unit: "Milliseconds" }))
-        .collect();
-    let level = match report.outcome {
-        Dispatched::DeadLettered | Dispatched::Failed => "ERROR",
-        _ if !report.errors.is_empty() => "WARN",
-        _ => "INFO",
-    };
-    let reason = match report.outcome {
-        Dispatched::Deferred(deferral) => Some(deferral.as_str()),
-        _ => report.reason.as_deref(),
-    };
-
-    let mut line = Map::new();
-    let mut put = |name: &str, value: Value| {
-        if !value.is_null() {
-            line.insert(name.to_owned(), value);
-        }
-    };
-    let directives = [directive(&["FunctionName"], &metrics)];
-    put("_aws", json!({ "Timestamp": context.now.as_millis(), "CloudWatchMetrics": directives }));
-    put("FunctionName", json!(context.function_name));
-    put("level", json!(level));
-    put("request_id", json!(context.request_id));
-    put("cold_start", json!(context.cold_start));
-    put("outcome", json!(report.outcome.as_str()));
-    put("reason", json!(reason));
-    for (name, value) in &report.subject {
-        put(name, json!(cut(value)));
-    }
-    put("message_id", json!(report.message_id));
-    put("attempt", json!(report.receive_count));
-    put("session_id", json!(report.session_id));
-    put("put_off_seconds", json!(report.put_off_for.map(|delay| delay.as_secs())));
-    for (_, name) in counts {
-        put(name, json!(1));
-    }
-    for (name, duration) in durations {
-        put(name, json!(millis(duration)));
-    }
-    if !report.errors.is_empty() {
-        put("errors", json!(report.errors));
-    }
     Value::Object(line).to_string()
 }
 

@@ -28,10 +28,13 @@ fn crates(features: &str) -> String {
 #[test]
 fn a_feature_that_is_off_leaves_nothing_behind() {
     let has = |tree: &str, name: &str| tree.lines().any(|line| line.starts_with(&format!("{name} v")));
-    for (features, redis, sns) in [("", false, false), ("redis", true, false), ("sns", false, true)] {
+    let crate_of = [("redis", "redis"), ("sns", "aws-sdk-sns"), ("dispatch", "aws-sdk-bedrockagentcore")];
+    for features in ["", "redis", "sns", "dispatch"] {
         let tree = crates(features);
         assert!(has(&tree, "aws-sdk-sqs"), "{tree}");
-        assert_eq!((has(&tree, "redis"), has(&tree, "aws-sdk-sns")), (redis, sns), "{features}");
+        for (feature, name) in crate_of {
+            assert_eq!(has(&tree, name), feature == features, "{name} with the features {features:?}");
+        }
     }
 }
 

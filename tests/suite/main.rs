@@ -17,6 +17,8 @@
 
 mod answers;
 mod dedup_key;
+#[cfg(all(feature = "dispatch", feature = "sns"))]
+mod dispatch;
 mod edges;
 mod faults;
 mod features;

@@ -242,8 +242,12 @@ impl Inbox for Queue {
     }
 }
 
+/// What the subscription has to be told for the queue to get what it would get from us directly.
 #[cfg(feature = "sns")]
-/// A topic, and a queue that is subscribed to it with raw message delivery.
+const RAW: [(&str, &str); 1] = [("RawMessageDelivery", "true")];
+
+#[cfg(feature = "sns")]
+/// A topic, and a queue that is subscribed to it.
 pub(crate) struct Topic {
     pub(crate) client: aws_sdk_sns::Client,
     pub(crate) arn: String,
@@ -254,34 +258,41 @@ pub(crate) struct Topic {
 impl Topic {
     pub(crate) async fn fifo() -> Self {
         let topic = format!("{}.fifo", fresh_name("topic"));
-        Self::create(&topic, &[("FifoTopic", "true")], Queue::fifo().await, None).await
+        Self::create(&topic, &[("FifoTopic", "true")], Queue::fifo().await, &RAW).await
     }
 
     pub(crate) async fn standard() -> Self {
-        Self::create(&fresh_name("topic"), &[], Queue::standard().await, None).await
+        Self::create(&fresh_name("topic"), &[], Queue::standard().await, &RAW).await
     }
 
     /// A standard topic whose subscription has a filter policy.
     pub(crate) async fn filtered(policy: &str) -> Self {
-        Self::create(&fresh_name("topic"), &[], Queue::standard().await, Some(policy)).await
+        let subscription = [RAW[0], ("FilterPolicy", policy)];
+        Self::create(&fresh_name("topic"), &[], Queue::standard().await, &subscription).await
     }
 
-    async fn create(name: &str, attributes: &[(&str, &str)], queue: Queue, policy: Option<&str>) -> Self {
+    /// A FIFO topic whose subscription gets what SNS makes of a message, unless it is told not to.
+    #[cfg(feature = "dispatch")]
+    pub(crate) async fn in_envelopes() -> Self {
+        let topic = format!("{}.fifo", fresh_name("topic"));
+        Self::create(&topic, &[("FifoTopic", "true")], Queue::fifo().await, &[]).await
+    }
+
+    async fn create(
+        name: &str,
+        attributes: &[(&str, &str)],
+        queue: Queue,
+        subscription: &[(&str, &str)],
+    ) -> Self {
         let client = aws_sdk_sns::Client::new(&sdk_config(&server("MINISTACK_URL")));
         let attributes =
             attributes.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let created = client.create_topic().name(name).set_attributes(Some(attributes)).send().await;
         let arn = created.expect("the topic is created").topic_arn.expect("its ARN");
-        let subscribe = client
-            .subscribe()
-            .topic_arn(&arn)
-            .protocol("sqs")
-            .endpoint(queue.arn().await)
-            .attributes("RawMessageDelivery", "true");
-        let subscribe = match policy {
-            Some(policy) => subscribe.attributes("FilterPolicy", policy),
-            None => subscribe,
-        };
+        let subscribe = client.subscribe().topic_arn(&arn).protocol("sqs").endpoint(queue.arn().await);
+        let subscribe = subscription
+            .iter()
+            .fold(subscribe, |subscribe, &(name, value)| subscribe.attributes(name, value));
         subscribe.send().await.expect("the queue is subscribed");
         Self { client, arn, queue }
     }

@@ -1,6 +1,8 @@
 //! What the tests stand on: the real binary behind a Lambda Runtime API, real services behind a proxy that
 //! can break them, and a Slack that signs.
 
+#[cfg(all(feature = "dispatch", feature = "sns"))]
+pub(crate) mod agentcore;
 pub(crate) mod answers;
 pub(crate) mod aws;
 pub(crate) mod lambda;
