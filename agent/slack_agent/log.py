@@ -1,0 +1,36 @@
+"""The log: JSON lines with the session's and the request's id. No line holds what was said, or a secret."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import traceback
+
+from bedrock_agentcore.runtime.app import RequestContextFormatter
+from botocore.exceptions import ClientError
+
+log = logging.getLogger("slack_agent")
+
+# They log what they could not parse or send: messages.
+TALKATIVE = ("mcp", "httpx2", "httpcore2", "botocore", "boto3", "urllib3", "asyncio")
+
+
+def set_up() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(RequestContextFormatter())
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for name in TALKATIVE:
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+
+
+def describe(error: BaseException) -> str:
+    """An error's kind and where it came from. Not its message: that may quote the question or the answer."""
+    # AWS's errors are mostly of one class: their code says more.
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    name = code or type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = [f"{frame.name} ({pathlib.Path(frame.filename).name}:{frame.lineno})" for frame in reversed(frames)]
+    return f"{name} in {' < '.join(places)}" if places else name
