@@ -28,27 +28,7 @@ export class Alarms extends Construct {
     super(scope, id);
     const { metrics, queue, deadLetterQueue, topic, maxMessageAge } = props;
     const minutes = Duration.minutes;
-
-    const alarm = (
-      id: string,
-      description: string,
-      metric: cloudwatch.IMetric,
-      threshold: number,
-      [datapointsToAlarm, evaluationPeriods]: [number, number] = [1, 1],
-      treatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
-    ) => {
-      const alarm = new cloudwatch.Alarm(this, id, {
-        alarmDescription: `slack-ingress: ${description}`,
-        metric,
-        threshold,
-        comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-        datapointsToAlarm,
-        evaluationPeriods,
-        treatMissingData,
-      });
-      if (topic) alarm.addAlarmAction(new SnsAction(topic));
-      this.all.push(alarm);
-    };
+    const alarm = alarmsIn(this, this.all, topic);
 
     if (queue && deadLetterQueue) {
       alarm(
@@ -95,4 +75,28 @@ export class Alarms extends Construct {
     );
     alarm('RateLimited', 'Slack held events back (app_rate_limited)', metrics.count('RateLimited'), 0);
   }
+}
+
+/** What puts alarms into `scope` and `all`: each above its threshold, in so many windows of so many. */
+export function alarmsIn(scope: Construct, all: cloudwatch.Alarm[], topic?: sns.ITopic) {
+  return (
+    id: string,
+    description: string,
+    metric: cloudwatch.IMetric,
+    threshold: number,
+    [datapointsToAlarm, evaluationPeriods]: [number, number] = [1, 1],
+    treatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
+  ): void => {
+    const alarm = new cloudwatch.Alarm(scope, id, {
+      alarmDescription: `slack-ingress: ${description}`,
+      metric,
+      threshold,
+      comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+      datapointsToAlarm,
+      evaluationPeriods,
+      treatMissingData,
+    });
+    if (topic) alarm.addAlarmAction(new SnsAction(topic));
+    all.push(alarm);
+  };
 }

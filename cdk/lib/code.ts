@@ -3,10 +3,13 @@ import { join, resolve } from 'node:path';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 
 /** The crate's root: `cdk/` is in it. */
-const CRATE = resolve(import.meta.dirname, '../..');
+export const CRATE = resolve(import.meta.dirname, '../..');
 
-/** The functions: what Slack posts to, and what sends parked events. */
-export type Binary = 'slack-ingress' | 'redrive';
+/** The functions: what Slack posts to, what sends parked events, and what hands the queue's events to an agent. */
+export type Binary = 'slack-ingress' | 'redrive' | 'agent-dispatch';
+
+/** What a function is not built without. */
+const FEATURES: Partial<Record<Binary, string[]>> = { 'agent-dispatch': ['dispatch'] };
 
 export interface FunctionCodeProps {
   readonly binary: Binary;
@@ -18,7 +21,7 @@ export interface FunctionCodeProps {
   /** What it is built for. One that is given must have been built for it: that is not checked. */
   readonly architecture: lambda.Architecture;
   /**
-   * Cargo features to build it with, such as `sns`.
+   * Cargo features to build it with, such as `sns`, beside those that it cannot do without.
    * @default none
    */
   readonly features?: string[];
@@ -43,7 +46,8 @@ function given(path: string): lambda.Code {
   return lambda.Code.fromAsset(path);
 }
 
-function build({ binary, architecture, features = [], crate = CRATE }: FunctionCodeProps): lambda.Code {
+function build({ binary, architecture, crate = CRATE, ...props }: FunctionCodeProps): lambda.Code {
+  const features = [...(FEATURES[binary] ?? []), ...(props.features ?? [])];
   // A directory for each: cargo-lambda's default is one for both, and the last build would win.
   const lambdaDir = join(crate, 'target/lambda-cdk', architecture.name);
   const arch = architecture === lambda.Architecture.ARM_64 ? '--arm64' : '--x86-64';

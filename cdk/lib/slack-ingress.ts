@@ -399,6 +399,6 @@ function check(holds: boolean, problem: string): void {
 }
 
 /** A secret that is known by its name lacks the six characters that end its ARN. */
-function arnForPolicy(secret: secretsmanager.ISecret): string {
+export function arnForPolicy(secret: secretsmanager.ISecret): string {
   return secret.secretFullArn ?? `${secret.secretArn}-??????`;
 }

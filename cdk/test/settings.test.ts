@@ -133,22 +133,23 @@ test('without a path the code is built by cargo-lambda, for the architecture', (
   const cargo = join(crate, 'cargo');
   writeFileSync(
     cargo,
-    '#!/bin/sh\nset -e\necho "$PWD: $*" > asked\nfor last; do :; done\nmkdir -p "$last/slack-ingress" "$last/redrive"\ntouch "$last/slack-ingress/bootstrap" "$last/redrive/bootstrap"\n',
+    '#!/bin/sh\nset -e\necho "$PWD: $*" > asked\nfor last; do :; done\nfor name in slack-ingress redrive agent-dispatch; do mkdir -p "$last/$name"; touch "$last/$name/bootstrap"; done\n',
     { mode: 0o755 },
   );
   const path = process.env.PATH;
   process.env.PATH = `${crate}:${path}`;
   try {
-    for (const [binary, architecture, flag] of [
-      ['slack-ingress', lambda.Architecture.ARM_64, '--arm64'],
-      ['slack-ingress', lambda.Architecture.X86_64, '--x86-64'],
-      ['redrive', lambda.Architecture.ARM_64, '--arm64'],
+    for (const [binary, architecture, flag, features] of [
+      ['slack-ingress', lambda.Architecture.ARM_64, '--arm64', 'sns,redis'],
+      ['slack-ingress', lambda.Architecture.X86_64, '--x86-64', 'sns,redis'],
+      ['redrive', lambda.Architecture.ARM_64, '--arm64', 'sns,redis'],
+      ['agent-dispatch', lambda.Architecture.ARM_64, '--arm64', 'dispatch,sns,redis'],
     ] as const) {
       functionCode({ binary, architecture, crate, features: ['sns', 'redis'] });
       assert.equal(
         readFileSync(join(crate, 'asked'), 'utf8').trim(),
         `${realpathSync(crate)}: lambda build --locked --release --bin ${binary} ${flag} ` +
-          `--features sns,redis --lambda-dir ${join(crate, 'target/lambda-cdk', architecture.name)}`,
+          `--features ${features} --lambda-dir ${join(crate, 'target/lambda-cdk', architecture.name)}`,
       );
     }
   } finally {

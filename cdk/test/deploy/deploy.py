@@ -4,13 +4,14 @@
     BOOTSTRAP_DIR=DIRECTORY cdk/test/deploy/deploy.py [PART ...]
 
 Parts (all of them, unless named):
-    lint   cfn-lint and sam validate on both templates
+    lint   cfn-lint and sam validate on both templates, and on that of the agent's stack, which no emulator takes
     cdk    cdk bootstrap, deploy, update, destroy
     sam    sam deploy of template.yaml, delete
     iam    cdk deploy where the emulator enforces the deployed IAM roles
 
-BOOTSTRAP_DIR holds the functions, built for this machine: `slack-ingress/bootstrap`, `redrive/bootstrap`. MiniStack is started on a free port of the
-loopback interface and stopped in the end, whatever happens. With DEPLOY_MINISTACK_URL the parts `cdk` and `sam` use one
+BOOTSTRAP_DIR holds the functions, built for this machine: `slack-ingress/bootstrap`, `redrive/bootstrap`,
+`agent-dispatch/bootstrap`. MiniStack is started on a free port of the loopback interface and stopped in the end,
+whatever happens. With DEPLOY_MINISTACK_URL the parts `cdk` and `sam` use one
 that runs. It must have been started with its own address in AWS_ENDPOINT_URL, because its functions inherit that; the
 one of the Rust tests, in MINISTACK_URL, was not.
 
@@ -61,6 +62,7 @@ except ImportError as missing:
 REGION = "us-east-1"
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 CDK_STACK = "SlackIngress"
+AGENT_STACK = f"{CDK_STACK}Agent"
 SAM_STACK = "slack-ingress"  # samconfig.toml
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 
@@ -114,6 +116,13 @@ def function_dir(name: str) -> str:
     if not (directory / "bootstrap").is_file():
         raise SystemExit(f"BOOTSTRAP_DIR must name a directory that holds `{name}/bootstrap`, built for this machine")
     return str(directory.resolve())
+
+
+def agent_dir() -> str:
+    directory = ROOT / "agent"
+    if not (directory / "main.py").is_file():
+        raise SystemExit(f"{directory} does not hold the agent: main.py")
+    return str(directory)
 
 
 def run(command: list[str], env: dict[str, str], cwd: pathlib.Path = CDK) -> None:
@@ -575,12 +584,22 @@ def part_lint(work: pathlib.Path) -> None:
     step("the templates")
     run([tool("cfn-lint"), "template.yaml"], nowhere.env, ROOT)
     run([tool("sam"), "validate", "--lint", "--template", "template.yaml"], nowhere.env, ROOT)
-    for name, settings in {"default": {}, "other": {"frontDoor": "function-url", "queueType": "standard"}}.items():
+    agent = {"agent": "true", "dispatchCodePath": function_dir("agent-dispatch"), "agentCodePath": agent_dir()}
+    model = "bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    arn = f"arn:aws:bedrock-agentcore:{REGION}:{nowhere.number}:runtime/agent-AbCdEfGhIj"
+    for name, (settings, stacks) in {
+        "default": ({}, [CDK_STACK]),
+        "other": ({"frontDoor": "function-url", "queueType": "standard"}, [CDK_STACK]),
+        "agent": (agent, [CDK_STACK, AGENT_STACK]),
+        "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5"}, [AGENT_STACK]),
+        "existing-agent": (agent | {"agentRuntimeArn": arn}, [AGENT_STACK]),
+    }.items():
         out = work / name
         run([cdk_cli(), "synth", "--quiet", "--output", str(out), *context(settings)], nowhere.env)
         # W3005: the CDK says a dependency outright that a reference says too.
-        run([tool("cfn-lint"), "--ignore-checks", "W3005", "--template", str(out / f"{CDK_STACK}.template.json")],
-            nowhere.env, ROOT)
+        for stack in stacks:
+            run([tool("cfn-lint"), "--ignore-checks", "W3005", "--template", str(out / f"{stack}.template.json")],
+                nowhere.env, ROOT)
 
 
 def part_cdk(work: pathlib.Path) -> None:
@@ -791,7 +810,9 @@ def main(names: list[str]) -> int:
     if unknown:
         raise SystemExit(__doc__)
     # Before anything is started: what is missing is said at once.
-    function_dir("slack-ingress"), function_dir("redrive"), cdk_cli(), tool("ministack"), tool("sam"), tool("cfn-lint")
+    for function in ("slack-ingress", "redrive", "agent-dispatch"):
+        function_dir(function)
+    agent_dir(), cdk_cli(), tool("ministack"), tool("sam"), tool("cfn-lint")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     start = time.monotonic()
