@@ -10,14 +10,19 @@ VENV := .venv
 # First on the PATH, so that `cargo lambda` is the pinned one.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RELEASE := target/release/slack-ingress
+DISPATCH := target/release/agent-dispatch
 DYNOXIDE := 3.2.0
 CARGO_MUTANTS := 27.1.0
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and check what it does
 	$(VENV)/bin/python demo/demo.py
+
+# Everything behind the queue as well; what stands in for what, it says itself.
+demo-agent: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) $(DISPATCH) ## The whole way, to an agent that thinks for 20 seconds and answers in Slack, once
+	agent/.venv/bin/python demo/agent/demo_agent.py
 
 dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (needs SLACK_SIGNING_SECRET)
 	$(VENV)/bin/python demo/dev.py
@@ -25,11 +30,11 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
 	DELIVERIES=20000 cargo test --locked --lib --tests --examples
 
-test: format-check lint docs workflows demo size test-all simulate kill test-load test-stack fuzz-short bench-short ## Everything that CI runs
+test: format-check lint docs workflows demo size test-all simulate kill test-load test-agent test-end-to-end test-stack fuzz-short bench-short ## Everything that CI runs
 
 # The release binaries are built once, and every test of a real process shares them.
 WITH_SERVERS = PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) $(VENV)/bin/python tests/servers.py
-SERVERS = $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
+SERVERS = $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE) $(DISPATCH)
 CARGO_TEST = cargo test --locked --all-features
 
 test-all: $(SERVERS)
@@ -52,10 +57,17 @@ load: export LOAD_EVENTS ?= 100000
 load: $(SERVERS) $(VENV)/dynoxide-$(DYNOXIDE).stamp ## 100,000 events to each kind of queue; prints what it measures
 	$(WITH_SERVERS) --dynamodb dynoxide --sqs fauxqs $(CARGO_TEST) --test suite -- load:: $(ALONE)
 
+# The agent, and the tools that it finds locally; then the whole way, with faults.
+test-agent: agent/.venv/stamp
+	agent/.venv/bin/python -m pytest -q agent/tests
+
+test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) $(DISPATCH)
+	agent/.venv/bin/python -m pytest -q tests/end_to_end
+
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
-test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
+test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE) $(DISPATCH)
 	cd cdk && npm test --silent
-	for function in slack-ingress redrive; do \
+	for function in slack-ingress redrive agent-dispatch; do \
 		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python cdk/test/deploy/deploy.py
 
@@ -151,6 +163,7 @@ lint:
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	cargo clippy --locked --all-targets --features redis -- -D warnings && cargo build --locked --features redis
 	cargo clippy --locked --all-targets --features sns -- -D warnings && cargo build --locked --features sns
+	cargo clippy --locked --all-targets --features dispatch -- -D warnings
 	cargo clippy --locked --release --manifest-path benches/functions/Cargo.toml -- -D warnings
 
 workflows: $(VENV)/test.stamp
@@ -166,26 +179,46 @@ RUST_TARGET := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linu
 build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that target to the Rust toolchain)
 	rustup target add $(RUST_TARGET)
 	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress --bin redrive
+	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --features dispatch --bin agent-dispatch
 	$(PYTHON) tests/size.py target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
+
+# In wheels for AgentCore's machines, whatever this one is.
+agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, in target/agent (arm64)
+	rm -rf target/agent && mkdir -p target/agent
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --target target/agent --only-binary=:all: \
+		--implementation cp --python-version 3.12 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
+		-r agent/requirements.txt
+	cp -r agent/main.py agent/slack_agent target/agent/
 
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
 CDK = cd cdk && npx --no-install cdk
-ZIPS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c redriveCodePath=../target/lambda/redrive/bootstrap.zip
+ZIPS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c redriveCodePath=../target/lambda/redrive/bootstrap.zip \
+	-c dispatchCodePath=../target/lambda/agent-dispatch/bootstrap.zip -c agentCodePath=../target/agent
 SETTINGS = $(ZIPS) -c architecture=$(ARCHITECTURE) $(CONTEXT)
 
-bootstrap: build cdk/node_modules/.package-lock.json ## Prepare an account and region for the CDK, once
+bootstrap: build agent-zip cdk/node_modules/.package-lock.json ## Prepare an account and region for the CDK, once
 	$(CDK) bootstrap $(SETTINGS)
 
-deploy: build cdk/node_modules/.package-lock.json ## Bring the stack up in the AWS account of your credentials (docs/deploy.md)
-	$(CDK) deploy $(SETTINGS) --outputs-file outputs.json
+deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks up in the AWS account of your credentials (docs/deploy.md)
+	$(CDK) deploy --all $(SETTINGS) --outputs-file outputs.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target fuzz/target fuzz/artifacts benches/functions/target $(VENV) cdk/cdk.out cdk/outputs.json \
+	rm -rf target fuzz/target fuzz/artifacts benches/functions/target $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node}/node_modules
 
 # Always asked: cargo knows whether anything changed.
 $(RELEASE): FORCE
 	cargo build --locked --release
+
+# It has its own feature, and the ingress is built without that.
+$(DISPATCH): FORCE
+	cargo build --locked --release --features dispatch --bin agent-dispatch
+
+# An environment of the agent's own: what it imports goes to AgentCore, and nothing of ours with it.
+agent/.venv/stamp: agent/requirements.txt agent/requirements-dev.txt
+	test -d agent/.venv || $(PYTHON) -m venv agent/.venv
+	agent/.venv/bin/pip install --quiet --disable-pip-version-check -r agent/requirements.txt -r agent/requirements-dev.txt
+	touch $@
 
 $(VENV)/%.stamp:
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -211,4 +244,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo dev check test test-all simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE
+.PHONY: help demo demo-agent dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE

@@ -1,0 +1,183 @@
+"""`make demo-agent`: one mention on its whole way to the agent and back, on this machine alone.
+
+The agent thinks for 20 seconds, far longer than Slack waits; so Slack asks again, three times, meanwhile. Exits 0 if
+the mention was answered once, in its thread, and 1 with an explanation if not.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from demo import painted, say  # noqa: E402
+from dev import Trouble, signals  # noqa: E402
+from processes import eventually  # noqa: E402
+from slack import NoAnswer, Retry  # noqa: E402
+from world import Event, Settings, World, mention, world  # noqa: E402
+
+THINKING_SECONDS = 20
+# What is left to do when the agent has thought.
+ANSWER_LIMIT_SECONDS = THINKING_SECONDS + 20
+# And then a second answer may still come.
+QUIET_SECONDS = 3
+# Slack's own come at once, after one minute and after five.
+RETRIES = [
+    (0.0, Retry(1, "http_timeout"), "at once"),
+    (5.0, Retry(2, "http_timeout"), "for 1 minute"),
+    (10.0, Retry(3, "http_timeout"), "for 5 minutes"),
+]
+QUESTION = "Größe der Warteschlange in Zürich? 東京 auch, s'il te plaît 🚀👩‍💻"
+
+WAY = [
+    ("Slack", "stand-in", "signs an event and posts it; asks again as if it had heard no answer"),
+    ("API Gateway, Lambda", "stand-in", "HTTP API, event source mapping, the functions' Runtime API"),
+    ("slack-ingress", "real", "the release binary"),
+    ("SQS, DynamoDB", "stand-in", "MiniStack: a FIFO queue, its dead-letter queue, the table"),
+    ("agent-dispatch", "real", "the release binary"),
+    ("AgentCore Runtime", "stand-in", "InvokeAgentRuntime; verifies the signature (SigV4)"),
+    ("the agent", "real", f"agent/main.py; it echoes, after {THINKING_SECONDS} seconds"),
+    ("AgentCore Gateway", "stand-in", "MCP; verifies the signature; its tools are cdk/tools/slack.openapi.json"),
+    ("Slack's Web API", "stand-in", "chat.postMessage; verifies the bot token"),
+]
+
+
+class Story:
+    """What happens, as it happens."""
+
+    def __init__(self, world: World, event: Event) -> None:
+        self.world, self.event = world, event
+        self.start = time.monotonic()
+        self.statuses: list[int] = []
+        self._invocations = self._posts = 0
+        say(f"\n{'s':>7}  {'what happens':<46} {'what comes of it':<34} on the way")
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.start
+
+    def deliver(self, title: str, retry: Retry | None = None) -> None:
+        at = self.elapsed()
+        try:
+            answer = self.world.slack.post(self.event.body, retry)
+        except NoAnswer as error:
+            raise Trouble(f"{title}: {error}\n{self.world.report()}") from None
+        self.statuses.append(answer.status)
+        self._line(at, title, f"{answer.status} in {answer.millis:.0f} ms: {self._outcome(retry)}")
+
+    def _outcome(self, retry: Retry | None) -> str:
+        """What the ingress's log says; its line may be later than its answer."""
+        number = retry.num if retry else None
+
+        def look() -> str | None:
+            for log in self.world.logs.glob("slack-ingress-*.log"):
+                for line in log.read_text(errors="replace").splitlines():
+                    fields = json.loads(line) if line.startswith("{") else {}
+                    if fields.get("event_id") == self.event.event_id and fields.get("retry_num") == number:
+                        return fields["outcome"]
+            return None
+
+        return eventually("the ingress logs what it did", look, 5, self.world.report)
+
+    def tell(self) -> None:
+        """What has come to the stand-ins since the last time."""
+        invocations = self.world.agentcore.invocations(self.event.event_id)
+        # An invocation is told when it is over, so that there is something to tell.
+        while self._invocations < len(invocations) and invocations[self._invocations].outcome != "under way":
+            seen = invocations[self._invocations]
+            self._invocations += 1
+            said = (seen.agent_answer or {}).get("status", "nothing")
+            self._line(seen.at - self.start, f"the dispatcher invokes AgentCore, attempt {seen.attempt}",
+                       f"{seen.outcome}: the agent says {said}")
+        for post in self.world.slack_api.posts[self._posts:]:
+            self._posts += 1
+            thread = f"thread {post.thread_ts}" if post.thread_ts else "no thread"
+            self._line(post.at - self.start, f"the agent posts to {post.channel}", thread)
+            say(f"{'':9}{post.text}")
+
+    def _line(self, at: float, what: str, outcome: str) -> None:
+        depth = self.world.depth()
+        queue = "queue empty" if depth == 0 else f"queue {depth}"
+        agent = "agent at rest" if self.world.is_at_rest() else "agent at work"
+        say(f"{at:7.1f}  {what:<46} {outcome:<34} {queue}, {agent}")
+
+
+def play(world: World) -> tuple[Story, Event]:
+    event = mention(QUESTION)
+    story = Story(world, event)
+    story.deliver("Slack posts the mention")
+    for delay, retry, real in RETRIES:
+        while story.elapsed() < delay:
+            story.tell()
+            time.sleep(0.05)
+        story.deliver(f"Slack's retry {retry.num} ({retry.reason}), {real}", retry)
+
+    def is_answered() -> bool:
+        story.tell()
+        return bool(world.slack_api.posts)
+
+    eventually("the mention is answered", is_answered, ANSWER_LIMIT_SECONDS, world.report)
+    world.settle()
+    quiet_until = time.monotonic() + QUIET_SECONDS
+    while time.monotonic() < quiet_until:
+        story.tell()
+        time.sleep(0.05)
+    say(f"{story.elapsed():7.1f}  {f'nothing more, for {QUIET_SECONDS} seconds':<46}")
+    return story, event
+
+
+def judge(world: World, story: Story, event: Event) -> None:
+    found = [f"delivery {number} was answered with status {status}, not 200"
+             for number, status in enumerate(story.statuses) if status != 200]
+    posts = world.slack_api.posts
+    if len(posts) != 1:
+        found.append(f"the mention was answered {len(posts)} times, not once")
+    for post in posts:
+        if (post.channel, post.thread_ts) != (event.channel, event.ts):
+            found.append(f"the answer is in {post.channel}, thread {post.thread_ts}, "
+                         f"not in {event.channel}, thread {event.ts}")
+        if event.text not in post.text:
+            found.append(f"the answer is to something else: {post.text!r}")
+    taken = world.agentcore.taken(event.event_id)
+    if len(taken) != 1:
+        found.append(f"the agent took the event {len(taken)} times, not once")
+    letters = world.dead_letters()
+    if letters:
+        found.append(f"{len(letters)} messages are in the dead-letter queue, the first with the reason: "
+                     f"{letters[0].get('MessageAttributes', {}).get('dead_letter_reason', {}).get('StringValue')}")
+    if found:
+        raise Trouble("\n  ".join(["not everything is as it should be:", *found]) + f"\n{world.report()}")
+    say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries, one run of the agent, one answer, in the "
+        "mention's thread.")
+
+
+def demo() -> None:
+    say("One mention, on its whole way to the agent and back:\n")
+    for part, kind, what in WAY:
+        say(f"  {part:<20} {painted(f'{kind:<9}', '32' if kind == 'real' else '33')} {what}")
+    say("\nSlack's own retries come at once, after 1 minute and after 5 minutes; here after "
+        f"{', '.join(f'{delay:g}' for delay, _, _ in RETRIES)} seconds.")
+    with world(Settings(echo_seconds=THINKING_SECONDS)) as it:
+        story, event = play(it)
+        judge(it, story, event)
+
+
+def main() -> int:
+    signals.install()
+    try:
+        demo()
+    except Trouble as trouble:
+        sys.stdout.flush()
+        print(f"\n{painted('The demo failed:', '31')} {trouble}", file=sys.stderr)
+        return 1
+    except SystemExit:
+        print("\nInterrupted; nothing is left running.", file=sys.stderr)
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
