@@ -185,8 +185,8 @@ build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that
 # In wheels for AgentCore's machines, whatever this one is.
 agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, in target/agent (arm64)
 	rm -rf target/agent && mkdir -p target/agent
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --target target/agent --only-binary=:all: \
-		--implementation cp --python-version 3.12 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --target target/agent --no-deps --no-compile \
+		--only-binary=:all: --implementation cp --python-version 3.12 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
 		-r agent/requirements.txt
 	cp -r agent/main.py agent/slack_agent target/agent/
 

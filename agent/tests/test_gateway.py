@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import httpx2
 import mcp_types
 import pytest
 from botocore.credentials import Credentials
@@ -191,6 +192,18 @@ def test_it_waits_for_a_gateway_that_is_not_there_yet(slack: SlackApi, channel: 
         timer.join()
         late.stop()
     assert len(posts_in(slack, channel)) == 1
+
+
+def test_a_call_that_finds_nobody_there_did_not_leave() -> None:
+    watch = module.Watch()
+
+    async def call() -> None:
+        async with httpx2.AsyncClient(transport=watch) as http:
+            await http.post("http://127.0.0.1:1/mcp", json={"method": "tools/call"})
+
+    with pytest.raises(httpx2.ConnectError) as caught:
+        asyncio.run(call())
+    assert isinstance(module.verdict_on_failure(watch, [caught.value]), NotYet)
 
 
 def test_a_gateway_that_hides_its_errors_leaves_the_outcome_unknown(slack: SlackApi, channel: str) -> None:

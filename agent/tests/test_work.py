@@ -12,7 +12,7 @@ from payloads import mention, payload, slack_event
 from slack_agent.event import Question
 from slack_agent.gateway import NotPosted, OutcomeUnknown
 from slack_agent.thinking import Echo
-from slack_agent.work import APOLOGY, Work, without_calls
+from slack_agent.work import APOLOGY, Work
 
 SESSION = "slack-" + "0" * 64
 
@@ -151,4 +151,10 @@ def test_what_wants_no_answer_makes_nobody_busy(name: str) -> None:
 
 
 def test_an_answer_calls_no_whole_channel() -> None:
-    assert without_calls("<!channel> <!subteam^S1> <@U1> <#C1>") == "&lt;!channel> &lt;!subteam^S1> <@U1> <#C1>"
+    async def test() -> None:
+        desk = Desk()
+        desk.work.take(mention("C1", "<!channel> <!subteam^S1> <@U1> <#C1>"), SESSION)
+        await desk.idle()
+        assert [text for _, text, _ in desk.slack.posts] == ["You said: &lt;!channel> &lt;!subteam^S1> <@U1> <#C1>"]
+
+    run(test)
