@@ -83,6 +83,9 @@ export class AgentGateway extends Construct {
       protocolConfiguration: agentcore.GatewayProtocol.mcp({
         supportedVersions: [agentcore.MCPProtocolVersion.MCP_2025_06_18, agentcore.MCPProtocolVersion.MCP_2025_03_26],
       }),
+      // Else a tool that fails says "an internal error", and the agent cannot tell a rate limit, which it waits for, from
+      // an outcome that nobody knows. Only who may call the gateway reads it.
+      exceptionLevel: agentcore.GatewayExceptionLevel.DEBUG,
       // The L2's grants are wider than they need be.
       role: this.role.withoutPolicyUpdates(),
     });

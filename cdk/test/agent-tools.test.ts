@@ -81,10 +81,11 @@ test("the document is the Gateway's target, and the credential a bearer token th
   ]);
 });
 
-test('the gateway speaks MCP to who may call it by IAM, and says nothing of its inside in errors', () => {
+test('the gateway speaks MCP to who may call it by IAM, and tells them why a tool failed', () => {
   const { Description, RoleArn, Name, ...rest } = only(template, 'AWS::BedrockAgentCore::Gateway').Properties;
   assert.deepEqual(rest, {
     AuthorizerType: 'AWS_IAM',
+    ExceptionLevel: 'DEBUG',
     ProtocolType: 'MCP',
     ProtocolConfiguration: { Mcp: { SupportedVersions: ['2025-06-18', '2025-03-26'] } },
   });
