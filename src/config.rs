@@ -117,6 +117,13 @@ pub struct ConfigError {
     problems: Vec<String>,
 }
 
+impl ConfigError {
+    /// Each of them, in words that quote no value.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration has {} problem(s): ", self.problems.len())?;

@@ -102,6 +102,7 @@ impl HttpEvent {
                 retry_num: headers.retry_num.and_then(|num| num.trim().parse().ok()),
                 retry_reason: headers.retry_reason.filter(|reason| !reason.is_empty()),
             },
+            delivery_id: None,
             body,
         };
         (reply_to, Ok(inbound))

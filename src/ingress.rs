@@ -80,6 +80,8 @@ pub struct Inbound {
     pub content_type: Option<String>,
     /// `X-Slack-Retry-Num` and `X-Slack-Retry-Reason`
     pub attempt: Attempt,
+    /// What to record a delivery under that is no event. HTTP has no such id; Socket Mode has its `envelope_id`.
+    pub delivery_id: Option<String>,
     /// The bytes that were signed.
     pub body: Vec<u8>,
 }
@@ -185,7 +187,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     async fn steps(
         &self,
         start: Instant,
-        inbound: Inbound,
+        mut inbound: Inbound,
         invocation: Invocation,
         trail: &mut Trail,
     ) -> Result<Accepted, Outcome> {
@@ -197,6 +199,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             return Err(Outcome::SslCheck);
         }
         let attempt = inbound.attempt.clone();
+        let delivery_id = inbound.delivery_id.take();
 
         let verified = self.verify(inbound, now, &budget, trail).await?;
         trail.attempt = attempt.clone();
@@ -208,7 +211,9 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             payload if !signer.speaks_for(payload.api_app_id()) => {
                 return Err(Outcome::Rejected(Rejection::OtherApp));
             }
-            Payload::Delivery(delivery) => delivery.keyed_by(self.settings.dedup_key),
+            Payload::Delivery(delivery) => {
+                delivery.identified_by(delivery_id).keyed_by(self.settings.dedup_key)
+            }
             Payload::Suggestion { .. } => return Err(Outcome::Suggestion),
             Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");

@@ -96,7 +96,7 @@ pub struct Delivery {
     /// The inner type: `app_mention`, `message`, …, a command's name; `unknown` if there is none.
     pub event_type: String,
     /// What it is recorded under: the `event_id`, a command's or interaction's `trigger_id`, or the SHA-256 of
-    /// its bytes where there is none.
+    /// its bytes where there is none; or what [`Delivery::identified_by`] has put in the place of these two.
     pub id: String,
     /// What the message that it tells of could be recorded under instead; see [`DedupKey::Message`].
     pub message_key: Option<String>,
@@ -113,6 +113,15 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Recorded under the id that it was delivered with, if it is no event, which has an id of its own.
+    #[must_use]
+    pub fn identified_by(mut self, delivery_id: Option<String>) -> Self {
+        if let (Kind::Command | Kind::Interaction, Some(id)) = (self.kind, delivery_id) {
+            self.id = record_id(id);
+        }
+        self
+    }
+
     /// Recorded under what `key` says.
     #[must_use]
     pub fn keyed_by(mut self, key: DedupKey) -> Self {

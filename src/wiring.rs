@@ -269,7 +269,10 @@ impl Store for AnyStore {
     async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
         match self {
             Self::DynamoDb(store) => store.park(lease, message).await,
-            Self::Memory(store) => store.park(lease, message).await,
+            // No redrive sees into it, so the 200 that follows a park could not be kept.
+            Self::Memory(_) => {
+                Err(StoreError::new("park", "what is kept in memory is gone with its process"))
+            }
             #[cfg(feature = "redis")]
             Self::Redis(store) => store.park(lease, message).await,
         }
@@ -341,5 +344,29 @@ impl Sink for AnySink {
             #[cfg(feature = "sns")]
             Self::Sns(sink) => sink.max_bytes(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_parked_where_no_redrive_could_find_it() {
+        let store = AnyStore::Memory(MemoryStore::new());
+        let now = UnixMillis::from_millis(1_531_420_618_000);
+        let claim = Claim {
+            event_id: "Ev1".to_owned(),
+            owner: "first".to_owned(),
+            received_at: now,
+            lease_until: now.after(Duration::from_secs(5)),
+            expires_at: now.after(Duration::from_secs(3600)).as_secs(),
+        };
+        let Ok(Recorded::New { lease, .. }) = store.record(&claim).await else { panic!("not recorded") };
+        assert!(store.park(lease, "{}").await.is_err());
+        assert!(store.pending(1).await.unwrap().is_empty());
+        let later =
+            Claim { owner: "second".to_owned(), received_at: now.after(Duration::from_secs(6)), ..claim };
+        assert!(matches!(store.record(&later).await, Ok(Recorded::New { took_over: true, .. })));
     }
 }

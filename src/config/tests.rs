@@ -192,6 +192,15 @@ fn all_problems_are_listed_at_once_in_one_line() {
 }
 
 #[test]
+fn each_problem_can_be_had_by_itself() {
+    let error = parse(&[("DEDUP_STORE", "memory:"), ("BOT_EVENTS", "none")]).unwrap_err();
+    let [secret, sink, bots] = error.problems() else { panic!("{error}") };
+    assert!(
+        secret.contains("SLACK_SIGNING_SECRET") && sink.contains("EVENT_SINK") && bots.contains("BOT_EVENTS")
+    );
+}
+
+#[test]
 fn the_secret_is_shown_nowhere_not_even_from_the_wrong_variable() {
     let config = format!("{:?}", with("SLACK_SIGNING_SECRET", &format!("{SECRET},{SECRET}")).unwrap());
     assert!(!config.contains(SECRET) && config.contains("2 secrets"), "{config}");

@@ -235,6 +235,7 @@ impl Scene {
             timestamp: Some(timestamp),
             content_type: Some("application/json".to_owned()),
             attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "http_timeout".to_owned()) },
+            delivery_id: None,
             body: body.into(),
         }
     }

@@ -52,6 +52,7 @@ impl Sent {
             timestamp: Some(timestamp),
             content_type: Some(self.content_type.to_owned()),
             attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "http_error".to_owned()) },
+            delivery_id: None,
             body: self.body.clone().into_bytes(),
         }
     }

@@ -42,6 +42,34 @@ async fn a_command_is_recorded_under_its_trigger_id_sent_and_confirmed_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_no_event_is_recorded_under_the_id_that_it_was_delivered_with() {
+    let scene = scene();
+    let delivered = |inbound: Inbound, id: &str| Inbound { delivery_id: Some(id.to_owned()), ..inbound };
+    for (id, outcome) in [("one", Outcome::Accepted), ("one", Outcome::Duplicate), ("two", Outcome::Accepted)]
+    {
+        for (kind, body) in [("c", COMMAND), ("i", SHORTCUT)] {
+            let report = scene.handle(delivered(form(&scene, body), &format!("{kind}-{id}"))).await;
+            assert_eq!(report.outcome, outcome, "{kind}-{id}");
+        }
+        let event = scene.handle(delivered(scene.request(MESSAGE, None), id)).await;
+        assert_eq!(event.trail.subject.unwrap().event_id, MESSAGE_ID, "an event has its own");
+    }
+    let mut ids: Vec<String> = scene.queue().into_iter().map(|message| message.deduplication_id).collect();
+    ids.sort();
+    assert_eq!(ids, [MESSAGE_ID, "c-one", "c-two", "i-one", "i-two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_from_outside_cannot_be_another_key_of_the_store() {
+    let scene = scene();
+    for id in [KEY, "dispatch#Ev1", &"x".repeat(1025)] {
+        let inbound = Inbound { delivery_id: Some(id.to_owned()), ..form(&scene, COMMAND) };
+        let recorded = scene.handle(inbound).await.trail.subject.unwrap().event_id;
+        assert!(recorded.len() == 64 && recorded != id, "{recorded}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_slack_does_not_send_again_goes_unguarded_at_once_when_the_store_fails() {
     for body in [COMMAND, SHORTCUT] {
         for (record, took) in

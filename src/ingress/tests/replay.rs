@@ -22,6 +22,7 @@ fn captured(
         timestamp: timestamp.clone(),
         content_type: Some(content_type.to_owned()),
         attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "any words".to_owned()) },
+        delivery_id: None,
         body: body.into(),
     }
 }
