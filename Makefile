@@ -30,7 +30,7 @@ dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (ne
 check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
 	DELIVERIES=20000 cargo test --locked --lib --tests --examples
 
-test: format-check lint docs workflows demo size test-all simulate kill test-load test-agent test-end-to-end test-stack fuzz-short bench-short ## Everything that CI runs
+test: format-check lint docs workflows demo size test-all simulate kill test-load test-agent test-end-to-end test-dev test-stack fuzz-short bench-short ## Everything that CI runs
 
 # The release binaries are built once, and every test of a real process shares them.
 WITH_SERVERS = PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) $(VENV)/bin/python tests/servers.py
@@ -63,6 +63,25 @@ test-agent: agent/.venv/stamp
 
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) $(DISPATCH)
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
+
+# The tool for one's own machine: a Slack to play, to join, to record.
+DEV_TEST = cargo test --locked --manifest-path slack-dev/Cargo.toml
+
+slack-dev: FORCE ## The development tool, in slack-dev/target/release (slack-dev/README.md)
+	cargo build --locked --release --manifest-path slack-dev/Cargo.toml
+
+bridge: slack-dev ## A real Slack app's events without a public URL (needs SLACK_APP_TOKEN)
+	slack-dev/target/release/slack-dev bridge
+
+doctor: slack-dev ## What is not set up as it should be, and what to do about it; ARGUMENTS="--url https://…"
+	slack-dev/target/release/slack-dev doctor $(ARGUMENTS)
+
+test-dev: $(SERVERS)
+	$(WITH_SERVERS) $(DEV_TEST) -- --include-ignored --skip to_be_watched --test-threads 2
+
+storm: export STORM_EVENTS ?= 10000
+storm: $(SERVERS) ## 10,000 events, a third repeated, a tenth forged, against the release binary; STORM_EVENTS= for more
+	$(WITH_SERVERS) $(DEV_TEST) --test suite -- --ignored --exact storm::to_be_watched --nocapture
 
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
 test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE) $(DISPATCH)
@@ -147,7 +166,7 @@ mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp $(VENV)/test.stamp tests/n
 		-- -- --include-ignored dedup:: ingress:: redrive:: stores::
 
 # Packages of their own, beside the project's.
-APART := fuzz benches/functions benches/functions/peers/rust
+APART := fuzz benches/functions benches/functions/peers/rust slack-dev
 
 format-check:
 	cargo fmt --check
@@ -165,6 +184,7 @@ lint:
 	cargo clippy --locked --all-targets --features sns -- -D warnings && cargo build --locked --features sns
 	cargo clippy --locked --all-targets --features dispatch -- -D warnings
 	cargo clippy --locked --release --manifest-path benches/functions/Cargo.toml -- -D warnings
+	cargo clippy --locked --all-targets --manifest-path slack-dev/Cargo.toml -- -D warnings
 
 workflows: $(VENV)/test.stamp
 	$(VENV)/bin/zizmor --offline --quiet .github
@@ -203,7 +223,7 @@ deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks 
 	$(CDK) deploy --all $(SETTINGS) --outputs-file outputs.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target fuzz/target fuzz/artifacts benches/functions/target $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
+	rm -rf target fuzz/target fuzz/artifacts benches/functions/target slack-dev/target $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node}/node_modules
 
 # Always asked: cargo knows whether anything changed.
@@ -244,4 +264,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo demo-agent dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE
+.PHONY: help demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE

@@ -1,0 +1,69 @@
+//! What there is to log: what became of each delivery, and of all of them. Never a text, a token or an address.
+
+use slack_ingress::logging;
+use slack_ingress::outcome::Outcome;
+use slack_ingress::report::Report;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// A line of the log. Standard output is the sink's.
+pub(super) fn say(line: &str) {
+    logging::write_line(&format!("bridge: {line}"));
+}
+
+/// How many deliveries ended how.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Tally {
+    /// Counts a delivery, and logs it.
+    pub(super) fn count(&self, report: &Report, took: Duration) {
+        let name = report.outcome.as_str();
+        let counts = {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            *counts.entry(name).or_default() += 1;
+            line(&counts)
+        };
+        let mut text = name.to_owned();
+        if let Some(reason) = report.outcome.reason() {
+            text = format!("{text} ({reason})");
+        }
+        if let Some(subject) = &report.trail.subject {
+            // Both are from outside, and a log line is one line.
+            let (event_type, id) = (subject.event_type.escape_debug(), subject.event_id.escape_debug());
+            text = format!("{text} {} {event_type} {id}", subject.kind);
+        }
+        if let Some(num) = report.trail.attempt.retry_num {
+            text = format!("{text}, retry {num}");
+        }
+        text = format!("{text} in {} ms", took.as_millis());
+        for error in &report.trail.errors {
+            text = format!("{text}; {}", error.escape_debug());
+        }
+        match &report.outcome {
+            Outcome::Malformed(_) | Outcome::TooLarge => {
+                text = format!("warning: {text}; acknowledged and not kept, for it will not get better");
+            }
+            Outcome::InFlight | Outcome::Unavailable(_) | Outcome::Rejected(_) => {
+                text = format!("warning: {text}; not acknowledged");
+            }
+            _ => {}
+        }
+        say(&format!("{text} [{counts}]"));
+    }
+
+    /// All of them.
+    pub(super) fn line(&self) -> String {
+        line(&self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn line(counts: &BTreeMap<&'static str, u64>) -> String {
+    if counts.is_empty() {
+        return "nothing came".to_owned();
+    }
+    counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}

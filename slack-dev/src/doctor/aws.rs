@@ -1,0 +1,500 @@
+//! The secret, the table and the queue.
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{
+    GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType, ScalarAttributeType,
+    TableDescription, TableStatus, TimeToLiveDescription, TimeToLiveStatus,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use serde_json::Value;
+use slack_ingress::config::{SecretConfig, SinkConfig, StoreConfig};
+use slack_ingress::secret::{SecretError, SecretsManager, SigningSecrets};
+use slack_ingress::signature::SigningSecret;
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::MaybeSkew;
+use super::clock::Skew;
+use super::report::Check;
+
+const SECRET: &str = "secret";
+const TABLE: &str = "table";
+const TABLE_KEY: &str = "table, key";
+const TABLE_TTL: &str = "table, TTL";
+const TABLE_INDEX: &str = "table, index";
+const QUEUE: &str = "queue";
+const DEAD_LETTERS: &str = "queue, dead letters";
+const VISIBILITY: &str = "queue, visibility";
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// A consumer that does slow work, as this is for, takes up to a minute and more.
+const SHORT_VISIBILITY_SECONDS: u64 = 60;
+
+const CREATE_TABLE: &str =
+    "Deploy the stack, or create it as docs/deploy.md says: the key of a table cannot be changed";
+
+/// AWS, when something of it is configured.
+pub(super) struct Services {
+    sdk: Option<SdkConfig>,
+    dates: Dates,
+}
+
+impl Services {
+    pub(super) async fn connect(
+        secret: Option<&SecretConfig>,
+        store: Option<&StoreConfig>,
+        sink: Option<&SinkConfig>,
+    ) -> Self {
+        let is_used = matches!(secret, Some(SecretConfig::Managed(_)))
+            || matches!(store, Some(StoreConfig::DynamoDb { .. }))
+            || matches!(sink, Some(SinkConfig::Sqs { .. }));
+        let sdk = if is_used { Some(sdk_config().await) } else { None };
+        Self { sdk, dates: Dates::default() }
+    }
+
+    /// By the last answer of any.
+    pub(super) fn skew(&self) -> MaybeSkew {
+        *self.dates.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Or what is missing for it.
+    fn sdk(&self, check: &'static str) -> Result<&SdkConfig, Check> {
+        let sdk = self.sdk.as_ref().filter(|sdk| sdk.region().is_some());
+        sdk.ok_or_else(|| {
+            Check::fail(check, "AWS_REGION is not set, and no profile names a region", "Set AWS_REGION")
+        })
+    }
+}
+
+/// As the function connects, but with a person's own credentials and patience.
+async fn sdk_config() -> SdkConfig {
+    let http_client = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build_https();
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(region)
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+/// Notes the `Date` of each answer.
+#[derive(Clone, Debug, Default)]
+struct Dates(Arc<Mutex<MaybeSkew>>);
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for Dates {
+    fn name(&self) -> &'static str {
+        "Dates"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(skew) = context.response().headers().get("date").and_then(Skew::of_date) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(skew);
+        }
+        Ok(())
+    }
+}
+
+/// What a call that failed says: the service's own words, or what kept it from being asked.
+fn why<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>) -> String {
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => crate::with_causes(error),
+    }
+}
+
+/// The todo for a call that failed for another reason than that the thing is not there.
+fn look_at_access(call: &str) -> String {
+    format!("Look at your credentials, the region and the right {call}")
+}
+
+/// Whether the secret can be read, and what there is to sign with.
+pub(super) async fn secret(
+    services: &Services,
+    secret: Option<SecretConfig>,
+) -> (Vec<Check>, Arc<[SigningSecret]>) {
+    let none: Arc<[SigningSecret]> = Arc::new([]);
+    let id = match secret {
+        None => return (Vec::new(), none),
+        Some(SecretConfig::Inline(secrets)) => {
+            let secrets = SigningSecrets::fixed(secrets.iter().map(|secret| SigningSecret::new(secret)));
+            return (Vec::new(), secrets.current());
+        }
+        Some(SecretConfig::Managed(id)) => id,
+    };
+    let sdk = match services.sdk(SECRET) {
+        Ok(sdk) => sdk,
+        Err(check) => return (vec![check], none),
+    };
+    let client =
+        aws_sdk_secretsmanager::Config::from(sdk).to_builder().interceptor(services.dates.clone()).build();
+    let secrets =
+        SigningSecrets::managed(SecretsManager::new(aws_sdk_secretsmanager::Client::from_conf(client), id));
+    let check = match secrets.load().await {
+        Ok(()) => Check::ok(
+            SECRET,
+            format!("readable, {} signing secret(s) with the version before", secrets.current().len()),
+        ),
+        Err(SecretError::Unavailable(error)) => {
+            let found = format!("it cannot be read: {}", why(&error));
+            Check::fail(SECRET, found, look_at_access("secretsmanager:GetSecretValue"))
+        }
+        Err(error) => Check::fail(
+            SECRET,
+            crate::with_causes(&error),
+            "Put the app's signing secret in it; docs/rotate-secret.md",
+        ),
+    };
+    (vec![check], secrets.current())
+}
+
+pub(super) async fn table(services: &Services, store: Option<StoreConfig>) -> Vec<Check> {
+    let name = match store {
+        None => return vec![Check::skip(TABLE, "no DEDUP_STORE")],
+        Some(StoreConfig::DynamoDb { table }) => table,
+        Some(StoreConfig::Memory) => {
+            return vec![Check::skip(
+                TABLE,
+                "memory: is for local work: each process has its own, and there is no table",
+            )];
+        }
+        #[allow(
+            unreachable_patterns,
+            reason = "which others there are depends on the features of the library"
+        )]
+        Some(_) => return vec![Check::skip(TABLE, "the store is no table: not looked into")],
+    };
+    let sdk = match services.sdk(TABLE) {
+        Ok(sdk) => sdk,
+        Err(check) => return vec![check],
+    };
+    let config = aws_sdk_dynamodb::Config::from(sdk).to_builder().interceptor(services.dates.clone()).build();
+    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    let table = match client.describe_table().table_name(&name).send().await {
+        Ok(described) => described.table.unwrap_or_else(|| TableDescription::builder().build()),
+        Err(error)
+            if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
+        {
+            let found = format!("{name} does not exist in this account and region");
+            return vec![Check::fail(TABLE, found, "Deploy the stack, or create it as docs/deploy.md says")];
+        }
+        Err(error) => {
+            return vec![Check::fail(TABLE, why(&error), look_at_access("dynamodb:DescribeTable"))];
+        }
+    };
+    let ttl = match client.describe_time_to_live().table_name(&name).send().await {
+        Ok(described) => ttl_check(&name, described.time_to_live_description.as_ref()),
+        Err(error) => Check::fail(TABLE_TTL, why(&error), look_at_access("dynamodb:DescribeTimeToLive")),
+    };
+    vec![existence_check(&name, table.table_status()), key_check(&table), ttl, index_check(&table)]
+}
+
+fn existence_check(name: &str, status: Option<&TableStatus>) -> Check {
+    match status {
+        Some(TableStatus::Active | TableStatus::Updating) => Check::ok(TABLE, format!("{name} is there")),
+        status => {
+            let found = format!("{name} is {}", status.map_or("unknown", TableStatus::as_str));
+            Check::fail(TABLE, found, "Wait until it is ACTIVE")
+        }
+    }
+}
+
+/// The key as text: `event_id (S)`.
+fn key_of(schema: &[KeySchemaElement], table: &TableDescription) -> String {
+    let type_of = |name: &str| {
+        let mut all = table.attribute_definitions().iter();
+        let found = all.find(|attribute| attribute.attribute_name() == name);
+        found.map_or("?", |attribute| attribute.attribute_type().as_str())
+    };
+    // The partition key first, as it is spoken of.
+    let mut parts: Vec<_> = schema.iter().collect();
+    parts.sort_by_key(|part| *part.key_type() != KeyType::Hash);
+    let texts =
+        parts.iter().map(|part| format!("{} ({})", part.attribute_name(), type_of(part.attribute_name())));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+fn key_check(table: &TableDescription) -> Check {
+    let expected = format!("event_id ({})", ScalarAttributeType::S.as_str());
+    match key_of(table.key_schema(), table) {
+        key if key == expected => Check::ok(TABLE_KEY, key),
+        key => {
+            Check::fail(TABLE_KEY, format!("{key} instead of {expected}, without a sort key"), CREATE_TABLE)
+        }
+    }
+}
+
+fn ttl_check(table: &str, ttl: Option<&TimeToLiveDescription>) -> Check {
+    let todo = format!(
+        "Records stay for ever: aws dynamodb update-time-to-live --table-name {table} --time-to-live-specification \
+         Enabled=true,AttributeName=expires_at"
+    );
+    let attribute = ttl.and_then(TimeToLiveDescription::attribute_name);
+    match (ttl.and_then(TimeToLiveDescription::time_to_live_status), attribute) {
+        (Some(TimeToLiveStatus::Enabled), Some("expires_at")) => Check::ok(TABLE_TTL, "on expires_at"),
+        (Some(TimeToLiveStatus::Enabling), Some("expires_at")) => Check::ok(TABLE_TTL, "on expires_at, soon"),
+        (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), Some(other)) => {
+            Check::fail(TABLE_TTL, format!("on {other} instead of expires_at"), todo)
+        }
+        _ => Check::fail(TABLE_TTL, "off", todo),
+    }
+}
+
+fn index_check(table: &TableDescription) -> Check {
+    let todo = "What is parked would never be sent: add it as docs/deploy.md says";
+    let expected = "parked (S), received_at (N)";
+    let mut all = table.global_secondary_indexes().iter();
+    let Some(index) = all.find(|index| index.index_name() == Some("parked")) else {
+        return Check::fail(TABLE_INDEX, "no index parked", todo);
+    };
+    let key = key_of(index.key_schema(), table);
+    if key != expected {
+        return Check::fail(TABLE_INDEX, format!("parked has the key {key} instead of {expected}"), todo);
+    }
+    match index.index_status() {
+        None | Some(IndexStatus::Active | IndexStatus::Updating) => {
+            Check::ok(TABLE_INDEX, format!("parked, {key}"))
+        }
+        Some(status) => being_made(index, status),
+    }
+}
+
+fn being_made(index: &GlobalSecondaryIndexDescription, status: &IndexStatus) -> Check {
+    let found = format!("{} is {}", index.index_name().unwrap_or_default(), status.as_str());
+    Check::warn(TABLE_INDEX, found, "Wait until it is ACTIVE")
+}
+
+pub(super) async fn queue(services: &Services, sink: Option<SinkConfig>) -> Vec<Check> {
+    let url = match sink {
+        None => return vec![Check::skip(QUEUE, "no EVENT_SINK")],
+        Some(SinkConfig::Sqs { queue_url }) => queue_url,
+        Some(SinkConfig::Stdout) => {
+            return vec![Check::skip(QUEUE, "stdout: is for local work: there is no queue")];
+        }
+        #[allow(
+            unreachable_patterns,
+            reason = "which others there are depends on the features of the library"
+        )]
+        Some(_) => {
+            return vec![Check::skip(
+                QUEUE,
+                "the sink is a topic: not looked into, nor the queues behind it",
+            )];
+        }
+    };
+    let sdk = match services.sdk(QUEUE) {
+        Ok(sdk) => sdk,
+        Err(check) => return vec![check],
+    };
+    let config = aws_sdk_sqs::Config::from(sdk).to_builder().interceptor(services.dates.clone()).build();
+    let client = aws_sdk_sqs::Client::from_conf(config);
+    let attributes = match attributes(&client, &url).await {
+        Ok(attributes) => attributes,
+        Err(Missing::NotThere) => {
+            let found = "the queue of EVENT_SINK does not exist";
+            return vec![Check::fail(
+                QUEUE,
+                found,
+                "Deploy the stack, and take the URL from its outputs; docs/deploy.md",
+            )];
+        }
+        Err(Missing::Unknown(why)) => {
+            return vec![Check::fail(QUEUE, why, look_at_access("sqs:GetQueueAttributes"))];
+        }
+    };
+    vec![
+        type_check(&attributes),
+        dead_letter_check(&client, &attributes).await,
+        visibility_check(&attributes),
+    ]
+}
+
+/// Why a queue does not tell of itself.
+enum Missing {
+    NotThere,
+    Unknown(String),
+}
+
+struct Attributes(HashMap<QueueAttributeName, String>);
+
+impl Attributes {
+    fn get(&self, name: &QueueAttributeName) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn number(&self, name: &QueueAttributeName) -> Option<u64> {
+        self.get(name)?.parse().ok()
+    }
+
+    fn is_fifo(&self) -> bool {
+        self.get(&QueueAttributeName::FifoQueue) == Some("true")
+    }
+}
+
+async fn attributes(client: &aws_sdk_sqs::Client, url: &str) -> Result<Attributes, Missing> {
+    match client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await {
+        Ok(output) => Ok(Attributes(output.attributes.unwrap_or_default())),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) => {
+            Err(Missing::NotThere)
+        }
+        Err(error) => Err(Missing::Unknown(why(&error))),
+    }
+}
+
+fn type_check(queue: &Attributes) -> Check {
+    if !queue.is_fifo() {
+        return Check::ok(QUEUE, "standard: the consumer must de-duplicate by the attribute event_id");
+    }
+    let is_high_throughput = queue.get(&QueueAttributeName::DeduplicationScope) == Some("messageGroup")
+        && queue.get(&QueueAttributeName::FifoThroughputLimit) == Some("perMessageGroupId");
+    Check::ok(
+        QUEUE,
+        if is_high_throughput {
+            "FIFO, high throughput"
+        } else {
+            "FIFO, up to 300 sends a second (more with DeduplicationScope=messageGroup and FifoThroughputLimit=perMessageGroupId)"
+        },
+    )
+}
+
+async fn dead_letter_check(client: &aws_sdk_sqs::Client, queue: &Attributes) -> Check {
+    let todo =
+        "Set a RedrivePolicy with the ARN of a dead-letter queue and maxReceiveCount 3; docs/deploy.md";
+    let policy = queue.get(&QueueAttributeName::RedrivePolicy);
+    let policy: Value = policy.and_then(|policy| serde_json::from_str(policy).ok()).unwrap_or_default();
+    let Some(arn) = policy.get("deadLetterTargetArn").and_then(Value::as_str) else {
+        return Check::fail(
+            DEAD_LETTERS,
+            "none: an event that no consumer can handle comes back until it is too old",
+            todo,
+        );
+    };
+    let [.., account, name] = arn.split(':').collect::<Vec<_>>()[..] else {
+        return Check::fail(DEAD_LETTERS, "its ARN is none", todo);
+    };
+    let not_there = || Check::fail(DEAD_LETTERS, format!("{name} is named and does not exist"), todo);
+    let unknown = |why| {
+        Check::fail(DEAD_LETTERS, why, look_at_access("sqs:GetQueueUrl and sqs:GetQueueAttributes on it"))
+    };
+    let url = match client.get_queue_url().queue_name(name).queue_owner_aws_account_id(account).send().await {
+        Ok(output) => output.queue_url.unwrap_or_default(),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) => {
+            return not_there();
+        }
+        Err(error) => return unknown(why(&error)),
+    };
+    let dead_letters = match attributes(client, &url).await {
+        Ok(attributes) => attributes,
+        Err(Missing::NotThere) => return not_there(),
+        Err(Missing::Unknown(why)) => return unknown(why),
+    };
+    // A number in some answers, a text in others.
+    let receives = match policy.get("maxReceiveCount") {
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(count) => count.as_u64(),
+        None => None,
+    };
+    let retention =
+        |of: &Attributes| of.number(&QueueAttributeName::MessageRetentionPeriod).unwrap_or_default();
+    retention_check(name, receives.unwrap_or_default(), retention(queue), retention(&dead_letters))
+}
+
+fn retention_check(name: &str, receives: u64, queue: u64, dead_letters: u64) -> Check {
+    let days = |seconds: u64| format!("{:.1} days", seconds as f64 / 86_400.0);
+    if dead_letters <= queue {
+        let found =
+            format!("{name} keeps messages for {}, the queue itself for {}", days(dead_letters), days(queue));
+        let todo =
+            "Keep them longer there (14 days): on a standard queue the age counts from the first sending";
+        return Check::warn(DEAD_LETTERS, found, todo);
+    }
+    if receives <= 1 {
+        let found = format!("{name} takes an event after its first failure");
+        return Check::warn(
+            DEAD_LETTERS,
+            found,
+            "Set maxReceiveCount to 3, or one consumer that dies costs an event",
+        );
+    }
+    Check::ok(DEAD_LETTERS, format!("{name}, after {receives} receives, for {}", days(dead_letters)))
+}
+
+fn visibility_check(queue: &Attributes) -> Check {
+    let seconds = queue.number(&QueueAttributeName::VisibilityTimeout).unwrap_or_default();
+    if seconds < SHORT_VISIBILITY_SECONDS {
+        let found = format!("{seconds} s: a consumer that takes longer gets the event a second time");
+        return Check::warn(VISIBILITY, found, "Set it above your consumer's longest run (the stacks: 1800)");
+    }
+    Check::ok(VISIBILITY, format!("a consumer has {seconds} s for an event"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Status;
+    use super::*;
+
+    #[test]
+    fn dead_letters_are_to_be_kept_longer_than_the_queue_keeps_them_and_not_at_the_first_failure() {
+        let status =
+            |receives, queue, dead_letters| retention_check("dlq", receives, queue, dead_letters).status;
+        assert_eq!(status(3, 345_600, 1_209_600), Status::Ok);
+        assert_eq!(status(3, 345_600, 345_600), Status::Warn);
+        assert_eq!(status(3, 345_600, 60), Status::Warn);
+        assert_eq!(status(1, 345_600, 1_209_600), Status::Warn);
+    }
+
+    #[test]
+    fn a_visibility_below_a_minute_is_to_be_looked_at() {
+        let of = |seconds: &str| {
+            let attributes = HashMap::from([(QueueAttributeName::VisibilityTimeout, seconds.to_owned())]);
+            visibility_check(&Attributes(attributes)).status
+        };
+        assert_eq!(
+            [of("30"), of("59"), of("60"), of("1800")],
+            [Status::Warn, Status::Warn, Status::Ok, Status::Ok]
+        );
+    }
+
+    #[test]
+    fn the_type_of_the_queue_is_told_with_its_throughput() {
+        let of = |pairs: &[(QueueAttributeName, &str)]| {
+            let attributes = pairs.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect();
+            type_check(&Attributes(attributes)).found
+        };
+        let fifo = (QueueAttributeName::FifoQueue, "true");
+        let high = [
+            fifo.clone(),
+            (QueueAttributeName::DeduplicationScope, "messageGroup"),
+            (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId"),
+        ];
+        assert!(of(&[]).starts_with("standard"));
+        assert!(of(&[fifo]).starts_with("FIFO, up to 300"));
+        assert_eq!(of(&high), "FIFO, high throughput");
+    }
+}

@@ -1,0 +1,150 @@
+//! The environment, by the function's own rules.
+
+use slack_ingress::config::{Config, LAST_RETRY_AFTER, SecretConfig, SinkConfig, StoreConfig};
+
+use super::report::Check;
+
+const CHECK: &str = "environment";
+const SECRETS: [&str; 2] = ["SLACK_SIGNING_SECRET", "SLACK_SIGNING_SECRET_ARN"];
+const BACKENDS: [&str; 2] = ["DEDUP_STORE", "EVENT_SINK"];
+/// Stand for what is missing or wrong while the rest is read.
+const IN_PLACE_OF: [(&str, &str); 3] =
+    [("SLACK_SIGNING_SECRET", "in place of one"), ("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")];
+
+/// What the settings lead to, as far as each can be read.
+pub(super) struct Settings {
+    pub(super) checks: Vec<Check>,
+    pub(super) secret: Option<SecretConfig>,
+    pub(super) store: Option<StoreConfig>,
+    pub(super) sink: Option<SinkConfig>,
+}
+
+pub(super) fn examine(lookup: &impl Fn(&str) -> Option<String>) -> Settings {
+    let is_set = |name: &&str| lookup(name).is_some_and(|value| !value.trim().is_empty());
+    // Each by itself, whatever the others are.
+    let by_itself = |names: &[&str]| {
+        let config = Config::from_lookup(|name| {
+            if names.contains(&name) {
+                return lookup(name);
+            }
+            let is_replaced =
+                !(name == "SLACK_SIGNING_SECRET" && names.contains(&"SLACK_SIGNING_SECRET_ARN"));
+            IN_PLACE_OF
+                .iter()
+                .find(|(known, _)| *known == name && is_replaced)
+                .map(|(_, value)| (*value).to_owned())
+        });
+        config.ok().filter(|_| names.iter().any(is_set))
+    };
+    Settings {
+        checks: checks(lookup, SECRETS.iter().any(is_set), BACKENDS.iter().any(is_set)),
+        secret: by_itself(&SECRETS).map(|config| config.secret),
+        store: by_itself(&["DEDUP_STORE"]).map(|config| config.store),
+        sink: by_itself(&["EVENT_SINK"]).map(|config| config.sink),
+    }
+}
+
+fn checks(lookup: &impl Fn(&str) -> Option<String>, has_secret: bool, has_backend: bool) -> Vec<Check> {
+    if !has_secret && !has_backend {
+        return vec![Check::skip(CHECK, "none of SLACK_SIGNING_SECRET, DEDUP_STORE and EVENT_SINK is set")];
+    }
+    // For the endpoint alone, the secret is enough.
+    let config = Config::from_lookup(|name| match name {
+        "DEDUP_STORE" if !has_backend => Some("memory:".to_owned()),
+        "EVENT_SINK" if !has_backend => Some("stdout:".to_owned()),
+        name => lookup(name),
+    });
+    match config {
+        Err(error) => {
+            let todo = "Set it as the README says under Configuration: the function would not start";
+            error.problems().iter().map(|problem| Check::fail(CHECK, problem, todo)).collect()
+        }
+        Ok(config) => {
+            let found = if has_backend {
+                "the function would start with it"
+            } else {
+                "a signing secret, and no DEDUP_STORE and EVENT_SINK"
+            };
+            vec![Check::ok(CHECK, found), memory(config.settings.dedup_ttl.as_secs())]
+        }
+    }
+}
+
+fn memory(seconds: u64) -> Check {
+    const CHECK: &str = "DEDUP_TTL_SECONDS";
+    let enough = LAST_RETRY_AFTER.as_secs();
+    if seconds < enough {
+        let found =
+            format!("an event is forgotten after {seconds} s, and Slack's last retry is good for {enough} s");
+        return Check::warn(CHECK, found, format!("Set at least {enough}; 90000 with Delayed Events"));
+    }
+    Check::ok(CHECK, format!("an event is remembered for {seconds} s (with Delayed Events set 90000)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Status;
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        examine(&|name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn statuses(settings: &Settings) -> Vec<Status> {
+        settings.checks.iter().map(|check| check.status).collect()
+    }
+
+    #[test]
+    fn nothing_configured_is_skipped_and_a_secret_alone_is_enough_for_an_endpoint() {
+        assert_eq!(statuses(&settings(&[])), [Status::Skip]);
+        let secret = settings(&[("SLACK_SIGNING_SECRET", "xyzzy")]);
+        assert_eq!(statuses(&secret), [Status::Ok, Status::Ok]);
+        assert!(
+            matches!(secret.secret, Some(SecretConfig::Inline(_)))
+                && secret.store.is_none()
+                && secret.sink.is_none()
+        );
+    }
+
+    #[test]
+    fn every_problem_is_a_check_and_what_is_right_is_used_all_the_same() {
+        let settings = settings(&[
+            ("SLACK_SIGNING_SECRET_ARN", "slack/secret"),
+            ("DEDUP_STORE", "postgres:"),
+            ("EVENT_SINK", "https://sqs.eu-west-1.amazonaws.com/123456789012/q"),
+            ("DEDUP_TTL_SECONDS", "soon"),
+            ("BOT_EVENTS", "none"),
+        ]);
+        assert_eq!(statuses(&settings), [Status::Fail; 3]);
+        assert!(matches!(settings.secret, Some(SecretConfig::Managed(_))));
+        assert!(settings.store.is_none() && matches!(settings.sink, Some(SinkConfig::Sqs { .. })));
+    }
+
+    #[test]
+    fn a_store_without_a_sink_would_not_start() {
+        let settings =
+            settings(&[("SLACK_SIGNING_SECRET", "xyzzy"), ("DEDUP_STORE", "dynamodb:slack-events")]);
+        assert_eq!(statuses(&settings), [Status::Fail]);
+        assert!(settings.checks[0].found.contains("EVENT_SINK is missing"));
+    }
+
+    #[test]
+    fn a_memory_that_ends_before_slacks_last_retry_is_to_be_looked_at() {
+        let of = |seconds| {
+            settings(&[("SLACK_SIGNING_SECRET", "xyzzy"), ("DEDUP_TTL_SECONDS", seconds)]).checks[1].status
+        };
+        assert_eq!([of("689"), of("690")], [Status::Warn, Status::Ok]);
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let odd = [
+            ("SLACK_SIGNING_SECRET", "xyzzy"),
+            ("SLACK_SIGNING_SECRET_ARN", "xyzzy"),
+            ("EVENT_SINK", "xyzzy"),
+        ];
+        assert!(!format!("{:?}", settings(&odd).checks).contains("xyzzy"));
+    }
+}

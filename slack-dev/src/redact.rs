@@ -1,0 +1,307 @@
+//! Takes out of a delivery what people wrote, and what opens doors.
+//!
+//! What is not known to be harmless goes: a string is kept only if its key or its shape says that it is an id, a time
+//! or a type. So text, names of people, channels and workspaces, titles, labels, URLs, e-mail addresses, file names,
+//! the values of buttons and inputs, and `private_metadata` become placeholders of as many characters; in them,
+//! mentions (`<@U…>`, `<#C…>`, `<!here>`) stay, because apps go by them. `token`, `bot_access_token` and their kind,
+//! `response_url` and `response_urls` are removed. Keys, numbers, booleans, `null`, the order and the nesting stay.
+//!
+//! What stays can still say who spoke to whom and when, how much, and which emoji was the reaction. What an app
+//! itself puts into its `action_id`, `block_id`, `callback_id` or the keys of its metadata stays too.
+
+use serde_json::Value;
+
+use crate::Trouble;
+use crate::delivery::Delivery;
+
+/// Removed, wherever they are.
+fn opens_doors(key: &str) -> bool {
+    matches!(key, "token" | "response_url" | "response_urls")
+        || key.ends_with("_token")
+        || key.ends_with("_secret")
+}
+
+/// Their values are ids, times, types and states, if they have the shape.
+fn is_structural(key: &str) -> bool {
+    const KEYS: [&str; 21] = [
+        "action",
+        "command",
+        "event_context",
+        "filetype",
+        "hash",
+        "id",
+        "is_enterprise_install",
+        "kind",
+        "lang",
+        "locale",
+        "mimetype",
+        "mode",
+        "reaction",
+        "retry_num",
+        "retry_reason",
+        "received_at",
+        "style",
+        "subtype",
+        "ts",
+        "type",
+        "unguarded",
+    ];
+    const ENDINGS: [&str; 4] = ["_id", "_ids", "_ts", "_type"];
+    KEYS.contains(&key) || ENDINGS.iter().any(|ending| key.ends_with(ending))
+}
+
+/// Text by its key, however it is written: a word in capitals could pass for an id.
+fn is_text(key: &str) -> bool {
+    const ENDINGS: [&str; 15] = [
+        "comment",
+        "description",
+        "domain",
+        "email",
+        "fallback",
+        "label",
+        "metadata",
+        "name",
+        "purpose",
+        "reason",
+        "text",
+        "title",
+        "topic",
+        "url",
+        "value",
+    ];
+    !is_structural(key) && ENDINGS.iter().any(|ending| key.ends_with(ending))
+}
+
+/// Takes out of `delivery` what the module says.
+///
+/// # Errors
+/// When the body is no JSON, and so cannot be told apart.
+pub(crate) fn redact(mut delivery: Delivery) -> Result<Delivery, Trouble> {
+    let mut body: Value = serde_json::from_str(&delivery.body)?;
+    redact_value(None, &mut body);
+    delivery.body = serde_json::to_string(&body)?;
+    for (key, value) in &mut delivery.attributes {
+        redact_text(key, value);
+    }
+    delivery.redacted = true;
+    Ok(delivery)
+}
+
+/// `key` is that of the innermost object around.
+fn redact_value(key: Option<&str>, value: &mut Value) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => redact_text(key.unwrap_or_default(), text),
+        Value::Array(values) => values.iter_mut().for_each(|value| redact_value(key, value)),
+        Value::Object(fields) => {
+            fields.retain(|key, _| !opens_doors(key));
+            fields.iter_mut().for_each(|(key, value)| redact_value(Some(key), value));
+        }
+    }
+}
+
+fn redact_text(key: &str, text: &mut String) {
+    let is_kept = !is_text(key) && (is_id(text) || is_time(text) || (is_structural(key) && is_word(text)));
+    if !is_kept {
+        *text = placeholder(text);
+    }
+}
+
+/// An id as Slack gives them: `U061F7AUR`, `Ev0MSG0012`.
+fn is_id(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    (8..=24).contains(&text.len())
+        && bytes.next().is_some_and(|first| first.is_ascii_uppercase())
+        && text.bytes().skip(2).all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// `1515449522.000016`, and seconds or milliseconds since 1970.
+fn is_time(text: &str) -> bool {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (text.contains('.') && seconds.len() == 10 && fraction.len() == 6) && digits(seconds) && digits(fraction)
+}
+
+/// One word without a space in it, in ASCII.
+fn is_word(text: &str) -> bool {
+    text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/+=#".contains(&byte))
+}
+
+/// As many characters, of which only the mentions say anything.
+fn placeholder(text: &str) -> String {
+    let mut left = text;
+    let mut redacted = String::with_capacity(text.len());
+    while let Some((before, rest)) = left.split_once('<') {
+        cross_out(before, &mut redacted);
+        match rest.split_once('>').filter(|(inside, _)| is_mention(inside)) {
+            Some((inside, after)) => {
+                // `<#C061EG9SL|general>` has a name in it.
+                let (mention, label) = inside.split_once('|').unwrap_or((inside, ""));
+                redacted.push('<');
+                redacted.push_str(mention);
+                if inside.contains('|') {
+                    redacted.push('|');
+                    cross_out(label, &mut redacted);
+                }
+                redacted.push('>');
+                left = after;
+            }
+            None => {
+                redacted.push('x');
+                left = rest;
+            }
+        }
+    }
+    cross_out(left, &mut redacted);
+    redacted
+}
+
+fn is_mention(inside: &str) -> bool {
+    let id = inside.split_once('|').map_or(inside, |(id, _)| id);
+    match id.split_at_checked(1) {
+        Some(("@" | "#", id)) => is_id(id),
+        Some(("!", word)) => matches!(word, "here" | "channel" | "everyone"),
+        _ => false,
+    }
+}
+
+fn cross_out(text: &str, redacted: &mut String) {
+    redacted.extend(text.chars().map(|_| 'x'));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::tests::{delivery, fixtures, queued};
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn redacted(value: Value) -> Value {
+        let mut value = value;
+        redact_value(None, &mut value);
+        value
+    }
+
+    #[test]
+    fn what_people_wrote_becomes_a_placeholder_of_as_many_characters() {
+        let rest = " <https://example.com|secret> 1 < 2 <@bob> GEHEIM42";
+        let message = json!({
+            "text": format!("<@U061F7AUR> Größe? <#C0LAN2Q65|general> <!here>{rest}"),
+            "user": "U061F7AUR",
+            "name": "ALICE4711",
+            "alt_text": "CODEWORD1",
+            "topic": {"value": "PROJEKT2026"},
+            "real_name": "Egon",
+            "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "Ärger"}}],
+            "state": {"values": {"grund": {"input": {"type": "plain_text_input", "value": "U061F7AUR"}}}},
+            "private_metadata": "{\"a\":1}",
+            "tags": ["eins", "C0LAN2Q65"],
+            "selected_option": {"value": "order/4711"},
+        });
+        let expected = json!({
+            "text": format!("<@U061F7AUR>xxxxxxxx<#C0LAN2Q65|xxxxxxx>x<!here>{}", "x".repeat(rest.chars().count())),
+            "user": "U061F7AUR",
+            "name": "xxxxxxxxx",
+            "alt_text": "xxxxxxxxx",
+            "topic": {"value": "xxxxxxxxxxx"},
+            "real_name": "xxxx",
+            "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "xxxxx"}}],
+            "state": {"values": {"grund": {"input": {"type": "plain_text_input", "value": "xxxxxxxxx"}}}},
+            "private_metadata": "xxxxxxx",
+            "tags": ["xxxx", "C0LAN2Q65"],
+            "selected_option": {"value": "xxxxxxxxxx"},
+        });
+        let length = |value: &Value| value["text"].as_str().unwrap().chars().count();
+        assert_eq!(length(&redacted(message.clone())), length(&message));
+        assert_eq!(redacted(message), expected);
+    }
+
+    #[test]
+    fn what_opens_doors_is_removed() {
+        let value = json!({
+            "token": "t", "response_url": "u", "response_urls": [{"response_url": "u"}],
+            "event": {"bot_access_token": "x", "ts": "1515449522.000016"},
+        });
+        assert_eq!(redacted(value), json!({"event": {"ts": "1515449522.000016"}}));
+    }
+
+    #[test]
+    fn an_id_or_a_type_with_a_space_in_it_is_neither() {
+        let value =
+            json!({"type": "tell nobody", "callback_id": "geheim, sehr", "ts": "am Abend", "id": "日本"});
+        assert_eq!(
+            redacted(value),
+            json!({"type": "xxxxxxxxxxx", "callback_id": "xxxxxxxxxxxx", "ts": "xxxxxxxx", "id": "xx"})
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_not_let_through() {
+        assert!(redact(Delivery::new(BTreeMap::new(), "hello".to_owned(), None)).is_err());
+    }
+
+    /// Paths and types of everything in it.
+    fn structure(value: &Value) -> Value {
+        match value {
+            Value::String(_) => json!("string"),
+            Value::Array(values) => values.iter().map(structure).collect(),
+            Value::Object(fields) => {
+                let kept = fields.iter().filter(|(key, _)| !opens_doors(key));
+                kept.map(|(key, value)| (key.clone(), structure(value)))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
+            }
+            other => other.clone(),
+        }
+    }
+
+    #[test]
+    fn a_redacted_delivery_is_the_same_to_the_ingress() {
+        for (name, content_type, body) in fixtures() {
+            let original = delivery(&queued(content_type, &body).unwrap());
+            let redacted = redact(original.clone()).unwrap();
+            let before: Value = serde_json::from_str(&original.body).unwrap();
+            let after: Value = serde_json::from_str(&redacted.body).unwrap();
+            assert_eq!(structure(&after).to_string(), structure(&before).to_string(), "{name}");
+            assert_eq!(redacted.attributes, original.attributes, "{name}");
+            let (one, other) = (original.message().unwrap(), redacted.message().unwrap());
+            assert_eq!(one.conversation_group, other.conversation_group, "{name}");
+            assert_eq!(one.deduplication_id, other.deduplication_id, "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_written_in_the_fixtures_is_left() {
+        // Everything a person wrote there that is not also an id or a key.
+        const WRITTEN: [&str; 14] = [
+            "steve",
+            "Egon",
+            "Spengler",
+            "spengler@example.com",
+            "Zürich",
+            "Grüße",
+            "Müsli",
+            "Äpfel",
+            "Bestellung",
+            "Genehmigen",
+            "order/4711",
+            "hooks.slack.com",
+            "report.pdf",
+            "gIkuvaNzQIHg97ATvDxqgjtO",
+        ];
+        let mut found = BTreeMap::new();
+        for (name, content_type, body) in fixtures() {
+            let original = delivery(&queued(content_type, &body).unwrap());
+            let redacted = redact(original.clone()).unwrap();
+            // Read and written again, so that escapes hide nothing.
+            let before: Value = serde_json::from_str(&original.body).unwrap();
+            let (before, after) = (before.to_string(), redacted.body);
+            for text in WRITTEN {
+                *found.entry(text).or_insert(0) += usize::from(before.contains(text));
+                assert!(!after.contains(text), "{name}: {text} is left in {after}");
+            }
+        }
+        assert!(found.values().all(|&count| count > 0), "not in the fixtures: {found:?}");
+    }
+}

@@ -1,0 +1,259 @@
+//! The doctor, as a process: each check fails for its own reason and for no other's.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod aws;
+#[path = "../emulators/mod.rs"]
+mod emulators;
+mod servers;
+
+use serde_json::Value;
+use std::process::{Output, Stdio};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+
+/// With Slack's clock played on this machine, unless `variables` has another.
+async fn output(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let slack = servers::always(200, r#"{"ok":true}"#).await;
+    Command::new(env!("CARGO_BIN_EXE_slack-dev"))
+        .arg("doctor")
+        .args(arguments)
+        .env_clear()
+        .env("SLACK_API_URL", slack)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap()
+}
+
+/// What there was to say.
+struct Examined {
+    checks: Vec<(String, String, String)>,
+    text: String,
+}
+
+impl Examined {
+    async fn of(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let arguments: Vec<_> = [&["--json"], arguments].concat();
+        let output = output(&arguments, variables).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{:?}", output.stderr));
+        let text_of = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
+        let checks: Vec<_> = json["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|check| {
+                let status = text_of(check, "status");
+                assert_eq!(check["todo"].is_string(), ["warn", "fail"].contains(&status.as_str()), "{check}");
+                (text_of(check, "check"), status, text_of(check, "found"))
+            })
+            .collect();
+        let fails = checks.iter().any(|(_, status, _)| status == "fail");
+        assert_eq!(
+            (output.status.code(), json["ok"].as_bool()),
+            (Some(i32::from(fails)), Some(!fails)),
+            "{text}"
+        );
+        Self { checks, text }
+    }
+
+    /// The names of those with this status.
+    fn with(&self, wanted: &str) -> Vec<&str> {
+        self.checks
+            .iter()
+            .filter(|(_, status, _)| status == wanted)
+            .map(|(check, _, _)| check.as_str())
+            .collect()
+    }
+
+    fn found(&self, wanted: &str) -> &str {
+        let found = self.checks.iter().find(|(check, _, _)| check == wanted);
+        found.map_or_else(|| panic!("no {wanted}: {}", self.text), |(_, _, found)| found)
+    }
+
+    /// Exactly these fail, and this one says why.
+    fn fails(&self, checks: &[&str], why: &str) {
+        assert_eq!(self.with("fail"), checks, "{}", self.text);
+        assert!(self.found(checks[0]).contains(why), "{why}: {}", self.text);
+    }
+}
+
+const OK_OF_AN_ENDPOINT: [&str; 6] = [
+    "endpoint, name",
+    "endpoint, connection",
+    "endpoint, GET",
+    "endpoint, unsigned",
+    "signature, right",
+    "signature, wrong",
+];
+
+#[tokio::test]
+async fn an_ingress_that_is_right_in_everything_is_ok() {
+    let url = servers::ingress(SECRET).await;
+    let examined = Examined::of(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+    for check in OK_OF_AN_ENDPOINT.iter().chain(&[
+        "environment",
+        "DEDUP_TTL_SECONDS",
+        "clock, Slack's",
+        "clock, AWS's",
+    ]) {
+        assert!(examined.with("ok").contains(check), "{check}: {}", examined.text);
+    }
+    assert_eq!(examined.with("warn"), ["endpoint, TLS"], "{}", examined.text);
+    assert_eq!(examined.with("skip"), ["table", "queue"]);
+    assert!(!examined.text.contains(SECRET));
+}
+
+#[tokio::test]
+async fn with_nothing_configured_everything_is_skipped() {
+    let examined = Examined::of(&[], &[]).await;
+    assert_eq!(examined.with("skip"), ["environment", "endpoint", "table", "queue", "clock, AWS's"]);
+    assert_eq!(examined.with("ok"), ["clock, Slack's"]);
+}
+
+#[tokio::test]
+async fn every_problem_of_the_environment_is_a_line() {
+    let variables = [
+        ("SLACK_SIGNING_SECRET", SECRET),
+        ("SLACK_SIGNING_SECRET_ARN", SECRET),
+        ("DEDUP_STORE", "postgres:"),
+        ("BOT_EVENTS", "none"),
+    ];
+    let examined = Examined::of(&[], &variables).await;
+    assert_eq!(examined.with("fail"), ["environment"; 4], "{}", examined.text);
+    assert!(!examined.text.contains(SECRET), "{}", examined.text);
+}
+
+#[tokio::test]
+async fn another_secret_than_the_endpoints_is_found_out() {
+    let url = servers::ingress("another").await;
+    let examined = Examined::of(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+    examined.fails(&["signature, right"], "another signing secret");
+}
+
+#[tokio::test]
+async fn without_a_secret_the_signature_is_skipped_and_the_rest_is_not() {
+    let url = servers::ingress(SECRET).await;
+    let examined = Examined::of(&["--url", &url], &[]).await;
+    assert_eq!(examined.with("fail"), Vec::<&str>::new());
+    assert!(
+        examined.with("skip").contains(&"signature, right")
+            && examined.with("ok").contains(&"endpoint, unsigned")
+    );
+}
+
+#[tokio::test]
+async fn what_verifies_nothing_fails_for_that() {
+    let url = servers::unguarded().await;
+    let examined = Examined::of(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+    assert_eq!(
+        examined.with("fail"),
+        ["endpoint, GET", "endpoint, unsigned", "signature, wrong"],
+        "{}",
+        examined.text
+    );
+    assert!(examined.found("signature, wrong").contains("takes another secret's signature"));
+}
+
+#[tokio::test]
+async fn what_is_no_ingress_is_told_by_what_it_answers() {
+    for (status, todo) in [
+        (200, "Is this slack-ingress"),
+        (301, "leads elsewhere"),
+        (403, "auth type NONE"),
+        (404, "path"),
+        (502, "its log"),
+    ] {
+        let url = servers::always(status, "").await;
+        let examined = Examined::of(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+        examined.fails(
+            &["endpoint, GET", "endpoint, unsigned", "signature, right", "signature, wrong"],
+            &status.to_string(),
+        );
+        assert!(examined.text.contains(todo), "{todo}: {}", examined.text);
+    }
+}
+
+#[tokio::test]
+async fn how_far_one_gets_is_told_when_nothing_answers() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    Examined::of(&["--url", &format!("http://{free}/")], &[]).await.fails(&["endpoint, connection"], "port");
+    Examined::of(&["--url", "https://slack-ingress.invalid/"], &[])
+        .await
+        .fails(&["endpoint, name"], "is not found");
+    let plain = servers::ingress(SECRET).await.replace("http://", "https://");
+    Examined::of(&["--url", &plain], &[]).await.fails(&["endpoint, TLS"], "no TLS connection");
+    for url in ["ftp://127.0.0.1/", "127.0.0.1", "https://"] {
+        Examined::of(&["--url", url], &[]).await.fails(&["endpoint"], "no http:// or https:// URL");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_by_whose_date_it_is() {
+    for (seconds, status) in [(10, "ok"), (100, "warn"), (-100, "warn"), (280, "fail"), (-280, "fail")] {
+        let slack = servers::behind(seconds, 200, "").await;
+        let examined = Examined::of(&[], &[("SLACK_API_URL", &slack)]).await;
+        assert!(examined.with(status).contains(&"clock, Slack's"), "{seconds}: {}", examined.text);
+        let direction = if seconds > 0 { "ahead" } else { "behind" };
+        assert!(examined.found("clock, Slack's").contains(direction), "{}", examined.text);
+
+        let not_found = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no such table"}"#;
+        let dynamodb = servers::behind(seconds, 400, not_found).await;
+        let variables = [
+            ("SLACK_SIGNING_SECRET", SECRET),
+            ("DEDUP_STORE", "dynamodb:slack-events"),
+            ("EVENT_SINK", "stdout:"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ];
+        let examined = Examined::of(&[], &variables).await;
+        assert!(examined.with(status).contains(&"clock, AWS's"), "{seconds}: {}", examined.text);
+        assert!(examined.with("ok").contains(&"clock, Slack's") && examined.with("fail").contains(&"table"));
+    }
+}
+
+#[tokio::test]
+async fn a_slack_that_cannot_be_reached_is_to_be_looked_at() {
+    let examined = Examined::of(&[], &[("SLACK_API_URL", "http://127.0.0.1:9")]).await;
+    assert_eq!(examined.with("warn"), ["clock, Slack's"], "{}", examined.text);
+}
+
+#[tokio::test]
+async fn aws_without_a_region_or_credentials_is_told() {
+    let store = ("DEDUP_STORE", "dynamodb:slack-events");
+    let sink = ("EVENT_SINK", "stdout:");
+    let secret = ("SLACK_SIGNING_SECRET", SECRET);
+    let nowhere = ("HOME", "/nonexistent");
+    let no_metadata = ("AWS_EC2_METADATA_DISABLED", "true");
+    let examined = Examined::of(&[], &[store, sink, secret, nowhere, no_metadata]).await;
+    examined.fails(&["table"], "AWS_REGION is not set");
+    let region = ("AWS_REGION", "us-east-1");
+    let examined = Examined::of(&[], &[store, sink, secret, nowhere, no_metadata, region]).await;
+    examined.fails(&["table"], "credential");
+}
+
+#[tokio::test]
+async fn for_a_person_each_check_is_a_line() {
+    let url = servers::ingress("another").await;
+    let output = output(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    for start in ["ok    endpoint, GET", "fail  signature, right", "skip  table", "warn  endpoint, TLS"] {
+        assert_eq!(text.lines().filter(|line| line.starts_with(start)).count(), 1, "{start}: {text}");
+    }
+    assert!(text.lines().last().unwrap().contains("1 failed"), "{text}");
+    assert!(!text.contains(SECRET));
+}
