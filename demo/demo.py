@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -326,10 +326,11 @@ def reported(log: dict[str, Any]) -> str:
     return f" (the log says: {'; '.join(log['errors'])})" if log.get("errors") else ""
 
 
-def main() -> int:
+def perform(demonstration: Callable[[], None]) -> int:
+    """Runs it to its end, whatever that is; returns the exit code."""
     signals.install()
     try:
-        demo()
+        demonstration()
     except Trouble as trouble:
         sys.stdout.flush()
         print(f"\n{painted('The demo failed:', '31')} {trouble}", file=sys.stderr)
@@ -341,4 +342,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(demo))

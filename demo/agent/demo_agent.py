@@ -14,8 +14,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from demo import painted, say  # noqa: E402
-from dev import Trouble, signals  # noqa: E402
+from demo import painted, perform, say  # noqa: E402
+from dev import Trouble  # noqa: E402
 from processes import eventually  # noqa: E402
 from slack import NoAnswer, Retry  # noqa: E402
 from world import Event, Settings, World, mention, world  # noqa: E402
@@ -165,19 +165,5 @@ def demo() -> None:
         judge(it, story, event)
 
 
-def main() -> int:
-    signals.install()
-    try:
-        demo()
-    except Trouble as trouble:
-        sys.stdout.flush()
-        print(f"\n{painted('The demo failed:', '31')} {trouble}", file=sys.stderr)
-        return 1
-    except SystemExit:
-        print("\nInterrupted; nothing is left running.", file=sys.stderr)
-        raise
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(demo))
