@@ -7,7 +7,7 @@ use slack_ingress::config::{self, Config};
 use slack_ingress::http::HttpEvent;
 use slack_ingress::ingress::{Answered, Invocation};
 use slack_ingress::report::with_causes;
-use slack_ingress::runtime::{Event, Failure, RuntimeApi};
+use slack_ingress::runtime::{Event, RuntimeApi};
 use slack_ingress::wiring::DeployedIngress;
 use slack_ingress::{logging, metrics, process, wiring};
 
@@ -45,35 +45,21 @@ struct Function {
     name: String,
 }
 
+/// What an answer leaves to be done.
+struct Left {
+    answered: Answered,
+    request_id: String,
+    cold_start: bool,
+}
+
 impl Function {
-    /// One invocation after the other. What is done after an answer, Slack does not wait for; and as long as
-    /// we do not ask for the next invocation, Lambda does not freeze the environment.
     async fn serve(&self, runtime: &RuntimeApi) -> Result<(), String> {
-        let mut cold_start = true;
-        loop {
-            let event = runtime.next(|| SystemClock.now()).await.map_err(|error| with_causes(&error))?;
-            let request_id = event.request_id.clone();
-            let responded = match self.answer(event).await {
-                Ok((answer, answered)) => {
-                    let responded = runtime.respond(&request_id, answer).await;
-                    self.finish(answered, &request_id, cold_start).await;
-                    responded
-                }
-                Err(problem) => {
-                    logging::write_problem(&problem);
-                    let failure = Failure { error_type: "Function.EventUnreadable", message: &problem };
-                    runtime.fail(&request_id, failure).await
-                }
-            };
-            if let Err(error) = responded {
-                tracing::error!(request_id, error = with_causes(&error), "the answer was not taken");
-            }
-            cold_start = false;
-        }
+        let handle = async |event, cold_start| self.answer(event, cold_start).await;
+        process::serve(runtime, handle, async |left| self.finish(left).await).await
     }
 
     /// The function's result as JSON, and what is left to do after it.
-    async fn answer(&self, event: Event) -> Result<(Vec<u8>, Answered), String> {
+    async fn answer(&self, event: Event, cold_start: bool) -> Result<(Vec<u8>, Left), String> {
         let Event { request_id, deadline, trace_header, payload } = event;
         // The parser's own error might quote the request.
         let unreadable = |_| "the invocation's event is not one of an HTTP request".to_owned();
@@ -83,18 +69,19 @@ impl Function {
         drop(payload);
         let answered = match inbound {
             Ok(inbound) => {
-                self.ingress.answer(inbound, Invocation { request_id, deadline, trace_header }).await
+                let invocation = Invocation { request_id: request_id.clone(), deadline, trace_header };
+                self.ingress.answer(inbound, invocation).await
             }
             Err(outcome) => Answered::from(outcome),
         };
         let answer = serde_json::to_vec(&reply_to.respond(answered.report()));
-        Ok((answer.map_err(|error| error.to_string())?, answered))
+        Ok((answer.map_err(|error| error.to_string())?, Left { answered, request_id, cold_start }))
     }
 
-    async fn finish(&self, answered: Answered, request_id: &str, cold_start: bool) {
+    async fn finish(&self, Left { answered, request_id, cold_start }: Left) {
         let report = self.ingress.finish(answered).await;
-        let context =
-            metrics::Context { function_name: &self.name, request_id, cold_start, now: SystemClock.now() };
+        let (function_name, request_id, now) = (&self.name, &request_id, SystemClock.now());
+        let context = metrics::Context { function_name, request_id, cold_start, now };
         logging::write_line(&metrics::line(&report, context));
     }
 }

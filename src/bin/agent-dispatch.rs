@@ -7,7 +7,7 @@ use slack_ingress::config::DispatchConfig;
 use slack_ingress::dispatch::Run;
 use slack_ingress::dispatch::batch::{Batch, BatchResponse};
 use slack_ingress::report::with_causes;
-use slack_ingress::runtime::{Event, Failure, RuntimeApi};
+use slack_ingress::runtime::{Event, RuntimeApi};
 use slack_ingress::wiring::DeployedDispatch;
 use slack_ingress::{logging, metrics, process, wiring};
 
@@ -40,27 +40,11 @@ struct Function {
 
 impl Function {
     async fn serve(&self, runtime: &RuntimeApi) -> Result<(), String> {
-        let mut cold_start = true;
-        loop {
-            let event = runtime.next(|| SystemClock.now()).await.map_err(|error| with_causes(&error))?;
-            let request_id = event.request_id.clone();
-            let responded = match self.dispatch(event, cold_start).await {
-                Ok(answer) => runtime.respond(&request_id, answer).await,
-                // All of the batch comes again.
-                Err(problem) => {
-                    logging::write_problem(&problem);
-                    let failure = Failure { error_type: "Function.EventUnreadable", message: &problem };
-                    runtime.fail(&request_id, failure).await
-                }
-            };
-            if let Err(error) = responded {
-                tracing::error!(request_id, error = with_causes(&error), "the answer was not taken");
-            }
-            cold_start = false;
-        }
+        let handle = async |event, cold_start| Ok((self.dispatch(event, cold_start).await?, ()));
+        process::serve(runtime, handle, async |()| {}).await
     }
 
-    /// The function's result as JSON.
+    /// The function's result as JSON. If it is an error, all of the batch comes again.
     async fn dispatch(&self, event: Event, mut cold_start: bool) -> Result<Vec<u8>, String> {
         let Event { request_id, deadline, payload, .. } = event;
         let batch = Batch::read(&payload, &self.queue_name).map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use slack_ingress::clock::{Clock, SystemClock, UnixMillis};
 use slack_ingress::config::RedriveConfig;
 use slack_ingress::redrive::Run;
 use slack_ingress::report::with_causes;
-use slack_ingress::runtime::RuntimeApi;
+use slack_ingress::runtime::{Event, RuntimeApi};
 use slack_ingress::wiring::DeployedRedrive;
 use slack_ingress::{logging, metrics, process, wiring};
 
@@ -38,16 +38,11 @@ struct Function {
 
 impl Function {
     async fn serve(&self, runtime: &RuntimeApi) -> Result<(), String> {
-        let mut cold_start = true;
-        loop {
-            let event = runtime.next(|| SystemClock.now()).await.map_err(|error| with_causes(&error))?;
+        let handle = async |event: Event, cold_start| {
             let run = self.run(&event.request_id, event.deadline, cold_start).await;
-            let responded = runtime.respond(&event.request_id, summary(&run).to_string().into()).await;
-            if let Err(error) = responded {
-                tracing::error!(error = with_causes(&error), "the answer was not taken");
-            }
-            cold_start = false;
-        }
+            Ok((summary(&run).to_string().into(), ()))
+        };
+        process::serve(runtime, handle, async |()| {}).await
     }
 
     async fn run_by_hand(&self) -> Result<(), String> {
