@@ -214,7 +214,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
     ) -> Outcome {
         report.reason = Some(reason.to_owned());
         let letter = dead_letter::of(message, reason, self.dead_letters.max_bytes());
-        let sent = within(&self.clock, self.budget().send_until(), self.dead_letters.send(letter)).await;
+        let sent = within(&self.clock, self.budget().send_until(), self.dead_letters.send(&letter)).await;
         if let Some(lease) = lease {
             self.settle("delete", self.store.delete(lease), report).await;
         }

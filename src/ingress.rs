@@ -324,22 +324,18 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let lease = match permit {
             Permit::Leased(lease) => lease,
             Permit::Unguarded => {
-                self.put(message.unguarded(), budget, trail).await?;
+                self.put(&message.unguarded(), budget, trail).await?;
                 trail.unguarded = true;
                 return Ok(Accepted { unconfirmed: None });
             }
         };
-        // The sink uses the message up; only the last attempt has a use for another.
-        let spare = is_last.then(|| message.clone());
-        match (self.put(message, budget, trail).await, spare) {
-            (Ok(()), _) => {
+        match self.put(&message, budget, trail).await {
+            Ok(()) => {
                 let until = budget.settle_until();
                 Ok(Accepted { unconfirmed: Some(Unconfirmed { lease, until }) })
             }
-            (Err(Outcome::Unavailable(_)), Some(message)) => {
-                Err(self.park(lease, &message, budget, trail).await)
-            }
-            (Err(outcome), _) => {
+            Err(Outcome::Unavailable(_)) if is_last => Err(self.park(lease, &message, budget, trail).await),
+            Err(outcome) => {
                 self.settle("delete", self.store.delete(lease), budget.settle_until(), trail).await;
                 Err(outcome)
             }
@@ -347,7 +343,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     }
 
     /// Puts the message on the queue, or says what to answer if it is not known to be there.
-    async fn put(&self, message: Message, budget: &Budget, trail: &mut Trail) -> Result<(), Outcome> {
+    async fn put(&self, message: &Message, budget: &Budget, trail: &mut Trail) -> Result<(), Outcome> {
         let start = self.clock.instant();
         let sent = within(&self.clock, budget.send_until(), self.sink.send(message)).await;
         trail.timings.send = Some(self.clock.instant() - start);

@@ -10,6 +10,8 @@
 //!   │        └────▶ ingress ─▶ signature, slack, message ─▶ dedup::*  (records)
 //!   └────▶ runtime, http ─┘└─▶ report, outcome           ─▶ sink::*   (the queue)
 //!
+//!                               dedup::dynamodb, sink::sqs, sink::sns ─▶ shortcut (calls to AWS)
+//!
 //! bin/redrive        ─▶ wiring ─▶ redrive  ─▶ message ─▶ dedup::*, sink::*
 //! bin/agent-dispatch ─▶ wiring ─▶ dispatch ─▶ slack, message ─▶ dedup::*, dispatch::{agent, visibility}, sink::sqs
 //! ```
@@ -34,6 +36,7 @@ pub mod redrive;
 pub mod report;
 pub mod runtime;
 pub mod secret;
+mod shortcut;
 pub mod signature;
 pub mod sink;
 pub mod slack;

@@ -218,7 +218,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         if blocked.contains(&conversation) {
             return Fate::Waits;
         }
-        match within(&self.clock, budget.send_until(), self.sink.send(message)).await {
+        match within(&self.clock, budget.send_until(), self.sink.send(&message)).await {
             Ok(()) => self.confirm(lease, event, &budget, run).await,
             Err(error) => {
                 run.fail("send", Some(event), &error);

@@ -144,7 +144,7 @@ fn store(config: StoreConfig, aws: &SdkConfig, timeouts: CallTimeouts) -> Result
     let _ = timeouts; // those of the SDK are in its configuration
     Ok(match config {
         StoreConfig::DynamoDb { table } => {
-            AnyStore::DynamoDb(DynamoDbStore::new(aws_sdk_dynamodb::Client::new(aws), table))
+            AnyStore::DynamoDb(DynamoDbStore::new(&aws_sdk_dynamodb::Client::new(aws), table))
         }
         StoreConfig::Memory => AnyStore::Memory(MemoryStore::new()),
         #[cfg(feature = "redis")]
@@ -328,7 +328,7 @@ impl Sink for AnySink {
         }
     }
 
-    async fn send(&self, message: Message) -> Result<(), SendError> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
         match self {
             Self::Sqs(sink) => sink.send(message).await,
             Self::Stdout(sink) => sink.send(message).await,

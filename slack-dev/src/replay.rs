@@ -102,7 +102,7 @@ impl Destination {
             println!("{}", delivery.name());
         }
         match self {
-            Self::Queue(sink) => Ok(sink.send(delivery.message()?).await?),
+            Self::Queue(sink) => Ok(sink.send(&delivery.message()?).await?),
             Self::Ingress { slack, schedule } => {
                 let (content_type, body) = delivery.request()?;
                 let schedule = delivery.kind()?.is_retried().then_some(*schedule);

@@ -9,8 +9,10 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::put_item::{PutItem, PutItemError, PutItemInput, PutItemOutput};
+use aws_sdk_dynamodb::operation::update_item::{
+    UpdateItem, UpdateItemError, UpdateItemInput, UpdateItemOutput,
+};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use miniz_oxide::inflate;
@@ -18,6 +20,7 @@ use std::collections::HashMap;
 
 use super::{Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict};
 use crate::clock::UnixMillis;
+use crate::shortcut::{Operation, Repeat, Shortcut};
 
 const EVENT_ID: &str = "event_id";
 const STATE: &str = "state";
@@ -55,16 +58,31 @@ const CAN_BE_TAKEN: &str = "#state = :parked \
 type Item = HashMap<String, AttributeValue>;
 
 /// A table.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct DynamoDbStore {
     client: Client,
     table: String,
+    shortcut: Shortcut,
+    put_item: Operation<PutItemInput, PutItemOutput, PutItemError>,
+    update_item: Operation<UpdateItemInput, UpdateItemOutput, UpdateItemError>,
 }
 
 impl DynamoDbStore {
     /// The table by its name or ARN.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+    pub fn new(client: &Client, table: impl Into<String>) -> Self {
+        // Each write has a condition that names its owner, so that the second of two meets the first.
+        let shortcut = Shortcut::new(Repeat::Always);
+        let config = client.config().to_builder().interceptor(shortcut.clone()).build();
+        Self {
+            client: Client::from_conf(config),
+            table: table.into(),
+            shortcut,
+            put_item: Operation::new(&PutItem::new(), PutItemError::is_conditional_check_failed_exception),
+            update_item: Operation::new(
+                &UpdateItem::new(),
+                UpdateItemError::is_conditional_check_failed_exception,
+            ),
+        }
     }
 
     async fn get(&self, event_id: &str) -> Result<Option<Item>, StoreError> {
@@ -100,20 +118,20 @@ impl Store for DynamoDbStore {
     }
 
     async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item(claim)))
-            .condition_expression(IS_FREE)
-            .expression_attribute_names("#state", STATE)
-            .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
-            .expression_attribute_values(":now_millis", number(claim.received_at.as_millis()))
-            .expression_attribute_values(":now_seconds", number(claim.received_at.as_secs()))
-            .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
+        let input = || {
+            PutItemInput::builder()
+                .table_name(&self.table)
+                .set_item(Some(item(claim)))
+                .condition_expression(IS_FREE)
+                .expression_attribute_names("#state", STATE)
+                .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
+                .expression_attribute_values(":now_millis", number(claim.received_at.as_millis()))
+                .expression_attribute_values(":now_seconds", number(claim.received_at.as_secs()))
+                .return_values(ReturnValue::AllOld)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        };
+        let by_sdk = async || input().send_with(&self.client).await;
+        let put = self.shortcut.call(&self.put_item, || input().build(), by_sdk).await;
 
         let new = |took_over| Recorded::New { lease: Lease::granted(claim), took_over };
         match put {
@@ -143,23 +161,24 @@ impl Store for DynamoDbStore {
     }
 
     async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(EVENT_ID, string(lease.event_id()))
-            .update_expression("SET #state = :forwarded, expires_at = :expires_at REMOVE #parked, #message")
-            .condition_expression("#owner = :owner")
-            .expression_attribute_names("#state", STATE)
-            .expression_attribute_names("#owner", OWNER)
-            .expression_attribute_names("#parked", PARKED)
-            .expression_attribute_names("#message", MESSAGE)
-            .expression_attribute_values(":expires_at", number(lease.expires_at()))
-            .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
-            .expression_attribute_values(":owner", string(lease.owner()))
-            .send()
-            .await;
-        settled(update)
+        let input = || {
+            UpdateItemInput::builder()
+                .table_name(&self.table)
+                .key(EVENT_ID, string(lease.event_id()))
+                .update_expression(
+                    "SET #state = :forwarded, expires_at = :expires_at REMOVE #parked, #message",
+                )
+                .condition_expression("#owner = :owner")
+                .expression_attribute_names("#state", STATE)
+                .expression_attribute_names("#owner", OWNER)
+                .expression_attribute_names("#parked", PARKED)
+                .expression_attribute_names("#message", MESSAGE)
+                .expression_attribute_values(":expires_at", number(lease.expires_at()))
+                .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
+                .expression_attribute_values(":owner", string(lease.owner()))
+        };
+        let by_sdk = async || input().send_with(&self.client).await;
+        settled(self.shortcut.call(&self.update_item, || input().build(), by_sdk).await)
     }
 
     async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {

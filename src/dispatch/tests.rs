@@ -146,11 +146,11 @@ impl Visibility for Arc<World> {
 }
 
 impl Sink for Arc<World> {
-    async fn send(&self, message: Message) -> Result<(), SendError> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
         if self.has(Fault::DeadLetter) {
             return Err(SendError::failed("SQS SendMessage", "connection reset"));
         }
-        self.letters.lock().unwrap().push(message);
+        self.letters.lock().unwrap().push(message.clone());
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use tokio::time::{advance, sleep};
@@ -145,10 +145,10 @@ impl Store for Arc<World> {
 }
 
 impl Sink for Arc<World> {
-    async fn send(&self, message: Message) -> Result<(), SendError> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
         let error = || SendError::failed("SQS SendMessage", "connection reset");
         let put = async {
-            self.queue.lock().unwrap().push(message);
+            self.queue.lock().unwrap().push(message.clone());
             Ok(())
         };
         self.call("send", |faults| faults.send).befall(error, put).await
@@ -713,7 +713,7 @@ async fn a_message_that_the_sink_does_not_take_is_not_even_recorded() {
 async fn a_message_that_the_sink_finds_too_large_is_not_recorded_any_more() {
     struct Narrow;
     impl Sink for Narrow {
-        async fn send(&self, _: Message) -> Result<(), SendError> {
+        async fn send(&self, _: &Message) -> Result<(), SendError> {
             Err(SendError::TooLarge)
         }
         fn max_bytes(&self) -> usize {
@@ -766,11 +766,28 @@ async fn an_invocation_that_is_killed_before_the_budget_is_over_ends_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn the_body_goes_through_the_steps_without_being_copied() {
+    struct Sees(AtomicUsize);
+    impl Sink for Sees {
+        async fn send(&self, message: &Message) -> Result<(), SendError> {
+            self.0.store(message.body.as_ptr().addr(), Ordering::Relaxed);
+            Ok(())
+        }
+        fn max_bytes(&self) -> usize {
+            usize::MAX
+        }
+    }
     let scene = scene();
-    let inbound = scene.request(MENTION, None);
-    let bytes = inbound.body.as_ptr();
-    assert_eq!(scene.handle(inbound).await.outcome, Outcome::Accepted);
-    assert_eq!(scene.world.queue.lock().unwrap()[0].body.as_ptr(), bytes);
+    let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
+    let sees = Sees(AtomicUsize::new(0));
+    let ingress = Ingress::new(secrets, scene.world.clone(), sees, scene.world.clone(), settings());
+    // The last attempt has a use for the message after its send, too.
+    for attempt in ATTEMPTS {
+        let inbound = scene.request(&MENTION.replace("Ev", &format!("Ev{attempt:?}")), attempt);
+        let bytes = inbound.body.as_ptr().addr();
+        let invocation = scene.invocation("first", Duration::from_secs(10));
+        assert_eq!(ingress.handle(inbound, invocation).await.outcome, Outcome::Accepted);
+        assert_eq!(ingress.sink.0.load(Ordering::Relaxed), bytes);
+    }
 }
 
 #[tokio::test(start_paused = true)]

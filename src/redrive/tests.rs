@@ -84,7 +84,7 @@ impl Store for Arc<World> {
 }
 
 impl Sink for Arc<World> {
-    async fn send(&self, message: Message) -> Result<(), SendError> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
         let mood = self.moods.lock().unwrap().iter().find(|(body, _)| *body == message.body).copied();
         match mood {
             Some((_, Mood::Fails)) => return Err(SendError::failed("SQS SendMessage", "connection reset")),
@@ -93,7 +93,7 @@ impl Sink for Arc<World> {
             None => {}
         }
         self.pass(*self.each_send_takes.lock().unwrap());
-        self.queue.lock().unwrap().push(message.body);
+        self.queue.lock().unwrap().push(message.body.clone());
         Ok(())
     }
 
@@ -221,8 +221,8 @@ async fn the_message_is_the_one_that_was_parked() {
     #[derive(Default)]
     struct Keeps(Mutex<Vec<Message>>);
     impl Sink for Keeps {
-        async fn send(&self, message: Message) -> Result<(), SendError> {
-            self.0.lock().unwrap().push(message);
+        async fn send(&self, message: &Message) -> Result<(), SendError> {
+            self.0.lock().unwrap().push(message.clone());
             Ok(())
         }
         fn max_bytes(&self) -> usize {
@@ -393,7 +393,7 @@ async fn a_queue_that_goes_down_within_a_full_list_ends_the_run() {
 async fn a_lease_that_was_lost_to_a_later_run_is_said_and_what_was_sent_counts_as_failed() {
     struct IsOvertaken<'a>(&'a Scene);
     impl Sink for IsOvertaken<'_> {
-        async fn send(&self, _: Message) -> Result<(), SendError> {
+        async fn send(&self, _: &Message) -> Result<(), SendError> {
             let Self(scene) = self;
             scene.world.pass(EVENT_BUDGET + LEASE_MARGIN + Duration::from_millis(1));
             let later = scene.claim("Ev1", "later", scene.world.now().after(SECOND));

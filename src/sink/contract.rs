@@ -55,7 +55,7 @@ pub fn message(id: &str, thread: &str, body: &str) -> Message {
 }
 
 async fn send(sink: &impl Sink, message: Message) {
-    sink.send(message).await.expect("the sink takes the message");
+    sink.send(&message).await.expect("the sink takes the message");
 }
 
 /// What was sent arrives, body and attributes, once.
@@ -103,7 +103,7 @@ pub async fn the_limit_is_the_limit(sink: &impl Sink, inbox: &impl Inbox) {
     assert_eq!(received, [body.len()]);
 
     let larger = message("Ev-over", "1.0", &"x".repeat(max + 1));
-    let refused = sink.send(larger).await;
+    let refused = sink.send(&larger).await;
     assert!(matches!(refused, Err(SendError::TooLarge)), "{refused:?}");
     assert_eq!(inbox.drain().await, []);
 }

@@ -25,7 +25,7 @@ pub trait Sink: Send + Sync {
     }
 
     /// Puts the message on the queue. `Ok` means that it is durably there.
-    fn send(&self, message: Message) -> impl Future<Output = Result<(), SendError>> + Send;
+    fn send(&self, message: &Message) -> impl Future<Output = Result<(), SendError>> + Send;
 
     /// The largest [`Message::size`] it takes, in bytes.
     fn max_bytes(&self) -> usize;

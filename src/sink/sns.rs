@@ -2,23 +2,27 @@
 //! queue that subscribes with raw message delivery gets what it would get from us directly.
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sns::operation::publish::PublishError;
+use aws_sdk_sns::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_sns::operation::publish::builders::PublishInputBuilder;
+use aws_sdk_sns::operation::publish::{Publish, PublishError, PublishInput, PublishOutput};
 use aws_sdk_sns::types::MessageAttributeValue;
 
 use super::answered_only::AnsweredOnly;
 use super::{SendError, Sink};
 use crate::message::Message;
+use crate::shortcut::{Operation, Repeat, Shortcut};
 
 /// What SNS takes at the most, attributes included (Amazon SNS quotas, "Message size").
 const MAX_BYTES: usize = 256 * 1024;
 
 /// A topic.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SnsSink {
     client: Client,
     topic_arn: String,
     fifo: bool,
+    shortcut: Shortcut,
+    publish: Operation<PublishInput, PublishOutput, PublishError>,
 }
 
 impl SnsSink {
@@ -26,8 +30,37 @@ impl SnsSink {
     pub fn new(client: &Client, topic_arn: impl Into<String>) -> Self {
         let topic_arn = topic_arn.into();
         let fifo = topic_arn.ends_with(".fifo");
-        let client = if fifo { client.clone() } else { without_blind_retries(client) };
-        Self { client, topic_arn, fifo }
+        // On a standard topic a publish that is repeated because its answer was lost is a second message.
+        let shortcut = Shortcut::new(if fifo { Repeat::Always } else { Repeat::IfAnswered });
+        let config = client.config().to_builder().interceptor(shortcut.clone());
+        let config = if fifo { config } else { config.retry_classifier(AnsweredOnly) };
+        Self {
+            client: Client::from_conf(config.build()),
+            topic_arn,
+            fifo,
+            shortcut,
+            publish: Operation::new(&Publish::new(), |_| false),
+        }
+    }
+
+    fn input(&self, message: &Message) -> Result<PublishInputBuilder, BuildError> {
+        let attributes = message.attributes.iter().map(|(name, value)| {
+            let attribute =
+                MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
+            Ok((name.clone().into_owned(), attribute))
+        });
+        let input = PublishInput::builder()
+            .topic_arn(&self.topic_arn)
+            .message(&message.body)
+            .set_message_attributes(Some(attributes.collect::<Result<_, BuildError>>()?));
+        Ok(if self.fifo {
+            input
+                .message_group_id(&message.conversation_group)
+                .message_deduplication_id(&message.deduplication_id)
+        } else {
+            // Handed on to subscribed standard queues, which are fair by it.
+            input.message_group_id(&message.team_group)
+        })
     }
 }
 
@@ -37,26 +70,10 @@ impl Sink for SnsSink {
         attributes.await.map(drop).map_err(|error| SendError::failed("SNS GetTopicAttributes", error))
     }
 
-    async fn send(&self, message: Message) -> Result<(), SendError> {
-        let attributes = message.attributes.into_iter().map(|(name, value)| {
-            let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            Ok((name.into_owned(), attribute.map_err(|error| SendError::failed(PUBLISH, error))?))
-        });
-        let request = self
-            .client
-            .publish()
-            .topic_arn(&self.topic_arn)
-            .message(message.body)
-            .set_message_attributes(Some(attributes.collect::<Result<_, SendError>>()?));
-        let request = if self.fifo {
-            request
-                .message_group_id(message.conversation_group)
-                .message_deduplication_id(message.deduplication_id)
-        } else {
-            // Handed on to subscribed standard queues, which are fair by it.
-            request.message_group_id(message.team_group)
-        };
-        request.send().await.map(drop).map_err(publish_error)
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
+        let by_sdk = async || self.input(message)?.send_with(&self.client).await;
+        let sent = self.shortcut.call(&self.publish, || self.input(message)?.build(), by_sdk).await;
+        sent.map(drop).map_err(publish_error)
     }
 
     fn max_bytes(&self) -> usize {
@@ -64,15 +81,8 @@ impl Sink for SnsSink {
     }
 }
 
-const PUBLISH: &str = "SNS Publish";
-
 fn publish_error(error: SdkError<PublishError>) -> SendError {
     let too_large = error.code() == Some("InvalidParameter")
         && error.message().is_some_and(|message| message.contains("too long"));
-    if too_large { SendError::TooLarge } else { SendError::failed(PUBLISH, error) }
-}
-
-/// On a standard topic a publish that is repeated because its answer was lost is a second message.
-fn without_blind_retries(client: &Client) -> Client {
-    Client::from_conf(client.config().to_builder().retry_classifier(AnsweredOnly).build())
+    if too_large { SendError::TooLarge } else { SendError::failed("SNS Publish", error) }
 }

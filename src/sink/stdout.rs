@@ -49,7 +49,7 @@ struct Line<'a> {
 }
 
 impl<W: Write + Send> Sink for StdoutSink<W> {
-    async fn send(&self, message: Message) -> Result<(), SendError> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
         let line = Line {
             body: &message.body,
             attributes: message

@@ -373,7 +373,7 @@ impl Store for Node {
 }
 
 impl Sink for Node {
-    async fn send(&self, message: Message) -> Result<(), SendError> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
         let services = &self.services;
         let worker = self.worker();
         let attribute = |wanted| message.attributes.iter().find(|(name, _)| name == wanted);

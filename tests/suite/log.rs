@@ -6,6 +6,7 @@ use slack_ingress::clock::{Clock, SystemClock};
 use crate::support::answers::{ask_again, ok};
 use crate::support::lambda::{Lambda, variables};
 use crate::support::proxy::Fault;
+use crate::support::sigv4::OTHER_SECRET_KEY;
 use crate::support::slack::{Request, SECRET, mention};
 use crate::support::stage::Stage;
 
@@ -27,7 +28,7 @@ async fn no_secret_token_signature_or_text_is_logged_at_any_level() {
         "RUST_LOG".to_owned(),
         "trace,aws_smithy_runtime=trace,aws_sigv4=trace,lambda_runtime=trace,hyper=trace".to_owned(),
     );
-    variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), "the-secret-access-key".to_owned());
+    variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), OTHER_SECRET_KEY.to_owned());
     let lambda = Lambda::start(variables).await;
 
     let good = Request::json(mention("Ev1", TEXT));
@@ -55,7 +56,7 @@ async fn no_secret_token_signature_or_text_is_logged_at_any_level() {
     for request in [&good, &forged, &stale, &malformed, &not_utf8, &unavailable] {
         assert!(!written.contains(signature(request)), "a signature: {written}");
     }
-    for never in [SECRET, TOKEN, TEXT, "the-secret-access-key"] {
+    for never in [SECRET, TOKEN, TEXT, OTHER_SECRET_KEY] {
         assert!(!written.contains(never), "{never}: {written}");
     }
 }

@@ -4,8 +4,8 @@
 //! A test that needs servers is marked `#[ignore]`, so that `cargo test` says that it was left out;
 //! `make test` starts the servers (`tests/servers.py`) and runs those too.
 //!
-//! What the emulators do not check, and so these tests do not: IAM, request signatures, throughput limits,
-//! the size of attributes (MiniStack), deletion by TTL.
+//! What the emulators do not check, and so these tests do not: IAM, throughput limits, the size of attributes
+//! (MiniStack), deletion by TTL. Request signatures are checked where there is a proxy (`support/sigv4.rs`).
 
 #![allow(
     clippy::expect_used,
@@ -31,6 +31,7 @@ mod load;
 mod log;
 mod parking;
 mod secrets;
+mod shortcut;
 mod sinks;
 mod slack_sdk;
 mod stores;

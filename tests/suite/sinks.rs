@@ -146,8 +146,8 @@ async fn a_subscription_can_filter_by_the_attributes() {
             *value = "reaction_added".to_owned();
         }
     }
-    sink.send(other_type).await.unwrap();
-    sink.send(message("Ev2", "1.0", "{}")).await.unwrap();
+    sink.send(&other_type).await.unwrap();
+    sink.send(&message("Ev2", "1.0", "{}")).await.unwrap();
     assert_eq!(topic.queue.take_event_ids().await, ["Ev2"]);
 }
 
@@ -159,10 +159,13 @@ async fn a_lost_answer_is_asked_for_again_on_a_fifo_topic_only() {
         let proxy = Proxy::start(&server("MINISTACK_URL")).await;
         let client = aws_sdk_sns::Client::new(&sdk_config(&proxy.url()));
         let sink = SnsSink::new(&client, &topic.arn);
-        proxy.once("Publish", Fault::LoseAnswer);
-        assert_eq!(sink.send(message("Ev1", "1.0", "{}")).await.is_ok(), sent);
-        assert_eq!(proxy.calls("Publish"), calls);
-        assert_eq!(topic.queue.take_event_ids().await, ["Ev1"]);
+        // By the SDK, and by the shortcut.
+        for (n, id) in ["Ev1", "Ev2"].into_iter().enumerate() {
+            proxy.once("Publish", Fault::LoseAnswer);
+            assert_eq!(sink.send(&message(id, "1.0", "{}")).await.is_ok(), sent);
+            assert_eq!(proxy.calls("Publish"), (n + 1) * calls);
+            assert_eq!(topic.queue.take_event_ids().await, [id]);
+        }
     }
 }
 
@@ -174,7 +177,7 @@ fn traced() -> Message {
 #[ignore = "needs MiniStack: make test"]
 async fn a_fifo_message_has_its_event_as_deduplication_id_and_its_conversation_as_group() {
     let (sink, queue) = sqs_fifo().await;
-    sink.send(traced()).await.unwrap();
+    sink.send(&traced()).await.unwrap();
     let [message] = queue.take_all().await.try_into().unwrap();
     assert_eq!(message.system["MessageDeduplicationId"], "Ev1");
     assert_eq!(message.system["MessageGroupId"], "T0001:C0001:1.0");
@@ -185,7 +188,7 @@ async fn a_fifo_message_has_its_event_as_deduplication_id_and_its_conversation_a
 #[ignore = "needs MiniStack: make test"]
 async fn a_standard_message_has_its_team_as_group_so_that_the_queue_is_fair() {
     let (sink, queue) = sqs_standard().await;
-    sink.send(traced()).await.unwrap();
+    sink.send(&traced()).await.unwrap();
     let [message] = queue.take_all().await.try_into().unwrap();
     assert_eq!(message.system["MessageGroupId"], "T0001");
     assert_eq!(message.system.get("MessageDeduplicationId"), None);
@@ -196,7 +199,7 @@ async fn a_standard_message_has_its_team_as_group_so_that_the_queue_is_fair() {
 #[ignore = "needs MiniStack: make test"]
 async fn a_trace_header_that_is_none_stays_behind_and_the_message_goes() {
     let (sink, queue) = sqs_fifo().await;
-    sink.send(Message { trace_header: Some("none".to_owned()), ..traced() }).await.unwrap();
+    sink.send(&Message { trace_header: Some("none".to_owned()), ..traced() }).await.unwrap();
     let [message] = queue.take_all().await.try_into().unwrap();
     assert_eq!(message.system.get("AWSTraceHeader"), None);
 }
@@ -209,47 +212,57 @@ async fn a_queue_that_takes_less_than_sqs_says_so() {
         [(QueueAttributeName::FifoQueue, "true"), (QueueAttributeName::MaximumMessageSize, "1024")];
     let queue = Queue::create(&name, &attributes).await;
     let sink = SqsSink::new(&queue.client, &queue.url);
-    let refused = sink.send(message("Ev1", "1.0", &"x".repeat(2000))).await;
+    let refused = sink.send(&message("Ev1", "1.0", &"x".repeat(2000))).await;
     assert!(matches!(refused, Err(SendError::TooLarge)), "{refused:?}");
 }
 
-/// A sink behind a proxy.
-async fn behind_proxy(queue: &Queue) -> (SqsSink, Proxy) {
-    let proxy = Proxy::start(&server("MINISTACK_URL")).await;
-    let client = aws_sdk_sqs::Client::new(&sdk_config(&proxy.url()));
-    (SqsSink::new(&client, &queue.url), proxy)
+/// A sink behind a proxy, new and warmed up: its calls are made by the SDK, and by the shortcut.
+async fn behind_proxy(queue: &Queue) -> [(SqsSink, Proxy); 2] {
+    let sink = async || {
+        let proxy = Proxy::start(&server("MINISTACK_URL")).await;
+        let client = aws_sdk_sqs::Client::new(&sdk_config(&proxy.url()));
+        (SqsSink::new(&client, &queue.url), proxy)
+    };
+    let (new, warm) = (sink().await, sink().await);
+    warm.0.warm_up().await.expect("MiniStack answers");
+    [new, warm]
 }
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
 async fn a_lost_answer_is_asked_for_again_on_a_fifo_queue_and_the_message_is_there_once() {
     let queue = Queue::fifo().await;
-    let (sink, proxy) = behind_proxy(&queue).await;
-    proxy.once("SendMessage", Fault::LoseAnswer);
-    sink.send(message("Ev1", "1.0", "{}")).await.unwrap();
-    assert_eq!(proxy.calls("SendMessage"), 2);
-    assert_eq!(queue.take_event_ids().await, ["Ev1"]);
+    for (n, (sink, proxy)) in behind_proxy(&queue).await.into_iter().enumerate() {
+        let id = format!("Ev{n}");
+        proxy.once("SendMessage", Fault::LoseAnswer);
+        sink.send(&message(&id, "1.0", "{}")).await.unwrap();
+        assert_eq!(proxy.calls("SendMessage"), 2);
+        assert_eq!(queue.take_event_ids().await, [id]);
+    }
 }
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
 async fn a_lost_answer_is_an_error_on_a_standard_queue_because_asking_again_would_send_again() {
     let queue = Queue::standard().await;
-    let (sink, proxy) = behind_proxy(&queue).await;
-    proxy.once("SendMessage", Fault::LoseAnswer);
-    assert!(matches!(sink.send(message("Ev1", "1.0", "{}")).await, Err(SendError::Failed { .. })));
-    assert_eq!(proxy.calls("SendMessage"), 1);
-    assert_eq!(queue.take_event_ids().await, ["Ev1"]);
+    for (sink, proxy) in behind_proxy(&queue).await {
+        proxy.once("SendMessage", Fault::LoseAnswer);
+        assert!(matches!(sink.send(&message("Ev1", "1.0", "{}")).await, Err(SendError::Failed { .. })));
+        assert_eq!(proxy.calls("SendMessage"), 1);
+        assert_eq!(queue.take_event_ids().await, ["Ev1"]);
+    }
 }
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
 async fn a_refusal_that_passes_is_asked_again_on_either_queue() {
     for queue in [Queue::fifo().await, Queue::standard().await] {
-        let (sink, proxy) = behind_proxy(&queue).await;
-        proxy.once("SendMessage", Fault::Refuse(400, "ThrottlingException"));
-        proxy.once("SendMessage", Fault::Refuse(503, "ServiceUnavailable"));
-        sink.send(message("Ev1", "1.0", "{}")).await.unwrap();
-        assert_eq!(queue.take_event_ids().await, ["Ev1"]);
+        for (n, (sink, proxy)) in behind_proxy(&queue).await.into_iter().enumerate() {
+            let id = format!("Ev{n}");
+            proxy.once("SendMessage", Fault::Refuse(400, "ThrottlingException"));
+            proxy.once("SendMessage", Fault::Refuse(503, "ServiceUnavailable"));
+            sink.send(&message(&id, "1.0", "{}")).await.unwrap();
+            assert_eq!(queue.take_event_ids().await, [id]);
+        }
     }
 }

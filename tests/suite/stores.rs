@@ -23,7 +23,7 @@ async fn memory() -> (Arc<MemoryStore>, ()) {
 
 async fn dynamodb() -> (Arc<DynamoDbStore>, ()) {
     let table = Table::create().await;
-    (Arc::new(DynamoDbStore::new(table.client, table.name)), ())
+    (Arc::new(DynamoDbStore::new(&table.client, table.name)), ())
 }
 
 #[cfg(feature = "redis")]
@@ -144,7 +144,7 @@ async fn answers_nothing(store: &impl Store) {
 #[tokio::test]
 async fn a_database_that_is_not_there_is_an_error_and_neither_new_nor_a_duplicate() {
     let client = aws_sdk_dynamodb::Client::new(&sdk_config("http://127.0.0.1:1"));
-    answers_nothing(&DynamoDbStore::new(client, "events")).await;
+    answers_nothing(&DynamoDbStore::new(&client, "events")).await;
     #[cfg(feature = "redis")]
     answers_nothing(&connect("redis://127.0.0.1:1")).await;
 }
@@ -154,7 +154,7 @@ async fn a_database_that_is_not_there_is_an_error_and_neither_new_nor_a_duplicat
 #[ignore = "needs DynamoDB Local: make test"]
 async fn a_table_that_is_not_there_is_an_error_and_no_lost_lease() {
     let table = Table::create().await;
-    answers_nothing(&DynamoDbStore::new(table.client, "no-such-table")).await;
+    answers_nothing(&DynamoDbStore::new(&table.client, "no-such-table")).await;
 }
 
 #[cfg(feature = "redis")]
@@ -267,7 +267,7 @@ fn a_redis_password_is_not_shown() {
 async fn an_item_that_is_no_record_is_an_error_and_neither_new_nor_a_duplicate() {
     let table = Table::create().await;
     table.put("Ev1", "no-such-state", 0, u64::from(u32::MAX)).await;
-    let store = DynamoDbStore::new(table.client.clone(), table.name.clone());
+    let store = DynamoDbStore::new(&table.client, &table.name);
     assert!(store.record(&claim("Ev1")).await.is_err());
     assert_eq!(table.state("Ev1").await.as_deref(), Some("no-such-state"));
 }
@@ -276,7 +276,7 @@ async fn an_item_that_is_no_record_is_an_error_and_neither_new_nor_a_duplicate()
 #[ignore = "needs DynamoDB Local: make test"]
 async fn an_item_has_the_attributes_of_the_design() {
     let table = Table::create().await;
-    let store = DynamoDbStore::new(table.client.clone(), table.name.clone());
+    let store = DynamoDbStore::new(&table.client, &table.name);
     let claim = Claim {
         received_at: UnixMillis::from_millis(1_700_000_000_000),
         lease_until: UnixMillis::from_millis(1_700_000_005_000),

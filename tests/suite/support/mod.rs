@@ -11,6 +11,7 @@ pub(crate) mod meter;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+pub(crate) mod sigv4;
 pub(crate) mod slack;
 pub(crate) mod stage;
 

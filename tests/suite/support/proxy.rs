@@ -1,5 +1,5 @@
 //! A proxy in front of a service of AWS's, that fails it on demand: before the effect, after it, late, or
-//! never. Emulators do not fail by themselves.
+//! never. Emulators do not fail by themselves; nor do they check signatures, so it does that too.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+
+use super::sigv4;
 
 /// What happens to a call.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ struct State {
     faults: Mutex<HashMap<String, Vec<Fault>>>,
     always: Mutex<HashMap<String, Fault>>,
     calls: Mutex<HashMap<String, usize>>,
+    by_sdk: Mutex<HashMap<String, usize>>,
+    session_tokens: Mutex<Vec<String>>,
     connections: AtomicUsize,
 }
 
@@ -100,6 +104,16 @@ impl Proxy {
         self.state.calls.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
     }
 
+    /// How many of these calls were made by the SDK's orchestrator, which numbers its attempts.
+    pub(crate) fn calls_by_sdk(&self, operation: &str) -> usize {
+        self.state.by_sdk.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
+    }
+
+    /// The session tokens of the calls that had one, in order.
+    pub(crate) fn session_tokens(&self) -> Vec<String> {
+        self.state.session_tokens.lock().expect("not poisoned").clone()
+    }
+
     /// How many connections were made.
     pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
@@ -112,6 +126,14 @@ impl Proxy {
 }
 
 impl State {
+    fn note(&self, operation: &str, parts: &Parts) {
+        if parts.headers.contains_key("amz-sdk-request") {
+            *self.by_sdk.lock().expect("not poisoned").entry(operation.to_owned()).or_default() += 1;
+        }
+        let token = parts.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
+        self.session_tokens.lock().expect("not poisoned").extend(token.map(str::to_owned));
+    }
+
     fn next_fault(&self, operation: &str) -> Option<Fault> {
         *self.calls.lock().expect("not poisoned").entry(operation.to_owned()).or_default() += 1;
         let mut faults = self.faults.lock().expect("not poisoned");
@@ -155,14 +177,19 @@ fn broken() -> io::Error {
 async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| broken())?.to_bytes();
-    let fault = state.next_fault(&operation(&parts, &body));
+    let operation = operation(&parts, &body);
+    state.note(&operation, &parts);
+    let fault = state.next_fault(&operation);
+    if let Some(reason) = sigv4::refusal(&parts, &body) {
+        return Ok(refusal(403, "InvalidSignatureException", reason));
+    }
     let request = Request::from_parts(parts, Full::new(body));
     let upstream = state.upstream.clone();
     // On a task of its own: what is on the wire happens, even if its client has given up by then.
     let served = tokio::spawn(async move {
         match fault {
             None => forward(upstream, request).await,
-            Some(Fault::Refuse(status, error)) => Ok(refusal(status, error)),
+            Some(Fault::Refuse(status, error)) => Ok(refusal(status, error, "injected")),
             Some(Fault::Break) => Err(broken()),
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::LoseAnswer) => forward(upstream, request).await.and(Err(broken())),
@@ -188,12 +215,12 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Resp
     served.await.map_err(|_| broken())?
 }
 
-fn refusal(status: u16, error: &str) -> Response<Full<Bytes>> {
+fn refusal(status: u16, error: &str, message: &str) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
         .header("content-type", "application/x-amz-json-1.0")
         .header("x-amzn-errortype", error)
-        .body(Full::from(format!("{{\"__type\":\"{error}\",\"message\":\"injected\"}}")))
+        .body(Full::from(format!("{{\"__type\":\"{error}\",\"message\":\"{message}\"}}")))
         .expect("a response")
 }
 

@@ -1,0 +1,359 @@
+//! A shortcut through the AWS SDK, for the calls that every event makes.
+//!
+//! The SDK plans each call anew: its plug-ins, a dozen interceptors, the endpoint, the auth scheme, the retry budget. For an
+//! event's three calls that was two fifths of all CPU time. A [`Shortcut`] looks on while the SDK makes one call (at init,
+//! the warm-up) and remembers what came of the plan: the endpoint, the signature's scope, whose credentials, which HTTP
+//! client, the time-out. Later calls are made of the same parts of the SDK, one after the other, with no plan: its
+//! serialiser, its identity cache, its signer, its HTTP client with the same connections, its deserialiser.
+//!
+//! That goes as far as one attempt that is answered as it should be. Whatever else happens (a throttle, a failure, a clock
+//! that is off, a token that is over, a connection that breaks), the SDK makes the call from the start, with all that it
+//! knows of such things. So a shortcut never decides what to repeat, but for the one case in which nothing may be: see
+//! [`Repeat::IfAnswered`].
+
+use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::AuthSchemeId;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::identity::{ResolveCachedIdentity, SharedIdentityResolver};
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeTransmitInterceptorContextRef, Error, Input,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::result;
+use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, RuntimeComponents};
+use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
+use aws_smithy_runtime_api::client::ser_de::{
+    DeserializeResponse, SerializeRequest, SharedRequestSerializer, SharedResponseDeserializer,
+};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
+use aws_smithy_types::timeout::TimeoutConfig;
+use http_body_util::BodyExt;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+type SdkError<E> = result::SdkError<E, HttpResponse>;
+
+/// Which calls may be made once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// All: the second of two has no effect.
+    Always,
+    /// Those that the service answered. A lost answer is the caller's affair: what it answers for may have taken effect,
+    /// and would a second time.
+    IfAnswered,
+}
+
+/// The way to one service, as soon as the SDK has gone it. To be registered with the client as an interceptor.
+#[derive(Clone, Debug)]
+pub(crate) struct Shortcut {
+    route: Arc<OnceLock<Route>>,
+    repeat: Repeat,
+}
+
+/// What the SDK's plan comes to.
+#[derive(Debug)]
+struct Route {
+    /// Scheme and authority.
+    endpoint: String,
+    user_agent: String,
+    scope: Scope,
+    connector: SharedHttpConnector,
+    /// For one attempt.
+    timeout: Option<Duration>,
+    identities: SharedIdentityResolver,
+    /// The identity cache and the clock among them.
+    components: RuntimeComponents,
+}
+
+/// What a signature is good for.
+#[derive(Debug, PartialEq, Eq)]
+struct Scope {
+    region: String,
+    service: String,
+}
+
+/// One of a service's operations.
+pub(crate) struct Operation<I, O, E> {
+    /// Absent in an SDK that is built otherwise: then it makes all calls itself.
+    config: Option<FrozenLayer>,
+    /// Whether this error is an answer as good as any.
+    is_expected: fn(&E) -> bool,
+    types: PhantomData<fn(I) -> (O, E)>,
+}
+
+impl<I, O, E> Operation<I, O, E> {
+    /// The SDK's `operation`, whose error `is_expected` if nobody need be asked again.
+    pub(crate) fn new(operation: &impl RuntimePlugin, is_expected: fn(&E) -> bool) -> Self {
+        Self { config: operation.config(), is_expected, types: PhantomData }
+    }
+
+    fn serializer(&self) -> Option<&SharedRequestSerializer> {
+        self.config.as_ref()?.load::<SharedRequestSerializer>()
+    }
+
+    fn deserializer(&self) -> Option<&SharedResponseDeserializer> {
+        self.config.as_ref()?.load::<SharedResponseDeserializer>()
+    }
+}
+
+impl<I, O, E> fmt::Debug for Operation<I, O, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Operation").field(&self.config).finish()
+    }
+}
+
+/// How a call by the short way ended.
+enum Attempt<O, E> {
+    /// As it should.
+    Done(O),
+    /// The service refused.
+    Refused(E, HttpResponse),
+    /// What the service made of it is unknown.
+    Unanswered(SdkError<E>),
+    /// There is no short way yet, or it ends before the service.
+    NotMade,
+}
+
+impl Shortcut {
+    /// No way yet.
+    pub(crate) fn new(repeat: Repeat) -> Self {
+        Self { route: Arc::default(), repeat }
+    }
+
+    /// Calls `operation` with `input` by the short way, and `by_sdk` if there is none or it does not end well.
+    ///
+    /// # Errors
+    /// The SDK's own.
+    pub(crate) async fn call<I, O, E, B>(
+        &self,
+        operation: &Operation<I, O, E>,
+        input: impl FnOnce() -> Result<I, B>,
+        by_sdk: impl AsyncFnOnce() -> Result<O, SdkError<E>>,
+    ) -> Result<O, SdkError<E>>
+    where
+        I: fmt::Debug + Send + Sync + 'static,
+        O: fmt::Debug + Send + Sync + 'static,
+        E: std::error::Error + fmt::Debug + Send + Sync + 'static,
+    {
+        match self.attempt(operation, input).await {
+            Attempt::Done(output) => Ok(output),
+            Attempt::Refused(error, response) if (operation.is_expected)(&error) => {
+                Err(SdkError::service_error(error, response))
+            }
+            Attempt::Unanswered(error) if self.repeat == Repeat::IfAnswered => Err(error),
+            // Boxed: ten kilobytes of state that hardly any call needs.
+            _ => Box::pin(by_sdk()).await,
+        }
+    }
+
+    async fn attempt<I, O, E, B>(
+        &self,
+        operation: &Operation<I, O, E>,
+        input: impl FnOnce() -> Result<I, B>,
+    ) -> Attempt<O, E>
+    where
+        I: fmt::Debug + Send + Sync + 'static,
+        O: fmt::Debug + Send + Sync + 'static,
+        E: std::error::Error + fmt::Debug + Send + Sync + 'static,
+    {
+        let (Some(route), Some(serializer), Some(deserializer)) =
+            (self.route.get(), operation.serializer(), operation.deserializer())
+        else {
+            return Attempt::NotMade;
+        };
+        let mut config = ConfigBag::base();
+        let request = async {
+            let request = serializer.serialize_input(Input::erase(input().ok()?), &mut config).ok()?;
+            route.signed(request).await.ok()
+        };
+        let Some(request) = request.await else { return Attempt::NotMade };
+        let response = match route.send(request).await {
+            Ok(response) => response,
+            Err(error) => return Attempt::Unanswered(error),
+        };
+        match deserializer.deserialize_nonstreaming_with_config(&response, &config) {
+            Ok(output) => match output.downcast() {
+                Ok(output) => Attempt::Done(output),
+                Err(_) => {
+                    Attempt::Unanswered(SdkError::response_error("another operation's answer", response))
+                }
+            },
+            Err(error) => refused(error, response),
+        }
+    }
+}
+
+fn refused<O, E>(error: OrchestratorError<Error>, response: HttpResponse) -> Attempt<O, E>
+where
+    E: std::error::Error + fmt::Debug + Send + Sync + 'static,
+{
+    let mut refusal = None;
+    error.map_operation_error(|error| refusal = error.downcast().ok());
+    match refusal {
+        Some(refusal) => Attempt::Refused(refusal, response),
+        None => Attempt::Unanswered(SdkError::response_error("an answer that cannot be read", response)),
+    }
+}
+
+impl Route {
+    /// What the SDK has planned for `request`, which it is about to send.
+    fn of(request: &HttpRequest, components: &RuntimeComponents, config: &ConfigBag) -> Option<Self> {
+        let timeouts = config.load::<TimeoutConfig>()?;
+        let mut settings = HttpConnectorSettings::builder();
+        settings.set_connect_timeout(timeouts.connect_timeout());
+        settings.set_read_timeout(timeouts.read_timeout());
+        let headers = request.headers();
+        Some(Self {
+            endpoint: endpoint(request.uri())?.to_owned(),
+            user_agent: headers.get("user-agent")?.to_owned(),
+            scope: Scope::of_authorization(headers.get("authorization")?)?,
+            connector: components.http_client()?.http_connector(&settings.build(), components),
+            timeout: timeouts.operation_attempt_timeout(),
+            identities: components.identity_resolver(SIGV4)?,
+            components: components.clone(),
+        })
+    }
+
+    /// `request`, of which the SDK's serialiser has made all but what is the same for every operation.
+    async fn signed(&self, mut request: HttpRequest) -> Result<HttpRequest, BoxError> {
+        let config = ConfigBag::base();
+        let cache = self.components.identity_cache();
+        let identity =
+            cache.resolve_cached_identity(self.identities.clone(), &self.components, &config).await?;
+        let time = self.components.time_source().ok_or("no clock")?.now();
+
+        request.uri_mut().set_endpoint(&self.endpoint)?;
+        request.headers_mut().try_insert("user-agent", self.user_agent.clone())?;
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.scope.region)
+            .name(&self.scope.service)
+            .time(time)
+            .settings(SigningSettings::default())
+            .build()?;
+        let body = request.body().bytes().ok_or("a body in pieces")?;
+        let signable = SignableRequest::new(
+            request.method(),
+            request.uri(),
+            request.headers().iter(),
+            SignableBody::Bytes(body),
+        )?;
+        let (instructions, _signature) = http_request::sign(signable, &params.into())?.into_parts();
+        let (signature, _query) = instructions.into_parts();
+        for header in signature {
+            request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
+        }
+        Ok(request)
+    }
+
+    /// The answer to `request`, with all of its body.
+    async fn send<E>(&self, request: HttpRequest) -> Result<HttpResponse, SdkError<E>> {
+        let answer = async {
+            let mut response = self.connector.call(request).await.map_err(SdkError::dispatch_failure)?;
+            match response.take_body().collect().await {
+                Ok(body) => *response.body_mut() = SdkBody::from(body.to_bytes()),
+                Err(error) => return Err(SdkError::response_error(error, response)),
+            }
+            Ok(response)
+        };
+        match self.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(SdkError::timeout_error)?,
+            None => answer.await,
+        }
+    }
+}
+
+/// The one auth scheme that is understood here.
+const SIGV4: AuthSchemeId = AuthSchemeId::new("sigv4");
+
+impl Scope {
+    /// `AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`
+    fn of_authorization(header: &str) -> Option<Self> {
+        let credential = header.strip_prefix("AWS4-HMAC-SHA256 Credential=")?.split(',').next()?;
+        let mut parts = credential.rsplit('/');
+        let (terminator, service, region) = (parts.next()?, parts.next()?, parts.next()?);
+        (terminator == "aws4_request")
+            .then(|| Self { region: region.to_owned(), service: service.to_owned() })
+    }
+}
+
+/// Scheme and authority of a URI that has no path: of no service here does the endpoint have one, and one that does is
+/// left to the SDK.
+fn endpoint(uri: &str) -> Option<&str> {
+    let endpoint = uri.strip_suffix('/')?;
+    let (_, authority) = endpoint.split_once("://")?;
+    (!authority.contains(['/', '?'])).then_some(endpoint)
+}
+
+impl Intercept for Shortcut {
+    fn name(&self) -> &'static str {
+        "Shortcut"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.route.get().is_none()
+            && let Some(route) = Route::of(context.request(), components, config)
+        {
+            // Another call was faster: the way is the same.
+            let _ = self.route.set(route);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_tells_what_it_is_good_for() {
+        let header = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-central-1/dynamodb/aws4_request, \
+            SignedHeaders=host;x-amz-date, Signature=0123";
+        let scope = Scope::of_authorization(header).unwrap();
+        assert_eq!((scope.region.as_str(), scope.service.as_str()), ("eu-central-1", "dynamodb"));
+    }
+
+    #[test]
+    fn what_is_signed_otherwise_has_no_shortcut() {
+        for header in [
+            "",
+            "Bearer AKIDEXAMPLE/20260101/eu-central-1/dynamodb/aws4_request",
+            "AWS4-ECDSA-P256-SHA256 Credential=AKIDEXAMPLE/20260101/dynamodb/aws4_request, Signature=0123",
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-central-1/dynamodb/aws5_request, Signature=0123",
+            "AWS4-HMAC-SHA256 Credential=aws4_request",
+        ] {
+            assert_eq!(Scope::of_authorization(header), None, "{header}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_scheme_and_authority() {
+        for (uri, expected) in [
+            (
+                "https://dynamodb.eu-central-1.amazonaws.com/",
+                Some("https://dynamodb.eu-central-1.amazonaws.com"),
+            ),
+            ("http://127.0.0.1:8000/", Some("http://127.0.0.1:8000")),
+            ("http://[::1]:8000/", Some("http://[::1]:8000")),
+            ("https://example.com/path/", None),
+            ("https://example.com/path", None),
+            ("https://example.com/?query=/", None),
+            ("/", None),
+        ] {
+            assert_eq!(endpoint(uri), expected, "{uri}");
+        }
+    }
+}
