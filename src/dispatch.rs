@@ -127,13 +127,15 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
     }
 
     async fn dispatch(&self, message: &QueueMessage, run: Run<'_>, report: &mut Report) -> Outcome {
+        // Nothing is begun that might not be finished.
+        let left = self.clock.now().until(run.deadline);
         let invocation = match Invocation::of(message) {
             Ok(invocation) => invocation,
+            Err(_) if left < RESERVE => return Outcome::Deferred(Deferral::Time),
             Err(unworkable) => return self.bury(message, unworkable.as_str(), None, report).await,
         };
         report.session_id = Some(invocation.session_id.clone());
-        // Nothing is begun that might not be finished.
-        if self.clock.now().until(run.deadline) < self.settings.agent_timeout + RESERVE {
+        if left < self.settings.agent_timeout + RESERVE {
             return Outcome::Deferred(Deferral::Time);
         }
         let lease = match self.record(&invocation.event_id, message, run, report).await {

@@ -440,6 +440,13 @@ async fn nothing_is_begun_that_might_not_be_finished() {
     let scene = Scene::with(&[("Ev1", Mood::Takes(10 * SECOND))]);
     let reports = scene.run(vec![message("Ev1", "C1"), message("Ev2", "C1")]).await;
     assert_eq!(outcomes(&reports), [Dispatched, Deferred(Deferral::Time)]);
+
+    // What is no event asks nothing of the agent, and its dead letter is a call all the same.
+    let unreadable = || QueueMessage { body: "no JSON".to_owned(), ..message("Ev1", "C1") };
+    let reports = scene.run_for(RESERVE - Duration::from_millis(1), true, vec![unreadable()]).await;
+    assert_eq!(outcomes(&reports), [Deferred(Deferral::Time)]);
+    assert_eq!(scene.world.letters.lock().unwrap().len(), 0);
+    assert_eq!(outcomes(&scene.run_for(RESERVE, true, vec![unreadable()]).await), [DeadLettered]);
 }
 
 #[tokio::test(start_paused = true)]
