@@ -49,6 +49,13 @@ OURS = Function(
     {"PutItem": 1, "SendMessage": 1, "UpdateItem": 1},
     ROOT / "target/release/slack-ingress",
 )
+# Nobody's: what is left of a function when there is nothing but its calls.
+CALLS_ALONE = Function(
+    "its calls alone",
+    [str(HERE / "target/release/calls-alone")],
+    {},
+    OURS.calls,
+)
 PEERS = [
     Function(
         "plain Rust",
@@ -139,11 +146,11 @@ def main():
     parser.add_argument("--warm", type=int, default=60, help="invocations of each life after its first")
     parser.add_argument("--pause-ms", type=int, default=40, help="between two invocations")
     parser.add_argument("--memory", type=int, nargs="+", default=[128, 256, 512, 1769])
-    parser.add_argument("--only-ours", action="store_true", help="without the peers")
+    parser.add_argument("--only-ours", action="store_true", help="and its calls alone, without the peers")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "target/bench.json")
     arguments = parser.parse_args()
 
-    functions = [OURS] if arguments.only_ours else [OURS, *PEERS]
+    functions = [OURS, CALLS_ALONE] if arguments.only_ours else [OURS, CALLS_ALONE, *PEERS]
     limit_cpu = can_limit()
     if not limit_cpu:
         print("No control groups here: every function has all of the machine, whatever its memory.")
