@@ -81,6 +81,7 @@ struct Scope {
 }
 
 /// One of a service's operations.
+#[derive(Debug)]
 pub(crate) struct Operation<I, O, E> {
     /// Absent in an SDK that is built otherwise: then it makes all calls itself.
     config: Option<FrozenLayer>,
@@ -101,12 +102,6 @@ impl<I, O, E> Operation<I, O, E> {
 
     fn deserializer(&self) -> Option<&SharedResponseDeserializer> {
         self.config.as_ref()?.load::<SharedResponseDeserializer>()
-    }
-}
-
-impl<I, O, E> fmt::Debug for Operation<I, O, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Operation").field(&self.config).finish()
     }
 }
 
