@@ -4,7 +4,6 @@ use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use slack_ingress::clock::{Clock, SystemClock};
 use slack_ingress::dedup::dynamodb::DynamoDbStore;
 use slack_ingress::dedup::{Claim, Lease, Recorded, Settled, Store};
 use slack_ingress::sink::Sink;
@@ -16,22 +15,12 @@ use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::stores::claim;
 #[cfg(feature = "sns")]
 use crate::support::aws::Topic;
 use crate::support::aws::{Queue, Table, sdk_config};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server;
-
-fn claim(event_id: &str) -> Claim {
-    let now = SystemClock.now();
-    Claim {
-        event_id: event_id.to_owned(),
-        owner: "a".to_owned(),
-        received_at: now,
-        lease_until: now.after(Duration::from_secs(5)),
-        expires_at: now.as_secs() + 3600,
-    }
-}
 
 /// A store behind a proxy, configured by `configure`.
 async fn store(configure: impl FnOnce(SdkConfig) -> SdkConfig) -> (DynamoDbStore, Proxy) {

@@ -88,7 +88,7 @@ every_scenario!([ignore = "needs DynamoDB Local: make test"] dynamodb);
 #[cfg(feature = "redis")]
 every_scenario!([ignore = "needs a Redis server: make test"] redis);
 
-fn claim(event_id: &str) -> Claim {
+pub(crate) fn claim(event_id: &str) -> Claim {
     let now = SystemClock.now();
     Claim {
         event_id: event_id.to_owned(),
