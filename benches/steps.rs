@@ -8,11 +8,11 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use slack_ingress::clock::UnixMillis;
-use slack_ingress::http::HttpEvent;
-use slack_ingress::message::{Message, Stamp};
-use slack_ingress::signature::{SignatureHeaders, SigningSecret, Verified, verify};
-use slack_ingress::slack::{Delivery, Encoding, Payload, classify};
+use slack_ingress::lambda::http::HttpEvent;
+use slack_ingress::sink::message::{Message, Stamp};
+use slack_ingress::slack::payload::{Delivery, Encoding, Payload, classify};
+use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, Verified, verify};
+use slack_ingress::time::clock::UnixMillis;
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";

@@ -8,10 +8,10 @@
 //! cargo run --example own_store --features contract
 //! ```
 
-use slack_ingress::clock::UnixMillis;
 use slack_ingress::dedup::{
     Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict, contract,
 };
+use slack_ingress::time::clock::UnixMillis;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;

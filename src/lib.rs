@@ -19,26 +19,16 @@
 //! [`ingress`] is the only place that knows the sequence of the steps, [`redrive`] that of a run; what decides something is pure
 //! ([`signature`], [`slack`], [`message`], [`dedup::Record::verdict`], [`budget`]); only [`clock`] reads a clock.
 
-pub mod budget;
-pub mod clock;
+pub mod aws;
 pub mod config;
 pub mod dedup;
 #[cfg(feature = "dispatch")]
 pub mod dispatch;
-pub mod http;
 pub mod ingress;
-pub mod logging;
-pub mod message;
-pub mod metrics;
-pub mod outcome;
-pub mod process;
+pub mod lambda;
 pub mod redrive;
-pub mod report;
-pub mod runtime;
-pub mod secret;
-mod shortcut;
-pub mod signature;
 pub mod sink;
 pub mod slack;
-pub mod step;
+pub mod telemetry;
+pub mod time;
 pub mod wiring;

@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use slack_ingress::clock::{Clock, SystemClock};
 use slack_ingress::config::{self, Config};
-use slack_ingress::http::HttpEvent;
 use slack_ingress::ingress::{Answered, Invocation};
-use slack_ingress::report::with_causes;
-use slack_ingress::runtime::{Event, RuntimeApi};
+use slack_ingress::lambda::http::HttpEvent;
+use slack_ingress::lambda::process;
+use slack_ingress::lambda::runtime::{Event, RuntimeApi};
+use slack_ingress::telemetry::report::with_causes;
+use slack_ingress::telemetry::{logging, metrics};
+use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::wiring;
 use slack_ingress::wiring::DeployedIngress;
-use slack_ingress::{logging, metrics, process, wiring};
 
 // One thread: an execution environment serves one request at a time, and each step waits for the network.
 #[tokio::main(flavor = "current_thread")]

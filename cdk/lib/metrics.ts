@@ -2,7 +2,7 @@ import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 
-/** What the function counts, once an invocation (`src/metrics.rs`). A count of nothing is not sent. */
+/** What the function counts, once an invocation (`src/telemetry/metrics/mod.rs`). A count of nothing is not sent. */
 export type CountName =
   | 'Accepted'
   | 'Duplicates'

@@ -86,13 +86,13 @@ test('how old a message may be can be set', () => {
 });
 
 test('every metric of namespace SlackIngress is one that the functions send', () => {
-  const source = readFileSync(join(REPOSITORY, 'src/metrics.rs'), 'utf8');
+  const source = readFileSync(join(REPOSITORY, 'src/telemetry/metrics/mod.rs'), 'utf8');
   const dashboard = JSON.stringify(only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody);
   const shown = [...dashboard.matchAll(/SlackIngress\\\\?",\\\\?"(\w+)\\\\?",\\\\?"FunctionName/g)].map((match) => match[1]!);
   const watched = JSON.stringify(alarms).matchAll(/"MetricName":"(\w+)","Namespace":"SlackIngress"/g);
   const names = new Set([...shown, ...[...watched].map((match) => match[1]!)]);
   assert.equal(names.size, 24, [...names].join(' '));
-  for (const name of names) assert.ok(source.includes(`"${name}"`), `src/metrics.rs does not send ${name}`);
+  for (const name of names) assert.ok(source.includes(`"${name}"`), `src/telemetry/metrics/mod.rs does not send ${name}`);
 });
 
 test('each is drawn under the name of the function that sends it', () => {
@@ -107,7 +107,7 @@ test('each is drawn under the name of the function that sends it', () => {
 });
 
 test('every reason for a retry is on the dashboard', () => {
-  const source = readFileSync(join(REPOSITORY, 'src/metrics.rs'), 'utf8');
+  const source = readFileSync(join(REPOSITORY, 'src/telemetry/metrics/mod.rs'), 'utf8');
   const reasons = /RETRY_REASONS[^=]*=\s*\[([^\]]*)\]/.exec(source)?.[1]?.match(/\w+/g) ?? [];
   assert.equal(reasons.length, 6);
   const dashboard = JSON.stringify(only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody);

@@ -178,9 +178,9 @@ test('it runs each minute, and what failed or came late is not repeated', () => 
 });
 
 test('every variable is one that the functions read', () => {
-  const config = readFileSync(join(REPOSITORY, 'src/config.rs'), 'utf8');
+  const config = readFileSync(join(REPOSITORY, 'src/config/mod.rs'), 'utf8');
   for (const name of Object.keys({ ...fn.Environment.Variables, ...redrive.Environment.Variables })) {
-    assert.ok(config.includes(`get("${name}")`), `src/config.rs does not read ${name}`);
+    assert.ok(config.includes(`get("${name}")`), `src/config/mod.rs does not read ${name}`);
   }
 });
 

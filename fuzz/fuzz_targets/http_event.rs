@@ -7,12 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use serde_json::{Value, json};
-use slack_ingress::http::{HttpEvent, ReplyTo};
 use slack_ingress::ingress::Inbound;
-use slack_ingress::outcome::{Dependency, Outcome};
-use slack_ingress::report::{Report, Trail};
-use slack_ingress::signature::Rejection;
-use slack_ingress::slack::{Encoding, Malformed};
+use slack_ingress::lambda::http::{HttpEvent, ReplyTo};
+use slack_ingress::slack::payload::{Encoding, Malformed};
+use slack_ingress::slack::signature::Rejection;
+use slack_ingress::telemetry::outcome::{Dependency, Outcome};
+use slack_ingress::telemetry::report::{Report, Trail};
 use slack_ingress_fuzz::{bounded, mutate, unambiguous};
 
 /// A header's list of values: `""` and its comma are three bytes, `serde` keeps 32 for each before it knows that they

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use slack_ingress::signature::{Rejection, SignatureHeaders, SigningSecret, verify};
+use slack_ingress::slack::signature::{Rejection, SignatureHeaders, SigningSecret, verify};
 use slack_ingress_fuzz::{NOW, SECRET, at, bounded, hmac, mutate};
 
 /// The body's copy alone.

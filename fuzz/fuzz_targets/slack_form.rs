@@ -6,7 +6,7 @@
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use slack_ingress::slack::{Delivery, Encoding, Kind, Malformed, Payload, is_ssl_check};
+use slack_ingress::slack::payload::{Delivery, Encoding, Kind, Malformed, Payload, is_ssl_check};
 use slack_ingress_fuzz::{
     assert_sendable, bounded, classify, hex, id_of, message, mutate, recorded, unambiguous, without_arrays,
 };

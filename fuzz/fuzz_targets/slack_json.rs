@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use serde_json::Value;
-use slack_ingress::slack::{DedupKey, Delivery, Encoding, Kind, Malformed, Payload};
+use slack_ingress::slack::payload::{DedupKey, Delivery, Encoding, Kind, Malformed, Payload};
 use slack_ingress_fuzz::{
     assert_sendable, bounded, classify, id_of, message, mutate, recorded, unambiguous, without_arrays,
 };

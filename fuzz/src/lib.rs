@@ -7,10 +7,10 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use slack_ingress::clock::UnixMillis;
-use slack_ingress::message::{Message, Stamp};
-use slack_ingress::signature::{SignatureHeaders, SigningSecret, verify};
-use slack_ingress::slack::{self, Delivery, Encoding, Malformed, Payload};
+use slack_ingress::sink::message::{Message, Stamp};
+use slack_ingress::slack::payload::{self, Delivery, Encoding, Malformed, Payload};
+use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
+use slack_ingress::time::clock::UnixMillis;
 use std::fmt;
 
 pub use memory::bounded;
@@ -51,7 +51,7 @@ pub fn classify(body: &[u8], encoding: Encoding) -> Result<Payload, Malformed> {
     let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(&timestamp) };
     let verified =
         verify(headers, body.to_vec(), &[secret], at(NOW)).expect("what the secret signed verifies");
-    slack::classify(verified, Some(encoding))
+    payload::classify(verified, Some(encoding))
 }
 
 /// The message for a delivery, with as many attributes as there can be.

@@ -12,9 +12,9 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use slack_ingress::clock::UnixMillis;
-use slack_ingress::message::{Message, Stamp};
-use slack_ingress::slack::{self, Author, Kind};
+use slack_ingress::sink::message::{Message, Stamp};
+use slack_ingress::slack::payload::{self, Author, Kind};
+use slack_ingress::time::clock::UnixMillis;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -85,7 +85,7 @@ impl Delivery {
     /// attributes as they are here, none added.
     pub(crate) fn message(&self) -> Result<Message, Trouble> {
         let kind = self.kind()?;
-        let conversation = slack::conversation(kind, &self.body)
+        let conversation = payload::conversation(kind, &self.body)
             .map_err(|malformed| format!("its body is {}", malformed.as_str()))?;
         let text = |name| self.attribute(name).map(str::to_owned);
         let delivery = slack::Delivery {
@@ -181,8 +181,8 @@ pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Delivery, 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use slack_ingress::signature::{SignatureHeaders, SigningSecret, verify};
-    use slack_ingress::slack::{Encoding, Payload, classify};
+    use slack_ingress::slack::payload::{Encoding, Payload, classify};
+    use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
 
     /// What the ingress makes of a request.
     pub(crate) fn queued(content_type: &str, body: &[u8]) -> Option<Message> {

@@ -63,5 +63,5 @@ async fn main() -> ExitCode {
 
 /// The error and its causes, in one line.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    slack_ingress::report::with_causes(error)
+    slack_ingress::telemetry::report::with_causes(error)
 }

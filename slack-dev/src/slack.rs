@@ -2,8 +2,8 @@
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
-use slack_ingress::clock::{Clock, SystemClock};
-use slack_ingress::signature::SigningSecret;
+use slack_ingress::slack::signature::SigningSecret;
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::time::{Duration, Instant};

@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use slack_ingress::clock::{Clock, SystemClock};
 use slack_ingress::config::DispatchConfig;
 use slack_ingress::dispatch::Run;
 use slack_ingress::dispatch::batch::{Batch, BatchResponse};
-use slack_ingress::report::with_causes;
-use slack_ingress::runtime::{Event, RuntimeApi};
+use slack_ingress::lambda::process;
+use slack_ingress::lambda::runtime::{Event, RuntimeApi};
+use slack_ingress::telemetry::report::with_causes;
+use slack_ingress::telemetry::{logging, metrics};
+use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::wiring;
 use slack_ingress::wiring::DeployedDispatch;
-use slack_ingress::{logging, metrics, process, wiring};
 
 // One thread: each step waits for the network.
 #[tokio::main(flavor = "current_thread")]

@@ -4,13 +4,15 @@
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-use slack_ingress::clock::{Clock, SystemClock, UnixMillis};
 use slack_ingress::config::RedriveConfig;
+use slack_ingress::lambda::process;
+use slack_ingress::lambda::runtime::{Event, RuntimeApi};
 use slack_ingress::redrive::Run;
-use slack_ingress::report::with_causes;
-use slack_ingress::runtime::{Event, RuntimeApi};
+use slack_ingress::telemetry::report::with_causes;
+use slack_ingress::telemetry::{logging, metrics};
+use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
+use slack_ingress::wiring;
 use slack_ingress::wiring::DeployedRedrive;
-use slack_ingress::{logging, metrics, process, wiring};
 
 // One thread: each step waits for the network.
 #[tokio::main(flavor = "current_thread")]

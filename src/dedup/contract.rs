@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::task::JoinSet;
 
 use super::{Claim, Lease, Pending, Recorded, Settled, Store, Taken};
-use crate::clock::{Clock, SystemClock, UnixMillis};
+use crate::time::clock::{Clock, SystemClock, UnixMillis};
 
 const LEASE_MS: u64 = 5_000;
 const TTL_MS: u64 = 3_600_000;

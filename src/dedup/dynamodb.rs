@@ -19,8 +19,8 @@ use miniz_oxide::inflate;
 use std::collections::HashMap;
 
 use super::{Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict};
-use crate::clock::UnixMillis;
-use crate::shortcut::{Operation, Repeat, Shortcut};
+use crate::aws::shortcut::{Operation, Repeat, Shortcut};
+use crate::time::clock::UnixMillis;
 
 const EVENT_ID: &str = "event_id";
 const STATE: &str = "state";

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict};
-use crate::clock::UnixMillis;
+use crate::time::clock::UnixMillis;
 
 /// Expired records are swept out when the map has doubled since the last sweep, and not below this size.
 const SWEEP_FLOOR: usize = 1024;

@@ -27,7 +27,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
-use crate::clock::UnixMillis;
+use crate::time::clock::UnixMillis;
 
 /// A request to be the one who forwards an event.
 #[derive(Clone, Debug)]

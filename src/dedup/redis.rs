@@ -12,8 +12,8 @@ use std::fmt;
 use tokio::sync::Mutex;
 
 use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
-use crate::budget::CallTimeouts;
-use crate::clock::UnixMillis;
+use crate::time::budget::CallTimeouts;
+use crate::time::clock::UnixMillis;
 
 /// Before every key of ours.
 const PREFIX: &str = "slack-ingress:";

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::batch::QueueMessage;
-use crate::message::{Attribute, Message, replace_refused_characters};
+use crate::sink::message::{Attribute, Message, replace_refused_characters};
 
 /// The attribute that says why.
 pub const REASON: &str = "dead_letter_reason";

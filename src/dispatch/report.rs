@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::batch::QueueMessage;
 use super::visibility::PutOff;
-use crate::clock::UnixMillis;
-use crate::report::with_causes;
+use crate::telemetry::report::with_causes;
+use crate::time::clock::UnixMillis;
 
 /// How a message ended, for this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

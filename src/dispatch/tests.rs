@@ -1,8 +1,8 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
 use crate::dedup::{Pending, StoreError, Taken};
-use crate::message::Message;
 use crate::sink::SendError;
+use crate::sink::message::Message;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use super::{SendError, Sink};
-use crate::clock::UnixMillis;
-use crate::message::{Message, Stamp};
-use crate::slack::{Author, Conversation, Delivery, Kind};
+use crate::sink::message::{Message, Stamp};
+use crate::slack::payload::{Author, Conversation, Delivery, Kind};
+use crate::time::clock::UnixMillis;
 
 /// The consumer's side of a sink.
 pub trait Inbox: Send + Sync {

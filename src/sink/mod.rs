@@ -5,6 +5,7 @@
 mod answered_only;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod message;
 #[cfg(feature = "sns")]
 pub mod sns;
 pub mod sqs;
@@ -14,7 +15,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
-use crate::message::Message;
+use crate::sink::message::Message;
 
 /// Takes messages, durably.
 pub trait Sink: Send + Sync {

@@ -9,8 +9,8 @@ use aws_sdk_sns::types::MessageAttributeValue;
 
 use super::answered_only::AnsweredOnly;
 use super::{SendError, Sink};
-use crate::message::Message;
-use crate::shortcut::{Operation, Repeat, Shortcut};
+use crate::aws::shortcut::{Operation, Repeat, Shortcut};
+use crate::sink::message::Message;
 
 /// What SNS takes at the most, attributes included (Amazon SNS quotas, "Message size").
 const MAX_BYTES: usize = 256 * 1024;

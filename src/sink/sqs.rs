@@ -13,8 +13,8 @@ use aws_sdk_sqs::types::{
 
 use super::answered_only::AnsweredOnly;
 use super::{SendError, Sink};
-use crate::message::Message;
-use crate::shortcut::{Operation, Repeat, Shortcut};
+use crate::aws::shortcut::{Operation, Repeat, Shortcut};
+use crate::sink::message::Message;
 
 /// What SQS takes at the most, attributes included (Amazon SQS quotas, "Message size").
 const MAX_BYTES: usize = 1024 * 1024;

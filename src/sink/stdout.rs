@@ -6,7 +6,7 @@ use std::io::{Stdout, Write};
 use std::sync::{Mutex, PoisonError};
 
 use super::{SendError, Sink};
-use crate::message::Message;
+use crate::sink::message::Message;
 
 /// A sink that writes lines.
 #[derive(Debug)]

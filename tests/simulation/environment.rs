@@ -2,11 +2,11 @@
 
 use slack_ingress::dedup::Claim;
 use slack_ingress::ingress::{BotEvents, Inbound, Ingress, Invocation, Settings};
-use slack_ingress::outcome::Outcome;
 use slack_ingress::redrive::Redrive;
-use slack_ingress::secret::SigningSecrets;
-use slack_ingress::signature::SigningSecret;
-use slack_ingress::slack::DedupKey;
+use slack_ingress::slack::payload::DedupKey;
+use slack_ingress::slack::secrets::SigningSecrets;
+use slack_ingress::slack::signature::SigningSecret;
+use slack_ingress::telemetry::outcome::Outcome;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};

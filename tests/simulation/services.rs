@@ -1,11 +1,11 @@
 //! The store and the queue, and what goes wrong on the way to them. The store behind it is the real one in
 //! memory; the queue is SQS's, by what its documentation says.
 
-use slack_ingress::clock::{Clock, UnixMillis};
 use slack_ingress::dedup::memory::MemoryStore;
 use slack_ingress::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
-use slack_ingress::message::Message;
+use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
+use slack_ingress::time::clock::{Clock, UnixMillis};
 use std::collections::HashMap;
 use std::fmt::Arguments;
 use std::future::pending;

@@ -1,10 +1,10 @@
 //! Slack: what it sends, how long it waits, and when it asks again (Events API, "Error handling", "Retries").
 
 use serde_json::json;
-use slack_ingress::clock::UnixMillis;
 use slack_ingress::ingress::Inbound;
-use slack_ingress::report::Attempt;
-use slack_ingress::signature::SigningSecret;
+use slack_ingress::slack::signature::SigningSecret;
+use slack_ingress::telemetry::report::Attempt;
+use slack_ingress::time::clock::UnixMillis;
 use std::time::Duration;
 
 pub(crate) const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";

@@ -1,7 +1,7 @@
 //! Every answer of the HTTP table, from the real binary, on `memory:` and `stdout:`.
 
 use serde_json::{Value, json};
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 
 use crate::support::answers::{bad_request, challenge, empty_ok, method_not_allowed, ok, unauthorized};
 use crate::support::lambda::{Ended, Lambda, reply, variables};

@@ -280,7 +280,7 @@ async fn a_killed_invocation_holds_its_event_until_its_lease_is_over() {
     assert_eq!(left(&second, &batch).await, 1);
     let lease_until: u64 = scene.table.item("dispatch#Ev1").await.unwrap()["lease_until"].parse().unwrap();
     eventually("the end of the lease", async || {
-        use slack_ingress::clock::{Clock, SystemClock};
+        use slack_ingress::time::clock::{Clock, SystemClock};
         (SystemClock.now().as_millis() > lease_until).then_some(())
     })
     .await;

@@ -1,6 +1,6 @@
 //! One event, one message: whoever races, crashes, sleeps or retries. The real binary, DynamoDB Local, SQS.
 
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::time::Duration;
 
 use crate::support::answers::{ask_again, ok};

@@ -4,7 +4,7 @@
 //! `KILLS=…` for more of them than the suite's run has.
 
 use serde_json::json;
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! What the log says, and what it never says.
 
 use serde_json::Value;
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 
 use crate::support::answers::{ask_again, ok};
 use crate::support::lambda::{Lambda, variables};

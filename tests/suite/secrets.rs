@@ -1,6 +1,6 @@
 //! The signing secret in Secrets Manager: read at init, rotated without a deploy.
 
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
 
 use crate::support::answers::{ask_again, ok, unauthorized};

@@ -127,7 +127,10 @@ async fn what_is_refused_for_good_is_refused_in_the_sdks_words() {
     let (store, proxy) = warm_store().await;
     proxy.always("PutItem", Fault::Refuse(400, "AccessDeniedException"));
     let error = store.record(&claim("Ev1")).await.unwrap_err();
-    assert!(slack_ingress::report::with_causes(&error).contains("AccessDeniedException"), "{error:?}");
+    assert!(
+        slack_ingress::telemetry::report::with_causes(&error).contains("AccessDeniedException"),
+        "{error:?}"
+    );
     assert_eq!(calls(&proxy, "PutItem"), (2, 1));
 }
 
@@ -139,7 +142,7 @@ async fn what_is_signed_with_another_secret_does_not_pass() {
     let (store, _proxy) =
         store(|config| config.into_builder().credentials_provider(credentials).build()).await;
     let error = store.warm_up().await.unwrap_err();
-    assert!(slack_ingress::report::with_causes(&error).contains("InvalidSignature"), "{error:?}");
+    assert!(slack_ingress::telemetry::report::with_causes(&error).contains("InvalidSignature"), "{error:?}");
 }
 
 #[tokio::test]

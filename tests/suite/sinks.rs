@@ -1,7 +1,7 @@
 //! Every sink, by the one contract; and what is a sink's own.
 
-use slack_ingress::message::Message;
 use slack_ingress::sink::contract::{self, Inbox, Received, message};
+use slack_ingress::sink::message::Message;
 #[cfg(feature = "sns")]
 use slack_ingress::sink::sns::SnsSink;
 use slack_ingress::sink::sqs::SqsSink;

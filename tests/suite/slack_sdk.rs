@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use serde_json::json;
-use slack_ingress::clock::UnixMillis;
-use slack_ingress::signature::{SignatureHeaders, SigningSecret, verify};
+use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
+use slack_ingress::time::clock::UnixMillis;
 use std::io::Write;
 use std::process::{Command, Stdio};
 

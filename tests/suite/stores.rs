@@ -1,14 +1,14 @@
 //! Every store, by the one contract.
 
-#[cfg(feature = "redis")]
-use slack_ingress::budget::CallTimeouts;
-use slack_ingress::clock::{Clock, SystemClock, UnixMillis};
 use slack_ingress::dedup::contract;
 use slack_ingress::dedup::dynamodb::DynamoDbStore;
 use slack_ingress::dedup::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use slack_ingress::dedup::redis::RedisStore;
 use slack_ingress::dedup::{Claim, Lease, Recorded, Store};
+#[cfg(feature = "redis")]
+use slack_ingress::time::budget::CallTimeouts;
+use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -85,9 +85,9 @@ fn every_threat_names_a_test_that_is_there_or_says_why_there_is_none() {
 #[test]
 fn a_test_that_is_not_there_is_missed() {
     for missing in [
-        "src/signature.rs",
-        "src/signature.rs::no_such_test",
-        "src/signature.rs::verify",
+        "src/slack/signature.rs",
+        "src/slack/signature.rs::no_such_test",
+        "src/slack/signature.rs::verify",
         "src/no_such_file.rs::slacks_published_example_verifies",
         "cdk/test/grants.test.ts::no such title",
         "cdk/test/deploy/deploy.py::no_such_check",
@@ -98,7 +98,7 @@ fn a_test_that_is_not_there_is_missed() {
         assert!(!is_there(missing), "{missing}");
     }
     for there in [
-        "src/signature.rs::slacks_published_example_verifies",
+        "src/slack/signature.rs::slacks_published_example_verifies",
         "cdk/test/grants.test.ts::only Lambda may take their roles",
         "cdk/test/deploy/deploy.py::check_the_door",
         ".github/workflows/ci.yml::deny",

@@ -4,11 +4,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use slack_ingress::clock::UnixMillis;
 use slack_ingress::ingress::Inbound;
-use slack_ingress::outcome::{Dependency, Outcome};
-use slack_ingress::report::Attempt;
-use slack_ingress::signature::SigningSecret;
+use slack_ingress::slack::signature::SigningSecret;
+use slack_ingress::telemetry::outcome::{Dependency, Outcome};
+use slack_ingress::telemetry::report::Attempt;
+use slack_ingress::time::clock::UnixMillis;
 use std::fmt;
 
 const JSON: &str = "application/json";
@@ -227,7 +227,7 @@ fn acknowledgement(envelope_id: &str, payload: Option<serde_json::Value>) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slack_ingress::slack::Malformed;
+    use slack_ingress::slack::payload::Malformed;
 
     fn envelope(text: &str) -> Envelope {
         match Frame::parse(text) {

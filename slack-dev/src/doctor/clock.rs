@@ -1,7 +1,7 @@
 //! How far our clock is from others', by the `Date` of their answers.
 
 use aws_smithy_types::date_time::{DateTime, Format};
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::time::Duration;
 
 use super::report::Check;

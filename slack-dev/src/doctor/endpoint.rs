@@ -2,8 +2,8 @@
 
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Url};
-use slack_ingress::clock::{Clock, SystemClock};
-use slack_ingress::signature::SigningSecret;
+use slack_ingress::slack::signature::SigningSecret;
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;

@@ -1,7 +1,7 @@
 //! What is sent: events and forgeries, by dice that fall the same way for the same seed.
 
 use serde_json::json;
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 
 use crate::slack::Forgery;
 

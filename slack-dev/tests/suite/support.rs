@@ -115,8 +115,8 @@ impl Got {
 
     /// Whether Slack's signature is on it, by the ingress's own verifier.
     pub(crate) fn is_signed(&self) -> bool {
-        use slack_ingress::clock::{Clock, SystemClock};
-        use slack_ingress::signature::{SignatureHeaders, SigningSecret, verify};
+        use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
+        use slack_ingress::time::clock::{Clock, SystemClock};
         let headers = SignatureHeaders {
             signature: self.header("x-slack-signature"),
             timestamp: self.header("x-slack-request-timestamp"),

@@ -1,6 +1,6 @@
 //! What a run measured, in a form to be quoted.
 
-use slack_ingress::budget::CallTimeouts;
+use slack_ingress::time::budget::CallTimeouts;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -9,7 +9,7 @@ mod figures;
 mod traffic;
 mod vitals;
 
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What Slack and others send, in which order: events, retries, duplicates, forgeries.
 
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::{
     Projection, ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName};
-use slack_ingress::clock::{Clock, SystemClock};
 use slack_ingress::sink::contract::{Inbox, Received};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,7 +6,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The Slack of the tests: whole events, signed, with its retries.
 
 use serde_json::{Value, json};
-use slack_ingress::clock::{Clock, SystemClock};
-use slack_ingress::signature::SigningSecret;
+use slack_ingress::slack::signature::SigningSecret;
+use slack_ingress::time::clock::{Clock, SystemClock};
 
 pub(crate) const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 

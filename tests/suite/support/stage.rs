@@ -1,6 +1,6 @@
 //! The function with its table and its queue.
 
-use slack_ingress::clock::{Clock, SystemClock};
+use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
 
 use super::aws::{Queue, Table};

@@ -1,0 +1,3 @@
+//! Calls to AWS.
+
+pub(crate) mod shortcut;

@@ -1,0 +1,271 @@
+//! From the queue to the agent: a batch of messages, each handed over once.
+//!
+//! ```text
+//! read ─▶ record ─▶ invoke ─▶ confirm                          gone from the queue
+//!   │        │         └─▶ delete ─▶ put off (back-off)        comes again
+//!   └────────┴────────────▶ dead letter, with the reason       for a person
+//! ```
+//!
+//! What SQS is told of a message is decided in one place, [`Outcome::is_done`]: a message is only taken off the queue
+//! when the agent has it, had it before, or the dead-letter queue has it. A run may be killed anywhere: the message
+//! comes again when its visibility time-out is over, and the lease on its record is over by then.
+//!
+//! The agent may get an event twice where this program cannot know whether it has it: the answer was lost or late, or
+//! the process died before its confirm. So an agent knows an event by its id, too.
+
+pub mod agent;
+pub mod batch;
+pub mod dead_letter;
+pub mod invocation;
+pub mod report;
+pub mod visibility;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use std::time::Duration;
+
+use crate::dedup::{Claim, Lease, Recorded, Settled, Store};
+use crate::sink::Sink;
+use crate::time::budget::Budget;
+use crate::time::clock::{Clock, UnixMillis};
+use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+
+use agent::{Agent, InvokeError};
+use batch::{Batch, QueueMessage};
+use invocation::Invocation;
+use report::{Deferral, Outcome, Report};
+use visibility::{PutOff, Visibility, back_off};
+
+/// For each call about a message but the agent's: its record, the dead-letter queue. Each has a second chance.
+pub const CALL_BUDGET: Duration = Duration::from_millis(2500);
+
+/// What a message needs beside the agent's time, if every call takes all of its own: record, dead letter, record again,
+/// putting off. The function's time-out has to be ten seconds longer than the agent's: some of it is gone at the start.
+pub const RESERVE: Duration = Duration::from_secs(9);
+
+/// So many conversations at once: all of a batch of the usual size.
+const LANES: usize = 10;
+
+/// Records of the dispatch stand in the ingress's table. No id of the ingress's has a `#`.
+const RECORD_PREFIX: &str = "dispatch#";
+
+/// What can be set about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long the agent may take to take an event.
+    pub agent_timeout: Duration,
+    /// How long it is remembered that it has.
+    pub dedup_ttl: Duration,
+    /// After so many receives, what the agent fails on goes to the dead-letter queue.
+    pub max_attempts: u32,
+}
+
+/// Which invocation, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Unique to the invocation.
+    pub request_id: &'a str,
+    /// When it is killed.
+    pub deadline: UnixMillis,
+}
+
+/// The queue's consumer.
+#[derive(Debug)]
+pub struct Dispatch<S, A, V, D, C> {
+    store: S,
+    agent: A,
+    visibility: V,
+    dead_letters: D,
+    clock: C,
+    settings: Settings,
+}
+
+impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, C> {
+    /// From the queue whose messages' `visibility` can be set, to `agent`; what never works goes to `dead_letters`.
+    pub fn new(store: S, agent: A, visibility: V, dead_letters: D, clock: C, settings: Settings) -> Self {
+        Self { store, agent, visibility, dead_letters, clock, settings }
+    }
+
+    /// Hands over what it can. What is not done, by [`Outcome::is_done`], has to stay on the queue.
+    ///
+    /// Conversations go side by side. Of one on a FIFO queue nothing goes on after a message that is not done: it would
+    /// overtake it.
+    pub async fn run(&self, batch: Batch, run: Run<'_>) -> Vec<Report> {
+        let is_fifo = batch.is_fifo;
+        let lanes = stream::iter(batch.into_lanes())
+            .map(|lane| self.lane(lane, is_fifo, run))
+            .buffer_unordered(LANES)
+            .collect::<Vec<_>>();
+        let mut reports: Vec<Report> = lanes.await.into_iter().flatten().collect();
+        self.put_off(&mut reports).await;
+        reports
+    }
+
+    async fn lane(&self, lane: Vec<QueueMessage>, is_fifo: bool, run: Run<'_>) -> Vec<Report> {
+        let mut reports = Vec::with_capacity(lane.len());
+        // For as long as the message that they wait for: SQS gives out nothing of a group while one of it is away.
+        let mut held_for = None;
+        for message in lane {
+            let mut report = Report::of(&message, self.clock.now());
+            match held_for {
+                Some(delay) => {
+                    report.outcome = Outcome::Deferred(Deferral::Behind);
+                    report.put_off_for = Some(delay);
+                }
+                None => {
+                    report.outcome = self.dispatch(&message, run, &mut report).await;
+                    if !report.outcome.is_done() {
+                        let delay = back_off(message.receive_count, &message.message_id);
+                        report.put_off_for = Some(delay);
+                        held_for = is_fifo.then_some(delay);
+                    }
+                }
+            }
+            reports.push(report);
+        }
+        reports
+    }
+
+    async fn dispatch(&self, message: &QueueMessage, run: Run<'_>, report: &mut Report) -> Outcome {
+        // Nothing is begun that might not be finished.
+        let left = self.clock.now().until(run.deadline);
+        let invocation = match Invocation::of(message) {
+            Ok(invocation) => invocation,
+            Err(_) if left < RESERVE => return Outcome::Deferred(Deferral::Time),
+            Err(unworkable) => return self.bury(message, unworkable.as_str(), None, report).await,
+        };
+        report.session_id = Some(invocation.session_id.clone());
+        if left < self.settings.agent_timeout + RESERVE {
+            return Outcome::Deferred(Deferral::Time);
+        }
+        let lease = match self.record(&invocation.event_id, message, run, report).await {
+            Ok(lease) => lease,
+            Err(outcome) => return outcome,
+        };
+        let start = self.clock.instant();
+        let invoked =
+            within(&self.clock, start + self.settings.agent_timeout, self.agent.invoke(&invocation)).await;
+        report.invoke = Some(self.clock.instant() - start);
+        let error = match invoked {
+            Ok(()) => {
+                self.settle("confirm", self.store.confirm(lease), report).await;
+                return Outcome::Dispatched;
+            }
+            Err(error) => error,
+        };
+        report.note("invoke", &error);
+        match error {
+            StepError::Failed(InvokeError::NotNow { .. }) => {
+                self.settle("delete", self.store.delete(lease), report).await;
+                Outcome::Deferred(Deferral::Agent)
+            }
+            StepError::Failed(InvokeError::Never { .. }) => {
+                self.bury(message, &error.to_string(), Some(lease), report).await
+            }
+            _ if message.receive_count >= self.settings.max_attempts => {
+                let reason = format!("given up after {} receives: {error}", message.receive_count);
+                self.bury(message, &reason, Some(lease), report).await
+            }
+            _ => {
+                self.settle("delete", self.store.delete(lease), report).await;
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// Takes the event, or says what becomes of the message if it cannot be taken.
+    async fn record(
+        &self,
+        event_id: &str,
+        message: &QueueMessage,
+        run: Run<'_>,
+        report: &mut Report,
+    ) -> Result<Lease, Outcome> {
+        let now = self.clock.now();
+        let claim = Claim {
+            event_id: format!("{RECORD_PREFIX}{event_id}"),
+            // One batch may have the same event twice.
+            owner: format!("{}/{}", run.request_id, message.message_id),
+            received_at: now,
+            lease_until: run.deadline.after(LEASE_MARGIN),
+            expires_at: now.after(self.settings.dedup_ttl).as_secs(),
+        };
+        let until = self.budget().record_until();
+        match within(&self.clock, until, self.store.record(&claim)).await {
+            Ok(Recorded::New { lease, took_over }) => {
+                report.took_over = took_over;
+                Ok(lease)
+            }
+            Ok(Recorded::Forwarded) => Err(Outcome::Duplicate),
+            // The dispatch parks nothing.
+            Ok(Recorded::InFlight | Recorded::Parked) => Err(Outcome::Deferred(Deferral::InFlight)),
+            Err(error) => {
+                report.note("record", &error);
+                Err(Outcome::Deferred(Deferral::Store))
+            }
+        }
+    }
+
+    /// Sends the message to the dead-letter queue; then its record goes, so that whoever sends it back has it tried again.
+    async fn bury(
+        &self,
+        message: &QueueMessage,
+        reason: &str,
+        lease: Option<Lease>,
+        report: &mut Report,
+    ) -> Outcome {
+        report.reason = Some(reason.to_owned());
+        let letter = dead_letter::of(message, reason, self.dead_letters.max_bytes());
+        let sent = within(&self.clock, self.budget().send_until(), self.dead_letters.send(&letter)).await;
+        if let Some(lease) = lease {
+            self.settle("delete", self.store.delete(lease), report).await;
+        }
+        match sent {
+            Ok(()) => Outcome::DeadLettered,
+            Err(error) => {
+                report.note("dead letter", &error);
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// What does not settle is left to its lease; it changes nothing about the message.
+    async fn settle<E: std::error::Error + 'static>(
+        &self,
+        step: &'static str,
+        settling: impl Future<Output = Result<Settled, E>>,
+        report: &mut Report,
+    ) {
+        match within(&self.clock, self.budget().settle_until(), settling).await {
+            Ok(Settled::Done) => {}
+            Ok(Settled::Lost) => {
+                report.errors.push(format!("{step}: the lease was lost to a later invocation"))
+            }
+            Err(error) => report.note(step, &error),
+        }
+    }
+
+    /// Without it, what failed would come again only when the queue's own visibility time-out is over.
+    async fn put_off(&self, reports: &mut [Report]) {
+        let put_off: Vec<PutOff> = reports.iter().filter_map(Report::to_put_off).collect();
+        if put_off.is_empty() {
+            return;
+        }
+        let until = self.budget().settle_until();
+        if let Err(error) = within(&self.clock, until, self.visibility.put_off(put_off)).await {
+            let of_interest = reports.iter_mut().filter(|report| report.put_off_for.is_some());
+            for report in of_interest {
+                report.put_off_for = None;
+                report.note("put off", &error);
+            }
+        }
+    }
+
+    /// From now on.
+    fn budget(&self) -> Budget {
+        Budget::new(self.clock.instant(), CALL_BUDGET, Duration::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

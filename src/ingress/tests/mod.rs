@@ -1,0 +1,922 @@
+use super::*;
+use crate::dedup::memory::MemoryStore;
+use crate::dedup::{Pending, Taken};
+use crate::sink::stdout::StdoutSink;
+use crate::slack::payload::Malformed;
+use crate::slack::signature::SigningSecret;
+use crate::telemetry::report::Timings;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use tokio::time::{advance, sleep};
+
+mod kinds;
+mod replay;
+
+const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+const MENTION: &str = include_str!("../../../tests/fixtures/events/app_mention.json");
+const MENTION_ID: &str = "Ev0LAN670R";
+const OF_THIS_APP: &str = include_str!("../../../tests/fixtures/events/message_of_this_app.json");
+const OF_ANOTHER_APP: &str = include_str!("../../../tests/fixtures/events/message_of_another_app.json");
+const CHALLENGE: &str = include_str!("../../../tests/fixtures/events/url_verification.json");
+const RATE_LIMITED: &str = include_str!("../../../tests/fixtures/events/app_rate_limited.json");
+
+const NOW: u64 = 1_531_420_618_500;
+const BUDGET: Duration = Duration::from_millis(2500);
+/// By when a step is over that does not end by itself.
+const RECORD_CUT: Duration = Duration::from_millis(1250);
+const SEND_CUT: Duration = Duration::from_millis(2175);
+/// The first attempt and Slack's retries.
+const ATTEMPTS: [Option<u32>; 4] = [None, Some(1), Some(2), Some(3)];
+
+/// What goes wrong with a step.
+#[derive(Clone, Copy, Debug, Default)]
+enum Fault {
+    #[default]
+    None,
+    /// It does nothing and says so.
+    Fails,
+    /// It does nothing and never answers.
+    Hangs,
+    /// It does its work and never answers.
+    LosesTheAnswer,
+    /// It does its work, after this long.
+    Takes(Duration),
+    /// The whole process stands still for this long, then the work is done at once.
+    Freezes(Duration),
+}
+
+impl Fault {
+    async fn befall<T, E>(
+        self,
+        error: impl FnOnce() -> E,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match self {
+            Self::None => step.await,
+            Self::Fails => Err(error()),
+            Self::Hangs => std::future::pending().await,
+            Self::LosesTheAnswer => {
+                drop(step.await);
+                std::future::pending().await
+            }
+            Self::Takes(duration) => {
+                sleep(duration).await;
+                step.await
+            }
+            Self::Freezes(duration) => {
+                let mut advance = pin!(advance(duration));
+                // Polled and not awaited: nothing else may run meanwhile.
+                std::future::poll_fn(|context| {
+                    let _ = advance.as_mut().poll(context);
+                    Poll::Ready(())
+                })
+                .await;
+                step.await
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Faults {
+    record: Fault,
+    send: Fault,
+    confirm: Fault,
+    delete: Fault,
+    park: Fault,
+}
+
+/// Clock, store and queue, which go wrong as they are told. The store behind it is the real one.
+struct World {
+    now: AtomicU64,
+    faults: Mutex<Faults>,
+    calls: Mutex<Vec<&'static str>>,
+    claims: Mutex<Vec<Claim>>,
+    store: MemoryStore,
+    queue: Mutex<Vec<Message>>,
+    max_bytes: AtomicU64,
+}
+
+impl World {
+    fn call(&self, step: &'static str, fault: impl Fn(&Faults) -> Fault) -> Fault {
+        self.calls.lock().unwrap().push(step);
+        fault(&self.faults.lock().unwrap())
+    }
+}
+
+fn store_error() -> StoreError {
+    StoreError::new("DynamoDB", "connection refused")
+}
+
+impl Store for Arc<World> {
+    async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
+        self.claims.lock().unwrap().push(claim.clone());
+        self.call("record", |faults| faults.record).befall(store_error, self.store.record(claim)).await
+    }
+
+    async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
+        self.call("confirm", |faults| faults.confirm).befall(store_error, self.store.confirm(lease)).await
+    }
+
+    async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
+        self.call("delete", |faults| faults.delete).befall(store_error, self.store.delete(lease)).await
+    }
+
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        self.call("park", |faults| faults.park).befall(store_error, self.store.park(lease, message)).await
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        self.store.pending(limit).await
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        self.store.take(claim).await
+    }
+
+    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        self.store.seen(event_id, now).await
+    }
+}
+
+impl Sink for Arc<World> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
+        let error = || SendError::failed("SQS SendMessage", "connection reset");
+        let put = async {
+            self.queue.lock().unwrap().push(message.clone());
+            Ok(())
+        };
+        self.call("send", |faults| faults.send).befall(error, put).await
+    }
+
+    fn max_bytes(&self) -> usize {
+        usize::try_from(self.max_bytes.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+impl Clock for Arc<World> {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::from_millis(self.now.load(Ordering::Relaxed))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "Tokio's clock, which stands still in these tests")]
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// A front door in its world.
+struct Scene {
+    world: Arc<World>,
+    ingress: Ingress<Arc<World>, Arc<World>, Arc<World>>,
+}
+
+fn settings() -> Settings {
+    Settings {
+        dedup_ttl: Duration::from_secs(3600),
+        dedup_key: DedupKey::EventId,
+        bot_events: BotEvents::Drop,
+        ack_budget: BUDGET,
+    }
+}
+
+fn scene_with(settings: Settings, secrets: &[&str]) -> Scene {
+    let world = Arc::new(World {
+        now: AtomicU64::new(NOW),
+        faults: Mutex::default(),
+        calls: Mutex::default(),
+        claims: Mutex::default(),
+        store: MemoryStore::new(),
+        queue: Mutex::default(),
+        max_bytes: AtomicU64::new(1024 * 1024),
+    });
+    let secrets = SigningSecrets::fixed(secrets.iter().map(|secret| SigningSecret::new(secret)));
+    let ingress = Ingress::new(secrets, world.clone(), world.clone(), world.clone(), settings);
+    Scene { world, ingress }
+}
+
+fn scene() -> Scene {
+    scene_with(settings(), &[SECRET])
+}
+
+fn scene_where(faults: Faults) -> Scene {
+    let scene = scene();
+    scene.set(faults);
+    scene
+}
+
+impl Scene {
+    fn set(&self, faults: Faults) {
+        *self.world.faults.lock().unwrap() = faults;
+    }
+
+    fn pass(&self, duration: Duration) {
+        self.world.now.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// The names of the calls to store and queue since the last time.
+    fn calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.world.calls.lock().unwrap())
+    }
+
+    fn queue(&self) -> Vec<Message> {
+        self.world.queue.lock().unwrap().clone()
+    }
+
+    fn request(&self, body: &str, retry_num: Option<u32>) -> Inbound {
+        let timestamp = self.world.now().as_secs().to_string();
+        Inbound {
+            signature: Some(SigningSecret::new(SECRET).sign(&timestamp, body.as_bytes())),
+            timestamp: Some(timestamp),
+            content_type: Some("application/json".to_owned()),
+            attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "http_timeout".to_owned()) },
+            delivery_id: None,
+            body: body.into(),
+        }
+    }
+
+    fn invocation(&self, request_id: &str, remaining: Duration) -> Invocation {
+        Invocation {
+            request_id: request_id.to_owned(),
+            deadline: self.world.now().after(remaining),
+            trace_header: Some("Root=1-5759e988".to_owned()),
+        }
+    }
+
+    async fn handle(&self, inbound: Inbound) -> Report {
+        self.ingress.handle(inbound, self.invocation("first", Duration::from_secs(10))).await
+    }
+
+    /// The mention, as one of Slack's attempts.
+    async fn deliver(&self, retry_num: Option<u32>) -> Report {
+        self.handle(self.request(MENTION, retry_num)).await
+    }
+
+    async fn is_recorded(&self) -> bool {
+        self.world.store.seen(MENTION_ID, self.world.now()).await.unwrap()
+    }
+
+    /// A claim on the mention by somebody else, at this time and leased for five seconds.
+    fn claim_of_another(&self, at: UnixMillis) -> Claim {
+        Claim {
+            event_id: MENTION_ID.to_owned(),
+            owner: "another".to_owned(),
+            received_at: at,
+            lease_until: at.after(Duration::from_secs(5)),
+            expires_at: at.after(Duration::from_secs(3600)).as_secs(),
+        }
+    }
+
+    async fn taken_by_another(&self, at: UnixMillis) -> Lease {
+        match self.world.store.record(&self.claim_of_another(at)).await.unwrap() {
+            Recorded::New { lease, .. } => lease,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_recorded_then_sent_then_confirmed() {
+    let scene = scene();
+    let report = scene.deliver(None).await;
+    assert_eq!(report.outcome, Outcome::Accepted);
+    assert_eq!(scene.calls(), ["record", "send", "confirm"]);
+    let [message] = &scene.queue()[..] else { panic!("not one message") };
+    assert_eq!(message.body, MENTION);
+    assert_eq!(message.deduplication_id, MENTION_ID);
+    assert_eq!(message.trace_header.as_deref(), Some("Root=1-5759e988"));
+    assert!(message.attributes.contains(&("received_at".into(), NOW.to_string())));
+    assert!(message.attributes.iter().all(|(name, _)| !name.starts_with("retry") && *name != "unguarded"));
+    assert!(!report.trail.took_over && !report.trail.unguarded && report.trail.errors.is_empty());
+    assert_eq!(report.trail.subject.unwrap().event_id, MENTION_ID);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_real_store_and_sink_four_deliveries_are_one_line() {
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let Scene { world, .. } = scene();
+    let out = Buffer::default();
+    let scene = scene();
+    let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
+    let ingress = Ingress::new(secrets, MemoryStore::new(), StdoutSink::to(out.clone()), world, settings());
+    let mut outcomes = Vec::new();
+    for attempt in ATTEMPTS {
+        let invocation = scene.invocation("any", Duration::from_secs(10));
+        outcomes.push(ingress.handle(scene.request(MENTION, attempt), invocation).await.outcome);
+    }
+    let duplicate = Outcome::Duplicate;
+    assert_eq!(outcomes, [Outcome::Accepted, duplicate.clone(), duplicate.clone(), duplicate]);
+    let out = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(line["body"], MENTION);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_what_is_on_the_queue_is_a_duplicate() {
+    let scene = scene();
+    scene.deliver(None).await;
+    scene.calls();
+    for retry_num in [1, 2, 3] {
+        scene.pass(Duration::from_secs(60));
+        let report = scene.deliver(Some(retry_num)).await;
+        assert_eq!(report.outcome, Outcome::Duplicate);
+        assert_eq!(scene.calls(), ["record"]);
+        let expected = Attempt { retry_num: Some(retry_num), retry_reason: Some("http_timeout".to_owned()) };
+        assert_eq!(report.trail.attempt, expected);
+    }
+    assert_eq!(scene.queue().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_what_failed_is_sent_and_says_which_retry_it_is() {
+    let scene = scene_where(Faults { send: Fault::Fails, ..Faults::default() });
+    scene.deliver(None).await;
+    scene.set(Faults::default());
+    let report = scene.deliver(Some(1)).await;
+    assert_eq!(report.outcome, Outcome::Accepted);
+    assert!(!report.trail.took_over);
+    let [message] = &scene.queue()[..] else { panic!("not one message") };
+    assert!(message.attributes.contains(&("retry_num".into(), "1".to_owned())));
+    assert!(message.attributes.contains(&("retry_reason".into(), "http_timeout".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_invocation_holds_is_not_sent_even_on_the_last_retry() {
+    for attempt in ATTEMPTS {
+        let scene = scene();
+        scene.taken_by_another(scene.world.now()).await;
+        scene.pass(Duration::from_secs(5));
+        assert_eq!(scene.deliver(attempt).await.outcome, Outcome::InFlight);
+        assert_eq!(scene.calls(), ["record"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_has_run_out_is_taken_over() {
+    let scene = scene();
+    scene.taken_by_another(scene.world.now()).await;
+    scene.pass(Duration::from_millis(5001));
+    let report = scene.deliver(Some(2)).await;
+    assert_eq!((report.outcome, report.trail.took_over), (Outcome::Accepted, true));
+    assert_eq!(scene.queue().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_has_expired_is_no_record() {
+    let scene = scene();
+    scene.deliver(None).await;
+    scene.pass(Duration::from_secs(3599));
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Duplicate);
+    scene.pass(Duration::from_secs(1));
+    let report = scene.deliver(None).await;
+    assert_eq!((report.outcome, report.trail.took_over), (Outcome::Accepted, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_done_for_a_request_that_slack_did_not_sign() {
+    let scene = scene();
+    let good = || scene.request(MENTION, Some(3));
+    let requests = [
+        (Inbound { signature: None, ..good() }, Rejection::MissingHeader),
+        (Inbound { timestamp: None, ..good() }, Rejection::MissingHeader),
+        (Inbound { signature: Some("v0=00".to_owned()), ..good() }, Rejection::MalformedSignature),
+        (Inbound { timestamp: Some("now".to_owned()), ..good() }, Rejection::MalformedTimestamp),
+        (Inbound { timestamp: Some("1531420317".to_owned()), ..good() }, Rejection::Stale),
+        (Inbound { timestamp: Some("1531420919".to_owned()), ..good() }, Rejection::Stale),
+        (Inbound { timestamp: Some("1531420617".to_owned()), ..good() }, Rejection::Mismatch),
+        (Inbound { body: MENTION.replace("Ev0", "Ev1").into(), ..good() }, Rejection::Mismatch),
+        // Not even whether they are JSON is asked of unsigned bytes.
+        (Inbound { body: b"\xff".into(), ..good() }, Rejection::Mismatch),
+        (Inbound { body: CHALLENGE.into(), ..good() }, Rejection::Mismatch),
+        (Inbound { body: b"ssl_check=1".into(), ..good() }, Rejection::Mismatch),
+        (Inbound { content_type: None, signature: None, ..good() }, Rejection::MissingHeader),
+    ];
+    for (inbound, reason) in requests {
+        let report = scene.handle(inbound).await;
+        assert_eq!(report.outcome, Outcome::Rejected(reason));
+        assert!(report.trail.subject.is_none());
+        assert_eq!(report.trail.attempt, Attempt::default(), "an unsigned header is in the log");
+    }
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_several_secrets_is_accepted_and_none_is_our_fault_not_slacks() {
+    let scene = scene_with(settings(), &["another app's", SECRET]);
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
+
+    let scene = scene_with(settings(), &[]);
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Unavailable(Dependency::Secret));
+    let stale = Inbound { timestamp: Some("1".to_owned()), ..scene.request(MENTION, None) };
+    assert_eq!(scene.handle(stale).await.outcome, Outcome::Rejected(Rejection::Stale));
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_event_is_answered_without_the_store_or_the_queue() {
+    let scene = scene();
+    let challenge = "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P".to_owned();
+    let cases = [
+        (CHALLENGE, Outcome::Challenge(challenge)),
+        (RATE_LIMITED, Outcome::RateLimited),
+        ("{}", Outcome::Malformed(Malformed::Unsupported)),
+        ("{", Outcome::Malformed(Malformed::Json)),
+        (r#"{"type":"event_callback"}"#, Outcome::Malformed(Malformed::MissingEventId)),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(scene.handle(scene.request(body, None)).await.outcome, expected, "{body}");
+    }
+    let text = Inbound { content_type: Some("text/plain".to_owned()), ..scene.request(MENTION, None) };
+    assert_eq!(scene.handle(text).await.outcome, Outcome::Malformed(Malformed::ContentType));
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ssl_check_alone_needs_no_signature() {
+    let scene = scene();
+    let form = Some("application/x-www-form-urlencoded".to_owned());
+    let check = |body: &[u8]| Inbound { content_type: form.clone(), body: body.into(), ..Inbound::default() };
+    assert_eq!(scene.handle(check(b"ssl_check=1&token=x")).await.outcome, Outcome::SslCheck);
+    let missing = Outcome::Rejected(Rejection::MissingHeader);
+    assert_eq!(scene.handle(check(b"ssl_check=0")).await.outcome, missing);
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bot_events_says_whose_messages_go_through() {
+    use BotEvents::{Drop, DropOwn, Forward};
+    for (bot_events, person, other_bot, this_app) in
+        [(Drop, true, false, false), (DropOwn, true, true, false), (Forward, true, true, true)]
+    {
+        for (body, goes_through) in [(MENTION, person), (OF_ANOTHER_APP, other_bot), (OF_THIS_APP, this_app)]
+        {
+            let scene = scene_with(Settings { bot_events, ..settings() }, &[SECRET]);
+            let report = scene.handle(scene.request(body, None)).await;
+            let (outcome, calls): (_, &[_]) = if goes_through {
+                (Outcome::Accepted, &["record", "send", "confirm"])
+            } else {
+                (Outcome::Ignored, &[])
+            };
+            assert_eq!(report.outcome, outcome, "{bot_events:?} {body}");
+            assert_eq!(scene.calls(), calls, "{bot_events:?} {body}");
+            assert!(report.trail.subject.is_some());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_leased_to_the_invocations_deadline_and_a_margin() {
+    let ttl = Duration::from_secs(90_000);
+    for (remaining, lease) in [(0, 2), (3, 5), (10, 12), (45, 47), (46, 47), (900, 47)] {
+        let scene = scene_with(Settings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
+        let invocation = scene.invocation("8476a536", Duration::from_secs(remaining));
+        let claim = scene.ingress.claim(
+            &Delivery {
+                id: MENTION_ID.to_owned(),
+                message_key: None,
+                kind: payload::Kind::Event,
+                event_type: String::new(),
+                team_id: None,
+                api_app_id: None,
+                author: Author::Person,
+                conversation: payload::Conversation::default(),
+                body: String::new(),
+            },
+            &invocation,
+            scene.world.now(),
+        );
+        assert_eq!(claim.lease_until, scene.world.now().after(Duration::from_secs(lease)), "{remaining}");
+    }
+    let scene = scene_with(Settings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
+    scene.deliver(None).await;
+    let [claim] = &scene.world.claims.lock().unwrap()[..] else { panic!("not one claim") };
+    assert_eq!((claim.event_id.as_str(), claim.owner.as_str()), (MENTION_ID, "first"));
+    assert_eq!(claim.received_at.as_millis(), NOW);
+    assert_eq!(claim.lease_until.as_millis(), NOW + 12_000);
+    assert_eq!(claim.expires_at, NOW / 1000 + 90_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_has_slack_ask_again_until_nobody_will() {
+    let too_slow = Fault::Takes(RECORD_CUT + Duration::from_millis(1));
+    for (record, took) in [
+        (Fault::Fails, Duration::ZERO),
+        (Fault::Hangs, RECORD_CUT),
+        (too_slow, RECORD_CUT),
+        (Fault::LosesTheAnswer, RECORD_CUT),
+    ] {
+        for attempt in ATTEMPTS {
+            let scene = scene_where(Faults { record, ..Faults::default() });
+            let report = scene.deliver(attempt).await;
+            assert_eq!(report.trail.timings.record, Some(took), "{record:?}");
+            assert_eq!(report.trail.errors.len(), 1, "{:?}", report.trail.errors);
+            if attempt == Some(3) {
+                assert_eq!(report.outcome, Outcome::Accepted, "{record:?}");
+                assert!(report.trail.unguarded);
+                assert_eq!(scene.calls(), ["record", "send"], "there is no record to confirm");
+                let [message] = &scene.queue()[..] else { panic!("not one message") };
+                assert!(message.attributes.contains(&("unguarded".into(), "true".to_owned())));
+            } else {
+                assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Store), "{record:?}");
+                assert!(!report.trail.unguarded);
+                assert_eq!(scene.calls(), ["record"], "{record:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_fails_frees_the_event_and_has_slack_ask_again() {
+    let too_slow = Fault::Takes(SEND_CUT + Duration::from_millis(1));
+    for (send, took) in [
+        (Fault::Fails, Duration::ZERO),
+        (Fault::Hangs, SEND_CUT),
+        (too_slow, SEND_CUT),
+        (Fault::LosesTheAnswer, SEND_CUT),
+    ] {
+        for attempt in ATTEMPTS {
+            let scene = scene_where(Faults { send, ..Faults::default() });
+            let report = scene.deliver(attempt).await;
+            assert_eq!(report.trail.timings.send, Some(took), "{send:?}");
+            assert_eq!(report.trail.errors.len(), 1, "{:?}", report.trail.errors);
+            assert!(!report.trail.lost);
+            if attempt == Some(3) {
+                assert_eq!(report.outcome, Outcome::Parked, "{send:?}");
+                assert_eq!(scene.calls(), ["record", "send", "park"]);
+            } else {
+                assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink), "{send:?} {attempt:?}");
+                assert_eq!(scene.calls(), ["record", "send", "delete"]);
+                assert!(!scene.is_recorded().await);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_the_last_attempt_the_store_keeps_the_message_that_the_queue_did_not_take() {
+    let scene = scene();
+    scene.deliver(Some(3)).await;
+    let expected = scene.queue();
+
+    let scene = scene_where(Faults { send: Fault::Fails, ..Faults::default() });
+    assert_eq!(scene.deliver(Some(3)).await.outcome, Outcome::Parked);
+    let pending = scene.world.store.pending(10).await.unwrap();
+    assert_eq!(pending, [Pending { event_id: MENTION_ID.to_owned(), received_at: scene.world.now() }]);
+    let later = scene.world.now().after(Duration::from_millis(12_001));
+    match scene.world.store.take(&scene.claim_of_another(later)).await.unwrap() {
+        Taken::Yours { message, .. } => assert_eq!([Message::from_parked(&message).unwrap()], expected[..]),
+        other => panic!("{other:?}"),
+    }
+    // Should Slack ask again after all, the promise stands.
+    scene.set(Faults::default());
+    assert_eq!(scene.deliver(Some(4)).await.outcome, Outcome::Duplicate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_lost_when_neither_takes_it_and_that_is_said() {
+    for park in [Fault::Fails, Fault::Hangs] {
+        let scene = scene_where(Faults { send: Fault::Fails, park, ..Faults::default() });
+        let report = scene.deliver(Some(3)).await;
+        assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink), "{park:?}");
+        assert!(report.trail.lost);
+        assert!(matches!(&report.trail.errors[..], [send, park]
+            if send == "send: SQS SendMessage: connection reset" && park.starts_with("park: ")));
+        assert!(report.trail.timings.total <= BUDGET);
+    }
+    for attempt in ATTEMPTS {
+        let down = Faults { record: Fault::Fails, send: Fault::Fails, ..Faults::default() };
+        assert_eq!(scene_where(down).deliver(attempt).await.trail.lost, attempt == Some(3), "{attempt:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_later_invocation_holds_is_not_parked() {
+    let scene = scene_where(Faults { send: Fault::Hangs, ..Faults::default() });
+    let overtaking = async {
+        sleep(Duration::from_millis(500)).await;
+        scene.taken_by_another(scene.world.now().after(Duration::from_secs(60))).await
+    };
+    let (report, second) = tokio::join!(scene.deliver(Some(3)), overtaking);
+    assert_eq!((report.outcome, report.trail.lost), (Outcome::InFlight, false));
+    assert_eq!(scene.calls(), ["record", "send", "park"]);
+    assert_eq!(scene.world.store.confirm(second).await.unwrap(), Settled::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_both_fail_the_answer_is_503_on_every_attempt() {
+    for record in [Fault::Fails, Fault::Hangs] {
+        for send in [Fault::Fails, Fault::Hangs] {
+            for attempt in ATTEMPTS {
+                let scene = scene_where(Faults { record, send, ..Faults::default() });
+                let report = scene.deliver(attempt).await;
+                let is_last = attempt == Some(3);
+                let dependency = if is_last { Dependency::Sink } else { Dependency::Store };
+                assert_eq!(report.outcome, Outcome::Unavailable(dependency));
+                assert!(!report.trail.unguarded, "nothing was sent");
+                assert_eq!(report.trail.lost, is_last);
+                assert!(report.trail.timings.total <= SEND_CUT);
+                let calls: &[_] = if is_last { &["record", "send"] } else { &["record"] };
+                assert_eq!(scene.calls(), calls);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirm_that_fails_changes_no_answer() {
+    let too_slow = Fault::Takes(BUDGET + Duration::from_millis(1));
+    for (confirm, took) in [(Fault::Fails, Duration::ZERO), (Fault::Hangs, BUDGET), (too_slow, BUDGET)] {
+        let scene = scene_where(Faults { confirm, ..Faults::default() });
+        let report = scene.deliver(None).await;
+        assert_eq!(report.outcome, Outcome::Accepted, "{confirm:?}");
+        assert_eq!(report.trail.timings.settle, Some(took));
+        assert_eq!(report.trail.timings.total, Duration::ZERO, "Slack does not wait for it");
+        assert!(matches!(&report.trail.errors[..], [error] if error.starts_with("confirm: ")));
+        assert_eq!(scene.queue().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_fails_leaves_the_event_to_the_end_of_its_lease() {
+    for delete in [Fault::Fails, Fault::Hangs] {
+        let scene = scene_where(Faults { send: Fault::Fails, delete, ..Faults::default() });
+        let report = scene.deliver(None).await;
+        assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink));
+        assert!(matches!(&report.trail.errors[..], [send, delete]
+            if send == "send: SQS SendMessage: connection reset" && delete.starts_with("delete: ")));
+        assert!(report.trail.timings.total <= BUDGET);
+
+        scene.set(Faults::default());
+        scene.pass(Duration::from_millis(12_000));
+        assert_eq!(scene.deliver(Some(1)).await.outcome, Outcome::InFlight);
+        scene.pass(Duration::from_millis(1));
+        assert_eq!(scene.deliver(Some(2)).await.outcome, Outcome::Accepted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_first_holder_does_not_undo_a_second_ones_work() {
+    for send in [Fault::Takes(Duration::from_secs(1)), Fault::Hangs] {
+        let scene = scene_where(Faults { send, ..Faults::default() });
+        let overtaking = async {
+            sleep(Duration::from_millis(500)).await;
+            scene.taken_by_another(scene.world.now().after(Duration::from_secs(60))).await
+        };
+        let (report, second) = tokio::join!(scene.deliver(None), overtaking);
+        let lost = ": the lease was lost to a later invocation";
+        assert!(report.trail.errors.last().unwrap().ends_with(lost), "{:?}", report.trail.errors);
+        assert_eq!(scene.world.store.confirm(second).await.unwrap(), Settled::Done, "{send:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_invocations_at_once_one_sends_and_the_other_has_slack_ask_again() {
+    let scene = scene_where(Faults { send: Fault::Takes(Duration::from_secs(1)), ..Faults::default() });
+    let second = scene.invocation("second", Duration::from_secs(10));
+    let (first, second) =
+        tokio::join!(scene.deliver(None), scene.ingress.handle(scene.request(MENTION, Some(1)), second));
+    assert_eq!((first.outcome, second.outcome), (Outcome::Accepted, Outcome::InFlight));
+    assert_eq!(scene.deliver(Some(2)).await.outcome, Outcome::Duplicate);
+    assert_eq!(scene.queue().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_sink_does_not_take_is_not_even_recorded() {
+    let scene = scene();
+    scene.deliver(None).await;
+    let size = u64::try_from(scene.queue()[0].size()).unwrap();
+
+    let scene = self::scene();
+    scene.world.max_bytes.store(size, Ordering::Relaxed);
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted, "as large as it may be");
+    let scene = self::scene();
+    scene.world.max_bytes.store(size - 1, Ordering::Relaxed);
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::TooLarge);
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_sink_finds_too_large_is_not_recorded_any_more() {
+    struct Narrow;
+    impl Sink for Narrow {
+        async fn send(&self, _: &Message) -> Result<(), SendError> {
+            Err(SendError::TooLarge)
+        }
+        fn max_bytes(&self) -> usize {
+            usize::MAX
+        }
+    }
+    let scene = scene();
+    let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
+    let ingress = Ingress::new(secrets, scene.world.clone(), Narrow, scene.world.clone(), settings());
+    let invocation = scene.invocation("first", Duration::from_secs(10));
+    for attempt in ATTEMPTS {
+        let report = ingress.handle(scene.request(MENTION, attempt), invocation.clone()).await;
+        assert_eq!(report.outcome, Outcome::TooLarge);
+        assert_eq!(scene.calls(), ["record", "delete"]);
+        assert!(!scene.is_recorded().await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_is_killed_before_the_budget_is_over_ends_in_time() {
+    let remaining = Duration::from_millis(1050);
+    let cut = Duration::from_secs(1);
+    for (faults, outcome, total) in [
+        (
+            Faults { record: Fault::Hangs, ..Faults::default() },
+            Outcome::Unavailable(Dependency::Store),
+            cut / 2,
+        ),
+        (
+            Faults { send: Fault::Hangs, ..Faults::default() },
+            Outcome::Unavailable(Dependency::Sink),
+            cut * 87 / 100,
+        ),
+        (
+            Faults { send: Fault::Fails, delete: Fault::Hangs, ..Faults::default() },
+            Outcome::Unavailable(Dependency::Sink),
+            cut,
+        ),
+    ] {
+        let scene = scene_where(faults);
+        let invocation = scene.invocation("first", remaining);
+        let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
+        assert_eq!((report.outcome, report.trail.timings.total), (outcome, total), "{faults:?}");
+    }
+    let scene = scene_where(Faults { confirm: Fault::Hangs, ..Faults::default() });
+    let invocation = scene.invocation("first", remaining);
+    let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
+    assert_eq!((report.outcome, report.trail.timings.settle), (Outcome::Accepted, Some(cut)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_goes_through_the_steps_without_being_copied() {
+    struct Sees(AtomicUsize);
+    impl Sink for Sees {
+        async fn send(&self, message: &Message) -> Result<(), SendError> {
+            self.0.store(message.body.as_ptr().addr(), Ordering::Relaxed);
+            Ok(())
+        }
+        fn max_bytes(&self) -> usize {
+            usize::MAX
+        }
+    }
+    let scene = scene();
+    let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
+    let sees = Sees(AtomicUsize::new(0));
+    let ingress = Ingress::new(secrets, scene.world.clone(), sees, scene.world.clone(), settings());
+    // The last attempt has a use for the message after its send, too.
+    for attempt in ATTEMPTS {
+        let inbound = scene.request(&MENTION.replace("Ev", &format!("Ev{attempt:?}")), attempt);
+        let bytes = inbound.body.as_ptr().addr();
+        let invocation = scene.invocation("first", Duration::from_secs(10));
+        assert_eq!(ingress.handle(inbound, invocation).await.outcome, Outcome::Accepted);
+        assert_eq!(ingress.sink.0.load(Ordering::Relaxed), bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_is_known_before_the_confirm_and_after_everything_else() {
+    let invocation = |scene: &Scene| scene.invocation("first", Duration::from_secs(10));
+    for (faults, attempt, before, after) in [
+        (Faults::default(), None, &["record", "send"][..], &["confirm"][..]),
+        (Faults { send: Fault::Fails, ..Faults::default() }, None, &["record", "send", "delete"], &[]),
+        (Faults { send: Fault::Fails, ..Faults::default() }, Some(3), &["record", "send", "park"], &[]),
+        (Faults { record: Fault::Fails, ..Faults::default() }, Some(3), &["record", "send"], &[]),
+    ] {
+        let scene = scene_where(faults);
+        let answered = scene.ingress.answer(scene.request(MENTION, attempt), invocation(&scene)).await;
+        assert_eq!(scene.calls(), before, "{faults:?}");
+        let outcome = answered.report().outcome.clone();
+        let report = scene.ingress.finish(answered).await;
+        assert_eq!(scene.calls(), after, "{faults:?}");
+        assert_eq!(report.outcome, outcome, "what was answered");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_between_answer_and_confirm_leaves_a_lease() {
+    let scene = scene();
+    let invocation = scene.invocation("first", Duration::from_secs(10));
+    drop(scene.ingress.answer(scene.request(MENTION, None), invocation).await);
+    assert_eq!(scene.queue().len(), 1);
+    let retry = async |request_id, num| {
+        let invocation = scene.invocation(request_id, Duration::from_secs(10));
+        scene.ingress.handle(scene.request(MENTION, Some(num)), invocation).await
+    };
+    assert_eq!(retry("second", 1).await.outcome, Outcome::InFlight);
+    scene.pass(Duration::from_secs(13));
+    assert!(retry("third", 2).await.trail.took_over);
+    assert_eq!(scene.deliver(Some(3)).await.outcome, Outcome::Duplicate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_time_nothing_is_begun() {
+    for (attempt, dependency) in [(None, Dependency::Store), (Some(3), Dependency::Sink)] {
+        let scene = scene();
+        let invocation = scene.invocation("first", Duration::from_millis(50));
+        let report = scene.ingress.handle(scene.request(MENTION, attempt), invocation).await;
+        assert_eq!(report.outcome, Outcome::Unavailable(dependency));
+        assert_eq!(scene.calls(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_frozen_sends_nothing_when_it_wakes_up() {
+    let frozen = Fault::Freezes(Duration::from_secs(60));
+    let scene = scene_where(Faults { record: frozen, ..Faults::default() });
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Unavailable(Dependency::Sink));
+    assert_eq!(scene.calls(), ["record"]);
+
+    // Frozen when the message was sent already: it is on the queue, and that is what counts.
+    let scene = scene_where(Faults { send: frozen, ..Faults::default() });
+    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
+    assert_eq!(scene.calls(), ["record", "send"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_is_timed_and_a_step_not_reached_is_not() {
+    let takes = |millis| Fault::Takes(Duration::from_millis(millis));
+    let scene =
+        scene_where(Faults { record: takes(10), send: takes(20), confirm: takes(30), ..Faults::default() });
+    let timings = |timings: Timings| [timings.record, timings.send, timings.settle, Some(timings.total)];
+    let millis = |millis: u64| Some(Duration::from_millis(millis));
+    let report = scene.deliver(None).await;
+    assert_eq!(timings(report.trail.timings), [millis(10), millis(20), millis(30), millis(30)]);
+    assert_eq!(report.trail.timings.verify, Some(Duration::ZERO));
+    let report = scene.deliver(Some(1)).await;
+    assert_eq!(timings(report.trail.timings), [millis(10), None, None, millis(10)]);
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        Just(Fault::None),
+        Just(Fault::Fails),
+        Just(Fault::Hangs),
+        Just(Fault::LosesTheAnswer),
+        (0u64..4000).prop_map(|millis| Fault::Takes(Duration::from_millis(millis))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_fails_the_answer_comes_in_time_and_a_200_means_that_the_message_is_on_the_queue_or_parked(
+        (record, send, confirm, delete, park) in
+            (any_fault(), any_fault(), any_fault(), any_fault(), any_fault()),
+        retry_num in prop::sample::select(&ATTEMPTS[..]),
+        remaining in 0u64..20_000,
+        budget in 100u64..3000,
+    ) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let ack_budget = Duration::from_millis(budget);
+            let remaining = Duration::from_millis(remaining);
+            let scene = scene_with(Settings { ack_budget, ..settings() }, &[SECRET]);
+            scene.set(Faults { record, send, confirm, delete, park });
+            let invocation = scene.invocation("first", remaining);
+            let report = scene.ingress.handle(scene.request(MENTION, retry_num), invocation).await;
+
+            let limit = ack_budget.min(remaining.saturating_sub(Duration::from_millis(50)));
+            // Tokio's timers go off on whole milliseconds.
+            prop_assert!(report.trail.timings.total <= limit + Duration::from_millis(1));
+            match report.outcome {
+                Outcome::Accepted => prop_assert_eq!(scene.queue().len(), 1),
+                Outcome::Parked => prop_assert_eq!(scene.world.store.pending(2).await.unwrap().len(), 1),
+                Outcome::Unavailable(_) => prop_assert!(scene.queue().len() <= 1),
+                ref other => prop_assert!(false, "{other:?}"),
+            }
+
+            // A minute later all is well again: the event is on the queue then, and what was confirmed is
+            // there once.
+            let was_confirmed = report.outcome == Outcome::Accepted && report.trail.errors.is_empty();
+            scene.set(Faults::default());
+            scene.pass(Duration::from_secs(60));
+            let second = scene.invocation("second", Duration::from_secs(10));
+            let report = scene.ingress.handle(scene.request(MENTION, Some(2)), second).await;
+            prop_assert!(matches!(report.outcome, Outcome::Accepted | Outcome::Duplicate));
+            let bodies: BTreeSet<_> = scene.queue().into_iter().map(|message| message.body).collect();
+            let is_parked = !scene.world.store.pending(1).await.unwrap().is_empty();
+            prop_assert!(is_parked || bodies == BTreeSet::from([MENTION.to_owned()]));
+            if was_confirmed {
+                prop_assert_eq!(scene.queue().len(), 1);
+            }
+            Ok(())
+        })?;
+    }
+}

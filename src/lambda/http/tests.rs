@@ -1,0 +1,459 @@
+use super::*;
+use crate::slack::payload::Malformed;
+use crate::telemetry::outcome::Dependency;
+use crate::telemetry::report::Trail;
+use serde_json::{Value, json};
+
+const SIGNATURE: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+const TIMESTAMP: &str = "1531420618";
+const BODY: &str = r#"{"type":"event_callback","text":"Zürich 🗼"}"#;
+const BODY_BASE64: &str = "eyJ0eXBlIjoiZXZlbnRfY2FsbGJhY2siLCJ0ZXh0IjoiWsO8cmljaCDwn5e8In0=";
+
+/// API Gateway HTTP API, payload format 2.0.
+fn http_api() -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": "POST /slack/events",
+        "rawPath": "/slack/events",
+        "rawQueryString": "",
+        "headers": {
+            "accept": "*/*",
+            "accept-encoding": "gzip,deflate",
+            "content-length": "52",
+            "content-type": "application/json",
+            "host": "r3pmxmplak.execute-api.eu-central-1.amazonaws.com",
+            "user-agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
+            "x-amzn-trace-id": "Root=1-5e6722a7-cc56xmpl46db7ae02d4da47e",
+            "x-forwarded-for": "205.255.255.176",
+            "x-forwarded-port": "443",
+            "x-forwarded-proto": "https",
+            "x-slack-request-timestamp": TIMESTAMP,
+            "x-slack-retry-num": "1",
+            "x-slack-retry-reason": "http_timeout",
+            "x-slack-signature": SIGNATURE
+        },
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "r3pmxmplak",
+            "domainName": "r3pmxmplak.execute-api.eu-central-1.amazonaws.com",
+            "domainPrefix": "r3pmxmplak",
+            "http": {
+                "method": "POST",
+                "path": "/slack/events",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "205.255.255.176",
+                "userAgent": "Slackbot 1.0 (+https://api.slack.com/robots)"
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": "POST /slack/events",
+            "stage": "$default",
+            "time": "10/Mar/2020:05:16:23 +0000",
+            "timeEpoch": 1_583_817_383_220_u64
+        },
+        "body": BODY,
+        "isBase64Encoded": false
+    })
+}
+
+/// Lambda Function URL: the HTTP API's format, with another context and a body that is often base64.
+fn function_url() -> Value {
+    let mut event = http_api();
+    event["routeKey"] = json!("$default");
+    event["requestContext"] = json!({
+        "accountId": "anonymous",
+        "apiId": "mwaxmplurlid",
+        "domainName": "mwaxmplurlid.lambda-url.eu-central-1.on.aws",
+        "domainPrefix": "mwaxmplurlid",
+        "http": {
+            "method": "POST",
+            "path": "/slack/events",
+            "protocol": "HTTP/1.1",
+            "sourceIp": "205.255.255.176",
+            "userAgent": "Slackbot 1.0 (+https://api.slack.com/robots)"
+        },
+        "requestId": "e1506fd5-9e7b-434f-bd42-4f8fa224b599",
+        "routeKey": "$default",
+        "stage": "$default",
+        "time": "12/Mar/2020:19:03:58 +0000",
+        "timeEpoch": 1_584_039_838_000_u64
+    });
+    event["body"] = json!(BODY_BASE64);
+    event["isBase64Encoded"] = json!(true);
+    event
+}
+
+/// API Gateway REST API, payload format 1.0: headers in the caller's spelling, once single and once as lists.
+fn rest_api() -> Value {
+    json!({
+        "resource": "/slack/events",
+        "path": "/slack/events",
+        "httpMethod": "POST",
+        "headers": {
+            "Content-Type": "application/json",
+            "Host": "gy415nuibc.execute-api.eu-central-1.amazonaws.com",
+            "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
+            "X-Slack-Request-Timestamp": TIMESTAMP,
+            "X-Slack-Retry-Num": "1",
+            "X-Slack-Retry-Reason": "http_timeout",
+            "X-Slack-Signature": SIGNATURE
+        },
+        "multiValueHeaders": {
+            "Content-Type": ["application/json"],
+            "Host": ["gy415nuibc.execute-api.eu-central-1.amazonaws.com"],
+            "User-Agent": ["Slackbot 1.0 (+https://api.slack.com/robots)"],
+            "X-Slack-Request-Timestamp": [TIMESTAMP],
+            "X-Slack-Retry-Num": ["1"],
+            "X-Slack-Retry-Reason": ["http_timeout"],
+            "X-Slack-Signature": [SIGNATURE]
+        },
+        "queryStringParameters": null,
+        "multiValueQueryStringParameters": null,
+        "pathParameters": null,
+        "stageVariables": null,
+        "requestContext": {
+            "resourceId": "jxmpl1",
+            "resourcePath": "/slack/events",
+            "httpMethod": "POST",
+            "extendedRequestId": "JJbxmplHYosFVYQ=",
+            "requestTime": "10/Mar/2020:00:03:59 +0000",
+            "path": "/prod/slack/events",
+            "accountId": "123456789012",
+            "protocol": "HTTP/1.1",
+            "stage": "prod",
+            "domainPrefix": "gy415nuibc",
+            "requestTimeEpoch": 1_583_798_639_428_u64,
+            "requestId": "77375676-xmpl-4b79-853a-f982474efe18",
+            "identity": { "accountId": null, "sourceIp": "52.255.255.12", "userAgent": null },
+            "domainName": "gy415nuibc.execute-api.eu-central-1.amazonaws.com",
+            "apiId": "gy415nuibc"
+        },
+        "body": BODY,
+        "isBase64Encoded": false
+    })
+}
+
+/// Application Load Balancer.
+fn load_balancer() -> Value {
+    json!({
+        "requestContext": {
+            "elb": {
+                "targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/slack/49e9d65c45c6791a"
+            }
+        },
+        "httpMethod": "POST",
+        "path": "/slack/events",
+        "queryStringParameters": {},
+        "headers": {
+            "accept": "*/*",
+            "content-type": "application/json",
+            "host": "lb-1846910315.eu-central-1.elb.amazonaws.com",
+            "user-agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
+            "x-amzn-trace-id": "Root=1-5c536348-3d683b8b04734faae651f476",
+            "x-forwarded-for": "72.12.164.125",
+            "x-forwarded-port": "443",
+            "x-forwarded-proto": "https",
+            "x-slack-request-timestamp": TIMESTAMP,
+            "x-slack-retry-num": "1",
+            "x-slack-retry-reason": "http_timeout",
+            "x-slack-signature": SIGNATURE
+        },
+        "body": BODY,
+        "isBase64Encoded": false
+    })
+}
+
+/// The same, with `lambda.multi_value_headers.enabled`.
+fn load_balancer_with_lists() -> Value {
+    let mut event = load_balancer();
+    let lists = event["headers"].take();
+    let lists = lists.as_object().unwrap().iter().map(|(name, value)| (name.clone(), json!([value])));
+    event["multiValueHeaders"] = lists.collect();
+    let fields = event.as_object_mut().unwrap();
+    fields.remove("headers");
+    fields.remove("queryStringParameters");
+    fields.insert("multiValueQueryStringParameters".to_owned(), json!({}));
+    event
+}
+
+fn front_doors() -> [(&'static str, Value); 5] {
+    [
+        ("HTTP API", http_api()),
+        ("Function URL", function_url()),
+        ("REST API", rest_api()),
+        ("load balancer", load_balancer()),
+        ("load balancer with lists", load_balancer_with_lists()),
+    ]
+}
+
+/// As the Lambda runtime reads an event: from bytes.
+fn read(event: &Value) -> (ReplyTo, Result<Inbound, Outcome>) {
+    serde_json::from_slice::<HttpEvent>(event.to_string().as_bytes()).unwrap().into_request()
+}
+
+fn inbound(event: &Value) -> Inbound {
+    read(event).1.unwrap_or_else(|outcome| panic!("{outcome:?}: {event}"))
+}
+
+fn refused(event: &Value) -> Outcome {
+    read(event).1.err().unwrap()
+}
+
+fn respond(event: &Value, outcome: Outcome, encoding: Option<Encoding>) -> Value {
+    let report = Report { outcome, trail: Trail { encoding, ..Trail::default() } };
+    serde_json::to_value(read(event).0.respond(&report)).unwrap()
+}
+
+/// An HTTP API's event with these headers and no others.
+fn with_headers(headers: Value) -> Value {
+    let mut event = http_api();
+    event["headers"] = headers;
+    event
+}
+
+#[test]
+fn every_front_door_hands_over_the_same_request() {
+    for (name, event) in front_doors() {
+        let inbound = inbound(&event);
+        assert_eq!(inbound.signature.as_deref(), Some(SIGNATURE), "{name}");
+        assert_eq!(inbound.timestamp.as_deref(), Some(TIMESTAMP), "{name}");
+        assert_eq!(inbound.content_type.as_deref(), Some("application/json"), "{name}");
+        let attempt = Attempt { retry_num: Some(1), retry_reason: Some("http_timeout".to_owned()) };
+        assert_eq!(inbound.attempt, attempt, "{name}");
+        assert_eq!(inbound.body, BODY.as_bytes(), "{name}");
+    }
+}
+
+#[test]
+fn a_body_is_text_or_base64_at_every_front_door() {
+    for (name, mut event) in front_doors() {
+        for (body, is_base64, expected) in [
+            (json!(BODY), json!(false), BODY.as_bytes()),
+            (json!(BODY), Value::Null, BODY.as_bytes()),
+            (json!(BODY_BASE64), json!(true), BODY.as_bytes()),
+            (json!(BODY_BASE64), json!(false), BODY_BASE64.as_bytes()),
+            (json!("//4A"), json!(true), b"\xff\xfe\0"),
+            (json!(""), json!(true), b""),
+            (json!(""), json!(false), b""),
+            (Value::Null, json!(false), b""),
+            (Value::Null, json!(true), b""),
+        ] {
+            event["body"] = body.clone();
+            event["isBase64Encoded"] = is_base64.clone();
+            assert_eq!(inbound(&event).body, expected, "{name}: {body} {is_base64}");
+        }
+        event.as_object_mut().unwrap().remove("body");
+        event.as_object_mut().unwrap().remove("isBase64Encoded");
+        assert_eq!(inbound(&event).body, b"", "{name}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_base64_though_it_should_be_is_rejected_and_not_a_crash() {
+    for body in ["%%%", "eyJ0e", "eyJ0eXBlIjoi Zg==", BODY] {
+        for (name, mut event) in front_doors() {
+            event["body"] = json!(body);
+            event["isBase64Encoded"] = json!(true);
+            assert_eq!(refused(&event), Outcome::Rejected(Rejection::UnreadableBody), "{name}: {body}");
+        }
+    }
+}
+
+#[test]
+fn a_headers_case_does_not_matter() {
+    let lower = ["x-slack-signature", "x-slack-request-timestamp", "content-type", "x-slack-retry-num"];
+    let upper = lower.map(str::to_uppercase);
+    let mixed = ["X-Slack-Signature", "x-SLACK-Request-timestamP", "Content-type", "X-slack-Retry-Num"];
+    for names in [lower, upper.each_ref().map(String::as_str), mixed] {
+        let [signature, timestamp, content_type, retry_num] = names;
+        let inbound = inbound(&with_headers(
+            json!({ signature: "s", timestamp: "t", content_type: "c", retry_num: "2" }),
+        ));
+        assert_eq!(inbound.signature.as_deref(), Some("s"));
+        assert_eq!(inbound.timestamp.as_deref(), Some("t"));
+        assert_eq!(inbound.content_type.as_deref(), Some("c"));
+        assert_eq!(inbound.attempt.retry_num, Some(2));
+    }
+}
+
+#[test]
+fn absent_and_null_headers_are_no_headers() {
+    for headers in [Value::Null, json!({}), json!({ "x-slack-signature": null, "accept": null })] {
+        for lists in [Value::Null, json!({})] {
+            let mut event = with_headers(headers.clone());
+            event["multiValueHeaders"] = lists;
+            let inbound = inbound(&event);
+            assert_eq!(
+                (inbound.signature, inbound.timestamp, inbound.content_type, inbound.attempt),
+                (None, None, None, Attempt::default()),
+                "{event}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_signature_that_comes_twice_is_not_one_signature() {
+    let other = SIGNATURE.replace("a2", "b3");
+    let both = Some(format!("{SIGNATURE},{other}"));
+    let twice = with_headers(json!({ "x-slack-signature": SIGNATURE, "X-Slack-Signature": other }));
+    // An object's fields are sorted by json!: the upper-case name comes first.
+    assert_eq!(inbound(&twice).signature, Some(format!("{other},{SIGNATURE}")));
+
+    let mut rest = rest_api();
+    rest["multiValueHeaders"]["X-Slack-Signature"] = json!([SIGNATURE, other]);
+    assert_eq!(inbound(&rest).signature, both, "the lists hold what the single headers hide");
+    let mut balanced = load_balancer_with_lists();
+    balanced["multiValueHeaders"]["x-slack-signature"] = json!([SIGNATURE, other]);
+    assert_eq!(inbound(&balanced).signature, both);
+}
+
+#[test]
+fn a_retry_number_is_a_whole_number_or_nothing() {
+    for (given, expected) in [
+        ("0", Some(0)),
+        ("3", Some(3)),
+        (" 3 ", Some(3)),
+        ("", None),
+        ("three", None),
+        ("-1", None),
+        ("1,1", None),
+        ("1.0", None),
+        ("4294967296", None),
+    ] {
+        let attempt = inbound(&with_headers(json!({ "x-slack-retry-num": given }))).attempt;
+        assert_eq!(attempt, Attempt { retry_num: expected, retry_reason: None }, "{given:?}");
+    }
+    let reason = inbound(&with_headers(json!({ "x-slack-retry-reason": "" }))).attempt.retry_reason;
+    assert_eq!(reason, None);
+}
+
+#[test]
+fn only_a_post_goes_on() {
+    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "post", ""] {
+        for (name, mut event) in front_doors() {
+            if event["httpMethod"].is_string() {
+                event["httpMethod"] = json!(method);
+            } else {
+                event["requestContext"]["http"]["method"] = json!(method);
+            }
+            // Even when the body cannot be read.
+            event["body"] = json!("%%%");
+            event["isBase64Encoded"] = json!(true);
+            assert_eq!(refused(&event), Outcome::MethodNotAllowed, "{name}: {method}");
+        }
+    }
+    assert_eq!(refused(&json!({})), Outcome::MethodNotAllowed);
+}
+
+#[test]
+fn every_outcome_has_its_answer() {
+    let json = Some(Encoding::Json);
+    let form = Some(Encoding::Form);
+    let ok = (200, json!({ "content-type": "application/json" }), r#"{"ok":true}"#);
+    let empty = (200, json!({}), "");
+    let again = (503, json!({}), "");
+    let unauthorized = (401, json!({}), "");
+    let malformed = (400, json!({ "x-slack-no-retry": "1" }), "");
+    let mut cases = vec![
+        (
+            Outcome::Challenge("3eZbrw1a".to_owned()),
+            json,
+            (200, json!({ "content-type": "text/plain; charset=utf-8" }), "3eZbrw1a"),
+        ),
+        (Outcome::SslCheck, form, empty.clone()),
+        (
+            Outcome::Suggestion,
+            form,
+            (200, json!({ "content-type": "application/json" }), r#"{"options":[]}"#),
+        ),
+        (Outcome::InFlight, json, again.clone()),
+        (Outcome::InFlight, form, again.clone()),
+        (Outcome::TooLarge, json, (413, json!({ "x-slack-no-retry": "1" }), "")),
+        (Outcome::TooLarge, form, (413, json!({ "x-slack-no-retry": "1" }), "")),
+        (Outcome::MethodNotAllowed, None, (405, json!({ "allow": "POST" }), "")),
+    ];
+    for outcome in [Outcome::Accepted, Outcome::Duplicate, Outcome::Ignored, Outcome::RateLimited] {
+        cases.push((outcome.clone(), json, ok.clone()));
+        cases.push((outcome, form, empty.clone()));
+    }
+    for encoding in [json, form, None] {
+        for dependency in [Dependency::Secret, Dependency::Store, Dependency::Sink] {
+            cases.push((Outcome::Unavailable(dependency), encoding, again.clone()));
+        }
+        for rejection in [
+            Rejection::MissingHeader,
+            Rejection::MalformedSignature,
+            Rejection::MalformedTimestamp,
+            Rejection::Stale,
+            Rejection::Mismatch,
+            Rejection::OtherApp,
+            Rejection::UnreadableBody,
+        ] {
+            cases.push((Outcome::Rejected(rejection), encoding, unauthorized.clone()));
+        }
+        for reason in [
+            Malformed::ContentType,
+            Malformed::Utf8,
+            Malformed::Json,
+            Malformed::Unsupported,
+            Malformed::RepeatedField,
+            Malformed::MissingEventId,
+            Malformed::MissingChallenge,
+        ] {
+            cases.push((Outcome::Malformed(reason), encoding, malformed.clone()));
+        }
+    }
+    for (outcome, encoding, (status, headers, body)) in cases {
+        let expected =
+            json!({ "statusCode": status, "headers": headers, "body": body, "isBase64Encoded": false });
+        for (name, event) in
+            [("HTTP API", http_api()), ("Function URL", function_url()), ("REST API", rest_api())]
+        {
+            let mut response = respond(&event, outcome.clone(), encoding);
+            let cookies = response.as_object_mut().unwrap().remove("cookies");
+            assert_eq!(cookies, (name != "REST API").then(|| json!([])), "{name}");
+            assert_eq!(response, expected, "{name}: {outcome:?} {encoding:?}");
+        }
+        for (name, event) in [("single", load_balancer()), ("lists", load_balancer_with_lists())] {
+            let response = respond(&event, outcome.clone(), encoding);
+            for field in ["statusCode", "headers", "body", "isBase64Encoded"] {
+                assert_eq!(response[field], expected[field], "{name}: {outcome:?} {encoding:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_load_balancer_is_told_the_status_by_name() {
+    for (outcome, description) in [
+        (Outcome::Accepted, "200 OK"),
+        (Outcome::Malformed(Malformed::Json), "400 Bad Request"),
+        (Outcome::Rejected(Rejection::Stale), "401 Unauthorized"),
+        (Outcome::MethodNotAllowed, "405 Method Not Allowed"),
+        (Outcome::TooLarge, "413 Payload Too Large"),
+        (Outcome::InFlight, "503 Service Unavailable"),
+    ] {
+        for event in [load_balancer(), load_balancer_with_lists()] {
+            let response = respond(&event, outcome.clone(), Some(Encoding::Json));
+            assert_eq!(response["statusDescription"], description);
+        }
+    }
+}
+
+#[test]
+fn a_load_balancer_gets_its_headers_in_the_form_that_it_sends_them_in() {
+    let malformed = || Outcome::Malformed(Malformed::Json);
+    let response = respond(&load_balancer_with_lists(), malformed(), None);
+    assert_eq!(response["multiValueHeaders"], json!({ "x-slack-no-retry": ["1"] }));
+    let response = respond(&load_balancer(), malformed(), None);
+    assert_eq!(response.get("multiValueHeaders"), None);
+    assert_eq!(response["headers"], json!({ "x-slack-no-retry": "1" }));
+}
+
+#[test]
+fn a_challenge_is_answered_as_it_came_whatever_is_in_it() {
+    for challenge in ["ü🗼", "<script>", "a\r\nb", "\u{fffe}"] {
+        let response = respond(&http_api(), Outcome::Challenge(challenge.to_owned()), Some(Encoding::Json));
+        assert_eq!(response["body"], challenge);
+    }
+}

@@ -1,0 +1,5 @@
+//! Lambda's side.
+
+pub mod http;
+pub mod process;
+pub mod runtime;

@@ -1,0 +1,272 @@
+//! Sending what is parked: the events that the queue did not take on Slack's last attempt.
+//!
+//! ```text
+//! list ─▶ for each, the first received first: take ─▶ send ─▶ confirm
+//! ```
+//!
+//! A run may crash anywhere, meet a queue that is still down, and run beside another. The lease that `take`
+//! gives is what an invocation of the ingress has: of two runs one sends, and what a dead one had taken is
+//! free again when its lease is over. A run that dies between send and confirm leaves a message that is sent
+//! once more; a FIFO queue knows it again for five minutes, and the next run comes within one.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::dedup::{Claim, Lease, Pending, Settled, Store, Taken};
+use crate::sink::message::Message;
+use crate::sink::{SendError, Sink};
+use crate::telemetry::report::with_causes;
+use crate::time::budget::Budget;
+use crate::time::clock::{Clock, UnixMillis};
+use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+
+/// How long one event may take; nobody waits for it, so each call has a second chance.
+pub const EVENT_BUDGET: Duration = Duration::from_secs(5);
+
+/// How many are listed at a time. Keys only: about 100 KB.
+pub const PAGE: usize = 1000;
+
+/// More of them say nothing new.
+const MAX_ERRORS: usize = 20;
+
+/// After this many failures in a row the queue counts as down, and the rest is left to the next run.
+const GIVE_UP_AFTER: u32 = 10;
+
+/// What is parked, and where it goes.
+#[derive(Debug)]
+pub struct Redrive<S, Q, C> {
+    store: S,
+    sink: Q,
+    clock: C,
+    dedup_ttl: Duration,
+}
+
+/// What one run did.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// Put on the queue and confirmed.
+    pub redriven: u64,
+    /// Not sent, or not known to be; or sent, and not confirmed.
+    pub failed: u64,
+    /// What is still parked; unknown when the store did not say.
+    pub left: Option<Left>,
+    /// How long it took.
+    pub total: Duration,
+    /// What failed, with its causes, for the log only.
+    pub errors: Vec<String>,
+}
+
+/// What is still parked, of what was listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// How many events: up to [`PAGE`], for so many are listed at a time.
+    pub events: u64,
+    /// For how long the one that was received first has been waiting.
+    pub oldest: Duration,
+}
+
+impl Run {
+    /// Whether nothing failed and nothing is left.
+    pub fn is_clean(&self) -> bool {
+        self.failed == 0 && self.left.is_some_and(|left| left.events == 0)
+    }
+
+    fn fail(&mut self, step: &str, event: Option<&Pending>, error: &(dyn Error + 'static)) {
+        self.failed += 1;
+        if self.errors.len() < MAX_ERRORS {
+            let event_id = event.map_or("", |event| &event.event_id);
+            self.errors.push(format!("{step} {event_id}: {}", with_causes(error)));
+        }
+    }
+}
+
+/// What became of one event.
+enum Fate {
+    /// It is on the queue, and its record says so.
+    Forwarded,
+    /// Another run was faster.
+    Gone,
+    /// Somebody holds it who may be sending it right now.
+    Held,
+    /// An earlier one of its conversation was not sent, so this one must wait.
+    Waits,
+    /// A service failed: it stays for the next run.
+    Failed {
+        /// If it was not sent, the others of this conversation wait for it.
+        conversation: Option<String>,
+    },
+    /// It cannot be read, or no queue takes it: it stays, and nothing waits for it.
+    Unsendable,
+}
+
+impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
+    /// From `store` to `sink`; an id is remembered for `dedup_ttl` after its event was sent.
+    pub fn new(store: S, sink: Q, clock: C, dedup_ttl: Duration) -> Self {
+        Self { store, sink, clock, dedup_ttl }
+    }
+
+    /// Sends what it can until `deadline`, when the process is killed. `run_id` is the fencing token of its
+    /// leases: no other run may have the same.
+    pub async fn run(&self, run_id: &str, deadline: UnixMillis) -> Run {
+        let start = self.clock.instant();
+        let mut run = Run::default();
+        let mut blocked = HashSet::new();
+        while self.page(run_id, deadline, &mut blocked, &mut run).await {}
+        run.total = self.clock.instant() - start;
+        run
+    }
+
+    /// Goes through a list of what is parked. Whether to list again: there was more than a list holds, and this
+    /// one has become shorter.
+    async fn page(
+        &self,
+        run_id: &str,
+        deadline: UnixMillis,
+        blocked: &mut HashSet<String>,
+        run: &mut Run,
+    ) -> bool {
+        let until = self.clock.instant() + EVENT_BUDGET;
+        let listed = match within(&self.clock, until, self.store.pending(PAGE)).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                run.fail("list", None, &error);
+                run.left = None;
+                return false;
+            }
+        };
+        let mut left = Vec::new();
+        let mut failures_in_a_row = 0;
+        let mut forwarded = 0;
+        let mut events = listed.iter();
+        for event in events.by_ref() {
+            // Nothing is begun that might not be finished.
+            if self.clock.now().until(deadline) <= EVENT_BUDGET {
+                left.push(event);
+                break;
+            }
+            match self.redrive(event, run_id, deadline, blocked, run).await {
+                Fate::Forwarded => {
+                    forwarded += 1;
+                    failures_in_a_row = 0;
+                }
+                Fate::Gone => {}
+                Fate::Waits | Fate::Unsendable => left.push(event),
+                Fate::Failed { conversation } => {
+                    left.push(event);
+                    blocked.extend(conversation);
+                    failures_in_a_row += 1;
+                    if failures_in_a_row == GIVE_UP_AFTER {
+                        break;
+                    }
+                }
+                // To pass it would be to overtake it.
+                Fate::Held => {
+                    left.push(event);
+                    break;
+                }
+            }
+        }
+        let stopped = events.len() > 0;
+        left.extend(events);
+        run.redriven += forwarded;
+        let waiting = |event: &&Pending| event.received_at.until(self.clock.now());
+        run.left = Some(Left {
+            events: u64::try_from(left.len()).unwrap_or(u64::MAX),
+            oldest: left.first().map(waiting).unwrap_or_default(),
+        });
+        listed.len() == PAGE && forwarded > 0 && !stopped
+    }
+
+    async fn redrive(
+        &self,
+        event: &Pending,
+        run_id: &str,
+        deadline: UnixMillis,
+        blocked: &HashSet<String>,
+        run: &mut Run,
+    ) -> Fate {
+        let now = self.clock.now();
+        let budget = Budget::new(self.clock.instant(), EVENT_BUDGET, now.until(deadline));
+        let claim = Claim {
+            event_id: event.event_id.clone(),
+            owner: run_id.to_owned(),
+            received_at: now,
+            lease_until: now.after(EVENT_BUDGET).after(LEASE_MARGIN),
+            expires_at: now.after(self.dedup_ttl).as_secs(),
+        };
+        let taken = within(&self.clock, budget.record_until(), self.store.take(&claim)).await;
+        let (lease, parked) = match taken {
+            Ok(Taken::Yours { lease, message }) => (lease, message),
+            Ok(Taken::Held) => return Fate::Held,
+            Ok(Taken::NotParked) => return Fate::Gone,
+            Err(error) => {
+                run.fail("take", Some(event), &error);
+                return Fate::Failed { conversation: None };
+            }
+        };
+        let message = match Message::from_parked(&parked) {
+            Ok(message) => message,
+            // The parser's own error might quote the text.
+            Err(error) => {
+                run.fail("read", Some(event), &Unreadable { line: error.line(), column: error.column() });
+                return Fate::Unsendable;
+            }
+        };
+        let conversation = message.conversation_group.clone();
+        if blocked.contains(&conversation) {
+            return Fate::Waits;
+        }
+        match within(&self.clock, budget.send_until(), self.sink.send(&message)).await {
+            Ok(()) => self.confirm(lease, event, &budget, run).await,
+            Err(error) => {
+                run.fail("send", Some(event), &error);
+                match error {
+                    StepError::Failed(SendError::TooLarge) => Fate::Unsendable,
+                    _ => Fate::Failed { conversation: Some(conversation) },
+                }
+            }
+        }
+    }
+
+    async fn confirm(&self, lease: Lease, event: &Pending, budget: &Budget, run: &mut Run) -> Fate {
+        match within(&self.clock, budget.settle_until(), self.store.confirm(lease)).await {
+            Ok(Settled::Done) => return Fate::Forwarded,
+            Ok(Settled::Lost) => run.fail("confirm", Some(event), &LeaseLost),
+            Err(error) => run.fail("confirm", Some(event), &error),
+        }
+        Fate::Failed { conversation: None }
+    }
+}
+
+/// The record is a later run's by now.
+#[derive(Debug)]
+struct LeaseLost;
+
+impl fmt::Display for LeaseLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the lease was lost to a later run")
+    }
+}
+
+impl Error for LeaseLost {}
+
+/// What is parked is no message of this version.
+#[derive(Debug)]
+struct Unreadable {
+    line: usize,
+    column: usize,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column } = self;
+        write!(f, "the parked message is none of this version, from line {line}, column {column} on")
+    }
+}
+
+impl Error for Unreadable {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Everything that Slack dictates: how a request is signed, and what its bytes mean.
+
+pub mod payload;
+pub mod secrets;
+pub mod signature;

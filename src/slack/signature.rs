@@ -1,0 +1,374 @@
+//! Slack's request signature, version 0: who may speak to us at all.
+//!
+//! Source: Slack, "Verifying requests from Slack". The signature is HMAC-SHA256 over
+//! `v0:{timestamp}:{raw body}`, keyed with the signing secret as it is written (it looks like hexadecimal;
+//! it is not decoded).
+//!
+//! [`verify`] takes the raw bytes and gives back [`Verified`], which only this module can make and which
+//! the parser in [`crate::slack::payload`] demands. Parsing bytes that nobody signed does not compile.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+use crate::time::clock::UnixMillis;
+
+/// How far Slack's timestamp may lie from our clock, in seconds, in either direction.
+pub const MAX_SKEW_SECONDS: u64 = 300;
+
+const VERSION_PREFIX: &str = "v0=";
+const HEX_DIGEST_LEN: usize = 64;
+
+type HmacSha256 = Hmac<Sha256>;
+
+/// One signing secret, ready for use: the key is expanded once, not once a request.
+#[derive(Clone)]
+pub struct SigningSecret {
+    mac: HmacSha256,
+    app: Option<Arc<str>>,
+}
+
+impl SigningSecret {
+    /// The secret as Slack's app page shows it.
+    pub fn new(secret: &str) -> Self {
+        let mac = HmacSha256::new_from_slice(secret.as_bytes());
+        #[allow(clippy::expect_used, reason = "HMAC is defined for keys of every length")]
+        let mac = mac.expect("HMAC takes a key of any length");
+        Self { mac, app: None }
+    }
+
+    /// The secret of this app alone: it signs for no other.
+    pub fn of_app(api_app_id: &str, secret: &str) -> Self {
+        Self { app: Some(api_app_id.into()), ..Self::new(secret) }
+    }
+
+    /// `v0=…` for these bytes at this time: what Slack sends, and what tests and tools sign with.
+    pub fn sign(&self, timestamp: &str, body: &[u8]) -> String {
+        let digest = self.hex_digest(timestamp, body);
+        let mut signature = String::with_capacity(VERSION_PREFIX.len() + HEX_DIGEST_LEN);
+        signature.push_str(VERSION_PREFIX);
+        signature.extend(digest.iter().map(|&byte| char::from(byte)));
+        signature
+    }
+
+    fn hex_digest(&self, timestamp: &str, body: &[u8]) -> [u8; HEX_DIGEST_LEN] {
+        let digest = self
+            .mac
+            .clone()
+            .chain_update("v0:")
+            .chain_update(timestamp)
+            .chain_update(":")
+            .chain_update(body)
+            .finalize()
+            .into_bytes();
+        let mut hex_digest = [0; HEX_DIGEST_LEN];
+        #[allow(clippy::expect_used, reason = "both lengths are constants of SHA-256")]
+        hex::encode_to_slice(digest, &mut hex_digest).expect("64 digits hold 32 bytes");
+        hex_digest
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningSecret(…)")
+    }
+}
+
+/// The two headers that Slack signs a request with, as they arrived.
+#[derive(Clone, Copy, Default)]
+pub struct SignatureHeaders<'a> {
+    /// `X-Slack-Signature`
+    pub signature: Option<&'a str>,
+    /// `X-Slack-Request-Timestamp`, Unix seconds
+    pub timestamp: Option<&'a str>,
+}
+
+/// Whom a signature speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The apps whose secret it was made with; [`None`] for a secret that is no app's in particular.
+    apps: Vec<Option<Arc<str>>>,
+}
+
+impl Signer {
+    /// Whether a payload for this app may have this signature. One that names no app may only if the secret is
+    /// no app's in particular.
+    pub fn speaks_for(&self, api_app_id: Option<&str>) -> bool {
+        self.apps.iter().any(|app| app.is_none() || app.as_deref() == api_app_id)
+    }
+}
+
+/// A body that Slack signed.
+pub struct Verified {
+    body: Vec<u8>,
+    signer: Signer,
+}
+
+impl Verified {
+    /// Who signed it.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// The signed bytes.
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Verified({} bytes)", self.body.len())
+    }
+}
+
+/// Why a request is not from Slack, or not from Slack just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// One of the two headers is absent.
+    MissingHeader,
+    /// The signature is not `v0=` and 64 lower-case hexadecimal digits.
+    MalformedSignature,
+    /// The timestamp is not a whole number of seconds.
+    MalformedTimestamp,
+    /// The timestamp is more than [`MAX_SKEW_SECONDS`] away.
+    Stale,
+    /// No signing secret gives this signature.
+    Mismatch,
+    /// The secret of one app signed a payload of another's.
+    OtherApp,
+    /// The bytes that were signed cannot be had from the request as it arrived.
+    UnreadableBody,
+}
+
+impl Rejection {
+    /// The reason's name in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingHeader => "missing_header",
+            Self::MalformedSignature => "malformed_signature",
+            Self::MalformedTimestamp => "malformed_timestamp",
+            Self::Stale => "stale_timestamp",
+            Self::Mismatch => "signature_mismatch",
+            Self::OtherApp => "other_app",
+            Self::UnreadableBody => "unreadable_body",
+        }
+    }
+}
+
+/// The body given back, unverified, with the reason.
+pub struct Refused {
+    /// Why.
+    pub reason: Rejection,
+    /// The bytes, still not to be trusted.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({:?}, {} bytes)", self.reason, self.body.len())
+    }
+}
+
+/// Whether one of `secrets` signed `body` within five minutes of `now`.
+///
+/// Every secret is tried and every digest compared in constant time, so that the time taken tells neither
+/// how much of a guess was right nor which secret matched.
+///
+/// # Errors
+/// [`Refused`], with the body, when it is not so.
+pub fn verify(
+    headers: SignatureHeaders<'_>,
+    body: Vec<u8>,
+    secrets: &[SigningSecret],
+    now: UnixMillis,
+) -> Result<Verified, Refused> {
+    match check(headers, &body, secrets, now) {
+        Ok(signer) => Ok(Verified { body, signer }),
+        Err(reason) => Err(Refused { reason, body }),
+    }
+}
+
+fn check(
+    headers: SignatureHeaders<'_>,
+    body: &[u8],
+    secrets: &[SigningSecret],
+    now: UnixMillis,
+) -> Result<Signer, Rejection> {
+    let (Some(signature), Some(timestamp)) = (headers.signature, headers.timestamp) else {
+        return Err(Rejection::MissingHeader);
+    };
+    let digest = parse_signature(signature).ok_or(Rejection::MalformedSignature)?;
+    let signed_at = parse_timestamp(timestamp).ok_or(Rejection::MalformedTimestamp)?;
+    if now.as_secs().abs_diff(signed_at) > MAX_SKEW_SECONDS {
+        return Err(Rejection::Stale);
+    }
+    let matches = |secret: &&SigningSecret| bool::from(secret.hex_digest(timestamp, body).ct_eq(digest));
+    let apps: Vec<_> = secrets.iter().filter(matches).map(|secret| secret.app.clone()).collect();
+    if apps.is_empty() { Err(Rejection::Mismatch) } else { Ok(Signer { apps }) }
+}
+
+/// Digits are compared as they are written: Slack writes lower case, and so upper case is not Slack's.
+fn parse_signature(header: &str) -> Option<&[u8]> {
+    let digest = header.strip_prefix(VERSION_PREFIX)?.as_bytes();
+    let well_formed =
+        digest.len() == HEX_DIGEST_LEN && digest.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    well_formed.then_some(digest)
+}
+
+/// Digits only: `u64::from_str` would also take a plus sign.
+fn parse_timestamp(header: &str) -> Option<u64> {
+    let digits_only = header.bytes().all(|byte| byte.is_ascii_digit());
+    digits_only.then(|| header.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+#[allow(clippy::string_slice, reason = "of constants")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+    const TIMESTAMP: &str = "1531420618";
+    const BODY: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+    const SIGNATURE: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+
+    fn at(seconds: u64) -> UnixMillis {
+        UnixMillis::from_millis(seconds * 1000)
+    }
+
+    fn verdict(signature: Option<&str>, timestamp: Option<&str>, now: u64) -> Result<(), Rejection> {
+        let secrets = [SigningSecret::new(SECRET)];
+        let headers = SignatureHeaders { signature, timestamp };
+        check(headers, BODY.as_bytes(), &secrets, at(now)).map(drop)
+    }
+
+    #[test]
+    fn slacks_published_example_verifies() {
+        assert_eq!(verdict(Some(SIGNATURE), Some(TIMESTAMP), 1_531_420_618), Ok(()));
+        assert_eq!(SigningSecret::new(SECRET).sign(TIMESTAMP, BODY.as_bytes()), SIGNATURE);
+    }
+
+    #[test]
+    fn a_request_is_good_for_exactly_five_minutes_either_way() {
+        let signed_at = 1_531_420_618;
+        for now in [signed_at - 300, signed_at - 1, signed_at + 299, signed_at + 300] {
+            assert_eq!(verdict(Some(SIGNATURE), Some(TIMESTAMP), now), Ok(()), "{now}");
+        }
+        for now in [0, signed_at - 301, signed_at + 301, u64::MAX / 1000] {
+            assert_eq!(verdict(Some(SIGNATURE), Some(TIMESTAMP), now), Err(Rejection::Stale), "{now}");
+        }
+    }
+
+    #[test]
+    fn an_absent_or_odd_header_is_named() {
+        use Rejection::{MalformedSignature, MalformedTimestamp, Mismatch, MissingHeader};
+        let upper = SIGNATURE.to_uppercase();
+        let upper_digits = format!("v0={}", SIGNATURE[3..].to_uppercase());
+        let doubled = format!("{SIGNATURE},{SIGNATURE}");
+        let longer = format!("{SIGNATURE}0");
+        let other_digit = format!("v0=b{}", &SIGNATURE[4..]);
+        let cases: &[(Option<&str>, Option<&str>, Rejection)] = &[
+            (None, Some(TIMESTAMP), MissingHeader),
+            (Some(SIGNATURE), None, MissingHeader),
+            (None, None, MissingHeader),
+            (Some(""), Some(TIMESTAMP), MalformedSignature),
+            (Some("v0="), Some(TIMESTAMP), MalformedSignature),
+            (Some(&SIGNATURE[3..]), Some(TIMESTAMP), MalformedSignature),
+            (Some(&SIGNATURE[..66]), Some(TIMESTAMP), MalformedSignature),
+            (Some(&upper), Some(TIMESTAMP), MalformedSignature),
+            (Some(&upper_digits), Some(TIMESTAMP), MalformedSignature),
+            (Some(&doubled), Some(TIMESTAMP), MalformedSignature),
+            (Some(&longer), Some(TIMESTAMP), MalformedSignature),
+            (Some("v1=00"), Some(TIMESTAMP), MalformedSignature),
+            (Some(SIGNATURE), Some(""), MalformedTimestamp),
+            (Some(SIGNATURE), Some("+1531420618"), MalformedTimestamp),
+            (Some(SIGNATURE), Some("-1531420618"), MalformedTimestamp),
+            (Some(SIGNATURE), Some(" 1531420618"), MalformedTimestamp),
+            (Some(SIGNATURE), Some("1531420618.0"), MalformedTimestamp),
+            (Some(SIGNATURE), Some("99999999999999999999999"), MalformedTimestamp),
+            (Some(SIGNATURE), Some("01531420618"), Mismatch),
+            (Some(SIGNATURE), Some("1531420619"), Mismatch),
+            (Some(&other_digit), Some(TIMESTAMP), Mismatch),
+        ];
+        for (signature, timestamp, expected) in cases {
+            assert_eq!(
+                verdict(*signature, *timestamp, 1_531_420_618),
+                Err(*expected),
+                "{signature:?} {timestamp:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_verifies_without_a_secret() {
+        let headers = SignatureHeaders { signature: Some(SIGNATURE), timestamp: Some(TIMESTAMP) };
+        assert_eq!(check(headers, BODY.as_bytes(), &[], at(1_531_420_618)), Err(Rejection::Mismatch));
+    }
+
+    #[test]
+    fn a_secret_of_one_app_speaks_for_no_other() {
+        let secrets = [
+            SigningSecret::of_app("A1", "one"),
+            SigningSecret::of_app("A2", "two"),
+            SigningSecret::of_app("A3", "two"),
+            SigningSecret::new("anybody's"),
+        ];
+        let everybody = [Some("A1"), Some("A2"), Some("A3"), Some("A4"), None];
+        for (secret, allowed) in
+            [("one", &[Some("A1")][..]), ("two", &[Some("A2"), Some("A3")]), ("anybody's", &everybody)]
+        {
+            let signature = SigningSecret::new(secret).sign(TIMESTAMP, BODY.as_bytes());
+            let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(TIMESTAMP) };
+            let verified = verify(headers, BODY.into(), &secrets, at(1_531_420_618)).unwrap();
+            for app in everybody {
+                assert_eq!(verified.signer().speaks_for(app), allowed.contains(&app), "{secret} {app:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn debug_shows_neither_secret_nor_body() {
+        let secret = SigningSecret::new(SECRET);
+        assert_eq!(format!("{secret:?}"), "SigningSecret(…)");
+        let headers = SignatureHeaders { signature: Some(SIGNATURE), timestamp: Some(TIMESTAMP) };
+        let verified = verify(headers, BODY.into(), &[secret], at(1_531_420_618)).unwrap();
+        assert_eq!(format!("{verified:?}"), format!("Verified({} bytes)", BODY.len()));
+        let refused = verify(headers, BODY.into(), &[], at(1_531_420_618)).unwrap_err();
+        assert_eq!(format!("{refused:?}"), format!("Refused(Mismatch, {} bytes)", BODY.len()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_secret_signed_verifies_under_any_secret_of_the_list(
+            secrets in prop::collection::vec(".{0,100}", 1..4),
+            chosen in any::<prop::sample::Index>(),
+            body in prop::collection::vec(any::<u8>(), 0..300),
+            signed_at in 0u64..4_000_000_000,
+            skew in -300i64..=300,
+        ) {
+            let secrets: Vec<_> = secrets.iter().map(|s| SigningSecret::new(s)).collect();
+            let timestamp = signed_at.to_string();
+            let signature = secrets[chosen.index(secrets.len())].sign(&timestamp, &body);
+            let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(&timestamp) };
+            let now = at(signed_at.saturating_add_signed(skew));
+            prop_assert_eq!(verify(headers, body.clone(), &secrets, now).unwrap().into_body(), body);
+        }
+
+        #[test]
+        fn one_flipped_bit_of_the_body_is_refused(
+            mut body in prop::collection::vec(any::<u8>(), 1..300),
+            position in any::<prop::sample::Index>(),
+            bit in 0u8..8,
+        ) {
+            let secret = SigningSecret::new(SECRET);
+            let signature = secret.sign(TIMESTAMP, &body);
+            let index = position.index(body.len());
+            body[index] ^= 1 << bit;
+            let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(TIMESTAMP) };
+            prop_assert_eq!(check(headers, &body, &[secret], at(1_531_420_618)), Err(Rejection::Mismatch));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What is said about an invocation.
+
+pub mod logging;
+pub mod metrics;
+pub mod outcome;
+pub mod report;

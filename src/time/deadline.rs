@@ -1,0 +1,59 @@
+//! One step of a sequence: a call to a store or a queue, up to a point in time.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+use crate::time::clock::Clock;
+
+/// Added to the end of its owner before a lease is over, for clocks that differ between execution
+/// environments and for a send that is on the wire when its sender dies.
+pub const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// Why a step did not succeed.
+#[derive(Debug)]
+pub enum StepError<E> {
+    /// It says so.
+    Failed(E),
+    /// It was cut off, or not begun. What a step that was cut off did is unknown.
+    TimedOut,
+}
+
+/// `step`, up to `until`. When that is past, the step does not even begin: a process that was frozen must
+/// not wake up and send what is another's by now.
+///
+/// # Errors
+/// What the step's own error is, or that its time was over.
+pub async fn within<T, E>(
+    clock: &impl Clock,
+    until: Instant,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, StepError<E>> {
+    if clock.instant() >= until {
+        return Err(StepError::TimedOut);
+    }
+    match timeout_at(until, step).await {
+        Ok(result) => result.map_err(StepError::Failed),
+        Err(_) => Err(StepError::TimedOut),
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for StepError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::TimedOut => f.write_str("no answer within the time that is left for it"),
+        }
+    }
+}
+
+impl<E: Error> Error for StepError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => error.source(),
+            Self::TimedOut => None,
+        }
+    }
+}

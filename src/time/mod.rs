@@ -1,0 +1,5 @@
+//! Clocks, and what may still be begun.
+
+pub mod budget;
+pub mod clock;
+pub mod deadline;
