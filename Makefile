@@ -65,16 +65,16 @@ test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) $(DISPATCH)
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
 
 # The tool for one's own machine: a Slack to play, to join, to record.
-DEV_TEST = cargo test --locked --manifest-path slack-dev/Cargo.toml
+DEV_TEST = cargo test --locked -p slack-dev
 
-slack-dev: FORCE ## The development tool, in slack-dev/target/release (slack-dev/README.md)
-	cargo build --locked --release --manifest-path slack-dev/Cargo.toml
+slack-dev: FORCE ## The development tool, in target/tool (slack-dev/README.md)
+	cargo build --locked --profile tool -p slack-dev
 
 bridge: slack-dev ## A real Slack app's events without a public URL (needs SLACK_APP_TOKEN)
-	slack-dev/target/release/slack-dev bridge
+	target/tool/slack-dev bridge
 
 doctor: slack-dev ## What is not set up as it should be, and what to do about it; ARGUMENTS="--url https://…"
-	slack-dev/target/release/slack-dev doctor $(ARGUMENTS)
+	target/tool/slack-dev doctor $(ARGUMENTS)
 
 test-dev: $(SERVERS)
 	$(WITH_SERVERS) $(DEV_TEST) -- --include-ignored --skip to_be_watched --test-threads 2
@@ -137,12 +137,12 @@ bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_mod
 	cd $(BENCH)/peers/node && npm run --silent build
 	@# Plain: without our line in .cargo/config.toml.
 	AWS_LC_SYS_NO_JITTER_ENTROPY=0 cargo build --locked --release \
-		--manifest-path $(BENCH)/peers/rust/Cargo.toml --target-dir $(BENCH)/target/peers
+		--manifest-path $(BENCH)/peers/rust/Cargo.toml --target-dir target/peers
 	$(VENV)/bin/python $(BENCH)/run.py --rounds $(ROUNDS)
 	$(VENV)/bin/python $(BENCH)/report.py
 
 bench-harness: FORCE
-	cargo build --locked --release --manifest-path $(BENCH)/Cargo.toml
+	cargo build --locked --profile tool -p functions-bench
 
 # Times nothing that counts: it shows that the function does what it is measured for, and that the harness works.
 bench-short: $(RELEASE) bench-harness
@@ -167,14 +167,14 @@ mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp $(VENV)/test.stamp tests/n
 		-- -- --include-ignored dedup:: dispatch:: ingress:: redrive:: shortcut:: sinks:: stores::
 
 # Packages of their own, beside the project's.
-APART := fuzz benches/functions benches/functions/peers/rust slack-dev
+APART := fuzz benches/functions/peers/rust
 
 format-check:
-	cargo fmt --check
+	cargo fmt --all --check
 	$(foreach package,$(APART),cargo fmt --check --manifest-path $(package)/Cargo.toml &&) true
 
 format: ## Format the code
-	cargo fmt
+	cargo fmt --all
 	$(foreach package,$(APART),cargo fmt --manifest-path $(package)/Cargo.toml &&) true
 
 # Each set of features, because each is a build that somebody runs; the tests build the other two.
@@ -184,8 +184,8 @@ lint:
 	cargo clippy --locked --all-targets --features redis -- -D warnings && cargo build --locked --features redis
 	cargo clippy --locked --all-targets --features sns -- -D warnings && cargo build --locked --features sns
 	cargo clippy --locked --all-targets --features dispatch -- -D warnings
-	cargo clippy --locked --release --manifest-path benches/functions/Cargo.toml -- -D warnings
-	cargo clippy --locked --all-targets --manifest-path slack-dev/Cargo.toml -- -D warnings
+	cargo clippy --locked --all-targets -p functions-bench -- -D warnings
+	cargo clippy --locked --all-targets -p slack-dev -- -D warnings
 
 workflows: $(VENV)/test.stamp
 	$(VENV)/bin/zizmor --offline --quiet .github
@@ -224,7 +224,7 @@ deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks 
 	$(CDK) deploy --all $(SETTINGS) --outputs-file outputs.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target fuzz/target fuzz/artifacts benches/functions/target slack-dev/target $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
+	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node}/node_modules
 
 # Always asked: cargo knows whether anything changed.

@@ -52,17 +52,17 @@ OURS = Function(
 # Nobody's: what is left of a function when there is nothing but its calls.
 CALLS_ALONE = Function(
     "its calls alone",
-    [str(HERE / "target/release/calls-alone")],
+    [str(ROOT / "target/tool/calls-alone")],
     {},
     OURS.calls,
 )
 PEERS = [
     Function(
         "plain Rust",
-        [str(HERE / "target/peers/release/plain-rust")],
+        [str(ROOT / "target/peers/release/plain-rust")],
         INLINE,
         {"PutItem": 1, "SendMessage": 1},
-        HERE / "target/peers/release/plain-rust",
+        ROOT / "target/peers/release/plain-rust",
     ),
     Function(
         "Python, boto3",
@@ -97,7 +97,7 @@ def live(function, memory_mb, warm, pause_ms, limit_cpu):
         "latency_ms": LATENCIES,
         "system_roots": SYSTEM_ROOTS,
     }
-    harness = [str(HERE / "target/release/functions-bench"), json.dumps(plan)]
+    harness = [str(ROOT / "target/tool/functions-bench"), json.dumps(plan)]
     # What a function logs would be a sea of lines; it is shown if something is wrong.
     done = subprocess.run(harness, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -88,7 +88,7 @@ impl Delivery {
         let conversation = payload::conversation(kind, &self.body)
             .map_err(|malformed| format!("its body is {}", malformed.as_str()))?;
         let text = |name| self.attribute(name).map(str::to_owned);
-        let delivery = slack::Delivery {
+        let delivery = payload::Delivery {
             kind,
             event_type: text("type").unwrap_or_default(),
             id: text("event_id").ok_or("it has no attribute `event_id`")?,
