@@ -45,7 +45,7 @@ from typing import Any, Callable, Iterator, Optional
 CDK = pathlib.Path(__file__).resolve().parents[2]
 ROOT = CDK.parent
 sys.dont_write_bytecode = True
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "docs")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "examples")]
 from servers import Server, free_port  # noqa: E402  (the one place that starts and stops servers)
 
 try:
@@ -501,7 +501,7 @@ class Deployed:
         check("once", [it["Body"].encode() for it in self.receive(self.queue)], [body])
 
     def check_the_guard_of_the_migration(self) -> None:
-        step("docs/dedup_guard.py on the same table")
+        step("examples/dedup_guard.py on the same table")
         from dedup_guard import Guard
 
         class Context:

@@ -1,4 +1,4 @@
-"""De-duplication for a handler that is there already: step 1 of migrate.md, and the consumer's own guard of step 2.
+"""De-duplication for a handler that is there already: step 1 of docs/migrate.md, and the consumer's own guard in step 2.
 
 The same records as slack-ingress writes (src/dedup/dynamodb.rs), in the same table, so that the two can stand side by
 side while Slack's request URL moves from one to the other. Needs dynamodb:PutItem, UpdateItem and DeleteItem on it.
