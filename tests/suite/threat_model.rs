@@ -90,7 +90,7 @@ fn a_test_that_is_not_there_is_missed() {
         "src/slack/signature.rs::verify",
         "src/no_such_file.rs::slacks_published_example_verifies",
         "cdk/test/ingress/grants.test.ts::no such title",
-        "cdk/test/deploy/deploy.py::no_such_check",
+        "cdk/test/deploy/ingress.py::no_such_check",
         ".github/workflows/ci.yml::no-such-job",
         "Makefile::no-such-rule",
         "fuzz/fuzz_targets/no_such_target.rs",
@@ -100,7 +100,7 @@ fn a_test_that_is_not_there_is_missed() {
     for there in [
         "src/slack/signature.rs::slacks_published_example_verifies",
         "cdk/test/ingress/grants.test.ts::only Lambda may assume their roles",
-        "cdk/test/deploy/deploy.py::check_the_door",
+        "cdk/test/deploy/ingress.py::check_signatures",
         ".github/workflows/ci.yml::deny",
         "Makefile::workflows",
         "fuzz/fuzz_targets/signature.rs",

@@ -2,17 +2,17 @@
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{DATE, HeaderName, HeaderValue};
+use hyper::header::DATE;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 use slack_ingress::config::Config;
-use slack_ingress::ingress::Invocation;
-use slack_ingress::lambda::http::HttpEvent;
-use slack_ingress::telemetry::outcome::Outcome;
-use slack_ingress::telemetry::report::{Report, Trail};
+use slack_ingress::lambda::http;
+use slack_ingress::telemetry::report::ingress::Outcome;
+use slack_ingress::telemetry::report::ingress::{Report, Trail};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::time::invocation::Invocation;
 use slack_ingress::wiring;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -57,37 +57,19 @@ pub(crate) async fn ingress(secret: &str) -> String {
     serve(move |request: Request<Incoming>| {
         let ingress = Arc::clone(&ingress);
         async move {
-            let method = request.method().to_string();
-            let headers: serde_json::Map<String, Value> = request
-                .headers()
-                .iter()
-                .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())))
-                .collect();
-            let body = request.into_body().collect().await.unwrap().to_bytes();
-            let event = json!({
-                "version": "2.0", "requestContext": { "http": { "method": method } }, "headers": headers,
-                "body": String::from_utf8(body.to_vec()).unwrap(), "isBase64Encoded": false,
-            });
-            let (reply_to, inbound) = serde_json::from_value::<HttpEvent>(event).unwrap().into_request();
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let request = Request::from_parts(parts, lambda_http::Body::Binary(body.to_vec()));
             let invocation = Invocation {
                 request_id: "1".to_owned(),
                 deadline: SystemClock.now().after(Duration::from_secs(5)),
                 trace_header: None,
             };
-            let report = match inbound {
+            let report = match http::inbound(request) {
                 Ok(inbound) => ingress.handle(inbound, invocation).await,
                 Err(outcome) => refused(outcome),
             };
-            let answer = serde_json::to_value(reply_to.respond(&report)).unwrap();
-            let mut response =
-                Response::builder().status(u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap());
-            for (name, value) in answer["headers"].as_object().unwrap() {
-                response = response.header(
-                    HeaderName::try_from(name).unwrap(),
-                    HeaderValue::try_from(value.as_str().unwrap()).unwrap(),
-                );
-            }
-            response.body(Full::from(answer["body"].as_str().unwrap().to_owned())).unwrap()
+            http::answer(&report).0.map(|body| Full::from(body.to_vec()))
         }
     })
     .await

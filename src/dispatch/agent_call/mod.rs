@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-use super::batch::QueueMessage;
-use super::dead_letter::REASON;
+use super::message::DEAD_LETTER_REASON;
+use super::message::QueueMessage;
 use crate::sink::message::conversation_key;
 use crate::slack::payload::{self, Kind};
 
@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 
 /// A call of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invocation {
+pub struct AgentCall {
     /// What the event is known by.
     pub event_id: String,
     /// One for each conversation: `slack-` and 64 hexadecimal digits. (AgentCore wants 33 to 256 characters.)
@@ -57,7 +57,7 @@ struct Payload<'a> {
     body: &'a RawValue,
 }
 
-impl Invocation {
+impl AgentCall {
     /// The call for `message`.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Invocation {
         let attributes = message.published_attributes();
         let event_id = attributes.get("event_id").filter(|id| !id.is_empty()).ok_or(Unworkable::EventId)?;
         let conversation = conversation(message)?;
-        let own = |name: &str| name != REASON; // of an earlier life
+        let own = |name: &str| name != DEAD_LETTER_REASON; // of an earlier life
         let payload = Payload {
             version: VERSION,
             event_id,

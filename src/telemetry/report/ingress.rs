@@ -1,10 +1,12 @@
-//! What is known of one invocation when it is over: the outcome, and what led to it.
+//! What is known of one request when its invocation is over: the outcome, and what led to it.
 
 use std::error::Error;
 use std::time::Duration;
 
-use crate::slack::payload::{Delivery, Encoding};
-use crate::telemetry::outcome::Outcome;
+use super::with_causes;
+use crate::slack::payload::{Delivery, Encoding, Malformed};
+use crate::slack::retries::Attempt;
+use crate::slack::signature::Rejection;
 
 /// One invocation, for the answer ([`crate::lambda::http`]) and for the log ([`crate::telemetry::metrics`]).
 #[derive(Clone, Debug)]
@@ -63,26 +65,6 @@ impl From<&Delivery> for Subject {
     }
 }
 
-/// Slack's account of its own retries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attempt {
-    /// `X-Slack-Retry-Num`: absent on the first attempt, then 1 to 3.
-    pub retry_num: Option<u32>,
-    /// `X-Slack-Retry-Reason`
-    pub retry_reason: Option<String>,
-}
-
-/// Slack's third retry is its last.
-const LAST_RETRY: u32 = 3;
-
-impl Attempt {
-    /// Whether Slack will not ask again. (With Delayed Events it does, hourly; each of those is as good as
-    /// a last one.)
-    pub fn is_last(&self) -> bool {
-        self.retry_num.is_some_and(|num| num >= LAST_RETRY)
-    }
-}
-
 /// The duration of each step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
@@ -105,15 +87,82 @@ impl Trail {
     }
 }
 
-/// An error and its causes in one line: each says only its own part.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
+/// The one result of an invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// On the queue now.
+    Accepted,
+    /// Kept in the store, because the queue did not take it and Slack will not ask again.
+    Parked,
+    /// On the queue or in the store before.
+    Duplicate,
+    /// A bot's message that `BOT_EVENTS` keeps out.
+    Ignored,
+    /// `app_rate_limited`.
+    RateLimited,
+    /// `url_verification`: answer with this.
+    Challenge(String),
+    /// `block_suggestion`: answered with no options.
+    Suggestion,
+    /// `ssl_check`.
+    SslCheck,
+    /// Another invocation holds the event and has not finished: Slack is to ask again.
+    InFlight,
+    /// Something we depend on failed or took too long: Slack is to ask again.
+    Unavailable(Dependency),
+    /// Not signed by Slack.
+    Rejected(Rejection),
+    /// Signed, but not what Slack sends.
+    Malformed(Malformed),
+    /// Larger than the sink takes.
+    TooLarge,
+    /// Not a POST.
+    MethodNotAllowed,
+}
+
+/// What an invocation depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependency {
+    /// The signing secret could not be had.
+    Secret,
+    /// The store.
+    Store,
+    /// The queue.
+    Sink,
+}
+
+impl Outcome {
+    /// The outcome's name in the log.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Parked => "parked",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::RateLimited => "app_rate_limited",
+            Self::Challenge(_) => "challenge",
+            Self::Suggestion => "suggestion",
+            Self::SslCheck => "ssl_check",
+            Self::InFlight => "in_flight",
+            Self::Unavailable(_) => "unavailable",
+            Self::Rejected(_) => "rejected",
+            Self::Malformed(_) => "malformed",
+            Self::TooLarge => "too_large",
+            Self::MethodNotAllowed => "method_not_allowed",
+        }
     }
-    line
+
+    /// What exactly was wrong, for the log; never for the caller.
+    pub const fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Unavailable(Dependency::Secret) => Some("secret"),
+            Self::Unavailable(Dependency::Store) => Some("store"),
+            Self::Unavailable(Dependency::Sink) => Some("sink"),
+            Self::Rejected(rejection) => Some(rejection.as_str()),
+            Self::Malformed(malformed) => Some(malformed.as_str()),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -121,17 +170,6 @@ mod tests {
     use super::*;
     use crate::dedup::StoreError;
     use crate::slack::payload::{Author, Conversation, Kind};
-
-    #[test]
-    fn the_third_retry_is_the_last_and_so_is_each_delayed_one() {
-        let is_last = |retry_num| Attempt { retry_num, retry_reason: None }.is_last();
-        for retry_num in [None, Some(0), Some(1), Some(2)] {
-            assert!(!is_last(retry_num), "{retry_num:?}");
-        }
-        for retry_num in [Some(3), Some(4), Some(27), Some(u32::MAX)] {
-            assert!(is_last(retry_num), "{retry_num:?}");
-        }
-    }
 
     #[test]
     fn an_error_is_noted_with_its_step_and_every_cause_once() {

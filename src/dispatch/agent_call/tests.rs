@@ -23,8 +23,8 @@ fn mention() -> Value {
 
 #[test]
 fn the_payload_is_the_documented_one() {
-    let invocation = Invocation::of(&message("event", &mention())).unwrap();
-    let payload: Value = serde_json::from_slice(&invocation.payload).unwrap();
+    let call = AgentCall::of(&message("event", &mention())).unwrap();
+    let payload: Value = serde_json::from_slice(&call.payload).unwrap();
     let expected = json!({
         "version": 1,
         "event_id": "Ev1",
@@ -33,22 +33,22 @@ fn the_payload_is_the_documented_one() {
         "body": mention()
     });
     assert_eq!(payload, expected);
-    assert_eq!((invocation.event_id.as_str(), invocation.trace_header.as_deref()), ("Ev1", Some("Root=1")));
+    assert_eq!((call.event_id.as_str(), call.trace_header.as_deref()), ("Ev1", Some("Root=1")));
 }
 
 #[test]
 fn the_body_goes_on_byte_for_byte() {
     let raw = r#"{"b":1.0,  "a":"\u00e9\ufffe", "event":{"channel":"C1"},"n":12345678901234567890.5}"#;
     let message = QueueMessage { body: raw.to_owned(), ..message("event", &Value::Null) };
-    let payload = String::from_utf8(Invocation::of(&message).unwrap().payload).unwrap();
+    let payload = String::from_utf8(AgentCall::of(&message).unwrap().payload).unwrap();
     assert!(payload.ends_with(&format!(r#""body":{raw}}}"#)), "{payload}");
 }
 
 #[test]
 fn why_it_was_a_dead_letter_once_is_not_the_agents_business() {
     let mut message = message("event", &mention());
-    message.attributes.insert(REASON.to_owned(), "failed".to_owned());
-    let payload: Value = serde_json::from_slice(&Invocation::of(&message).unwrap().payload).unwrap();
+    message.attributes.insert(DEAD_LETTER_REASON.to_owned(), "failed".to_owned());
+    let payload: Value = serde_json::from_slice(&AgentCall::of(&message).unwrap().payload).unwrap();
     assert_eq!(payload["attributes"].as_object().unwrap().len(), 5);
 }
 
@@ -101,11 +101,11 @@ fn what_is_not_the_ingresss_is_unworkable() {
         (with_body("command", r#"{"text":7}"#), Unworkable::Body),
         (with_body("interaction", "7"), Unworkable::Body),
     ] {
-        assert_eq!(Invocation::of(&message).unwrap_err(), expected, "{message:?}");
+        assert_eq!(AgentCall::of(&message).unwrap_err(), expected, "{message:?}");
         let in_words = expected.as_str();
         assert!(in_words.starts_with("the message"), "{in_words}");
     }
     let mut empty = message("event", &mention());
     empty.attributes.insert("event_id".to_owned(), String::new());
-    assert_eq!(Invocation::of(&empty).unwrap_err(), Unworkable::EventId);
+    assert_eq!(AgentCall::of(&empty).unwrap_err(), Unworkable::EventId);
 }

@@ -1,16 +1,13 @@
-//! What is known of one message when a run is over.
+//! What is known of one message of the queue when the dispatcher is done with it, for this receive.
 
 use std::error::Error;
 use std::time::Duration;
 
-use super::batch::QueueMessage;
-use super::visibility::PutOff;
-use crate::telemetry::report::with_causes;
-use crate::time::clock::UnixMillis;
+use super::with_causes;
 
 /// How a message ended, for this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum MessageOutcome {
     /// The agent has it.
     Dispatched,
     /// The agent had it before.
@@ -38,7 +35,7 @@ pub enum Deferral {
     Time,
 }
 
-impl Outcome {
+impl MessageOutcome {
     /// Whether it is to be taken off the queue.
     pub const fn is_done(self) -> bool {
         match self {
@@ -74,9 +71,9 @@ impl Deferral {
 
 /// One message, for the answer to Lambda and for the log.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct MessageReport {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: MessageOutcome,
     /// SQS's id.
     pub message_id: String,
     /// SQS's handle of this receive.
@@ -101,37 +98,9 @@ pub struct Report {
     pub errors: Vec<String>,
 }
 
-const SUBJECT: [&str; 5] = ["kind", "type", "event_id", "team_id", "api_app_id"];
-
-impl Report {
-    /// Of a message that nothing has been done about.
-    pub fn of(message: &QueueMessage, now: UnixMillis) -> Self {
-        let attributes = message.published_attributes();
-        let shown = |name: &'static str| Some((name, attributes.get(name)?.clone()));
-        let received_at = attributes.get("received_at").and_then(|millis| millis.parse().ok());
-        Self {
-            outcome: Outcome::Failed,
-            message_id: message.message_id.clone(),
-            receipt_handle: message.receipt_handle.clone(),
-            receive_count: message.receive_count,
-            subject: SUBJECT.into_iter().filter_map(shown).collect(),
-            session_id: None,
-            waited: received_at.map(|millis| UnixMillis::from_millis(millis).until(now)),
-            invoke: None,
-            took_over: false,
-            put_off_for: None,
-            reason: None,
-            errors: Vec::new(),
-        }
-    }
-
+impl MessageReport {
     /// Keeps an error of `step` and its causes.
     pub fn note(&mut self, step: &str, error: &(dyn Error + 'static)) {
         self.errors.push(format!("{step}: {}", with_causes(error)));
-    }
-
-    /// What SQS is asked for, if it is asked for something.
-    pub fn to_put_off(&self) -> Option<PutOff> {
-        Some(PutOff { receipt_handle: self.receipt_handle.clone(), delay: self.put_off_for? })
     }
 }
