@@ -1,7 +1,7 @@
-"""A stand-in for Slack's Web API: chat.postMessage and reactions.add, on a free port of the loopback interface.
+"""Plays Slack's Web API: chat.postMessage and reactions.add, on a free port of the loopback interface.
 
-It answers as Slack documents it: an error is status 200 with `ok` false, only `ratelimited` is 429. It knows no
-members, scopes or blocks, and does not itself limit how often one may post.
+It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It does not
+check members, scopes or blocks, and it limits the rate of posts only when a test tells it to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Post:
     thread_ts: str | None
     ts: str
     at: float
-    """When it came, by `time.monotonic()`."""
+    """When the post arrived, by `time.monotonic()`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def failure(error: str) -> Reply:
 
 
 class SlackApi:
-    """`with SlackApi(token) as slack:` serves it; the methods say what the next calls shall meet."""
+    """`with SlackApi(token) as slack:` serves the API. The methods ending in `_next` change the answers to the next
+    calls."""
 
     def __init__(self, token: str = "xoxb-made-up", unknown_channels: Collection[str] = (), port: int = 0) -> None:
         self.token = token
@@ -77,7 +78,7 @@ class SlackApi:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="slack-api", daemon=True).start()
 
     def stop(self) -> None:
-        self.let_go()
+        self.release_answers()
         self._server.shutdown()
         self._server.server_close()
 
@@ -93,15 +94,15 @@ class SlackApi:
 
     @property
     def calls(self) -> int:
-        """How many came, those included that were refused."""
+        """The number of calls, including those that were refused."""
         with self._changed:
             return self._calls
 
     def wait_for_posts(self, count: int, seconds: float = 10) -> list[Post]:
-        """All posts, as soon as there are `count`."""
+        """Returns all posts as soon as there are `count` of them."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self._posts) >= count, seconds)
-            assert came, f"{len(self._posts)} posts came within {seconds:g} s, not {count}"
+            assert came, f"{len(self._posts)} posts arrived within {seconds:g} s, expected {count}"
             return list(self._posts)
 
     def rate_limit_next(self, calls: int, retry_after: int = 1) -> None:
@@ -118,14 +119,14 @@ class SlackApi:
             self._to_drop = calls
 
     def hold_answers(self) -> None:
-        """From now on calls take effect, but their answers wait for `let_go`."""
+        """From now on calls take effect, but their answers are sent only after `release_answers`."""
         self._may_answer.clear()
 
-    def let_go(self) -> None:
+    def release_answers(self) -> None:
         self._may_answer.set()
 
     def answer(self, method: str, authorization: str | None, fields: dict[str, Any]) -> Reply | None:
-        """None: no answer at all."""
+        """The reply to a call; None if the connection is to be closed without an answer."""
         with self._changed:
             self._calls += 1
             reply = self._refusal(authorization) or self._take_effect(method, fields)
@@ -180,17 +181,17 @@ class SlackApi:
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    # The default, 5, breaks off connections when many conversations are answered at once.
+    # With the default of 5, connections are refused when many conversations are answered at the same time.
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever did not wait for the answer is no news here."""
+        """Prints nothing: a client that did not wait for the answer is no error of the server."""
 
 
 def handler(slack: SlackApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # Without it each answer waits for the client's delayed acknowledgement of its headers.
+        # An answer is written as a whole. Otherwise its body would wait until the client has acknowledged the headers.
         wbufsize = -1
 
         def do_POST(self) -> None:
@@ -223,7 +224,7 @@ def handler(slack: SlackApi) -> type[BaseHTTPRequestHandler]:
 
 
 def parse(content_type: str, body: bytes) -> dict[str, Any] | None:
-    """A call's fields: Slack takes JSON and forms."""
+    """The fields of a call, from JSON or from a form, as Slack accepts both. None if the JSON is not an object."""
     if content_type != "application/json":
         return dict(urllib.parse.parse_qsl(body.decode(errors="replace")))
     try:

@@ -1,4 +1,4 @@
-"""What the stand-ins are made of: programs that end with us, HTTP servers on free ports, and waiting with a limit."""
+"""Starts processes that end with us and HTTP servers on free ports, and waits for something with a limit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-for directory in (ROOT / "demo", ROOT / "tests"):
-    if str(directory) not in sys.path:
-        sys.path.append(str(directory))
+sys.path.append(str(ROOT / "tests"))
 
-from dev import Trouble  # noqa: E402  (the one way to say why we cannot go on)
+from dev import Failure  # noqa: E402
 from servers import die_with_parent  # noqa: E402
 
 HOST = "127.0.0.1"
@@ -40,14 +38,14 @@ def free_port() -> int:
 
 
 def clean_environment(extra: dict[str, str]) -> dict[str, str]:
-    """Ours, without what is set for somebody's real account or function."""
-    ours = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-    return {name: os.environ[name] for name in ours if name in os.environ} | extra
+    """A few of our environment variables, without those that are set for a real account or function, and `extra`."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | extra
 
 
 class Program:
-    """A process with a log of its own. It ends when the thread that started it does, so start it from one that
-    lasts: the kernel watches the thread, not the process."""
+    """A process that writes to its own log. The kernel ends it when the thread that started it ends, so that thread
+    must live as long as the process is needed."""
 
     def __init__(self, name: str, command: list[str], env: dict[str, str], log: pathlib.Path) -> None:
         self.name, self.log = name, log
@@ -60,7 +58,7 @@ class Program:
     def wait_until_it_answers(self, url: str) -> None:
         def answers() -> bool:
             if self.process.poll() is not None:
-                raise Trouble(f"{self.name} ended with status {self.process.returncode}:\n{self.tail()}")
+                raise Failure(f"{self.name} ended with status {self.process.returncode}:\n{self.tail()}")
             try:
                 urllib.request.urlopen(url, timeout=2).close()
             except urllib.error.HTTPError:
@@ -91,17 +89,18 @@ def tail(log: pathlib.Path, lines: int = TAIL_LINES) -> str:
 def eventually(
     what: str, look: Callable[[], T | None], limit_seconds: float, explain: Callable[[], str] = lambda: ""
 ) -> T:
-    """The first true value of `look`; after the limit, Trouble with all that `explain` knows."""
+    """Calls `look` until it returns a true value, and returns that value. After the limit it raises Failure, with the
+    text that `explain` returns."""
     deadline = time.monotonic() + limit_seconds
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise Trouble(f"not within {limit_seconds:g} s: {what}\n{explain()}")
+            raise Failure(f"this did not happen within {limit_seconds:g} s: {what}\n{explain()}")
         time.sleep(0.05)
     return found
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Silent, keeps connections open, and does not wait for a full packet."""
+    """A handler that logs nothing, keeps connections open, and sends small packets at once."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -131,17 +130,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class HttpServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
-    # With the standard five, a burst of connections would meet a second's pause.
+    # With the default of 5, some connections of a burst would wait for a second.
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
-            super().handle_error(request, client_address)  # a client that was killed is no error of ours
+            # A client that was killed or no longer waits is no error of the server.
+            super().handle_error(request, client_address)
 
 
 @contextlib.contextmanager
 def serving(handler: type[Handler]) -> Iterator[int]:
-    """Serves on a free port of the loopback interface, which it yields."""
+    """Serves on a free port of the loopback interface, and yields the port."""
     server = HttpServer((HOST, 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

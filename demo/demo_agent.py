@@ -1,31 +1,28 @@
-"""`make demo-agent`: one mention on its whole way to the agent and back, on this machine alone.
+"""`make demo-agent`: one mention on its whole way to the agent and back, on this machine.
 
-The agent thinks for 20 seconds, far longer than Slack waits; so Slack asks again, three times, meanwhile. Exits 0 if
-the mention was answered once, in its thread, and 1 with an explanation if not.
+The agent thinks for 20 seconds, which is far longer than Slack waits. Slack therefore sends the mention again, three
+times. The exit code is 0 if the mention is answered once, in its thread; otherwise it is 1, and the failed checks are
+printed.
 """
 
 from __future__ import annotations
 
 import json
-import pathlib
 import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
-from demo import painted, perform, say  # noqa: E402
-from dev import Trouble  # noqa: E402
-from processes import eventually  # noqa: E402
-from slack import NoAnswer, Retry  # noqa: E402
-from world import Event, Settings, World, mention, world  # noqa: E402
+from demo import painted, perform, say
+from dev import Failure
+from slack import NoAnswer, Retry
+from stand_ins.processes import eventually
+from stand_ins.world import Event, Settings, World, mention, world
 
 THINKING_SECONDS = 20
-# What is left to do when the agent has thought.
+# The answer must be in Slack by then. When the agent has thought, it still has to post.
 ANSWER_LIMIT_SECONDS = THINKING_SECONDS + 20
-# And then a second answer may still come.
+# For this long after the answer, a second answer could still come.
 QUIET_SECONDS = 3
-# Slack's own come at once, after one minute and after five.
+# Seconds after the first attempt, the retry, and the time that Slack itself waits before it.
 RETRIES = [
     (0.0, Retry(1, "http_timeout"), "at once"),
     (5.0, Retry(2, "http_timeout"), "for 1 minute"),
@@ -47,7 +44,7 @@ WAY = [
 
 
 class Story:
-    """What happens, as it happens."""
+    """Delivers the mention, and prints what happens as it happens."""
 
     def __init__(self, world: World, event: Event) -> None:
         self.world, self.event = world, event
@@ -64,12 +61,12 @@ class Story:
         try:
             answer = self.world.slack.post(self.event.body, retry)
         except NoAnswer as error:
-            raise Trouble(f"{title}: {error}\n{self.world.report()}") from None
+            raise Failure(f"{title}: {error}\n{self.world.report()}") from None
         self.statuses.append(answer.status)
         self._line(at, title, f"{answer.status} in {answer.millis:.0f} ms: {self._outcome(retry)}")
 
     def _outcome(self, retry: Retry | None) -> str:
-        """What the ingress's log says; its line may be later than its answer."""
+        """The outcome in the ingress's log line. The line may be written after the answer was sent."""
         number = retry.num if retry else None
 
         def look() -> str | None:
@@ -83,15 +80,15 @@ class Story:
         return eventually("the ingress logs what it did", look, 5, self.world.report)
 
     def tell(self) -> None:
-        """What has come to the stand-ins since the last time."""
+        """Prints the requests that the stand-ins have received since the last call."""
         invocations = self.world.agentcore.invocations(self.event.event_id)
-        # An invocation is told when it is over, so that there is something to tell.
+        # An invocation is printed only when it has ended, because its outcome is unknown before.
         while self._invocations < len(invocations) and invocations[self._invocations].outcome != "under way":
             seen = invocations[self._invocations]
             self._invocations += 1
-            said = (seen.agent_answer or {}).get("status", "nothing")
+            status = (seen.agent_answer or {}).get("status", "nothing")
             self._line(seen.at - self.start, f"the dispatcher invokes AgentCore, attempt {seen.attempt}",
-                       f"{seen.outcome}: the agent says {said}")
+                       f"{seen.outcome}: the agent says {status}")
         for post in self.world.slack_api.posts[self._posts:]:
             self._posts += 1
             thread = f"thread {post.thread_ts}" if post.thread_ts else "no thread"
@@ -140,16 +137,16 @@ def judge(world: World, story: Story, event: Event) -> None:
             found.append(f"the answer is in {post.channel}, thread {post.thread_ts}, "
                          f"not in {event.channel}, thread {event.ts}")
         if event.text not in post.text:
-            found.append(f"the answer is to something else: {post.text!r}")
-    taken = world.agentcore.taken(event.event_id)
-    if len(taken) != 1:
-        found.append(f"the agent took the event {len(taken)} times, not once")
-    letters = world.dead_letters()
-    if letters:
-        found.append(f"{len(letters)} messages are in the dead-letter queue, the first with the reason: "
-                     f"{letters[0].get('MessageAttributes', {}).get('dead_letter_reason', {}).get('StringValue')}")
+            found.append(f"the answer does not contain the question: {post.text!r}")
+    accepted = world.agentcore.accepted(event.event_id)
+    if len(accepted) != 1:
+        found.append(f"the agent accepted the event {len(accepted)} times, not once")
+    dead_letters = world.dead_letters()
+    if dead_letters:
+        found.append(f"{len(dead_letters)} messages are in the dead-letter queue, the first with the reason: "
+                     f"{dead_letters[0].get('MessageAttributes', {}).get('dead_letter_reason', {}).get('StringValue')}")
     if found:
-        raise Trouble("\n  ".join(["not everything is as it should be:", *found]) + f"\n{world.report()}")
+        raise Failure("\n  ".join(["these checks failed:", *found]) + f"\n{world.report()}")
     say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries, one run of the agent, one answer, in the "
         "mention's thread.")
 

@@ -1,15 +1,14 @@
-"""A stand-in for the data plane of Bedrock AgentCore Runtime: `InvokeAgentRuntime`, in front of an agent's own server.
+"""Plays the data plane of Bedrock AgentCore Runtime: `InvokeAgentRuntime`, in front of the agent's own server.
 
 It speaks the service's protocol (restJson1; paths, headers, errors and their status codes as in AWS's model of
-2024-02-28), verifies the signature, and can be told to fail. What is not as on AWS: there, each session has a machine
-of its own; here one agent serves them all.
+2024-02-28), verifies the signature, and fails when a test tells it to. One thing differs from AWS: there, each session
+has its own machine; here, one agent serves all sessions. tests/suite/support/agentcore.rs is simpler: it has no agent
+behind it and answers what a test has written down.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import http.client
 import json
 import re
@@ -21,20 +20,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from processes import HOST, Handler, serving
+from stand_ins.processes import HOST, Handler, serving
+from stand_ins.sigv4 import Request, Verifier
 
-SERVICE = "bedrock-agentcore"
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 SESSION_LENGTHS = range(33, 257)
 INVOCATIONS = re.compile(r"/runtimes/([^/]+)/invocations")
-# How long AgentCore itself waits for an agent.
+# AgentCore waits this long for an agent.
 AGENT_LIMIT_SECONDS = 15 * 60
 PING_LIMIT_SECONDS = 2
 
 
 @dataclass(frozen=True)
 class Error:
-    """An answer that is an error, as the service's model has it."""
+    """An answer that is an error, with the status and the name that the service's model gives it."""
 
     status: int
     name: str
@@ -45,7 +44,8 @@ class Error:
 THROTTLED = Error(429, "ThrottlingException", "Rate exceeded")
 INTERNAL = Error(500, "InternalServerException", "An internal error occurred. Please retry later.")
 NOT_FOUND = Error(404, "ResourceNotFoundException", "No endpoint or agent found with this ARN and qualifier.")
-# A report has it that a busy session refuses; with which error, it does not say. This one is in the model.
+# According to a report, a busy session refuses an invocation. The report does not say with which error; this one is in
+# the model.
 BUSY = Error(409, "RetryableConflictException", "The session is busy with an earlier invocation.")
 
 
@@ -55,10 +55,12 @@ def invalid(message: str) -> Error:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` invocations, or to those of one event.
+    """What goes wrong with the next `times` invocations, of one event or of any.
 
-    Unless there is an `error`, the agent gets the invocation, and the answer is held for so long before that or after
-    it, or until `release` is set; with `lost`, one that was held before never gets there.
+    With an `error`, the invocation is answered with that error and the agent does not get it. Without one, the
+    invocation is held before the agent gets it, or the answer is held after the agent has given it, until the time is
+    over or `release` is set. With `lost`, the agent does not get the invocation that was held, and the connection is
+    closed.
     """
 
     times: int = 1
@@ -81,18 +83,19 @@ class Seen:
     attempt: int | None
     payload: dict[str, Any] = field(repr=False)
     outcome: str = "under way"
-    # What the agent answered, if it was asked at all.
+    # The agent's answer, if it got the invocation.
     agent_status: int | None = None
     agent_answer: Any = None
 
 
 class AgentCore:
-    """Make one, then serve it; the agent's port and the credentials are those of the world."""
+    """`with AgentCore(…).serve() as port:` passes invocations on to the agent at `agent_port`."""
 
     def __init__(self, runtime_arn: str, agent_port: int, access_key: str, secret_key: str,
-                 qualifiers: frozenset[str] = frozenset({"DEFAULT"})) -> None:
+                 region: str = "us-east-1", qualifiers: frozenset[str] = frozenset({"DEFAULT"})) -> None:
         self.runtime_arn, self.agent_port, self.qualifiers = runtime_arn, agent_port, qualifiers
         self.keys = {access_key: secret_key}
+        self._verifier = Verifier(self.keys, region)
         self.refuses_when_busy = False
         self.url = ""
         self.seen: list[Seen] = []
@@ -129,8 +132,8 @@ class AgentCore:
     def invocations(self, event_id: str) -> list[Seen]:
         return [seen for seen in self.seen if seen.event_id == event_id]
 
-    def taken(self, event_id: str) -> list[Seen]:
-        """The invocations that reached the agent and that it took up: neither refused nor known to it already."""
+    def accepted(self, event_id: str) -> list[Seen]:
+        """The invocations that the agent accepted: it neither refused them nor knew the event already."""
         return [seen for seen in self.invocations(event_id)
                 if isinstance(seen.agent_answer, dict) and seen.agent_answer.get("status") == "accepted"]
 
@@ -177,9 +180,10 @@ class AgentCore:
         found = INVOCATIONS.fullmatch(path)
         if found is None:
             return Error(404, "UnknownOperationException", "")
-        error = signature_error(request, path, query, body, self.keys)
-        if error is not None:
-            return error
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        refusal = self._verifier.refusal(Request(request.command, path, query, headers, body))
+        if refusal is not None:
+            return Error(403, refusal.name, refusal.message)
         if len(seen.session_id) not in SESSION_LENGTHS:
             return invalid(f"The runtime session id has {len(seen.session_id)} characters, and must have 33 to 256.")
         if urllib.parse.unquote(found[1]) != self.runtime_arn or seen.qualifier not in self.qualifiers:
@@ -187,7 +191,8 @@ class AgentCore:
         return None
 
     def _is_busy(self, seen: Seen) -> bool:
-        """Only a session that has been given something can be at it; the agent says that some session is."""
+        """Whether the session may still be at work: it was given an invocation before, and the agent says that it is
+        busy with some session."""
         earlier = [it for it in self.seen if it is not seen and it.session_id == seen.session_id and it.agent_answer]
         if not earlier:
             return False
@@ -219,11 +224,11 @@ class AgentCore:
             self._stream(request, response, seen, fault)
 
     def _stream(self, request: Handler, response: http.client.HTTPResponse, seen: Seen, fault: Fault) -> None:
-        """The agent's answer, as it comes; read to its end even when nobody listens any more."""
+        """Passes the agent's answer on while it arrives. The answer is read to its end even if the client has gone."""
         answer = b""
         listens = True
 
-        def say(send: Callable[[], Any]) -> None:
+        def send_if_client_listens(send: Callable[[], Any]) -> None:
             nonlocal listens
             if listens:
                 try:
@@ -243,16 +248,16 @@ class AgentCore:
             answer = response.read()
             seen.agent_answer = parsed(answer)
             fault.release.wait(fault.hold_after_seconds)
-            say(head)
-            say(lambda: request.wfile.write(chunk(answer)))
+            send_if_client_listens(head)
+            send_if_client_listens(lambda: request.wfile.write(chunk(answer)))
         else:
-            say(head)
+            send_if_client_listens(head)
             while piece := response.read1(65536):
                 answer += piece
-                say(lambda: request.wfile.write(chunk(piece)))
+                send_if_client_listens(lambda: request.wfile.write(chunk(piece)))
             seen.agent_answer = parsed(answer)
         seen.outcome = "answered" if listens else "nobody listened"
-        say(lambda: request.wfile.write(chunk(b"")))
+        send_if_client_listens(lambda: request.wfile.write(chunk(b"")))
 
     def _refuse(self, request: Handler, seen: Seen, error: Error) -> None:
         seen.outcome = error.name
@@ -279,45 +284,3 @@ def parsed(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-# ── AWS's signature, version 4 ───────────────────────────────────────────────────────────────────────────────
-
-AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, ?"
-    r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})"
-)
-
-
-def signature_error(request: Handler, path: str, query: str, body: bytes, keys: Mapping[str, str]) -> Error | None:
-    found = AUTHORIZATION.fullmatch(request.headers.get("Authorization", ""))
-    if found is None:
-        return Error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
-    access_key, date, region, service, signed_headers, signature = found.groups()
-    if service != SERVICE:
-        return Error(403, "InvalidSignatureException", f"Credential should be scoped to correct service: '{SERVICE}'.")
-    if access_key not in keys:
-        return Error(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
-    # Each part of the path is encoded once more; only S3 does without.
-    canonical = "\n".join([
-        request.command,
-        "/".join(urllib.parse.quote(part, safe="-_.~") for part in path.split("/")),
-        "&".join(sorted(encoded(pair) for pair in urllib.parse.parse_qsl(query, keep_blank_values=True))),
-        *(f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in signed_headers.split(";")),
-        "",
-        signed_headers,
-        hashlib.sha256(body).hexdigest(),
-    ])
-    scope = f"{date}/{region}/{service}/aws4_request"
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", request.headers.get("X-Amz-Date", ""), scope,
-                         hashlib.sha256(canonical.encode()).hexdigest()])
-    key = b"AWS4" + keys[access_key].encode()
-    for part in (*scope.split("/"), to_sign):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    if not hmac.compare_digest(key.hex(), signature):
-        return Error(403, "InvalidSignatureException", "The request signature we calculated does not match.")
-    return None
-
-
-def encoded(pair: tuple[str, str]) -> str:
-    return "=".join(urllib.parse.quote(part, safe="-_.~") for part in pair)

@@ -1,8 +1,9 @@
-"""The whole way on one machine: Slack's event through the release binaries and the agent to Slack's API.
+"""The whole way on one machine: from Slack's event through the release binaries and the agent to Slack's Web API.
 
-Real are the two functions' binaries, the agent, and the protocols between all parts. MiniStack stands in for SQS and
-DynamoDB, functions.py for Lambda, agentcore.py for AgentCore Runtime, gateway.py for AgentCore Gateway, slack_api.py
-for Slack. Everything is made up at start, listens on the loopback interface, and is gone in the end, whatever happens.
+The binaries of the two functions, the agent and the protocols between all parts are real. MiniStack stands in for SQS
+and DynamoDB, functions.py for Lambda, agentcore.py for AgentCore Runtime, gateway.py for AgentCore Gateway, and
+slack_api.py for Slack. All keys and names are made up at the start, all servers listen on the loopback interface, and
+all of it is always removed in the end.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import json
 import pathlib
 import secrets
-import sys
 import tempfile
 import time
 import urllib.request
@@ -19,25 +19,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-HERE = pathlib.Path(__file__).resolve().parent
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
-
-from processes import HOST, ROOT, Program, Trouble, eventually, free_port, tail  # noqa: E402
-from functions import ACCOUNT, REGION, EventSourceMapping, Function, http_api  # noqa: E402
+from dev import EVENTS, Failure, signals
+from slack import Retry, Slack
+from stand_ins.agentcore import AgentCore
+from stand_ins.functions import ACCOUNT, REGION, EventSourceMapping, Function, http_api
+from stand_ins.processes import HOST, ROOT, Program, eventually, free_port, tail
+from stand_ins.slack_api import Post, SlackApi
 
 try:
     import boto3
-    from agentcore import AgentCore
     from botocore.config import Config
-    from gateway import Gateway
-    from slack_api import Post, SlackApi
+    from stand_ins.gateway import Gateway
 except ImportError as missing:
-    raise SystemExit(f"{missing.name} is not there: run this with agent/.venv/bin/python, which the Makefile makes "
-                     "from agent/requirements.txt and agent/requirements-dev.txt") from None
-
-from dev import EVENTS, signals  # noqa: E402
-from slack import Retry, Slack  # noqa: E402
+    raise SystemExit(f"{missing.name} is not installed: run this with agent/.venv/bin/python, which the Makefile "
+                     "creates from agent/requirements.txt and agent/requirements-dev.txt") from None
 
 MINISTACK = ROOT / ".venv/bin/ministack"
 AGENT_PYTHON = ROOT / "agent/.venv/bin/python"
@@ -45,21 +40,21 @@ AGENT = ROOT / "agent/main.py"
 INGRESS = ROOT / "target/release/slack-ingress"
 DISPATCH = ROOT / "target/release/agent-dispatch"
 NEEDED = {
-    MINISTACK: "MiniStack is not installed: `make demo-agent` does it",
-    AGENT_PYTHON: "the agent's Python environment is not there: `make demo-agent` makes it",
-    AGENT: "agent/main.py is not there",
-    INGRESS: "target/release/slack-ingress is not there: `make demo-agent` builds it",
-    DISPATCH: "target/release/agent-dispatch is not there: `make demo-agent` builds it",
+    MINISTACK: "MiniStack is not installed: `make demo-agent` installs it",
+    AGENT_PYTHON: "the agent's Python environment does not exist: `make demo-agent` creates it",
+    AGENT: "agent/main.py does not exist",
+    INGRESS: "target/release/slack-ingress does not exist: `make demo-agent` builds it",
+    DISPATCH: "target/release/agent-dispatch does not exist: `make demo-agent` builds it",
 }
 RUNTIME_ARN = f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT}:runtime/agent-Ab12Cd34Ef"
-# Three conversations at once, and Slack's retries.
+# The number of processes of each function: for three conversations at the same time, or for Slack's retries.
 CONCURRENCY = 3
 SETTLE_LIMIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Times in seconds."""
+    """The settings of the agent, the dispatcher and the queue. Times are in seconds."""
 
     echo_seconds: float = 0
     agent_timeout: int = 45
@@ -70,7 +65,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Event:
-    """A mention, as Slack sends it."""
+    """A mention as Slack sends it."""
 
     event_id: str
     channel: str
@@ -88,7 +83,7 @@ class Event:
 
 
 def mention(text: str, channel: str | None = None, thread: str | None = None) -> Event:
-    """One that nobody has sent yet; unless told otherwise, in a channel where nobody has said anything."""
+    """Creates a mention with a new event id. Without a `channel`, it is in a new channel."""
     number = secrets.token_hex(5).upper()
     envelope = json.loads((EVENTS / "app_mention.json").read_text())
     ts = f"{time.time():.6f}"
@@ -124,11 +119,12 @@ class World:
     agent_port: int
 
     def send(self, event: Event, retry: Retry | None = None) -> int:
-        """As Slack does; the status of the answer."""
+        """Posts the event as Slack does, and returns the status of the answer."""
         return self.slack.post(event.body, retry, limit_seconds=10).status
 
     def enqueue(self, body: str, event_id: str, group: str, deduplication_id: str) -> None:
-        """Past the ingress: what it has no reason to send, or sends once only."""
+        """Puts a message on the queue without the ingress: one that the ingress would not send, or would send only
+        once."""
         attributes = {"kind": "event", "type": "app_mention", "event_id": event_id,
                       "received_at": str(int(time.time() * 1000)), "team_id": "T02QX7L8E", "api_app_id": "A05KD3N1W"}
         self.sqs.send_message(
@@ -142,13 +138,13 @@ class World:
         return eventually(what, look, limit_seconds, self.report)
 
     def settle(self, limit_seconds: float = SETTLE_LIMIT_SECONDS) -> None:
-        """Waits until nothing more can come: nothing on the queue, visible or not, and the agent at rest."""
+        """Waits until nothing is left to do: the queue has no message, visible or not, and the agent is at rest."""
         self.eventually("the queue is empty and the agent at rest", lambda: not self.depth() and self.is_at_rest(),
                         limit_seconds)
 
     def depth(self) -> int:
         if self.mapping.broken is not None:
-            raise Trouble(f"the event source mapping stand-in broke: {self.mapping.broken!r}\n{self.report()}")
+            raise Failure(f"the stand-in for the event source mapping failed: {self.mapping.broken!r}\n{self.report()}")
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
                  "ApproximateNumberOfMessagesDelayed"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
@@ -159,7 +155,7 @@ class World:
             return json.load(response)["status"] == "Healthy"
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        """What is in the dead-letter queue; it stays there, at once visible again."""
+        """The messages in the dead-letter queue. They stay there and are visible again at once."""
         return self.sqs.receive_message(
             QueueUrl=self.dead_letter_url, MaxNumberOfMessages=10, VisibilityTimeout=0, WaitTimeSeconds=0,
             MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]).get("Messages", [])
@@ -168,34 +164,36 @@ class World:
         return [it for it in self.dead_letters()
                 if it.get("MessageAttributes", {}).get("event_id", {}).get("StringValue") == event_id]
 
-    def send_back(self, letter: dict[str, Any]) -> None:
-        """A dead letter to the queue that it came from, as it is: for StartMessageMoveTask, which MiniStack lacks."""
+    def redrive(self, dead_letter: dict[str, Any]) -> None:
+        """Moves a dead letter back to the queue, unchanged, as StartMessageMoveTask does on AWS. MiniStack lacks
+        that."""
         self.sqs.send_message(
-            QueueUrl=self.queue_url, MessageBody=letter["Body"], MessageAttributes=letter["MessageAttributes"],
-            MessageGroupId=letter["Attributes"]["MessageGroupId"],
-            MessageDeduplicationId=letter["Attributes"]["MessageDeduplicationId"])
-        self.sqs.delete_message(QueueUrl=self.dead_letter_url, ReceiptHandle=letter["ReceiptHandle"])
+            QueueUrl=self.queue_url, MessageBody=dead_letter["Body"],
+            MessageAttributes=dead_letter["MessageAttributes"],
+            MessageGroupId=dead_letter["Attributes"]["MessageGroupId"],
+            MessageDeduplicationId=dead_letter["Attributes"]["MessageDeduplicationId"])
+        self.sqs.delete_message(QueueUrl=self.dead_letter_url, ReceiptHandle=dead_letter["ReceiptHandle"])
 
     def records(self) -> dict[str, dict[str, Any]]:
-        """The table's, by id."""
+        """The records in the table, by their id."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return {item["event_id"]["S"]: item for page in pages for item in page["Items"]}
 
     def report(self) -> str:
-        """What each part has to say, for whoever has to find out what went wrong."""
+        """The last log lines and requests of each part, for finding out what went wrong."""
         parts = {log.stem: tail(log) for log in sorted(self.logs.glob("*.log"))}
         parts["AgentCore stand-in"] = "\n".join(map(str, self.agentcore.seen[-20:]))
         parts["event source mapping stand-in"] = "\n".join(map(str, self.mapping.batches[-20:]))
         parts["Slack stand-in"] = "\n".join(map(str, self.slack_api.posts[-20:]))
-        return "\n".join(f"── {name}\n{said}" for name, said in parts.items())
+        return "\n".join(f"── {name}\n{text}" for name, text in parts.items())
 
 
 @contextlib.contextmanager
 def world(settings: Settings = Settings()) -> Iterator[World]:
     for path, problem in NEEDED.items():
         if not path.exists():
-            raise Trouble(problem)
-    # The access key is nobody's: MiniStack takes any, the other stand-ins this one.
+            raise Failure(problem)
+    # The access key is made up. MiniStack accepts any key, the other stand-ins only this one.
     access_key, secret_key = "AKIA" + secrets.token_hex(8).upper(), secrets.token_hex(20)
     signing_secret, bot_token = secrets.token_hex(16), "xoxb-" + secrets.token_hex(12)
     aws = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": access_key,
@@ -213,7 +211,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         emulator = f"http://{HOST}:{ministack_port}"
         ministack = program("ministack", [str(MINISTACK)], {
             "BIND_HOST": HOST, "GATEWAY_PORT": str(ministack_port), "MINISTACK_REGION": REGION,
-            "IOT_MTLS_ENABLED": "0"})  # or it listens on a second port, always the same
+            "IOT_MTLS_ENABLED": "0"})  # otherwise MiniStack also listens on port 8883
 
         slack_api = stack.enter_context(SlackApi(token=bot_token))
         gateway = stack.enter_context(Gateway(slack_api.url, bot_token=bot_token, access_key=access_key,
@@ -221,7 +219,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         agent = program("agent", [str(AGENT_PYTHON), str(AGENT)], aws | {
             "GATEWAY_URL": gateway.url, "THINKING": "echo", "ECHO_SECONDS": f"{settings.echo_seconds:g}",
             "PORT": str(agent_port), "PYTHONUNBUFFERED": "1"})
-        agentcore = AgentCore(RUNTIME_ARN, agent_port, access_key, secret_key)
+        agentcore = AgentCore(RUNTIME_ARN, agent_port, access_key, secret_key, REGION)
         agentcore_port = stack.enter_context(agentcore.serve())
 
         ministack.wait_until_it_answers(f"{emulator}/_ministack/health")
@@ -251,7 +249,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
 
 @contextlib.contextmanager
 def cleaned_up() -> Iterator[contextlib.ExitStack]:
-    """A second Ctrl-C does not end what the first one began."""
+    """An ExitStack whose cleaning up a second Ctrl-C does not interrupt."""
     stack = contextlib.ExitStack()
     try:
         yield stack
@@ -261,7 +259,7 @@ def cleaned_up() -> Iterator[contextlib.ExitStack]:
 
 
 def client(service: str, endpoint: str, access_key: str, secret_key: str) -> Any:
-    """Used by threads, so it is not made by one."""
+    """A client that several threads may use."""
     session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key,
                                     region_name=REGION)
     config = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20, max_pool_connections=20)
@@ -269,7 +267,7 @@ def client(service: str, endpoint: str, access_key: str, secret_key: str) -> Any
 
 
 def create_table(dynamodb: Any) -> str:
-    """As cdk/lib/slack-ingress.ts has it."""
+    """Creates the table as cdk/lib/ingress/slack-ingress.ts does, and returns its name."""
     name = "slack-events"
     dynamodb.create_table(
         TableName=name,
@@ -289,7 +287,8 @@ def create_table(dynamodb: Any) -> str:
 
 
 def create_queues(sqs: Any, visibility_timeout: int) -> tuple[str, str, str]:
-    """The queue's URL and ARN, and the URL of its dead-letter queue; as the CDK makes them for an agent."""
+    """Creates the queues as the CDK does for an agent. Returns the queue's URL and ARN, and the URL of its dead-letter
+    queue."""
     fifo = {"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"}
     dead_letter_url = sqs.create_queue(QueueName="dead-letters.fifo", Attributes=fifo)["QueueUrl"]
     redrive = {"deadLetterTargetArn": queue_arn(sqs, dead_letter_url), "maxReceiveCount": 100}

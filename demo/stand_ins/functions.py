@@ -1,11 +1,11 @@
-"""A stand-in for Lambda: it runs the release binaries as functions, by the Runtime API and with its time-out, and has
-in front of them stand-ins for an HTTP API and for an event source mapping.
+"""Plays Lambda: runs the release binaries as functions, with the Runtime API and a time-out. An HTTP API and an event
+source mapping, also played here, invoke them.
 
-Why not MiniStack's: its mapping runs one batch of a FIFO queue at a time, so that one conversation always waits for
-another, and it hides the processes, of which we want to kill one in the middle of a batch. Its queues and tables are
-used; that it runs the ingress behind an HTTP API, cdk/test/deploy shows.
+MiniStack plays Lambda too, but it runs only one batch of a FIFO queue at a time, so every conversation would wait for
+every other, and it hides the processes, one of which the tests kill in the middle of a batch. Here only MiniStack's
+queues and tables are used; cdk/test/deploy runs the ingress in MiniStack's Lambda.
 
-What is not as on AWS: the environments are all started beforehand, and are not frozen between invocations.
+Two things differ from AWS: all environments are started beforehand, and they are not frozen between invocations.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from processes import HOST, Handler, Program, eventually, serving, tail
+from stand_ins.processes import HOST, Handler, Program, eventually, serving, tail
 
 RUNTIME_API = "/2018-06-01/runtime/"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-# Of the time-out that Lambda gives an environment to start.
+# Lambda gives an environment this long to start.
 INIT_LIMIT_SECONDS = 10
-# More, and nothing starts for a reason that will not go away.
-FUTILE_STARTS = 3
+# After so many starts in a row that failed, another start would fail too.
+MAX_FAILED_STARTS = 3
 BATCH_SIZE = 10
 
 
 class FunctionFailed(Exception):
-    """What Lambda calls a function error: no answer, or an error for one."""
+    """A function error, in Lambda's words: the function gave no answer or answered with an error."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Invocation:
 
 
 class RuntimeApi:
-    """What one process of a function talks to."""
+    """The Runtime API of one process of a function: hands it invocations and receives its answers."""
 
     def __init__(self, function_arn: str) -> None:
         self.function_arn = function_arn
@@ -91,17 +91,17 @@ class RuntimeApi:
         return RuntimeHandler
 
     def finished(self, path: str, body: bytes) -> None:
-        said = body.decode(errors="replace")
+        text = body.decode(errors="replace")
         if path == "init/error":
-            self.init_error = said
+            self.init_error = text
         elif self.current is not None and path == f"invocation/{self.current.request_id}/response":
             self.current.finish(answer=json.loads(body))
         elif self.current is not None and path == f"invocation/{self.current.request_id}/error":
-            self.current.finish(error=said)
+            self.current.finish(error=text)
 
 
 class Environment:
-    """One process at a time: when it ends, the next one is started."""
+    """Runs one process of the function at a time. When the process ends, the next one is started."""
 
     def __init__(self, function: Function, number: int) -> None:
         self.function = function
@@ -111,12 +111,12 @@ class Environment:
         self._stopping = False
         self._program: Program | None = None
         self._api: RuntimeApi | None = None
-        # The process is a child of this thread, and ends with it.
+        # The process is a child of this thread and ends when the thread ends.
         self._thread = threading.Thread(target=self._keep_alive, daemon=True)
         self._thread.start()
 
     def _keep_alive(self) -> None:
-        futile = 0
+        failed_starts = 0
         while not self._stopping and self.broken is None:
             api = RuntimeApi(self.function.arn)
             with serving(api.handler()) as port:
@@ -130,12 +130,12 @@ class Environment:
                 self._api = None
             if api.current is not None:
                 api.current.finish(error=f"the process ended with status {status} (Runtime.ExitError)")
-            futile = 0 if api.asked.is_set() else futile + 1
-            if futile == FUTILE_STARTS and not self._stopping:
+            failed_starts = 0 if api.asked.is_set() else failed_starts + 1
+            if failed_starts == MAX_FAILED_STARTS and not self._stopping:
                 self.broken = f"{self.function.name} does not start, status {status}:\n{tail(self.log)}"
 
     def ready(self) -> RuntimeApi | None:
-        """What the process asks for its next event, once it does."""
+        """The Runtime API of the process that runs now, once the process has asked for an event; None before that."""
         if self.broken is not None:
             raise FunctionFailed(self.broken)
         api = self._api
@@ -146,7 +146,7 @@ class Environment:
                          lambda: tail(self.log))
         invocation = Invocation(event, self.function.timeout_seconds)
         api.hand_over(invocation)
-        if api is not self._api:  # it ended in between
+        if api is not self._api:  # the process ended in between
             invocation.finish(error="the process ended before it took the event")
         if not invocation.done.wait(self.function.timeout_seconds):
             self.kill()
@@ -203,7 +203,8 @@ class Function:
             self._free.put(environment)
 
     def kill_where(self, is_it: Callable[[dict[str, Any]], bool]) -> int:
-        """SIGKILL, in the middle of an invocation, for each process whose event is the one; says how many."""
+        """Kills each process that is in the middle of an invocation whose event fulfils `is_it`, with SIGKILL. Returns
+        the number of processes."""
         killed = 0
         for environment in self.environments:
             invocation = environment.current()
@@ -225,7 +226,8 @@ class Function:
 
 @contextlib.contextmanager
 def http_api(function: Function) -> Iterator[int]:
-    """A stand-in for an HTTP API: a request becomes an event (payload format 2.0), the answer an HTTP response."""
+    """Plays an HTTP API: turns a request into an event (payload format 2.0), and the function's answer into a
+    response."""
 
     class FrontDoor(Handler):
         def do_POST(self) -> None:
@@ -276,7 +278,7 @@ def event_of(request: Handler, body: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one invocation was given, and what it reported."""
+    """The messages of one invocation, and those that it reported as failures."""
 
     message_ids: tuple[str, ...]
     failures: frozenset[str]
@@ -284,11 +286,12 @@ class Batch:
 
 
 class EventSourceMapping:
-    """A stand-in for Lambda's poller of an SQS queue, with ReportBatchItemFailures.
+    """Plays Lambda's poller of an SQS queue, with ReportBatchItemFailures.
 
-    It receives up to ten messages, invokes the function, and deletes what the function does not report; what it
-    does report stays until its visibility time-out is over, and so does everything after a function error. That no
-    two messages of a group are at work at once, and their order, is the queue's doing.
+    It receives up to ten messages, invokes the function, and deletes the messages that the function does not report.
+    The messages that it reports stay on the queue until their visibility time-out is over; after a function error, all
+    of them do. The queue itself keeps the order within a group, and gives out no two messages of a group at the same
+    time.
     """
 
     def __init__(self, function: Function, sqs: Any, queue_url: str, queue_arn: str) -> None:
@@ -296,31 +299,34 @@ class EventSourceMapping:
         self.batches: list[Batch] = []
         self.broken: BaseException | None = None
         self._stopping = False
-        # Held by each poller while it receives and works, so that whoever holds it knows that nothing is under way.
-        self._gates = [threading.Lock() for _ in function.environments]
-        self._threads = [threading.Thread(target=self._poll, args=(gate,), daemon=True) for gate in self._gates]
+        # Each poller holds its lock while it receives and works. Whoever holds all of the locks knows that no batch is
+        # under way.
+        self._locks = [threading.Lock() for _ in function.environments]
+        self._threads = [threading.Thread(target=self._poll, args=(lock,), daemon=True) for lock in self._locks]
         for thread in self._threads:
             thread.start()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """While it lasts nothing is received, and so all that is put on the queue comes in one batch."""
+        """Nothing is received while this lasts. Messages that are put on the queue meanwhile come in one batch
+        afterwards."""
         with contextlib.ExitStack() as stack:
-            for gate in self._gates:
-                stack.enter_context(gate)
+            for lock in self._locks:
+                stack.enter_context(lock)
             yield
 
-    def _poll(self, gate: threading.Lock) -> None:
+    def _poll(self, lock: threading.Lock) -> None:
         try:
             while not self._stopping:
-                with gate:
-                    self._once()
-                time.sleep(0.01)  # a lock is not fair: whoever waits for it gets it now
+                with lock:
+                    self._poll_once()
+                # Locks are not fair. Whoever waits for this one gets it during the pause.
+                time.sleep(0.01)
         except BaseException as error:
-            if not self._stopping:  # else it is the queue that went first
+            if not self._stopping:  # while stopping, the queue may have been stopped first
                 self.broken = error
 
-    def _once(self) -> None:
+    def _poll_once(self) -> None:
         messages = self.sqs.receive_message(
             QueueUrl=self.queue_url, MaxNumberOfMessages=BATCH_SIZE, WaitTimeSeconds=1,
             MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"],
@@ -364,14 +370,14 @@ class EventSourceMapping:
 
 
 def reported(answer: Any, ids: tuple[str, ...]) -> frozenset[str]:
-    """The failures that a batch's answer reports. As Lambda reads it: none if there is nothing to read, and the whole
-    batch failed if what is there makes no sense."""
+    """The ids of the messages that an answer reports as failures, as Lambda reads it: an empty answer reports none, and
+    an answer that makes no sense fails the whole batch."""
     if not answer:
         return frozenset()
     try:
         failures = frozenset(failure["itemIdentifier"] for failure in answer.get("batchItemFailures") or [])
     except (AttributeError, KeyError, TypeError):
-        raise FunctionFailed(f"no partial batch response: {answer!r}") from None
+        raise FunctionFailed(f"not a partial batch response: {answer!r}") from None
     if not failures <= set(ids):
         raise FunctionFailed(f"the partial batch response names messages that were not in the batch: {answer!r}")
     return failures
