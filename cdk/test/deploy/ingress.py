@@ -155,7 +155,7 @@ class Deployed:
         body = event("EvParked", ts="1700000000.000400")
         with self.without_queue():
             for retry in (0, 1, 2):
-                check(f"retry number {retry} is answered with 503", self.slack.post(body, retry=retry)[0], 503)
+                check(f"attempt {retry + 1} is answered with 503", self.slack.post(body, retry=retry)[0], 503)
             check("the last retry is answered with 200", self.slack.post(body, retry=3), (200, b'{"ok":true}'))
             record = self.record("EvParked") or {}
             check("the event is parked in its record",
