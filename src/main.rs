@@ -8,9 +8,11 @@ use slack_ingress::ingress::Answered;
 use slack_ingress::lambda::http;
 use slack_ingress::lambda::serve::{self, HttpFunction, Invoked};
 use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
+use slack_ingress::telemetry::report::ingress::Outcome;
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::time::invocation::Invocation;
 use slack_ingress::wiring::{self, DeployedIngress};
 
 // One thread: an execution environment serves one request at a time, and each step waits for the network.
@@ -49,18 +51,28 @@ struct Unfinished {
     cold_start: bool,
 }
 
+impl Unfinished {
+    /// What is left to do after the answer, and that answer.
+    fn after(answered: Answered, invoked: Invoked) -> (http::Answer, Self) {
+        let Invoked { invocation: Invocation { request_id, .. }, function_name, cold_start } = invoked;
+        let answer = http::answer(answered.report());
+        (answer, Self { answered, request_id, function_name, cold_start })
+    }
+}
+
 impl HttpFunction for Function {
     type Unfinished = Unfinished;
 
     async fn answer(&self, request: Request, invoked: Invoked) -> (http::Answer, Unfinished) {
-        let Invoked { invocation, function_name, cold_start } = invoked;
-        let request_id = invocation.request_id.clone();
         let answered = match http::inbound(request) {
-            Ok(inbound) => self.ingress.answer(inbound, invocation).await,
+            Ok(inbound) => self.ingress.answer(inbound, invoked.invocation.clone()).await,
             Err(outcome) => Answered::from(outcome),
         };
-        let answer = http::answer(answered.report());
-        (answer, Unfinished { answered, request_id, function_name, cold_start })
+        Unfinished::after(answered, invoked)
+    }
+
+    fn panicked(&self, invoked: Invoked) -> (http::Answer, Unfinished) {
+        Unfinished::after(Answered::from(Outcome::Panicked), invoked)
     }
 
     async fn finish(&self, unfinished: Unfinished) {

@@ -24,12 +24,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use std::time::Duration;
 
-use crate::dedup::{Claim, Lease, Recorded, Settled, Store};
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, Recorded, Settled, Store};
 use crate::sink::Sink;
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
 use crate::time::clock::Clock;
-use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::deadline::{StepError, within};
 use crate::time::invocation::Invocation;
 
 use agent::{Agent, InvokeError};
@@ -193,7 +193,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
             owner: format!("{}/{}", invocation.request_id, message.message_id),
             received_at: now,
             lease_until: invocation.deadline.after(LEASE_MARGIN),
-            expires_at: now.after(self.settings.dedup_ttl).as_secs(),
+            expires_at: now.after(self.settings.dedup_ttl).in_seconds(),
         };
         let until = self.budget().record_until();
         match within(&self.clock, until, self.store.record(&claim)).await {

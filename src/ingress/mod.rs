@@ -20,7 +20,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::dedup::{Claim, Lease, Recorded, Settled, Store, StoreError};
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, MAX_LEASE, Recorded, Settled, Store, StoreError};
 use crate::sink::message::{Message, Stamp};
 use crate::sink::{SendError, Sink};
 use crate::slack::payload::{self, Author, DedupKey, Delivery, Encoding, Payload};
@@ -30,12 +30,8 @@ use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verifi
 use crate::telemetry::report::ingress::{Dependency, Outcome, Report, Subject, Trail};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
-use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::deadline::{StepError, within};
 use crate::time::invocation::Invocation;
-
-/// No lease outlives this, however long the function may run: Slack's second retry comes a minute after
-/// the first, and must find the lease of a dead owner over, or the last chances are spent on 503s.
-const MAX_LEASE: Duration = Duration::from_secs(45);
 
 /// Whose messages go through: the guard against a bot that answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +240,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             owner: invocation.request_id.clone(),
             received_at: now,
             lease_until: invocation.deadline.min(now.after(MAX_LEASE)).after(LEASE_MARGIN),
-            expires_at: now.after(self.settings.dedup_ttl).as_secs(),
+            expires_at: now.after(self.settings.dedup_ttl).in_seconds(),
         }
     }
 

@@ -14,13 +14,13 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::dedup::{Claim, Lease, Pending, Settled, Store, Taken};
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, Pending, Settled, Store, Taken};
 use crate::sink::message::Message;
 use crate::sink::{SendError, Sink};
 use crate::telemetry::report::redrive::{RunReport, StillParked};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
-use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::deadline::{StepError, within};
 
 /// How long one event may take; nobody waits for it, so each call has a second chance.
 pub const EVENT_BUDGET: Duration = Duration::from_secs(5);
@@ -152,7 +152,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             owner: run_id.to_owned(),
             received_at: now,
             lease_until: now.after(EVENT_BUDGET).after(LEASE_MARGIN),
-            expires_at: now.after(self.dedup_ttl).as_secs(),
+            expires_at: now.after(self.dedup_ttl).in_seconds(),
         };
         let taken = within(&self.clock, budget.record_until(), self.store.take(&claim)).await;
         let (lease, parked) = match taken {

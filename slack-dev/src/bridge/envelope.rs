@@ -205,7 +205,7 @@ impl Ack {
                 Self::Send(acknowledgement(&envelope_id, no_options))
             }
             Outcome::Unavailable(Dependency::Sink) => Self::Withhold { sink_failed: true },
-            Outcome::InFlight | Outcome::Unavailable(_) | Outcome::Rejected(_) => {
+            Outcome::InFlight | Outcome::Unavailable(_) | Outcome::Panicked | Outcome::Rejected(_) => {
                 Self::Withhold { sink_failed: false }
             }
         }

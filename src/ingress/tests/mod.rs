@@ -268,7 +268,7 @@ impl Scene {
             owner: "another".to_owned(),
             received_at: at,
             lease_until: at.after(Duration::from_secs(5)),
-            expires_at: at.after(Duration::from_secs(3600)).as_secs(),
+            expires_at: at.after(Duration::from_secs(3600)).in_seconds(),
         }
     }
 
@@ -507,7 +507,7 @@ async fn a_claim_is_leased_to_the_invocations_deadline_and_a_margin() {
     assert_eq!((claim.event_id.as_str(), claim.owner.as_str()), (MENTION_ID, "first"));
     assert_eq!(claim.received_at.as_millis(), NOW);
     assert_eq!(claim.lease_until.as_millis(), NOW + 12_000);
-    assert_eq!(claim.expires_at, NOW / 1000 + 90_000);
+    assert_eq!(claim.expires_at.as_secs(), NOW / 1000 + 90_000);
 }
 
 #[tokio::test(start_paused = true)]

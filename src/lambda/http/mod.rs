@@ -78,11 +78,6 @@ pub fn answer(report: &Report) -> Answer {
     Answer(response(report))
 }
 
-/// The answer when a request made the program panic. Slack asks again.
-pub fn internal_error() -> Answer {
-    Answer(empty(StatusCode::INTERNAL_SERVER_ERROR))
-}
-
 fn response(report: &Report) -> Response<Body> {
     let encoding = report.trail.encoding;
     match &report.outcome {
@@ -100,6 +95,8 @@ fn response(report: &Report) -> Response<Body> {
         Outcome::SslCheck => empty(StatusCode::OK),
         // Without `X-Slack-No-Retry`, so that Slack asks again.
         Outcome::InFlight | Outcome::Unavailable(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+        // Likewise.
+        Outcome::Panicked => empty(StatusCode::INTERNAL_SERVER_ERROR),
         // Without `X-Slack-No-Retry` here, too: while a secret is rotated, valid requests fail verification for a moment,
         // and Slack must ask again.
         Outcome::Rejected(_) => empty(StatusCode::UNAUTHORIZED),

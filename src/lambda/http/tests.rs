@@ -386,6 +386,7 @@ fn every_outcome_has_its_answer() {
         (Outcome::InFlight, form, again.clone()),
         (Outcome::TooLarge, json, (413, json!({ "x-slack-no-retry": "1" }), "")),
         (Outcome::TooLarge, form, (413, json!({ "x-slack-no-retry": "1" }), "")),
+        (Outcome::Panicked, None, (500, json!({}), "")),
         (Outcome::MethodNotAllowed, None, (405, json!({ "allow": "POST" }), "")),
     ];
     for outcome in [Outcome::Accepted, Outcome::Duplicate, Outcome::Ignored, Outcome::RateLimited] {

@@ -55,7 +55,8 @@ fn count(outcome: &Outcome) -> Option<&'static str> {
         Outcome::RateLimited => Some("RateLimited"),
         Outcome::Suggestion => Some("Suggestions"),
         Outcome::InFlight => Some("InFlight"),
-        Outcome::Unavailable(_) => Some("Unavailable"),
+        // A panic counts as one of these, so that the alarm on them sees it.
+        Outcome::Unavailable(_) | Outcome::Panicked => Some("Unavailable"),
         Outcome::Rejected(_) | Outcome::MethodNotAllowed => Some("Rejected"),
         Outcome::Malformed(_) | Outcome::TooLarge => Some("Malformed"),
         Outcome::Challenge(_) | Outcome::SslCheck => None,
@@ -70,7 +71,7 @@ fn retry_reason(given: Option<&str>) -> &'static str {
 /// How serious an outcome is; `failed` says whether anything failed on the way to it.
 fn level(outcome: &Outcome, failed: bool) -> Level {
     match outcome {
-        Outcome::Unavailable(_) | Outcome::Parked | Outcome::TooLarge => Level::Error,
+        Outcome::Unavailable(_) | Outcome::Panicked | Outcome::Parked | Outcome::TooLarge => Level::Error,
         Outcome::RateLimited | Outcome::Rejected(_) | Outcome::Malformed(_) => Level::Warn,
         _ if failed => Level::Warn,
         _ => Level::Info,

@@ -163,6 +163,7 @@ fn each_outcome_counts_once_under_its_name_and_has_its_level() {
         (Outcome::Unavailable(Dependency::Secret), Some("Unavailable"), "unavailable", "ERROR"),
         (Outcome::Unavailable(Dependency::Store), Some("Unavailable"), "unavailable", "ERROR"),
         (Outcome::Unavailable(Dependency::Sink), Some("Unavailable"), "unavailable", "ERROR"),
+        (Outcome::Panicked, Some("Unavailable"), "panicked", "ERROR"),
         (Outcome::Rejected(Rejection::Stale), Some("Rejected"), "rejected", "WARN"),
         (Outcome::MethodNotAllowed, Some("Rejected"), "method_not_allowed", "INFO"),
         (Outcome::Malformed(Malformed::Utf8), Some("Malformed"), "malformed", "WARN"),

@@ -110,6 +110,8 @@ pub enum Outcome {
     InFlight,
     /// Something we depend on failed or took too long: Slack is to ask again.
     Unavailable(Dependency),
+    /// The program panicked over this request: Slack is to ask again.
+    Panicked,
     /// Not signed by Slack.
     Rejected(Rejection),
     /// Signed, but not what Slack sends.
@@ -145,6 +147,7 @@ impl Outcome {
             Self::SslCheck => "ssl_check",
             Self::InFlight => "in_flight",
             Self::Unavailable(_) => "unavailable",
+            Self::Panicked => "panicked",
             Self::Rejected(_) => "rejected",
             Self::Malformed(_) => "malformed",
             Self::TooLarge => "too_large",
