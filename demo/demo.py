@@ -1,7 +1,7 @@
-"""`make demo`: plays Slack against the function, on this machine alone, and checks what it does.
+"""`make demo`: plays Slack, posts to the function on this machine, and checks what the function does.
 
-The function runs under `cargo lambda watch`, remembers events in memory and prints what it puts on the queue.
-Exits 0 if everything is as it should be, 1 with an explanation if not.
+The function runs under `cargo lambda watch`, keeps its records in memory and prints the messages that it would put on a
+queue. The exit code is 0 if all checks pass; otherwise it is 1, and the failed checks are printed.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from dev import BINARY, EVENTS, Trouble, ensure_alive, first_answer, free_port, running, signals, watch_command
+from dev import BINARY, EVENTS, Failure, ensure_alive, first_answer, free_port, running, signals, watch_command
 from slack import Answer, NoAnswer, Retry, Slack
 
-# Generous, because another cargo may hold the lock on target/.
+# Long, because another cargo may hold the lock on target/.
 START_LIMIT_SECONDS = 900
 LOG_LIMIT_SECONDS = 5
 PATIENCE_SECONDS = 10
 STALE_SECONDS = 600
 
-# What is set for somebody's real function must not reach this one.
+# Variables that are set for a real function must not reach the function of the demo.
 FUNCTION_VARIABLE = re.compile(r"(SLACK_SIGNING_|DEDUP_|EVENT_SINK|BOT_EVENTS|ACK_BUDGET_MS|RUST_LOG|CARGO_LAMBDA_)")
 
-CHATTER = re.compile(r"\s*INFO ")
-# cargo-lambda itself waits on after any of these, for somebody to edit the source.
+# Lines of cargo-lambda's that say nothing about a failure.
+NOISE = re.compile(r"\s*INFO ")
+# After any of these lines cargo-lambda does not end: it waits until somebody edits the source.
 CANNOT_START = re.compile(r'^error\b|"level":"ERROR"|command exited')
 
 
 @dataclass(frozen=True)
 class Step:
-    """One request, and what has to come of it."""
+    """One request of Slack's, and what the function must do with it."""
 
     kind: str
     title: str
@@ -56,7 +57,8 @@ class Step:
 def steps() -> list[Step]:
     challenge = event("url_verification")
     mention, message, own = event("app_mention"), event("message"), event("own_message")
-    # With ids of their own: under the mention's they would be stopped as duplicates, even if they were let in.
+    # Their event ids differ from the mention's. With the mention's id, they would be dropped as duplicates even if
+    # their signatures were accepted.
     forged, stale = with_event_id(mention, b"Ev07FORGED4"), with_event_id(mention, b"Ev07STALE05")
     echo = json.loads(challenge)["challenge"].encode()
     retries = [Retry(1, "http_timeout"), Retry(2, "http_timeout"), Retry(3, "http_error")]
@@ -72,7 +74,7 @@ def steps() -> list[Step]:
 
 
 def event(name: str) -> bytes:
-    """The bytes as Slack would send them: some in UTF-8, some with JSON escapes."""
+    """An event's bytes as Slack sends them: some characters in UTF-8, some as JSON escapes."""
     return (EVENTS / f"{name}.json").read_bytes()
 
 
@@ -82,7 +84,7 @@ def with_event_id(body: bytes, event_id: bytes) -> bytes:
 
 @dataclass
 class Result:
-    """What came of a step."""
+    """What the function did in a step, and what of that is wrong."""
 
     step: Step
     answer: Answer
@@ -93,20 +95,21 @@ class Result:
 
 @dataclass(frozen=True)
 class Message:
-    """What the function put on the queue."""
+    """A message that the function put on the queue."""
 
     body: bytes
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """The line that an invocation ends with."""
+    """The log line that the function writes at the end of an invocation."""
 
     fields: dict[str, Any]
 
 
 def parse(line: str) -> Message | LogLine | None:
-    """A line of the function's. cargo and cargo-lambda write to the same pipe."""
+    """Reads a line of the function's output. Lines of cargo and cargo-lambda, which write to the same pipe, are
+    None."""
     try:
         fields = json.loads(line)
     except ValueError:
@@ -116,16 +119,16 @@ def parse(line: str) -> Message | LogLine | None:
     if "_aws" in fields:
         return LogLine(fields)
     if {"body", "attributes", "deduplication_id", "group_id"} <= fields.keys():
-        # A lone surrogate is legal in JSON and must not end the reader.
+        # A lone surrogate is legal in JSON, and must not make this program fail.
         return Message(str(fields["body"]).encode(errors="surrogatepass"))
     return None
 
 
 class Function:
-    """The function under `cargo lambda watch`, by what it writes.
+    """The function under `cargo lambda watch`: a thread reads what it writes.
 
-    Its standard output (the queue) and standard error (the log) come through one pipe, so they keep their order: an
-    invocation's messages, then the line it ends with, and only then its answer.
+    The function's standard output (the queue) and standard error (the log) are one pipe, so the order is kept: first
+    the messages of an invocation, then its log line. Only then does the answer come.
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -144,34 +147,35 @@ class Function:
             item = parse(line)
             if item is not None:
                 self._items.put(item)
-            elif line and not CHATTER.match(line):
+            elif line and not NOISE.match(line):
                 self.tail.append(line)
                 self.broken = self.broken or CANNOT_START.search(line) is not None
 
     def await_start(self, slack: Slack) -> None:
-        """Waits until the function answers, or cannot."""
+        """Waits until the function has answered a challenge. Raises Failure if it does not start."""
         try:
             answer = first_answer(slack, START_LIMIT_SECONDS, self._check_start)
         except NoAnswer as error:
-            raise Trouble(f"the function did not start: {error}") from None
+            raise Failure(f"the function did not start: {error}") from None
         if answer.status != 200:
-            said = answer.body[:200].decode(errors="replace")
-            raise Trouble(f"the first request was answered with status {answer.status}, not 200: {said}")
+            start = answer.body[:200].decode(errors="replace")
+            raise Failure(f"the first request was answered with status {answer.status}, not 200: {start}")
         try:
             self.next_invocation()
         except queue.Empty:
-            raise Trouble("the first request was answered, but no log line says so") from None
+            raise Failure("the first request was answered, but the function wrote no log line") from None
 
     def _check_start(self) -> None:
         ensure_alive(self.process)
         if self.broken:
-            raise Trouble("the function does not start")
+            raise Failure("the function does not start")
         if time.monotonic() - self._last_hint > PATIENCE_SECONDS:
             self._last_hint = time.monotonic()
-            say(f"  still waiting: {self.tail[-1].strip() if self.tail else 'cargo-lambda says nothing yet'}")
+            say(f"  still waiting: {self.tail[-1].strip() if self.tail else 'cargo-lambda has printed nothing yet'}")
 
     def next_invocation(self) -> tuple[list[bytes], dict[str, Any]]:
-        """The bodies that the next invocation put on the queue, and its log line; queue.Empty if it left none."""
+        """The bodies that the next invocation puts on the queue, and its log line. Raises queue.Empty if there is
+        none."""
         bodies: list[bytes] = []
         while True:
             item = self._items.get(timeout=LOG_LIMIT_SECONDS)
@@ -180,36 +184,36 @@ class Function:
             bodies.append(item.body)
 
     def messages_left(self) -> int:
-        """How many messages came after the last invocation. Call it when the function has ended."""
+        """The number of messages after the last invocation's log line. Call this when the function has ended."""
         self._reader.join(LOG_LIMIT_SECONDS)
         return sum(isinstance(item, Message) for item in self._items.queue)
 
 
 def build() -> None:
-    """Builds what `cargo lambda watch` will run (same profile, features and target/), so that cargo's progress is
-    seen here, and there is nothing left to compile there."""
-    say("Building the function. The first time, this takes some minutes.")
+    """Builds the program that `cargo lambda watch` will run, with the same profile, features and target/. This way the
+    user sees cargo's progress, and `cargo lambda watch` has nothing left to compile."""
+    say("Building the function. The first time, this takes a few minutes.")
     try:
         with running(["cargo", "build", "--bin", BINARY]) as cargo:
             status = cargo.wait()
     except FileNotFoundError:
-        raise Trouble("cargo is not there: install Rust, see https://rustup.rs") from None
+        raise Failure("cargo is not installed: install Rust, see https://rustup.rs") from None
     if status != 0:
-        raise Trouble("the build failed; cargo says above why")
+        raise Failure("the build failed; cargo's output above says why")
 
 
 @contextlib.contextmanager
 def started(port: int, secret: str) -> Iterator[Function]:
     env = {name: value for name, value in os.environ.items() if not FUNCTION_VARIABLE.match(name)}
     env.update(SLACK_SIGNING_SECRET=secret, DEDUP_STORE="memory:", EVENT_SINK="stdout:")
-    # Nobody edits during a demo, and if somebody does, a restart would forget what it has seen.
+    # Without this option, an edit of the source would restart the function, and its records in memory would be lost.
     command = watch_command(port, "--ignore-changes")
     with running(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         function = Function(process)
         try:
             yield function
-        except Trouble as trouble:
-            raise Trouble("\n  | ".join([f"{trouble}. The last that was heard:", *function.tail])) from None
+        except Failure as failure:
+            raise Failure("\n  | ".join([f"{failure}. The last lines of its output:", *function.tail])) from None
 
 
 def play(slack: Slack, stranger: Slack, function: Function) -> Iterator[Result]:
@@ -220,16 +224,17 @@ def play(slack: Slack, stranger: Slack, function: Function) -> Iterator[Result]:
             answer = sender.post(step.body, step.retry, step.age_seconds)
             queued, log = function.next_invocation()
         except NoAnswer as error:
-            raise Trouble(f"{title}: {error}") from None
+            raise Failure(f"{title}: {error}") from None
         except queue.Empty:
-            raise Trouble(f"{title}: answered with status {answer.status}, and no log line says why") from None
+            problem = f"answered with status {answer.status}, but the function wrote no log line"
+            raise Failure(f"{title}: {problem}") from None
         result = Result(step, answer, queued, log)
         result.problems = list(problems(result))
         yield result
 
 
 def problems(result: Result) -> Iterator[str]:
-    """What should have been otherwise."""
+    """Everything that is wrong with a result."""
     step, answer, queued = result.step, result.answer, result.queued
     if answer.status != step.status:
         yield f"answered with status {answer.status}, not {step.status}"
@@ -249,7 +254,7 @@ def first_difference(sent: bytes, queued: bytes) -> str:
 
 
 class Table:
-    """Rows as they happen, so the widths are chosen beforehand."""
+    """Prints the steps as they happen. The widths of the columns are fixed, because later rows are not known yet."""
 
     HEADER = ("Slack sends", "status", "ms", "the log says", "on the queue")
 
@@ -285,7 +290,7 @@ def painted(text: str, color: str) -> str:
 
 
 def say(line: str) -> None:
-    # At once, or it would come after what cargo writes.
+    # Flushed at once, because otherwise it could appear after what cargo writes.
     print(line, flush=True)
 
 
@@ -315,9 +320,9 @@ def judge(results: list[Result], messages_left: int) -> None:
     sent = [result.step.body for result in results for _ in range(result.step.messages)]
     queued = [body for result in results for body in result.queued]
     if not found and queued != sent:
-        found.append("the queue does not hold what was sent, in its order")
+        found.append("the messages on the queue are not the events that were sent, in the same order")
     if found:
-        raise Trouble("\n  ".join(["not everything is as it should be:", *found]))
+        raise Failure("\n  ".join(["these checks failed:", *found]))
     kinds = len({result.step.kind for result in results})
     say(f"\n{painted('Proven:', '32')} {kinds} kinds of requests, {len(queued)} messages on the queue, each once.")
 
@@ -327,13 +332,13 @@ def reported(log: dict[str, Any]) -> str:
 
 
 def perform(demonstration: Callable[[], None]) -> int:
-    """Runs it to its end, whatever that is; returns the exit code."""
+    """Runs a demo to its end and returns the exit code."""
     signals.install()
     try:
         demonstration()
-    except Trouble as trouble:
+    except Failure as failure:
         sys.stdout.flush()
-        print(f"\n{painted('The demo failed:', '31')} {trouble}", file=sys.stderr)
+        print(f"\n{painted('The demo failed:', '31')} {failure}", file=sys.stderr)
         return 1
     except SystemExit:
         print("\nInterrupted; nothing is left running.", file=sys.stderr)

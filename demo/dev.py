@@ -1,6 +1,6 @@
-"""`make dev`: the function in watch mode, for a real Slack app behind a tunnel.
+"""`make dev`: runs the function in watch mode, for a real Slack app that reaches it through a tunnel.
 
-Also what `demo.py` starts and stops the function with.
+The demos use the parts of this file that start and stop processes.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ slack-ingress in watch mode (DEDUP_STORE={store}, EVENT_SINK={sink}) on {url}
        https://<the tunnel's host>{path}
 3. On the same page, under Subscribe to bot events, add for example app_mention. Save, and reinstall the app.
 
-Saving a source file rebuilds and restarts the function; the memory: store starts empty then. Ctrl-C ends it.
-Whoever knows the tunnel's address also reaches cargo-lambda's own endpoints, and could read events there: do not pass
-it on, and close the tunnel when you are done.
+When you save a source file, the function is built and started again, and the memory: store is then empty. Press
+Ctrl-C to end it. Everybody who knows the tunnel's address also reaches the endpoints of cargo-lambda, and could read
+events there. Do not pass the address on, and close the tunnel when you are done.
 """
 
 
-class Trouble(Exception):
-    """Why we cannot go on, in words for whoever started us."""
+class Failure(Exception):
+    """The program cannot go on. The message tells its user why."""
 
 
 class Signals:
-    """Turns Ctrl-C and its kin into SystemExit, so that every `finally` runs; and not while a child is being
-    started or stopped, or it would be left behind."""
+    """Turns the signals that end a program into SystemExit, so that every `finally` runs. While a child process is
+    being started or stopped, a signal waits: otherwise that process could be left running."""
 
     def __init__(self) -> None:
         self._held = False
@@ -86,7 +86,8 @@ signals = Signals()
 
 @contextlib.contextmanager
 def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `command` from the repository's root, in a session of its own, and leaves nothing of it behind."""
+    """Runs `command` in the root of the repository, in a session of its own, and ends all of its processes
+    afterwards."""
     process = None
     try:
         with signals.held():
@@ -99,9 +100,9 @@ def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[byt
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends `process` and whatever it started."""
-    # Before it ends: its orphans would no longer be known as its own. It puts the function in a process group
-    # of its own, so that one group is not enough.
+    """Ends `process` and all processes that it started."""
+    # cargo-lambda puts the function into a process group of its own, so there are several groups. They are looked up
+    # before `process` ends, because its children get another parent then.
     groups = process_groups(process.pid)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.terminate()
@@ -115,7 +116,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def process_groups(leader: int) -> set[int]:
     """The process groups of `leader` and of its descendants."""
     groups, family = {leader}, {leader}
-    # Without `ps`, the function still ends by itself when cargo-lambda no longer answers it.
+    # If there is no `ps`, the function is not found here, but it ends by itself when cargo-lambda no longer answers it.
     with contextlib.suppress(FileNotFoundError):
         listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid="], stdout=subprocess.PIPE, text=True)
         processes = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
@@ -132,9 +133,10 @@ def process_groups(leader: int) -> set[int]:
 
 @contextlib.contextmanager
 def free_port() -> Iterator[int]:
-    """A free TCP port of the loopback interface, that no other run of ours takes meanwhile.
+    """Yields a free TCP port of the loopback interface that no other demo takes meanwhile.
 
-    The port itself must be free for cargo-lambda, so what we hold is the UDP port of the same number.
+    cargo-lambda must be able to open the port, so it cannot be reserved by opening it. A demo reserves it by opening
+    the UDP port with the same number.
     """
     while True:
         with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as mark:
@@ -150,25 +152,25 @@ def free_port() -> Iterator[int]:
 
 
 def watch_command(port: int, *options: str) -> list[str]:
-    """`cargo lambda watch` on the loopback interface.
+    """The command `cargo lambda watch`, listening on the loopback interface.
 
-    `--bin` makes the function the one behind every path; without it, a second binary in this package would move it
-    to /lambda-url/slack-ingress/.
+    With `--bin`, the function serves every path. Without it, because the package has other binaries too, the function
+    would serve only /lambda-url/slack-ingress/.
     """
-    # The one that was installed beside this Python, whatever else is on the PATH.
+    # The cargo-lambda that is installed beside this Python comes before any other on the PATH.
     search = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     cargo_lambda = shutil.which("cargo-lambda", path=search)
     if cargo_lambda is None:
-        raise Trouble("cargo-lambda is not there: pip install -r demo/requirements.txt (`make demo` does that)")
+        raise Failure("cargo-lambda is not installed: pip install -r demo/requirements.txt (`make demo` does that)")
     address = ["--invoke-address", "127.0.0.1", "--invoke-port", str(port)]
     return [cargo_lambda, "lambda", "watch", *address, "--bin", BINARY, *options]
 
 
 def first_answer(slack: Slack, limit_seconds: float, meanwhile: Callable[[], None]) -> Answer:
-    """What the function answers to a challenge, as soon as it answers at all.
+    """Posts a challenge and returns the function's answer, however long the function takes to start.
 
-    cargo-lambda starts (and, if need be, builds) the function at the first request and holds that request until
-    the function is there. So we send it once and wait: one that is given up would still reach the function.
+    cargo-lambda starts the function, and builds it if necessary, at the first request, and holds that request until the
+    function runs. The challenge is therefore posted once: a request that was given up would still reach the function.
     """
     challenge = (EVENTS / "url_verification.json").read_bytes()
     deadline = time.monotonic() + limit_seconds
@@ -186,30 +188,30 @@ def is_open(port: int) -> bool:
 
 
 def ensure_alive(process: subprocess.Popen[bytes]) -> None:
-    # It ends with status 0 and without a word when another program has its port.
+    # If another program uses its port, cargo-lambda ends with status 0 and prints nothing.
     if process.poll() is not None:
-        raise Trouble(f"cargo lambda watch ended with status {process.returncode}; perhaps its port was taken")
+        raise Failure(f"cargo lambda watch ended with status {process.returncode}; perhaps its port was taken")
 
 
 @contextlib.contextmanager
 def chosen_port() -> Iterator[int]:
-    """PORT, or a free one."""
+    """Yields the port in the variable PORT or, if it is not set, a free port."""
     wanted = os.environ.get("PORT")
     if not wanted:
         with free_port() as port:
             yield port
         return
     if not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= 65535):
-        raise Trouble("PORT is not a port number")
+        raise Failure("PORT is not a port number")
     if is_open(int(wanted)):
-        raise Trouble(f"PORT {wanted} is taken by another program")
+        raise Failure(f"PORT {wanted} is taken by another program")
     yield int(wanted)
 
 
 def serve() -> None:
     secret = os.environ.get("SLACK_SIGNING_SECRET", "").split(",")[0].strip()
     if not secret:
-        raise Trouble(WHERE_THE_SECRET_IS)
+        raise Failure(WHERE_THE_SECRET_IS)
     store = os.environ.get("DEDUP_STORE") or "memory:"
     sink = os.environ.get("EVENT_SINK") or "stdout:"
     env = {**os.environ, "DEDUP_STORE": store, "EVENT_SINK": sink}
@@ -218,11 +220,12 @@ def serve() -> None:
         url = f"http://127.0.0.1:{port}"
         print(INSTRUCTIONS.format(url=url, port=port, path=PATH, store=store, sink=sink), flush=True)
         with running(command, env=env) as process:
-            # Slack gives its own challenge three seconds, and a build takes longer: so we go first.
+            # Slack waits three seconds for the answer to its challenge, and a build takes longer. The function is
+            # therefore started by a challenge of ours before the user pastes the URL into Slack.
             no_limit = float("inf")
             answer = first_answer(Slack(port, secret), no_limit, lambda: ensure_alive(process))
             if answer.status != 200:
-                raise Trouble(f"the function answered our own challenge with status {answer.status}")
+                raise Failure(f"the function answered our challenge with status {answer.status}")
             print(f"\nReady: {url}{PATH} answers Slack's challenge.\n", flush=True)
             process.wait()
             ensure_alive(process)
@@ -232,7 +235,7 @@ def main() -> int:
     signals.install()
     try:
         serve()
-    except (Trouble, NoAnswer) as problem:
+    except (Failure, NoAnswer) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""Slack, as far as an app's request URL can tell: it signs a body and posts it."""
+"""Plays the side of Slack that an app's request URL sees: signs a body and posts it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PATH = "/slack/events"
-# After this long Slack hangs up and tries again.
+# Slack waits this long for an answer. Then it closes the connection and sends the event again.
 SLACK_LIMIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class Retry:
+    """What Slack says in the headers of a retry."""
+
     num: int
     reason: str
 
@@ -33,13 +35,31 @@ class NoAnswer(Exception):
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
-    """The v0 signature. The secret looks like hex, but its characters themselves are the key."""
+    """Slack's v0 signature. The secret looks like hexadecimal digits, but it is used as text, not decoded."""
     base = b"v0:%d:%s" % (timestamp, body)
     return "v0=" + hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
 
 
+def signed_headers(secret: str, body: bytes, content_type: str = "application/json", retry: Retry | None = None,
+                   age_seconds: int = 0) -> dict[str, str]:
+    """The headers of a request that Slack signed `age_seconds` ago."""
+    timestamp = int(time.time()) - age_seconds
+    headers = {
+        "Content-Type": content_type,
+        "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
+        "X-Slack-Request-Timestamp": str(timestamp),
+        "X-Slack-Signature": sign(secret, timestamp, body),
+    }
+    if retry:
+        headers["X-Slack-Retry-Num"] = str(retry.num)
+        headers["X-Slack-Retry-Reason"] = retry.reason
+    return headers
+
+
 @dataclass(frozen=True)
 class Slack:
+    """Posts to a function on this machine."""
+
     port: int
     secret: str
 
@@ -51,11 +71,13 @@ class Slack:
         limit_seconds: float = SLACK_LIMIT_SECONDS,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Sends `body` as if it had been signed `age_seconds` ago; `meanwhile` is called while we wait."""
+        """Posts `body` as if it had been signed `age_seconds` ago. Calls `meanwhile` again and again until the answer
+        arrives. Raises NoAnswer if there is none within the limit."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SLACK_LIMIT_SECONDS)
+        headers = signed_headers(self.secret, body, retry=retry, age_seconds=age_seconds)
         start = time.monotonic()
         try:
-            connection.request("POST", PATH, body, self._headers(body, retry, age_seconds))
+            connection.request("POST", PATH, body, headers)
             while not select.select([connection.sock], [], [], 0.1)[0]:
                 meanwhile()
                 if time.monotonic() - start > limit_seconds:
@@ -67,16 +89,3 @@ class Slack:
         finally:
             connection.close()
         return Answer(response.status, answer, (time.monotonic() - start) * 1000)
-
-    def _headers(self, body: bytes, retry: Retry | None, age_seconds: int) -> dict[str, str]:
-        timestamp = int(time.time()) - age_seconds
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
-            "X-Slack-Request-Timestamp": str(timestamp),
-            "X-Slack-Signature": sign(self.secret, timestamp, body),
-        }
-        if retry:
-            headers["X-Slack-Retry-Num"] = str(retry.num)
-            headers["X-Slack-Retry-Reason"] = retry.reason
-        return headers

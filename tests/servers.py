@@ -3,12 +3,12 @@
 
     tests/servers.py [--dynamodb NAME] [--sqs NAME] COMMAND [ARG ...]
 
-Starts DynamoDB Local (Amazon's own engine) and MiniStack (SQS, SNS, Secrets Manager) on free ports of the
-loopback interface, waits until both answer, and gives the command their addresses in DYNAMODB_URL, SQS_URL
-and MINISTACK_URL; and in REDIS_SERVER the path of a Redis server, of which each test starts its own. Its exit
-status is the command's. Nothing is left running, whatever ends it.
+Starts DynamoDB Local (Amazon's own emulator) and MiniStack (SQS, SNS, Secrets Manager) on free ports of the loopback
+interface, and waits until both answer. The command finds their addresses in DYNAMODB_URL, SQS_URL and MINISTACK_URL,
+and in REDIS_SERVER the path of a Redis server, which each test starts for itself. The exit status is that of the
+command. The servers are always stopped in the end.
 
-For load there are faster ones: `--dynamodb dynoxide`, and `--sqs fauxqs` (without SNS and Secrets Manager).
+The load tests use faster servers: `--dynamodb dynoxide`, and `--sqs fauxqs` (without SNS and Secrets Manager).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 START_LIMIT_SECONDS = 60
-JAVA_NEEDED = "java is not there: DynamoDB Local needs a Java runtime of version 17 or later on the PATH"
+JAVA_NEEDED = "java is not installed: DynamoDB Local needs a Java runtime of version 17 or later on the PATH"
 
 
 def free_port() -> int:
@@ -40,7 +40,8 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """On Linux the kernel ends a server whose starter was killed; elsewhere only a clean end stops it."""
+    """On Linux, makes the kernel end this process when its parent is killed. On other systems only the parent stops
+    it."""
     with contextlib.suppress(OSError, AttributeError):
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
@@ -65,7 +66,7 @@ class Server:
                 urllib.request.urlopen(self.url + self.health, timeout=2).close()
                 return
             except urllib.error.HTTPError:
-                return  # an answer, if not a friendly one: DynamoDB wants a signature
+                return  # DynamoDB answers with an error, because the request has no signature
             except OSError:
                 time.sleep(0.1)
         output = pathlib.Path(self.log.name).read_text(errors="replace")
@@ -93,7 +94,7 @@ def dynamodb_local() -> Server:
 def installed(name: str) -> pathlib.Path:
     program = pathlib.Path(sys.executable).with_name(name)
     if not program.exists():
-        raise SystemExit(f"{name} is not installed: the Makefile does it, for `make test` or `make load`")
+        raise SystemExit(f"{name} is not installed: `make test` or `make load` installs it")
     return program
 
 
@@ -101,7 +102,7 @@ def ministack() -> Server:
     program = installed("ministack")
     port = free_port()
     env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_REGION": "us-east-1",
-           "IOT_MTLS_ENABLED": "0"}  # or it listens on a second port, always the same
+           "IOT_MTLS_ENABLED": "0"}  # otherwise MiniStack also listens on port 8883
     return Server("ministack", port, "/_ministack/health", [str(program)], env, ROOT)
 
 
@@ -113,7 +114,7 @@ def dynoxide() -> Server:
 
 def fauxqs() -> Server:
     port = free_port()
-    # Its own command listens on all interfaces.
+    # The command `fauxqs` would listen on all interfaces.
     start = f"""import {{ buildApp }} from "fauxqs";
         await buildApp({{ logger: false }}).listen({{ port: {port}, host: "127.0.0.1" }});"""
     command = ["node", "--input-type=module", "--eval", start]
@@ -132,7 +133,7 @@ def main() -> int:
     wanted = parser.parse_args()
     if not wanted.command:
         parser.error("a command is missing")
-    # A signal becomes an exception, so that the servers are stopped on the way out.
+    # A signal becomes an exception, so that the servers are stopped before this program ends.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with contextlib.ExitStack() as running:

@@ -1,7 +1,8 @@
-"""Fails when a function has outgrown its bounds: `size.py FILE…`, each the program or its zip.
+"""Fails if a function is larger than its bounds: `size.py FILE…`, where each file is the program or its zip.
 
-Lambda fetches the zip and reads the program before a cold start runs it. What grows is a dependency or a feature that
-nobody meant to link; `cargo tree -e features` and `cargo bloat` tell which. Raise a bound only with the reason beside it.
+At a cold start, Lambda fetches the zip and reads the program. A function usually grows because of a dependency or a
+cargo feature that nobody meant to link; `cargo tree -e features` and `cargo bloat` show which. If you raise a bound,
+write the reason beside it.
 """
 
 import pathlib
@@ -14,7 +15,7 @@ BOUNDS = {"program": 6.0, "zip": 2.7}
 
 
 def sizes(path):
-    """Bytes of the program, stripped as it is, and of its zip."""
+    """The sizes in bytes of the program, which is stripped already, and of its zip."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             return {"program": archive.getinfo("bootstrap").file_size, "zip": path.stat().st_size}

@@ -1,4 +1,4 @@
-"""Slack's own verdicts: reads requests, a JSON object a line, and says `good` or `bad` for each."""
+"""Verifies requests with Slack's own SDK: reads one JSON object a line, and prints `good` or `bad` for each."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def is_good(request: dict) -> bool:
     try:
         return verifier.is_valid_request(request["body"], headers)
     except (TypeError, ValueError):
-        return False  # it cannot read a header, and so does not accept it
+        return False  # the SDK cannot read a header, and so it does not accept the request
 
 
 for line in sys.stdin:

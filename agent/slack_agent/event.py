@@ -1,4 +1,4 @@
-"""The payload of an invocation, and what in it is a question."""
+"""The payload of an invocation, and the question in it."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 VERSION = 1
-# A message of a person's that stands on its own. Every other subtype tells of something that happened.
+# The subtypes of messages that a person wrote. All other subtypes report that something happened.
 ANSWERED_SUBTYPES = (None, "file_share", "thread_broadcast")
 ANSWERED_INTERACTIONS = ("block_actions", "message_action")
 
 Fields = dict[str, Any]
 
 
-class NotOfTheContract(Exception):
-    """What is wrong with a payload. Names fields, never values: it goes into the log and the answer."""
+class InvalidPayload(Exception):
+    """The payload is not as docs/invocation.schema.json describes. The message names fields and never values, because
+    it is logged and returned to the caller."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What somebody wants to have an answer to, and where the answer goes."""
+    """What somebody asks, and where the answer is posted."""
 
     event_id: str
     session_id: str
-    """The conversation: the same for all of a thread."""
+    """Identifies the conversation: all messages of a thread have the same session."""
     channel: str
     thread_ts: str | None
-    """None: in the channel itself."""
+    """The thread of the answer; None if the answer is posted in the channel itself."""
     user: str | None
     text: str
-    """In Slack's mrkdwn, as it came (`&amp;`, `<@U…>`), without the app's own mention in front."""
+    """In Slack's mrkdwn, with its escapes (`&amp;`, `<@U…>`). A mention of the app at the beginning is left out."""
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """A payload that is as the contract says, as far as that goes for every kind."""
+    """A payload whose fields that all kinds have in common are valid."""
 
     event_id: str
     attempt: int
@@ -45,21 +46,22 @@ class Invocation:
 
 
 def parse(payload: Any) -> Invocation:
+    """Raises InvalidPayload."""
     whole = require(payload, dict, "the payload")
     if whole.get("version") != VERSION:
-        raise NotOfTheContract(f"version must be {VERSION}")
+        raise InvalidPayload(f"version must be {VERSION}")
     event_id = require(whole.get("event_id"), str, "event_id")
     attempt = require(whole.get("attempt"), int, "attempt")
     attributes = require(whole.get("attributes"), dict, "attributes")
     body = require(whole.get("body"), dict, "body")
     kind = attributes.get("kind")
     if kind not in ("event", "command", "interaction"):
-        raise NotOfTheContract("attributes.kind must be event, command or interaction")
+        raise InvalidPayload("attributes.kind must be event, command or interaction")
     return Invocation(event_id, attempt, kind, body)
 
 
 def question(invocation: Invocation, session_id: str) -> Question | None:
-    """None: it wants no answer."""
+    """The question in the payload; None if the event needs no answer. Raises InvalidPayload."""
     find = {"event": of_event, "command": of_command, "interaction": of_interaction}[invocation.kind]
     found = find(invocation.body)
     if found is None:
@@ -80,7 +82,8 @@ def of_event(body: Fields) -> Found | None:
     if event.get("type") not in ("app_mention", "message") or event.get("subtype") not in ANSWERED_SUBTYPES:
         return None
     own_users = set(app_users(body))
-    # Two bots that answer each other, or one itself, would never stop, whatever the ingress lets through.
+    # Messages of bots are not answered, even if the ingress lets them through: two bots that answer each other would
+    # never stop.
     if event.get("bot_id") or event.get("user") in own_users:
         return None
     channel = require(event.get("channel"), str, "body.event.channel")
@@ -92,7 +95,7 @@ def of_event(body: Fields) -> Found | None:
 
 
 def of_command(body: Fields) -> Found:
-    # A slash command is not a message: it has no thread.
+    # A slash command is not a message, and Slack does not say in which thread it was typed.
     channel = require(body.get("channel_id"), str, "body.channel_id")
     return Found(channel, None, string(body.get("user_id")), string(body.get("text")) or "")
 
@@ -101,34 +104,35 @@ def of_interaction(body: Fields) -> Found | None:
     channel, message = fields(body.get("channel")), fields(body.get("message"))
     container, user = fields(body.get("container")), fields(body.get("user"))
     channel_id = string(channel.get("id"))
-    # A modal, a global shortcut: there is no place to answer in.
+    # A modal and a global shortcut belong to no channel, so there is no place for an answer.
     if body.get("type") not in ANSWERED_INTERACTIONS or channel_id is None:
         return None
     text = chosen(body) if body["type"] == "block_actions" else string(message.get("text"))
     if text is None:
         return None
-    # What only one person sees has no thread of its own.
+    # An ephemeral message, which only one person sees, cannot start a thread.
     ts = None if container.get("is_ephemeral") is True else string(message.get("ts"))
     thread_ts = string(message.get("thread_ts")) or string(container.get("thread_ts"))
     return Found(channel_id, thread(channel_id, thread_ts, ts), string(user.get("id")), text)
 
 
 def chosen(body: Fields) -> str | None:
-    """What the button or the menu stands for."""
+    """The value of the button that was pressed, or of the option that was chosen."""
     actions = body.get("actions")
     action = fields(actions[0]) if isinstance(actions, list) and actions else {}
     return string(action.get("value")) or string(fields(action.get("selected_option")).get("value"))
 
 
 def thread(channel: str, thread_ts: str | None, ts: str | None, is_direct: bool = False) -> str | None:
-    """Where the answer goes: the thread that there is, or a new one under the message, but not in a direct message."""
+    """The thread of the answer: the thread of the message or, outside of direct messages, a new one under the
+    message."""
     if thread_ts is not None:
         return thread_ts
     return None if is_direct or channel.startswith("D") else ts
 
 
 def app_users(body: Fields) -> Iterator[str]:
-    """The app's own user ids in the workspaces that the event is for."""
+    """The user ids of the app's bot in the workspaces that the event was sent for."""
     authorizations = body.get("authorizations")
     for authorization in authorizations if isinstance(authorizations, list) else []:
         user = string(fields(authorization).get("user_id"))
@@ -142,11 +146,11 @@ def without_mention(text: str, users: set[str]) -> str:
 
 
 def require(value: Any, kind: type, name: str) -> Any:
-    # To Python, True is an int.
+    # In Python, True is an int.
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise NotOfTheContract(f"{name} must be {TYPE_NAMES[kind]}")
+        raise InvalidPayload(f"{name} must be {TYPE_NAMES[kind]}")
     if value == "":
-        raise NotOfTheContract(f"{name} must not be empty")
+        raise InvalidPayload(f"{name} must not be empty")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The log: JSON lines with the session's and the request's id. No line holds what was said, or a secret."""
+"""The log: JSON lines with the id of the session and of the request. No line contains what was said, or a secret."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 log = logging.getLogger("slack_agent")
 
-# They log what they could not parse or send: messages.
-TALKATIVE = ("mcp", "httpx2", "httpcore2", "botocore", "boto3", "urllib3", "asyncio")
+# These libraries log what they could not parse or send, which includes messages.
+SILENCED = ("mcp", "httpx2", "httpcore2", "botocore", "boto3", "urllib3", "asyncio")
 
 
 def set_up() -> None:
@@ -21,14 +21,15 @@ def set_up() -> None:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
-    for name in TALKATIVE:
+    for name in SILENCED:
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
 
 
 def describe(error: BaseException) -> str:
-    """An error's kind and where it came from. Not its message: that may quote the question or the answer."""
-    # AWS's errors are mostly of one class: their code says more.
+    """The kind of an error and the places in the code that it came through. Its message is left out, because it may
+    quote the question or the answer."""
+    # Most errors of AWS have the same class, and their code says more.
     code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     name = code or type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)[-3:]

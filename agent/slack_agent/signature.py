@@ -1,4 +1,4 @@
-"""Signs what goes to AgentCore Gateway: SigV4 for httpx2, which is what `mcp` sends with."""
+"""Signs the requests to AgentCore Gateway: SigV4 for httpx2, the HTTP client that `mcp` uses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class SigV4(httpx2.Auth):
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         body = await request.aread()
-        # The role's credentials are fetched anew now and then, which blocks.
+        # Signing may fetch new credentials of the role, and that blocks.
         request.headers.update(await asyncio.to_thread(self._sign, request, body))
         yield request
 
     def _sign(self, request: httpx2.Request, body: bytes) -> dict[str, str]:
-        # Only headers that nobody on the way changes are signed.
+        # Only headers that no proxy changes are signed.
         headers = {name: request.headers[name] for name in ("host", "content-type") if name in request.headers}
         signed = AWSRequest(request.method, str(request.url), headers, body)
         SigV4Auth(self._credentials.get_frozen_credentials(), SERVICE, self._region).add_auth(signed)

@@ -1,4 +1,4 @@
-"""The plug: how the agent comes to its answer."""
+"""How the agent finds its answer. This is the part to replace with your own."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ MAX_TOKENS = 2048
 
 class Thinking(Protocol):
     async def think(self, question: Question) -> str:
-        """The answer, in Slack's mrkdwn. An exception is told to the asker as a failure, without its text.
+        """Returns the answer in Slack's mrkdwn. If it raises an exception, the person who asked is told that something
+        failed, without the text of the exception.
 
-        One conversation's questions come one after another, different conversations' side by side: what blocks,
-        belongs into a thread (`asyncio.to_thread`).
+        The questions of one conversation come one after another, those of different conversations at the same time. A
+        call that blocks must therefore run in a thread (`asyncio.to_thread`).
         """
         ...
 
 
 class Echo:
-    """Says what was said; good to see the way there and back."""
+    """Repeats the question. Use it to see whether messages get to the agent and back."""
 
     def __init__(self, seconds: float = 0) -> None:
         self._seconds = seconds
@@ -40,16 +41,16 @@ class Echo:
 
 
 class Bedrock:
-    """Asks a model of Amazon Bedrock's, by the Converse API. It knows the question alone, not what was said before."""
+    """Asks a model of Amazon Bedrock with the Converse API. The model sees only the question, not the conversation."""
 
     def __init__(self, model_id: str, region: str) -> None:
         self._model_id = model_id
-        # A long answer takes a model longer than boto3's default of a minute.
+        # A model may need longer for a long answer than boto3's default time-out of a minute.
         config = Config(connect_timeout=5, read_timeout=300, retries={"mode": "standard", "total_max_attempts": 3})
         self._client = boto3.client("bedrock-runtime", region_name=region, config=config)
 
     async def think(self, question: Question) -> str:
-        # Converse refuses a blank text.
+        # Converse refuses an empty text.
         return await asyncio.to_thread(self._converse, question.text or "Hello")
 
     def _converse(self, text: str) -> str:
@@ -63,7 +64,7 @@ class Bedrock:
 
 
 class NoAnswer(Exception):
-    """The model gave no text."""
+    """The model returned no text."""
 
 
 def answer_in(response: Mapping[str, Any]) -> str:
@@ -75,11 +76,11 @@ def answer_in(response: Mapping[str, Any]) -> str:
 
 
 class UnknownThinking(Exception):
-    """THINKING is none of the known ones."""
+    """The value of THINKING is not supported."""
 
 
 def thinking(env: Mapping[str, str], region: str) -> Thinking:
-    """By the environment. One's own is a class as above, and a line here."""
+    """Creates what the environment variable THINKING names. Your own is a class like those above and a case here."""
     name, _, argument = env.get("THINKING", "echo").partition(":")
     match name:
         case "echo" if not argument:

@@ -1,4 +1,4 @@
-"""Takes each event once, and works on it in the background: one after another within a conversation."""
+"""Accepts each event once and works on it in the background. The events of a conversation are worked on in order."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ from slack_agent.gateway import NotPosted, OutcomeUnknown
 from slack_agent.log import describe, log
 from slack_agent.thinking import Thinking
 
+# The number of events that were answered whose ids are kept.
 REMEMBERED = 10_000
 APOLOGY = "Sorry, I could not come up with an answer: something failed on my side. Please ask me again."
 
-Taken = Literal["accepted", "duplicate", "ignored"]
+Status = Literal["accepted", "duplicate", "ignored"]
 
 
 class Poster(Protocol):
     async def post(self, channel: str, text: str, thread_ts: str | None) -> str:
-        """Returns the message's ts. Raises NotPosted or OutcomeUnknown."""
+        """Posts a message and returns its ts. Raises NotPosted or OutcomeUnknown."""
         ...
 
 
 class Work:
-    """`begin` and `end` mark the time in which the agent is busy. All of it runs in one event loop."""
+    """Works on events in one event loop. `begin` is called when the work on an event begins, `end` when it ends."""
 
     def __init__(self, thinking: Thinking, poster: Poster, begin: Callable[[str], int], end: Callable[[int], object],
                  remembered: int = REMEMBERED) -> None:
         self._thinking, self._poster = thinking, poster
         self._begin, self._end = begin, end
         self._ids = Ids(remembered)
-        # A conversation's lock lives as long as somebody works on it or waits for it; whoever waits, gets it in order.
+        # A conversation's lock exists as long as a task holds it or waits for it. Tasks get it in the order of waiting.
         self._conversations: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        # The event loop itself keeps no task alive.
+        # The event loop keeps only weak references to tasks. Without this set, a task could be collected before its
+        # end.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, payload: object, session_id: str) -> Taken:
-        """Raises NotOfTheContract. Returns at once; what is accepted is under way then."""
+    def take(self, payload: object, session_id: str) -> Status:
+        """Starts the work on an event and returns at once. Raises InvalidPayload."""
         invocation = event.parse(payload)
         question = event.question(invocation, session_id)
         if question is None:
@@ -65,7 +67,7 @@ class Work:
         except NotPosted as reason:
             log.error("%s: not posted: %s", event_id, reason)
         except OutcomeUnknown as reason:
-            # Posting again might answer twice, which is worse than not at all.
+            # Posting again could answer twice, which is worse than no answer.
             may_be_posted = True
             log.error("%s: perhaps posted, perhaps not, and not tried again: %s", event_id, reason)
         except Exception as error:
@@ -80,11 +82,11 @@ class Work:
         except Exception as error:
             log.error("%s: thinking failed: %s", question.event_id, describe(error))
             text = APOLOGY
-        return await self._poster.post(question.channel, without_calls(text), question.thread_ts)
+        return await self._poster.post(question.channel, without_broadcasts(text), question.thread_ts)
 
 
 class Ids:
-    """The events that are under way, and the last `remembered` that are done."""
+    """The ids of the events that are being worked on, and of the last `remembered` events that were answered."""
 
     def __init__(self, remembered: int) -> None:
         self._remembered = remembered
@@ -92,13 +94,14 @@ class Ids:
         self._done: OrderedDict[str, None] = OrderedDict()
 
     def add(self, event_id: str) -> bool:
-        """False: it is known."""
+        """Adds an id; False if it is known already."""
         if event_id in self._under_way or event_id in self._done:
             return False
         self._under_way.add(event_id)
         return True
 
     def finish(self, event_id: str, remember: bool) -> None:
+        """Ends the work on an event. If it is not remembered, another delivery of the event is worked on again."""
         self._under_way.discard(event_id)
         if remember:
             self._done[event_id] = None
@@ -106,6 +109,6 @@ class Ids:
                 self._done.popitem(last=False)
 
 
-def without_calls(text: str) -> str:
-    """Whoever makes the agent repeat `<!channel>` shall not call a whole channel with it."""
+def without_broadcasts(text: str) -> str:
+    """Disables mentions such as `<!channel>`. Otherwise a person could make the agent notify a whole channel."""
     return text.replace("<!", "&lt;!")

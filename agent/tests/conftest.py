@@ -1,4 +1,4 @@
-"""The agent's own process, with stand-ins for AgentCore Gateway and for Slack's Web API (demo/agent)."""
+"""The agent's process, with stand-ins for AgentCore Gateway and for Slack's Web API (demo/stand_ins)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import pytest
 
 AGENT = pathlib.Path(__file__).resolve().parent.parent
 ROOT = AGENT.parent
-sys.path[:0] = [str(AGENT), str(ROOT / "demo/agent"), str(AGENT / "tests")]
+sys.path[:0] = [str(AGENT), str(ROOT / "demo"), str(AGENT / "tests")]
 
-from gateway import Gateway  # noqa: E402
-from slack_api import SlackApi  # noqa: E402
+from stand_ins.gateway import Gateway  # noqa: E402
+from stand_ins.slack_api import SlackApi  # noqa: E402
 
 START_LIMIT_SECONDS = 30
 ECHO_SECONDS = 0.8
@@ -36,7 +36,7 @@ class Answer:
 
 
 class AgentProcess:
-    """`python main.py`, as AgentCore runs it, but on a port of its own."""
+    """Runs `python main.py` as AgentCore does, but on a free port."""
 
     def __init__(self, log: pathlib.Path, env: dict[str, str]) -> None:
         with socket.socket() as probe:
@@ -95,7 +95,7 @@ class AgentProcess:
 
 
 def clean(env: Any) -> dict[str, str]:
-    """Without what is set for somebody's real account."""
+    """The environment without the variables that are set for a real account."""
     kept = {name: value for name, value in env.items() if not name.startswith("AWS_")}
     return kept | {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
                    "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -115,7 +115,7 @@ def gateway(slack: SlackApi) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="session")
 def agent(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    """One that thinks for ECHO_SECONDS, for all tests that need nothing else: each has a channel of its own."""
+    """An agent that thinks for ECHO_SECONDS. The tests share it, and each test uses its own channel."""
     env = gateway.env | {"GATEWAY_URL": gateway.url, "ECHO_SECONDS": str(ECHO_SECONDS)}
     agent = AgentProcess(tmp_path_factory.mktemp("agent") / "log", env)
     try:
@@ -127,7 +127,7 @@ def agent(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def start_agent(tmp_path: pathlib.Path) -> Iterator[Any]:
-    """Starts one with an environment of the test's own."""
+    """Starts an agent with another environment."""
     agents: list[AgentProcess] = []
 
     def start(env: dict[str, str]) -> AgentProcess:

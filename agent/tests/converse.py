@@ -1,4 +1,4 @@
-"""A stand-in for Amazon Bedrock's Converse API, for real boto3 to talk to."""
+"""Plays Amazon Bedrock's Converse API. The real boto3 calls it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class Converse:
-    """Answers every model alike: with `answer`, or with `error` (status, exception's name, message)."""
+    """Answers for every model with `answer` or, if it is set, with `error` (status, name of the exception, message)."""
 
     def __init__(self) -> None:
         self.answer: list[dict[str, Any]] = [{"text": "Forty-two."}]

@@ -1,4 +1,4 @@
-"""Payloads of agent-dispatch's, around whole events as Slack sends them."""
+"""Payloads as agent-dispatch sends them, around whole events as Slack sends them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _numbers = itertools.count(1)
 
 
 def slack_event(name: str) -> dict[str, Any]:
-    """From demo/events, or from the ingress's own fixtures."""
+    """Reads an event from demo/events or from the fixtures of the Rust tests."""
     for folder in ("demo/events", "tests/fixtures/events", "tests/fixtures/forms"):
         path = ROOT / folder / f"{name}.json"
         if path.exists():

@@ -1,4 +1,4 @@
-"""Stands between the agent and the Gateway's stand-in, and goes wrong where it is told to."""
+"""A proxy between the agent and the stand-in for the Gateway, which fails when a test tells it to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 
 class Proxy:
-    """Passes requests on as they are, signature and all. Faults are for one MCP method each, and for one request."""
+    """Passes requests on unchanged, with their signatures. Each fault is for one request of one MCP method."""
 
     def __init__(self, target: str) -> None:
         self.target = urllib.parse.urlsplit(target).netloc
@@ -33,16 +33,20 @@ class Proxy:
 
 
 class Fault:
+    """What goes wrong with a request. `change`: bytes of the body that are reversed before the request is passed on.
+    `mcp_error`: the code of an MCP error to answer with. `status`, `headers`, `body`: the answer. Otherwise the
+    connection is closed without an answer; with `forward`, the request is passed on before that."""
+
     def __init__(self, status: int | None = None, headers: dict[str, str] | None = None, forward: bool = False,
                  body: bytes = b"{}", change: bytes | None = None, mcp_error: int | None = None) -> None:
         self.status, self.headers, self.forward, self.body = status, headers or {}, forward, body
         self.change, self.mcp_error = change, mcp_error
 
 
-LOSE_IT_AFTERWARDS = Fault(forward=True)
-"""The request arrives and takes effect, but the connection is closed without an answer."""
-LOSE_IT = Fault()
-"""The connection is closed, and the request goes nowhere."""
+LOSE_ANSWER = Fault(forward=True)
+"""The request takes effect, but the connection is closed without an answer."""
+LOSE_REQUEST = Fault()
+"""The connection is closed, and the request has no effect."""
 
 
 def handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:

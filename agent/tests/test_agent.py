@@ -1,4 +1,5 @@
-"""The agent as it is deployed: its own process, its real server, signed MCP to the Gateway's stand-in."""
+"""The agent as it is deployed: a process with its real server, which sends signed MCP to the stand-in for the
+Gateway."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ import main
 import pytest
 from conftest import AGENT, ECHO_SECONDS, AgentProcess, clean
 from converse import Converse
-from gateway import Gateway
+from stand_ins.gateway import Gateway
 from payloads import mention, payload, slack_event
-from slack_api import Post, SlackApi
+from stand_ins.slack_api import Post, SlackApi
 
 _numbers = itertools.count(1)
 
@@ -39,11 +40,11 @@ def posts_in(slack: SlackApi, channel: str, count: int, seconds: float = 10) -> 
         posts = [post for post in slack.posts if post.channel == channel]
         if len(posts) >= count:
             return posts
-        assert time.monotonic() < deadline, f"{len(posts)} posts came, not {count}"
+        assert time.monotonic() < deadline, f"{len(posts)} posts arrived, expected {count}"
         time.sleep(0.02)
 
 
-def test_it_answers_at_once_and_posts_into_the_thread_when_it_has_thought(
+def test_an_invocation_is_answered_at_once_and_the_post_follows_in_the_thread(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     start = time.monotonic()
@@ -71,7 +72,7 @@ def test_a_command_and_an_interaction_are_answered(agent: AgentProcess, slack: S
     assert (interaction.text, interaction.thread_ts) == ("You said: order/4711?a=1&b=2", "1515449522.000016")
 
 
-def test_it_is_busy_exactly_while_it_works_and_a_ping_moves_no_time(
+def test_it_is_busy_exactly_while_it_works_and_a_ping_changes_no_time(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     agent.wait_until_healthy()
@@ -87,7 +88,7 @@ def test_it_is_busy_exactly_while_it_works_and_a_ping_moves_no_time(
     agent.wait_until_healthy(seconds=1)
 
 
-def test_the_same_event_is_answered_once_one_after_another(
+def test_an_event_that_is_delivered_again_is_answered_once(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     event = mention(channel)
@@ -100,7 +101,7 @@ def test_the_same_event_is_answered_once_one_after_another(
     assert len(posts_in(slack, channel, 1)) == 1
 
 
-def test_the_same_event_is_answered_once_however_many_come_at_once(
+def test_an_event_that_is_delivered_eight_times_at_once_is_answered_once(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     event = mention(channel)
@@ -111,7 +112,7 @@ def test_the_same_event_is_answered_once_however_many_come_at_once(
     assert len(posts_in(slack, channel, 1)) == 1
 
 
-def test_a_conversation_is_answered_in_order_and_one_after_another(
+def test_the_questions_of_a_conversation_are_answered_one_after_another_in_order(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     for number in range(3):
@@ -128,7 +129,7 @@ def test_conversations_do_not_wait_for_each_other(agent: AgentProcess, slack: Sl
     assert posts[-1].at - posts[0].at < ECHO_SECONDS
 
 
-def test_a_rate_limit_delays_the_answer_and_does_not_double_it(
+def test_a_rate_limit_delays_the_answer_and_does_not_repeat_it(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     agent.wait_until_healthy()
@@ -139,7 +140,7 @@ def test_a_rate_limit_delays_the_answer_and_does_not_double_it(
     assert len(posts_in(slack, channel, 1)) == 1
 
 
-def test_slacks_refusal_is_not_tried_again_but_a_second_delivery_is(
+def test_a_post_that_slack_refuses_is_not_repeated_but_another_delivery_is_worked_on(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     agent.wait_until_healthy()
@@ -152,7 +153,7 @@ def test_slacks_refusal_is_not_tried_again_but_a_second_delivery_is(
     assert len(posts_in(slack, channel, 1)) == 1
 
 
-def test_an_answer_that_got_lost_is_not_given_twice(
+def test_a_post_that_slack_did_not_confirm_is_not_repeated(
     agent: AgentProcess, slack: SlackApi, channel: str, session: str
 ) -> None:
     agent.wait_until_healthy()
@@ -165,7 +166,7 @@ def test_an_answer_that_got_lost_is_not_given_twice(
 
 
 @pytest.mark.parametrize("name", ["reaction_added", "message_changed", "own_message"])
-def test_what_wants_no_answer_is_taken_and_ignored(agent: AgentProcess, session: str, name: str) -> None:
+def test_an_event_that_needs_no_answer_is_ignored(agent: AgentProcess, session: str, name: str) -> None:
     answer = agent.invoke(payload(slack_event(name)), session)
     assert (answer.status, answer.body) == (200, {"status": "ignored"})
 
@@ -177,7 +178,7 @@ def test_what_wants_no_answer_is_taken_and_ignored(agent: AgentProcess, session:
     (b"{", "Invalid JSON"),
     (b'"\xff"', "Invalid encoding"),
 ])
-def test_what_is_not_of_the_contract_is_refused(
+def test_an_invalid_payload_is_refused(
     agent: AgentProcess, session: str, wrong: Any, problem: str
 ) -> None:
     answer = agent.invoke(wrong, session)
@@ -189,7 +190,7 @@ def test_an_invocation_without_a_session_is_refused(agent: AgentProcess, channel
     assert (answer.status, answer.body) == (400, {"error": "the header with the session id is missing"})
 
 
-def test_a_model_answers_and_when_it_fails_the_asker_is_told(
+def test_a_model_answers_and_if_it_fails_the_person_who_asked_is_told(
     start_agent: Any, gateway: Gateway, slack: SlackApi, channel: str, session: str
 ) -> None:
     with Converse() as converse:
@@ -244,7 +245,7 @@ def test_the_log_tells_what_happened_but_not_what_was_said(
     ({"THINKING": "hard"}, "THINKING must be echo or bedrock:<model id>"),
     ({"ECHO_SECONDS": "long"}, "could not convert string to float: 'long'"),
 ])
-def test_a_missing_or_wrong_setting_ends_it_with_a_word(changed: dict[str, str], problem: str) -> None:
+def test_a_missing_or_wrong_setting_ends_the_agent_with_a_message(changed: dict[str, str], problem: str) -> None:
     env = {"GATEWAY_URL": "http://127.0.0.1:1/mcp", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
            "AWS_SECRET_ACCESS_KEY": "made-up", "PORT": "1"} | changed
     env = {name: value for name, value in (clean(os.environ) | env).items() if value}
@@ -252,12 +253,12 @@ def test_a_missing_or_wrong_setting_ends_it_with_a_word(changed: dict[str, str],
     assert (ended.returncode, ended.stderr.strip()) == (1, f"the agent cannot start: {problem}")
 
 
-def test_a_port_of_ones_own_is_open_on_this_machine_only(agent: AgentProcess) -> None:
+def test_any_other_port_is_open_to_this_machine_only(agent: AgentProcess) -> None:
     port = int(agent.url.rpartition(":")[2])
     with socket.socket() as elsewhere:
-        # The whole 127.0.0.0/8 is this machine, but another address of it is not 127.0.0.1.
+        # All addresses of 127.0.0.0/8 are this machine. The agent must listen on 127.0.0.1 only.
         assert elsewhere.connect_ex(("127.0.0.2", port)) != 0
 
 
-def test_agentcores_port_is_open_to_all() -> None:
+def test_agentcores_port_is_open_to_everybody() -> None:
     assert main.host(8080) == "0.0.0.0"

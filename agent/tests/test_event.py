@@ -1,10 +1,12 @@
+"""Which payloads are questions, and where their answers are posted."""
+
 from __future__ import annotations
 
 import pytest
 from payloads import payload, slack_event
 
 from slack_agent import event
-from slack_agent.event import NotOfTheContract, Question
+from slack_agent.event import InvalidPayload, Question
 
 SESSION = "slack-" + "a" * 64
 
@@ -19,7 +21,7 @@ def place_and_text(name: str, kind: str = "event") -> tuple[str, str | None, str
     return found.channel, found.thread_ts, found.text
 
 
-def test_a_mention_is_answered_in_a_thread_under_it_and_the_mention_itself_is_no_part_of_the_question() -> None:
+def test_a_mention_is_answered_in_a_thread_under_it_and_the_question_is_the_text_after_the_mention() -> None:
     found = event.question(event.parse(payload(slack_event("app_mention"), event_id="Ev1")), SESSION)
     text = "Größe der Warteschlange in Zürich? 東京 auch, s'il te plaît 🚀👩‍💻"
     assert found == Question("Ev1", SESSION, "C03H2M4V8RJ", "1793613655.482019", "U02RA9C6T1K", text)
@@ -32,7 +34,7 @@ def test_a_mention_is_answered_in_a_thread_under_it_and_the_mention_itself_is_no
     ("message_im", ("D024BE91L", None)),
     ("message_im_thread", ("D024BE91L", "1729999327.187299")),
 ])
-def test_a_message_is_answered_in_its_thread_and_a_direct_one_in_the_conversation_itself(
+def test_a_message_is_answered_in_its_thread_and_a_direct_message_without_a_thread(
     name: str, place: tuple[str, str | None]
 ) -> None:
     assert place_and_text(name)[:2] == place
@@ -55,14 +57,14 @@ def test_an_interaction_with_a_message_is_answered_in_its_thread(
     assert place_and_text(name, "interaction") == expected
 
 
-def test_a_chosen_option_is_the_question() -> None:
+def test_the_value_of_a_chosen_option_is_the_question() -> None:
     body = slack_event("block_actions_in_a_thread")
     body["actions"] = [{"type": "static_select", "selected_option": {"value": "tomorrow"}}]
     found = event.question(event.parse(payload(body, "interaction")), SESSION)
     assert found is not None and found.text == "tomorrow"
 
 
-def test_what_only_one_person_sees_gets_no_thread() -> None:
+def test_an_interaction_with_an_ephemeral_message_is_answered_without_a_thread() -> None:
     body = slack_event("block_actions_in_a_thread")
     body["container"] = {"type": "message", "channel_id": "C0LAN2Q65", "is_ephemeral": True}
     del body["message"]["thread_ts"]
@@ -75,14 +77,14 @@ def test_what_only_one_person_sees_gets_no_thread() -> None:
     "message_of_another_app", "app_home_opened", "channel_created", "team_join", "assistant_thread_started",
     "function_executed", "app_uninstalled", "message_changed_by_this_app", "file_of_this_app",
 ])
-def test_these_events_want_no_answer(name: str) -> None:
+def test_these_events_need_no_answer(name: str) -> None:
     assert question(name) is None
 
 
 @pytest.mark.parametrize("name", [
     "shortcut", "view_submission", "view_closed", "block_actions_in_a_modal", "type_of_tomorrow",
 ])
-def test_these_interactions_have_no_place_to_be_answered_in(name: str) -> None:
+def test_these_interactions_have_no_place_for_an_answer(name: str) -> None:
     assert question(name, "interaction") is None
 
 
@@ -94,7 +96,7 @@ def test_these_interactions_have_no_place_to_be_answered_in(name: str) -> None:
     ("ask <@U05L0GQ7BFD> how?", "ask <@U05L0GQ7BFD> how?"),
     ("<@U05L0GQ7BFD> <@U05L0GQ7BFD> how?", "<@U05L0GQ7BFD> how?"),
 ])
-def test_only_the_apps_own_mention_in_front_is_taken_away(text: str, stripped: str) -> None:
+def test_only_a_mention_of_the_app_at_the_beginning_is_removed(text: str, stripped: str) -> None:
     body = slack_event("app_mention")
     body["event"]["text"] = text
     found = event.question(event.parse(payload(body)), SESSION)
@@ -117,8 +119,8 @@ def test_only_the_apps_own_mention_in_front_is_taken_away(text: str, stripped: s
     (payload({"event": {"type": "app_mention", "channel": "C1"}}), "body.event.ts must be a string"),
     (payload({}, "command"), "body.channel_id must be a string"),
 ])
-def test_what_is_not_of_the_contract_is_told_by_the_fields_name(wrong: object, problem: str) -> None:
-    with pytest.raises(NotOfTheContract) as caught:
+def test_an_invalid_payload_is_reported_by_the_name_of_the_field(wrong: object, problem: str) -> None:
+    with pytest.raises(InvalidPayload) as caught:
         event.question(event.parse(wrong), SESSION)
     assert str(caught.value) == problem
 

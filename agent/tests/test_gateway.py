@@ -1,4 +1,4 @@
-"""The client of AgentCore Gateway against its stand-in: what is posted, and above all how often."""
+"""The client of AgentCore Gateway against a stand-in: what is posted, and how often."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import httpx2
 import mcp_types
 import pytest
 from botocore.credentials import Credentials
-from gateway import Gateway as GatewayStandIn
-from proxy import LOSE_IT, LOSE_IT_AFTERWARDS, Fault, Proxy
-from slack_api import SlackApi
+from stand_ins.gateway import Gateway as GatewayStandIn
+from proxy import LOSE_REQUEST, LOSE_ANSWER, Fault, Proxy
+from stand_ins.slack_api import SlackApi
 
 from slack_agent import gateway as module
 from slack_agent.gateway import Gateway, NotPosted, NotYet, OutcomeUnknown
@@ -48,7 +48,7 @@ def posts_in(slack: SlackApi, channel: str) -> list[tuple[str, str | None]]:
     return [(post.text, post.thread_ts) for post in slack.posts if post.channel == channel]
 
 
-def test_it_posts_and_gives_the_messages_ts(slack: SlackApi, gateway: GatewayStandIn, channel: str) -> None:
+def test_it_posts_and_returns_the_messages_ts(slack: SlackApi, gateway: GatewayStandIn, channel: str) -> None:
     assert post(client(gateway.url), channel) == slack.posts[-1].ts
     post(client(gateway.url), channel, thread_ts=None)
     assert posts_in(slack, channel) == [("Grüße 🚀", "1.2"), ("Grüße 🚀", None)]
@@ -56,7 +56,7 @@ def test_it_posts_and_gives_the_messages_ts(slack: SlackApi, gateway: GatewaySta
 
 
 @pytest.mark.parametrize("wrong", [{"secret_key": "another-secret"}, {"region": "eu-west-1"}])
-def test_who_signs_wrongly_is_refused_and_does_not_try_again(
+def test_a_request_with_a_wrong_signature_is_refused_and_not_repeated(
     slack: SlackApi, gateway: GatewayStandIn, channel: str, wrong: dict[str, str]
 ) -> None:
     refused = gateway.refused
@@ -66,7 +66,7 @@ def test_who_signs_wrongly_is_refused_and_does_not_try_again(
     assert posts_in(slack, channel) == []
 
 
-def test_the_signature_is_of_the_body(slack: SlackApi, proxy: Proxy, gateway: GatewayStandIn, channel: str) -> None:
+def test_the_signature_covers_the_body(slack: SlackApi, proxy: Proxy, gateway: GatewayStandIn, channel: str) -> None:
     refused = gateway.refused
     proxy.fail_next("tools/call", Fault(change=channel.encode()))
     with pytest.raises(NotPosted, match="refused the call with status 403"):
@@ -75,7 +75,9 @@ def test_the_signature_is_of_the_body(slack: SlackApi, proxy: Proxy, gateway: Ga
 
 
 @pytest.mark.parametrize("error", ["not_in_channel", "invalid_auth", "msg_too_long"])
-def test_slacks_error_is_not_tried_again(slack: SlackApi, gateway: GatewayStandIn, channel: str, error: str) -> None:
+def test_a_post_that_slack_answers_with_an_error_is_not_repeated(
+    slack: SlackApi, gateway: GatewayStandIn, channel: str, error: str
+) -> None:
     calls = slack.calls
     slack.fail_next(error)
     with pytest.raises(NotPosted, match=f"Slack's error is {error}"):
@@ -84,7 +86,7 @@ def test_slacks_error_is_not_tried_again(slack: SlackApi, gateway: GatewayStandI
 
 
 @pytest.mark.parametrize("error", ["internal_error", "fatal_error"])
-def test_slacks_error_that_leaves_open_what_was_done_counts_as_unknown(
+def test_slacks_internal_errors_leave_the_outcome_unknown(
     slack: SlackApi, gateway: GatewayStandIn, channel: str, error: str
 ) -> None:
     calls = slack.calls
@@ -94,18 +96,18 @@ def test_slacks_error_that_leaves_open_what_was_done_counts_as_unknown(
     assert slack.calls == calls + 1
 
 
-def test_it_waits_when_slack_limits_the_rate_and_posts_once(
+def test_it_pauses_while_slack_limits_the_rate_and_posts_once(
     slack: SlackApi, gateway: GatewayStandIn, channel: str
 ) -> None:
     slack.rate_limit_next(2)
     start = time.monotonic()
     post(client(gateway.url), channel)
-    # The header does not come through, so it backs off: 1 s, then 2 s.
+    # The Gateway does not pass Retry-After on, so the client pauses for 1 s and then for 2 s.
     assert time.monotonic() - start >= 3
     assert len(posts_in(slack, channel)) == 1
 
 
-def test_it_gives_up_when_the_rate_is_limited_for_longer_than_it_has_patience(
+def test_it_gives_up_if_the_rate_is_limited_for_too_long(
     slack: SlackApi, gateway: GatewayStandIn, channel: str
 ) -> None:
     slack.rate_limit_next(100)
@@ -117,7 +119,7 @@ def test_it_gives_up_when_the_rate_is_limited_for_longer_than_it_has_patience(
     assert posts_in(slack, channel) == []
 
 
-def test_it_waits_as_long_as_the_gateway_says_when_that_limits_the_rate(
+def test_it_pauses_as_long_as_the_gateway_says_if_the_gateway_limits_the_rate(
     slack: SlackApi, proxy: Proxy, channel: str
 ) -> None:
     proxy.fail_next("tools/call", Fault(429, {"Retry-After": "2"}))
@@ -127,8 +129,8 @@ def test_it_waits_as_long_as_the_gateway_says_when_that_limits_the_rate(
     assert len(posts_in(slack, channel)) == 1
 
 
-@pytest.mark.parametrize("fault", [LOSE_IT, LOSE_IT_AFTERWARDS, Fault(502), Fault(503), Fault(504)])
-def test_a_call_whose_outcome_nobody_knows_is_not_made_again(
+@pytest.mark.parametrize("fault", [LOSE_REQUEST, LOSE_ANSWER, Fault(502), Fault(503), Fault(504)])
+def test_a_call_whose_outcome_is_unknown_is_not_repeated(
     slack: SlackApi, proxy: Proxy, channel: str, fault: Fault
 ) -> None:
     proxy.fail_next("tools/call", fault)
@@ -139,23 +141,23 @@ def test_a_call_whose_outcome_nobody_knows_is_not_made_again(
     assert len(posts_in(slack, channel)) == fault.forward
 
 
-def test_a_call_that_is_answered_with_nonsense_is_not_made_again(slack: SlackApi, proxy: Proxy, channel: str) -> None:
+def test_a_call_whose_answer_cannot_be_read_is_not_repeated(slack: SlackApi, proxy: Proxy, channel: str) -> None:
     proxy.fail_next("tools/call", Fault(200, body=b"<html>"))
     with pytest.raises(OutcomeUnknown):
         post(client(proxy.url), channel)
 
 
-def test_a_call_that_takes_too_long_is_not_made_again(slack: SlackApi, gateway: GatewayStandIn, channel: str) -> None:
+def test_a_call_that_times_out_is_not_repeated(slack: SlackApi, gateway: GatewayStandIn, channel: str) -> None:
     slack.hold_answers()
     try:
         with pytest.raises(OutcomeUnknown, match="was sent, but brought no result"):
             post(client(gateway.url, call_limit=0.5), channel)
     finally:
-        slack.let_go()
+        slack.release_answers()
     assert len(posts_in(slack, channel)) == 1
 
 
-def test_slack_hanging_up_on_the_gateway_leaves_the_outcome_unknown(
+def test_a_connection_that_slack_closes_without_an_answer_leaves_the_outcome_unknown(
     slack: SlackApi, gateway: GatewayStandIn, channel: str
 ) -> None:
     slack.drop_answers_next()
@@ -165,8 +167,8 @@ def test_slack_hanging_up_on_the_gateway_leaves_the_outcome_unknown(
 
 
 @pytest.mark.parametrize("method", ["initialize", "tools/list"])
-@pytest.mark.parametrize("fault", [LOSE_IT_AFTERWARDS, Fault(503), Fault(429)])
-def test_what_fails_before_the_call_is_tried_again(
+@pytest.mark.parametrize("fault", [LOSE_ANSWER, Fault(503), Fault(429)])
+def test_a_failure_before_the_call_is_followed_by_another_attempt(
     slack: SlackApi, proxy: Proxy, channel: str, method: str, fault: Fault
 ) -> None:
     proxy.fail_next(method, fault)
@@ -174,7 +176,7 @@ def test_what_fails_before_the_call_is_tried_again(
     assert len(posts_in(slack, channel)) == 1
 
 
-def test_it_waits_for_a_gateway_that_is_not_there_yet(slack: SlackApi, channel: str) -> None:
+def test_it_waits_for_a_gateway_that_starts_later(slack: SlackApi, channel: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -194,16 +196,16 @@ def test_it_waits_for_a_gateway_that_is_not_there_yet(slack: SlackApi, channel: 
     assert len(posts_in(slack, channel)) == 1
 
 
-def test_a_call_that_finds_nobody_there_did_not_leave() -> None:
-    watch = module.Watch()
+def test_a_call_without_a_connection_was_not_sent() -> None:
+    transport = module.ObservedTransport()
 
     async def call() -> None:
-        async with httpx2.AsyncClient(transport=watch) as http:
+        async with httpx2.AsyncClient(transport=transport) as http:
             await http.post("http://127.0.0.1:1/mcp", json={"method": "tools/call"})
 
     with pytest.raises(httpx2.ConnectError) as caught:
         asyncio.run(call())
-    assert isinstance(module.verdict_on_failure(watch, [caught.value]), NotYet)
+    assert isinstance(module.meaning_of_failure(transport, [caught.value]), NotYet)
 
 
 def test_a_gateway_that_hides_its_errors_leaves_the_outcome_unknown(slack: SlackApi, channel: str) -> None:
@@ -213,12 +215,12 @@ def test_a_gateway_that_hides_its_errors_leaves_the_outcome_unknown(slack: Slack
             post(client(silent.url), channel)
 
 
-def test_a_gateway_with_the_wrong_token_is_slacks_error(slack: SlackApi, channel: str) -> None:
+def test_a_gateway_with_a_wrong_token_causes_an_error_of_slacks(slack: SlackApi, channel: str) -> None:
     with GatewayStandIn(slack.url, "xoxb-another") as wrong, pytest.raises(NotPosted, match="invalid_auth"):
         post(client(wrong.url), channel)
 
 
-def test_the_tool_is_missing_and_that_is_final(
+def test_it_gives_up_if_the_tool_is_missing(
     gateway: GatewayStandIn, channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TOOL", "post_to_teams")
@@ -226,7 +228,7 @@ def test_the_tool_is_missing_and_that_is_final(
         post(client(gateway.url), channel)
 
 
-def test_a_call_that_the_gateway_understands_and_refuses_is_final(proxy: Proxy, channel: str) -> None:
+def test_it_gives_up_if_the_gateway_refuses_the_arguments(proxy: Proxy, channel: str) -> None:
     proxy.fail_next("tools/call", Fault(mcp_error=-32602))
     with pytest.raises(NotPosted, match="refused the call with MCP error -32602"):
         post(client(proxy.url), channel)
@@ -250,7 +252,7 @@ def result(text: str, is_error: bool = True, meta: dict[str, object] | None = No
     (result("Too Many Requests", meta={"debug": {"retry_after": 5}}), 5),
     (result('{"ok":false,"error":"ratelimited","retry-after":3}'), 3),
 ])
-def test_slacks_rate_limit_is_known_in_whatever_way_the_gateway_words_it(
+def test_slacks_rate_limit_is_recognised_in_each_of_these_texts(
     limited: mcp_types.CallToolResult, retry_after: float | None
 ) -> None:
     with pytest.raises(NotYet) as caught:
@@ -258,7 +260,7 @@ def test_slacks_rate_limit_is_known_in_whatever_way_the_gateway_words_it(
     assert caught.value.retry_after == retry_after
 
 
-def test_a_result_counts_as_posted_only_if_slack_says_so() -> None:
+def test_a_message_counts_as_posted_only_if_slack_says_so() -> None:
     assert module.ts_of(result('{"ok": true, "ts": "1.2"}', is_error=False)) == "1.2"
     for said in ("done", '{"posted": true}', '{"ok": "yes"}', ""):
         with pytest.raises(OutcomeUnknown):

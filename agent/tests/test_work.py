@@ -1,3 +1,5 @@
+"""The agent accepts each event once and works on it, and remembers the right events."""
+
 from __future__ import annotations
 
 import asyncio
@@ -18,7 +20,7 @@ SESSION = "slack-" + "0" * 64
 
 
 class Slack:
-    """Keeps what is posted, or fails as it is told."""
+    """Keeps the messages that are posted, or raises the errors that a test has set."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, str, str | None]] = []
@@ -32,8 +34,8 @@ class Slack:
         return "1.2"
 
 
-class Desk:
-    """The work, with what it tells of being busy."""
+class Setup:
+    """The work, and the numbers of the tasks for which it says that it is busy."""
 
     def __init__(self, think: Callable[[Question], Awaitable[str]] | None = None, remembered: int = 10_000) -> None:
         self.slack = Slack()
@@ -61,47 +63,47 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
-def test_a_second_delivery_works_if_nothing_was_posted_at_the_first() -> None:
+def test_a_second_delivery_is_worked_on_if_the_first_posted_nothing() -> None:
     async def test() -> None:
-        desk, event = Desk(), mention("C1")
-        desk.slack.errors = [NotPosted("Slack's error is not_in_channel"), RuntimeError("a bug of ours")]
+        setup, event = Setup(), mention("C1")
+        setup.slack.errors = [NotPosted("Slack's error is not_in_channel"), RuntimeError("a bug of ours")]
         for _ in range(3):
-            assert desk.work.take(event, SESSION) == "accepted"
-            assert desk.work.take(event, SESSION) == "duplicate"
-            await desk.idle()
-        assert len(desk.slack.posts) == 1
-        assert desk.work.take(event, SESSION) == "duplicate"
+            assert setup.work.take(event, SESSION) == "accepted"
+            assert setup.work.take(event, SESSION) == "duplicate"
+            await setup.idle()
+        assert len(setup.slack.posts) == 1
+        assert setup.work.take(event, SESSION) == "duplicate"
 
     run(test)
 
 
-def test_a_second_delivery_does_nothing_if_the_first_may_have_posted() -> None:
+def test_a_second_delivery_is_a_duplicate_if_the_first_may_have_posted() -> None:
     async def test() -> None:
-        desk, event = Desk(), mention("C1")
-        desk.slack.errors = [OutcomeUnknown("the call was sent, but brought no result")]
-        assert desk.work.take(event, SESSION) == "accepted"
-        await desk.idle()
-        assert desk.work.take(event, SESSION) == "duplicate"
-        assert desk.slack.posts == []
+        setup, event = Setup(), mention("C1")
+        setup.slack.errors = [OutcomeUnknown("the call was sent, but brought no result")]
+        assert setup.work.take(event, SESSION) == "accepted"
+        await setup.idle()
+        assert setup.work.take(event, SESSION) == "duplicate"
+        assert setup.slack.posts == []
 
     run(test)
 
 
-def test_who_asks_is_told_when_thinking_fails() -> None:
+def test_the_person_who_asked_is_told_if_thinking_fails() -> None:
     async def fail(_: Question) -> str:
         raise RuntimeError("no idea")
 
     async def test() -> None:
-        desk, event = Desk(fail), mention("C1")
-        desk.work.take(event, SESSION)
-        await desk.idle()
-        assert desk.slack.posts == [("C1", APOLOGY, "1793613655.482019")]
-        assert desk.work.take(event, SESSION) == "duplicate"
+        setup, event = Setup(fail), mention("C1")
+        setup.work.take(event, SESSION)
+        await setup.idle()
+        assert setup.slack.posts == [("C1", APOLOGY, "1793613655.482019")]
+        assert setup.work.take(event, SESSION) == "duplicate"
 
     run(test)
 
 
-def test_only_the_last_events_are_remembered_and_those_that_are_under_way() -> None:
+def test_the_last_events_are_remembered_and_so_are_all_that_are_being_worked_on() -> None:
     blocked = asyncio.Event()
 
     async def think(question: Question) -> str:
@@ -110,51 +112,51 @@ def test_only_the_last_events_are_remembered_and_those_that_are_under_way() -> N
         return "done"
 
     async def test() -> None:
-        desk = Desk(think, remembered=2)
+        setup = Setup(think, remembered=2)
         waiting, events = mention("C1", "wait"), [mention("C1") for _ in range(3)]
-        desk.work.take(waiting, "slack-another")
+        setup.work.take(waiting, "slack-another")
         for event in events:
-            desk.work.take(event, SESSION)
-        while len(desk.slack.posts) < 3:
+            setup.work.take(event, SESSION)
+        while len(setup.slack.posts) < 3:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)
-        assert [desk.work.take(event, SESSION) for event in events] == ["accepted", "duplicate", "duplicate"]
-        assert desk.work.take(waiting, SESSION) == "duplicate"
+        assert [setup.work.take(event, SESSION) for event in events] == ["accepted", "duplicate", "duplicate"]
+        assert setup.work.take(waiting, SESSION) == "duplicate"
         blocked.set()
-        await desk.idle()
+        await setup.idle()
 
     run(test)
 
 
-def test_nothing_is_kept_of_a_conversation_that_is_over() -> None:
+def test_nothing_is_kept_of_a_conversation_that_has_ended() -> None:
     async def test() -> None:
-        desk = Desk()
+        setup = Setup()
         for number in range(5):
-            desk.work.take(mention("C1"), f"slack-{number}")
-        assert len(desk.work._conversations) == 5
-        await desk.idle()
+            setup.work.take(mention("C1"), f"slack-{number}")
+        assert len(setup.work._conversations) == 5
+        await setup.idle()
         await asyncio.sleep(0.01)
         gc.collect()
-        assert (len(desk.work._conversations), len(desk.work._tasks)) == (0, 0)
+        assert (len(setup.work._conversations), len(setup.work._tasks)) == (0, 0)
 
     run(test)
 
 
 @pytest.mark.parametrize("name", ["reaction_added", "message_changed", "own_message"])
-def test_what_wants_no_answer_makes_nobody_busy(name: str) -> None:
+def test_an_event_that_needs_no_answer_makes_the_agent_not_busy(name: str) -> None:
     async def test() -> None:
-        desk = Desk()
-        assert desk.work.take(payload(slack_event(name)), SESSION) == "ignored"
-        assert not desk.busy
+        setup = Setup()
+        assert setup.work.take(payload(slack_event(name)), SESSION) == "ignored"
+        assert not setup.busy
 
     run(test)
 
 
-def test_an_answer_calls_no_whole_channel() -> None:
+def test_an_answer_notifies_no_whole_channel() -> None:
     async def test() -> None:
-        desk = Desk()
-        desk.work.take(mention("C1", "<!channel> <!subteam^S1> <@U1> <#C1>"), SESSION)
-        await desk.idle()
-        assert [text for _, text, _ in desk.slack.posts] == ["You said: &lt;!channel> &lt;!subteam^S1> <@U1> <#C1>"]
+        setup = Setup()
+        setup.work.take(mention("C1", "<!channel> <!subteam^S1> <@U1> <#C1>"), SESSION)
+        await setup.idle()
+        assert [text for _, text, _ in setup.slack.posts] == ["You said: &lt;!channel> &lt;!subteam^S1> <@U1> <#C1>"]
 
     run(test)

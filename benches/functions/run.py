@@ -147,10 +147,18 @@ def main():
     parser.add_argument("--pause-ms", type=int, default=40, help="between two invocations")
     parser.add_argument("--memory", type=int, nargs="+", default=[128, 256, 512, 1769])
     parser.add_argument("--only-ours", action="store_true", help="and its calls alone, without the peers")
+    parser.add_argument("--without-shortcut", action="store_true", help="ours with SDK_SHORTCUT=off, too")
+    parser.add_argument("--build", nargs=2, metavar=("NAME", "PATH"), action="append", default=[],
+                        help="another build of ours, too; an earlier one, say")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "target/bench.json")
     arguments = parser.parse_args()
 
     functions = [OURS, CALLS_ALONE] if arguments.only_ours else [OURS, CALLS_ALONE, *PEERS]
+    if arguments.without_shortcut:
+        off = {**OURS.environment, "SDK_SHORTCUT": "off"}
+        functions.append(Function("without shortcut", OURS.command, off, OURS.calls))
+    for name, path in arguments.build:
+        functions.append(Function(name, [path], OURS.environment, OURS.calls, pathlib.Path(path)))
     limit_cpu = can_limit()
     if not limit_cpu:
         print("No control groups here: every function has all of the machine, whatever its memory.")

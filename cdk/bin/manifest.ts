@@ -1,12 +1,12 @@
-// Prints the Slack app's manifest.
+// Prints the manifest of a Slack app whose events go to an ingress.
 //
-//     npm run --silent manifest                  for creating the app: no events yet
+//     npm run --silent manifest                  to create the app: it subscribes to no events yet
 //     npm run --silent manifest -- outputs.json  with the request URL that `cdk deploy --outputs-file` wrote down
 //     npm run --silent manifest -- https://…     with this request URL
 //
-// A second argument is the app's name, a third one a slash command.
+// The second argument is the app's name, the third one a slash command.
 import { readFileSync } from 'node:fs';
-import { requestUrlIn, slackAppManifest } from '../lib/manifest.ts';
+import { requestUrlIn, slackAppManifest } from '../lib/ingress/manifest.ts';
 
 const [source, name, command] = process.argv.slice(2);
 try {

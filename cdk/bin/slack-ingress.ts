@@ -1,8 +1,12 @@
+// The CDK app: the ingress's stack and, if the settings ask for it, the agent's stack.
+
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { AgentStack } from '../lib/agent-stack.ts';
-import { agentProps, ingressProps, setting, wantsAgent } from '../lib/settings.ts';
-import { SlackIngressStack } from '../lib/slack-ingress-stack.ts';
+import { AgentStack } from '../lib/agent/stack.ts';
+import { SlackIngressStack } from '../lib/ingress/stack.ts';
+import { agentProps } from '../lib/settings/agent.ts';
+import { setting, wantsAgent } from '../lib/settings/context.ts';
+import { ingressProps } from '../lib/settings/ingress.ts';
 
 const app = new App();
 const name = setting(app, 'stackName') ?? 'SlackIngress';
@@ -17,5 +21,5 @@ if (wantsAgent(app)) {
     agent: agentProps,
   });
 }
-// A finding fails the synthesis.
+// The synthesis fails if cdk-nag finds anything that the constructs have not acknowledged with a reason.
 Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

@@ -1,3 +1,5 @@
+// What the tests share: stacks to look at, and ways to find resources in their templates.
+
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -6,34 +8,37 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
-import { dispatchVisibility } from '../lib/agent-dispatch.ts';
-import { type AgentProps, AgentStack } from '../lib/agent-stack.ts';
-import { SlackIngress, type SlackIngressProps } from '../lib/slack-ingress.ts';
+import { MAX_RECEIVE_COUNT, dispatchVisibility } from '../lib/agent/dispatch.ts';
+import { type AgentProps, AgentStack } from '../lib/agent/stack.ts';
+import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress.ts';
 
 export const REPOSITORY = resolve(import.meta.dirname, '../..');
 
-/** All of the Rust: a name that is read or sent may be in any file. */
-export function rustSource(): string {
-  const source = join(REPOSITORY, 'src');
+/**
+ * Returns the text of the Rust files in a folder, without the files of unit tests. Tests look there for a name that the
+ * Rust code must contain, whichever file of the folder it is in.
+ */
+export function rustSource(folder = 'src'): string {
+  const source = join(REPOSITORY, folder);
   return readdirSync(source, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.rs'))
+    .filter((file) => file.endsWith('.rs') && !/(^|\/)tests(\/|\.rs$)/.test(file))
     .map((file) => readFileSync(join(source, file), 'utf8'))
     .join('\n');
 }
 
-/** As the CLI would set it. */
+/** The context that the CDK's command line would pass: cdk.json sets it. */
 export const CONTEXT: Record<string, unknown> = JSON.parse(
   readFileSync(join(REPOSITORY, 'cdk/cdk.json'), 'utf8'),
 ).context;
 
-/** A directory that goes when the tests of the file are over. */
+/** Creates a directory that is removed when the tests of the file have ended. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'slack-ingress-cdk-'));
   after(() => rmSync(directory, { recursive: true }));
   return directory;
 }
 
-/** What stands in for a built function: nothing here runs it. */
+/** Creates a directory that stands in for a built function. No test runs it. */
 export function codeDirectory(): string {
   const directory = temporaryDirectory();
   writeFileSync(join(directory, 'bootstrap'), '');
@@ -46,14 +51,14 @@ export function newApp(context: Record<string, unknown> = {}): App {
   return new App({ context: { ...CONTEXT, ...context }, outdir: temporaryDirectory() });
 }
 
-/** The code that an ingress is given. */
+/** Returns the code props of an ingress. */
 export function functions(): Pick<SlackIngressProps, 'code' | 'redriveCode'> {
   return { code: lambda.Code.fromAsset(code), redriveCode: lambda.Code.fromAsset(code) };
 }
 
 type Props = Omit<SlackIngressProps, 'code' | 'redriveCode'>;
 
-/** The template of a stack with one ingress. */
+/** Returns the template of a stack with one ingress. */
 export function synthesized(props: Props | ((scope: Construct) => Props) = {}): Template {
   const stack = new Stack(newApp(), 'Stack');
   const rest = typeof props === 'function' ? props(stack) : props;
@@ -61,7 +66,7 @@ export function synthesized(props: Props | ((scope: Construct) => Props) = {}): 
   return Template.fromStack(stack);
 }
 
-/** What stands in for an agent: nothing here runs it. */
+/** Creates a directory that stands in for an agent. No test runs it. */
 export function agentDirectory(): string {
   const directory = temporaryDirectory();
   writeFileSync(join(directory, 'main.py'), '');
@@ -72,15 +77,15 @@ const agentCode = agentDirectory();
 
 type AgentRest = Partial<AgentProps>;
 
-/** An agent's stack and its ingress's, in an app of their own. */
+/** Creates an agent's stack and its ingress's stack in an app of their own. */
 export function agentStacks(agent: AgentRest | ((scope: Construct) => AgentRest) = {}, ingress: Props = {}) {
   const app = newApp();
   const producer = new Stack(app, 'Ingress');
   const stack = new AgentStack(app, 'Agent', {
     ingress: new SlackIngress(producer, 'Ingress', {
       ...functions(),
-      // As the settings have it; a topic has neither.
-      ...(!ingress.topic && { visibilityTimeout: dispatchVisibility(), maxReceiveCount: 100 }),
+      // The values that the settings choose with an agent. With a topic there is no queue to set them for.
+      ...(!ingress.topic && { visibilityTimeout: dispatchVisibility(), maxReceiveCount: MAX_RECEIVE_COUNT }),
       ...ingress,
     }),
     agent: (scope) => ({
@@ -92,13 +97,16 @@ export function agentStacks(agent: AgentRest | ((scope: Construct) => AgentRest)
   return { app, stack, producer };
 }
 
-/** The template of an agent's stack, with what it imports of its ingress as if it were there. */
+/**
+ * Returns the template of an agent's stack, in which imports from the ingress's stack are replaced by what they refer
+ * to.
+ */
 export function agentTemplate(...args: Parameters<typeof agentStacks>): { template: Template; ingress: Template } {
   const { stack, producer } = agentStacks(...args);
   return withImports(stack, producer);
 }
 
-/** The same of any two stacks. */
+/** Returns the template of `stack`, in which imports from `producer` are replaced by what they refer to. */
 export function withImports(stack: Stack, producer: Stack): { template: Template; ingress: Template } {
   const raw = Template.fromStack(stack).toJSON();
   const ingress = Template.fromStack(producer);
@@ -112,7 +120,7 @@ export function withImports(stack: Stack, producer: Stack): { template: Template
     if (!output) throw new Error(`nothing exports ${name}`);
     return output.Value;
   };
-  // It would miss what is not in it: the checks of `Template` are for whole ones.
+  // The check for cycles would fail, because the resources of the other stack are missing from this template.
   return { template: Template.fromJSON(resolved(raw), { skipCyclicalDependenciesCheck: true }), ingress };
 }
 
@@ -123,7 +131,7 @@ export interface Resource {
   UpdateReplacePolicy?: string;
 }
 
-/** The only resource of a type that `where` holds for, with its logical id. */
+/** Returns the resource of a type that fulfils `where`, with its logical id. Throws unless there is exactly one. */
 export function only(template: Template, type: string, where: (resource: Resource) => boolean = () => true) {
   const found = Object.entries(template.findResources(type) as Record<string, Resource>).filter(([, it]) => where(it));
   if (found.length !== 1) throw new Error(`${found.length} of ${type}, not one`);
@@ -131,14 +139,14 @@ export function only(template: Template, type: string, where: (resource: Resourc
   return { id, ...resource };
 }
 
-/** The two functions: only the ingress has Slack's secret. */
+/** Tells the ingress's two functions apart: only `slack-ingress` is given the signing secret. */
 export const isIngress = (resource: Resource) => 'SLACK_SIGNING_SECRET_ARN' in resource.Properties.Environment.Variables;
 export const isRedrive = (resource: Resource) => !isIngress(resource);
 
 export const ingressIn = (template: Template) => only(template, 'AWS::Lambda::Function', isIngress);
 export const redriveIn = (template: Template) => only(template, 'AWS::Lambda::Function', isRedrive);
 
-/** The one role of a function, and the one policy of that role. */
+/** Returns the role of a function, and the only policy of that role. */
 export function roleOf(template: Template, fn: Resource) {
   const id: string = fn.Properties.Role['Fn::GetAtt'][0];
   const policy = only(template, 'AWS::IAM::Policy', (it) => JSON.stringify(it.Properties.Roles).includes(`"${id}"`));
@@ -146,7 +154,7 @@ export function roleOf(template: Template, fn: Resource) {
   return { id, role, policy, statements: policy.Properties.PolicyDocument.Statement as any[] };
 }
 
-/** The one role of a service of AgentCore's. */
+/** Returns the role of an AgentCore resource, and the only policy of that role. */
 export function agentCoreRole(template: Template, type: 'AWS::BedrockAgentCore::Gateway' | 'AWS::BedrockAgentCore::Runtime') {
   const { RoleArn } = only(template, type).Properties;
   return roleOf(template, { Type: '', Properties: { Role: RoleArn } });

@@ -16,10 +16,10 @@ mod socket;
 mod tally;
 
 use slack_ingress::config::{Config, SinkConfig};
-use slack_ingress::ingress::Invocation;
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::telemetry::logging;
 use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::time::invocation::Invocation;
 use slack_ingress::wiring::{self, DeployedIngress};
 use std::process::ExitCode;
 use std::sync::Arc;

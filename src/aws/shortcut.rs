@@ -56,6 +56,7 @@ pub(crate) enum Repeat {
 pub(crate) struct Shortcut {
     route: Arc<OnceLock<Route>>,
     repeat: Repeat,
+    is_enabled: bool,
 }
 
 /// What the SDK's plan comes to.
@@ -120,7 +121,12 @@ enum Attempt<O, E> {
 impl Shortcut {
     /// No way yet.
     pub(crate) fn new(repeat: Repeat) -> Self {
-        Self { route: Arc::default(), repeat }
+        Self { route: Arc::default(), repeat, is_enabled: true }
+    }
+
+    /// Whether it may be taken. Switched off, the SDK makes every call.
+    pub(crate) fn enable(&mut self, is_enabled: bool) {
+        self.is_enabled = is_enabled;
     }
 
     /// Calls `operation` with `input` by the short way, and `by_sdk` if there is none or it does not end well.
@@ -159,8 +165,8 @@ impl Shortcut {
         O: fmt::Debug + Send + Sync + 'static,
         E: std::error::Error + fmt::Debug + Send + Sync + 'static,
     {
-        let (Some(route), Some(serializer), Some(deserializer)) =
-            (self.route.get(), operation.serializer(), operation.deserializer())
+        let (true, Some(route), Some(serializer), Some(deserializer)) =
+            (self.is_enabled, self.route.get(), operation.serializer(), operation.deserializer())
         else {
             return Attempt::NotMade;
         };

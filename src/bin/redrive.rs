@@ -1,76 +1,65 @@
 //! The Lambda function that sends what is parked, once a minute. Without Lambda, one run by hand: it prints
 //! what it did, and ends with 0 when nothing is left.
 
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 use slack_ingress::config::RedriveConfig;
-use slack_ingress::lambda::process;
-use slack_ingress::lambda::runtime::{Event, RuntimeApi};
-use slack_ingress::redrive::Run;
+use slack_ingress::lambda::serve::{self, Invoked};
+use slack_ingress::telemetry::report::redrive::RunReport;
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
-use slack_ingress::wiring;
-use slack_ingress::wiring::DeployedRedrive;
+use slack_ingress::time::invocation::Invocation;
+use slack_ingress::wiring::{self, DeployedRedrive};
 
 // One thread: each step waits for the network.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    process::run(async |runtime| {
+    serve::run(async {
         let config =
             RedriveConfig::from_lookup(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
+        if serve::is_on_lambda() {
+            serve::check_environment()?;
+        }
         logging::init(&config.log).map_err(|error| error.to_string())?;
-        let function = Function {
-            redrive: wiring::redrive(config).await.map_err(|error| with_causes(error.as_ref()))?,
-            name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
-        };
-        match runtime {
-            Some(runtime) => function.serve(runtime).await,
-            None => function.run_by_hand().await,
+        let redrive = wiring::redrive(config).await.map_err(|error| with_causes(error.as_ref()))?;
+        if serve::is_on_lambda() {
+            serve::serve(async |IgnoredAny, invoked| Ok(summary(&run(&redrive, invoked).await))).await
+        } else {
+            run_by_hand(&redrive).await
         }
     })
     .await
 }
 
-struct Function {
-    redrive: DeployedRedrive,
-    name: String,
-}
-
-impl Function {
-    async fn serve(&self, runtime: &RuntimeApi) -> Result<(), String> {
-        let handle = async |event: Event, cold_start| {
-            let run = self.run(&event.request_id, event.deadline, cold_start).await;
-            Ok((summary(&run).to_string().into(), ()))
-        };
-        process::serve(runtime, handle, async |()| {}).await
-    }
-
-    async fn run_by_hand(&self) -> Result<(), String> {
-        let run = self.run(&format!("by-hand-{}", std::process::id()), UnixMillis::END_OF_TIME, true).await;
-        write_summary(&summary(&run)).map_err(|error| format!("standard output: {error}"))?;
-        if !run.is_clean() {
-            return Err(
-                "not everything is sent; what another run holds is free again within a minute".to_owned()
-            );
-        }
+async fn run_by_hand(redrive: &DeployedRedrive) -> Result<(), String> {
+    let request_id = format!("by-hand-{}", std::process::id());
+    let invocation = Invocation { request_id, deadline: UnixMillis::END_OF_TIME, trace_header: None };
+    let report = run(redrive, Invoked { invocation, function_name: String::new(), cold_start: true }).await;
+    write_summary(&summary(&report)).map_err(|error| format!("standard output: {error}"))?;
+    if report.is_clean() {
         Ok(())
-    }
-
-    async fn run(&self, request_id: &str, deadline: UnixMillis, cold_start: bool) -> Run {
-        // Lambda may start the same asynchronous invocation twice; the lease must not.
-        let run_id = format!("{request_id}/{}", SystemClock.now().as_millis());
-        let run = self.redrive.run(&run_id, deadline).await;
-        let function_name = &self.name;
-        let context = metrics::Context { function_name, request_id, cold_start, now: SystemClock.now() };
-        logging::write_line(&metrics::redrive_line(&run, context));
-        run
+    } else {
+        Err("not everything is sent; what another run holds is free again within a minute".to_owned())
     }
 }
 
-fn summary(run: &Run) -> Value {
-    json!({ "redriven": run.redriven, "failed": run.failed, "left": run.left.map(|left| left.events) })
+async fn run(redrive: &DeployedRedrive, invoked: Invoked) -> RunReport {
+    let Invoked { invocation, function_name, cold_start } = invoked;
+    // Lambda may start the same asynchronous invocation twice; each needs a fencing token of its own.
+    let run_id = format!("{}/{}", invocation.request_id, SystemClock.now().as_millis());
+    let report = redrive.run(&run_id, invocation.deadline).await;
+    let (request_id, now) = (&*invocation.request_id, SystemClock.now());
+    let context = metrics::Context { function_name: &function_name, request_id, cold_start, now };
+    logging::write_line(&metrics::redrive::line(&report, context));
+    report
+}
+
+fn summary(report: &RunReport) -> Value {
+    let left = report.still_parked.map(|parked| parked.events);
+    json!({ "redriven": report.redriven, "failed": report.failed, "left": left })
 }
 
 fn write_summary(summary: &Value) -> std::io::Result<()> {

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
-use super::{
-    ConfigError, MAX_TTL_SECONDS, STORES, SinkConfig, StoreConfig, keep, log, number, required, shared_store,
-    sink, trimmed,
+use super::parse::{
+    MAX_TTL_SECONDS, STORES, keep, log, number, required, sdk_shortcut, shared_store, sink, trimmed,
 };
+use super::{ConfigError, SinkConfig, StoreConfig};
 use crate::dispatch::Settings;
 
 /// Everything that can be set.
@@ -25,6 +25,8 @@ pub struct DispatchConfig {
     pub dead_letter_url: String,
     /// What can be set about the steps.
     pub settings: Settings,
+    /// `SDK_SHORTCUT`: whether calls to DynamoDB and SQS may take the shortcut through the SDK.
+    pub sdk_shortcut: bool,
     /// `RUST_LOG`
     pub log: Targets,
 }
@@ -77,11 +79,22 @@ impl DispatchConfig {
         let dedup_ttl = keep(&mut problems, seconds("DEDUP_TTL_SECONDS", 432_000, MAX_TTL_SECONDS));
         let max_attempts = keep(&mut problems, number("MAX_ATTEMPTS", get("MAX_ATTEMPTS"), 8, 1, 100));
         let log = keep(&mut problems, log(get("RUST_LOG")));
+        let sdk_shortcut = keep(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
         if let (Some(queue), Some(dead_letters)) = (&queue_url, &dead_letter_url) {
             problems.extend(mismatch(queue, dead_letters));
         }
 
-        match (runtime, store, queue_url, dead_letter_url, agent_timeout, dedup_ttl, max_attempts, log) {
+        match (
+            runtime,
+            store,
+            queue_url,
+            dead_letter_url,
+            agent_timeout,
+            dedup_ttl,
+            max_attempts,
+            log,
+            sdk_shortcut,
+        ) {
             (
                 Some(runtime),
                 Some(store),
@@ -91,11 +104,21 @@ impl DispatchConfig {
                 Some(dedup_ttl),
                 Some(max_attempts),
                 Some(log),
+                Some(sdk_shortcut),
             ) if problems.is_empty() => {
                 let max_attempts = u32::try_from(max_attempts).unwrap_or(u32::MAX);
                 let qualifier = get("AGENT_RUNTIME_QUALIFIER").unwrap_or_else(|| "DEFAULT".to_owned());
                 let settings = Settings { agent_timeout, dedup_ttl, max_attempts };
-                Ok(Self { runtime, qualifier, store, queue_url, dead_letter_url, settings, log })
+                Ok(Self {
+                    runtime,
+                    qualifier,
+                    store,
+                    queue_url,
+                    dead_letter_url,
+                    settings,
+                    sdk_shortcut,
+                    log,
+                })
             }
             _ => Err(ConfigError { problems }),
         }

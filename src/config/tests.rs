@@ -1,4 +1,7 @@
 use super::*;
+use crate::ingress::BotEvents;
+use crate::slack::payload::DedupKey;
+use std::time::Duration;
 use tracing::Level;
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";

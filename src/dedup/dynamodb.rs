@@ -85,6 +85,14 @@ impl DynamoDbStore {
         }
     }
 
+    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). They may, unless
+    /// this says otherwise.
+    #[must_use]
+    pub fn with_shortcut(mut self, is_enabled: bool) -> Self {
+        self.shortcut.enable(is_enabled);
+        self
+    }
+
     async fn get(&self, event_id: &str) -> Result<Option<Item>, StoreError> {
         let get = self.client.get_item().table_name(&self.table).key(EVENT_ID, string(event_id));
         let output = get.consistent_read(true).send().await;

@@ -14,6 +14,7 @@ const SWEEP_FLOOR: usize = 1024;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     records: Mutex<Records>,
+    has_no_redrive: bool,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +29,12 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that no redrive can see into, as of a process that runs alone. It parks nothing: the 200 that follows a
+    /// park is a promise that the event is sent later, and nobody could keep it.
+    pub fn without_redrive() -> Self {
+        Self { has_no_redrive: true, ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {
@@ -143,6 +150,9 @@ impl Store for MemoryStore {
     }
 
     async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        if self.has_no_redrive {
+            return Err(StoreError::new("park", "what is kept in memory is gone with its process"));
+        }
         Ok(self.park_now(&lease, message))
     }
 
@@ -163,6 +173,7 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn what_has_expired_is_swept_out_when_the_map_has_doubled_and_nothing_else_is() {
@@ -185,5 +196,24 @@ mod tests {
         }
         assert_eq!(store.lock().by_id.len(), SWEEP_FLOOR / 2 + 2 * SWEEP_FLOOR);
         assert_eq!(store.lock().sweep_at, 2 * 2 * SWEEP_FLOOR);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_parked_where_no_redrive_could_find_it() {
+        let store = MemoryStore::without_redrive();
+        let now = UnixMillis::from_millis(1_531_420_618_000);
+        let claim = Claim {
+            event_id: "Ev1".to_owned(),
+            owner: "first".to_owned(),
+            received_at: now,
+            lease_until: now.after(Duration::from_secs(5)),
+            expires_at: now.after(Duration::from_secs(3600)).as_secs(),
+        };
+        let Ok(Recorded::New { lease, .. }) = store.record(&claim).await else { panic!("not recorded") };
+        assert!(store.park(lease, "{}").await.is_err());
+        assert!(store.pending(1).await.unwrap().is_empty());
+        let later =
+            Claim { owner: "second".to_owned(), received_at: now.after(Duration::from_secs(6)), ..claim };
+        assert!(matches!(store.record(&later).await, Ok(Recorded::New { took_over: true, .. })));
     }
 }

@@ -16,6 +16,7 @@
 //!
 //! To add a store, implement [`Store`] and run the suite in `contract` (cargo feature of that name) on it.
 
+pub mod any;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod dynamodb;

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
-use super::invocation::Invocation;
+use super::agent_call::AgentCall;
 
 const JSON: &str = "application/json";
 
@@ -17,7 +17,7 @@ const JSON: &str = "application/json";
 pub trait Agent: Send + Sync {
     /// Hands the event over. `Ok` means that the agent has taken it: its answer came, to the end, and is no error. A call
     /// that is cut off may have been taken, too.
-    fn invoke(&self, invocation: &Invocation) -> impl Future<Output = Result<(), InvokeError>> + Send;
+    fn invoke(&self, call: &AgentCall) -> impl Future<Output = Result<(), InvokeError>> + Send;
 }
 
 /// Why the agent is not known to have an event.
@@ -82,17 +82,17 @@ impl AgentCore {
 }
 
 impl Agent for AgentCore {
-    async fn invoke(&self, invocation: &Invocation) -> Result<(), InvokeError> {
+    async fn invoke(&self, call: &AgentCall) -> Result<(), InvokeError> {
         let call = self
             .client
             .invoke_agent_runtime()
             .agent_runtime_arn(&self.runtime_arn)
             .qualifier(&self.qualifier)
-            .runtime_session_id(&invocation.session_id)
-            .set_trace_id(invocation.trace_header.clone())
+            .runtime_session_id(&call.session_id)
+            .set_trace_id(call.trace_header.clone())
             .content_type(JSON)
             .accept(JSON)
-            .payload(Blob::new(invocation.payload.as_slice()));
+            .payload(Blob::new(call.payload.as_slice()));
         let mut answer = call.send().await.map_err(invoke_error)?;
         // The answer is held open until the agent is done with the call, and what is cut off was not. What it says is the
         // agent's own affair: it is neither kept nor looked at.

@@ -6,7 +6,7 @@
 //!   └────────┴────────────▶ dead letter, with the reason       for a person
 //! ```
 //!
-//! What SQS is told of a message is decided in one place, [`Outcome::is_done`]: a message is only taken off the queue
+//! What SQS is told of a message is decided in one place, [`MessageOutcome::is_done`]: a message is only taken off the queue
 //! when the agent has it, had it before, or the dead-letter queue has it. A run may be killed anywhere: the message
 //! comes again when its visibility time-out is over, and the lease on its record is over by then.
 //!
@@ -14,10 +14,10 @@
 //! the process died before its confirm. So an agent knows an event by its id, too.
 
 pub mod agent;
+pub mod agent_call;
 pub mod batch;
 pub mod dead_letter;
-pub mod invocation;
-pub mod report;
+pub mod message;
 pub mod visibility;
 
 use futures_util::StreamExt;
@@ -26,14 +26,16 @@ use std::time::Duration;
 
 use crate::dedup::{Claim, Lease, Recorded, Settled, Store};
 use crate::sink::Sink;
+use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
-use crate::time::clock::{Clock, UnixMillis};
+use crate::time::clock::Clock;
 use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::invocation::Invocation;
 
 use agent::{Agent, InvokeError};
-use batch::{Batch, QueueMessage};
-use invocation::Invocation;
-use report::{Deferral, Outcome, Report};
+use agent_call::AgentCall;
+use batch::Batch;
+use message::QueueMessage;
 use visibility::{PutOff, Visibility, back_off};
 
 /// For each call about a message but the agent's: its record, the dead-letter queue. Each has a second chance.
@@ -43,8 +45,8 @@ pub const CALL_BUDGET: Duration = Duration::from_millis(2500);
 /// putting off. The function's time-out has to be ten seconds longer than the agent's: some of it is gone at the start.
 pub const RESERVE: Duration = Duration::from_secs(9);
 
-/// So many conversations at once: all of a batch of the usual size.
-const LANES: usize = 10;
+/// Conversations that are handed over in parallel. An SQS batch holds ten messages by default.
+const MAX_CONCURRENT_CONVERSATIONS: usize = 10;
 
 /// Records of the dispatch stand in the ingress's table. No id of the ingress's has a `#`.
 const RECORD_PREFIX: &str = "dispatch#";
@@ -58,15 +60,6 @@ pub struct Settings {
     pub dedup_ttl: Duration,
     /// After so many receives, what the agent fails on goes to the dead-letter queue.
     pub max_attempts: u32,
-}
-
-/// Which invocation, and until when.
-#[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
-    /// Unique to the invocation.
-    pub request_id: &'a str,
-    /// When it is killed.
-    pub deadline: UnixMillis,
 }
 
 /// The queue's consumer.
@@ -86,34 +79,39 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         Self { store, agent, visibility, dead_letters, clock, settings }
     }
 
-    /// Hands over what it can. What is not done, by [`Outcome::is_done`], has to stay on the queue.
+    /// Hands over what it can. What is not done, by [`MessageOutcome::is_done`], has to stay on the queue.
     ///
     /// Conversations go side by side. Of one on a FIFO queue nothing goes on after a message that is not done: it would
     /// overtake it.
-    pub async fn run(&self, batch: Batch, run: Run<'_>) -> Vec<Report> {
+    pub async fn run(&self, batch: Batch, invocation: &Invocation) -> Vec<MessageReport> {
         let is_fifo = batch.is_fifo;
-        let lanes = stream::iter(batch.into_lanes())
-            .map(|lane| self.lane(lane, is_fifo, run))
-            .buffer_unordered(LANES)
+        let conversations = stream::iter(batch.group_by_conversation())
+            .map(|messages| self.dispatch_conversation(messages, is_fifo, invocation))
+            .buffer_unordered(MAX_CONCURRENT_CONVERSATIONS)
             .collect::<Vec<_>>();
-        let mut reports: Vec<Report> = lanes.await.into_iter().flatten().collect();
+        let mut reports: Vec<MessageReport> = conversations.await.into_iter().flatten().collect();
         self.put_off(&mut reports).await;
         reports
     }
 
-    async fn lane(&self, lane: Vec<QueueMessage>, is_fifo: bool, run: Run<'_>) -> Vec<Report> {
-        let mut reports = Vec::with_capacity(lane.len());
+    async fn dispatch_conversation(
+        &self,
+        messages: Vec<QueueMessage>,
+        is_fifo: bool,
+        invocation: &Invocation,
+    ) -> Vec<MessageReport> {
+        let mut reports = Vec::with_capacity(messages.len());
         // For as long as the message that they wait for: SQS gives out nothing of a group while one of it is away.
         let mut held_for = None;
-        for message in lane {
-            let mut report = Report::of(&message, self.clock.now());
+        for message in messages {
+            let mut report = message.report(self.clock.now());
             match held_for {
                 Some(delay) => {
-                    report.outcome = Outcome::Deferred(Deferral::Behind);
+                    report.outcome = MessageOutcome::Deferred(Deferral::Behind);
                     report.put_off_for = Some(delay);
                 }
                 None => {
-                    report.outcome = self.dispatch(&message, run, &mut report).await;
+                    report.outcome = self.dispatch(&message, invocation, &mut report).await;
                     if !report.outcome.is_done() {
                         let delay = back_off(message.receive_count, &message.message_id);
                         report.put_off_for = Some(delay);
@@ -126,30 +124,37 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         reports
     }
 
-    async fn dispatch(&self, message: &QueueMessage, run: Run<'_>, report: &mut Report) -> Outcome {
+    async fn dispatch(
+        &self,
+        message: &QueueMessage,
+        invocation: &Invocation,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
         // Nothing is begun that might not be finished.
-        let left = self.clock.now().until(run.deadline);
-        let invocation = match Invocation::of(message) {
-            Ok(invocation) => invocation,
-            Err(_) if left < RESERVE => return Outcome::Deferred(Deferral::Time),
-            Err(unworkable) => return self.bury(message, unworkable.as_str(), None, report).await,
+        let left = self.clock.now().until(invocation.deadline);
+        let call = match AgentCall::of(message) {
+            Ok(call) => call,
+            Err(_) if left < RESERVE => return MessageOutcome::Deferred(Deferral::Time),
+            Err(unworkable) => {
+                return self.send_to_dead_letter_queue(message, unworkable.as_str(), None, report).await;
+            }
         };
-        report.session_id = Some(invocation.session_id.clone());
+        report.session_id = Some(call.session_id.clone());
         if left < self.settings.agent_timeout + RESERVE {
-            return Outcome::Deferred(Deferral::Time);
+            return MessageOutcome::Deferred(Deferral::Time);
         }
-        let lease = match self.record(&invocation.event_id, message, run, report).await {
+        let lease = match self.record(&call.event_id, message, invocation, report).await {
             Ok(lease) => lease,
             Err(outcome) => return outcome,
         };
         let start = self.clock.instant();
         let invoked =
-            within(&self.clock, start + self.settings.agent_timeout, self.agent.invoke(&invocation)).await;
+            within(&self.clock, start + self.settings.agent_timeout, self.agent.invoke(&call)).await;
         report.invoke = Some(self.clock.instant() - start);
         let error = match invoked {
             Ok(()) => {
                 self.settle("confirm", self.store.confirm(lease), report).await;
-                return Outcome::Dispatched;
+                return MessageOutcome::Dispatched;
             }
             Err(error) => error,
         };
@@ -157,18 +162,18 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         match error {
             StepError::Failed(InvokeError::NotNow { .. }) => {
                 self.settle("delete", self.store.delete(lease), report).await;
-                Outcome::Deferred(Deferral::Agent)
+                MessageOutcome::Deferred(Deferral::Agent)
             }
             StepError::Failed(InvokeError::Never { .. }) => {
-                self.bury(message, &error.to_string(), Some(lease), report).await
+                self.send_to_dead_letter_queue(message, &error.to_string(), Some(lease), report).await
             }
             _ if message.receive_count >= self.settings.max_attempts => {
                 let reason = format!("given up after {} receives: {error}", message.receive_count);
-                self.bury(message, &reason, Some(lease), report).await
+                self.send_to_dead_letter_queue(message, &reason, Some(lease), report).await
             }
             _ => {
                 self.settle("delete", self.store.delete(lease), report).await;
-                Outcome::Failed
+                MessageOutcome::Failed
             }
         }
     }
@@ -178,16 +183,16 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         &self,
         event_id: &str,
         message: &QueueMessage,
-        run: Run<'_>,
-        report: &mut Report,
-    ) -> Result<Lease, Outcome> {
+        invocation: &Invocation,
+        report: &mut MessageReport,
+    ) -> Result<Lease, MessageOutcome> {
         let now = self.clock.now();
         let claim = Claim {
             event_id: format!("{RECORD_PREFIX}{event_id}"),
             // One batch may have the same event twice.
-            owner: format!("{}/{}", run.request_id, message.message_id),
+            owner: format!("{}/{}", invocation.request_id, message.message_id),
             received_at: now,
-            lease_until: run.deadline.after(LEASE_MARGIN),
+            lease_until: invocation.deadline.after(LEASE_MARGIN),
             expires_at: now.after(self.settings.dedup_ttl).as_secs(),
         };
         let until = self.budget().record_until();
@@ -196,35 +201,36 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
                 report.took_over = took_over;
                 Ok(lease)
             }
-            Ok(Recorded::Forwarded) => Err(Outcome::Duplicate),
+            Ok(Recorded::Forwarded) => Err(MessageOutcome::Duplicate),
             // The dispatch parks nothing.
-            Ok(Recorded::InFlight | Recorded::Parked) => Err(Outcome::Deferred(Deferral::InFlight)),
+            Ok(Recorded::InFlight | Recorded::Parked) => Err(MessageOutcome::Deferred(Deferral::InFlight)),
             Err(error) => {
                 report.note("record", &error);
-                Err(Outcome::Deferred(Deferral::Store))
+                Err(MessageOutcome::Deferred(Deferral::Store))
             }
         }
     }
 
     /// Sends the message to the dead-letter queue; then its record goes, so that whoever sends it back has it tried again.
-    async fn bury(
+    async fn send_to_dead_letter_queue(
         &self,
         message: &QueueMessage,
         reason: &str,
         lease: Option<Lease>,
-        report: &mut Report,
-    ) -> Outcome {
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
         report.reason = Some(reason.to_owned());
-        let letter = dead_letter::of(message, reason, self.dead_letters.max_bytes());
-        let sent = within(&self.clock, self.budget().send_until(), self.dead_letters.send(&letter)).await;
+        let dead_letter = dead_letter::of(message, reason, self.dead_letters.max_bytes());
+        let sent =
+            within(&self.clock, self.budget().send_until(), self.dead_letters.send(&dead_letter)).await;
         if let Some(lease) = lease {
             self.settle("delete", self.store.delete(lease), report).await;
         }
         match sent {
-            Ok(()) => Outcome::DeadLettered,
+            Ok(()) => MessageOutcome::DeadLettered,
             Err(error) => {
                 report.note("dead letter", &error);
-                Outcome::Failed
+                MessageOutcome::Failed
             }
         }
     }
@@ -234,7 +240,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         &self,
         step: &'static str,
         settling: impl Future<Output = Result<Settled, E>>,
-        report: &mut Report,
+        report: &mut MessageReport,
     ) {
         match within(&self.clock, self.budget().settle_until(), settling).await {
             Ok(Settled::Done) => {}
@@ -246,8 +252,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
     }
 
     /// Without it, what failed would come again only when the queue's own visibility time-out is over.
-    async fn put_off(&self, reports: &mut [Report]) {
-        let put_off: Vec<PutOff> = reports.iter().filter_map(Report::to_put_off).collect();
+    async fn put_off(&self, reports: &mut [MessageReport]) {
+        let put_off: Vec<PutOff> = reports.iter().filter_map(PutOff::of).collect();
         if put_off.is_empty() {
             return;
         }

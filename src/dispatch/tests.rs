@@ -3,6 +3,7 @@ use crate::dedup::memory::MemoryStore;
 use crate::dedup::{Pending, StoreError, Taken};
 use crate::sink::SendError;
 use crate::sink::message::Message;
+use crate::time::clock::UnixMillis;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,7 +113,7 @@ impl Store for Arc<World> {
 }
 
 impl Agent for Arc<World> {
-    async fn invoke(&self, invocation: &Invocation) -> Result<(), InvokeError> {
+    async fn invoke(&self, invocation: &AgentCall) -> Result<(), InvokeError> {
         self.invoked.lock().unwrap().push(invocation.event_id.clone());
         let at_once = self.at_once.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_at_once.fetch_max(at_once, Ordering::Relaxed);
@@ -187,14 +188,20 @@ impl Scene {
         scene
     }
 
-    async fn run(&self, messages: Vec<QueueMessage>) -> Vec<Report> {
+    async fn run(&self, messages: Vec<QueueMessage>) -> Vec<MessageReport> {
         self.run_for(MINUTE, true, messages).await
     }
 
-    async fn run_for(&self, time: Duration, is_fifo: bool, messages: Vec<QueueMessage>) -> Vec<Report> {
+    async fn run_for(
+        &self,
+        time: Duration,
+        is_fifo: bool,
+        messages: Vec<QueueMessage>,
+    ) -> Vec<MessageReport> {
         let request_id = format!("run {}", self.runs.fetch_add(1, Ordering::Relaxed));
-        let run = Run { request_id: &request_id, deadline: self.world.now().after(time) };
-        let mut reports = self.dispatch.run(Batch { is_fifo, messages }, run).await;
+        let invocation =
+            Invocation { request_id, deadline: self.world.now().after(time), trace_header: None };
+        let mut reports = self.dispatch.run(Batch { is_fifo, messages }, &invocation).await;
         reports.sort_by(|a, b| a.message_id.cmp(&b.message_id));
         reports
     }
@@ -231,11 +238,11 @@ fn received(receive_count: u32, message: QueueMessage) -> QueueMessage {
     QueueMessage { receive_count, ..message }
 }
 
-fn outcomes(reports: &[Report]) -> Vec<Outcome> {
+fn outcomes(reports: &[MessageReport]) -> Vec<MessageOutcome> {
     reports.iter().map(|report| report.outcome).collect()
 }
 
-use Outcome::{DeadLettered, Deferred, Dispatched, Duplicate, Failed};
+use MessageOutcome::{DeadLettered, Deferred, Dispatched, Duplicate, Failed};
 
 #[tokio::test(start_paused = true)]
 async fn an_event_is_handed_over_once_however_often_it_comes() {
@@ -477,6 +484,6 @@ fn only_what_is_over_for_good_is_done() {
         Deferred(Deferral::Behind),
         Deferred(Deferral::Time),
     ];
-    assert!(done.into_iter().all(Outcome::is_done));
-    assert!(!not_done.into_iter().any(Outcome::is_done));
+    assert!(done.into_iter().all(MessageOutcome::is_done));
+    assert!(!not_done.into_iter().any(MessageOutcome::is_done));
 }

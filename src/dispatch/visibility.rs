@@ -8,6 +8,8 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::telemetry::report::dispatch::MessageReport;
+
 /// After the first receive.
 const FIRST: Duration = Duration::from_secs(5);
 /// Of a session that is busy for hours; and whoever waits behind it.
@@ -30,6 +32,13 @@ pub struct PutOff {
     pub receipt_handle: String,
     /// Whole seconds count.
     pub delay: Duration,
+}
+
+impl PutOff {
+    /// What SQS is asked for about a message, if it is asked for something.
+    pub fn of(report: &MessageReport) -> Option<Self> {
+        Some(Self { receipt_handle: report.receipt_handle.clone(), delay: report.put_off_for? })
+    }
 }
 
 /// The queue, as far as its messages' visibility goes.

@@ -24,13 +24,14 @@ use crate::dedup::{Claim, Lease, Recorded, Settled, Store, StoreError};
 use crate::sink::message::{Message, Stamp};
 use crate::sink::{SendError, Sink};
 use crate::slack::payload::{self, Author, DedupKey, Delivery, Encoding, Payload};
+use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
-use crate::telemetry::outcome::{Dependency, Outcome};
-use crate::telemetry::report::{Attempt, Report, Subject, Trail};
+use crate::telemetry::report::ingress::{Dependency, Outcome, Report, Subject, Trail};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::invocation::Invocation;
 
 /// No lease outlives this, however long the function may run: Slack's second retry comes a minute after
 /// the first, and must find the lease of a dead owner over, or the last chances are spent on 503s.
@@ -84,17 +85,6 @@ pub struct Inbound {
     pub delivery_id: Option<String>,
     /// The bytes that were signed.
     pub body: Vec<u8>,
-}
-
-/// The invocation that a request came in.
-#[derive(Clone, Debug)]
-pub struct Invocation {
-    /// Unique to it: the fencing token of its lease.
-    pub request_id: String,
-    /// When it is killed.
-    pub deadline: UnixMillis,
-    /// The X-Ray trace header.
-    pub trace_header: Option<String>,
 }
 
 /// The front door.

@@ -1,5 +1,8 @@
-//! Lambda's side.
+//! Lambda's side of the functions. With the binaries the only user of `lambda_http` and `lambda_runtime`.
+//!
+//! In reading order: [`serve`] runs a function; [`untrusted`] reduces an HTTP event to what we need, before the library
+//! reads it; [`http`] turns the library's request into what the steps read, and their outcome into an answer.
 
 pub mod http;
-pub mod process;
-pub mod runtime;
+pub mod serve;
+pub mod untrusted;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::dedup::{Claim, Lease, Pending, Settled, Store, Taken};
 use crate::sink::message::Message;
 use crate::sink::{SendError, Sink};
-use crate::telemetry::report::with_causes;
+use crate::telemetry::report::redrive::{RunReport, StillParked};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{LEASE_MARGIN, StepError, within};
@@ -27,9 +27,6 @@ pub const EVENT_BUDGET: Duration = Duration::from_secs(5);
 
 /// How many are listed at a time. Keys only: about 100 KB.
 pub const PAGE: usize = 1000;
-
-/// More of them say nothing new.
-const MAX_ERRORS: usize = 20;
 
 /// After this many failures in a row the queue counts as down, and the rest is left to the next run.
 const GIVE_UP_AFTER: u32 = 10;
@@ -41,45 +38,6 @@ pub struct Redrive<S, Q, C> {
     sink: Q,
     clock: C,
     dedup_ttl: Duration,
-}
-
-/// What one run did.
-#[derive(Clone, Debug, Default)]
-pub struct Run {
-    /// Put on the queue and confirmed.
-    pub redriven: u64,
-    /// Not sent, or not known to be; or sent, and not confirmed.
-    pub failed: u64,
-    /// What is still parked; unknown when the store did not say.
-    pub left: Option<Left>,
-    /// How long it took.
-    pub total: Duration,
-    /// What failed, with its causes, for the log only.
-    pub errors: Vec<String>,
-}
-
-/// What is still parked, of what was listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// How many events: up to [`PAGE`], for so many are listed at a time.
-    pub events: u64,
-    /// For how long the one that was received first has been waiting.
-    pub oldest: Duration,
-}
-
-impl Run {
-    /// Whether nothing failed and nothing is left.
-    pub fn is_clean(&self) -> bool {
-        self.failed == 0 && self.left.is_some_and(|left| left.events == 0)
-    }
-
-    fn fail(&mut self, step: &str, event: Option<&Pending>, error: &(dyn Error + 'static)) {
-        self.failed += 1;
-        if self.errors.len() < MAX_ERRORS {
-            let event_id = event.map_or("", |event| &event.event_id);
-            self.errors.push(format!("{step} {event_id}: {}", with_causes(error)));
-        }
-    }
 }
 
 /// What became of one event.
@@ -109,9 +67,9 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
 
     /// Sends what it can until `deadline`, when the process is killed. `run_id` is the fencing token of its
     /// leases: no other run may have the same.
-    pub async fn run(&self, run_id: &str, deadline: UnixMillis) -> Run {
+    pub async fn run(&self, run_id: &str, deadline: UnixMillis) -> RunReport {
         let start = self.clock.instant();
-        let mut run = Run::default();
+        let mut run = RunReport::default();
         let mut blocked = HashSet::new();
         while self.page(run_id, deadline, &mut blocked, &mut run).await {}
         run.total = self.clock.instant() - start;
@@ -125,14 +83,14 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         run_id: &str,
         deadline: UnixMillis,
         blocked: &mut HashSet<String>,
-        run: &mut Run,
+        run: &mut RunReport,
     ) -> bool {
         let until = self.clock.instant() + EVENT_BUDGET;
         let listed = match within(&self.clock, until, self.store.pending(PAGE)).await {
             Ok(listed) => listed,
             Err(error) => {
-                run.fail("list", None, &error);
-                run.left = None;
+                run.fail("list", "", &error);
+                run.still_parked = None;
                 return false;
             }
         };
@@ -172,7 +130,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         left.extend(events);
         run.redriven += forwarded;
         let waiting = |event: &&Pending| event.received_at.until(self.clock.now());
-        run.left = Some(Left {
+        run.still_parked = Some(StillParked {
             events: u64::try_from(left.len()).unwrap_or(u64::MAX),
             oldest: left.first().map(waiting).unwrap_or_default(),
         });
@@ -185,7 +143,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         run_id: &str,
         deadline: UnixMillis,
         blocked: &HashSet<String>,
-        run: &mut Run,
+        run: &mut RunReport,
     ) -> Fate {
         let now = self.clock.now();
         let budget = Budget::new(self.clock.instant(), EVENT_BUDGET, now.until(deadline));
@@ -202,7 +160,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             Ok(Taken::Held) => return Fate::Held,
             Ok(Taken::NotParked) => return Fate::Gone,
             Err(error) => {
-                run.fail("take", Some(event), &error);
+                run.fail("take", &event.event_id, &error);
                 return Fate::Failed { conversation: None };
             }
         };
@@ -210,7 +168,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             Ok(message) => message,
             // The parser's own error might quote the text.
             Err(error) => {
-                run.fail("read", Some(event), &Unreadable { line: error.line(), column: error.column() });
+                run.fail("read", &event.event_id, &Unreadable { line: error.line(), column: error.column() });
                 return Fate::Unsendable;
             }
         };
@@ -221,7 +179,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         match within(&self.clock, budget.send_until(), self.sink.send(&message)).await {
             Ok(()) => self.confirm(lease, event, &budget, run).await,
             Err(error) => {
-                run.fail("send", Some(event), &error);
+                run.fail("send", &event.event_id, &error);
                 match error {
                     StepError::Failed(SendError::TooLarge) => Fate::Unsendable,
                     _ => Fate::Failed { conversation: Some(conversation) },
@@ -230,11 +188,11 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         }
     }
 
-    async fn confirm(&self, lease: Lease, event: &Pending, budget: &Budget, run: &mut Run) -> Fate {
+    async fn confirm(&self, lease: Lease, event: &Pending, budget: &Budget, run: &mut RunReport) -> Fate {
         match within(&self.clock, budget.settle_until(), self.store.confirm(lease)).await {
             Ok(Settled::Done) => return Fate::Forwarded,
-            Ok(Settled::Lost) => run.fail("confirm", Some(event), &LeaseLost),
-            Err(error) => run.fail("confirm", Some(event), &error),
+            Ok(Settled::Lost) => run.fail("confirm", &event.event_id, &LeaseLost),
+            Err(error) => run.fail("confirm", &event.event_id, &error),
         }
         Fate::Failed { conversation: None }
     }

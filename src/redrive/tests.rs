@@ -168,7 +168,7 @@ impl Scene {
         scene
     }
 
-    async fn run(&self) -> Run {
+    async fn run(&self) -> RunReport {
         self.redrive.run("run", self.world.now().after(MINUTE)).await
     }
 
@@ -182,13 +182,13 @@ impl Scene {
 }
 
 /// Redriven, failed, left.
-fn figures(run: &Run) -> [u64; 3] {
-    [run.redriven, run.failed, run.left.unwrap().events]
+fn figures(run: &RunReport) -> [u64; 3] {
+    [run.redriven, run.failed, run.still_parked.unwrap().events]
 }
 
 /// How many seconds the first of those that are left has been waiting.
-fn oldest(run: &Run) -> u64 {
-    run.left.unwrap().oldest.as_secs()
+fn oldest(run: &RunReport) -> u64 {
+    run.still_parked.unwrap().oldest.as_secs()
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,7 +266,7 @@ async fn what_no_queue_takes_or_nobody_can_read_stays_and_nothing_waits_for_it()
     scene.set(&[("Ev1", Mood::FindsItTooLarge)]);
     let run = scene.run().await;
     assert_eq!(figures(&run), [6, 24, 24]);
-    assert_eq!(run.errors.len(), MAX_ERRORS);
+    assert_eq!(run.errors.len(), crate::telemetry::report::redrive::MAX_ERRORS);
     assert!(run.errors[1].starts_with("read Ev7: "), "{:?}", run.errors);
     assert!(!run.errors.concat().contains("the text"), "{:?}", run.errors);
     assert_eq!(scene.queue(), ["Ev2", "Ev3", "Ev4", "Ev5", "Ev6", "Ev30"]);
@@ -340,7 +340,7 @@ async fn a_store_that_does_not_answer_ends_the_run() {
     let scene = Scene::six_parked().await;
     *scene.world.list_fails.lock().unwrap() = true;
     let run = scene.run().await;
-    assert_eq!((run.failed, run.left, scene.world.takes.load(Ordering::Relaxed)), (1, None, 0));
+    assert_eq!((run.failed, run.still_parked, scene.world.takes.load(Ordering::Relaxed)), (1, None, 0));
     assert!(run.errors[0].starts_with("list "), "{:?}", run.errors);
 }
 
@@ -357,7 +357,7 @@ async fn more_than_a_list_holds_is_listed_again_as_long_as_that_helps() {
         scene.park_as(&format!("Ev-{n}"), "no message").await;
     }
     let run = scene.run().await;
-    assert_eq!((run.redriven, run.left.unwrap().events), (0, 1000));
+    assert_eq!((run.redriven, run.still_parked.unwrap().events), (0, 1000));
     assert_eq!(scene.world.lists.load(Ordering::Relaxed), 4);
 }
 
@@ -414,10 +414,14 @@ async fn a_lease_that_was_lost_to_a_later_run_is_said_and_what_was_sent_counts_a
 
 #[test]
 fn a_run_is_clean_when_nothing_failed_and_it_is_known_that_nothing_is_left() {
-    let left = |events| Some(Left { events, oldest: Duration::ZERO });
+    let left = |events| Some(StillParked { events, oldest: Duration::ZERO });
     for (failed, left, is_clean) in
         [(0, left(0), true), (0, left(1), false), (1, left(0), false), (1, left(1), false), (0, None, false)]
     {
-        assert_eq!(Run { failed, left, ..Run::default() }.is_clean(), is_clean, "{failed} {left:?}");
+        assert_eq!(
+            RunReport { failed, still_parked: left, ..RunReport::default() }.is_clean(),
+            is_clean,
+            "{failed} {left:?}"
+        );
     }
 }

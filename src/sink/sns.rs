@@ -43,6 +43,14 @@ impl SnsSink {
         }
     }
 
+    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). They may, unless
+    /// this says otherwise.
+    #[must_use]
+    pub fn with_shortcut(mut self, is_enabled: bool) -> Self {
+        self.shortcut.enable(is_enabled);
+        self
+    }
+
     fn input(&self, message: &Message) -> Result<PublishInputBuilder, BuildError> {
         let attributes = message.attributes.iter().map(|(name, value)| {
             let attribute =

@@ -2,5 +2,4 @@
 
 pub mod logging;
 pub mod metrics;
-pub mod outcome;
 pub mod report;

@@ -1,6 +1,6 @@
-"""One world for all tests: see demo/agent/world.py for what in it is real and what a stand-in.
+"""One world for all tests; demo/stand_ins/world.py says which of its parts are real and which are stand-ins.
 
-Each test has conversations of its own, and its faults are told for its events only.
+Each test has its own conversations, and injects faults for its own events only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "demo/agent"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "demo"))
 
-from world import Settings, World, world  # noqa: E402
+from stand_ins.world import Settings, World, world  # noqa: E402
 
-# Short, so that what a crash left is delivered again before long; by then the lease of the dead is over, two seconds
-# after the function's time-out. That is the agent's and ten seconds for the rest, with a little for what comes second.
+# The visibility time-out is short, so that an event is soon delivered again after a crash. It is longer than the lease
+# of the process that crashed, which ends two seconds after the function's time-out. The function's time-out is the
+# agent's, plus ten seconds for the rest, plus two more for the second message of a batch.
 SETTINGS = Settings(echo_seconds=1, agent_timeout=5, function_timeout=17, visibility_timeout=20, max_attempts=3)
 
 THE_WORLD = pytest.StashKey[World]()
@@ -30,9 +31,9 @@ def the_world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield it
 
 
-@pytest.fixture
-def here(the_world: World) -> Iterator[World]:
-    """The world, with nothing under way before the test; what is left of it afterwards is the test's failure."""
+@pytest.fixture(name="world")
+def settled_world(the_world: World) -> Iterator[World]:
+    """The world, settled before the test. If it does not settle after the test, the test fails."""
     the_world.settle()
     yield the_world
     the_world.agentcore.refuses_when_busy = False
@@ -44,5 +45,5 @@ def here(the_world: World) -> Iterator[World]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
     if report.failed and THE_WORLD in item.config.stash:
-        report.sections.append(("what the parts have to say", item.config.stash[THE_WORLD].report()))
+        report.sections.append(("the last log lines and requests of each part", item.config.stash[THE_WORLD].report()))
     return report

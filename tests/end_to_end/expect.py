@@ -1,19 +1,21 @@
-"""What the tests have in common."""
+"""Steps and questions that the tests share."""
 
 from __future__ import annotations
 
-from agentcore import Seen
-from slack_api import Post
-from world import Event, World
+from stand_ins.agentcore import Seen
+from stand_ins.slack_api import Post
+from stand_ins.world import Event, World
 
 
-def sent(world: World, event: Event) -> Event:
+def send(world: World, event: Event) -> Event:
+    """Posts the event, checks that it is accepted, and returns it."""
     assert world.send(event) == 200
     return event
 
 
 def answered_once(world: World, event: Event, limit_seconds: float = 60) -> Post:
-    """The one answer to `event`, after nothing more can come."""
+    """Waits until the world has settled, checks that `event` is answered once and in its thread, and returns the
+    answer."""
     world.settle(limit_seconds)
     answers = [post for post in world.posts(event) if event.text in post.text]
     assert len(answers) == 1, f"{event.text!r} was answered {len(answers)} times, not once"
@@ -23,30 +25,32 @@ def answered_once(world: World, event: Event, limit_seconds: float = 60) -> Post
 
 
 def outcomes(world: World, event: Event) -> list[str]:
-    """What AgentCore answered, invocation by invocation."""
+    """The outcome of each of AgentCore's invocations for this event."""
     return [seen.outcome for seen in world.agentcore.invocations(event.event_id)]
 
 
-def said(world: World, event: Event) -> list[str]:
-    """What the agent answered, each time it was asked."""
-    asked = [seen for seen in world.agentcore.invocations(event.event_id) if seen.agent_answer is not None]
-    return [seen.agent_answer.get("status", "nothing") for seen in asked]
+def agent_answers(world: World, event: Event) -> list[str]:
+    """The status that the agent answered, for each invocation that reached it."""
+    reached = [seen for seen in world.agentcore.invocations(event.event_id) if seen.agent_answer is not None]
+    return [seen.agent_answer.get("status", "nothing") for seen in reached]
 
 
-def gaps(seen: list[Seen]) -> list[float]:
+def pauses(seen: list[Seen]) -> list[float]:
+    """The seconds between one invocation and the next."""
     return [later.at - earlier.at for earlier, later in zip(seen, seen[1:])]
 
 
-def dead_letter(world: World, event_id: str, limit_seconds: float) -> dict:
-    [letter] = world.eventually(f"{event_id} is in the dead-letter queue", lambda: world.dead_letters_of(event_id),
-                                limit_seconds)
-    return letter
+def dead_letter_of(world: World, event_id: str, limit_seconds: float) -> dict:
+    """Waits until the event is in the dead-letter queue, and returns its message."""
+    [dead_letter] = world.eventually(f"{event_id} is in the dead-letter queue", lambda: world.dead_letters_of(event_id),
+                                     limit_seconds)
+    return dead_letter
 
 
-def attributes(letter: dict) -> dict[str, str]:
-    return {name: it["StringValue"] for name, it in letter["MessageAttributes"].items()}
+def attributes(message: dict) -> dict[str, str]:
+    return {name: it["StringValue"] for name, it in message["MessageAttributes"].items()}
 
 
 def is_forwarded(world: World, event: Event) -> bool:
-    """The dispatcher has written down that the agent has it."""
+    """Whether the dispatcher has recorded that the agent has the event."""
     return world.records().get(f"dispatch#{event.event_id}", {}).get("state") == {"S": "forwarded"}

@@ -1,12 +1,13 @@
 //! Where the code runs: execution environments, which serve one invocation at a time, stand still, and die.
 
 use slack_ingress::dedup::Claim;
-use slack_ingress::ingress::{BotEvents, Inbound, Ingress, Invocation, Settings};
+use slack_ingress::ingress::{BotEvents, Inbound, Ingress, Settings};
 use slack_ingress::redrive::Redrive;
 use slack_ingress::slack::payload::DedupKey;
 use slack_ingress::slack::secrets::SigningSecrets;
 use slack_ingress::slack::signature::SigningSecret;
-use slack_ingress::telemetry::outcome::Outcome;
+use slack_ingress::telemetry::report::ingress::Outcome;
+use slack_ingress::time::invocation::Invocation;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -10,8 +10,8 @@
 //! - **memory**: an id is remembered for its time, and no longer.
 //! - **time**: an answer leaves within the ack budget.
 
-use slack_ingress::telemetry::outcome::Outcome;
-use slack_ingress::telemetry::report::Report;
+use slack_ingress::telemetry::report::ingress::Outcome;
+use slack_ingress::telemetry::report::ingress::Report;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

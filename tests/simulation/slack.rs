@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use slack_ingress::ingress::Inbound;
+use slack_ingress::slack::retries::Attempt;
 use slack_ingress::slack::signature::SigningSecret;
-use slack_ingress::telemetry::report::Attempt;
 use slack_ingress::time::clock::UnixMillis;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! One history, from its seed to its end.
 
-use slack_ingress::telemetry::outcome::Outcome;
+use slack_ingress::telemetry::report::ingress::Outcome;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

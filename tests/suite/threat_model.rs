@@ -89,8 +89,8 @@ fn a_test_that_is_not_there_is_missed() {
         "src/slack/signature.rs::no_such_test",
         "src/slack/signature.rs::verify",
         "src/no_such_file.rs::slacks_published_example_verifies",
-        "cdk/test/grants.test.ts::no such title",
-        "cdk/test/deploy/deploy.py::no_such_check",
+        "cdk/test/ingress/grants.test.ts::no such title",
+        "cdk/test/deploy/ingress.py::no_such_check",
         ".github/workflows/ci.yml::no-such-job",
         "Makefile::no-such-rule",
         "fuzz/fuzz_targets/no_such_target.rs",
@@ -99,8 +99,8 @@ fn a_test_that_is_not_there_is_missed() {
     }
     for there in [
         "src/slack/signature.rs::slacks_published_example_verifies",
-        "cdk/test/grants.test.ts::only Lambda may take their roles",
-        "cdk/test/deploy/deploy.py::check_the_door",
+        "cdk/test/ingress/grants.test.ts::only Lambda may assume their roles",
+        "cdk/test/deploy/ingress.py::check_signatures",
         ".github/workflows/ci.yml::deny",
         "Makefile::workflows",
         "fuzz/fuzz_targets/signature.rs",

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use slack_ingress::ingress::Inbound;
+use slack_ingress::slack::retries::Attempt;
 use slack_ingress::slack::signature::SigningSecret;
-use slack_ingress::telemetry::outcome::{Dependency, Outcome};
-use slack_ingress::telemetry::report::Attempt;
+use slack_ingress::telemetry::report::ingress::{Dependency, Outcome};
 use slack_ingress::time::clock::UnixMillis;
 use std::fmt;
 

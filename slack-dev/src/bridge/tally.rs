@@ -1,8 +1,8 @@
 //! What there is to log: what became of each delivery, and of all of them. Never a text, a token or an address.
 
 use slack_ingress::telemetry::logging;
-use slack_ingress::telemetry::outcome::Outcome;
-use slack_ingress::telemetry::report::Report;
+use slack_ingress::telemetry::report::ingress::Outcome;
+use slack_ingress::telemetry::report::ingress::Report;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The environment, by the function's own rules.
 
-use slack_ingress::config::{Config, LAST_RETRY_AFTER, SecretConfig, SinkConfig, StoreConfig};
+use slack_ingress::config::{Config, SecretConfig, SinkConfig, StoreConfig};
+use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
 
 use super::report::Check;
 
@@ -72,7 +73,7 @@ fn checks(lookup: &impl Fn(&str) -> Option<String>, has_secret: bool, has_backen
 
 fn memory(seconds: u64) -> Check {
     const CHECK: &str = "DEDUP_TTL_SECONDS";
-    let enough = LAST_RETRY_AFTER.as_secs();
+    let enough = MIN_SAFE_DEDUP_TTL.as_secs();
     if seconds < enough {
         let found =
             format!("an event is forgotten after {seconds} s, and Slack's last retry is good for {enough} s");

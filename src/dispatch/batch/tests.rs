@@ -21,8 +21,14 @@ fn record(id: &str, body: &str, more: &Value) -> Value {
     record
 }
 
-fn read(records: &[Value]) -> Result<Batch, BatchError> {
-    Batch::read(json!({ "Records": records }).to_string().as_bytes(), QUEUE)
+/// As the Lambda runtime reads an event: from bytes.
+fn read_bytes(event: &[u8]) -> Result<Batch, String> {
+    let event: SqsInvocation = serde_json::from_slice(event).map_err(|error| error.to_string())?;
+    Batch::of(event, QUEUE).map_err(|error| error.to_string())
+}
+
+fn read(records: &[Value]) -> Result<Batch, String> {
+    read_bytes(json!({ "Records": records }).to_string().as_bytes())
 }
 
 #[test]
@@ -79,14 +85,20 @@ fn only_a_notification_without_attributes_of_its_own_is_unwrapped() {
 
 #[test]
 fn what_is_no_batch_of_the_queues_is_refused_as_a_whole() {
-    for event in
-        [&b""[..], b"{}", b"[]", br#"{"Records":[{"eventSource":"aws:sns"}]}"#, br#"{"Records":[{}]}"#]
-    {
-        assert_eq!(Batch::read(event, QUEUE).unwrap_err(), BatchError::NotSqs);
+    for event in [
+        &b"{}"[..],
+        b"[]",
+        br#"{"Records":[{"eventSource":"aws:sns"}]}"#,
+        br#"{"Records":[{}]}"#,
+        br#"{"Records":"xyzzy"}"#,
+    ] {
+        let refused = read_bytes(event).unwrap_err();
+        assert!(refused.starts_with(&BatchError::NotSqs.to_string()), "{refused}");
+        assert!(!refused.contains("xyzzy"), "{refused}");
     }
     let other = json!({ "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:others" });
     let refused = read(&[record("m1", "{}", &json!({})), record("m2", "{}", &other)]).unwrap_err();
-    assert_eq!(refused, BatchError::OtherQueue("others".to_owned()));
+    assert_eq!(refused, BatchError::OtherQueue("others".to_owned()).to_string());
 }
 
 #[test]
@@ -102,13 +114,13 @@ fn event(channel: &str) -> String {
         .to_string()
 }
 
-fn lanes(batch: Batch) -> Vec<Vec<String>> {
-    let ids = |lane: Vec<QueueMessage>| lane.into_iter().map(|message| message.message_id).collect();
-    batch.into_lanes().into_iter().map(ids).collect()
+fn conversations(batch: Batch) -> Vec<Vec<String>> {
+    let ids = |messages: Vec<QueueMessage>| messages.into_iter().map(|message| message.message_id).collect();
+    batch.group_by_conversation().into_iter().map(ids).collect()
 }
 
 #[test]
-fn on_a_fifo_queue_a_lane_is_a_group_in_its_order() {
+fn on_a_fifo_queue_a_conversation_is_a_group_in_its_order() {
     let group = |group| json!({ "attributes": { "MessageGroupId": group } });
     let records = [
         record("1", &event("C1"), &group("a")),
@@ -116,11 +128,11 @@ fn on_a_fifo_queue_a_lane_is_a_group_in_its_order() {
         record("3", "no JSON", &group("a")),
         record("4", &event("C2"), &group("b")),
     ];
-    assert_eq!(lanes(read(&records).unwrap()), [["1", "3"], ["2", "4"]]);
+    assert_eq!(conversations(read(&records).unwrap()), [["1", "3"], ["2", "4"]]);
 }
 
 #[test]
-fn on_a_standard_queue_a_lane_is_a_conversation() {
+fn on_a_standard_queue_messages_go_by_their_conversation() {
     let team = json!({ "attributes": { "MessageGroupId": "T1" } });
     let records = [
         record("1", &event("D1"), &team),
@@ -130,14 +142,13 @@ fn on_a_standard_queue_a_lane_is_a_conversation() {
         record("5", "no JSON", &team),
     ];
     let batch = Batch { is_fifo: false, ..read(&records).unwrap() };
-    assert_eq!(lanes(batch), [vec!["1", "3"], vec!["2"], vec!["4"], vec!["5"]]);
+    assert_eq!(conversations(batch), [vec!["1", "3"], vec!["2"], vec!["4"], vec!["5"]]);
 }
 
 #[test]
 fn the_response_names_what_has_to_stay_and_an_empty_one_nothing() {
-    let json = |ids: &[&str]| {
-        serde_json::to_string(&BatchResponse::not_done(ids.iter().map(|id| (*id).to_owned()))).unwrap()
-    };
+    let json =
+        |ids: &[&str]| serde_json::to_string(&response(ids.iter().map(|id| (*id).to_owned()))).unwrap();
     assert_eq!(json(&["m1"]), r#"{"batchItemFailures":[{"itemIdentifier":"m1"}]}"#);
     assert_eq!(json(&[]), r#"{"batchItemFailures":[]}"#);
 }

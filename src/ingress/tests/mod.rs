@@ -4,7 +4,7 @@ use crate::dedup::{Pending, Taken};
 use crate::sink::stdout::StdoutSink;
 use crate::slack::payload::Malformed;
 use crate::slack::signature::SigningSecret;
-use crate::telemetry::report::Timings;
+use crate::telemetry::report::ingress::Timings;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -1,269 +1,137 @@
-//! The Lambda side of HTTP: what API Gateway, a Function URL or a load balancer hands over, and what each
-//! of them wants back.
-//!
-//! Only the few fields that matter are read, once: anybody can knock at this door.
+//! From `lambda_http`'s request to what the steps read, and from their outcome to the answer.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use hyper::StatusCode;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+use lambda_http::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use lambda_http::http::{Method, StatusCode};
+use lambda_http::{Body, IntoResponse, Request, RequestExt, Response};
+use std::future::ready;
+use std::pin::Pin;
 
+use super::untrusted::{SSL_CHECK, header};
 use crate::ingress::Inbound;
 use crate::slack::payload::Encoding;
+use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
-use crate::telemetry::outcome::Outcome;
-use crate::telemetry::report::{Attempt, Report};
+use crate::telemetry::report::ingress::Outcome;
+use crate::telemetry::report::ingress::Report;
 
-/// The event that invokes the function.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpEvent {
-    #[serde(default, deserialize_with = "or_default")]
-    request_context: RequestContext,
-    /// REST API and load balancer; an HTTP API puts it in the context.
-    #[serde(default)]
-    http_method: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    headers: Headers,
-    #[serde(default, deserialize_with = "or_default")]
-    multi_value_headers: Headers,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    is_base64_encoded: bool,
-}
-
-#[derive(Default, Deserialize)]
-struct RequestContext {
-    #[serde(default)]
-    http: Option<HttpDescription>,
-    #[serde(default)]
-    elb: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct HttpDescription {
-    method: String,
-}
-
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(input)?.unwrap_or_default())
-}
-
-/// Who is in front of us, because each wants its answer a little differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FrontDoor {
-    /// API Gateway HTTP API (payload 2.0) or Lambda Function URL.
-    HttpApi,
-    /// API Gateway REST API (payload 1.0).
-    RestApi,
-    /// Application Load Balancer.
-    LoadBalancer,
-}
-
-/// What to answer with, kept while the request goes through the steps.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplyTo {
-    front_door: FrontDoor,
-    multi_value_headers: bool,
-}
-
-impl HttpEvent {
-    /// The request, or the outcome of one that does not get as far as the steps.
-    pub fn into_request(self) -> (ReplyTo, Result<Inbound, Outcome>) {
-        let front_door = match &self.request_context {
-            RequestContext { elb: Some(_), .. } => FrontDoor::LoadBalancer,
-            RequestContext { http: Some(_), .. } => FrontDoor::HttpApi,
-            _ => FrontDoor::RestApi,
-        };
-        let multi_value_headers = self.multi_value_headers.any;
-        let reply_to = ReplyTo { front_door, multi_value_headers };
-
-        let method = self.request_context.http.map(|http| http.method).or(self.http_method);
-        if method.as_deref() != Some("POST") {
-            return (reply_to, Err(Outcome::MethodNotAllowed));
-        }
-        let body = self.body.unwrap_or_default();
-        let body = if self.is_base64_encoded { BASE64.decode(body).ok() } else { Some(body.into_bytes()) };
-        let Some(body) = body else {
-            return (reply_to, Err(Outcome::Rejected(Rejection::UnreadableBody)));
-        };
-        // Where both are given, the multi-value headers are the whole of it.
-        let headers = if multi_value_headers { self.multi_value_headers } else { self.headers };
-        let inbound = Inbound {
-            signature: headers.signature,
-            timestamp: headers.timestamp,
-            content_type: headers.content_type,
-            attempt: Attempt {
-                retry_num: headers.retry_num.and_then(|num| num.trim().parse().ok()),
-                retry_reason: headers.retry_reason.filter(|reason| !reason.is_empty()),
-            },
-            delivery_id: None,
-            body,
-        };
-        (reply_to, Ok(inbound))
-    }
-}
-
-/// The headers that we read; all others are passed over without being kept.
-#[derive(Default)]
-struct Headers {
-    signature: Option<String>,
-    timestamp: Option<String>,
-    content_type: Option<String>,
-    retry_num: Option<String>,
-    retry_reason: Option<String>,
-    any: bool,
-}
-
-/// The values of one header: a string, or a list of them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Values {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Headers {
-    fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
-        let slots = [
-            ("x-slack-signature", &mut self.signature),
-            ("x-slack-request-timestamp", &mut self.timestamp),
-            ("content-type", &mut self.content_type),
-            ("x-slack-retry-num", &mut self.retry_num),
-            ("x-slack-retry-reason", &mut self.retry_reason),
-        ];
-        slots.into_iter().find_map(|(known, slot)| known.eq_ignore_ascii_case(name).then_some(slot))
-    }
-}
-
-impl<'de> Deserialize<'de> for Headers {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct HeadersVisitor;
-
-        impl<'de> Visitor<'de> for HeadersVisitor {
-            type Value = Headers;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of headers")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
-                let mut headers = Headers::default();
-                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-                    headers.any = true;
-                    let Some(slot) = headers.slot(&name) else {
-                        map.next_value::<IgnoredAny>()?;
-                        continue;
-                    };
-                    let value = match map.next_value::<Option<Values>>()? {
-                        Some(Values::One(value)) => value,
-                        Some(Values::Many(values)) => values.join(","),
-                        None => continue,
-                    };
-                    // A header that comes twice is one with a comma, as in HTTP; no signature has one.
-                    match slot {
-                        Some(first) => {
-                            first.push(',');
-                            first.push_str(&value);
-                        }
-                        None => *slot = Some(value),
-                    }
-                }
-                Ok(headers)
-            }
-        }
-
-        input.deserialize_map(HeadersVisitor)
-    }
-}
-
-/// The function's result.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpResponse {
-    status_code: u16,
-    /// A load balancer wants the code and its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_description: Option<String>,
-    headers: BTreeMap<&'static str, &'static str>,
-    /// A load balancer that sends headers in this form reads them in no other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    multi_value_headers: Option<BTreeMap<&'static str, [&'static str; 1]>>,
-    body: String,
-    is_base64_encoded: bool,
-    /// We set none, but `cargo lambda watch` takes no answer of an HTTP API's without the field.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cookies: Option<[&'static str; 0]>,
-}
-
-impl ReplyTo {
-    /// The answer to a request that ended as `report` says. It never says why.
-    pub fn respond(self, report: &Report) -> HttpResponse {
-        let Answer { status, headers, body } = answer(&report.outcome, report.trail.encoding);
-        let is_load_balancer = self.front_door == FrontDoor::LoadBalancer;
-        HttpResponse {
-            status_code: status.as_u16(),
-            status_description: is_load_balancer.then(|| status.to_string()),
-            multi_value_headers: (is_load_balancer && self.multi_value_headers)
-                .then(|| headers.iter().map(|&(name, value)| (name, [value])).collect()),
-            headers: headers.into_iter().collect(),
-            body,
-            is_base64_encoded: false,
-            cookies: (self.front_door == FrontDoor::HttpApi).then_some([]),
-        }
-    }
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: Vec<(&'static str, &'static str)>,
-    body: String,
-}
-
-const CONTENT_TYPE: &str = "content-type";
 /// Stops Slack's retries of this event.
-const NO_RETRY: (&str, &str) = ("x-slack-no-retry", "1");
+const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
 
-fn answer(outcome: &Outcome, encoding: Option<Encoding>) -> Answer {
-    let empty = |status, headers: &[_]| Answer { status, headers: headers.to_vec(), body: String::new() };
-    match outcome {
+/// The request that the steps begin with.
+///
+/// # Errors
+/// The outcome of a request that does not get as far as the steps: one that is not a POST, or whose body cannot be read.
+pub fn inbound(request: Request) -> Result<Inbound, Outcome> {
+    if request.method() != Method::POST {
+        return Err(outcome_of_other_methods(&request));
+    }
+    if request.headers().contains_key(header::UNREADABLE_BODY) {
+        return Err(Outcome::Rejected(Rejection::UnreadableBody));
+    }
+    let (parts, body) = request.into_parts();
+    let value = |name| text(&parts.headers, name);
+    Ok(Inbound {
+        signature: value(header::SIGNATURE),
+        timestamp: value(header::TIMESTAMP),
+        content_type: value(header::CONTENT_TYPE),
+        attempt: Attempt {
+            retry_num: value(header::RETRY_NUM).and_then(|num| num.trim().parse().ok()),
+            retry_reason: value(header::RETRY_REASON).filter(|reason| !reason.is_empty()),
+        },
+        delivery_id: None,
+        body: match body {
+            Body::Text(text) => text.into_bytes(),
+            Body::Binary(bytes) => bytes,
+            // The library may learn of other kinds of bodies; nobody sends one.
+            _ => Vec::new(),
+        },
+    })
+}
+
+/// Slack checks the certificate of a command's URL by a GET, too.
+fn outcome_of_other_methods(request: &Request) -> Outcome {
+    let (name, value) = SSL_CHECK;
+    let is_ssl_check = request.method() == Method::GET
+        && request.query_string_parameters_ref().and_then(|query| query.first(name)) == Some(value);
+    if is_ssl_check { Outcome::SslCheck } else { Outcome::MethodNotAllowed }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    String::from_utf8(headers.get(name)?.as_bytes().to_vec()).ok()
+}
+
+/// An answer that `lambda_http` hands on as it is.
+///
+/// The library converts a plain `Response` by the charset in its content type, though the body is text already: that takes
+/// time, strips a byte order mark, and puts the tables of forty encodings into the binary (0.2 MB).
+#[derive(Debug)]
+pub struct Answer(pub Response<Body>);
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        Box::pin(ready(self.0))
+    }
+}
+
+/// The answer to a request that ended as `report` says. It never says why.
+pub fn answer(report: &Report) -> Answer {
+    Answer(response(report))
+}
+
+/// The answer when a request made the program panic. Slack asks again.
+pub fn internal_error() -> Answer {
+    Answer(empty(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+fn response(report: &Report) -> Response<Body> {
+    let encoding = report.trail.encoding;
+    match &report.outcome {
         Outcome::Accepted
         | Outcome::Parked
         | Outcome::Duplicate
         | Outcome::Ignored
         | Outcome::RateLimited => match encoding {
-            Some(Encoding::Json) => Answer {
-                status: StatusCode::OK,
-                headers: vec![(CONTENT_TYPE, "application/json")],
-                body: r#"{"ok":true}"#.to_owned(),
-            },
-            // What is in the answer to a slash command is shown to its user.
-            Some(Encoding::Form) | None => empty(StatusCode::OK, &[]),
+            Some(Encoding::Json) => with_body("application/json", r#"{"ok":true}"#.to_owned()),
+            // Slack shows its user whatever stands in the answer to a slash command.
+            Some(Encoding::Form) | None => empty(StatusCode::OK),
         },
-        Outcome::Challenge(challenge) => Answer {
-            status: StatusCode::OK,
-            headers: vec![(CONTENT_TYPE, "text/plain; charset=utf-8")],
-            body: challenge.clone(),
-        },
-        Outcome::Suggestion => Answer {
-            status: StatusCode::OK,
-            headers: vec![(CONTENT_TYPE, "application/json")],
-            body: r#"{"options":[]}"#.to_owned(),
-        },
-        Outcome::SslCheck => empty(StatusCode::OK, &[]),
-        // Without the header above: Slack is to ask again.
-        Outcome::InFlight | Outcome::Unavailable(_) => empty(StatusCode::SERVICE_UNAVAILABLE, &[]),
-        // Without it too: a secret that is being rotated makes good requests look forged for a while.
-        Outcome::Rejected(_) => empty(StatusCode::UNAUTHORIZED, &[]),
-        Outcome::Malformed(_) => empty(StatusCode::BAD_REQUEST, &[NO_RETRY]),
-        Outcome::TooLarge => empty(StatusCode::PAYLOAD_TOO_LARGE, &[NO_RETRY]),
-        Outcome::MethodNotAllowed => empty(StatusCode::METHOD_NOT_ALLOWED, &[("allow", "POST")]),
+        Outcome::Challenge(challenge) => with_body("text/plain; charset=utf-8", challenge.clone()),
+        Outcome::Suggestion => with_body("application/json", r#"{"options":[]}"#.to_owned()),
+        Outcome::SslCheck => empty(StatusCode::OK),
+        // Without `X-Slack-No-Retry`, so that Slack asks again.
+        Outcome::InFlight | Outcome::Unavailable(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+        // Without `X-Slack-No-Retry` here, too: while a secret is rotated, valid requests fail verification for a moment,
+        // and Slack must ask again.
+        Outcome::Rejected(_) => empty(StatusCode::UNAUTHORIZED),
+        Outcome::Malformed(_) => without_retries(StatusCode::BAD_REQUEST),
+        Outcome::TooLarge => without_retries(StatusCode::PAYLOAD_TOO_LARGE),
+        Outcome::MethodNotAllowed => {
+            with_header(StatusCode::METHOD_NOT_ALLOWED, ALLOW, HeaderValue::from_static("POST"))
+        }
     }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    // An empty text and not no body at all: a load balancer wants the field.
+    let mut response = Response::new(Body::Text(String::new()));
+    *response.status_mut() = status;
+    response
+}
+
+fn with_header(status: StatusCode, name: HeaderName, value: HeaderValue) -> Response<Body> {
+    let mut response = empty(status);
+    response.headers_mut().insert(name, value);
+    response
+}
+
+fn without_retries(status: StatusCode) -> Response<Body> {
+    with_header(status, NO_RETRY, HeaderValue::from_static("1"))
+}
+
+fn with_body(content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = with_header(StatusCode::OK, CONTENT_TYPE, HeaderValue::from_static(content_type));
+    *response.body_mut() = Body::Text(body);
+    response
 }
 
 #[cfg(test)]

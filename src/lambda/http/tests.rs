@@ -1,7 +1,11 @@
+use super::super::untrusted::reduce;
 use super::*;
 use crate::slack::payload::Malformed;
-use crate::telemetry::outcome::Dependency;
-use crate::telemetry::report::Trail;
+use crate::telemetry::report::ingress::Dependency;
+use crate::telemetry::report::ingress::Trail;
+use futures_util::FutureExt;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, LambdaEvent, Service, service_fn};
 use serde_json::{Value, json};
 
 const SIGNATURE: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
@@ -185,22 +189,31 @@ fn front_doors() -> [(&'static str, Value); 5] {
     ]
 }
 
-/// As the Lambda runtime reads an event: from bytes.
-fn read(event: &Value) -> (ReplyTo, Result<Inbound, Outcome>) {
-    serde_json::from_slice::<HttpEvent>(event.to_string().as_bytes()).unwrap().into_request()
+/// As `serve` has it: reduced, then read by the library.
+fn request(event: &Value) -> Request {
+    let reduced = reduce(event.to_string().as_bytes());
+    lambda_http::request::from_str(std::str::from_utf8(&reduced).unwrap()).unwrap()
 }
 
 fn inbound(event: &Value) -> Inbound {
-    read(event).1.unwrap_or_else(|outcome| panic!("{outcome:?}: {event}"))
+    super::inbound(request(event)).unwrap_or_else(|outcome| panic!("{outcome:?}: {event}"))
 }
 
 fn refused(event: &Value) -> Outcome {
-    read(event).1.err().unwrap()
+    super::inbound(request(event)).err().unwrap()
 }
 
+/// What the front door gets, as the library writes it.
 fn respond(event: &Value, outcome: Outcome, encoding: Option<Encoding>) -> Value {
     let report = Report { outcome, trail: Trail { encoding, ..Trail::default() } };
-    serde_json::to_value(read(event).0.respond(&report)).unwrap()
+    let answering = service_fn(move |_: Request| {
+        let answer = answer(&report);
+        async move { Ok::<_, lambda_http::Error>(answer) }
+    });
+    let payload: LambdaRequest = serde_json::from_slice(&reduce(event.to_string().as_bytes())).unwrap();
+    let event = LambdaEvent::new(payload, lambda_http::Context::default());
+    let answered = Adapter::from(answering).call(event).now_or_never().unwrap().unwrap();
+    serde_json::to_value(answered).unwrap()
 }
 
 /// An HTTP API's event with these headers and no others.
@@ -342,7 +355,10 @@ fn only_a_post_goes_on() {
             assert_eq!(refused(&event), Outcome::MethodNotAllowed, "{name}: {method}");
         }
     }
-    assert_eq!(refused(&json!({})), Outcome::MethodNotAllowed);
+    // The test event of Lambda's console, and one of another service.
+    for event in [json!({}), json!({ "key1": "value1" }), json!({ "Records": [] })] {
+        assert_eq!(refused(&event), Outcome::MethodNotAllowed, "{event}");
+    }
 }
 
 #[test]
@@ -404,21 +420,21 @@ fn every_outcome_has_its_answer() {
         }
     }
     for (outcome, encoding, (status, headers, body)) in cases {
-        let expected =
-            json!({ "statusCode": status, "headers": headers, "body": body, "isBase64Encoded": false });
-        for (name, event) in
-            [("HTTP API", http_api()), ("Function URL", function_url()), ("REST API", rest_api())]
-        {
-            let mut response = respond(&event, outcome.clone(), encoding);
-            let cookies = response.as_object_mut().unwrap().remove("cookies");
-            assert_eq!(cookies, (name != "REST API").then(|| json!([])), "{name}");
-            assert_eq!(response, expected, "{name}: {outcome:?} {encoding:?}");
-        }
-        for (name, event) in [("single", load_balancer()), ("lists", load_balancer_with_lists())] {
+        let lists: serde_json::Map<_, _> =
+            headers.as_object().unwrap().iter().map(|(name, value)| (name.clone(), json!([value]))).collect();
+        for (name, event) in front_doors() {
             let response = respond(&event, outcome.clone(), encoding);
-            for field in ["statusCode", "headers", "body", "isBase64Encoded"] {
-                assert_eq!(response[field], expected[field], "{name}: {outcome:?} {encoding:?}");
-            }
+            let told = format!("{name}: {outcome:?} {encoding:?}");
+            assert_eq!(response["statusCode"], status, "{told}");
+            assert_eq!(response["body"], body, "{told}");
+            assert_eq!(response["isBase64Encoded"], false, "{told}");
+            // A REST API merges both kinds of headers, so it gets one; a load balancer reads the kind that it is set to.
+            let (single, several) = match name {
+                "REST API" => (json!({}), json!(lists)),
+                "HTTP API" | "Function URL" => (headers.clone(), json!({})),
+                _ => (headers.clone(), json!(lists)),
+            };
+            assert_eq!((&response["headers"], &response["multiValueHeaders"]), (&single, &several), "{told}");
         }
     }
 }
@@ -441,19 +457,120 @@ fn a_load_balancer_is_told_the_status_by_name() {
 }
 
 #[test]
-fn a_load_balancer_gets_its_headers_in_the_form_that_it_sends_them_in() {
-    let malformed = || Outcome::Malformed(Malformed::Json);
-    let response = respond(&load_balancer_with_lists(), malformed(), None);
-    assert_eq!(response["multiValueHeaders"], json!({ "x-slack-no-retry": ["1"] }));
-    let response = respond(&load_balancer(), malformed(), None);
-    assert_eq!(response.get("multiValueHeaders"), None);
-    assert_eq!(response["headers"], json!({ "x-slack-no-retry": "1" }));
+fn a_challenge_is_answered_as_it_came_whatever_is_in_it() {
+    for challenge in ["ü🗼", "<script>", "a\r\nb", "\u{fffe}", "\u{feff}a"] {
+        let response = respond(&http_api(), Outcome::Challenge(challenge.to_owned()), Some(Encoding::Json));
+        assert_eq!(response["body"], challenge);
+    }
 }
 
 #[test]
-fn a_challenge_is_answered_as_it_came_whatever_is_in_it() {
-    for challenge in ["ü🗼", "<script>", "a\r\nb", "\u{fffe}"] {
-        let response = respond(&http_api(), Outcome::Challenge(challenge.to_owned()), Some(Encoding::Json));
-        assert_eq!(response["body"], challenge);
+fn a_get_that_checks_a_certificate_is_answered_as_such() {
+    for (name, mut event) in front_doors() {
+        let is_http_api = !event["httpMethod"].is_string();
+        for (query, method, expected) in [
+            ("ssl_check=1", "GET", Outcome::SslCheck),
+            ("token=x&ssl_check=1", "GET", Outcome::SslCheck),
+            ("ssl_check=0", "GET", Outcome::MethodNotAllowed),
+            ("xssl_check=1", "GET", Outcome::MethodNotAllowed),
+            ("", "GET", Outcome::MethodNotAllowed),
+            ("ssl_check=1", "PUT", Outcome::MethodNotAllowed),
+        ] {
+            let fields = query.split('&').filter_map(|field| field.split_once('='));
+            if is_http_api {
+                event["requestContext"]["http"]["method"] = json!(method);
+                event["rawQueryString"] = json!(query);
+            } else {
+                event["httpMethod"] = json!(method);
+                event["queryStringParameters"] =
+                    fields.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                if name == "load balancer with lists" {
+                    event["multiValueQueryStringParameters"] = event["queryStringParameters"].take();
+                    let lists = event["multiValueQueryStringParameters"].as_object_mut().unwrap();
+                    lists.values_mut().for_each(|value| *value = json!([value.take()]));
+                }
+            }
+            assert_eq!(refused(&event), expected, "{name}: {method} {query}");
+        }
+    }
+}
+
+/// Each of these is a panic or a refused event in the library.
+#[test]
+fn what_the_library_does_not_stand_is_served_all_the_same() {
+    let oddities = [
+        ("rawPath", json!("//[")),
+        ("rawPath", json!("no slash at all")),
+        ("rawPath", json!("/\u{0}\u{7f} ü")),
+        ("rawPath", json!("/".repeat(70_000))),
+        ("path", json!("//[")),
+        ("rawQueryString", json!("a=%%%\u{1}<>\"{}|^`")),
+        ("queryStringParameters", json!({ "\u{0}": "\u{1}" })),
+        ("multiValueQueryStringParameters", json!({ "\u{0}": ["\u{1}"] })),
+        ("queryStringParameters", Value::Null),
+        ("pathParameters", json!({ "proxy": 1 })),
+        ("stageVariables", json!([])),
+        ("cookies", json!(["a\u{0}=b"])),
+        ("version", json!(2)),
+    ];
+    let headers = [
+        ("host", "[::1"),
+        ("host", "a b"),
+        ("host", ""),
+        ("host", "999.999.999.999"),
+        ("host", "xn--"),
+        ("host", "h:99999"),
+        ("x-forwarded-proto", "ht tp"),
+        ("user-agent", "\u{0}"),
+        ("bad name", "x"),
+        ("", "x"),
+        ("x-slack-ingress-unreadable-body", "forged"),
+    ];
+    for (name, event) in front_doors() {
+        for (field, value) in &oddities {
+            let mut event = event.clone();
+            event[field] = value.clone();
+            assert_eq!(inbound(&event).body, BODY.as_bytes(), "{name}: {field} {value}");
+        }
+        for (header, value) in headers {
+            let mut event = event.clone();
+            if event["multiValueHeaders"].is_object() {
+                event["multiValueHeaders"][header] = json!([value]);
+            } else {
+                event["headers"][header] = json!(value);
+            }
+            assert_eq!(inbound(&event).signature.as_deref(), Some(SIGNATURE), "{name}: {header} {value:?}");
+        }
+        for context in ["stage", "domainName", "authorizer", "identity", "timeEpoch"] {
+            let mut event = event.clone();
+            event["requestContext"][context] = json!("//[");
+            assert_eq!(inbound(&event).body, BODY.as_bytes(), "{name}: {context}");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_http_does_not_allow_counts_as_absent() {
+    for value in ["a\nb", "a\u{0}", "\u{7f}"] {
+        let inbound = inbound(&with_headers(json!({ "x-slack-signature": value, "content-type": "c" })));
+        assert_eq!((inbound.signature, inbound.content_type.as_deref()), (None, Some("c")), "{value:?}");
+    }
+    let inbound = inbound(&with_headers(json!({ "x-slack-retry-reason": "grün" })));
+    assert_eq!(inbound.attempt.retry_reason.as_deref(), Some("grün"));
+}
+
+#[test]
+fn what_is_no_http_event_is_refused_in_words_that_quote_nothing() {
+    for event in [
+        "",
+        "null",
+        "[]",
+        "xyzzy",
+        r#"{"body":{"xyzzy":1}}"#,
+        r#"{"headers":"xyzzy"}"#,
+        r#"{"httpMethod":["xyzzy"]}"#,
+    ] {
+        let refused = serde_json::from_slice::<LambdaRequest>(&reduce(event.as_bytes())).unwrap_err();
+        assert!(!refused.to_string().contains("xyzzy"), "{event}: {refused}");
     }
 }

@@ -1,9 +1,10 @@
+use super::ingress::line;
 use super::*;
-use crate::redrive::Left;
 use crate::slack::payload::Malformed;
+use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
-use crate::telemetry::outcome::Dependency;
-use crate::telemetry::report::{Attempt, Subject, Trail};
+use crate::telemetry::report::ingress::{Dependency, Outcome, Report, Subject, Timings, Trail};
+use crate::telemetry::report::redrive::{RunReport, StillParked};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -203,19 +204,19 @@ fn what_an_operator_must_know_besides_is_counted_too() {
     assert_eq!(counted(&line), BTreeSet::from(expected));
 }
 
-fn redriven(run: &Run) -> Value {
+fn redriven(run: &RunReport) -> Value {
     let context = Context { function_name: "redrive", request_id: "8476a536", cold_start: false, now: NOW };
-    let line: Value = serde_json::from_str(&redrive_line(run, context)).unwrap();
+    let line: Value = serde_json::from_str(&redrive::line(run, context)).unwrap();
     check_embedded_metric_format(&line);
     line
 }
 
 #[test]
 fn a_run_of_the_redrive_has_its_line() {
-    let line = redriven(&Run {
+    let line = redriven(&RunReport {
         redriven: 2,
         failed: 3,
-        left: Some(Left { events: 4, oldest: Duration::from_millis(61_999) }),
+        still_parked: Some(StillParked { events: 4, oldest: Duration::from_millis(61_999) }),
         total: Duration::from_micros(12_345),
         errors: vec!["send Ev1: SQS SendMessage: dispatch failure".to_owned()],
     });
@@ -238,7 +239,10 @@ fn a_run_of_the_redrive_has_its_line() {
 
 #[test]
 fn a_run_that_found_nothing_says_so_in_every_metric() {
-    let line = redriven(&Run { left: Some(Left { events: 0, oldest: Duration::ZERO }), ..Run::default() });
+    let line = redriven(&RunReport {
+        still_parked: Some(StillParked { events: 0, oldest: Duration::ZERO }),
+        ..RunReport::default()
+    });
     assert_eq!(counted(&line), BTreeSet::from(["ParkedEvents", "RedriveFailures", "Redriven"]));
     assert_eq!((&line["ParkedEvents"], &line["OldestParkedAge"]), (&json!(0), &json!(0)));
     assert_eq!((&line["level"], line.get("errors")), (&json!("INFO"), None));
@@ -246,7 +250,7 @@ fn a_run_that_found_nothing_says_so_in_every_metric() {
 
 #[test]
 fn a_run_that_could_not_look_does_not_say_that_nothing_is_parked() {
-    let line = redriven(&Run { failed: 1, left: None, ..Run::default() });
+    let line = redriven(&RunReport { failed: 1, still_parked: None, ..RunReport::default() });
     assert_eq!(counted(&line), BTreeSet::from(["RedriveFailures", "Redriven"]));
     assert_eq!((line.get("ParkedEvents"), line.get("OldestParkedAge")), (None, None));
 }

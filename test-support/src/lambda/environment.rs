@@ -175,7 +175,10 @@ pub struct Reply {
 #[must_use]
 pub fn reply(ended: Ended) -> Reply {
     let Ended::Answered(answer) = ended else { panic!("no answer: {ended:?}") };
-    let headers = answer["headers"].as_object().expect("headers").iter();
+    let of = |field: &str| answer[field].as_object().cloned().unwrap_or_default();
+    // A REST API gets its headers as lists, and no others.
+    let lists = of("multiValueHeaders").into_iter().map(|(name, values)| (name, values[0].clone()));
+    let headers = lists.chain(of("headers"));
     Reply {
         status: answer["statusCode"].as_u64().expect("a status"),
         headers: headers

@@ -1,0 +1,184 @@
+// The AgentCore Gateway: the agent calls its tools through it, and only the Gateway knows the tools' credentials.
+
+import { resolve } from 'node:path';
+import { Names, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import { arnForPolicy } from '../shared/secret.ts';
+import { openApiDocument } from './openapi.ts';
+
+/**
+ * The OpenAPI document whose operations become the tools of the target `slack`. The local demo uses the same document.
+ */
+export const SLACK_DOCUMENT = resolve(import.meta.dirname, '../../tools/slack.openapi.json');
+
+/** The default key of the credential in the JSON object that the secret contains. */
+export const SECRET_KEY = 'token';
+
+/** AgentCore's limit on the length of a gateway's name. */
+const MAX_NAME_LENGTH = 48;
+
+/**
+ * The header `Authorization: Bearer …`. The prefix ends without a space, unlike the CDK's default: according to people
+ * who tried it, the Gateway adds a space itself, and many APIs answer 401 to two spaces.
+ */
+const BEARER = agentcore.ApiKeyCredentialLocation.header({
+  credentialParameterName: 'Authorization',
+  credentialPrefix: 'Bearer',
+});
+
+/** The properties of an API whose operations become tools. */
+export interface ToolProps {
+  /** The path of an OpenAPI 3.0 or 3.1 document in JSON. Each operation becomes the tool `<id>___<operationId>`. */
+  readonly document: string;
+  /** A secret whose text is a JSON object that contains the API's credential. */
+  readonly secret: secretsmanager.ISecret;
+  /** The key of the credential in that object. @default 'token' */
+  readonly secretKey?: string;
+  /** Where the API expects the credential. @default the header `Authorization: Bearer …` */
+  readonly credentialLocation?: agentcore.ApiKeyCredentialLocation;
+  /** @default the document's title */
+  readonly description?: string;
+}
+
+/**
+ * The agent's tools: a Gateway that offers them by MCP to callers that IAM lets in. The Gateway adds the credential to
+ * a call itself, so the agent never has it. Each API is added with one call of `addTool`.
+ */
+export class AgentGateway extends Construct {
+  readonly gateway: agentcore.Gateway;
+  /** The Gateway's MCP endpoint, `https://…/mcp`. */
+  readonly url: string;
+  readonly role: iam.Role;
+
+  constructor(scope: Construct, id: string) {
+    super(scope, id);
+    const stack = Stack.of(this);
+    // In lower case, because AgentCore makes the gateway's id from the name in lower case.
+    const name = Names.uniqueResourceName(this, { maxLength: MAX_NAME_LENGTH, separator: '-' }).toLowerCase();
+    this.role = new iam.Role(this, 'Role', {
+      description: "slack-ingress: what the agent's gateway may do, and nothing more",
+      assumedBy: new iam.ServicePrincipal('bedrock-agentcore.amazonaws.com', {
+        conditions: {
+          StringEquals: { 'aws:SourceAccount': stack.account },
+          ArnLike: { 'aws:SourceArn': agentCoreArn(this, `gateway/${name}-??????????`) },
+        },
+      }),
+    });
+    const directory = agentCoreArn(this, 'workload-identity-directory/default');
+    const identity = `${directory}/workload-identity/${name}-*`;
+    // The Gateway asks AgentCore's token vault for the credentials below, and identifies itself by its workload
+    // identity.
+    this.grant(['bedrock-agentcore:GetWorkloadAccessToken'], [directory, identity]);
+    this.grant(
+      ['bedrock-agentcore:GetResourceApiKey'],
+      [agentCoreArn(this, 'token-vault/default'), directory, identity],
+    );
+    Validations.of(this.role).acknowledge({
+      id: `AwsSolutions-IAM5[Resource::${cdkNagSpelling(identity)}]`,
+      reason: "AgentCore adds random characters to the name of the identity; the rest of the name belongs to this gateway alone.",
+    });
+
+    this.gateway = new agentcore.Gateway(this, 'Gateway', {
+      gatewayName: name,
+      description: "slack-ingress: the agent's tools",
+      authorizerConfiguration: agentcore.GatewayAuthorizer.usingAwsIam(),
+      protocolConfiguration: agentcore.GatewayProtocol.mcp({
+        supportedVersions: [agentcore.MCPProtocolVersion.MCP_2025_06_18, agentcore.MCPProtocolVersion.MCP_2025_03_26],
+      }),
+      // Without DEBUG, the result of a tool that failed says only "an internal error". The agent could then not tell a
+      // rate limit, which it waits for, from a call whose outcome is unknown. Only callers of the Gateway see the
+      // message.
+      exceptionLevel: agentcore.GatewayExceptionLevel.DEBUG,
+      // The construct would otherwise add grants that are wider than necessary.
+      role: this.role.withoutPolicyUpdates(),
+    });
+    this.gateway.node.addDependency(this.role);
+    this.url = this.gateway.gatewayUrl!;
+  }
+
+  /**
+   * Adds a tool for each operation of an API.
+   *
+   * @throws Error if AgentCore would not accept the document
+   */
+  addTool(id: string, props: ToolProps): agentcore.CfnGatewayTarget {
+    const document = openApiDocument(props.document, id);
+    const { secret } = props;
+    const location = props.credentialLocation ?? BEARER;
+    const scope = new Construct(this, `Tool-${id}`);
+    const provider = new agentcore.CfnApiKeyCredentialProvider(scope, 'Credential', {
+      name: Names.uniqueResourceName(scope, { maxLength: 128, separator: '-' }),
+      apiKeySecretSource: 'EXTERNAL',
+      apiKeySecretConfig: { secretId: secret.secretArn, jsonKey: props.secretKey ?? SECRET_KEY },
+    });
+    this.grant(['bedrock-agentcore:GetResourceApiKey'], [provider.attrCredentialProviderArn]);
+    this.grant(['secretsmanager:GetSecretValue'], [arnForPolicy(secret)]);
+    const key = secret.encryptionKey;
+    if (key) {
+      const service = `secretsmanager.${Stack.of(this).region}.amazonaws.com`;
+      this.grant(['kms:Decrypt'], [key.keyArn], { StringEquals: { 'kms:ViaService': service } });
+    }
+    const target = new agentcore.CfnGatewayTarget(scope, 'Target', {
+      gatewayIdentifier: this.gateway.gatewayId,
+      name: id,
+      description: props.description ?? document.info.title,
+      targetConfiguration: { mcp: { openApiSchema: { inlinePayload: JSON.stringify(document) } } },
+      credentialProviderConfigurations: [
+        {
+          credentialProviderType: 'API_KEY',
+          credentialProvider: {
+            apiKeyCredentialProvider: {
+              providerArn: provider.attrCredentialProviderArn,
+              credentialLocation: location.credentialLocationType,
+              credentialParameterName: location.credentialParameterName,
+              credentialPrefix: location.credentialPrefix || undefined,
+            },
+          },
+        },
+      ],
+    });
+    // The role must have its rights before the target is created: AgentCore may use them at once.
+    target.node.addDependency(this.role);
+    return target;
+  }
+
+  private grant(actions: string[], resources: string[], conditions?: iam.Conditions): void {
+    this.role.addToPolicy(new iam.PolicyStatement({ actions, resources, conditions }));
+  }
+}
+
+/**
+ * Creates a secret with a random value, in the JSON that AgentCore expects. Somebody replaces the value with the bot
+ * token.
+ */
+export function botTokenSecret(scope: Construct, id: string, removalPolicy: RemovalPolicy): secretsmanager.Secret {
+  const secret = new secretsmanager.Secret(scope, id, {
+    description: `slack-ingress: the Slack app's bot token, as {"${SECRET_KEY}": "xoxb-…"}`,
+    generateSecretString: {
+      secretStringTemplate: '{}',
+      generateStringKey: SECRET_KEY,
+      passwordLength: 64,
+      excludePunctuation: true,
+    },
+    removalPolicy,
+  });
+  Validations.of(secret).acknowledge({
+    id: 'AwsSolutions-SMG4',
+    reason: 'Slack creates the token, and Secrets Manager cannot rotate it.',
+  });
+  return secret;
+}
+
+/** Returns the ARN of an AgentCore resource in this account and region. */
+export function agentCoreArn(scope: Construct, resource: string): string {
+  const { partition, region, account } = Stack.of(scope);
+  return `arn:${partition}:bedrock-agentcore:${region}:${account}:${resource}`;
+}
+
+/** Returns an ARN as cdk-nag spells it in a finding, with `<AWS::Region>` in place of a reference. */
+export function cdkNagSpelling(arn: string): string {
+  return arn.replace(/\$\{Token\[(AWS\.\w+)\.\d+\]\}/g, (_, name: string) => `<${name.replace('.', '::')}>`);
+}

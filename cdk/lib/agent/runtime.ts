@@ -1,0 +1,158 @@
+// The AgentCore Runtime in which the agent runs, its endpoint and its role.
+
+import { existsSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Names, Stack, Validations } from 'aws-cdk-lib';
+import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
+import { Construct } from 'constructs';
+import { CRATE } from '../shared/code.ts';
+import type { AgentTarget } from './dispatch.ts';
+import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway.ts';
+
+/** The directory that `make agent-zip` writes the agent to. */
+export const AGENT_CODE = join(CRATE, 'target/agent');
+
+/**
+ * The name of the endpoint that the dispatcher calls. A deployment moves it to the newest version of the agent; the
+ * endpoint `DEFAULT` would move there by itself.
+ */
+const ENDPOINT = 'live';
+
+/**
+ * The id of an inference profile begins with one of these prefixes. With a profile, AWS chooses the region of the
+ * model.
+ */
+const PROFILE_PREFIX = /^(global|us|us-gov|eu|apac|jp|au|ca|sa)\./;
+
+export interface AgentRuntimeProps {
+  /**
+   * The agent: a zip or a directory that contains `main.py` and all that it imports, built for arm64 (this is not
+   * checked).
+   * @default `AGENT_CODE`
+   */
+  readonly code?: string;
+  /**
+   * Your own agent in another form, such as an image or code in S3. Add the rights that it needs to `role`.
+   * @default `code`
+   */
+  readonly artifact?: agentcore.AgentRuntimeArtifact;
+  /** The Gateway with the agent's tools. */
+  readonly gateway: AgentGateway;
+  /** How the agent finds its answers: `echo`, or `bedrock:<model id>`. @default 'echo' */
+  readonly thinking?: string;
+  /** Further environment variables for the agent. @default none */
+  readonly environment?: Record<string, string>;
+}
+
+/** An AgentCore Runtime that runs the agent, with its endpoint and its role. */
+export class AgentRuntime extends Construct implements AgentTarget {
+  readonly runtime: agentcore.Runtime;
+  readonly role: iam.Role;
+  readonly runtimeArn: string;
+  readonly qualifier = ENDPOINT;
+  readonly endpointArn: string;
+
+  constructor(scope: Construct, id: string, props: AgentRuntimeProps) {
+    super(scope, id);
+    const stack = Stack.of(this);
+    const thinking = props.thinking ?? 'echo';
+    const model = /^bedrock:([\w.:-]+)$/.exec(thinking)?.[1];
+    if (thinking !== 'echo' && model === undefined) {
+      throw new Error(`AgentRuntime: thinking must be "echo" or "bedrock:" and a model id, and is: ${thinking}`);
+    }
+    if (props.code !== undefined && props.artifact) throw new Error('AgentRuntime: code and artifact cannot both be given');
+    const artifact = props.artifact ?? agentCode(resolve(props.code ?? AGENT_CODE));
+
+    const name = Names.uniqueResourceName(this, { maxLength: 48 });
+    this.role = new iam.Role(this, 'Role', {
+      description: 'slack-ingress: what the agent may do, and nothing more',
+      assumedBy: new iam.ServicePrincipal('bedrock-agentcore.amazonaws.com', {
+        conditions: {
+          StringEquals: { 'aws:SourceAccount': stack.account },
+          ArnLike: { 'aws:SourceArn': agentCoreArn(this, `runtime/${name}*`) },
+        },
+      }),
+    });
+    const grant = (actions: string[], resource: string, conditions?: iam.Conditions) =>
+      this.role.addToPolicy(new iam.PolicyStatement({ actions, resources: [resource], conditions }));
+    const acknowledge = (resource: string, reason: string) =>
+      Validations.of(this.role).acknowledge({ id: `AwsSolutions-IAM5[Resource::${cdkNagSpelling(resource)}]`, reason });
+
+    grant(['bedrock-agentcore:InvokeGateway'], props.gateway.gateway.gatewayArn);
+    // AgentCore uses this role to create the log groups, one for each endpoint.
+    const groups = `arn:${stack.partition}:logs:${stack.region}:${stack.account}:log-group:`;
+    const log = `${groups}/aws/bedrock-agentcore/runtimes/${name}-*`;
+    grant(['logs:CreateLogGroup', 'logs:DescribeLogStreams'], log);
+    grant(['logs:CreateLogStream', 'logs:PutLogEvents'], `${log}:log-stream:*`);
+    grant(['logs:DescribeLogGroups'], `${groups}*`);
+    acknowledge(log, "AgentCore adds characters to the group's name; the rest of the name belongs to this runtime alone.");
+    acknowledge(`${log}:log-stream:*`, "The log streams in this runtime's groups, whose names AgentCore chooses.");
+    acknowledge(`${groups}*`, 'DescribeLogGroups cannot be limited further; it lists the names of groups and reads no log.');
+    if (model !== undefined) {
+      for (const { arn, conditions } of modelsOf(this, model)) {
+        grant(['bedrock:InvokeModel'], arn, conditions);
+        if (arn.includes('*')) acknowledge(arn, 'One model, in whichever region its inference profile chooses.');
+      }
+    }
+
+    this.runtime = new agentcore.Runtime(this, 'Runtime', {
+      runtimeName: name,
+      description: 'slack-ingress: the agent',
+      agentRuntimeArtifact: artifact,
+      environmentVariables: { GATEWAY_URL: props.gateway.url, THINKING: thinking, ...props.environment },
+      // The construct would otherwise add rights to the logs of all runtimes, to X-Ray and CloudWatch, which this agent
+      // does not call, and to the tokens of its identity, which AgentCore fetches with a role of its own.
+      executionRole: this.role.withoutPolicyUpdates(),
+    });
+    if (props.artifact) {
+      // `bind` grants the right to fetch the artifact to the role of the runtime that it is given. The runtime's own
+      // role takes no grants (see above), so `bind` is given a copy of the runtime that has the real role.
+      artifact.bind(this.runtime, Object.create(this.runtime, { role: { value: this.role } }));
+      acknowledge('*', 'The GetAuthorizationToken of a registry cannot be limited to resources.');
+    } else {
+      // `bind` would grant reading the whole bucket, which contains the assets of every stack. The role gets one
+      // object.
+      artifact.bind(this.runtime, this.runtime);
+      const { bucket, s3ObjectKey } = this.runtime.node.findChild('AgentRuntimeArtifact') as s3_assets.Asset;
+      grant(['s3:GetObject'], bucket.arnForObjects(s3ObjectKey));
+    }
+    const endpoint = new agentcore.RuntimeEndpoint(this, 'Endpoint', {
+      endpointName: ENDPOINT,
+      description: 'slack-ingress: what the dispatcher calls',
+      agentRuntimeId: this.runtime.agentRuntimeId,
+      agentRuntimeVersion: this.runtime.agentRuntimeVersion,
+    });
+    this.runtimeArn = this.runtime.agentRuntimeArn;
+    this.endpointArn = endpoint.agentRuntimeEndpointArn;
+  }
+}
+
+function agentCode(path: string): agentcore.AgentRuntimeArtifact {
+  if (!existsSync(path)) throw new Error(`the agent's code does not exist: ${path} (make agent-zip)`);
+  const isDirectory = statSync(path).isDirectory();
+  if (isDirectory ? !existsSync(join(path, 'main.py')) : !path.endsWith('.zip')) {
+    throw new Error(`the agent's code must be a .zip or a directory that contains "main.py": ${path}`);
+  }
+  return agentcore.AgentRuntimeArtifact.fromCodeAsset({
+    path,
+    runtime: agentcore.AgentCoreRuntime.PYTHON_3_12,
+    entrypoint: ['main.py'],
+    exclude: ['.venv', '**/__pycache__'],
+  });
+}
+
+/** The resources that a role must be allowed to invoke in order to call one model, with the conditions on them. */
+function modelsOf(scope: Construct, model: string): { arn: string; conditions?: iam.Conditions }[] {
+  const { partition, region, account } = Stack.of(scope);
+  if (!PROFILE_PREFIX.test(model)) return [{ arn: `arn:${partition}:bedrock:${region}::foundation-model/${model}` }];
+  const profile = `arn:${partition}:bedrock:${region}:${account}:inference-profile/${model}`;
+  return [
+    { arn: profile },
+    {
+      arn: `arn:${partition}:bedrock:*::foundation-model/${model.replace(PROFILE_PREFIX, '')}`,
+      conditions: { StringEquals: { 'bedrock:InferenceProfileArn': profile } },
+    },
+  ];
+}

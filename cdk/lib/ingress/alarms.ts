@@ -1,0 +1,81 @@
+// The ingress's alarms.
+
+import { Duration } from 'aws-cdk-lib';
+import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import type * as sns from 'aws-cdk-lib/aws-sns';
+import type * as sqs from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { alarmFactory } from '../shared/alarm.ts';
+import type { IngressMetrics } from './metrics.ts';
+
+export interface AlarmsProps {
+  readonly metrics: IngressMetrics;
+  readonly queue?: sqs.IQueue;
+  readonly deadLetterQueue?: sqs.IQueue;
+  /** The topic that alarms notify. @default none: an alarm only changes its state */
+  readonly topic?: sns.ITopic;
+  /** The age of the oldest message on the queue above which an alarm is raised. */
+  readonly maxMessageAge: Duration;
+}
+
+/**
+ * The alarms of one ingress. docs/operate.md says what each alarm means and what to do about it.
+ *
+ * Only `ParkedEvents` is also raised when its metric is missing. The other metrics are missing when there is no
+ * traffic, and that is no fault; the redrive function runs, and sends its metrics, whether or not there is traffic.
+ */
+export class Alarms extends Construct {
+  readonly all: cloudwatch.Alarm[] = [];
+
+  constructor(scope: Construct, id: string, props: AlarmsProps) {
+    super(scope, id);
+    const { metrics, queue, deadLetterQueue, topic, maxMessageAge } = props;
+    const minutes = Duration.minutes;
+    const alarm = alarmFactory(this, this.all, topic);
+
+    if (queue && deadLetterQueue) {
+      alarm(
+        'DeadLetters',
+        'an event failed in the consumer every time and is in the dead-letter queue',
+        deadLetterQueue.metricApproximateNumberOfMessagesVisible({ period: minutes(5), statistic: 'Maximum' }),
+        0,
+      );
+      alarm(
+        'OldMessages',
+        'events wait on the queue for longer than they should',
+        queue.metricApproximateAgeOfOldestMessage({ period: minutes(5), statistic: 'Maximum' }),
+        maxMessageAge.toSeconds(),
+      );
+    }
+    // Two periods of three: in a quiet hour, one failed request that Slack repeats is no reason for an alarm.
+    alarm('Failures', 'more than 5 % of requests failed', metrics.failureShare(), 5, [2, 3]);
+    alarm('SlowAnswers', 'p99 of the answer is over 2 s; Slack gives up at 3 s', metrics.time('AckTime', 'p99'), 2000, [
+      2, 3,
+    ]);
+    alarm('Throttles', 'Lambda turned requests away', metrics.lambda('Throttles'), 0);
+    alarm(
+      'Rejections',
+      'most requests have a wrong signature: is the signing secret the right one?',
+      metrics.rejectionShare(),
+      50,
+    );
+    alarm('Malformed', 'signed requests that cannot be served were dropped', metrics.count('Malformed'), 0);
+    alarm(
+      'Lost',
+      "an event was lost: on Slack's last attempt neither the queue took it nor the table",
+      metrics.count('Lost'),
+      0,
+    );
+    // The minimum is above 0 when at least one event was parked during the whole period. The function sends this metric
+    // on every run, so a missing value means that the function does not run.
+    alarm(
+      'ParkedEvents',
+      'events stay parked, or the redrive function does not run',
+      metrics.redrive('ParkedEvents', 'Minimum'),
+      0,
+      [1, 1],
+      cloudwatch.TreatMissingData.BREACHING,
+    );
+    alarm('RateLimited', 'Slack held events back (app_rate_limited)', metrics.count('RateLimited'), 0);
+  }
+}

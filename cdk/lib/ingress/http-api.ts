@@ -1,0 +1,79 @@
+// The HTTP API that Slack posts to.
+
+import { type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import * as apigateway from 'aws-cdk-lib/aws-apigateway';
+import * as apigatewayv2 from 'aws-cdk-lib/aws-apigatewayv2';
+import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+
+/**
+ * The paths that Slack posts to. The function tells events, commands and interactions apart by the body, not by the
+ * path.
+ */
+export const PATHS = ['/slack/events', '/slack/commands', '/slack/interactions'] as const;
+
+/** The fields of a line in the access log. The body and the signature are not among them. */
+const ACCESS_LOG = {
+  requestId: '$context.requestId',
+  time: '$context.requestTime',
+  ip: '$context.identity.sourceIp',
+  userAgent: '$context.identity.userAgent',
+  routeKey: '$context.routeKey',
+  status: '$context.status',
+  error: '$context.error.message',
+  integrationError: '$context.integrationErrorMessage',
+  integrationLatency: '$context.integrationLatency',
+  responseLatency: '$context.responseLatency',
+};
+
+export interface IngressHttpApiProps {
+  readonly function: lambda.IFunction;
+  readonly throttle: apigatewayv2.ThrottleSettings;
+  readonly logRetention: logs.RetentionDays;
+  readonly removalPolicy: RemovalPolicy;
+}
+
+/** An API Gateway HTTP API whose only routes are Slack's. */
+export class IngressHttpApi extends Construct {
+  /** The API's URL, `https://…`, without a slash at the end. */
+  readonly url: string;
+
+  constructor(scope: Construct, id: string, props: IngressHttpApiProps) {
+    super(scope, id);
+    const accessLog = new logs.LogGroup(this, 'AccessLog', {
+      retention: props.logRetention,
+      removalPolicy: props.removalPolicy,
+    });
+    const api = new apigatewayv2.HttpApi(this, 'Resource', {
+      apiName: Stack.of(this).stackName,
+      description: 'slack-ingress: what Slack posts',
+      createDefaultStage: false,
+      // The routes are open on purpose: the function verifies Slack's signature.
+      defaultAuthorizer: new apigatewayv2.HttpNoneAuthorizer(),
+    });
+    new apigatewayv2.HttpStage(this, 'Stage', {
+      httpApi: api,
+      autoDeploy: true,
+      throttle: props.throttle,
+      detailedMetricsEnabled: true,
+      accessLogSettings: {
+        destination: new apigatewayv2.LogGroupLogDestination(accessLog),
+        format: apigateway.AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
+      },
+    });
+    const integration = new HttpLambdaIntegration('Function', props.function);
+    for (const path of PATHS) {
+      api.addRoutes({ path, methods: [apigatewayv2.HttpMethod.POST], integration });
+    }
+    // The only stage is `$default`. Its path is empty, so the API's endpoint is the whole URL.
+    this.url = api.apiEndpoint;
+
+    Validations.of(this).acknowledge({
+      id: 'AwsSolutions-APIG4',
+      reason:
+        "Slack cannot sign for AWS's authorizers. The function verifies Slack's own signature before it acts on the body.",
+    });
+  }
+}

@@ -1,0 +1,424 @@
+// The ingress as a construct: the resources between Slack and the consumer of the queue.
+
+import {
+  Annotations,
+  CfnDeletionPolicy,
+  type CfnResource,
+  Duration,
+  Fn,
+  RemovalPolicy,
+  Stack,
+  Validations,
+} from 'aws-cdk-lib';
+import type * as apigatewayv2 from 'aws-cdk-lib/aws-apigatewayv2';
+import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import type * as sns from 'aws-cdk-lib/aws-sns';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { arnForPolicy } from '../shared/secret.ts';
+import { Alarms } from './alarms.ts';
+import { IngressDashboard } from './dashboard.ts';
+import { IngressHttpApi, PATHS } from './http-api.ts';
+import { IngressMetrics } from './metrics.ts';
+import { PARKED_INDEX, Redrive } from './redrive.ts';
+
+/**
+ * The function's time-out. It is longer than the 3 s that Slack waits, so that the function answers before Lambda kills
+ * it. It is not much longer, because the lease of an invocation that was killed ends 2 s after the time-out, and until
+ * then Slack's retries of that event get a 503.
+ */
+export const FUNCTION_TIMEOUT = Duration.seconds(5);
+
+/**
+ * The shortest `dedupTtl` that guards against every copy of an event. Slack sends its last retry six and a half minutes
+ * after the first attempt, and anybody who recorded that request can replay it for five more minutes.
+ */
+const MIN_SAFE_DEDUP_TTL = Duration.seconds(690);
+
+/** The properties of an ingress. */
+export interface SlackIngressProps {
+  /** The code of `slack-ingress`: a directory or zip with `bootstrap`, built for `architecture`. See `functionCode`. */
+  readonly code: lambda.Code;
+
+  /** The code of `redrive`, which sends parked events. It must be of the same version as `code`. */
+  readonly redriveCode: lambda.Code;
+
+  /**
+   * The architecture that `code` and `redriveCode` were built for.
+   * @default ARM_64, which costs less per millisecond and is as fast
+   */
+  readonly architecture?: lambda.Architecture;
+
+  /**
+   * The function's memory in megabytes. Lambda gives a function a share of a core in proportion to its memory.
+   * @default 256
+   */
+  readonly memorySize?: number;
+
+  /**
+   * The number of invocations that may run at the same time. Requests above it get 429 or 500, and Slack sends them
+   * again. This number is also reserved: other functions of the account cannot use it.
+   * @default no limit but the account's
+   */
+  readonly reservedConcurrentExecutions?: number;
+
+  /**
+   * What Slack posts to: an API Gateway HTTP API or a Lambda Function URL. A Function URL has no price of its own, but
+   * it has no throttle (set `reservedConcurrentExecutions`) and no access log, and it accepts any path.
+   * @default 'http-api'
+   */
+  readonly frontDoor?: 'http-api' | 'function-url';
+
+  /**
+   * The requests per second that the HTTP API lets through, forged ones included. Requests above it get 429, and Slack
+   * sends them again. Slack itself sends at most 30,000 events an hour for each workspace.
+   * @default rate 200, burst 400
+   */
+  readonly throttle?: apigatewayv2.ThrottleSettings;
+
+  /**
+   * A topic to which events are published. The construct then creates no queue, no dead-letter queue and no alarms on
+   * them: these are up to the subscribers. `code` and `redriveCode` must be built with the cargo feature `sns`. The
+   * name of a FIFO topic ends in `.fifo`.
+   * @default none: a queue is created
+   */
+  readonly topic?: sns.ITopic;
+
+  /**
+   * A FIFO queue (in high-throughput mode) keeps the messages of a conversation in order and drops a message that is
+   * sent twice within five minutes. A standard queue is fair between workspaces, and its consumer must de-duplicate.
+   * Changing this replaces the queue; the old queue remains, with the messages that are on it.
+   * @default 'fifo'
+   */
+  readonly queueType?: 'fifo' | 'standard';
+
+  /**
+   * The queue's visibility time-out: for this long after a consumer has received an event, no other consumer receives
+   * it. A consumer that needs longer extends it while it works (`ChangeMessageVisibility`, up to 12 hours from
+   * receipt).
+   * @default 30 minutes, twice the longest time that a Lambda function can run
+   */
+  readonly visibilityTimeout?: Duration;
+
+  /**
+   * How often an event may be received before SQS moves it to the dead-letter queue.
+   * @default 3, because each run of an agent costs money
+   */
+  readonly maxReceiveCount?: number;
+
+  /**
+   * An alarm is raised when the oldest event on the queue is older than this. Events that a consumer works on count
+   * too.
+   * @default 1 hour
+   */
+  readonly maxMessageAge?: Duration;
+
+  /**
+   * A secret whose text is Slack's signing secret or, for several apps, a JSON object from app id to signing secret. If
+   * the secret is encrypted with a KMS key of yours, import it together with that key, and the key's policy must let
+   * IAM policies grant the use of the key.
+   * @default a secret is created, with a random value that you replace (docs/slack-app.md)
+   */
+  readonly signingSecret?: secretsmanager.ISecret;
+
+  /**
+   * How long the record of an event is kept. With Slack's Delayed Events it should be 25 hours.
+   * @default 1 hour
+   */
+  readonly dedupTtl?: Duration;
+
+  /**
+   * What identifies an event: its `event_id`, or with `message` the Slack message that it is about. Slack may send one
+   * message under several event ids, and `message` makes them one event.
+   * @default 'event_id'
+   */
+  readonly dedupKey?: 'event_id' | 'message';
+
+  /**
+   * Which messages of bots are ignored: `drop` ignores all of them, `own` only this app's, `forward` none.
+   * @default 'drop'
+   */
+  readonly botEvents?: 'drop' | 'own' | 'forward';
+
+  /**
+   * The time after which an invocation that is not finished answers 503. At most 3 s, the time that Slack waits.
+   * @default 2.5 seconds
+   */
+  readonly ackBudget?: Duration;
+
+  /**
+   * The functions' `RUST_LOG`, such as `warn`.
+   * @default 'info'
+   */
+  readonly logLevel?: string;
+
+  /**
+   * How long the functions' logs and the access log are kept.
+   * @default one month
+   */
+  readonly logRetention?: logs.RetentionDays;
+
+  /**
+   * The topic that the alarms notify.
+   * @default none
+   */
+  readonly alarmTopic?: sns.ITopic;
+
+  /**
+   * Whether a dashboard is created.
+   * @default true
+   */
+  readonly dashboard?: boolean;
+
+  /**
+   * What happens to the table, the queues, the secret and the logs when they are removed from the stack. With DESTROY,
+   * events that wait on the queue or are parked in the table are lost. A queue or table that an update replaces is
+   * always kept.
+   * @default DESTROY
+   */
+  readonly removalPolicy?: RemovalPolicy;
+}
+
+/**
+ * Puts each of Slack's events on a queue once. Creates an HTTP API or Function URL, the ingress function, the table of
+ * records and parked events, the function that redrives parked events, the queue with its dead-letter queue, the
+ * signing secret, alarms and a dashboard.
+ */
+export class SlackIngress extends Construct {
+  /** Slack's request URL for events, `https://…`. */
+  readonly eventsUrl: string;
+  /** Slack's request URL for slash commands. */
+  readonly commandsUrl: string;
+  /** Slack's request URL for interactivity. */
+  readonly interactionsUrl: string;
+  readonly function: lambda.Function;
+  /** The function that sends parked events, once a minute. */
+  readonly redrive: lambda.Function;
+  /** The records of events, kept for `dedupTtl`, and the events that are parked until the queue accepts them. */
+  readonly table: dynamodb.Table;
+  /**
+   * The queue that the consumer reads; absent with a topic. Grant a consumer its use with
+   * `queue.grantConsumeMessages(consumer)`.
+   */
+  readonly queue?: sqs.Queue;
+  readonly deadLetterQueue?: sqs.Queue;
+  readonly signingSecret: secretsmanager.ISecret;
+  readonly metrics: IngressMetrics;
+  readonly alarms: cloudwatch.Alarm[];
+  readonly dashboard?: cloudwatch.Dashboard;
+
+  constructor(scope: Construct, id: string, props: SlackIngressProps) {
+    super(scope, id);
+    const ackBudget = props.ackBudget ?? Duration.millis(2500);
+    const dedupTtl = props.dedupTtl ?? Duration.hours(1);
+    const maxMessageAge = props.maxMessageAge ?? Duration.hours(1);
+    const logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
+    const removalPolicy = props.removalPolicy ?? RemovalPolicy.DESTROY;
+
+    check(ackBudget.toMilliseconds() >= 100 && ackBudget.toMilliseconds() <= 3000, 'ackBudget must be from 100 ms to 3 s');
+    if (dedupTtl.toSeconds() < MIN_SAFE_DEDUP_TTL.toSeconds()) {
+      Annotations.of(this).addWarningV2(
+        'slack-ingress:dedupTtl',
+        "dedupTtl ends before Slack's last retry and the five minutes that it is good for: events may be put on the queue twice",
+      );
+    }
+
+    // ── the table of records and parked events ─────────────────────────────────────────────────────────
+    this.table = new dynamodb.Table(this, 'Table', {
+      partitionKey: { name: 'event_id', type: dynamodb.AttributeType.STRING },
+      timeToLiveAttribute: 'expires_at',
+      billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
+      // A key that AWS owns, which costs nothing. A parked event is encrypted as it would be on the queue.
+      encryption: dynamodb.TableEncryption.DEFAULT,
+      // No backups. By the time that records were restored, Slack would have sent its last retry. A parked event is
+      // sent within minutes after the outage, and a backup would keep its text for 35 days after that.
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: false },
+      removalPolicy,
+    });
+    this.table.addGlobalSecondaryIndex({
+      // Only parked items have the attribute `parked`, so the index contains no other items. The oldest comes first.
+      indexName: PARKED_INDEX,
+      partitionKey: { name: 'parked', type: dynamodb.AttributeType.STRING },
+      sortKey: { name: 'received_at', type: dynamodb.AttributeType.NUMBER },
+      // The message is not copied into the index: it would be written, stored and paid for twice.
+      projectionType: dynamodb.ProjectionType.KEYS_ONLY,
+    });
+    keepWhenReplaced(this.table);
+    Validations.of(this.table).acknowledge({
+      id: 'AwsSolutions-DDB3',
+      reason:
+        'Records are kept for an hour; restored later, they would guard against nothing. ' +
+        'A parked event is sent within minutes, and its text should be kept no longer.',
+    });
+
+    // ── the queue ──────────────────────────────────────────────────────────────────────────────────────
+    if (props.topic) {
+      check(
+        props.queueType === undefined && props.visibilityTimeout === undefined,
+        'queueType and visibilityTimeout need a queue, and with a topic there is none',
+      );
+    } else {
+      [this.queue, this.deadLetterQueue] = this.createQueues(props, removalPolicy);
+    }
+
+    // ── the signing secret ─────────────────────────────────────────────────────────────────────────────
+    this.signingSecret = props.signingSecret ?? this.createSecret(removalPolicy);
+
+    // ── the function ───────────────────────────────────────────────────────────────────────────────────
+    const logGroup = new logs.LogGroup(this, 'Log', { retention: logRetention, removalPolicy });
+    const role = new iam.Role(this, 'Role', {
+      description: 'slack-ingress: what the function may do, and nothing more',
+      assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
+    });
+    const grant = (actions: string[], resource: string, conditions?: iam.Conditions) =>
+      role.addToPolicy(new iam.PolicyStatement({ actions, resources: [resource], conditions }));
+    // The CDK's own grant methods would allow more than the function calls.
+    grant(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], this.table.tableArn);
+    const send = props.topic
+      ? { action: 'sns:Publish', look: 'sns:GetTopicAttributes', arn: props.topic.topicArn }
+      : { action: 'sqs:SendMessage', look: 'sqs:GetQueueAttributes', arn: this.queue!.queueArn };
+    // The function calls the `look` action at init, to open the connection.
+    grant([send.look, send.action], send.arn);
+    grant(['secretsmanager:GetSecretValue'], arnForPolicy(this.signingSecret));
+    grant(['logs:CreateLogStream', 'logs:PutLogEvents'], logGroup.logGroupArn);
+    const key = this.signingSecret.encryptionKey;
+    if (key) {
+      const service = `secretsmanager.${Stack.of(this).region}.amazonaws.com`;
+      grant(['kms:Decrypt'], key.keyArn, { StringEquals: { 'kms:ViaService': service } });
+    }
+
+    const architecture = props.architecture ?? lambda.Architecture.ARM_64;
+    const shared = {
+      DEDUP_STORE: `dynamodb:${this.table.tableName}`,
+      EVENT_SINK: props.topic?.topicArn ?? this.queue!.queueUrl,
+      DEDUP_TTL_SECONDS: String(dedupTtl.toSeconds()),
+      RUST_LOG: props.logLevel ?? 'info',
+    };
+    this.function = new lambda.Function(this, 'Function', {
+      description: "slack-ingress: verifies Slack's events and puts each on the queue, once",
+      runtime: lambda.Runtime.PROVIDED_AL2023,
+      architecture,
+      handler: 'bootstrap',
+      code: props.code,
+      memorySize: props.memorySize ?? 256,
+      timeout: FUNCTION_TIMEOUT,
+      reservedConcurrentExecutions: props.reservedConcurrentExecutions,
+      role,
+      logGroup,
+      tracing: lambda.Tracing.ACTIVE,
+      environment: {
+        ...shared,
+        SLACK_SIGNING_SECRET_ARN: this.signingSecret.secretArn,
+        DEDUP_KEY: props.dedupKey ?? 'event_id',
+        BOT_EVENTS: props.botEvents ?? 'drop',
+        ACK_BUDGET_MS: String(ackBudget.toMilliseconds()),
+      },
+    });
+    Validations.of(role).acknowledge({
+      id: 'AwsSolutions-IAM5[Resource::*]',
+      reason: 'X-Ray: PutTraceSegments and PutTelemetryRecords cannot be limited to resources.',
+    });
+
+    // ── the redrive of parked events ───────────────────────────────────────────────────────────────────
+    this.redrive = new Redrive(this, 'Redrive', {
+      code: props.redriveCode,
+      architecture,
+      table: this.table,
+      send,
+      environment: shared,
+      logRetention,
+      removalPolicy,
+    }).function;
+
+    // ── the front door ─────────────────────────────────────────────────────────────────────────────────
+    let url: string;
+    if ((props.frontDoor ?? 'http-api') === 'http-api') {
+      url = new IngressHttpApi(this, 'HttpApi', {
+        function: this.function,
+        throttle: props.throttle ?? { rateLimit: 200, burstLimit: 400 },
+        logRetention,
+        removalPolicy,
+      }).url;
+    } else {
+      check(!props.throttle, 'a Function URL has no throttle: use reservedConcurrentExecutions');
+      // Slack cannot sign requests for AWS's authorizer. The function verifies the signature that Slack does make.
+      const functionUrl = this.function.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
+      // The URL ends in a slash and is unknown until the deployment, so a function of CloudFormation's cuts it.
+      url = `https://${Fn.select(2, Fn.split('/', functionUrl.url))}`;
+    }
+    [this.eventsUrl, this.commandsUrl, this.interactionsUrl] = PATHS.map((path) => url + path) as [string, string, string];
+
+    // ── metrics, alarms and the dashboard ──────────────────────────────────────────────────────────────
+    this.metrics = new IngressMetrics(this.function, this.redrive);
+    const observed = { metrics: this.metrics, queue: this.queue, deadLetterQueue: this.deadLetterQueue };
+    this.alarms = new Alarms(this, 'Alarms', { ...observed, topic: props.alarmTopic, maxMessageAge }).all;
+    if (props.dashboard ?? true) {
+      this.dashboard = new IngressDashboard(this, 'Dashboard', { ...observed, alarms: this.alarms, ackBudget }).dashboard;
+    }
+  }
+
+  private createQueues(props: SlackIngressProps, removalPolicy: RemovalPolicy): [sqs.Queue, sqs.Queue] {
+    const visibilityTimeout = props.visibilityTimeout ?? Duration.minutes(30);
+    check(visibilityTimeout.toSeconds() <= 12 * 3600, 'visibilityTimeout is over 12 hours, the most that SQS allows');
+    const common: sqs.QueueProps = {
+      ...((props.queueType ?? 'fifo') === 'fifo' && {
+        fifo: true,
+        // High-throughput mode: a message is compared only with those of its own group. That is enough, because an
+        // event always belongs to the same conversation, and so to the same group.
+        deduplicationScope: sqs.DeduplicationScope.MESSAGE_GROUP,
+        fifoThroughputLimit: sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID,
+      }),
+      encryption: sqs.QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      removalPolicy,
+    };
+    const deadLetterQueue = new sqs.Queue(this, 'DeadLetterQueue', {
+      ...common,
+      // The longest that SQS allows. On a standard queue the time counts from the first send to the main queue.
+      retentionPeriod: Duration.days(14),
+    });
+    const queue = new sqs.Queue(this, 'Queue', {
+      ...common,
+      visibilityTimeout,
+      // Long enough for a consumer that is down over a long weekend.
+      retentionPeriod: Duration.days(4),
+      deadLetterQueue: { queue: deadLetterQueue, maxReceiveCount: props.maxReceiveCount ?? 3 },
+    });
+    keepWhenReplaced(queue);
+    keepWhenReplaced(deadLetterQueue);
+    return [queue, deadLetterQueue];
+  }
+
+  /**
+   * Creates the signing secret with a random value: no request is accepted until somebody stores the real secret there.
+   */
+  private createSecret(removalPolicy: RemovalPolicy): secretsmanager.Secret {
+    const secret = new secretsmanager.Secret(this, 'SigningSecret', {
+      description: "slack-ingress: the Slack app's signing secret, as text",
+      generateSecretString: { passwordLength: 64, excludePunctuation: true },
+      removalPolicy,
+    });
+    Validations.of(secret).acknowledge({
+      id: 'AwsSolutions-SMG4',
+      reason: 'Slack creates this secret and has no API to rotate it; see docs/rotate-secret.md.',
+    });
+    return secret;
+  }
+}
+
+/**
+ * Keeps the old queue or table when an update replaces it. The events in it were answered with 200, which promises that
+ * they are not lost.
+ */
+function keepWhenReplaced({ node }: Construct): void {
+  (node.defaultChild as CfnResource).cfnOptions.updateReplacePolicy = CfnDeletionPolicy.RETAIN;
+}
+
+function check(holds: boolean, problem: string): void {
+  if (!holds) throw new Error(`SlackIngress: ${problem}`);
+}

@@ -1,0 +1,44 @@
+// The CloudFormation stack of one ingress.
+
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import { SlackIngress, type SlackIngressProps } from './slack-ingress.ts';
+
+export interface SlackIngressStackProps extends StackProps {
+  /**
+   * Creates the ingress's props; called with the stack as the scope. See `ingressProps` in `../settings/ingress.ts`.
+   */
+  readonly ingress: (scope: Construct) => SlackIngressProps;
+}
+
+/** A stack with one ingress, and outputs with the URLs, ARNs and names that people need after the deployment. */
+export class SlackIngressStack extends Stack {
+  readonly ingress: SlackIngress;
+
+  constructor(scope: Construct, id: string, props: SlackIngressStackProps) {
+    super(scope, id, props);
+    const ingress = new SlackIngress(this, 'Ingress', props.ingress(this));
+    this.ingress = ingress;
+
+    const output = (id: string, description: string, value: string) => new CfnOutput(this, id, { description, value });
+    output('RequestUrl', 'Paste it into Slack (Event Subscriptions, Request URL)', ingress.eventsUrl);
+    output('CommandsUrl', 'The same for slash commands', ingress.commandsUrl);
+    output('InteractionsUrl', 'The same for interactivity', ingress.interactionsUrl);
+    if (ingress.queue && ingress.deadLetterQueue) {
+      output('QueueUrl', 'What the consumer reads', ingress.queue.queueUrl);
+      output('QueueArn', 'The same, for an event source mapping', ingress.queue.queueArn);
+      output('DeadLetterQueueUrl', 'What the consumer failed on', ingress.deadLetterQueue.queueUrl);
+    }
+    output('TableName', 'The event ids, and what is parked', ingress.table.tableName);
+    output('FunctionName', 'The function; also the dimension of its metrics', ingress.function.functionName);
+    output('RedriveFunctionName', 'The function that sends what is parked; also the dimension of its metrics', ingress.redrive.functionName);
+    output('SigningSecretArn', "Where Slack's signing secret goes (docs/slack-app.md)", ingress.signingSecret.secretArn);
+    if (ingress.dashboard) {
+      output(
+        'DashboardUrl',
+        'What it does',
+        `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${ingress.dashboard.dashboardName}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// From the settings to the props of the agent.
+
+import type { Construct } from 'constructs';
+import type { AgentProps } from '../agent/stack.ts';
+import { functionCode } from '../shared/code.ts';
+import { type Setting, checkPaths, settingsOf } from './context.ts';
+
+/**
+ * Returns the props of the agent that the settings describe. Call it only if `wantsAgent` is true.
+ *
+ * @throws Error if a setting's value is not allowed; the message says which values are
+ */
+export function agentProps(scope: Construct): AgentProps {
+  const { text, number, seconds, topic, secret, ...other } = settingsOf(scope);
+  const architecture = other.architecture();
+  checkPaths(scope, true);
+  const runtimeArn = text('agentRuntimeArn');
+  if (runtimeArn && !/^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:runtime\/[^/:]+$/.test(runtimeArn)) {
+    throw new Error(`agentRuntimeArn must be the ARN of an AgentCore Runtime, and is: ${runtimeArn}`);
+  }
+  const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
+  if (runtimeArn) {
+    const given = useless(['thinking', 'botTokenSecretArn']);
+    if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
+  } else {
+    const given = useless(['agentRuntimeQualifier']);
+    if (given) throw new Error(`${given} has no effect without agentRuntimeArn`);
+  }
+  return {
+    architecture,
+    dispatchCode: functionCode({ binary: 'agent-dispatch', path: text('dispatchCodePath'), architecture }),
+    agent: runtimeArn
+      ? { runtimeArn, qualifier: text('agentRuntimeQualifier') }
+      : {
+          code: text('agentCodePath'),
+          thinking: text('thinking'),
+          botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
+        },
+    agentTimeout: seconds('agentTimeoutSeconds'),
+    maxAttempts: number('maxAttempts'),
+    maxConcurrency: number('dispatchConcurrency'),
+    alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
+    removalPolicy: other.removalPolicy(),
+  };
+}

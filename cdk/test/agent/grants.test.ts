@@ -1,0 +1,211 @@
+// The exact rights of the dispatcher, the Gateway and the agent, and who may assume their roles.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
+import * as ecr from 'aws-cdk-lib/aws-ecr';
+import * as kms from 'aws-cdk-lib/aws-kms';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import { agentCoreRole, agentDirectory, agentTemplate, isDeadLetterQueue, isQueue, only, roleOf } from '../support.ts';
+
+const code = agentDirectory();
+const { template, ingress } = agentTemplate();
+const arn = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
+const allow = (Action: string | string[], Resource: unknown) => ({ Effect: 'Allow', Action, Resource });
+const join = (...parts: unknown[]) => ({ 'Fn::Join': ['', parts] });
+const ref = (Ref: string) => ({ Ref });
+const [partition, region, account] = ['AWS::Partition', 'AWS::Region', 'AWS::AccountId'].map(ref);
+/** The ARN of a resource in this account and region. */
+const local = (service: string, resource: string) => join('arn:', partition, `:${service}:`, region, ':', account, `:${resource}`);
+
+const fn = only(template, 'AWS::Lambda::Function');
+const gateway = only(template, 'AWS::BedrockAgentCore::Gateway');
+const runtime = only(template, 'AWS::BedrockAgentCore::Runtime');
+const endpoint = only(template, 'AWS::BedrockAgentCore::RuntimeEndpoint');
+const credential = only(template, 'AWS::BedrockAgentCore::ApiKeyCredentialProvider');
+const token = only(template, 'AWS::SecretsManager::Secret');
+const dispatchRole = roleOf(template, fn);
+const gatewayRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway');
+const runtimeRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Runtime');
+
+const statementsOf = (agent: Parameters<typeof agentTemplate>[0], type: 'Gateway' | 'Runtime') =>
+  agentCoreRole(agentTemplate(agent).template, `AWS::BedrockAgentCore::${type}`).statements;
+
+test('the dispatcher may call exactly what it and its event source call, on its own resources only', () => {
+  assert.deepEqual(dispatchRole.statements, [
+    {
+      ...allow(
+        ['dynamodb:DeleteItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem'],
+        arn(only(ingress, 'AWS::DynamoDB::Table').id),
+      ),
+      // Neither the ingress's records nor the parked events.
+      Condition: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['dispatch#*', 'warm-up'] } },
+    },
+    allow(
+      ['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage'],
+      arn(only(ingress, 'AWS::SQS::Queue', isQueue).id),
+    ),
+    allow(['sqs:GetQueueAttributes', 'sqs:SendMessage'], arn(only(ingress, 'AWS::SQS::Queue', isDeadLetterQueue).id)),
+    allow('bedrock-agentcore:InvokeAgentRuntime', [
+      { 'Fn::GetAtt': [runtime.id, 'AgentRuntimeArn'] },
+      { 'Fn::GetAtt': [endpoint.id, 'AgentRuntimeEndpointArn'] },
+    ]),
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], arn(fn.Properties.LoggingConfig.LogGroup.Ref)),
+    // X-Ray's actions cannot be limited to resources.
+    allow(['xray:PutTelemetryRecords', 'xray:PutTraceSegments'], '*'),
+  ]);
+});
+
+test('an agent that is deployed already may be invoked at one endpoint, and no other agent may be invoked', () => {
+  const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/mine-AbCdEfGhIj';
+  for (const [qualifier, name] of [[undefined, 'DEFAULT'], ['prod', 'prod']] as const) {
+    const { template } = agentTemplate({ agent: { runtimeArn, qualifier } });
+    assert.deepEqual(
+      roleOf(template, only(template, 'AWS::Lambda::Function')).statements[3],
+      allow('bedrock-agentcore:InvokeAgentRuntime', [runtimeArn, `${runtimeArn}/runtime-endpoint/${name}`]),
+    );
+  }
+});
+
+test("the gateway may get its own identity's token, this credential and this secret, and nothing else", () => {
+  const directory = local('bedrock-agentcore', 'workload-identity-directory/default');
+  const identity = local(
+    'bedrock-agentcore',
+    `workload-identity-directory/default/workload-identity/${gateway.Properties.Name}-*`,
+  );
+  assert.deepEqual(gatewayRole.statements, [
+    allow('bedrock-agentcore:GetWorkloadAccessToken', [directory, identity]),
+    allow('bedrock-agentcore:GetResourceApiKey', [
+      { 'Fn::GetAtt': [credential.id, 'CredentialProviderArn'] },
+      local('bedrock-agentcore', 'token-vault/default'),
+      directory,
+      identity,
+    ]),
+    allow('secretsmanager:GetSecretValue', ref(token.id)),
+  ]);
+});
+
+test('the agent may call its tools, write its log and fetch its code, and nothing else', () => {
+  const groups = `log-group:/aws/bedrock-agentcore/runtimes/${runtime.Properties.AgentRuntimeName}-*`;
+  const { Bucket, Prefix } = runtime.Properties.AgentRuntimeArtifact.CodeConfiguration.Code.S3;
+  assert.deepEqual(runtimeRole.statements, [
+    allow('bedrock-agentcore:InvokeGateway', { 'Fn::GetAtt': [gateway.id, 'GatewayArn'] }),
+    allow(['logs:CreateLogGroup', 'logs:DescribeLogStreams'], local('logs', groups)),
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], local('logs', `${groups}:log-stream:*`)),
+    allow('logs:DescribeLogGroups', local('logs', 'log-group:*')),
+    allow('s3:GetObject', join('arn:', partition, ':s3:::', Bucket, `/${Prefix}`)),
+  ]);
+});
+
+test('an agent that echoes may call no model', () => {
+  assert.doesNotMatch(JSON.stringify(runtimeRole.statements), /"bedrock:/);
+  assert.equal(runtime.Properties.EnvironmentVariables.THINKING, 'echo');
+});
+
+/** The rights on models of an agent with this setting. */
+const modelGrants = (thinking: string) =>
+  statementsOf({ agent: { code: code, thinking } }, 'Runtime').filter((it) => it.Action === 'bedrock:InvokeModel');
+
+test('an agent that thinks with a model may call that model only, in its own region', () => {
+  for (const model of ['anthropic.claude-sonnet-4-5-20250929-v1:0', 'zai.glm-4.6', 'us-lab.model-v1']) {
+    assert.deepEqual(modelGrants(`bedrock:${model}`), [
+      allow('bedrock:InvokeModel', join('arn:', partition, ':bedrock:', region, `::foundation-model/${model}`)),
+    ]);
+  }
+});
+
+test('an agent with an inference profile may call the profile, and through it the model in any region', () => {
+  const model = 'anthropic.claude-sonnet-4-5-20250929-v1:0';
+  for (const geography of ['us', 'eu', 'global', 'us-gov']) {
+    const profile = local('bedrock', `inference-profile/${geography}.${model}`);
+    assert.deepEqual(modelGrants(`bedrock:${geography}.${model}`), [
+      allow('bedrock:InvokeModel', profile),
+      {
+        ...allow('bedrock:InvokeModel', join('arn:', partition, `:bedrock:*::foundation-model/${model}`)),
+        Condition: { StringEquals: { 'bedrock:InferenceProfileArn': profile } },
+      },
+    ]);
+  }
+});
+
+test('an agent that is an image may pull that image', () => {
+  const statements = statementsOf((scope) => {
+    const repository = ecr.Repository.fromRepositoryName(scope, 'Repository', 'agent');
+    return { agent: { artifact: agentcore.AgentRuntimeArtifact.fromEcrRepository(repository, 'v1') } };
+  }, 'Runtime');
+  assert.deepEqual(statements.slice(4), [
+    allow(
+      ['ecr:BatchCheckLayerAvailability', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
+      local('ecr', 'repository/agent'),
+    ),
+    // This action cannot be limited to resources.
+    allow('ecr:GetAuthorizationToken', '*'),
+  ]);
+});
+
+test('an imported bot token is granted by its whole ARN, and its KMS key through Secrets Manager only', () => {
+  const whole = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf';
+  const key = 'arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012';
+  const { template } = agentTemplate((scope) => ({
+    agent: {
+      code: code,
+      botToken: secretsmanager.Secret.fromSecretAttributes(scope, 'Secret', {
+        secretCompleteArn: whole,
+        encryptionKey: kms.Key.fromKeyArn(scope, 'Key', key),
+      }),
+    },
+  }));
+  template.resourceCountIs('AWS::SecretsManager::Secret', 0);
+  assert.deepEqual(agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway').statements.slice(2), [
+    allow('secretsmanager:GetSecretValue', whole),
+    {
+      ...allow('kms:Decrypt', key),
+      Condition: { StringEquals: { 'kms:ViaService': join('secretsmanager.', region, '.amazonaws.com') } },
+    },
+  ]);
+});
+
+test('each of the three has its own role, with one policy and no other, inline, managed or attached', () => {
+  const roles = [dispatchRole, gatewayRole, runtimeRole];
+  assert.equal(new Set(roles.map((it) => it.id)).size, 3);
+  for (const { id, role, policy } of roles) {
+    assert.deepEqual(Object.keys(role.Properties).sort(), ['AssumeRolePolicyDocument', 'Description']);
+    assert.deepEqual(policy.Properties.Roles, [ref(id)]);
+  }
+  template.resourceCountIs('AWS::IAM::Role', 3);
+  template.resourceCountIs('AWS::IAM::Policy', 3);
+  template.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
+});
+
+test("only Lambda may assume the dispatcher's role, and only AgentCore the others, for this gateway and this runtime", () => {
+  const trust = ({ role }: typeof dispatchRole) => role.Properties.AssumeRolePolicyDocument.Statement;
+  const agentCore = (resource: string) => [
+    {
+      ...{ Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'bedrock-agentcore.amazonaws.com' } },
+      Condition: {
+        StringEquals: { 'aws:SourceAccount': account },
+        ArnLike: { 'aws:SourceArn': local('bedrock-agentcore', resource) },
+      },
+    },
+  ];
+  assert.deepEqual(trust(dispatchRole), [
+    { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } },
+  ]);
+  assert.deepEqual(trust(gatewayRole), agentCore(`gateway/${gateway.Properties.Name}-??????????`));
+  assert.deepEqual(trust(runtimeRole), agentCore(`runtime/${runtime.Properties.AgentRuntimeName}*`));
+});
+
+test('there is no access from outside: no permission on the function, no policy on the secret', () => {
+  for (const type of ['AWS::Lambda::Permission', 'AWS::Lambda::Url', 'AWS::SecretsManager::ResourcePolicy']) {
+    template.resourceCountIs(type, 0);
+  }
+  assert.equal(gateway.Properties.AuthorizerType, 'AWS_IAM');
+  assert.equal(runtime.Properties.AuthorizerConfiguration, undefined);
+});
+
+test("AgentCore's resources are created after the rights of their roles", () => {
+  const target = only(template, 'AWS::BedrockAgentCore::GatewayTarget');
+  for (const [resource, role] of [[gateway, gatewayRole], [target, gatewayRole], [runtime, runtimeRole]] as const) {
+    assert.ok((resource as any).DependsOn.includes(role.policy.id), resource.Type);
+  }
+});

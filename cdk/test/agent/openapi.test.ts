@@ -1,0 +1,36 @@
+// Which OpenAPI documents are refused at synthesis.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
+import { openApiDocument } from '../../lib/agent/openapi.ts';
+import { documentWith } from './documents.ts';
+
+test("Slack's document is accepted", () => {
+  assert.equal(openApiDocument(SLACK_DOCUMENT, 'slack').info.title, 'Slack');
+});
+
+const post = (it: any) => it.paths['/chat.postMessage'].post;
+for (const [name, change, problem] of [
+  ['Swagger 2.0', (it) => (it.openapi = '2.0'), /OpenAPI 2.0, not 3.0/],
+  ['no title', (it) => delete it.info.title, /info.title/],
+  ['no server', (it) => delete it.servers, /one server/],
+  ['plain HTTP', (it) => (it.servers[0].url = 'http://slack.com/api'), /https URL/],
+  ['a server that the caller can choose', (it) => (it.servers[0].url = 'https://{host}/api'), /without variables/],
+  ['no operation', (it) => (it.paths = {}), /no operation/],
+  ['an operation without a name', (it) => delete post(it).operationId, /POST \/chat.postMessage has no operationId/],
+  ['a name with a character that models refuse', (it) => (post(it).operationId = 'post.to'), /has no operationId of/],
+  ['a name that is too long', (it) => (post(it).operationId = 'x'.repeat(57)), /over 64 characters/],
+  ['the same name twice', (it) => (post(it).operationId = 'add_reaction'), /two operations are called add_reaction/],
+  ['a form as a body', (it) => (post(it).requestBody.content = { 'application/x-www-form-urlencoded': {} }), /accepts a body that is not application\/json/],
+  ['alternative schemas in a body', (it) => (post(it).requestBody.content['application/json'].schema = { oneOf: [] }), /it has oneOf/],
+  ['alternative schemas elsewhere', (it) => (it.components = { schemas: { A: { items: { anyOf: [] } } } }), /it has anyOf/],
+] as [string, (document: any) => void, RegExp][]) {
+  test(`a document with ${name} is refused at synthesis`, () => {
+    assert.throws(() => openApiDocument(documentWith(change), 'slack'), problem);
+  });
+}
+
+test('a document that does not exist is refused, and the message names its path', () => {
+  assert.throws(() => openApiDocument('/nowhere.json', 'slack'), /nowhere\.json/);
+});

@@ -1,0 +1,100 @@
+"""The parts `lint`, `cdk` and `sam`: the templates are linted, deployed, updated and deleted."""
+
+from __future__ import annotations
+
+import pathlib
+
+from emulator import REGION, Emulator, given_or_own_ministack
+from ingress import Deployed
+from report import check, step
+from slack_requests import event
+from stack import AGENT_STACK, CDK_STACK, Account, check_gone, context
+from tools import ROOT, agent_dir, cdk_cli, function_dir, run, tool
+
+
+def part_lint(work: pathlib.Path) -> None:
+    nowhere = Account(Emulator("http://127.0.0.1:9"), work)
+    step("cfn-lint and sam validate")
+    run([tool("cfn-lint"), "template.yaml"], nowhere.env, ROOT)
+    run([tool("sam"), "validate", "--lint", "--template", "template.yaml"], nowhere.env, ROOT)
+    agent = {"agent": "true", "dispatchCodePath": function_dir("agent-dispatch"), "agentCodePath": agent_dir()}
+    model = "bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    arn = f"arn:aws:bedrock-agentcore:{REGION}:{nowhere.number}:runtime/agent-AbCdEfGhIj"
+    for name, (settings, stacks) in {
+        "default": ({}, [CDK_STACK]),
+        "other": ({"frontDoor": "function-url", "queueType": "standard"}, [CDK_STACK]),
+        "agent": (agent, [CDK_STACK, AGENT_STACK]),
+        "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5"}, [AGENT_STACK]),
+        "existing-agent": (agent | {"agentRuntimeArn": arn}, [AGENT_STACK]),
+    }.items():
+        out = work / name
+        run([cdk_cli(), "synth", "--quiet", "--output", str(out), *context(settings)], nowhere.env)
+        # W3005: the CDK writes a dependency down even where a reference implies it.
+        for stack in stacks:
+            run([tool("cfn-lint"), "--ignore-checks", "W3005", "--template", str(out / f"{stack}.template.json")],
+                nowhere.env, ROOT)
+
+
+def part_cdk(work: pathlib.Path) -> None:
+    with given_or_own_ministack() as emulator:
+        account = Account(emulator, work)
+        step("cdk bootstrap and cdk deploy")
+        account.cdk_bootstrap()
+        outputs = account.cdk_deploy()
+        deployed = Deployed(account, outputs)
+        deployed.check_signatures()
+        deployed.check_an_event()
+        deployed.check_simultaneous_deliveries()
+        deployed.check_a_command()
+        deployed.check_dead_letters()
+        deployed.check_parking()
+        deployed.check_the_schedule()
+        deployed.check_the_log()
+        deployed.check_dedup_guard()
+
+        step("an update of two settings: memorySize and dedupTtlSeconds")
+        updated = Deployed(account, account.cdk_deploy(memorySize="512", dedupTtlSeconds="90000"))
+        check("the URLs, the queue, the table and the secret have not changed", updated.outputs, outputs)
+        configuration = updated.configuration()
+        check("the function has the new settings",
+              (configuration["MemorySize"], configuration["Environment"]["Variables"]["DEDUP_TTL_SECONDS"]),
+              (512, "90000"))
+        before = updated.depth(updated.queue)
+        check("a retry of an event from before the update is answered with 200",
+              updated.slack.post(event("EvOne"), retry=3)[0], 200)
+        check("and puts no message on the queue", updated.depth(updated.queue), before)
+
+        step("an update to a standard queue and a Function URL")
+        other = Deployed(account, account.cdk_deploy(queueType="standard", frontDoor="function-url"))
+        check("there is a new queue", other.queue != updated.queue and not other.queue.endswith(".fifo"), True)
+        check("the old queue still exists, with its messages", updated.depth(updated.queue), before)
+        other.check_an_event("EvTwo")
+        other.check_dead_letters("EvTwo")
+
+        step("cdk destroy")
+        account.cdk_destroy()
+        check_gone(account, other.outputs)
+
+
+def part_sam(work: pathlib.Path) -> None:
+    with given_or_own_ministack() as emulator:
+        account = Account(emulator, work)
+        step("sam deploy")
+        outputs = account.sam_deploy()
+        deployed = Deployed(account, outputs)
+        deployed.check_signatures()
+        deployed.check_an_event()
+        deployed.check_simultaneous_deliveries()
+        deployed.check_a_command()
+        deployed.check_dead_letters()
+        deployed.check_parking()
+
+        step("an update of a parameter: DedupTtlSeconds")
+        check("the URLs, the queue, the table and the secret have not changed",
+              account.sam_deploy("DedupTtlSeconds=90000"), outputs)
+        check("the function has the new setting",
+              deployed.configuration()["Environment"]["Variables"]["DEDUP_TTL_SECONDS"], "90000")
+
+        step("sam delete")
+        account.sam_delete()
+        check_gone(account, outputs)

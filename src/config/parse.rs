@@ -1,0 +1,142 @@
+//! How single variables are read. No message here quotes a value: it might be a secret in the wrong variable.
+
+use std::time::Duration;
+use tracing_subscriber::filter::Targets;
+
+#[cfg(feature = "redis")]
+use super::RedisUrl;
+use super::{SinkConfig, StoreConfig};
+
+pub(super) fn trimmed(value: Option<String>) -> Option<String> {
+    value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Ten years. A longer time is a typing error.
+pub(super) const MAX_TTL_SECONDS: u64 = 315_360_000;
+
+pub(super) const STORES: &str = "dynamodb:<table>, redis://…, rediss://… or memory:";
+pub(super) const SINKS: &str = "an SQS queue URL, an SNS topic ARN or stdout:";
+
+pub(super) fn keep<T>(problems: &mut Vec<String>, parsed: Result<T, String>) -> Option<T> {
+    parsed.map_err(|problem| problems.push(problem)).ok()
+}
+
+pub(super) fn required<T>(
+    name: &str,
+    choices: &str,
+    value: Option<String>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, String> {
+    let value = value.ok_or_else(|| format!("{name} is missing: set it to {choices}"))?;
+    parse(&value).map_err(|problem| format!("{name}: {problem}; expected {choices}"))
+}
+
+pub(super) fn store(value: &str) -> Result<StoreConfig, String> {
+    match value.split_once(':') {
+        Some(("memory", "")) => Ok(StoreConfig::Memory),
+        Some(("dynamodb", table)) if is_table(table) => Ok(StoreConfig::DynamoDb { table: table.to_owned() }),
+        Some(("dynamodb", _)) => Err("that is no name of a DynamoDB table".to_owned()),
+        Some(("redis" | "rediss", _)) => redis_store(value),
+        _ => Err("no such store".to_owned()),
+    }
+}
+
+/// A store that a second process can see into.
+pub(super) fn shared_store(value: &str) -> Result<StoreConfig, String> {
+    match store(value)? {
+        StoreConfig::Memory => Err("what is kept in memory is gone with its process".to_owned()),
+        store => Ok(store),
+    }
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn redis_store(url: &str) -> Result<StoreConfig, String> {
+    // The parser's own error might quote the password.
+    let parsed = redis::IntoConnectionInfo::into_connection_info(url);
+    parsed.map_err(|_| "that is no URL of a Redis server".to_owned())?;
+    Ok(StoreConfig::Redis(RedisUrl(url.to_owned())))
+}
+
+#[cfg(not(feature = "redis"))]
+pub(super) fn redis_store(_url: &str) -> Result<StoreConfig, String> {
+    Err("this build has no Redis store (cargo feature `redis`)".to_owned())
+}
+
+/// A table's name is 3 to 255 letters, digits, `_`, `-` and `.`; an ARN ends in one.
+pub(super) fn is_table(table: &str) -> bool {
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let name = match table.split(':').collect::<Vec<_>>().as_slice() {
+        ["arn", partition, "dynamodb", region, account, resource]
+            if [partition, region, account].iter().all(|part| !part.is_empty() && plain(part)) =>
+        {
+            resource.strip_prefix("table/").unwrap_or_default()
+        }
+        _ => table, // which no ARN is: a name has no colon
+    };
+    (3..=255).contains(&name.len()) && plain(name)
+}
+
+pub(super) fn sink(value: &str) -> Result<SinkConfig, String> {
+    if value == "stdout:" {
+        return Ok(SinkConfig::Stdout);
+    }
+    if value.starts_with("arn:") {
+        return sns_sink(value);
+    }
+    let path = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    let name = path.and_then(|path| path.split_once('/')).and_then(|(_, path)| path.rsplit('/').next());
+    match name {
+        Some(name) if !name.is_empty() => Ok(SinkConfig::Sqs { queue_url: value.to_owned() }),
+        Some(_) => Err("the queue URL ends without a queue's name".to_owned()),
+        None => Err("no such sink".to_owned()),
+    }
+}
+
+/// `arn:<partition>:sns:<region>:<account>:<topic>`; one more part would be a subscription's.
+#[cfg(feature = "sns")]
+pub(super) fn sns_sink(arn: &str) -> Result<SinkConfig, String> {
+    match arn.split(':').collect::<Vec<_>>().as_slice() {
+        ["arn", _, "sns", _, _, topic] if !topic.is_empty() => {
+            Ok(SinkConfig::Sns { topic_arn: arn.to_owned() })
+        }
+        _ => Err("that is no ARN of an SNS topic".to_owned()),
+    }
+}
+
+#[cfg(not(feature = "sns"))]
+pub(super) fn sns_sink(_arn: &str) -> Result<SinkConfig, String> {
+    Err("this build has no SNS sink (cargo feature `sns`)".to_owned())
+}
+
+pub(super) fn number(
+    name: &str,
+    value: Option<String>,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> Result<u64, String> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    match value.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(format!("{name} is not a whole number from {min} to {max}")),
+    }
+}
+
+pub(super) fn ttl(value: Option<String>) -> Result<Duration, String> {
+    number("DEDUP_TTL_SECONDS", value, 3600, 1, MAX_TTL_SECONDS).map(Duration::from_secs)
+}
+
+pub(super) fn sdk_shortcut(value: Option<String>) -> Result<bool, String> {
+    match value.as_deref() {
+        None | Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => Err("SDK_SHORTCUT is neither on nor off".to_owned()),
+    }
+}
+
+pub(super) fn log(value: Option<String>) -> Result<Targets, String> {
+    let value = value.as_deref().unwrap_or("info");
+    value.parse().map_err(|_| "RUST_LOG is no log filter".to_owned())
+}

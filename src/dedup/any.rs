@@ -1,0 +1,94 @@
+//! The store that the configuration names: one type for all that this build has, so that the functions need no `dyn`.
+
+use super::dynamodb::DynamoDbStore;
+use super::memory::MemoryStore;
+#[cfg(feature = "redis")]
+use super::redis::RedisStore;
+use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
+use crate::time::clock::UnixMillis;
+
+/// The stores that this build has.
+#[derive(Debug)]
+pub enum AnyStore {
+    /// `dynamodb:`
+    DynamoDb(DynamoDbStore),
+    /// `memory:`
+    Memory(MemoryStore),
+    /// `redis:` or `rediss:`
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisStore>),
+}
+
+impl Store for AnyStore {
+    async fn warm_up(&self) -> Result<(), StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.warm_up().await,
+            Self::Memory(store) => store.warm_up().await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.warm_up().await,
+        }
+    }
+
+    async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.record(claim).await,
+            Self::Memory(store) => store.record(claim).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.record(claim).await,
+        }
+    }
+
+    async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.confirm(lease).await,
+            Self::Memory(store) => store.confirm(lease).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.confirm(lease).await,
+        }
+    }
+
+    async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.delete(lease).await,
+            Self::Memory(store) => store.delete(lease).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.delete(lease).await,
+        }
+    }
+
+    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.park(lease, message).await,
+            Self::Memory(store) => store.park(lease, message).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.park(lease, message).await,
+        }
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.pending(limit).await,
+            Self::Memory(store) => store.pending(limit).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.pending(limit).await,
+        }
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.take(claim).await,
+            Self::Memory(store) => store.take(claim).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.take(claim).await,
+        }
+    }
+
+    async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.seen(event_id, now).await,
+            Self::Memory(store) => store.seen(event_id, now).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.seen(event_id, now).await,
+        }
+    }
+}

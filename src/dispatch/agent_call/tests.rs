@@ -1,0 +1,111 @@
+use super::*;
+use serde_json::{Value, json};
+
+fn message(kind: &str, body: &Value) -> QueueMessage {
+    let attributes =
+        [("kind", kind), ("type", "t"), ("event_id", "Ev1"), ("received_at", "1"), ("team_id", "T1")];
+    QueueMessage {
+        message_id: "m1".to_owned(),
+        receive_count: 2,
+        attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        body: body.to_string(),
+        trace_header: Some("Root=1".to_owned()),
+        ..QueueMessage::default()
+    }
+}
+
+fn mention() -> Value {
+    json!({
+        "type": "event_callback", "event_id": "Ev1", "team_id": "T1",
+        "event": { "type": "app_mention", "text": "höhö", "channel": "C1", "ts": "1.2" }
+    })
+}
+
+#[test]
+fn the_payload_is_the_documented_one() {
+    let call = AgentCall::of(&message("event", &mention())).unwrap();
+    let payload: Value = serde_json::from_slice(&call.payload).unwrap();
+    let expected = json!({
+        "version": 1,
+        "event_id": "Ev1",
+        "attempt": 2,
+        "attributes": { "kind": "event", "type": "t", "event_id": "Ev1", "received_at": "1", "team_id": "T1" },
+        "body": mention()
+    });
+    assert_eq!(payload, expected);
+    assert_eq!((call.event_id.as_str(), call.trace_header.as_deref()), ("Ev1", Some("Root=1")));
+}
+
+#[test]
+fn the_body_goes_on_byte_for_byte() {
+    let raw = r#"{"b":1.0,  "a":"\u00e9\ufffe", "event":{"channel":"C1"},"n":12345678901234567890.5}"#;
+    let message = QueueMessage { body: raw.to_owned(), ..message("event", &Value::Null) };
+    let payload = String::from_utf8(AgentCall::of(&message).unwrap().payload).unwrap();
+    assert!(payload.ends_with(&format!(r#""body":{raw}}}"#)), "{payload}");
+}
+
+#[test]
+fn why_it_was_a_dead_letter_once_is_not_the_agents_business() {
+    let mut message = message("event", &mention());
+    message.attributes.insert(DEAD_LETTER_REASON.to_owned(), "failed".to_owned());
+    let payload: Value = serde_json::from_slice(&AgentCall::of(&message).unwrap().payload).unwrap();
+    assert_eq!(payload["attributes"].as_object().unwrap().len(), 5);
+}
+
+#[test]
+fn a_session_is_a_conversation_by_team_channel_and_thread() {
+    let session = |body: Value| session_id(&message("event", &body)).unwrap();
+    let mention = session(mention());
+    assert!(mention.starts_with("slack-") && mention.len() == 70, "{mention}");
+    let reply = json!({ "team_id": "T1", "event": { "type": "message", "channel": "C1", "thread_ts": "1.2", "ts": "1.3" } });
+    assert_eq!(session(reply), mention, "the thread that the mention starts");
+    for other in [
+        json!({ "team_id": "T2", "event": { "channel": "C1", "ts": "1.2" } }),
+        json!({ "team_id": "T1", "event": { "channel": "C2", "ts": "1.2" } }),
+        json!({ "team_id": "T1", "event": { "channel": "C1", "ts": "1.3" } }),
+        json!({}),
+    ] {
+        assert_ne!(session(other.clone()), mention, "{other}");
+    }
+}
+
+#[test]
+fn commands_and_interactions_have_sessions_of_their_own_form() {
+    let session = |kind, body: Value| session_id(&message(kind, &body)).unwrap();
+    let command = json!({ "team_id": "T1", "channel_id": "D1", "command": "/x" });
+    let direct = json!({ "team_id": "T1", "event": { "type": "message", "channel": "D1", "ts": "1.2" } });
+    assert_eq!(session("command", command), session("event", direct), "one direct channel, one conversation");
+    let button = json!({
+        "type": "block_actions", "team": { "id": "T1" }, "channel": { "id": "C1" },
+        "message": { "ts": "9.9", "thread_ts": "1.2" }
+    });
+    assert_eq!(session("interaction", button), session("event", mention()));
+}
+
+#[test]
+fn what_is_not_the_ingresss_is_unworkable() {
+    let without = |name: &str| {
+        let mut message = message("event", &mention());
+        message.attributes.remove(name);
+        message
+    };
+    let with_body = |kind, body: &str| QueueMessage { body: body.to_owned(), ..message(kind, &Value::Null) };
+    for (message, expected) in [
+        (without("event_id"), Unworkable::EventId),
+        (without("kind"), Unworkable::Kind),
+        (message("note", &mention()), Unworkable::Kind),
+        (with_body("event", "no JSON"), Unworkable::Body),
+        (with_body("event", "[]"), Unworkable::Body),
+        (with_body("event", r#"{"event":7}"#), Unworkable::Body),
+        (with_body("event", r#"{"team_id":"T1"} x"#), Unworkable::Body),
+        (with_body("command", r#"{"text":7}"#), Unworkable::Body),
+        (with_body("interaction", "7"), Unworkable::Body),
+    ] {
+        assert_eq!(AgentCall::of(&message).unwrap_err(), expected, "{message:?}");
+        let in_words = expected.as_str();
+        assert!(in_words.starts_with("the message"), "{in_words}");
+    }
+    let mut empty = message("event", &mention());
+    empty.attributes.insert("event_id".to_owned(), String::new());
+    assert_eq!(AgentCall::of(&empty).unwrap_err(), Unworkable::EventId);
+}

@@ -1,0 +1,219 @@
+//! How a function's process begins, serves, and ends: on AWS's own runtime for Rust, `lambda_runtime`.
+
+use futures_util::FutureExt;
+use lambda_http::tower::ServiceExt;
+use lambda_http::tower::layer::layer_fn;
+use lambda_http::{Request, RequestExt, service_fn};
+use lambda_runtime::{Config, Context, Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::http::{Answer, internal_error};
+use super::untrusted;
+use crate::telemetry::logging;
+use crate::telemetry::report::with_causes;
+use crate::time::clock::{Clock, SystemClock};
+use crate::time::invocation::{self, Invocation};
+
+/// Lambda, and what plays it, gives the address of the Runtime API in this variable.
+const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// What `lambda_runtime` reads besides, and panics without.
+const REQUIRED: [&str; 3] =
+    ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"];
+
+/// Runs `work` to its end. An error is logged, and reported to Lambda as a failed init.
+pub async fn run(work: impl Future<Output = Result<(), String>>) -> ExitCode {
+    std::panic::set_hook(Box::new(logging::write_panic));
+    let Err(problem) = work.await else { return ExitCode::SUCCESS };
+    logging::write_problem(&problem);
+    if is_on_lambda() {
+        report_failed_init(&problem).await;
+    }
+    ExitCode::FAILURE
+}
+
+/// Whether there is a Runtime API to serve.
+pub fn is_on_lambda() -> bool {
+    std::env::var_os(RUNTIME_API).is_some()
+}
+
+/// Checks for the variables that the runtime needs.
+///
+/// # Errors
+/// One message that names all that are missing.
+pub fn check_environment() -> Result<(), String> {
+    if !is_on_lambda() {
+        return Err(format!(
+            "{RUNTIME_API} is missing: this is a Lambda function; \
+            run it there, or on your own machine with `cargo lambda watch`"
+        ));
+    }
+    let is_missing = |name: &&str| std::env::var(name).is_err();
+    let mut problems: Vec<String> =
+        REQUIRED.iter().filter(|name| is_missing(name)).map(|name| format!("{name} is missing")).collect();
+    let [_, memory_size, _] = REQUIRED;
+    if std::env::var(memory_size).is_ok_and(|size| size.parse::<i32>().is_err()) {
+        problems.push(format!("{memory_size} is not a whole number of MB"));
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{}; Lambda sets these variables, and so does `cargo lambda watch`", problems.join("; ")))
+    }
+}
+
+/// Lambda takes this report only from a function that has not asked for an invocation yet; for all others there is the log.
+async fn report_failed_init(problem: &str) {
+    let report = json!({ "errorType": "Runtime.InitFailed", "errorMessage": problem, "stackTrace": [] });
+    let request = lambda_http::http::Request::post("/2018-06-01/runtime/init/error")
+        .header("content-type", "application/json")
+        .header("lambda-runtime-function-error-type", "Runtime.InitFailed")
+        .body(lambda_runtime_api_client::body::Body::from(report.to_string()));
+    if let Ok(request) = request {
+        let _ = lambda_runtime_api_client::PooledClient::builder().build().call(request).await;
+    }
+}
+
+/// An invocation, with what its log line says about the function.
+#[derive(Clone, Debug)]
+pub struct Invoked {
+    /// What the steps need.
+    pub invocation: Invocation,
+    /// The function's name.
+    pub function_name: String,
+    /// Whether the invocation is the first of its execution environment.
+    pub cold_start: bool,
+}
+
+/// Tells the first invocation of a process from the others.
+#[derive(Debug, Default)]
+struct Invocations {
+    began: AtomicBool,
+}
+
+impl Invocations {
+    fn next(&self, context: &Context) -> Invoked {
+        let Context { request_id, deadline, xray_trace_id, env_config, .. } = context;
+        let Config { function_name, .. } = env_config.as_ref();
+        Invoked {
+            invocation: Invocation {
+                request_id: request_id.clone(),
+                deadline: invocation::deadline(*deadline, SystemClock.now()),
+                trace_header: xray_trace_id.clone(),
+            },
+            function_name: function_name.clone(),
+            cold_start: !self.began.swap(true, Ordering::Relaxed),
+        }
+    }
+}
+
+/// A function that answers HTTP requests.
+pub trait HttpFunction: Send + Sync + 'static {
+    /// What is left to do when the answer has been sent.
+    type Unfinished: Send + 'static;
+
+    /// Answers a request.
+    fn answer(
+        &self,
+        request: Request,
+        invoked: Invoked,
+    ) -> impl Future<Output = (Answer, Self::Unfinished)> + Send;
+
+    /// Does what is left. Nobody waits for it any more; and Lambda does not freeze the execution environment before it is
+    /// over, for the next invocation is asked for only then.
+    fn finish(&self, unfinished: Self::Unfinished) -> impl Future<Output = ()> + Send;
+}
+
+/// Serves HTTP requests one after the other, as long as the execution environment lives.
+///
+/// A panic is answered with 500, is a line in the log, and does not end the process.
+///
+/// # Errors
+/// When a variable is missing that the runtime needs, or when the Runtime API is gone.
+pub async fn serve_http<F: HttpFunction>(function: F) -> Result<(), String> {
+    check_environment()?;
+    let function = Arc::new(function);
+    // The handler leaves here what is to be done after the answer. One place is enough: there is one invocation at a time.
+    let unfinished = Arc::new(Mutex::new(None::<F::Unfinished>));
+    let invocations = Arc::new(Invocations::default());
+
+    let handler = {
+        let (function, unfinished) = (Arc::clone(&function), Arc::clone(&unfinished));
+        service_fn(move |request: Request| {
+            let invoked = invocations.next(&request.lambda_context());
+            let (function, unfinished) = (Arc::clone(&function), Arc::clone(&unfinished));
+            async move {
+                // The panic hook has logged where.
+                let answered = AssertUnwindSafe(function.answer(request, invoked)).catch_unwind().await;
+                Ok::<_, Error>(match answered {
+                    Ok((answer, left)) => {
+                        *unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+                        answer
+                    }
+                    Err(_) => internal_error(),
+                })
+            }
+        })
+    };
+    let finish = move || {
+        let left = unfinished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let function = Arc::clone(&function);
+        async move {
+            if let Some(left) = left {
+                let _ = AssertUnwindSafe(function.finish(left)).catch_unwind().await;
+            }
+        }
+    };
+    let around = layer_fn(move |answering| {
+        let finish = finish.clone();
+        ServiceExt::<LambdaInvocation>::map_request(answering, |mut invocation: LambdaInvocation| {
+            invocation.body = untrusted::reduce(&invocation.body).into();
+            invocation
+        })
+        .then(move |sent: Result<(), Error>| {
+            let finishing = finish();
+            async move {
+                finishing.await;
+                go_on(sent)
+            }
+        })
+    });
+    lambda_http::runtime(handler).layer(around).run().await.map_err(|error| with_causes(error.as_ref()))
+}
+
+/// Serves invocations whose event is an `E` one after the other, as long as the execution environment lives. An error of
+/// `handle`, and a panic, is reported to Lambda as a failed invocation.
+///
+/// # Errors
+/// When a variable is missing that the runtime needs, or when the Runtime API is gone.
+pub async fn serve<E, A, Fut>(handle: impl Fn(E, Invoked) -> Fut) -> Result<(), String>
+where
+    E: for<'de> Deserialize<'de>,
+    A: Serialize,
+    Fut: Future<Output = Result<A, Diagnostic>>,
+{
+    check_environment()?;
+    let invocations = Invocations::default();
+    // Boxed: the compiler gives up on a type that nests as deeply as this future's would.
+    let handler = service_fn(|LambdaEvent { payload, context, .. }: LambdaEvent<E>| {
+        handle(payload, invocations.next(&context)).boxed_local()
+    });
+    let around = layer_fn(|answering| {
+        ServiceExt::<LambdaInvocation>::then(answering, |sent: Result<(), Error>| async { go_on(sent) })
+    });
+    Runtime::new(handler).layer(around).run().await.map_err(|error| with_causes(error.as_ref()))
+}
+
+/// An answer that Lambda did not take is no reason to end the process: the invocation may have been too late, and the next
+/// one is another.
+fn go_on(sent: Result<(), Error>) -> Result<(), Error> {
+    if let Err(error) = sent {
+        tracing::error!(error = with_causes(error.as_ref()), "Lambda did not take the answer");
+    }
+    Ok(())
+}
