@@ -81,7 +81,7 @@ test-dev: $(SERVERS)
 
 storm: export STORM_EVENTS ?= 10000
 storm: $(SERVERS) ## 10,000 events, a third repeated, a tenth forged, against the release binary; STORM_EVENTS= for more
-	$(WITH_SERVERS) $(DEV_TEST) --test suite -- --ignored --exact storm::to_be_watched --nocapture
+	$(WITH_SERVERS) $(DEV_TEST) --test slack-dev-suite -- --ignored --exact storm::to_be_watched --nocapture
 
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
 test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE) $(DISPATCH)

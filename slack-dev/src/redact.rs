@@ -9,7 +9,9 @@
 //! What stays can still say who spoke to whom and when, how much, and which emoji was the reaction. What an app
 //! itself puts into its `action_id`, `block_id`, `callback_id` or the keys of its metadata stays too.
 
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
 
 use crate::Trouble;
 use crate::delivery::Delivery;
@@ -77,9 +79,9 @@ fn is_text(key: &str) -> bool {
 /// # Errors
 /// When the body is no JSON, and so cannot be told apart.
 pub(crate) fn redact(mut delivery: Delivery) -> Result<Delivery, Trouble> {
-    let mut body: Value = serde_json::from_str(&delivery.body)?;
-    redact_value(None, &mut body);
-    delivery.body = serde_json::to_string(&body)?;
+    let mut body = String::with_capacity(delivery.body.len());
+    redact_json("", serde_json::from_str(&delivery.body)?, MAX_DEPTH, &mut body)?;
+    delivery.body = body;
     for (key, value) in &mut delivery.attributes {
         redact_text(key, value);
     }
@@ -87,16 +89,77 @@ pub(crate) fn redact(mut delivery: Delivery) -> Result<Delivery, Trouble> {
     Ok(delivery)
 }
 
-/// `key` is that of the innermost object around.
-fn redact_value(key: Option<&str>, value: &mut Value) {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        Value::String(text) => redact_text(key.unwrap_or_default(), text),
-        Value::Array(values) => values.iter_mut().for_each(|value| redact_value(key, value)),
-        Value::Object(fields) => {
-            fields.retain(|key, _| !opens_doors(key));
-            fields.iter_mut().for_each(|(key, value)| redact_value(Some(key), value));
+/// How deep values may be nested: as deep as serde_json reads them into its own values.
+const MAX_DEPTH: usize = 128;
+
+/// Writes `json` to `redacted`, as the module says. `key` is that of the innermost object around.
+///
+/// serde_json's own map of an object's members would sort them, or with its feature `preserve_order` not: but features
+/// are shared by everything that is built together, and the function's tests are to run without that one.
+fn redact_json(
+    key: &str,
+    json: &RawValue,
+    depth: usize,
+    redacted: &mut String,
+) -> Result<(), serde_json::Error> {
+    let deeper = depth.checked_sub(1).ok_or_else(|| Error::custom("it is nested too deep"))?;
+    let json = json.get();
+    match json.as_bytes().first() {
+        Some(b'{') => {
+            let Members(mut members) = serde_json::from_str(json)?;
+            members.retain(|(key, _)| !opens_doors(key));
+            redacted.push('{');
+            for (n, (key, value)) in members.into_iter().enumerate() {
+                redacted.push_str(if n == 0 { "" } else { "," });
+                redacted.push_str(&serde_json::to_string(&key)?);
+                redacted.push(':');
+                redact_json(&key, value, deeper, redacted)?;
+            }
+            redacted.push('}');
         }
+        Some(b'[') => {
+            redacted.push('[');
+            for (n, value) in serde_json::from_str::<Vec<&RawValue>>(json)?.into_iter().enumerate() {
+                redacted.push_str(if n == 0 { "" } else { "," });
+                redact_json(key, value, deeper, redacted)?;
+            }
+            redacted.push(']');
+        }
+        Some(b'"') => {
+            let mut text: String = serde_json::from_str(json)?;
+            redact_text(key, &mut text);
+            redacted.push_str(&serde_json::to_string(&text)?);
+        }
+        // A number, `true`, `false` or `null`.
+        _ => redacted.push_str(json),
+    }
+    Ok(())
+}
+
+/// The members of an object in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        input.deserialize_map(MembersVisitor)
     }
 }
 
@@ -174,13 +237,34 @@ fn cross_out(text: &str, redacted: &mut String) {
 mod tests {
     use super::*;
     use crate::delivery::tests::{delivery, fixtures, queued};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
+    fn redacted_text(json: &str) -> String {
+        let mut redacted = String::new();
+        redact_json("", serde_json::from_str(json).unwrap(), MAX_DEPTH, &mut redacted).unwrap();
+        redacted
+    }
+
     fn redacted(value: Value) -> Value {
-        let mut value = value;
-        redact_value(None, &mut value);
-        value
+        serde_json::from_str(&redacted_text(&value.to_string())).unwrap()
+    }
+
+    #[test]
+    fn order_numbers_and_escapes_of_what_stays_are_as_they_were() {
+        let json = r#"{ "z\"": [1.50, true, null, {}, []], "token": "t", "a": {"type": "b", "id": 12345678901234567890, "c": -0.0} }"#;
+        let expected =
+            r#"{"z\"":[1.50,true,null,{},[]],"a":{"type":"b","id":12345678901234567890,"c":-0.0}}"#;
+        assert_eq!(redacted_text(json), expected);
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_not_let_through() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for (depth, is_let_through) in [(100, true), (200, false), (100_000, false)] {
+            let delivery = Delivery::new(BTreeMap::new(), nested(depth), None);
+            assert_eq!(redact(delivery).is_ok(), is_let_through, "{depth}");
+        }
     }
 
     #[test]
@@ -241,19 +325,20 @@ mod tests {
         assert!(redact(Delivery::new(BTreeMap::new(), "hello".to_owned(), None)).is_err());
     }
 
-    /// Paths and types of everything in it.
-    fn structure(value: &Value) -> Value {
-        match value {
-            Value::String(_) => json!("string"),
-            Value::Array(values) => values.iter().map(structure).collect(),
-            Value::Object(fields) => {
-                let kept = fields.iter().filter(|(key, _)| !opens_doors(key));
-                kept.map(|(key, value)| (key.clone(), structure(value)))
-                    .collect::<serde_json::Map<_, _>>()
-                    .into()
+    /// Paths and types of everything in it, in its order.
+    fn structure(json: &RawValue) -> String {
+        let json = json.get();
+        let inside: Vec<String> = match json.as_bytes()[0] {
+            b'{' => {
+                let Members(members) = serde_json::from_str(json).unwrap();
+                let kept = members.into_iter().filter(|(key, _)| !opens_doors(key));
+                kept.map(|(key, value)| format!("{key}: {}", structure(value))).collect()
             }
-            other => other.clone(),
-        }
+            b'[' => serde_json::from_str::<Vec<_>>(json).unwrap().into_iter().map(structure).collect(),
+            b'"' => return "string".to_owned(),
+            _ => return json.to_owned(),
+        };
+        format!("({})", inside.join(", "))
     }
 
     #[test]
@@ -261,9 +346,9 @@ mod tests {
         for (name, content_type, body) in fixtures() {
             let original = delivery(&queued(content_type, &body).unwrap());
             let redacted = redact(original.clone()).unwrap();
-            let before: Value = serde_json::from_str(&original.body).unwrap();
-            let after: Value = serde_json::from_str(&redacted.body).unwrap();
-            assert_eq!(structure(&after).to_string(), structure(&before).to_string(), "{name}");
+            let before = serde_json::from_str(&original.body).unwrap();
+            let after = serde_json::from_str(&redacted.body).unwrap();
+            assert_eq!(structure(after), structure(before), "{name}");
             assert_eq!(redacted.attributes, original.attributes, "{name}");
             let (one, other) = (original.message().unwrap(), redacted.message().unwrap());
             assert_eq!(one.conversation_group, other.conversation_group, "{name}");

@@ -7,7 +7,7 @@ use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::time::clock::UnixMillis;
 use std::time::Duration;
 
-pub(crate) const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+pub(crate) use test_support::slack::SECRET;
 
 /// So long Slack waits for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);

@@ -2,14 +2,16 @@
 
 use serde_json::{Value, json};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use test_support::lambda::answers::{bad_request, challenge, empty_ok, method_not_allowed, ok, unauthorized};
+use test_support::lambda::http_api::base64;
+use test_support::lambda::{Ended, reply, variables};
+use test_support::slack::{Request, SECRET, mention};
 
-use crate::support::answers::{bad_request, challenge, empty_ok, method_not_allowed, ok, unauthorized};
-use crate::support::lambda::{Ended, Lambda, reply, variables};
-use crate::support::slack::{Request, SECRET, base64, mention};
+use crate::support::ingress;
 
 #[tokio::test]
 async fn an_event_is_200_and_on_the_queue_and_its_retries_are_200_and_are_not() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let body = mention("Ev0PV52K21", "Grüße 🦀");
     let first = Request::json(body.clone());
     assert_eq!(lambda.post(&first).await, ok());
@@ -26,7 +28,7 @@ async fn an_event_is_200_and_on_the_queue_and_its_retries_are_200_and_are_not() 
 
 #[tokio::test]
 async fn a_challenge_is_echoed_as_plain_text_and_only_if_it_is_signed() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let body = json!({ "token": "Jhj5dZrVaK7ZwHHjRyZWjbDl", "challenge": "3eZbrw1aB10FEMAGAZd4FyFQ<b>", "type": "url_verification" });
     let request = Request::json(body.to_string());
     let echoed = challenge("3eZbrw1aB10FEMAGAZd4FyFQ<b>");
@@ -38,7 +40,7 @@ async fn a_challenge_is_echoed_as_plain_text_and_only_if_it_is_signed() {
 
 #[tokio::test]
 async fn a_rate_limit_notice_is_200_and_not_forwarded() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let body = json!({
         "token": "Jhj5dZrVaK7ZwHHjRyZWjbDl",
         "type": "app_rate_limited",
@@ -53,7 +55,7 @@ async fn a_rate_limit_notice_is_200_and_not_forwarded() {
 
 #[tokio::test]
 async fn slacks_tls_check_is_200_and_empty_and_needs_no_signature() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let form = "application/x-www-form-urlencoded";
     let signed = Request::signed(form, "token=Jhj5dZrVaK7ZwHHjRyZWjbDl&ssl_check=1");
     let unsigned = signed.clone().without("X-Slack-Signature").without("X-Slack-Request-Timestamp");
@@ -68,7 +70,7 @@ async fn slacks_tls_check_is_200_and_empty_and_needs_no_signature() {
 
 #[tokio::test]
 async fn what_slack_did_not_sign_is_401_and_leaves_no_trace() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let good = Request::json(mention("Ev1", "hello"));
     let now = SystemClock.now().as_secs();
     let at = |seconds| Request::signed_with(SECRET, seconds, "application/json", mention("Ev1", "hello"));
@@ -97,7 +99,7 @@ async fn what_slack_did_not_sign_is_401_and_leaves_no_trace() {
 
 #[tokio::test]
 async fn every_secret_of_the_list_is_accepted() {
-    let lambda = Lambda::start(variables([
+    let lambda = ingress::start(variables([
         ("DEDUP_STORE", "memory:"),
         ("EVENT_SINK", "stdout:"),
         ("SLACK_SIGNING_SECRET", "old-secret, new-secret"),
@@ -112,7 +114,7 @@ async fn every_secret_of_the_list_is_accepted() {
 
 #[tokio::test]
 async fn what_is_signed_but_not_slacks_is_400_and_slack_is_told_not_to_retry() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let event_without = |field: &str| {
         let mut event: Value = serde_json::from_slice(&mention("Ev1", "hello")).unwrap();
         event.as_object_mut().unwrap().remove(field);
@@ -139,7 +141,7 @@ async fn what_is_signed_but_not_slacks_is_400_and_slack_is_told_not_to_retry() {
 
 #[tokio::test]
 async fn what_is_no_post_is_405() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] {
         let request = Request { method, ..Request::json(mention("Ev1", "hello")) };
         assert_eq!(lambda.post(&request).await, method_not_allowed(), "{method}");
@@ -162,7 +164,7 @@ async fn bots_are_ignored_as_bot_events_says() {
         ("own", vec!["other", "person"]),
         ("forward", vec!["other", "own", "own_user", "person"]),
     ] {
-        let lambda = Lambda::start(variables([
+        let lambda = ingress::start(variables([
             ("DEDUP_STORE", "memory:"),
             ("EVENT_SINK", "stdout:"),
             ("BOT_EVENTS", policy),
@@ -232,7 +234,7 @@ fn front_doors(request: &Request) -> Vec<(&'static str, Value)> {
 
 #[tokio::test]
 async fn every_front_door_leads_to_the_same_message() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let body = mention("Ev1", "Grüße \u{1f980} \u{ffff}");
     for (front_door, event) in front_doors(&Request::json(body.clone())) {
         let ended = lambda.invoke(&event).await;
@@ -249,7 +251,7 @@ async fn every_front_door_leads_to_the_same_message() {
 
 #[tokio::test]
 async fn a_load_balancer_gets_the_fields_that_it_wants() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let events = front_doors(&Request::json(mention("Ev1", "hello")));
     for (front_door, event) in events.iter().filter(|(front_door, _)| front_door.starts_with("load")) {
         let Ended::Answered(answer) = lambda.invoke(event).await else { panic!("no answer") };
@@ -263,7 +265,7 @@ async fn a_load_balancer_gets_the_fields_that_it_wants() {
 
 #[tokio::test]
 async fn an_event_that_is_no_http_request_is_an_error_and_the_next_request_is_served() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     for event in [json!("hello"), json!({ "headers": 1 }), json!({ "body": {} })] {
         let Ended::Failed(error) = lambda.invoke(&event).await else { panic!("no error: {event}") };
         assert!(error.contains("errorType"), "{error}");
@@ -275,7 +277,7 @@ async fn an_event_that_is_no_http_request_is_an_error_and_the_next_request_is_se
 
 #[tokio::test]
 async fn a_body_that_is_not_the_base64_it_is_said_to_be_is_401() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let mut event = Request::json(mention("Ev1", "hello")).event();
     event["isBase64Encoded"] = json!(true);
     assert_eq!(reply(lambda.invoke(&event).await), unauthorized());
@@ -284,7 +286,7 @@ async fn a_body_that_is_not_the_base64_it_is_said_to_be_is_401() {
 
 #[tokio::test]
 async fn a_signature_header_that_comes_twice_is_401() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let request = Request::json(mention("Ev1", "hello"));
     let (_, mut rest) = front_doors(&request).swap_remove(2);
     let signature = rest["multiValueHeaders"]["x-slack-signature"][0].clone();
@@ -294,7 +296,7 @@ async fn a_signature_header_that_comes_twice_is_401() {
 
 #[tokio::test]
 async fn a_megabyte_of_deeply_nested_json_is_an_event_like_any_other() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let deep = format!("{}{}", "[".repeat(250_000), "]".repeat(250_000));
     let body = format!(
         r#"{{"type":"event_callback","event_id":"Ev1","deep":{deep},"event":{{"type":"message","deep":{deep}}}}}"#

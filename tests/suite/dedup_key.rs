@@ -1,17 +1,18 @@
 //! `DEDUP_KEY`: one message under several event ids, through the real binary.
 
 use serde_json::{Value, json};
+use test_support::lambda::answers::ok;
+use test_support::lambda::{Lambda, variables};
+use test_support::slack::{Request, mention_in};
 
-use crate::support::answers::ok;
-use crate::support::lambda::{Lambda, variables};
-use crate::support::slack::{Request, mention_in};
+use crate::support::ingress;
 
 const CHANNEL: &str = "C0LAN2Q65";
 const TS: &str = "1515449522.000016";
 const KEY: &str = "A0MDYCDME:T061EG9R6:C0LAN2Q65:1515449522.000016";
 
 async fn keyed_by(key: &str) -> Lambda {
-    Lambda::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("DEDUP_KEY", key)]))
+    ingress::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("DEDUP_KEY", key)]))
         .await
 }
 
@@ -67,7 +68,7 @@ async fn a_message_under_eleven_event_ids_is_one() {
 
 #[tokio::test]
 async fn by_event_id_which_is_the_default_they_are_two() {
-    let default = Lambda::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")])).await;
+    let default = ingress::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")])).await;
     for lambda in [default, keyed_by("event_id").await] {
         post(&lambda, &[mention("Ev1"), message("Ev2"), message("Ev1")]).await;
         let messages = lambda.messages(2).await;

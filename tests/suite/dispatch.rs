@@ -1,20 +1,21 @@
 //! From the queue to AgentCore: the real `agent-dispatch` as a process, DynamoDB Local, SQS and SNS; AgentCore is a stand-in
 //! that answers as its API does. The whole way, with a real agent behind it, is in tests/end_to_end.
 
-use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use test_support::agentcore::{AgentCore, Answer};
+use test_support::aws::proxy::{Fault, Proxy};
+use test_support::aws::{FOURTEEN_DAYS, Queue, Table, Topic};
+use test_support::lambda::answers::ok;
+use test_support::lambda::{Ended, Lambda, TRACE_HEADER, output, variables};
+use test_support::servers::server;
+use test_support::slack::{event, mention};
+use test_support::wait::eventually;
 
-use crate::support::agentcore::{AgentCore, Answer};
-use crate::support::answers::ok;
-use crate::support::aws::{Queue, Table, Topic, fresh_name};
-use crate::support::eventually;
-use crate::support::lambda::{Ended, Lambda, TRACE_HEADER, output, variables};
-use crate::support::proxy::{Fault, Proxy};
-use crate::support::server;
-use crate::support::slack::{event, mention};
+use crate::support::ingress;
 
 const RUNTIME: &str = "arn:aws:bedrock-agentcore:eu-central-1:123456789012:runtime/agent-AbCdEfGhIj";
 
@@ -39,11 +40,9 @@ struct Scene {
 
 impl Scene {
     async fn fifo() -> Self {
-        let name = format!("{}.fifo", fresh_name("queue"));
-        let long = [(QueueAttributeName::FifoQueue, "true"), (QueueAttributeName::VisibilityTimeout, "600")];
         Self {
-            queue: Queue::create(&name, &long).await,
-            dead_letters: Queue::fifo().await,
+            queue: Queue::fifo().await,
+            dead_letters: Queue::dead_letters(true, FOURTEEN_DAYS).await,
             table: Table::create().await,
             agent: AgentCore::start().await,
             sqs: Proxy::start(&server("SQS_URL")).await,
@@ -69,12 +68,12 @@ impl Scene {
     }
 
     async fn environment(&self) -> Lambda {
-        Lambda::start_binary(&binary(), self.variables()).await
+        Lambda::start(&binary(), self.variables()).await
     }
 
     /// Has the real ingress put an event on the queue.
     async fn ingest(&self, event_id: &str) {
-        let ingress = Lambda::start(variables([
+        let ingress = ingress::start(variables([
             ("DEDUP_STORE", "memory:"),
             ("EVENT_SINK", &self.queue.url),
             ("AWS_ENDPOINT_URL_SQS", &server("SQS_URL")),
@@ -297,14 +296,11 @@ async fn what_a_topic_delivers_in_its_envelope_reaches_the_agent_unwrapped() {
     let topic = Topic::in_envelopes().await;
     scene.queue = topic.queue.clone();
     let dispatch = scene.environment().await;
-    let ingress = Lambda::start_binary(
-        crate::support::lambda::BUILT.as_ref(),
-        variables([
-            ("DEDUP_STORE", "memory:"),
-            ("EVENT_SINK", &topic.arn),
-            ("AWS_ENDPOINT_URL_SNS", &server("MINISTACK_URL")),
-        ]),
-    )
+    let ingress = ingress::start_built(variables([
+        ("DEDUP_STORE", "memory:"),
+        ("EVENT_SINK", &topic.arn),
+        ("AWS_ENDPOINT_URL_SNS", &server("MINISTACK_URL")),
+    ]))
     .await;
     assert_eq!(ingress.post(&event("Ev1")).await, ok());
     let batch = scene.batch().await;

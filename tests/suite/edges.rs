@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
+use test_support::lambda::answers::{bad_request, empty_ok, ok, too_large, unauthorized};
+use test_support::lambda::{Ended, Lambda, Reply, reply, variables};
+use test_support::slack::{Request, mention};
+use test_support::wait::eventually;
 
 use crate::forms::{body_of, form, post};
-use crate::support::answers::{bad_request, empty_ok, ok, too_large, unauthorized};
-use crate::support::eventually;
-use crate::support::lambda::{Ended, Lambda, Reply, reply, variables};
-use crate::support::slack::{Request, mention};
+use crate::support::ingress;
 use crate::support::stage::Stage;
 
 const TRIGGER: &str = "13345224609.738474920.8088930838d88f008e0";
@@ -34,7 +35,7 @@ async fn fields(lambda: &Lambda) -> Value {
 
 /// All of these are refused with this answer, and none is recorded or forwarded.
 async fn refused(requests: impl IntoIterator<Item = (Request, &'static str)>) {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let mut count = 0;
     for (request, reason) in requests {
         let body = String::from_utf8_lossy(&request.body).chars().take(200).collect::<String>();
@@ -73,7 +74,7 @@ async fn a_json_key_that_decides_something_twice_is_400() {
 
 #[tokio::test]
 async fn a_json_key_that_decides_nothing_may_stand_twice_and_is_forwarded_as_it_came() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let event = r#"{"type":"event_callback","token":"a","token":"b","event_id":"Ev1","event":{"type":"message","text":"a","text":"b","blocks":[{"id":1,"id":2}]}}"#;
     assert_eq!(lambda.post(&Request::json(event)).await, ok());
     let interaction = r#"{"type":"shortcut","trigger_id":"1","callback_id":"a","callback_id":"b","user":{"id":"U1","name":"x","name":"y"}}"#;
@@ -129,7 +130,7 @@ async fn a_json_body_said_to_be_a_form_is_400_and_so_is_a_form_said_to_be_json()
 #[tokio::test]
 async fn an_empty_body_is_400_if_it_is_signed_and_401_if_not() {
     refused([(Request::json(""), "not_json"), (form(""), "unsupported_type")]).await;
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     for request in [Request::json(""), form("")] {
         let mut event = request.event();
         event["body"] = Value::Null;
@@ -162,7 +163,7 @@ async fn what_does_not_decode_to_utf8_in_a_form_is_400() {
 
 #[tokio::test]
 async fn a_percent_sign_that_encodes_nothing_is_a_percent_sign() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let body = command_with("&text=100%&a=%4&b=%zz&c=%%41&d=%2525&e=%u00fc&f=%00");
     assert_eq!(post(&lambda, &form(body)).await, empty_ok());
     let fields = fields(&lambda).await;
@@ -175,7 +176,7 @@ async fn a_percent_sign_that_encodes_nothing_is_a_percent_sign() {
 
 #[tokio::test]
 async fn a_form_is_decoded_once() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let body = command_with("&text=a%252Bb%2Bc+d%26e%3Df=g==&x&y=&=z&&");
     assert_eq!(post(&lambda, &form(body)).await, empty_ok());
     let expected = json!({
@@ -187,7 +188,7 @@ async fn a_form_is_decoded_once() {
 
 #[tokio::test]
 async fn lone_surrogates_and_noncharacters_are_forwarded() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let interaction =
         r#"{"type":"shortcut","trigger_id":"1","callback_id":"\ud800","x":{"\udfff":"\udc00x"}}"#;
     assert_eq!(post(&lambda, &payload(interaction)).await, empty_ok());
@@ -214,7 +215,7 @@ async fn a_compressed_body_is_400_though_its_bytes_are_signed() {
     ])
     .await;
     // The header alone changes nothing: only the bytes count.
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let plain =
         Request::json(r#"{"type":"url_verification","challenge":"c"}"#).header("Content-Encoding", "gzip");
     assert_eq!(lambda.post(&plain).await.body, "c");
@@ -226,7 +227,7 @@ async fn a_compressed_body_is_400_though_its_bytes_are_signed() {
 
 #[tokio::test]
 async fn a_signed_header_that_comes_twice_is_401_at_every_front_door() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let good = Request::json(mention("Ev1", "hello"));
     let wrong = format!("v0={}", "0".repeat(64));
     for name in ["X-Slack-Signature", "X-Slack-Request-Timestamp"] {
@@ -263,7 +264,7 @@ async fn a_signed_header_that_comes_twice_is_401_at_every_front_door() {
 
 #[tokio::test]
 async fn a_content_type_that_comes_twice_is_400() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let twice =
         Request::json(mention("Ev1", "hello")).header("Content-Type", "application/json,application/json");
     assert_eq!(lambda.post(&twice).await, bad_request());
@@ -272,7 +273,7 @@ async fn a_content_type_that_comes_twice_is_400() {
 #[tokio::test]
 async fn depth_is_no_reason_to_refuse_an_event_or_a_payload() {
     const LEVELS: usize = 100_000;
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let arrays = format!("{}{}", "[".repeat(LEVELS), "]".repeat(LEVELS));
     let objects = format!("{}1{}", r#"{"id":"#.repeat(LEVELS), "}".repeat(LEVELS));
     let mut sent = Vec::new();
@@ -322,7 +323,7 @@ async fn a_hundred_thousand_fields_or_keys_are_answered_quickly_and_in_proportio
     const NAME: &str = "a-hundred-thousand";
     // The debug binary is ten times as slow and more: there a tenth must do, or the ack budget cuts it off.
     let count = if std::env::var_os("SLACK_INGRESS_BIN").is_some() { 100_000 } else { 10_000 };
-    let lambda = Lambda::start(variables([
+    let lambda = ingress::start(variables([
         ("DEDUP_STORE", "memory:"),
         ("EVENT_SINK", "stdout:"),
         ("AWS_LAMBDA_FUNCTION_NAME", NAME),
@@ -362,7 +363,7 @@ async fn a_hundred_thousand_fields_or_keys_are_answered_quickly_and_in_proportio
 
 #[tokio::test]
 async fn an_id_too_long_for_a_store_is_replaced_by_its_hash_and_still_tells_apart() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let long = "x".repeat(5_000);
     let event = |id: &str| Request::json(mention(id, "hello"));
     let other = format!("{long}y");
@@ -381,7 +382,7 @@ async fn an_id_too_long_for_a_store_is_replaced_by_its_hash_and_still_tells_apar
 
 #[tokio::test]
 async fn a_body_that_is_no_base64_is_401_for_a_form_too() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let mut event = form(command_with("")).encoded_event();
     for body in ["%%%", "YQ", "YQ==YQ=="] {
         event["body"] = json!(body);
@@ -441,7 +442,7 @@ async fn a_retrys_attributes_count_too() {
 async fn a_delivery_that_may_have_to_go_unguarded_has_room_for_the_mark() {
     // A command has one attempt: with the store down it goes without a record, and still must fit.
     let stage = Stage::fifo().await;
-    stage.dynamodb.always("PutItem", crate::support::proxy::Fault::Refuse(400, "ValidationException"));
+    stage.dynamodb.always("PutItem", test_support::aws::proxy::Fault::Refuse(400, "ValidationException"));
     let command = |id: &str, bytes: usize| {
         let form_with = |text: &str| format!("command=%2Fdeploy&trigger_id={id}&text={text}");
         let json_with =

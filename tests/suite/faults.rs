@@ -2,12 +2,13 @@
 //! The real binary, with real services behind a proxy that breaks them.
 
 use std::time::{Duration, Instant};
+use test_support::aws::Queue;
+use test_support::aws::proxy::Fault;
+use test_support::lambda::answers::{ask_again, ok, too_large};
+use test_support::lambda::{Lambda, Reply};
+use test_support::slack::{Request, event};
 
-use crate::support::answers::{ask_again, ok, too_large};
-use crate::support::aws::Queue;
-use crate::support::lambda::{Lambda, Reply};
-use crate::support::proxy::Fault;
-use crate::support::slack::{Request, event};
+use crate::support::ingress;
 use crate::support::stage::Stage;
 
 /// Slack's patience.
@@ -196,7 +197,7 @@ async fn services_that_are_not_there_at_all_are_503_in_time() {
     for service in ["DYNAMODB", "SQS"] {
         variables.insert(format!("AWS_ENDPOINT_URL_{service}"), "http://127.0.0.1:1".to_owned());
     }
-    let lambda = Lambda::start(variables).await;
+    let lambda = ingress::start(variables).await;
     assert_eq!(post_in_time(&lambda, &event("Ev1")).await, ask_again());
     assert_eq!(post_in_time(&lambda, &event("Ev1").retry(3, "http_error")).await, ask_again());
 }
@@ -209,7 +210,7 @@ async fn an_invocation_that_is_about_to_be_killed_answers_before_that() {
     stage.dynamodb.always("PutItem", Fault::Hang);
     let timeout = Duration::from_millis(800);
     let ended = tokio::time::timeout(timeout, lambda.invoke_for(&event("Ev1").event(), timeout)).await;
-    assert_eq!(crate::support::lambda::reply(ended.expect("an answer before the deadline")), ask_again());
+    assert_eq!(test_support::lambda::reply(ended.expect("an answer before the deadline")), ask_again());
 }
 
 #[tokio::test]
@@ -217,7 +218,7 @@ async fn an_invocation_that_is_about_to_be_killed_answers_before_that() {
 async fn a_message_larger_than_the_queue_takes_is_413_and_leaves_no_record() {
     let stage = Stage::fifo().await;
     let lambda = warm(&stage).await;
-    let large = Request::json(crate::support::slack::mention("Ev1", &"x".repeat(1024 * 1024)));
+    let large = Request::json(test_support::slack::mention("Ev1", &"x".repeat(1024 * 1024)));
     assert_eq!(post_in_time(&lambda, &large).await, too_large());
     assert_eq!(stage.table.state("Ev1").await, None);
     let forged = large.header("X-Slack-Signature", &format!("v0={}", "0".repeat(64)));

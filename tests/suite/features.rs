@@ -40,15 +40,15 @@ fn a_feature_that_is_off_leaves_nothing_behind() {
 
 #[cfg(feature = "redis")]
 mod redis {
-    use crate::support::answers::{ask_again, ok};
-    use crate::support::lambda::{BUILT, Lambda, variables};
-    use crate::support::redis::RedisServer;
-    use crate::support::slack::event;
-    use std::path::Path;
+    use crate::support::ingress;
+    use test_support::lambda::answers::{ask_again, ok};
+    use test_support::lambda::{Lambda, variables};
+    use test_support::redis::RedisServer;
+    use test_support::slack::event;
 
     async fn environment(server: &RedisServer) -> Lambda {
         let variables = variables([("DEDUP_STORE", &server.url(0)), ("EVENT_SINK", "stdout:")]);
-        Lambda::start_binary(Path::new(BUILT), variables).await
+        ingress::start_built(variables).await
     }
 
     fn sent(environments: &[&Lambda]) -> usize {
@@ -92,12 +92,11 @@ mod redis {
 
 #[cfg(feature = "sns")]
 mod sns {
-    use crate::support::answers::ok;
-    use crate::support::aws::Topic;
-    use crate::support::lambda::{BUILT, Lambda};
-    use crate::support::slack::event;
+    use crate::support::ingress;
     use crate::support::stage::Stage;
-    use std::path::Path;
+    use test_support::aws::Topic;
+    use test_support::lambda::answers::ok;
+    use test_support::slack::event;
 
     #[tokio::test]
     #[ignore = "needs servers: make test"]
@@ -107,14 +106,14 @@ mod sns {
             let mut variables = stage.variables();
             variables.insert("EVENT_SINK".to_owned(), topic.arn.clone());
             variables.insert("AWS_ENDPOINT_URL_SNS".to_owned(), stage.sqs.url());
-            let lambda = Lambda::start_binary(Path::new(BUILT), variables).await;
+            let lambda = ingress::start_built(variables).await;
             for retry in 0..4 {
                 let request = event("Ev1");
                 let request = if retry == 0 { request } else { request.retry(retry, "http_timeout") };
                 assert_eq!(lambda.post(&request).await, ok());
             }
             let [message] = topic.queue.take_all().await.try_into().expect("one message");
-            assert_eq!(message.body.into_bytes(), crate::support::slack::mention("Ev1", "hello"));
+            assert_eq!(message.body.into_bytes(), test_support::slack::mention("Ev1", "hello"));
             assert_eq!(message.attributes["event_id"], "Ev1");
             assert_eq!(message.attributes["type"], "app_mention");
         }

@@ -3,30 +3,19 @@
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use test_support::lambda::answers::{bad_request, empty_ok, ok, unauthorized};
+use test_support::lambda::{Lambda, Reply, reply, variables};
+use test_support::slack::Request;
+use test_support::slack::fixtures::{self, read};
 
-use crate::support::answers::{bad_request, empty_ok, ok, unauthorized};
-use crate::support::lambda::{Lambda, Reply, reply, variables};
-use crate::support::slack::Request;
+use crate::support::ingress;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn fixtures(kind: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind)
-}
-
-fn read(kind: &str, file: &str) -> String {
-    std::fs::read_to_string(fixtures(kind).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
 /// The names of the fixtures with this extension.
 fn names(kind: &str, extension: &str) -> BTreeSet<String> {
-    let files =
-        std::fs::read_dir(fixtures(kind)).expect("the fixtures").map(|file| file.expect("a file").path());
-    files
-        .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .map(|path| path.file_stem().expect("a name").to_str().expect("UTF-8").to_owned())
-        .collect()
+    let files = fixtures::files(kind, extension).into_iter();
+    files.map(|path| path.file_stem().expect("a name").to_str().expect("UTF-8").to_owned()).collect()
 }
 
 fn fixture(name: &str) -> String {
@@ -168,7 +157,7 @@ const INTERACTIONS: &[Expected] = &[
 
 /// Each of them twice, as if Slack had asked again: one message each, in order.
 async fn delivered_twice(expected: &[Expected]) -> Vec<Value> {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     for _ in 0..2 {
         for Expected { name, .. } in expected {
             assert_eq!(post(&lambda, &form(fixture(name))).await, empty_ok(), "{name}");
@@ -220,7 +209,7 @@ async fn an_interaction_is_an_empty_200_and_its_payload_is_on_the_queue_once_byt
 
 #[tokio::test]
 async fn a_menu_that_wants_its_options_gets_none_and_is_counted_and_not_forwarded() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let no_options = Reply {
         headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
         body: r#"{"options":[]}"#.to_owned(),
@@ -240,7 +229,7 @@ async fn a_menu_that_wants_its_options_gets_none_and_is_counted_and_not_forwarde
 
 #[tokio::test]
 async fn a_tls_check_is_an_empty_200_signed_or_not_though_it_looks_like_a_command() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     for name in ["ssl_check", "ssl_check_of_a_command"] {
         let signed = form(fixture(name));
         let unsigned = signed.clone().without("X-Slack-Signature").without("X-Slack-Request-Timestamp");
@@ -257,7 +246,7 @@ async fn a_tls_check_is_an_empty_200_signed_or_not_though_it_looks_like_a_comman
 
 #[tokio::test]
 async fn an_event_of_any_type_is_200_and_on_the_queue_as_it_came() {
-    let lambda = Lambda::start(variables([
+    let lambda = ingress::start(variables([
         ("DEDUP_STORE", "memory:"),
         ("EVENT_SINK", "stdout:"),
         ("BOT_EVENTS", "forward"),
@@ -291,7 +280,7 @@ async fn an_event_of_any_type_is_200_and_on_the_queue_as_it_came() {
 
 #[tokio::test]
 async fn what_is_no_event_but_signed_json_is_answered_and_not_forwarded() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let challenge = Reply {
         headers: [("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())].into(),
         body: "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P".to_owned(),
@@ -314,7 +303,7 @@ async fn no_fixture_is_left_out() {
 
 #[tokio::test]
 async fn a_form_is_the_same_as_text_and_in_base64() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     for name in ["slash_command", "view_closed"] {
         let request = form(fixture(name));
         assert_eq!(lambda.post(&request).await, empty_ok(), "{name}");
@@ -327,7 +316,7 @@ async fn a_form_is_the_same_as_text_and_in_base64() {
 
 #[tokio::test]
 async fn the_same_command_typed_twice_is_two_commands() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let first = fixture("slash_command");
     let second = first.replace("8088930838d88f008e0", "8088930838d88f008ff");
     assert_ne!(first, second);
@@ -339,7 +328,7 @@ async fn the_same_command_typed_twice_is_two_commands() {
 
 #[tokio::test]
 async fn two_modals_closed_by_one_person_are_two_interactions() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     let first = fixture("view_closed");
     let second = first.replace("VNHU13V36", "VNHU13V37");
     assert_ne!(first, second);
@@ -351,7 +340,7 @@ async fn two_modals_closed_by_one_person_are_two_interactions() {
 
 #[tokio::test]
 async fn a_form_that_slack_did_not_sign_is_401_and_leaves_no_trace() {
-    let lambda = Lambda::local().await;
+    let lambda = ingress::start_local().await;
     for name in ["slash_command", "block_actions_in_a_thread"] {
         let good = form(fixture(name));
         let mut decoded_in_between = good.clone();
@@ -371,7 +360,7 @@ async fn a_form_that_slack_did_not_sign_is_401_and_leaves_no_trace() {
 
 #[tokio::test]
 async fn no_log_line_holds_a_forms_text_or_token_or_where_to_answer() {
-    let lambda = Lambda::start(variables([
+    let lambda = ingress::start(variables([
         ("DEDUP_STORE", "memory:"),
         ("EVENT_SINK", "stdout:"),
         ("RUST_LOG", "trace"),

@@ -2,13 +2,14 @@
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::time::Duration;
+use test_support::aws::Table;
+use test_support::aws::proxy::{Fault, Gate};
+use test_support::lambda::answers::{ask_again, ok};
+use test_support::lambda::{Ended, reply};
+use test_support::slack::{Request, event, mention};
+use test_support::wait::{all, eventually};
 
-use crate::support::answers::{ask_again, ok};
-use crate::support::lambda::{Ended, reply};
-use crate::support::proxy::{Fault, Gate};
-use crate::support::slack::{Request, event, mention};
 use crate::support::stage::Stage;
-use crate::support::{all, eventually};
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
@@ -252,7 +253,7 @@ async fn a_slow_first_holder_that_wakes_up_after_its_send_undoes_nothing_of_the_
 #[tokio::test]
 #[ignore = "needs servers: make test"]
 async fn a_record_that_has_expired_but_is_not_deleted_yet_is_no_duplicate() {
-    let stage = Stage::fifo().await;
+    let stage = Stage { table: Table::keeping_what_has_expired().await, ..Stage::fifo().await };
     let lambda = stage.environment().await;
     let now = SystemClock.now();
     stage.table.put("Ev1", "forwarded", now.as_millis() - 3_600_000, now.as_secs() - 1).await;
@@ -288,7 +289,7 @@ async fn however_long_the_function_may_run_the_lease_is_over_before_slacks_secon
 #[tokio::test]
 #[ignore = "needs servers: make test"]
 async fn the_conversations_of_a_workspace_do_not_wait_for_each_other_and_a_thread_keeps_its_order() {
-    use crate::support::slack::mention_in;
+    use test_support::slack::mention_in;
     let stage = Stage::fifo().await;
     let lambda = stage.environment().await;
     for n in 0..5 {

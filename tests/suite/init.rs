@@ -1,11 +1,12 @@
 //! How the function starts, and how it does not.
 
 use std::collections::HashMap;
+use test_support::aws::proxy::Fault;
+use test_support::lambda::answers::ok;
+use test_support::lambda::variables;
+use test_support::slack::event;
 
-use crate::support::answers::ok;
-use crate::support::lambda::{Lambda, run_to_end, variables};
-use crate::support::proxy::Fault;
-use crate::support::slack::event;
+use crate::support::ingress::{self, run_to_end};
 use crate::support::stage::Stage;
 
 fn with(more: &[(&str, &str)]) -> HashMap<String, String> {
@@ -79,7 +80,7 @@ async fn a_service_of_awss_without_a_region_stops_the_function() {
 
 #[tokio::test]
 async fn an_init_that_fails_is_told_to_the_runtime_api() {
-    let lambda = Lambda::start(with(&[("ACK_BUDGET_MS", "0")])).await;
+    let lambda = ingress::start(with(&[("ACK_BUDGET_MS", "0")])).await;
     let error = lambda.init_error().await;
     assert_eq!(error["errorType"], "Runtime.InitFailed");
     assert!(error["errorMessage"].as_str().unwrap().contains("ACK_BUDGET_MS"), "{error}");

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use test_support::aws::Queue;
+use test_support::aws::proxy::Fault;
+use test_support::lambda::{Ended, Lambda};
+use test_support::slack::event;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::support::aws::Queue;
-use crate::support::lambda::{Ended, Lambda};
-use crate::support::proxy::Fault;
-use crate::support::slack::event;
 use crate::support::stage::Stage;
 
 /// In the suite's run, for each kind of queue.
@@ -150,7 +150,7 @@ impl Town {
     async fn clear_up(&self) {
         self.stage.sqs.heal();
         let redrive = self.stage.redrive().await;
-        crate::support::eventually("the end of what is parked", async || {
+        test_support::wait::eventually("the end of what is parked", async || {
             sleep(Duration::from_secs(1)).await;
             let run = redrive.invoke_for(&json!({}), Duration::from_secs(60)).await;
             matches!(run, Ended::Answered(summary) if summary["left"] == 0).then_some(())

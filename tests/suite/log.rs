@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 use slack_ingress::time::clock::{Clock, SystemClock};
+use test_support::aws::proxy::Fault;
+use test_support::aws::sigv4::OTHER_SECRET_KEY;
+use test_support::lambda::answers::{ask_again, ok};
+use test_support::lambda::variables;
+use test_support::slack::{Request, SECRET, mention};
 
-use crate::support::answers::{ask_again, ok};
-use crate::support::lambda::{Lambda, variables};
-use crate::support::proxy::Fault;
-use crate::support::sigv4::OTHER_SECRET_KEY;
-use crate::support::slack::{Request, SECRET, mention};
+use crate::support::ingress;
 use crate::support::stage::Stage;
 
 const TEXT: &str = "the-text-of-a-message";
@@ -29,7 +30,7 @@ async fn no_secret_token_signature_or_text_is_logged_at_any_level() {
         "trace,aws_smithy_runtime=trace,aws_sigv4=trace,lambda_runtime=trace,hyper=trace".to_owned(),
     );
     variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), OTHER_SECRET_KEY.to_owned());
-    let lambda = Lambda::start(variables).await;
+    let lambda = ingress::start(variables).await;
 
     let good = Request::json(mention("Ev1", TEXT));
     let forged = good.clone().header("X-Slack-Signature", &format!("v0={}", "f".repeat(64)));
@@ -63,7 +64,7 @@ async fn no_secret_token_signature_or_text_is_logged_at_any_level() {
 
 #[tokio::test]
 async fn every_invocation_leaves_one_line_that_cloudwatch_reads_as_metrics() {
-    let lambda = Lambda::start(variables([
+    let lambda = ingress::start(variables([
         ("DEDUP_STORE", "memory:"),
         ("EVENT_SINK", "stdout:"),
         ("RUST_LOG", "off"),
@@ -118,7 +119,7 @@ async fn every_invocation_leaves_one_line_that_cloudwatch_reads_as_metrics() {
 #[tokio::test]
 async fn a_memory_too_short_for_slacks_retries_is_warned_of() {
     let short = [("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("DEDUP_TTL_SECONDS", "60")];
-    let lambda = Lambda::start(variables(short)).await;
+    let lambda = ingress::start(variables(short)).await;
     lambda.post(&Request::json(mention("Ev1", "hello"))).await;
     lambda.reports(1).await;
     assert!(

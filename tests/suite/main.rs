@@ -5,7 +5,7 @@
 //! `make test` starts the servers (`tests/servers.py`) and runs those too.
 //!
 //! What the emulators do not check, and so these tests do not: IAM, throughput limits, the size of attributes
-//! (MiniStack), deletion by TTL. Request signatures are checked where there is a proxy (`support/sigv4.rs`).
+//! (MiniStack). Request signatures are checked where there is a proxy (`sigv4.rs` of test-support).
 
 #![allow(
     clippy::expect_used,

@@ -3,12 +3,13 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
+use test_support::aws::Queue;
+use test_support::aws::proxy::{Fault, Gate};
+use test_support::lambda::answers::{ask_again, ok};
+use test_support::lambda::{Ended, Lambda, output, reply};
+use test_support::slack::{Request, event, mention};
 
-use crate::support::answers::{ask_again, ok};
-use crate::support::aws::Queue;
-use crate::support::lambda::{Ended, Lambda, output, redrive_binary, reply};
-use crate::support::proxy::{Fault, Gate};
-use crate::support::slack::{Request, event, mention};
+use crate::support::ingress::redrive_binary;
 use crate::support::stage::Stage;
 
 /// Of the ingress here: the lease ends two seconds later.

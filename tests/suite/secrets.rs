@@ -2,13 +2,15 @@
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
+use test_support::aws::proxy::{Fault, Proxy};
+use test_support::aws::sdk_config;
+use test_support::lambda::answers::{ask_again, ok, unauthorized};
+use test_support::lambda::variables;
+use test_support::servers::fresh_name;
+use test_support::servers::server;
+use test_support::slack::{Request, mention};
 
-use crate::support::answers::{ask_again, ok, unauthorized};
-use crate::support::aws::{fresh_name, sdk_config};
-use crate::support::lambda::{Lambda, run_to_end, variables};
-use crate::support::proxy::{Fault, Proxy};
-use crate::support::server;
-use crate::support::slack::{Request, mention};
+use crate::support::ingress::{self, run_to_end};
 
 struct Secret {
     client: aws_sdk_secretsmanager::Client,
@@ -50,7 +52,7 @@ fn signed(secret: &str, id: &str) -> Request {
 #[ignore = "needs MiniStack: make test"]
 async fn the_secret_is_read_once_at_init() {
     let secret = Secret::create("first").await;
-    let lambda = Lambda::start(secret.variables()).await;
+    let lambda = ingress::start(secret.variables()).await;
     for n in 0..5 {
         assert_eq!(lambda.post(&signed("first", &format!("Ev{n}"))).await, ok());
     }
@@ -61,7 +63,7 @@ async fn the_secret_is_read_once_at_init() {
 #[ignore = "needs MiniStack: make test"]
 async fn a_rotation_needs_no_deploy_and_the_old_secret_goes_on_for_a_while() {
     let secret = Secret::create("first").await;
-    let lambda = Lambda::start(secret.variables()).await;
+    let lambda = ingress::start(secret.variables()).await;
     assert_eq!(lambda.post(&signed("first", "Ev1")).await, ok());
     secret.rotate("second").await;
     assert_eq!(lambda.post(&signed("second", "Ev2")).await, ok());
@@ -82,7 +84,7 @@ async fn a_rotation_needs_no_deploy_and_the_old_secret_goes_on_for_a_while() {
 #[ignore = "needs MiniStack: make test"]
 async fn a_stale_or_malformed_request_is_no_reason_to_read_the_secret() {
     let secret = Secret::create("first").await;
-    let lambda = Lambda::start(secret.variables()).await;
+    let lambda = ingress::start(secret.variables()).await;
     let stale = Request::signed_with(
         "first",
         SystemClock.now().as_secs() - 400,
@@ -98,7 +100,7 @@ async fn a_stale_or_malformed_request_is_no_reason_to_read_the_secret() {
 #[ignore = "needs MiniStack: make test"]
 async fn forgeries_do_not_make_us_ask_for_the_secret_again_and_again() {
     let secret = Secret::create("first").await;
-    let lambda = Lambda::start(secret.variables()).await;
+    let lambda = ingress::start(secret.variables()).await;
     for n in 0..20 {
         assert_eq!(lambda.post(&signed("forged", &format!("Ev{n}"))).await, unauthorized());
     }
@@ -111,7 +113,7 @@ async fn without_secrets_manager_at_init_slack_is_told_to_ask_again_until_it_is_
     let secret = Secret::create("first").await;
     for outage in [Fault::Refuse(500, "InternalServiceError"), Fault::Break, Fault::Hang] {
         secret.proxy.always("GetSecretValue", outage.clone());
-        let lambda = Lambda::start(secret.variables()).await;
+        let lambda = ingress::start(secret.variables()).await;
         assert_eq!(lambda.post(&signed("first", "Ev1")).await, ask_again(), "{outage:?}");
         secret.proxy.heal();
         assert_eq!(lambda.post(&signed("first", "Ev1")).await, ok(), "{outage:?}");
@@ -122,7 +124,7 @@ async fn without_secrets_manager_at_init_slack_is_told_to_ask_again_until_it_is_
 #[ignore = "needs MiniStack: make test"]
 async fn a_secrets_manager_that_fails_later_takes_nothing_away() {
     let secret = Secret::create("first").await;
-    let lambda = Lambda::start(secret.variables()).await;
+    let lambda = ingress::start(secret.variables()).await;
     assert_eq!(lambda.post(&signed("first", "Ev1")).await, ok());
     secret.proxy.always("GetSecretValue", Fault::Hang);
     assert_eq!(lambda.post(&signed("forged", "Ev2")).await, unauthorized());
@@ -133,7 +135,7 @@ async fn a_secrets_manager_that_fails_later_takes_nothing_away() {
 #[ignore = "needs MiniStack: make test"]
 async fn of_several_apps_each_signs_for_itself_alone() {
     let secret = Secret::create(r#"{ "A0MDYCDME": "one", "A0OTHER": "two" }"#).await;
-    let lambda = Lambda::start(secret.variables()).await;
+    let lambda = ingress::start(secret.variables()).await;
     let of_app =
         |app: &str, id: &str| String::from_utf8(mention(id, "hello")).unwrap().replace("A0MDYCDME", app);
     let post = |signer: &str, app: &str, id: &str| {

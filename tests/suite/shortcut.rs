@@ -14,13 +14,13 @@ use slack_ingress::sink::sqs::SqsSink;
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
+#[cfg(feature = "sns")]
+use test_support::aws::Topic;
+use test_support::aws::proxy::{Fault, Proxy};
+use test_support::aws::{Queue, Table, sdk_config};
+use test_support::servers::server;
 
 use crate::stores::claim;
-#[cfg(feature = "sns")]
-use crate::support::aws::Topic;
-use crate::support::aws::{Queue, Table, sdk_config};
-use crate::support::proxy::{Fault, Proxy};
-use crate::support::server;
 
 /// A store behind a proxy, configured by `configure`.
 async fn store(configure: impl FnOnce(SdkConfig) -> SdkConfig) -> (DynamoDbStore, Proxy) {

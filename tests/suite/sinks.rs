@@ -11,13 +11,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_sqs::types::QueueAttributeName;
-
 #[cfg(feature = "sns")]
-use crate::support::aws::Topic;
-use crate::support::aws::{Queue, fresh_name, sdk_config};
-use crate::support::lambda::TRACE_HEADER;
-use crate::support::proxy::{Fault, Proxy};
-use crate::support::server;
+use test_support::aws::Topic;
+use test_support::aws::proxy::{Fault, Proxy};
+use test_support::aws::{Queue, sdk_config};
+use test_support::lambda::TRACE_HEADER;
+use test_support::servers::server;
 
 /// What was written to a stdout sink.
 #[derive(Clone, Default)]
@@ -207,10 +206,7 @@ async fn a_trace_header_that_is_none_stays_behind_and_the_message_goes() {
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
 async fn a_queue_that_takes_less_than_sqs_says_so() {
-    let name = format!("{}.fifo", fresh_name("small"));
-    let attributes =
-        [(QueueAttributeName::FifoQueue, "true"), (QueueAttributeName::MaximumMessageSize, "1024")];
-    let queue = Queue::create(&name, &attributes).await;
+    let queue = Queue::create(true, &[(QueueAttributeName::MaximumMessageSize, "1024")]).await;
     let sink = SqsSink::new(&queue.client, &queue.url);
     let refused = sink.send(&message("Ev1", "1.0", &"x".repeat(2000))).await;
     assert!(matches!(refused, Err(SendError::TooLarge)), "{refused:?}");

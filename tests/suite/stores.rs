@@ -11,10 +11,10 @@ use slack_ingress::time::budget::CallTimeouts;
 use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis, UnixSeconds};
 use std::sync::Arc;
 use std::time::Duration;
-
-use crate::support::aws::{Table, sdk_config};
+use test_support::aws::{Table, sdk_config};
 #[cfg(feature = "redis")]
-use crate::support::{eventually, redis::RedisServer};
+use test_support::redis::RedisServer;
+use test_support::wait::eventually;
 
 /// A store, and what must live as long as it.
 async fn memory() -> (Arc<MemoryStore>, ()) {
@@ -276,7 +276,7 @@ async fn an_item_that_is_no_record_is_an_error_and_neither_new_nor_a_duplicate()
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
 async fn an_item_has_the_attributes_of_the_design() {
-    let table = Table::create().await;
+    let table = Table::keeping_what_has_expired().await;
     let store = DynamoDbStore::new(&table.client, &table.name);
     let claim = Claim {
         received_at: UnixMillis::from_millis(1_700_000_000_000),

@@ -7,7 +7,6 @@
 //! and its share of a core from the first event on, as on Lambda.
 
 mod process;
-mod runtime_api;
 mod services;
 mod share;
 mod slack;
@@ -17,15 +16,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use test_support::lambda::{Ended, Invoked, RuntimeApi, function_variables};
 use tokio::time::{sleep, timeout};
 
 use process::Function;
-use runtime_api::RuntimeApi;
 use services::Services;
 use share::Share;
 
 /// No step of a life takes this long; one that does has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The function's time-out.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What to run.
 #[derive(Deserialize)]
@@ -87,26 +89,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
     let services = Services::start(plan.latency_ms, plan.system_roots.as_deref()).await?;
-    let mut lambda = RuntimeApi::start().await?;
+    let lambda = RuntimeApi::start().await;
     let share = if plan.limit_cpu { Some(Share::create()?) } else { None };
 
     let mut environment = plan.environment;
     environment.extend(services.environment());
-    environment.extend(lambda.environment(plan.memory_mb));
+    environment.extend(function_variables("slack-events", plan.memory_mb));
+    environment.extend(lambda_variables(&lambda));
     let (mut function, started) = Function::start(&plan.command, &environment, share.as_ref()).await?;
 
-    let mut events = async || -> Result<Events, Box<dyn Error>> {
-        let ready = lambda.asked().await?;
+    let events = async || -> Result<Events, Box<dyn Error>> {
+        let ready = asked(&lambda, 1).await?;
         if let Some(share) = &share {
             share.limit_to(plan.memory_mb)?;
         }
-        let first = invoke(&mut lambda, 0).await?;
+        let first = invoke(&lambda, 0).await?;
 
         let cpu_before = share.as_ref().map(Share::cpu_time).transpose()?;
         let (mut warm_ms, mut billed_ms) = (Vec::new(), Vec::new());
         for n in 1..=plan.warm {
             sleep(Duration::from_millis(plan.pause_ms)).await;
-            let Invocation { answered_after, over_after } = invoke(&mut lambda, n).await?;
+            let Invocation { answered_after, over_after } = invoke(&lambda, n).await?;
             warm_ms.push(millis(answered_after));
             billed_ms.push(millis(over_after));
         }
@@ -137,16 +140,42 @@ struct Invocation {
     over_after: Duration,
 }
 
-/// Hands over an event and waits until the function asks for another.
-async fn invoke(lambda: &mut RuntimeApi, n: usize) -> Result<Invocation, Box<dyn Error>> {
+/// What Lambda puts into the environment beside what every function needs.
+fn lambda_variables(lambda: &RuntimeApi) -> impl Iterator<Item = (String, String)> + use<> {
+    [
+        ("AWS_LAMBDA_RUNTIME_API", lambda.address()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/slack-events".to_owned()),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/01/01/[$LATEST]0123456789abcdef".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
+        ("AWS_SESSION_TOKEN", "x".repeat(400)),
+        ("TZ", ":UTC".to_owned()),
+        ("LANG", "en_US.UTF-8".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// Waits until the function has asked for an event so many times, and says when it last did.
+async fn asked(lambda: &RuntimeApi, times: usize) -> Result<Instant, Box<dyn Error>> {
+    Ok(timeout(PATIENCE, lambda.asked(times)).await.map_err(|_| "it asks for no event")?)
+}
+
+/// Hands over the event with this number, which counts from 0, and waits until the function asks for another.
+async fn invoke(lambda: &RuntimeApi, n: usize) -> Result<Invocation, Box<dyn Error>> {
     let event = slack::http_api_event(&format!("Ev{n:08}"));
     let handed = Instant::now();
-    let answer = timeout(PATIENCE, lambda.invoke(event)).await.map_err(|_| "no answer")??;
-    if answer.body["statusCode"] != 200 {
-        return Err(format!("event {n} was answered {}", answer.body).into());
+    let Invoked { ended, at } =
+        timeout(PATIENCE, lambda.invoke(&event, TIMEOUT)).await.map_err(|_| "no answer")?;
+    match ended {
+        Ended::Answered(answer) if answer["statusCode"] == 200 => {}
+        other => return Err(format!("event {n} was answered {other:?}").into()),
     }
-    let asked = lambda.asked().await?;
-    Ok(Invocation { answered_after: answer.at - handed, over_after: asked - handed })
+    let asked = asked(lambda, n + 2).await?;
+    Ok(Invocation { answered_after: at - handed, over_after: asked - handed })
 }
 
 fn millis(duration: Duration) -> f64 {

@@ -3,9 +3,7 @@
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,7 +13,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use test_support::http::{accept, listen, response, serve_connection};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -66,8 +65,8 @@ impl Services {
         let mut ports = [0; 3];
         let latencies = [latencies.dynamodb, latencies.sqs, latencies.secretsmanager];
         for ((port, latency), name) in ports.iter_mut().zip(latencies).zip(NAMES) {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            *port = listener.local_addr()?.port();
+            let (listener, address) = listen().await;
+            *port = address.port();
             tally.lock().unwrap_or_else(PoisonError::into_inner).connections.insert(name, 0);
             let service = Service {
                 name,
@@ -75,7 +74,7 @@ impl Services {
                 acceptor: acceptor.clone(),
                 tally: Arc::clone(&tally),
             };
-            tokio::spawn(accept(listener, service));
+            tokio::spawn(accept(listener, move |stream| serve(stream, service.clone())));
         }
         Ok(Self { ports, roots: file, tally })
     }
@@ -125,19 +124,11 @@ struct Service {
     tally: Arc<Mutex<Tally>>,
 }
 
-async fn accept(listener: TcpListener, service: Service) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(serve(stream, service.clone()));
-    }
-}
-
+/// One connection, over TLS.
 async fn serve(stream: TcpStream, service: Service) {
-    let _ = stream.set_nodelay(true);
     let Ok(stream) = service.acceptor.accept(stream).await else { return };
     *service.tally().connections.entry(service.name).or_default() += 1;
-    let answer = service_fn(|request| service.answer(request));
-    // An error is a client that went away.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+    serve_connection(stream, |request| service.answer(request)).await;
 }
 
 impl Service {
@@ -193,12 +184,11 @@ impl Service {
         // By a thread, because Tokio's timers count whole milliseconds.
         let rest = move || std::thread::sleep(ready.saturating_duration_since(Instant::now()));
         let _ = tokio::task::spawn_blocking(rest).await;
-        let response = Response::builder()
-            .status(status)
-            .header("Content-Type", "application/x-amz-json-1.0")
-            .header("x-amzn-RequestId", "S8IL3P1VDFBGQ3QBN6UJ3VLJFNVV4KQNSO5AEMVJF66Q9ASUAAJG")
-            .body(Full::from(answer.to_string()));
-        Ok(response.expect("a response"))
+        let headers = [
+            ("Content-Type", "application/x-amz-json-1.0"),
+            ("x-amzn-RequestId", "S8IL3P1VDFBGQ3QBN6UJ3VLJFNVV4KQNSO5AEMVJF66Q9ASUAAJG"),
+        ];
+        Ok(response(status, &headers, answer.to_string()))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The tool as a process of its own, against endpoints that misbehave and against the real ingress.
+//! The tool as a process of its own: against endpoints that misbehave, against the real ingress, and against a stand-in
+//! for Slack's side of Socket Mode. One test program: each one more is another link of the whole SDK.
 //!
 //! Tests that need servers (DynamoDB, SQS) are ignored, unless `tests/servers.py` of the project runs them.
 
@@ -11,7 +12,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(unix)] // signals
+mod bridge;
 mod capture;
+mod doctor;
 mod play;
 mod storm;
 mod support;

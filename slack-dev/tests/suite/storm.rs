@@ -3,8 +3,10 @@
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use test_support::aws::Queue;
+use test_support::http::{Endpoint, ReceivedRequest, response};
 
-use crate::support::{Endpoint, Got, Ingress, Queue, reply, slack_dev, slack_dev_shown};
+use crate::support::{Ingress, slack_dev, slack_dev_shown};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ingress_takes_every_event_and_no_forgery() {
@@ -24,7 +26,7 @@ async fn the_ingress_takes_every_event_and_no_forgery() {
 
 #[tokio::test]
 async fn an_app_that_fails_is_disabled_after_a_thousand_events() {
-    let endpoint = Endpoint::start(async |_, _| reply(500, &[], "")).await;
+    let endpoint = Endpoint::start(async |_, _| response(500, &[], "")).await;
     let arguments = ["storm", "--json", "-n", "1000", "--compressed=1000", "--url", &endpoint.url];
     let said = slack_dev(&arguments).await;
     assert_eq!(said.code, 1);
@@ -38,7 +40,7 @@ async fn an_app_that_fails_is_disabled_after_a_thousand_events() {
 async fn what_fails_at_first_is_sent_again() {
     let endpoint = Endpoint::start(async |_, got| {
         let again = got.retry().is_some();
-        reply(if again { 200 } else { 503 }, &[], "")
+        response(if again { 200 } else { 503 }, &[], "")
     })
     .await;
     let said = slack_dev(&["storm", "--json", "-n", "50", "--url", &endpoint.url]).await;
@@ -48,7 +50,7 @@ async fn what_fails_at_first_is_sent_again() {
 
 #[tokio::test]
 async fn a_rate_and_a_duration_are_kept() {
-    let endpoint = Endpoint::start(async |_, _| reply(200, &[], "")).await;
+    let endpoint = Endpoint::start(async |_, _| response(200, &[], "")).await;
     let said =
         slack_dev(&["storm", "--json", "--rate", "50", "--duration", "2", "--url", &endpoint.url]).await;
     assert_eq!(said.code, 0, "{said:?}");
@@ -58,7 +60,7 @@ async fn a_rate_and_a_duration_are_kept() {
 
 #[tokio::test]
 async fn people_get_a_table_and_no_bar_where_nobody_looks() {
-    let endpoint = Endpoint::start(async |_, _| reply(200, &[], "")).await;
+    let endpoint = Endpoint::start(async |_, _| response(200, &[], "")).await;
     let said = slack_dev(&["storm", "-n", "20", "--url", &endpoint.url]).await;
     for part in ["20 events", "acknowledged", "p50", "p99", "█", "no --queue-url"] {
         assert!(said.stdout.contains(part), "{part}: {said:?}");
@@ -144,7 +146,7 @@ async fn one_message_under_several_ids_arrives_once_where_the_message_is_the_key
 }
 
 /// An app's front door that does with a request what `sends` says: so many messages, and always 200.
-async fn front_door(queue: &Queue, sends: fn(u64, &Got) -> usize) -> Endpoint {
+async fn front_door(queue: &Queue, sends: fn(u64, &ReceivedRequest) -> usize) -> Endpoint {
     let (queue, count) = (queue.clone(), Arc::new(AtomicU64::new(0)));
     Endpoint::start(move |_, got| {
         let (queue, n) = (queue.clone(), count.fetch_add(1, Ordering::Relaxed));
@@ -152,7 +154,7 @@ async fn front_door(queue: &Queue, sends: fn(u64, &Got) -> usize) -> Endpoint {
             for _ in 0..sends(n, &got) {
                 queue.send(std::str::from_utf8(&got.body).unwrap()).await;
             }
-            reply(if got.is_signed() || sends(n, &got) > 0 { 200 } else { 401 }, &[], "")
+            response(if got.is_signed() || sends(n, &got) > 0 { 200 } else { 401 }, &[], "")
         }
     })
     .await
@@ -200,10 +202,10 @@ async fn a_door_that_lets_forgeries_in_is_found_out() {
 #[tokio::test]
 #[ignore = "needs SQS"]
 async fn a_queue_that_is_not_there_is_told_before_anything_is_sent() {
-    let endpoint = Endpoint::start(async |_, _| reply(200, &[], "")).await;
+    let endpoint = Endpoint::start(async |_, _| response(200, &[], "")).await;
     let url = format!("{}-not", Queue::standard().await.url);
     let said = slack_dev(&["storm", "-n", "5", "--url", &endpoint.url, "--queue-url", &url]).await;
-    assert_eq!((said.code, endpoint.got().len()), (2, 0), "{said:?}");
+    assert_eq!((said.code, endpoint.received().len()), (2, 0), "{said:?}");
     assert!(said.stderr.contains("does not exist"), "{said:?}");
 }
 

@@ -13,12 +13,15 @@ use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use test_support::aws::meter::Meter;
+use test_support::aws::{Queue, Table};
+use test_support::lambda::answers;
+use test_support::lambda::variables;
+use test_support::servers::server;
+use test_support::wait::all;
 use tokio::time::Instant;
 
-use crate::support::aws::{Queue, Table};
-use crate::support::lambda::{Lambda, variables};
-use crate::support::meter::Meter;
-use crate::support::{all, answers, server};
+use crate::support::ingress;
 use figures::{Figures, Found};
 use traffic::{Delivery, Kind, Slack};
 use vitals::{Course, Vitals};
@@ -111,7 +114,7 @@ struct Answer {
 
 /// One execution environment, until Slack has nothing more.
 async fn serve(variables: HashMap<String, String>, slack: Arc<Slack>) -> (Vec<Answer>, Course) {
-    let lambda = Lambda::start(variables).await;
+    let lambda = ingress::start(variables).await;
     let (mut answers, mut samples) = (Vec::new(), Vec::new());
     while let Some(delivery) = slack.next().await {
         let request = delivery.request();

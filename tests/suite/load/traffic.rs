@@ -3,9 +3,8 @@
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::sync::Mutex;
 use std::time::Duration;
+use test_support::slack::{Request, mention_in};
 use tokio::time::Instant;
-
-use crate::support::slack::{Request, mention_in};
 
 /// How long after a 503 the next retry comes. Slack waits not at all, then a minute, then five. Here the last
 /// one waits until a lease is over: where an emulator was too slow for once, the event is not lost.

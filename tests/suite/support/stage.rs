@@ -2,11 +2,13 @@
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
+use test_support::aws::proxy::Proxy;
+use test_support::aws::{Queue, Table};
+use test_support::lambda::{Lambda, variables};
+use test_support::servers::server;
+use test_support::wait::eventually;
 
-use super::aws::{Queue, Table};
-use super::lambda::{Lambda, redrive_binary, variables};
-use super::proxy::Proxy;
-use super::{eventually, server};
+use super::ingress::{self, redrive_binary};
 
 /// One deployment: a table, a queue, proxies before both, and as many environments as are asked for.
 pub(crate) struct Stage {
@@ -40,12 +42,12 @@ impl Stage {
     }
 
     pub(crate) async fn environment(&self) -> Lambda {
-        Lambda::start(self.variables()).await
+        ingress::start(self.variables()).await
     }
 
     /// An environment of the redrive.
     pub(crate) async fn redrive(&self) -> Lambda {
-        Lambda::start_binary(&redrive_binary(), self.redrive_variables()).await
+        Lambda::start(&redrive_binary(), self.redrive_variables()).await
     }
 
     /// The redrive knows no secret.

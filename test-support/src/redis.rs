@@ -5,20 +5,22 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-use super::{eventually, server};
+use crate::servers::{fresh_name, server};
+use crate::wait::eventually;
 
-/// A server, until it is dropped.
-pub(crate) struct RedisServer {
+/// A server, which ends when this is dropped.
+pub struct RedisServer {
     process: Child,
     port: u16,
     directory: PathBuf,
 }
 
 impl RedisServer {
-    pub(crate) async fn start() -> Self {
+    /// Starts one on a free port.
+    pub async fn start() -> Self {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let directory = std::env::temp_dir().join(super::aws::fresh_name("redis"));
+        let directory = std::env::temp_dir().join(fresh_name("redis"));
         std::fs::create_dir_all(&directory).expect("a directory");
         let process = Self::spawn(port, &directory);
         let server = Self { process, port, directory };
@@ -41,24 +43,30 @@ impl RedisServer {
 
     async fn until_it_answers(&self) {
         // It accepts connections before it has read its files.
-        let client = redis::Client::open(self.url(0)).expect("a URL");
+        let client = ::redis::Client::open(self.url(0)).expect("a URL");
         eventually("the Redis server", async || {
             let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-            redis::cmd("PING").query_async::<String>(&mut connection).await.ok()
+            ::redis::cmd("PING").query_async::<String>(&mut connection).await.ok()
         })
         .await;
     }
 
     /// The URL of one of its databases, which share nothing.
-    pub(crate) fn url(&self, database: u8) -> String {
+    #[must_use]
+    pub fn url(&self, database: u8) -> String {
         format!("redis://127.0.0.1:{}/{database}", self.port)
     }
 
-    pub(crate) async fn stop(&mut self) {
+    /// Ends the process; its files stay.
+    ///
+    /// # Panics
+    /// If it cannot be ended.
+    pub async fn stop(&mut self) {
         self.process.kill().await.expect("the server is stopped");
     }
 
-    pub(crate) async fn start_again(&mut self) {
+    /// Starts it again on the same port, with what it had written.
+    pub async fn start_again(&mut self) {
         self.process = Self::spawn(self.port, &self.directory);
         self.until_it_answers().await;
     }

@@ -1,17 +1,15 @@
 //! With the protocols of DynamoDB and SQS behind it, and a process that is killed.
 
 use super::*;
-use crate::emulators::{Queue, Table, name, variables};
-use aws_sdk_sqs::types::QueueAttributeName;
+use test_support::aws::{Queue, Table, VARIABLES, endpoints};
 
-/// What the bridge is given to reach them.
+/// A queue, and what the bridge is given to reach it and a table.
 async fn stage() -> (Queue, Vec<(String, String)>) {
-    let table = Table::default().create().await;
-    let queue =
-        Queue::create(&format!("{}.fifo", name("bridge")), &[(QueueAttributeName::FifoQueue, "true")]).await;
-    let mut variables = variables();
-    variables.push(("DEDUP_STORE".to_owned(), format!("dynamodb:{table}")));
-    variables.push(("EVENT_SINK".to_owned(), queue.url.clone()));
+    let (table, queue) = (Table::create().await, Queue::fifo().await);
+    let store = format!("dynamodb:{}", table.name);
+    let of_these = [("DEDUP_STORE", store.as_str()), ("EVENT_SINK", &queue.url)];
+    let more = VARIABLES.into_iter().chain(of_these).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let variables = endpoints().chain(more).collect();
     (queue, variables)
 }
 
@@ -20,11 +18,12 @@ fn borrowed(variables: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 async fn assert_each_once_on(queue: &Queue, slack: &Slack, context: &str) {
-    let messages = queue.take_all().await;
+    // A message of a process that was killed may still be on its way.
+    let messages = queue.take_all_waiting(1).await;
     let state = slack.state();
     assert!(state.problems.is_empty(), "{context}: {:?}", state.problems);
     for delivery in &state.deliveries {
-        let count = messages.iter().filter(|(_, body)| body.contains(&delivery.mark)).count();
+        let count = messages.iter().filter(|message| message.body.contains(&delivery.mark)).count();
         assert_eq!(count, 1, "{context}: {} is on the queue {count} times", delivery.mark);
     }
     assert_eq!(messages.len(), state.deliveries.len(), "{context}");

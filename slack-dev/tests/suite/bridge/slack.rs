@@ -8,18 +8,17 @@
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, RETRY_AFTER};
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::header::AUTHORIZATION;
+use hyper::{Request, Response};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use test_support::http::{accept, listen, response, serve};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{
@@ -125,35 +124,19 @@ pub(crate) struct Slack {
 impl Slack {
     /// One that looks into `sink` for the lines when something is acknowledged.
     pub(crate) async fn start(sink: PathBuf) -> Self {
-        let (api, sockets) = (listen().await, listen().await);
+        let ((api, api_address), (sockets, sockets_address)) = (listen().await, listen().await);
         let slack = Self {
-            api: format!("http://127.0.0.1:{}/api", api.local_addr().unwrap().port()),
-            socket_port: sockets.local_addr().unwrap().port(),
+            api: format!("http://{api_address}/api"),
+            socket_port: sockets_address.port(),
             sink,
             state: Arc::new(Mutex::new(State { scheme: "ws", ..State::default() })),
         };
         let (for_api, for_sockets) = (slack.clone(), slack.clone());
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = api.accept().await.unwrap();
-                let slack = for_api.clone();
-                tokio::spawn(async move {
-                    let service = service_fn(|request| {
-                        let answer = slack.open(&request);
-                        async { Ok::<_, Infallible>(answer) }
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = sockets.accept().await.unwrap();
-                tokio::spawn(for_sockets.clone().connection(stream));
-            }
-        });
+        tokio::spawn(serve(api, move |request| {
+            let answer = for_api.open(&request);
+            async { Ok::<_, Infallible>(answer) }
+        }));
+        tokio::spawn(accept(sockets, move |stream| for_sockets.clone().connection(stream)));
         slack
     }
 
@@ -220,11 +203,9 @@ impl Slack {
         let mut state = self.state();
         state.asked.push(Instant::now());
         let answer = |status: u16, body: &Value, retry_after: Option<u64>| {
-            let mut response = Response::builder().status(StatusCode::from_u16(status).unwrap());
-            if let Some(seconds) = retry_after {
-                response = response.header(RETRY_AFTER, seconds);
-            }
-            response.body(Full::new(Bytes::from(body.to_string()))).unwrap()
+            let seconds = retry_after.map(|seconds| seconds.to_string());
+            let headers: Vec<_> = seconds.iter().map(|seconds| ("retry-after", seconds.as_str())).collect();
+            response(status, &headers, body.to_string())
         };
         let is_authorised = request
             .headers()
@@ -468,8 +449,4 @@ impl Slack {
         let mark = self.state().deliveries[which].mark.clone();
         std::fs::read_to_string(&self.sink).is_ok_and(|lines| lines.contains(&mark))
     }
-}
-
-async fn listen() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap()
 }

@@ -1,24 +1,15 @@
 //! The doctor, as a process: each check fails for its own reason and for no other's.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on has failed"
-)]
-
 mod aws;
-#[path = "../emulators/mod.rs"]
-mod emulators;
 mod servers;
 
 use serde_json::Value;
 use std::process::{Output, Stdio};
-use tokio::net::TcpListener;
+use test_support::http::listen;
+use test_support::slack::SECRET;
 use tokio::process::Command;
 
-const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+use crate::support::Ingress;
 
 /// With Slack's clock played on this machine, unless `variables` has another.
 async fn output(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -100,8 +91,8 @@ const OK_OF_AN_ENDPOINT: [&str; 6] = [
 
 #[tokio::test]
 async fn an_ingress_that_is_right_in_everything_is_ok() {
-    let url = servers::ingress(SECRET).await;
-    let examined = Examined::of(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+    let ingress = Ingress::local().await;
+    let examined = Examined::of(&["--url", &ingress.url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
     for check in OK_OF_AN_ENDPOINT.iter().chain(&[
         "environment",
         "DEDUP_TTL_SECONDS",
@@ -137,15 +128,15 @@ async fn every_problem_of_the_environment_is_a_line() {
 
 #[tokio::test]
 async fn another_secret_than_the_endpoints_is_found_out() {
-    let url = servers::ingress("another").await;
-    let examined = Examined::of(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+    let ingress = Ingress::with_secret("another").await;
+    let examined = Examined::of(&["--url", &ingress.url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
     examined.fails(&["signature, right"], "another signing secret");
 }
 
 #[tokio::test]
 async fn without_a_secret_the_signature_is_skipped_and_the_rest_is_not() {
-    let url = servers::ingress(SECRET).await;
-    let examined = Examined::of(&["--url", &url], &[]).await;
+    let ingress = Ingress::local().await;
+    let examined = Examined::of(&["--url", &ingress.url], &[]).await;
     assert_eq!(examined.with("fail"), Vec::<&str>::new());
     assert!(
         examined.with("skip").contains(&"signature, right")
@@ -187,12 +178,12 @@ async fn what_is_no_ingress_is_told_by_what_it_answers() {
 
 #[tokio::test]
 async fn how_far_one_gets_is_told_when_nothing_answers() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_, free) = listen().await;
     Examined::of(&["--url", &format!("http://{free}/")], &[]).await.fails(&["endpoint, connection"], "port");
     Examined::of(&["--url", "https://slack-ingress.invalid/"], &[])
         .await
         .fails(&["endpoint, name"], "is not found");
-    let plain = servers::ingress(SECRET).await.replace("http://", "https://");
+    let plain = servers::always(200, "").await.replace("http://", "https://");
     Examined::of(&["--url", &plain], &[]).await.fails(&["endpoint, TLS"], "no TLS connection");
     for url in ["ftp://127.0.0.1/", "127.0.0.1", "https://"] {
         Examined::of(&["--url", url], &[]).await.fails(&["endpoint"], "no http:// or https:// URL");
@@ -247,8 +238,8 @@ async fn aws_without_a_region_or_credentials_is_told() {
 
 #[tokio::test]
 async fn for_a_person_each_check_is_a_line() {
-    let url = servers::ingress("another").await;
-    let output = output(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
+    let ingress = Ingress::with_secret("another").await;
+    let output = output(&["--url", &ingress.url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     for start in ["ok    endpoint, GET", "fail  signature, right", "skip  table", "warn  endpoint, TLS"] {

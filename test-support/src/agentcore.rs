@@ -1,22 +1,24 @@
-//! A stand-in for AgentCore's data plane: it takes `InvokeAgentRuntime`, and answers what it is told. No emulator has one
-//! that does more than echo.
+//! A stand-in for AgentCore's data plane: it takes `InvokeAgentRuntime` and answers as a test says. No emulator has one
+//! that does more than echo. The one in `demo/agent/agentcore.py` is for another purpose: it has a real agent behind it.
 
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::service::service_fn;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+
+use crate::http::{listen, serve};
 
 type Body = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
 /// What a call is answered with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
+    /// AgentCore has started the agent.
     Taken,
     /// A status and AWS's error type; the message quotes what was sent, as an agent's may.
     Error(u16, &'static str),
@@ -28,15 +30,18 @@ pub(crate) enum Answer {
 
 /// A call, as it came.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) target: String,
-    pub(crate) headers: HashMap<String, String>,
-    pub(crate) body: String,
+pub struct Call {
+    /// Method, path and query.
+    pub target: String,
+    /// Names in lower case, and values.
+    pub headers: HashMap<String, String>,
+    /// The body, which is text.
+    pub body: String,
 }
 
-/// Takes calls.
-pub(crate) struct AgentCore {
-    address: String,
+/// Takes calls and remembers them.
+pub struct AgentCore {
+    address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -47,47 +52,38 @@ struct State {
 }
 
 impl AgentCore {
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address").to_string();
+    /// Listens on a free port.
+    pub async fn start() -> Self {
+        let (listener, address) = listen().await;
         let state = Arc::<State>::default();
-        tokio::spawn(accept(listener, Arc::clone(&state)));
+        let served = Arc::clone(&state);
+        tokio::spawn(serve(listener, move |request| answer(request, Arc::clone(&served))));
         Self { address, state }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The value of `AWS_ENDPOINT_URL_BEDROCK_AGENTCORE`.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The next call is answered so; several such are used up in order. All others are taken.
-    pub(crate) fn once(&self, answer: Answer) {
+    /// The next call is answered like this; several such answers are used up in order. All other calls are taken.
+    pub fn once(&self, answer: Answer) {
         self.state.answers.lock().expect("not poisoned").push(answer);
     }
 
     /// What came, up to now.
-    pub(crate) fn calls(&self) -> Vec<Call> {
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
         self.state.calls.lock().expect("not poisoned").clone()
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let service = service_fn(|request| serve(request, Arc::clone(&state)));
-            // An error is a client that gave up, or an answer that was to break off.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-async fn serve(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Body>, Infallible> {
+async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.expect("the request arrives").to_bytes();
     let body = String::from_utf8(body.to_vec()).expect("UTF-8");
-    let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), value.to_str().expect("text").to_owned())
     };
     let call = Call {

@@ -4,22 +4,24 @@
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Parts;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::sigv4;
+use crate::http::{accept, listen, response, serve_connection};
+use crate::wait::eventually;
 
 /// What happens to a call.
 #[derive(Clone, Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// It is refused with this status and error type, before any effect.
     Refuse(u16, &'static str),
     /// The connection breaks before any effect.
@@ -40,10 +42,11 @@ pub(crate) enum Fault {
 
 /// Closed until it is opened.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gate(Arc<Notify>);
+pub struct Gate(Arc<Notify>);
 
 impl Gate {
-    pub(crate) fn open(&self) {
+    /// Lets the call pass that waits, or else the next one.
+    pub fn open(&self) {
         self.0.notify_one();
     }
 
@@ -53,8 +56,8 @@ impl Gate {
 }
 
 /// A service behind its proxy.
-pub(crate) struct Proxy {
-    address: String,
+pub struct Proxy {
+    address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -71,57 +74,67 @@ struct State {
 
 impl Proxy {
     /// In front of the service at this URL.
-    pub(crate) async fn start(upstream: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address").to_string();
+    pub async fn start(upstream: &str) -> Self {
+        let (listener, address) = listen().await;
         let state = Arc::new(State { upstream: upstream.replace("http://", ""), ..State::default() });
-        tokio::spawn(accept(listener, Arc::clone(&state)));
+        let served = Arc::clone(&state);
+        tokio::spawn(accept(listener, move |stream| {
+            served.connections.fetch_add(1, Ordering::Relaxed);
+            let state = Arc::clone(&served);
+            serve_connection(stream, move |request| serve(request, Arc::clone(&state)))
+        }));
         Self { address, state }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where to call the service.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The next call of this operation fails so; several such are used up in order.
-    pub(crate) fn once(&self, operation: &str, fault: Fault) {
+    pub fn once(&self, operation: &str, fault: Fault) {
         self.state.faults.lock().expect("not poisoned").entry(operation.to_owned()).or_default().push(fault);
     }
 
     /// Every call of this operation fails so, from now on.
-    pub(crate) fn always(&self, operation: &str, fault: Fault) {
+    pub fn always(&self, operation: &str, fault: Fault) {
         self.state.always.lock().expect("not poisoned").insert(operation.to_owned(), fault);
     }
 
     /// All is well again.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.state.faults.lock().expect("not poisoned").clear();
         self.state.always.lock().expect("not poisoned").clear();
     }
 
     /// How often the operation was called.
-    pub(crate) fn calls(&self, operation: &str) -> usize {
+    #[must_use]
+    pub fn calls(&self, operation: &str) -> usize {
         self.state.calls.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
     }
 
     /// How many of these calls were made by the SDK's orchestrator, which numbers its attempts.
-    pub(crate) fn calls_by_sdk(&self, operation: &str) -> usize {
+    #[must_use]
+    pub fn calls_by_sdk(&self, operation: &str) -> usize {
         self.state.by_sdk.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
     }
 
     /// The session tokens of the calls that had one, in order.
-    pub(crate) fn session_tokens(&self) -> Vec<String> {
+    #[must_use]
+    pub fn session_tokens(&self) -> Vec<String> {
         self.state.session_tokens.lock().expect("not poisoned").clone()
     }
 
     /// How many connections were made.
-    pub(crate) fn connections(&self) -> usize {
+    #[must_use]
+    pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
     }
 
     /// Waits for the operation's `count`th call.
-    pub(crate) async fn reached(&self, operation: &str, count: usize) {
-        super::eventually(operation, async || (self.calls(operation) >= count).then_some(())).await;
+    pub async fn reached(&self, operation: &str, count: usize) {
+        eventually(operation, async || (self.calls(operation) >= count).then_some(())).await;
     }
 }
 
@@ -141,20 +154,6 @@ impl State {
             Some(faults) if !faults.is_empty() => Some(faults.remove(0)),
             _ => self.always.lock().expect("not poisoned").get(operation).cloned(),
         }
-    }
-}
-
-async fn accept(listener: TcpListener, state: Arc<State>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        state.connections.fetch_add(1, Ordering::Relaxed);
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let service = service_fn(|request| serve(request, Arc::clone(&state)));
-            // An error is a connection that a fault broke, or whose client gave up.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
     }
 }
 
@@ -216,12 +215,8 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Resp
 }
 
 fn refusal(status: u16, error: &str, message: &str) -> Response<Full<Bytes>> {
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/x-amz-json-1.0")
-        .header("x-amzn-errortype", error)
-        .body(Full::from(format!("{{\"__type\":\"{error}\",\"message\":\"{message}\"}}")))
-        .expect("a response")
+    let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amzn-errortype", error)];
+    response(status, &headers, format!("{{\"__type\":\"{error}\",\"message\":\"{message}\"}}"))
 }
 
 async fn forward(upstream: String, request: Request<Full<Bytes>>) -> io::Result<Response<Full<Bytes>>> {

@@ -1,18 +1,7 @@
 //! The bridge, as a process, against a stand-in for Slack's side of Socket Mode: whatever is cut, and wherever, each
 //! delivery is on the sink once, and none is acknowledged before.
 
-#![cfg(unix)] // signals
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on has failed"
-)]
-
 mod aws;
-#[path = "../emulators/mod.rs"]
-mod emulators;
 mod process;
 mod slack;
 
@@ -21,6 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
+use test_support::slack::fixtures;
 use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
@@ -30,14 +20,12 @@ use slack::{Slack, Step};
 /// More than a pipe takes, and less than an envelope may have.
 const TOO_MUCH_FOR_A_PIPE: usize = 200_000;
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
-
-fn fixture(name: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(format!("{FIXTURES}/{name}.json")).unwrap()).unwrap()
+fn fixture(kind: &str, name: &str) -> Value {
+    serde_json::from_str(&fixtures::read(kind, &format!("{name}.json"))).unwrap()
 }
 
 fn event(id: &str) -> Value {
-    let mut event = fixture("events/message_channel");
+    let mut event = fixture("events", "message_channel");
     event["event_id"] = json!(id);
     event
 }
@@ -52,7 +40,7 @@ fn command(mark: &str) -> Value {
 }
 
 fn interaction(mark: &str) -> Value {
-    let mut view = fixture("forms/view_closed");
+    let mut view = fixture("forms", "view_closed");
     view["view"]["private_metadata"] = json!(mark);
     view
 }
@@ -124,7 +112,7 @@ async fn all_three_kinds_go_through_the_steps_and_are_recorded_under_their_ids()
 #[tokio::test]
 async fn a_menu_that_wants_its_options_gets_none_at_once() {
     let (scratch, slack) = scene("suggestion").await;
-    let menu = slack.has("interactive", fixture("forms/block_suggestion"), "no line");
+    let menu = slack.has("interactive", fixture("forms", "block_suggestion"), "no line");
     let mut bridge = Bridge::start(scratch, &slack, &[]);
     slack.until_all_acknowledged().await;
     let expected = json!({ "envelope_id": slack.envelope_ids(menu)[0], "payload": { "options": [] } });

@@ -1,15 +1,16 @@
-//! AWS's signature, version 4, as the service checks it: written by its documentation ("Signature Version 4 signing
-//! process"), and not by the SDK that signs. The emulators do not check it.
+//! AWS's signature, version 4, as the service checks it. It is written by AWS's documentation ("Signature Version 4 signing
+//! process") and shares no code with the SDK that signs, so that it is a second opinion. The emulators do not check it.
 
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::http::request::Parts;
 use sha2::{Digest, Sha256};
 
 /// A secret access key that may not be taken for anything else.
-pub(crate) const OTHER_SECRET_KEY: &str = "the-secret-access-key";
+pub const OTHER_SECRET_KEY: &str = "the-secret-access-key";
 
-/// Why AWS would refuse the request. An access key's secret is the key's id here, or [`OTHER_SECRET_KEY`].
-pub(crate) fn refusal(parts: &Parts, body: &[u8]) -> Option<&'static str> {
+/// Why AWS would refuse the request; [`None`] if it would not. An access key's secret is the key's id here, or [`OTHER_SECRET_KEY`].
+#[must_use]
+pub fn refusal(parts: &Parts, body: &[u8]) -> Option<&'static str> {
     let header = |name: &str| {
         let values: Vec<_> =
             parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();

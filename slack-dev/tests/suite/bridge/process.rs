@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::slack::{Slack, TOKEN};
+use super::slack::{Slack, TOKEN};
 
 /// A directory of its own for each test.
 pub(crate) struct Scratch(PathBuf);

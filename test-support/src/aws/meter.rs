@@ -4,39 +4,46 @@
 //! looks for a header's value in the bytes: under load it must cost next to nothing.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-pub(crate) struct Meter {
-    address: String,
+use crate::http::{accept, listen};
+
+/// A service behind its meter.
+pub struct Meter {
+    address: SocketAddr,
     calls: Arc<AtomicUsize>,
 }
 
 impl Meter {
     /// In front of the service at this URL, for the operation with this `X-Amz-Target`.
-    pub(crate) async fn start(upstream: &str, target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address").to_string();
+    pub async fn start(upstream: &str, target: &str) -> Self {
+        let (listener, address) = listen().await;
         let (upstream, target) = (upstream.replace("http://", ""), target.to_owned());
         let calls = Arc::<AtomicUsize>::default();
         let counter = Arc::clone(&calls);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+        tokio::spawn(accept(listener, move |client| {
+            let passed = pass(client, upstream.clone(), target.clone(), Arc::clone(&counter));
+            async move {
                 // An error is a connection that one of the two ended.
-                tokio::spawn(pass(client, upstream.clone(), target.clone(), Arc::clone(&counter)));
+                let _ = passed.await;
             }
-        });
+        }));
         Self { address, calls }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where to call it.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// How often the operation was called.
-    pub(crate) fn calls(&self) -> usize {
+    #[must_use]
+    pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 }
@@ -48,9 +55,7 @@ async fn pass(
     calls: Arc<AtomicUsize>,
 ) -> io::Result<()> {
     let mut service = TcpStream::connect(upstream).await?;
-    for stream in [&client, &service] {
-        stream.set_nodelay(true)?;
-    }
+    service.set_nodelay(true)?;
     let (mut requests, mut to_client) = client.into_split();
     let (mut answers, mut to_service) = service.split();
     let asked = async {
