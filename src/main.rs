@@ -3,12 +3,12 @@
 use lambda_http::Request;
 use std::process::ExitCode;
 
-use slack_ingress::config::Config;
+use slack_ingress::config::IngressConfig;
 use slack_ingress::ingress::Answered;
 use slack_ingress::lambda::http;
 use slack_ingress::lambda::serve::{self, HttpFunction, Invoked};
 use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
-use slack_ingress::telemetry::report::ingress::Outcome;
+use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};
@@ -20,14 +20,14 @@ use slack_ingress::wiring::{self, DeployedIngress};
 async fn main() -> ExitCode {
     serve::run(async {
         let config =
-            Config::from_lookup(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
+            IngressConfig::from_lookup(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
         serve::check_environment()?;
         serve::serve_http(set_up(config).await?).await
     })
     .await
 }
 
-async fn set_up(config: Config) -> Result<Function, String> {
+async fn set_up(config: IngressConfig) -> Result<Function, String> {
     logging::init(&config.log).map_err(|error| error.to_string())?;
     if config.settings.dedup_ttl < MIN_SAFE_DEDUP_TTL {
         tracing::warn!(
@@ -72,7 +72,7 @@ impl HttpFunction for Function {
     }
 
     fn panicked(&self, invoked: Invoked) -> (http::Answer, Unfinished) {
-        Unfinished::after(Answered::from(Outcome::Panicked), invoked)
+        Unfinished::after(Answered::from(RequestOutcome::Panicked), invoked)
     }
 
     async fn finish(&self, unfinished: Unfinished) {

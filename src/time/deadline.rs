@@ -21,7 +21,7 @@ pub enum StepError<E> {
 ///
 /// # Errors
 /// What the step's own error is, or that its time was over.
-pub async fn within<T, E>(
+pub async fn run_until<T, E>(
     clock: &impl Clock,
     until: Instant,
     step: impl Future<Output = Result<T, E>>,

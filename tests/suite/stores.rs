@@ -34,7 +34,7 @@ async fn redis() -> (Arc<RedisStore>, RedisServer) {
 
 #[cfg(feature = "redis")]
 fn connect(url: &str) -> RedisStore {
-    let timeouts = CallTimeouts::within(Duration::from_millis(2500));
+    let timeouts = CallTimeouts::for_budget(Duration::from_millis(2500));
     RedisStore::new(url, timeouts).expect("a URL")
 }
 
