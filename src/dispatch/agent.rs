@@ -16,8 +16,8 @@ const JSON: &str = "application/json";
 
 /// An agent that takes events.
 pub trait Agent: Send + Sync {
-    /// Hands an event over. `Ok` means that the agent has taken it: its whole answer arrived, and is no error. The caller may drop
-    /// the future when the agent's time is over, and the agent may have taken the event then.
+    /// Hands an event over. `Ok` means that the agent has taken it: its whole answer arrived, and is no error. The caller may
+    /// drop the future when the agent's time is over, and the agent may have taken the event then.
     ///
     /// # Errors
     /// [`InvokeError::NotNow`] and [`InvokeError::Never`] when the agent has not taken the event for certain.
@@ -80,8 +80,8 @@ pub struct AgentCore {
 }
 
 impl AgentCore {
-    /// The endpoint `qualifier`, such as `DEFAULT`, of the runtime with this ARN. `client` must neither repeat calls nor bound their
-    /// time ([`clients::agent_core`](crate::aws::clients::agent_core)).
+    /// The endpoint `qualifier`, such as `DEFAULT`, of the runtime with this ARN. `client` must neither repeat calls nor bound
+    /// their time ([`clients::agent_core`](crate::aws::clients::agent_core)).
     pub fn new(client: Client, runtime_arn: String, qualifier: String) -> Self {
         Self { client, runtime_arn, qualifier }
     }

@@ -11,8 +11,8 @@ const MAX_ATTRIBUTES: usize = 10;
 /// A longer reason is cut to this many characters.
 const MAX_REASON_CHARS: usize = 400;
 
-/// The message for the dead-letter queue: `message` as it was, with `reason` as the attribute [`DEAD_LETTER_REASON`]. If that is more
-/// than `max_bytes`, the reason is left out; the log has it, too.
+/// The message for the dead-letter queue: `message` as it was, with `reason` as the attribute [`DEAD_LETTER_REASON`]. If that
+/// is more than `max_bytes`, the reason is left out; the log has it, too.
 pub fn of(message: &QueueMessage, reason: &str, max_bytes: usize) -> Message {
     let mut reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
     replace_refused_characters(&mut reason);

@@ -32,8 +32,8 @@ pub struct QueueMessage {
     pub body: String,
     /// The string attributes as they are on the queue.
     pub attributes: BTreeMap<String, String>,
-    /// What was published on a topic, if the queue is subscribed to one without
-    /// [raw message delivery](https://docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html). Otherwise absent.
+    /// What was published on a topic, if the queue is subscribed to one without [raw message
+    /// delivery](https://docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html). Otherwise absent.
     pub notification: Option<Notification>,
 }
 
@@ -94,7 +94,8 @@ impl QueueMessage {
                 .unwrap_or(1),
             group: system("MessageGroupId"),
             trace_header: system("AWSTraceHeader"),
-            // A message that has the ingress's attributes itself is in no envelope: there is no topic, or it delivers raw messages.
+            // A message that has the ingress's attributes itself is in no envelope: there is no topic, or it delivers raw
+            // messages.
             notification: if attributes.contains_key("kind") { None } else { notification(&body) },
             body,
             attributes,
@@ -102,8 +103,8 @@ impl QueueMessage {
     }
 }
 
-/// The envelope that SNS puts around a message. The type that `aws_lambda_events` has for it needs a dozen more fields, and a crate
-/// for dates.
+/// The envelope that SNS puts around a message. The type that `aws_lambda_events` has for it needs a dozen more fields, and a
+/// crate for dates.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Envelope {

@@ -1,4 +1,5 @@
-//! From the queue to the agent: takes a batch of messages and hands each event to the agent once. Only this file knows the order.
+//! From the queue to the agent: takes a batch of messages and hands each event to the agent once. Only this file knows the
+//! order.
 //!
 //! ```text
 //! read ─▶ record ─▶ invoke ─▶ confirm                       the message is taken off the queue
@@ -6,9 +7,9 @@
 //!   └─────────────────┴─────▶ send to the dead-letter queue, with the reason, for a person to see
 //! ```
 //!
-//! [`MessageOutcome::is_done`] decides what SQS is told. A message is taken off the queue only if the agent has taken the event,
-//! now or before, or if the dead-letter queue has the message. The process may be killed at any point: the message comes again when
-//! its visibility time-out is over, and by then the lease on its record is over, too.
+//! [`MessageOutcome::is_done`] decides what SQS is told. A message is taken off the queue only if the agent has taken the
+//! event, now or before, or if the dead-letter queue has the message. The process may be killed at any point: the message comes
+//! again when its visibility time-out is over, and by then the lease on its record is over, too.
 //!
 //! An agent may get an event twice, where this program cannot know whether it has it: if the answer was lost or late, or if the
 //! process died before its confirm. An agent therefore has to recognize an event by its id.
@@ -19,8 +20,8 @@
 //! 3. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean.
 //! 4. [`visibility`]: when a message comes again; [`dead_letter`]: what goes to the dead-letter queue.
 //!
-//! This room imports `dedup`, `sink`, `slack` (the conversation of a body), `telemetry` (the report) and `time`. It belongs to the
-//! cargo feature `dispatch`.
+//! This room imports `dedup`, `sink`, `slack` (the conversation of a body), `telemetry` (the report) and `time`. It belongs to
+//! the cargo feature `dispatch`.
 
 pub mod agent;
 pub mod agent_call;
@@ -52,9 +53,9 @@ use visibility::{DelayedMessage, Visibility, back_off};
 /// agent's call has a time of its own, [`DispatchSettings::agent_timeout`].
 pub const CALL_BUDGET: Duration = Duration::from_millis(2500);
 
-/// How much of the invocation's time a message needs beside the agent's, if every call takes as long as it may: the record, the dead
-/// letter, the record again, and putting off. The function's time-out has to be ten seconds longer than the agent's, because a part
-/// of it is over when the first message is looked at.
+/// How much of the invocation's time a message needs beside the agent's, if every call takes as long as it may: the record, the
+/// dead letter, the record again, and putting off. The function's time-out has to be ten seconds longer than the agent's,
+/// because a part of it is over when the first message is looked at.
 pub const RESERVE: Duration = Duration::from_secs(9);
 
 /// How many conversations are handed over in parallel. An SQS batch holds ten messages by default.
@@ -75,7 +76,8 @@ pub struct DispatchSettings {
     pub max_attempts: u32,
 }
 
-/// The sequence, with the store, the agent, the queue's visibility (`V`), the dead-letter queue (`D`) and the clock that it uses.
+/// The sequence, with the store, the agent, the queue's visibility (`V`), the dead-letter queue (`D`) and the clock that it
+/// uses.
 #[derive(Debug)]
 pub struct Dispatch<S, A, V, D, C> {
     store: S,
@@ -87,8 +89,8 @@ pub struct Dispatch<S, A, V, D, C> {
 }
 
 impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, C> {
-    /// The sequence that hands events to `agent`, records them in `store`, puts off by `visibility` what has to come again, and sends
-    /// to `dead_letters` what will never work.
+    /// The sequence that hands events to `agent`, records them in `store`, puts off by `visibility` what has to come again, and
+    /// sends to `dead_letters` what will never work.
     pub fn new(
         store: S,
         agent: A,
@@ -103,8 +105,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
     /// Hands over the events of a batch, and returns a report for each message. A message that is not done
     /// ([`MessageOutcome::is_done`]) has to stay on the queue.
     ///
-    /// Conversations are handed over side by side, and the messages of a conversation one after the other. On a FIFO queue, when a
-    /// message is not done, the later messages of its conversation are not begun, because they would overtake it.
+    /// Conversations are handed over side by side, and the messages of a conversation one after the other. On a FIFO queue,
+    /// when a message is not done, the later messages of its conversation are not begun, because they would overtake it.
     pub async fn run(&self, batch: Batch, invocation: &Invocation) -> Vec<MessageReport> {
         let is_fifo = batch.is_fifo;
         let conversations = stream::iter(batch.group_by_conversation())
@@ -236,8 +238,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         }
     }
 
-    /// Sends the message to the dead-letter queue, and deletes the record, so that the event is handed over again if somebody sends
-    /// the message back to the queue.
+    /// Sends the message to the dead-letter queue, and deletes the record, so that the event is handed over again if somebody
+    /// sends the message back to the queue.
     async fn send_to_dead_letter_queue(
         &self,
         message: &QueueMessage,
@@ -261,8 +263,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         }
     }
 
-    /// Confirms or deletes, and keeps the error. What becomes of the message does not depend on it: a record that stays in flight is
-    /// free when its lease is over.
+    /// Confirms or deletes, and keeps the error. What becomes of the message does not depend on it: a record that stays in
+    /// flight is free when its lease is over.
     async fn settle(
         &self,
         step: &'static str,

@@ -1,5 +1,5 @@
-//! When a message that is not done comes again: the dispatcher changes its
-//! [visibility time-out](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
+//! When a message that is not done comes again: the dispatcher changes its [visibility
+//! time-out](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
@@ -18,9 +18,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// SQS's limit on the entries of one `ChangeMessageVisibilityBatch`.
 const MAX_ENTRIES: usize = 10;
 
-/// How long a message that was received `receive_count` times is put off: 5 seconds after the first receive, then twice as long after
-/// each, up to 15 minutes. The message's id takes up to a quarter off that, so that messages that were refused at the same moment do
-/// not come again at the same moment.
+/// How long a message that was received `receive_count` times is put off: 5 seconds after the first receive, then twice as long
+/// after each, up to 15 minutes. The message's id takes up to a quarter off that, so that messages that were refused at the
+/// same moment do not come again at the same moment.
 pub fn back_off(receive_count: u32, message_id: &str) -> Duration {
     let doubled =
         FIRST_DELAY.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(LONGEST_DELAY);
@@ -46,14 +46,14 @@ impl DelayedMessage {
 
 /// A queue whose messages can be put off.
 ///
-/// The caller may drop the future of a call at any time, when its budget is over. The call may have taken effect then, as after an
-/// error.
+/// The caller may drop the future of a call at any time, when its budget is over. The call may have taken effect then, as after
+/// an error.
 pub trait Visibility: Send + Sync {
     /// Puts off all of these messages.
     ///
     /// # Errors
-    /// When some of the messages are not put off, or are not known to be. The others are. A message that is not put off comes again
-    /// when the queue's own visibility time-out is over, so nothing is lost.
+    /// When some of the messages are not put off, or are not known to be. The others are. A message that is not put off comes
+    /// again when the queue's own visibility time-out is over, so nothing is lost.
     fn put_off(
         &self,
         messages: Vec<DelayedMessage>,

@@ -1,5 +1,5 @@
-//! From a message to what the agent gets: the session and the payload. All of it is pure. `docs/invocation.schema.json` describes
-//! the payload for agents.
+//! From a message to what the agent gets: the session and the payload. All of it is pure. `docs/invocation.schema.json`
+//! describes the payload for agents.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,8 +19,8 @@ const VERSION: u32 = 1;
 pub struct AgentCall {
     /// The id of the event, by which the dispatcher and the agent recognize it.
     pub event_id: String,
-    /// The AgentCore session of the conversation: `slack-` and the 64 hexadecimal digits of its SHA-256. (AgentCore takes 33 to 256
-    /// characters.)
+    /// The AgentCore session of the conversation: `slack-` and the 64 hexadecimal digits of its SHA-256. (AgentCore takes 33 to
+    /// 256 characters.)
     pub session_id: String,
     /// The payload, as JSON.
     pub payload: Vec<u8>,

@@ -47,9 +47,9 @@ impl Batch {
         Ok(Self { is_fifo: queue_name.ends_with(".fifo"), messages })
     }
 
-    /// Divides the messages into groups. The messages of a group are handed over one after the other. On a FIFO queue it is SQS's
-    /// message group, whose order has to be kept. On a standard queue it is the conversation, because an agent's session does one
-    /// thing at a time.
+    /// Divides the messages into groups. The messages of a group are handed over one after the other. On a FIFO queue it is
+    /// SQS's message group, whose order has to be kept. On a standard queue it is the conversation, because an agent's session
+    /// does one thing at a time.
     pub fn group_by_conversation(self) -> Vec<Vec<QueueMessage>> {
         let mut conversations: Vec<Vec<QueueMessage>> = Vec::new();
         let mut by_key: HashMap<String, usize> = HashMap::new();
