@@ -13,8 +13,8 @@
 //! - `agent-dispatch` takes messages from the queue and hands them to an agent (cargo feature `dispatch`): `dispatch`.
 //!
 //! # The rooms
-//! Each module at this level is a room. Its page says what is in the room, in which order to read it, and what it imports. A room
-//! imports rooms of the layers below it, and none of its own layer:
+//! Each module at this level is a room. Its page says what is in the room, in which order to read it, and what it imports. A
+//! room imports rooms of the layers below it, and none of its own layer:
 //!
 //! ```text
 //!                main.rs        bin/redrive.rs        bin/agent-dispatch.rs         each sets up once, then serves

@@ -14,7 +14,7 @@ use crate::dispatch::DispatchSettings;
 /// What the environment of `agent-dispatch` says.
 #[derive(Debug)]
 pub struct DispatchConfig {
-    /// The agent (`AGENT_RUNTIME_ARN`).
+    /// Which agent gets the events (`AGENT_RUNTIME_ARN`).
     pub runtime: RuntimeArn,
     /// The endpoint of the agent (`AGENT_RUNTIME_QUALIFIER`). Without the variable it is `DEFAULT`.
     pub qualifier: String,

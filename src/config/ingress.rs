@@ -26,7 +26,8 @@ pub struct IngressConfig {
     pub sink: SinkConfig,
     /// What is said about the steps.
     pub settings: IngressSettings,
-    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable they may.
+    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable
+    /// they may.
     pub sdk_shortcut: bool,
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
     pub log: Targets,

@@ -1,14 +1,15 @@
-//! The configuration of each function: environment variables, read once at init into one complete value. If anything is wrong with
-//! them, there is no such value, and the error names all problems at once.
+//! The configuration of each function: environment variables, read once at init into one complete value. If anything is wrong
+//! with them, there is no such value, and the error names all problems at once.
 //!
-//! In reading order: this page has what the functions share; `ingress`, `redrive` and `dispatch` have a configuration each; `parse`
-//! reads a single variable, for all of them. `docs/configuration.md` describes every variable.
+//! In reading order: this page has what the functions share; `ingress`, `redrive` and `dispatch` have a configuration each;
+//! `parse` reads a single variable, for all of them. `docs/configuration.md` describes every variable.
 //!
 //! ```text
 //! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig ──▶ wiring
 //! ```
 //!
-//! This room imports the settings of the sequences (`ingress`, `dispatch`), and from `slack` its limits. It connects to nothing.
+//! This room imports the settings of the sequences (`ingress`, `dispatch`), and from `slack` its limits. It connects to
+//! nothing.
 
 #[cfg(feature = "dispatch")]
 mod dispatch;

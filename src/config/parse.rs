@@ -69,8 +69,8 @@ pub(super) fn redis_store(_url: &str) -> Result<StoreConfig, String> {
     Err("this build has no Redis store (cargo feature `redis`)".to_owned())
 }
 
-/// Whether this is the name of a DynamoDB table, which has 3 to 255 letters, digits, `_`, `-` and `.`; or its ARN, which ends in the
-/// name.
+/// Whether this is the name of a DynamoDB table, which has 3 to 255 letters, digits, `_`, `-` and `.`; or its ARN, which ends
+/// in the name.
 pub(super) fn is_table(table: &str) -> bool {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
     let name = match table.split(':').collect::<Vec<_>>().as_slice() {

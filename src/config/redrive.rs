@@ -17,7 +17,8 @@ pub struct RedriveConfig {
     pub sink: SinkConfig,
     /// How long a record counts after its event was sent (`DEDUP_TTL_SECONDS`).
     pub dedup_ttl: Duration,
-    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable they may.
+    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable
+    /// they may.
     pub sdk_shortcut: bool,
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
     pub log: Targets,

@@ -1,12 +1,12 @@
-//! From a configuration to a function that is ready to serve: which clients there are, which store and sink use them, and what is
-//! warmed up at init. Each binary calls one function of this page, before it serves.
+//! From a configuration to a function that is ready to serve: which clients there are, which store and sink use them, and what
+//! is warmed up at init. Each binary calls one function of this page, before it serves.
 //!
 //! ```text
 //! config ──▶ clients of AWS ──▶ store, sink, agent ──▶ Ingress, Redrive or Dispatch
 //! ```
 //!
-//! In reading order: [`ingress`], [`redrive`], `dispatch`; then what they call. This room may import every other one but `lambda`,
-//! and only the binaries import it. It is the only room in which a store meets a sink by name.
+//! In reading order: [`ingress`], [`redrive`], `dispatch`; then what they call. This room may import every other one but
+//! `lambda`, and only the binaries import it. It is the only room in which a store meets a sink by name.
 
 use aws_config::SdkConfig;
 use std::error::Error;
@@ -40,7 +40,8 @@ use crate::telemetry::report::with_causes;
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::SystemClock;
 
-/// How long a warm-up may take. On a cold start Slack's three seconds begin before init does, and the steps may take 2.5 of them.
+/// How long a warm-up may take. On a cold start Slack's three seconds begin before init does, and the steps may take 2.5 of
+/// them.
 const WARM_UP_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The ingress with the store and the sink that its configuration names, and the clock of the machine.
@@ -55,12 +56,12 @@ pub type DeployedRedrive = Redrive<AnyStore, AnySink, SystemClock>;
 
 /// Makes the ingress that `config` describes, and reads the signing secrets.
 ///
-/// If Secrets Manager does not answer, the ingress is made all the same. It reads the secrets with the first request, and until it
-/// has them, requests are answered with 503, so that Slack asks again.
+/// If Secrets Manager does not answer, the ingress is made all the same. It reads the secrets with the first request, and until
+/// it has them, requests are answered with 503, so that Slack asks again.
 ///
 /// # Errors
-/// When no region is set, or the URL of Redis is wrong, or Secrets Manager answers that there is no such secret, or what it has is
-/// no signing secret.
+/// When no region is set, or the URL of Redis is wrong, or Secrets Manager answers that there is no such secret, or what it has
+/// is no signing secret.
 pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn Error>> {
     let is_managed = matches!(config.secret, SecretConfig::Managed(_));
     let timeouts = CallTimeouts::for_budget(config.settings.ack_budget);
