@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use slack_ingress::lambda::http::inbound;
 use slack_ingress::lambda::untrusted::reduce;
-use slack_ingress::sink::message::{Message, Stamp};
+use slack_ingress::sink::message::{Arrival, Message};
 use slack_ingress::slack::payload::{Delivery, Encoding, Payload, classify};
 use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, Verified, verify};
 use slack_ingress::time::clock::UnixMillis;
@@ -111,9 +111,9 @@ fn classify_command(bencher: Bencher<'_, '_>, size: usize) {
 #[divan::bench(args = SIZES)]
 fn message(bencher: Bencher<'_, '_>, size: usize) {
     let body = event(size);
-    let stamp = Stamp { received_at: NOW, retry_num: None, retry_reason: None, trace_header: None };
+    let arrival = Arrival { received_at: NOW, retry_num: None, retry_reason: None, trace_header: None };
     bencher
         .counter(BytesCount::new(body.len()))
-        .with_inputs(|| (delivery(body.clone()), stamp.clone()))
-        .bench_values(|(delivery, stamp)| Message::new(*delivery, stamp));
+        .with_inputs(|| (delivery(body.clone()), arrival.clone()))
+        .bench_values(|(delivery, arrival)| Message::new(*delivery, arrival));
 }

@@ -84,11 +84,11 @@ class Story:
         invocations = self.world.agentcore.invocations(self.event.event_id)
         # An invocation is printed only when it has ended, because its outcome is unknown before.
         while self._invocations < len(invocations) and invocations[self._invocations].outcome != "under way":
-            seen = invocations[self._invocations]
+            call = invocations[self._invocations]
             self._invocations += 1
-            status = (seen.agent_answer or {}).get("status", "nothing")
-            self._line(seen.at - self.start, f"the dispatcher invokes AgentCore, attempt {seen.attempt}",
-                       f"{seen.outcome}: the agent says {status}")
+            status = (call.agent_answer or {}).get("status", "nothing")
+            self._line(call.at - self.start, f"the dispatcher invokes AgentCore, attempt {call.attempt}",
+                       f"{call.outcome}: the agent says {status}")
         for post in self.world.slack_api.posts[self._posts:]:
             self._posts += 1
             thread = f"thread {post.thread_ts}" if post.thread_ts else "no thread"

@@ -8,9 +8,8 @@
 //! cargo run --example own_store --features contract
 //! ```
 
-use slack_ingress::dedup::{
-    Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict, contract,
-};
+use slack_ingress::dedup::record::{Record, State, Verdict};
+use slack_ingress::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken, contract};
 use slack_ingress::time::clock::UnixMillis;
 use std::collections::BTreeMap;
 use std::sync::Arc;

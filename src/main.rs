@@ -3,14 +3,16 @@
 use lambda_http::Request;
 use std::process::ExitCode;
 
-use slack_ingress::config::Config;
+use slack_ingress::config::IngressConfig;
 use slack_ingress::ingress::Answered;
 use slack_ingress::lambda::http;
 use slack_ingress::lambda::serve::{self, HttpFunction, Invoked};
 use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
+use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::time::invocation::Invocation;
 use slack_ingress::wiring::{self, DeployedIngress};
 
 // One thread: an execution environment serves one request at a time, and each step waits for the network.
@@ -18,14 +20,14 @@ use slack_ingress::wiring::{self, DeployedIngress};
 async fn main() -> ExitCode {
     serve::run(async {
         let config =
-            Config::from_lookup(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
+            IngressConfig::from_lookup(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
         serve::check_environment()?;
         serve::serve_http(set_up(config).await?).await
     })
     .await
 }
 
-async fn set_up(config: Config) -> Result<Function, String> {
+async fn set_up(config: IngressConfig) -> Result<Function, String> {
     logging::init(&config.log).map_err(|error| error.to_string())?;
     if config.settings.dedup_ttl < MIN_SAFE_DEDUP_TTL {
         tracing::warn!(
@@ -49,18 +51,28 @@ struct Unfinished {
     cold_start: bool,
 }
 
+impl Unfinished {
+    /// What is left to do after the answer, and that answer.
+    fn after(answered: Answered, invoked: Invoked) -> (http::Answer, Self) {
+        let Invoked { invocation: Invocation { request_id, .. }, function_name, cold_start } = invoked;
+        let answer = http::answer(answered.report());
+        (answer, Self { answered, request_id, function_name, cold_start })
+    }
+}
+
 impl HttpFunction for Function {
     type Unfinished = Unfinished;
 
     async fn answer(&self, request: Request, invoked: Invoked) -> (http::Answer, Unfinished) {
-        let Invoked { invocation, function_name, cold_start } = invoked;
-        let request_id = invocation.request_id.clone();
         let answered = match http::inbound(request) {
-            Ok(inbound) => self.ingress.answer(inbound, invocation).await,
+            Ok(inbound) => self.ingress.answer(inbound, invoked.invocation.clone()).await,
             Err(outcome) => Answered::from(outcome),
         };
-        let answer = http::answer(answered.report());
-        (answer, Unfinished { answered, request_id, function_name, cold_start })
+        Unfinished::after(answered, invoked)
+    }
+
+    fn panicked(&self, invoked: Invoked) -> (http::Answer, Unfinished) {
+        Unfinished::after(Answered::from(RequestOutcome::Panicked), invoked)
     }
 
     async fn finish(&self, unfinished: Unfinished) {

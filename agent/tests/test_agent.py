@@ -209,12 +209,12 @@ def test_a_model_answers_and_if_it_fails_the_person_who_asked_is_told(
 def test_the_log_tells_what_happened_but_not_what_was_said(
     start_agent: Any, gateway: Gateway, slack: SlackApi, channel: str, session: str
 ) -> None:
-    said = "the-quarterly-figures"
+    secret_text = "the-quarterly-figures"
     with Converse() as converse:
         env = gateway.env | converse.env | {"GATEWAY_URL": gateway.url, "THINKING": "bedrock:some.model"}
         agent = start_agent(env)
-        converse.answer = [{"text": said}]
-        events = [mention(channel, said) for _ in range(4)]
+        converse.answer = [{"text": secret_text}]
+        events = [mention(channel, secret_text) for _ in range(4)]
 
         def work(event: dict[str, Any]) -> None:
             agent.invoke(event, session)
@@ -225,16 +225,17 @@ def test_the_log_tells_what_happened_but_not_what_was_said(
         work(events[1])
         slack.drop_answers_next()
         work(events[2])
-        converse.error = (400, "ValidationException", f"cannot say {said}")
+        converse.error = (400, "ValidationException", f"cannot say {secret_text}")
         work(events[3])
-        agent.invoke({"version": said, "body": said}, session)
-        agent.invoke(said.encode(), session)
+        agent.invoke({"version": secret_text, "body": secret_text}, session)
+        agent.invoke(secret_text.encode(), session)
     log = agent.log
     for event, outcome in zip(events, ["posted as", "Slack's error is not_in_channel", "perhaps posted",
                                        "thinking failed: ValidationException"], strict=True):
         assert any(event["event_id"] in line and outcome in line for line in log.splitlines()), outcome
     assert session in log
-    for secret in (said, slack.token, *(gateway.env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))):
+    credentials = (gateway.env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    for secret in (secret_text, slack.token, *credentials):
         assert secret not in log
 
 

@@ -262,9 +262,9 @@ def test_slacks_rate_limit_is_recognised_in_each_of_these_texts(
 
 def test_a_message_counts_as_posted_only_if_slack_says_so() -> None:
     assert module.ts_of(result('{"ok": true, "ts": "1.2"}', is_error=False)) == "1.2"
-    for said in ("done", '{"posted": true}', '{"ok": "yes"}', ""):
+    for text in ("done", '{"posted": true}', '{"ok": "yes"}', ""):
         with pytest.raises(OutcomeUnknown):
-            module.ts_of(result(said, is_error=False))
+            module.ts_of(result(text, is_error=False))
 
 
 def test_the_pauses_double_up_to_half_a_minute() -> None:

@@ -73,7 +73,7 @@ class Fault:
 
 
 @dataclass
-class Seen:
+class Call:
     """One call of `InvokeAgentRuntime`."""
 
     at: float
@@ -98,7 +98,7 @@ class AgentCore:
         self._verifier = Verifier(self.keys, region)
         self.refuses_when_busy = False
         self.url = ""
-        self.seen: list[Seen] = []
+        self.calls: list[Call] = []
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
@@ -129,13 +129,13 @@ class AgentCore:
     def fail(self, times: int, event_id: str | None = None) -> Fault:
         return self.inject(Fault(times, event_id, INTERNAL))
 
-    def invocations(self, event_id: str) -> list[Seen]:
-        return [seen for seen in self.seen if seen.event_id == event_id]
+    def invocations(self, event_id: str) -> list[Call]:
+        return [call for call in self.calls if call.event_id == event_id]
 
-    def accepted(self, event_id: str) -> list[Seen]:
+    def accepted(self, event_id: str) -> list[Call]:
         """The invocations that the agent accepted: it neither refused them nor knew the event already."""
-        return [seen for seen in self.invocations(event_id)
-                if isinstance(seen.agent_answer, dict) and seen.agent_answer.get("status") == "accepted"]
+        return [call for call in self.invocations(event_id)
+                if isinstance(call.agent_answer, dict) and call.agent_answer.get("status") == "accepted"]
 
     def _fault_for(self, event_id: str | None) -> Fault | None:
         with self._lock:
@@ -148,7 +148,7 @@ class AgentCore:
     def answer(self, request: Handler, body: bytes) -> None:
         path, _, query = request.path.partition("?")
         payload = parsed(body)
-        seen = Seen(
+        call = Call(
             at=time.monotonic(),
             session_id=request.headers.get(SESSION_HEADER, ""),
             qualifier=dict(urllib.parse.parse_qsl(query)).get("qualifier", "DEFAULT"),
@@ -157,26 +157,26 @@ class AgentCore:
             payload=payload,
         )
         with self._lock:
-            self.seen.append(seen)
+            self.calls.append(call)
         fault = None
-        error = self._refusal(request, path, query, body, seen)
+        error = self._refusal(request, path, query, body, call)
         if error is None:
-            fault = self._fault_for(seen.event_id)
+            fault = self._fault_for(call.event_id)
             error = fault.error if fault else None
-        if error is None and self.refuses_when_busy and self._is_busy(seen):
+        if error is None and self.refuses_when_busy and self._is_busy(call):
             error = BUSY
         if error is not None:
-            self._refuse(request, seen, error)
+            self._refuse(request, call, error)
             return
         fault = fault or Fault()
         fault.release.wait(fault.hold_before_seconds)
         if fault.lost:
-            seen.outcome = "lost"
+            call.outcome = "lost"
             request.close_connection = True
             return
-        self._forward(request, body, seen, fault)
+        self._forward(request, body, call, fault)
 
-    def _refusal(self, request: Handler, path: str, query: str, body: bytes, seen: Seen) -> Error | None:
+    def _refusal(self, request: Handler, path: str, query: str, body: bytes, call: Call) -> Error | None:
         found = INVOCATIONS.fullmatch(path)
         if found is None:
             return Error(404, "UnknownOperationException", "")
@@ -184,16 +184,16 @@ class AgentCore:
         refusal = self._verifier.refusal(Request(request.command, path, query, headers, body))
         if refusal is not None:
             return Error(403, refusal.name, refusal.message)
-        if len(seen.session_id) not in SESSION_LENGTHS:
-            return invalid(f"The runtime session id has {len(seen.session_id)} characters, and must have 33 to 256.")
-        if urllib.parse.unquote(found[1]) != self.runtime_arn or seen.qualifier not in self.qualifiers:
+        if len(call.session_id) not in SESSION_LENGTHS:
+            return invalid(f"The runtime session id has {len(call.session_id)} characters, and must have 33 to 256.")
+        if urllib.parse.unquote(found[1]) != self.runtime_arn or call.qualifier not in self.qualifiers:
             return NOT_FOUND
         return None
 
-    def _is_busy(self, seen: Seen) -> bool:
+    def _is_busy(self, call: Call) -> bool:
         """Whether the session may still be at work: it was given an invocation before, and the agent says that it is
         busy with some session."""
-        earlier = [it for it in self.seen if it is not seen and it.session_id == seen.session_id and it.agent_answer]
+        earlier = [it for it in self.calls if it is not call and it.session_id == call.session_id and it.agent_answer]
         if not earlier:
             return False
         connection = http.client.HTTPConnection(HOST, self.agent_port, timeout=PING_LIMIT_SECONDS)
@@ -201,8 +201,8 @@ class AgentCore:
             connection.request("GET", "/ping")
             return parsed(connection.getresponse().read()).get("status") == "HealthyBusy"
 
-    def _forward(self, request: Handler, body: bytes, seen: Seen, fault: Fault) -> None:
-        headers = {SESSION_HEADER: seen.session_id}
+    def _forward(self, request: Handler, body: bytes, call: Call, fault: Fault) -> None:
+        headers = {SESSION_HEADER: call.session_id}
         for name in ("Content-Type", "Accept"):
             if name in request.headers:
                 headers[name] = request.headers[name]
@@ -212,18 +212,18 @@ class AgentCore:
                 connection.request("POST", "/invocations", body, headers)
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as problem:
-                self._refuse(request, seen, agent_error(f"the agent does not answer: {problem}"))
+                self._refuse(request, call, agent_error(f"the agent does not answer: {problem}"))
                 return
-            seen.agent_status = response.status
+            call.agent_status = response.status
             if not 200 <= response.status < 300:
                 response.read()
                 fault.release.wait(fault.hold_after_seconds)
-                self._refuse(request, seen, agent_error(
+                self._refuse(request, call, agent_error(
                     f"Received error ({response.status}) from runtime. Please check your CloudWatch logs."))
                 return
-            self._stream(request, response, seen, fault)
+            self._stream(request, response, call, fault)
 
-    def _stream(self, request: Handler, response: http.client.HTTPResponse, seen: Seen, fault: Fault) -> None:
+    def _stream(self, request: Handler, response: http.client.HTTPResponse, call: Call, fault: Fault) -> None:
         """Passes the agent's answer on while it arrives. The answer is read to its end even if the client has gone."""
         answer = b""
         listens = True
@@ -239,14 +239,14 @@ class AgentCore:
         def head() -> None:
             request.send_response(200)
             request.send_header("Content-Type", response.headers.get("Content-Type", "application/json"))
-            request.send_header(SESSION_HEADER, seen.session_id)
+            request.send_header(SESSION_HEADER, call.session_id)
             request.send_header("x-amzn-RequestId", str(uuid.uuid4()))
             request.send_header("Transfer-Encoding", "chunked")
             request.end_headers()
 
         if fault.hold_after_seconds:
             answer = response.read()
-            seen.agent_answer = parsed(answer)
+            call.agent_answer = parsed(answer)
             fault.release.wait(fault.hold_after_seconds)
             send_if_client_listens(head)
             send_if_client_listens(lambda: request.wfile.write(chunk(answer)))
@@ -255,12 +255,12 @@ class AgentCore:
             while piece := response.read1(65536):
                 answer += piece
                 send_if_client_listens(lambda: request.wfile.write(chunk(piece)))
-            seen.agent_answer = parsed(answer)
-        seen.outcome = "answered" if listens else "nobody listened"
+            call.agent_answer = parsed(answer)
+        call.outcome = "answered" if listens else "nobody listened"
         send_if_client_listens(lambda: request.wfile.write(chunk(b"")))
 
-    def _refuse(self, request: Handler, seen: Seen, error: Error) -> None:
-        seen.outcome = error.name
+    def _refuse(self, request: Handler, call: Call, error: Error) -> None:
+        call.outcome = error.name
         body = json.dumps({"message": error.message} | dict(error.more)).encode()
         with contextlib.suppress(OSError):
             request.answer(error.status, body, {

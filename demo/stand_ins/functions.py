@@ -40,6 +40,8 @@ class FunctionFailed(Exception):
 
 @dataclass
 class Invocation:
+    """One invocation of a function. `done` is set when there is an answer or an error."""
+
     event: dict[str, Any]
     timeout_seconds: float
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -64,6 +66,7 @@ class RuntimeApi:
         self._next: queue.Queue[Invocation] = queue.Queue()
 
     def hand_over(self, invocation: Invocation) -> None:
+        """Gives the process this invocation as soon as it asks for one."""
         self.current = invocation
         self._next.put(invocation)
 
@@ -91,6 +94,7 @@ class RuntimeApi:
         return RuntimeHandler
 
     def finished(self, path: str, body: bytes) -> None:
+        """Reads what the process posts when an invocation or its own start has ended."""
         text = body.decode(errors="replace")
         if path == "init/error":
             self.init_error = text
@@ -214,6 +218,7 @@ class Function:
         return killed
 
     def starts(self) -> int:
+        """The number of processes that were started."""
         return sum(environment.starts for environment in self.environments)
 
     def stop(self) -> None:
@@ -221,7 +226,7 @@ class Function:
             environment.stop()
 
 
-# ── the front door ───────────────────────────────────────────────────────────────────────────────────────────
+# ── the HTTP API ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @contextlib.contextmanager
@@ -246,6 +251,7 @@ def http_api(function: Function) -> Iterator[int]:
 
 
 def event_of(request: Handler, body: bytes) -> dict[str, Any]:
+    """The event that an HTTP API makes of a request."""
     path, _, query = request.path.partition("?")
     content_type = request.headers.get("Content-Type", "")
     is_text = content_type.startswith(("text/", "application/json", "application/javascript", "application/xml"))

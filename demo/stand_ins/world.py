@@ -101,6 +101,8 @@ def mention(text: str, channel: str | None = None, thread: str | None = None) ->
 
 @dataclass
 class World:
+    """All of the parts while they run, and what a test can do with them."""
+
     settings: Settings
     slack: Slack
     slack_api: SlackApi
@@ -132,6 +134,7 @@ class World:
             MessageAttributes={name: {"DataType": "String", "StringValue": it} for name, it in attributes.items()})
 
     def posts(self, event: Event) -> list[Post]:
+        """The agent's posts in the event's channel."""
         return [post for post in self.slack_api.posts if post.channel == event.channel]
 
     def eventually(self, what: str, look: Callable[[], Any], limit_seconds: float = SETTLE_LIMIT_SECONDS) -> Any:
@@ -143,6 +146,7 @@ class World:
                         limit_seconds)
 
     def depth(self) -> int:
+        """The number of messages on the queue, visible or not."""
         if self.mapping.broken is not None:
             raise Failure(f"the stand-in for the event source mapping failed: {self.mapping.broken!r}\n{self.report()}")
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
@@ -182,7 +186,7 @@ class World:
     def report(self) -> str:
         """The last log lines and requests of each part, for finding out what went wrong."""
         parts = {log.stem: tail(log) for log in sorted(self.logs.glob("*.log"))}
-        parts["AgentCore stand-in"] = "\n".join(map(str, self.agentcore.seen[-20:]))
+        parts["AgentCore stand-in"] = "\n".join(map(str, self.agentcore.calls[-20:]))
         parts["event source mapping stand-in"] = "\n".join(map(str, self.mapping.batches[-20:]))
         parts["Slack stand-in"] = "\n".join(map(str, self.slack_api.posts[-20:]))
         return "\n".join(f"── {name}\n{text}" for name, text in parts.items())
@@ -190,6 +194,7 @@ class World:
 
 @contextlib.contextmanager
 def world(settings: Settings = Settings()) -> Iterator[World]:
+    """Starts all of the parts, and stops them in the end. Raises Failure if a program is missing or does not start."""
     for path, problem in NEEDED.items():
         if not path.exists():
             raise Failure(problem)

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use slack_ingress::config::{Config, ConfigError, SecretConfig, StoreConfig};
+use slack_ingress::config::{ConfigError, IngressConfig, SecretConfig, StoreConfig};
 use slack_ingress_fuzz::{bounded, mutate};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,9 +16,9 @@ const BYTES_PER_BYTE: usize = 64;
 
 type Variables = BTreeMap<String, String>;
 
-fn read(variables: &Variables) -> Result<Config, ConfigError> {
+fn read(variables: &Variables) -> Result<IngressConfig, ConfigError> {
     let len = variables.values().map(String::len).sum();
-    bounded(len, BYTES_PER_BYTE, || Config::from_lookup(|name| variables.get(name).cloned()))
+    bounded(len, BYTES_PER_BYTE, || IngressConfig::from_lookup(|name| variables.get(name).cloned()))
 }
 
 fn changed(variables: &Variables, change: impl Fn(&str) -> String) -> Variables {
@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
     }
 
     // White space around a value means nothing, and an empty one is none.
-    let shown = |config: &Result<Config, ConfigError>| match config {
+    let shown = |config: &Result<IngressConfig, ConfigError>| match config {
         Ok(config) => format!("{config:?}"),
         Err(error) => error.to_string(),
     };
@@ -72,7 +72,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn assert_whole(config: &Config) {
+fn assert_whole(config: &IngressConfig) {
     match &config.secret {
         SecretConfig::Inline(secrets) => {
             assert!(!secrets.is_empty());

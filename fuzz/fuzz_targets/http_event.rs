@@ -15,7 +15,7 @@ use slack_ingress::lambda::http::{answer, inbound};
 use slack_ingress::lambda::untrusted::reduce;
 use slack_ingress::slack::payload::{Encoding, Malformed};
 use slack_ingress::slack::signature::Rejection;
-use slack_ingress::telemetry::report::ingress::{Dependency, Outcome, Report, Trail};
+use slack_ingress::telemetry::report::ingress::{Dependency, RequestDetails, RequestOutcome, RequestReport};
 use slack_ingress_fuzz::{bounded, mutate, unambiguous};
 
 /// A header's list of values: `""` and its comma are three bytes, `serde` keeps 32 for each before it knows that they
@@ -23,14 +23,14 @@ use slack_ingress_fuzz::{bounded, mutate, unambiguous};
 const BYTES_PER_BYTE: usize = 64;
 
 /// The request as the function gets it: the event is reduced, then `lambda_http` reads it, which must never panic.
-fn read(event: &[u8]) -> Option<Result<Inbound, Outcome>> {
+fn read(event: &[u8]) -> Option<Result<Inbound, RequestOutcome>> {
     let reduced = bounded(event.len(), BYTES_PER_BYTE, || reduce(event));
     let request = lambda_http::request::from_str(std::str::from_utf8(&reduced).expect("JSON is text"));
     request.ok().map(inbound)
 }
 
 /// What the front door gets.
-fn respond(event: &[u8], report: Report) -> Value {
+fn respond(event: &[u8], report: RequestReport) -> Value {
     let answering = service_fn(move |_: Request| {
         let answer = answer(&report);
         async move { Ok::<_, lambda_http::Error>(answer) }
@@ -90,16 +90,16 @@ fn header(headers: &Value, name: &str) -> Option<String> {
     (!values.is_empty() && is_allowed).then_some(value)
 }
 
-fn assert_same(event: &Value, request: &Result<Inbound, Outcome>) {
+fn assert_same(event: &Value, request: &Result<Inbound, RequestOutcome>) {
     let http = &event["requestContext"]["http"];
     let method = if http.is_null() { &event["httpMethod"] } else { &http["method"] };
     let body = event["body"].as_str().unwrap_or_default();
     let is_base64 = event["isBase64Encoded"] == true;
     let inbound = match request {
         Ok(inbound) => inbound,
-        Err(Outcome::MethodNotAllowed) => return assert_ne!(method, "POST"),
-        Err(Outcome::SslCheck) => return assert_eq!(method, "GET"),
-        Err(Outcome::Rejected(Rejection::UnreadableBody)) => return assert!(is_base64),
+        Err(RequestOutcome::MethodNotAllowed) => return assert_ne!(method, "POST"),
+        Err(RequestOutcome::SslCheck) => return assert_eq!(method, "GET"),
+        Err(RequestOutcome::Rejected(Rejection::UnreadableBody)) => return assert!(is_base64),
         Err(other) => panic!("{other:?}"),
     };
     assert_eq!(method, "POST");
@@ -120,25 +120,26 @@ fn assert_same(event: &Value, request: &Result<Inbound, Outcome>) {
     assert_eq!(inbound.attempt.retry_reason, reason);
 }
 
-fn assert_answers(event: &Value, request: &Result<Inbound, Outcome>) {
+fn assert_answers(event: &Value, request: &Result<Inbound, RequestOutcome>) {
     let content_type = request.as_ref().ok().and_then(|inbound| inbound.content_type.as_deref());
     let encoding = Encoding::of(content_type);
     let challenge = event["body"].as_str().unwrap_or_default();
     let outcomes = [
-        (200, Outcome::Accepted),
-        (200, Outcome::Challenge(challenge.to_owned())),
-        (200, Outcome::Suggestion),
-        (200, Outcome::SslCheck),
-        (400, Outcome::Malformed(Malformed::Json)),
-        (401, Outcome::Rejected(Rejection::Mismatch)),
-        (405, Outcome::MethodNotAllowed),
-        (413, Outcome::TooLarge),
-        (503, Outcome::InFlight),
-        (503, Outcome::Unavailable(Dependency::Store)),
+        (200, RequestOutcome::Accepted),
+        (200, RequestOutcome::Challenge(challenge.to_owned())),
+        (200, RequestOutcome::Suggestion),
+        (200, RequestOutcome::SslCheck),
+        (400, RequestOutcome::Malformed(Malformed::Json)),
+        (401, RequestOutcome::Rejected(Rejection::Mismatch)),
+        (405, RequestOutcome::MethodNotAllowed),
+        (413, RequestOutcome::TooLarge),
+        (503, RequestOutcome::InFlight),
+        (503, RequestOutcome::Unavailable(Dependency::Store)),
     ];
     for (status, outcome) in outcomes {
-        let is_challenge = matches!(outcome, Outcome::Challenge(_));
-        let report = Report { outcome, trail: Trail { encoding, ..Trail::default() } };
+        let is_challenge = matches!(outcome, RequestOutcome::Challenge(_));
+        let report =
+            RequestReport { outcome, details: RequestDetails { encoding, ..RequestDetails::default() } };
         let answer = respond(event.to_string().as_bytes(), report);
         assert_eq!(answer["statusCode"], status);
         assert_eq!(answer["isBase64Encoded"], false);

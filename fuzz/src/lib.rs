@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use slack_ingress::sink::message::{Message, Stamp};
+use slack_ingress::sink::message::{Arrival, Message};
 use slack_ingress::slack::payload::{self, Delivery, Encoding, Malformed, Payload};
 use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
 use slack_ingress::time::clock::UnixMillis;
@@ -56,13 +56,13 @@ pub fn classify(body: &[u8], encoding: Encoding) -> Result<Payload, Malformed> {
 
 /// The message for a delivery, with as many attributes as there can be.
 pub fn message(delivery: Delivery) -> Message {
-    let stamp = Stamp {
+    let arrival = Arrival {
         received_at: at(NOW),
         retry_num: Some(3),
         retry_reason: Some("http\u{ffff}timeout\0".to_owned()),
         trace_header: None,
     };
-    Message::new(delivery, stamp).unguarded()
+    Message::new(delivery, arrival).unguarded()
 }
 
 /// SQS refuses a message otherwise, whatever is in it; and the consumer reads JSON.

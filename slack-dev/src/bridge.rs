@@ -15,7 +15,7 @@ mod envelope;
 mod socket;
 mod tally;
 
-use slack_ingress::config::{Config, SinkConfig};
+use slack_ingress::config::{IngressConfig, SinkConfig};
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::telemetry::logging;
 use slack_ingress::time::clock::{Clock, SystemClock};
@@ -120,7 +120,7 @@ async fn set_up(lookup: impl Fn(&str) -> Option<String>) -> Result<(Api, Bridge)
     let api = Api::from_lookup(&lookup)?;
     // A secret of this process's own: only it can sign what it hands to the steps.
     let secret = random_secret()?;
-    let config = Config::from_lookup(|name| match name {
+    let config = IngressConfig::from_lookup(|name| match name {
         "SLACK_SIGNING_SECRET" => Some(secret.clone()),
         "SLACK_SIGNING_SECRET_ARN" => None,
         "DEDUP_STORE" => Some(or_default(lookup(name), "memory:")),

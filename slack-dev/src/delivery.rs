@@ -12,7 +12,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use slack_ingress::sink::message::{Message, Stamp};
+use slack_ingress::sink::message::{Arrival, Message};
 use slack_ingress::slack::payload::{self, Author, Kind};
 use slack_ingress::time::clock::UnixMillis;
 use std::borrow::Cow;
@@ -100,10 +100,10 @@ impl Delivery {
             body: self.body.clone(),
         };
         let received_at = UnixMillis::from_millis(self.received_at.unwrap_or_default());
-        let stamp = Stamp { received_at, retry_num: None, retry_reason: None, trace_header: None };
+        let arrival = Arrival { received_at, retry_num: None, retry_reason: None, trace_header: None };
         let attributes = self.attributes.iter().filter(|(_, value)| !value.is_empty());
         let attributes = attributes.map(|(name, value)| (Cow::Owned(name.clone()), value.clone())).collect();
-        Ok(Message { attributes, ..Message::new(delivery, stamp) })
+        Ok(Message { attributes, ..Message::new(delivery, arrival) })
     }
 
     /// The same under another id, so that nobody knows it yet. Nothing else of the body changes; an interaction without
@@ -196,8 +196,8 @@ pub(crate) mod tests {
         else {
             return None;
         };
-        let stamp = Stamp { received_at: now, retry_num: None, retry_reason: None, trace_header: None };
-        Some(Message::new(*delivery, stamp))
+        let arrival = Arrival { received_at: now, retry_num: None, retry_reason: None, trace_header: None };
+        Some(Message::new(*delivery, arrival))
     }
 
     pub(crate) fn delivery(message: &Message) -> Delivery {

@@ -9,7 +9,7 @@
 //! That goes as far as one attempt that is answered as it should be. Whatever else happens (a throttle, a failure, a clock
 //! that is off, a token that is over, a connection that breaks), the SDK makes the call from the start, with all that it
 //! knows of such things. So a shortcut never decides what to repeat, but for the one case in which nothing may be: see
-//! [`Repeat::IfAnswered`].
+//! [`Repeat::IfRefused`].
 
 use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4;
@@ -44,14 +44,15 @@ type SdkError<E> = result::SdkError<E, HttpResponse>;
 /// Which calls may be made once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// All: the second of two has no effect.
+    /// All of them: the second of two calls has no effect.
     Always,
-    /// Those that the service answered. A lost answer is the caller's affair: what it answers for may have taken effect,
-    /// and would a second time.
-    IfAnswered,
+    /// Those that the service certainly refused. If the answer was lost, or is a 5xx, return the error and do not repeat: the
+    /// call may have taken effect, and a second one would take effect again.
+    IfRefused,
 }
 
-/// The way to one service, as soon as the SDK has gone it. To be registered with the client as an interceptor.
+/// What the SDK resolved on its first call to a service, kept to make later requests without it. Registered with the SDK's
+/// client as an interceptor, it looks on while the SDK makes that call.
 #[derive(Clone, Debug)]
 pub(crate) struct Shortcut {
     route: Arc<OnceLock<Route>>,
@@ -59,12 +60,16 @@ pub(crate) struct Shortcut {
     is_enabled: bool,
 }
 
-/// What the SDK's plan comes to.
+/// What the SDK resolved, and what stays the same for every call to the service.
 #[derive(Debug)]
 struct Route {
     /// Scheme and authority.
     endpoint: String,
     user_agent: String,
+    /// The SDK sends its user agent twice: proxies rewrite the one, and the other is signed.
+    x_amz_user_agent: String,
+    /// `attempt=1; max=3`
+    sdk_request: String,
     scope: Scope,
     connector: SharedHttpConnector,
     /// For one attempt.
@@ -106,20 +111,21 @@ impl<I, O, E> Operation<I, O, E> {
     }
 }
 
-/// How a call by the short way ended.
+/// How a call by the shortcut ended.
 enum Attempt<O, E> {
-    /// As it should.
+    /// The service did what it was asked for.
     Done(O),
-    /// The service refused.
+    /// The service answered with an error.
     Refused(E, HttpResponse),
-    /// What the service made of it is unknown.
+    /// No answer came that can be read. Whether the call took effect is unknown.
     Unanswered(SdkError<E>),
-    /// There is no short way yet, or it ends before the service.
+    /// The service was not called: the SDK has made no call yet that could be looked at, or the shortcut is switched off, or
+    /// the request could not be made.
     NotMade,
 }
 
 impl Shortcut {
-    /// No way yet.
+    /// A shortcut that is taken as soon as the SDK has made a first call.
     pub(crate) fn new(repeat: Repeat) -> Self {
         Self { route: Arc::default(), repeat, is_enabled: true }
     }
@@ -129,7 +135,7 @@ impl Shortcut {
         self.is_enabled = is_enabled;
     }
 
-    /// Calls `operation` with `input` by the short way, and `by_sdk` if there is none or it does not end well.
+    /// Calls `operation` with `input` by the shortcut, and `by_sdk` where that cannot be taken or does not end well.
     ///
     /// # Errors
     /// The SDK's own.
@@ -149,7 +155,12 @@ impl Shortcut {
             Attempt::Refused(error, response) if (operation.is_expected)(&error) => {
                 Err(SdkError::service_error(error, response))
             }
-            Attempt::Unanswered(error) if self.repeat == Repeat::IfAnswered => Err(error),
+            Attempt::Refused(error, response)
+                if self.repeat == Repeat::IfRefused && response.status().is_server_error() =>
+            {
+                Err(SdkError::service_error(error, response))
+            }
+            Attempt::Unanswered(error) if self.repeat == Repeat::IfRefused => Err(error),
             // Boxed: ten kilobytes of state that hardly any call needs.
             _ => Box::pin(by_sdk()).await,
         }
@@ -215,6 +226,8 @@ impl Route {
         Some(Self {
             endpoint: endpoint(request.uri())?.to_owned(),
             user_agent: headers.get("user-agent")?.to_owned(),
+            x_amz_user_agent: headers.get("x-amz-user-agent")?.to_owned(),
+            sdk_request: first_attempt(headers.get("amz-sdk-request")?)?,
             scope: Scope::of_authorization(headers.get("authorization")?)?,
             connector: components.http_client()?.http_connector(&settings.build(), components),
             timeout: timeouts.operation_attempt_timeout(),
@@ -233,6 +246,7 @@ impl Route {
 
         request.uri_mut().set_endpoint(&self.endpoint)?;
         request.headers_mut().try_insert("user-agent", self.user_agent.clone())?;
+        request.headers_mut().try_insert("x-amz-user-agent", self.x_amz_user_agent.clone())?;
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.scope.region)
@@ -252,6 +266,9 @@ impl Route {
         for header in signature {
             request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
         }
+        // Not signed: a proxy may number the attempts anew.
+        request.headers_mut().try_insert("amz-sdk-request", self.sdk_request.clone())?;
+        request.headers_mut().try_insert("amz-sdk-invocation-id", invocation_id())?;
         Ok(request)
     }
 
@@ -286,6 +303,20 @@ impl Scope {
     }
 }
 
+/// What the SDK says of a first attempt, from what it says of some attempt: `attempt=2; max=3`, perhaps with a time before it.
+fn first_attempt(sdk_request: &str) -> Option<String> {
+    let (_, max) = sdk_request.rsplit_once("; max=")?;
+    Some(format!("attempt=1; max={max}"))
+}
+
+/// A random UUID, version 4, as the SDK makes one for each call. Nobody need be unable to guess it.
+fn invocation_id() -> String {
+    let random = fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{random:032x}");
+    let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
+
 /// Scheme and authority of a URI that has no path: of no service here does the endpoint have one, and one that does is
 /// left to the SDK.
 fn endpoint(uri: &str) -> Option<&str> {
@@ -308,7 +339,7 @@ impl Intercept for Shortcut {
         if self.route.get().is_none()
             && let Some(route) = Route::of(context.request(), components, config)
         {
-            // Another call was faster: the way is the same.
+            // If another call was faster, it resolved the same.
             let _ = self.route.set(route);
         }
         Ok(())
@@ -338,6 +369,24 @@ mod tests {
         ] {
             assert_eq!(Scope::of_authorization(header), None, "{header}");
         }
+    }
+
+    #[test]
+    fn a_call_is_numbered_as_a_first_attempt_whatever_was_looked_at() {
+        for given in ["attempt=1; max=3", "attempt=2; max=3", "ttl=20260101T000000Z; attempt=3; max=3"] {
+            assert_eq!(first_attempt(given).as_deref(), Some("attempt=1; max=3"));
+        }
+        assert_eq!(first_attempt("attempt=1"), None);
+    }
+
+    #[test]
+    fn an_invocation_id_is_a_random_uuid() {
+        let id = invocation_id();
+        let lengths: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+        assert_eq!(id.chars().nth(14), Some('4'), "{id}");
+        assert!(matches!(id.chars().nth(19), Some('8' | '9' | 'a' | 'b')), "{id}");
+        assert_ne!(id, invocation_id());
     }
 
     #[test]

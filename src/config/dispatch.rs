@@ -8,7 +8,7 @@ use super::parse::{
     MAX_TTL_SECONDS, STORES, keep, log, number, required, sdk_shortcut, shared_store, sink, trimmed,
 };
 use super::{ConfigError, SinkConfig, StoreConfig};
-use crate::dispatch::Settings;
+use crate::dispatch::DispatchSettings;
 
 /// Everything that can be set.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct DispatchConfig {
     /// The URL of the queue for what will never work.
     pub dead_letter_url: String,
     /// What can be set about the steps.
-    pub settings: Settings,
+    pub settings: DispatchSettings,
     /// `SDK_SHORTCUT`: whether calls to DynamoDB and SQS may take the shortcut through the SDK.
     pub sdk_shortcut: bool,
     /// `RUST_LOG`
@@ -108,7 +108,7 @@ impl DispatchConfig {
             ) if problems.is_empty() => {
                 let max_attempts = u32::try_from(max_attempts).unwrap_or(u32::MAX);
                 let qualifier = get("AGENT_RUNTIME_QUALIFIER").unwrap_or_else(|| "DEFAULT".to_owned());
-                let settings = Settings { agent_timeout, dedup_ttl, max_attempts };
+                let settings = DispatchSettings { agent_timeout, dedup_ttl, max_attempts };
                 Ok(Self {
                     runtime,
                     qualifier,
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_not_set_has_the_documented_default() {
         let config = config(&[]).unwrap();
-        let Settings { agent_timeout, dedup_ttl, max_attempts } = config.settings;
+        let DispatchSettings { agent_timeout, dedup_ttl, max_attempts } = config.settings;
         assert_eq!((agent_timeout.as_secs(), dedup_ttl.as_secs(), max_attempts), (45, 432_000, 8));
         assert_eq!((config.qualifier.as_str(), config.queue_name()), ("DEFAULT", "events.fifo"));
         assert_eq!((config.runtime.to_string().as_str(), config.runtime.region()), (ARN, "eu-west-1"));
@@ -199,7 +199,7 @@ mod tests {
             ("MAX_ATTEMPTS", "1"),
         ])
         .unwrap();
-        let Settings { agent_timeout, dedup_ttl, max_attempts } = config.settings;
+        let DispatchSettings { agent_timeout, dedup_ttl, max_attempts } = config.settings;
         assert_eq!((agent_timeout.as_secs(), dedup_ttl.as_secs(), max_attempts), (890, 60, 1));
         assert_eq!(config.qualifier, "blue");
     }

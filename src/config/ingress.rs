@@ -6,7 +6,7 @@ use tracing_subscriber::filter::Targets;
 
 use super::parse::{SINKS, STORES, keep, log, number, required, sdk_shortcut, sink, store, trimmed, ttl};
 use super::{ConfigError, SinkConfig, StoreConfig};
-use crate::ingress::{BotEvents, Settings};
+use crate::ingress::{BotEvents, IngressSettings};
 use crate::slack::payload::DedupKey;
 use crate::slack::retries;
 
@@ -15,7 +15,7 @@ const MAX_ACK_BUDGET_MS: u64 = retries::ANSWER_LIMIT.as_secs() * 1000;
 
 /// Everything about the ingress that can be set.
 #[derive(Debug)]
-pub struct Config {
+pub struct IngressConfig {
     /// Where the signing secrets are.
     pub secret: SecretConfig,
     /// Where records are kept.
@@ -23,7 +23,7 @@ pub struct Config {
     /// Where events go.
     pub sink: SinkConfig,
     /// What can be set about the steps.
-    pub settings: Settings,
+    pub settings: IngressSettings,
     /// `SDK_SHORTCUT`: whether the calls that every event makes may take the shortcut through the SDK.
     pub sdk_shortcut: bool,
     /// `RUST_LOG`
@@ -48,7 +48,7 @@ impl fmt::Debug for SecretConfig {
     }
 }
 
-impl Config {
+impl IngressConfig {
     /// The configuration in the variables that `lookup` gives; an empty one is as good as none.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Config {
                 Some(log),
                 Some(sdk_shortcut),
             ) => {
-                let settings = Settings {
+                let settings = IngressSettings {
                     dedup_ttl: ttl,
                     dedup_key,
                     bot_events,

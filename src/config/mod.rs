@@ -11,7 +11,7 @@ use std::fmt;
 
 #[cfg(feature = "dispatch")]
 pub use dispatch::{DispatchConfig, RuntimeArn};
-pub use ingress::{Config, SecretConfig};
+pub use ingress::{IngressConfig, SecretConfig};
 pub use redrive::RedriveConfig;
 
 /// `DEDUP_STORE`

@@ -9,18 +9,18 @@ const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/slack-e
 const MINIMAL: [(&str, &str); 3] =
     [("SLACK_SIGNING_SECRET", SECRET), ("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")];
 
-fn parse(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    Config::from_lookup(|name| {
+fn parse(variables: &[(&str, &str)]) -> Result<IngressConfig, ConfigError> {
+    IngressConfig::from_lookup(|name| {
         variables.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     })
 }
 
 /// The smallest configuration that is whole, with one variable set besides.
-fn with(name: &str, value: &str) -> Result<Config, ConfigError> {
+fn with(name: &str, value: &str) -> Result<IngressConfig, ConfigError> {
     parse(&[&MINIMAL[..], &[(name, value)]].concat())
 }
 
-fn secrets(config: Config) -> Vec<String> {
+fn secrets(config: IngressConfig) -> Vec<String> {
     match config.secret {
         SecretConfig::Inline(secrets) => secrets,
         SecretConfig::Managed(id) => panic!("managed: {id}"),

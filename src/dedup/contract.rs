@@ -35,7 +35,7 @@ fn claim(event_id: &str, owner: &str, offset_ms: u64) -> Claim {
         owner: owner.to_owned(),
         received_at: at(offset_ms),
         lease_until: at(offset_ms + LEASE_MS),
-        expires_at: at(offset_ms + TTL_MS).as_secs(),
+        expires_at: at(offset_ms + TTL_MS).in_seconds(),
     }
 }
 

@@ -18,9 +18,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use miniz_oxide::inflate;
 use std::collections::HashMap;
 
-use super::{Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict};
+use super::record::{Record, State, Verdict};
+use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
-use crate::time::clock::UnixMillis;
+use crate::time::clock::{UnixMillis, UnixSeconds};
 
 const EVENT_ID: &str = "event_id";
 const STATE: &str = "state";
@@ -46,12 +47,22 @@ const DEFLATE_LEVEL: u8 = 1;
 /// More than any sink takes, as JSON in JSON: an item that inflates to more is not ours.
 const MAX_INFLATED_BYTES: usize = 8 * 1024 * 1024;
 
-/// [`Record::verdict`] says `Free`, in DynamoDB's words.
+/// When a claim may be written, in DynamoDB's words. The clauses are those of [`super::record`]: no record or an expired one
+/// (R1), or one in flight whose lease is over (R4). What it refuses is R2, R3 or R5, and [`Record::verdict`] tells which.
 const IS_FREE: &str = "attribute_not_exists(event_id) \
     OR expires_at <= :now_seconds \
     OR (#state = :in_flight AND lease_until < :now_millis)";
 
-/// [`Record::can_be_taken`] says so, in DynamoDB's words.
+/// C1.
+const CAN_BE_CONFIRMED: &str = "#owner = :owner";
+
+/// C2. A record that is gone already is as good as deleted.
+const CAN_BE_DELETED: &str = "attribute_not_exists(event_id) OR (#owner = :owner AND #state = :in_flight)";
+
+/// C3.
+const CAN_BE_PARKED: &str = "#owner = :owner AND #state <> :forwarded";
+
+/// C4.
 const CAN_BE_TAKEN: &str = "#state = :parked \
     AND (lease_until < :now_millis OR (#owner = :owner AND lease_until = :lease_until))";
 
@@ -176,12 +187,12 @@ impl Store for DynamoDbStore {
                 .update_expression(
                     "SET #state = :forwarded, expires_at = :expires_at REMOVE #parked, #message",
                 )
-                .condition_expression("#owner = :owner")
+                .condition_expression(CAN_BE_CONFIRMED)
                 .expression_attribute_names("#state", STATE)
                 .expression_attribute_names("#owner", OWNER)
                 .expression_attribute_names("#parked", PARKED)
                 .expression_attribute_names("#message", MESSAGE)
-                .expression_attribute_values(":expires_at", number(lease.expires_at()))
+                .expression_attribute_values(":expires_at", number(lease.expires_at().as_secs()))
                 .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
                 .expression_attribute_values(":owner", string(lease.owner()))
         };
@@ -195,9 +206,7 @@ impl Store for DynamoDbStore {
             .delete_item()
             .table_name(&self.table)
             .key(EVENT_ID, string(lease.event_id()))
-            .condition_expression(
-                "attribute_not_exists(event_id) OR (#owner = :owner AND #state = :in_flight)",
-            )
+            .condition_expression(CAN_BE_DELETED)
             .expression_attribute_names("#state", STATE)
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
@@ -225,7 +234,7 @@ impl Store for DynamoDbStore {
             .update_expression(
                 "SET #state = :state, #parked = :parked, #message = :message REMOVE expires_at",
             )
-            .condition_expression("#owner = :owner AND #state <> :forwarded")
+            .condition_expression(CAN_BE_PARKED)
             .expression_attribute_names("#state", STATE)
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_names("#parked", PARKED)
@@ -334,7 +343,7 @@ fn item(claim: &Claim) -> Item {
         (STATE, string(State::InFlight.as_str())),
         (OWNER, string(&claim.owner)),
         (LEASE_UNTIL, number(claim.lease_until.as_millis())),
-        (EXPIRES_AT, number(claim.expires_at)),
+        (EXPIRES_AT, number(claim.expires_at.as_secs())),
         (RECEIVED_AT, number(claim.received_at.as_millis())),
     ]
     .into_iter()
@@ -384,7 +393,7 @@ fn parse_item(item: &Item) -> Option<Record> {
         owner: string(OWNER).cloned().unwrap_or_default(),
         received_at: millis(RECEIVED_AT),
         lease_until: millis(LEASE_UNTIL),
-        expires_at: number(EXPIRES_AT),
+        expires_at: number(EXPIRES_AT).map(UnixSeconds::from_secs),
     })
 }
 

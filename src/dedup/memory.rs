@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Claim, Lease, Pending, Record, Recorded, Settled, State, Store, StoreError, Taken, Verdict};
+use super::record::{Record, State, Verdict};
+use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::clock::UnixMillis;
 
 /// Expired records are swept out when the map has doubled since the last sweep, and not below this size.
@@ -64,7 +65,7 @@ impl MemoryStore {
     fn confirm_now(&self, lease: &Lease) -> Settled {
         let mut records = self.lock();
         match records.by_id.get_mut(lease.event_id()) {
-            Some(record) if record.owner == lease.owner() => {
+            Some(record) if record.can_be_confirmed_by(lease.owner()) => {
                 record.state = State::Forwarded;
                 record.expires_at = Some(lease.expires_at());
                 records.parked.remove(lease.event_id());
@@ -77,7 +78,7 @@ impl MemoryStore {
     fn park_now(&self, lease: &Lease, message: &str) -> Settled {
         let mut records = self.lock();
         match records.by_id.get_mut(lease.event_id()) {
-            Some(record) if record.owner == lease.owner() && record.state != State::Forwarded => {
+            Some(record) if record.can_be_parked_by(lease.owner()) => {
                 record.state = State::Parked;
                 record.expires_at = None;
                 records.parked.insert(lease.event_id().to_owned(), message.to_owned());
@@ -118,7 +119,7 @@ impl MemoryStore {
         let mut records = self.lock();
         match records.by_id.get(lease.event_id()) {
             None => Settled::Done,
-            Some(record) if record.owner == lease.owner() && record.state == State::InFlight => {
+            Some(record) if record.can_be_deleted_by(lease.owner()) => {
                 records.by_id.remove(lease.event_id());
                 Settled::Done
             }
@@ -173,6 +174,7 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::clock::UnixSeconds;
     use std::time::Duration;
 
     #[test]
@@ -181,7 +183,13 @@ mod tests {
         let record = |n: usize, now: u64, expires_at: u64| {
             let received_at = UnixMillis::from_millis(now * 1000);
             let (event_id, owner) = (format!("Ev{n}"), "a".to_owned());
-            store.record_now(&Claim { event_id, owner, received_at, lease_until: received_at, expires_at });
+            store.record_now(&Claim {
+                event_id,
+                owner,
+                received_at,
+                lease_until: received_at,
+                expires_at: UnixSeconds::from_secs(expires_at),
+            });
             store.lock().by_id.len()
         };
         // At the floor the sweep is due. Of those that stand there, the even ones have expired by then.
@@ -189,7 +197,9 @@ mod tests {
             assert_eq!(record(n, 1, 10 + u64::from(n % 2 == 1)), n + 1);
         }
         assert_eq!(record(SWEEP_FLOOR, 10, 20), SWEEP_FLOOR / 2 + 1);
-        assert!(store.lock().by_id.iter().all(|(_, record)| record.expires_at > Some(10)));
+        assert!(
+            store.lock().by_id.iter().all(|(_, record)| record.expires_at > Some(UnixSeconds::from_secs(10)))
+        );
         // The next one is due at the floor again; and, with all of those still there, when they have doubled.
         for n in SWEEP_FLOOR + 1..3 * SWEEP_FLOOR {
             record(n, 10, 20);
@@ -207,7 +217,7 @@ mod tests {
             owner: "first".to_owned(),
             received_at: now,
             lease_until: now.after(Duration::from_secs(5)),
-            expires_at: now.after(Duration::from_secs(3600)).as_secs(),
+            expires_at: now.after(Duration::from_secs(3600)).in_seconds(),
         };
         let Ok(Recorded::New { lease, .. }) = store.record(&claim).await else { panic!("not recorded") };
         assert!(store.park(lease, "{}").await.is_err());

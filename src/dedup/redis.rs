@@ -20,24 +20,24 @@ const PREFIX: &str = "slack-ingress:";
 /// The ids of parked events, by the time of their receipt.
 const PARKED: &str = "slack-ingress-parked";
 
-/// `Record::verdict`, and the write.
+/// Writes a record unless R1 to R5 of `record.rs` forbid it; each line says which clause it states.
 /// KEYS: record. ARGV: owner, received at (now), lease until, expires at.
 const RECORD: &str = r"
 local state, owner, received_at, lease_until, expires_at =
     unpack(redis.call('HMGET', KEYS[1], 'state', 'owner', 'received_at', 'lease_until', 'expires_at'))
 local now = tonumber(ARGV[2])
 local answer = 'new'
-if state and not (expires_at and tonumber(expires_at) <= math.floor(now / 1000)) then
-    if state ~= 'in_flight' then
+if state and not (expires_at and tonumber(expires_at) <= math.floor(now / 1000)) then -- R1
+    if state ~= 'in_flight' then -- R2
         return state
     end
     if owner == ARGV[1] and received_at == ARGV[2] and lease_until == ARGV[3] and expires_at == ARGV[4] then
-        return 'new'
+        return 'new' -- R3
     end
     if tonumber(lease_until) >= now then
-        return 'in_flight'
+        return 'in_flight' -- R5
     end
-    answer = 'took_over'
+    answer = 'took_over' -- R4
 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'state', 'in_flight', 'owner', ARGV[1], 'received_at', ARGV[2],
@@ -46,6 +46,7 @@ redis.call('EXPIREAT', KEYS[1], ARGV[4])
 return answer
 ";
 
+/// Marks a record as forwarded (C1).
 /// KEYS: record, parked. ARGV: owner, expires at, event id.
 const CONFIRM: &str = r"
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
@@ -58,6 +59,7 @@ redis.call('ZREM', KEYS[2], ARGV[3])
 return 'done'
 ";
 
+/// Deletes a record (C2).
 /// KEYS: record. ARGV: owner.
 const DELETE: &str = r"
 local state, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'owner'))
@@ -71,6 +73,7 @@ redis.call('DEL', KEYS[1])
 return 'done'
 ";
 
+/// Puts the message into a record (C3).
 /// KEYS: record, parked. ARGV: owner, event id, message.
 const PARK: &str = r"
 local state, owner, received_at = unpack(redis.call('HMGET', KEYS[1], 'state', 'owner', 'received_at'))
@@ -84,12 +87,13 @@ redis.call('ZADD', KEYS[2], received_at, ARGV[2])
 return 'done'
 ";
 
+/// Lists what is parked.
 /// KEYS: parked. ARGV: how many.
 const PENDING: &str = r"
 return redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')
 ";
 
-/// `Record::can_be_taken`, and the write.
+/// Takes what is parked (C4).
 /// KEYS: record. ARGV: owner, now, lease until.
 const TAKE: &str = r"
 local state, owner, lease_until, message =
@@ -104,6 +108,7 @@ redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'lease_until', ARGV[3])
 return { 'yours', message }
 ";
 
+/// Whether there is a record that has not expired (R1).
 /// KEYS: record. ARGV: now, in seconds.
 const SEEN: &str = r"
 local state, expires_at = unpack(redis.call('HMGET', KEYS[1], 'state', 'expires_at'))
@@ -206,7 +211,7 @@ impl Store for RedisStore {
             .arg(&claim.owner)
             .arg(claim.received_at.as_millis())
             .arg(claim.lease_until.as_millis())
-            .arg(claim.expires_at);
+            .arg(claim.expires_at.as_secs());
         let answer: String = self.run("Redis record", &script).await?;
         let new = |took_over| Recorded::New { lease: Lease::granted(claim), took_over };
         match answer.as_str() {
@@ -221,7 +226,7 @@ impl Store for RedisStore {
 
     async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
         let mut script = self.scripts.confirm.key(key(lease.event_id()));
-        script.key(PARKED).arg(lease.owner()).arg(lease.expires_at()).arg(lease.event_id());
+        script.key(PARKED).arg(lease.owner()).arg(lease.expires_at().as_secs()).arg(lease.event_id());
         Ok(settled(&self.run::<String>("Redis confirm", &script).await?))
     }
 

@@ -64,7 +64,7 @@ impl QueueMessage {
             message_id: self.message_id.clone(),
             receipt_handle: self.receipt_handle.clone(),
             receive_count: self.receive_count,
-            subject: SHOWN.into_iter().filter_map(shown).collect(),
+            shown_attributes: SHOWN.into_iter().filter_map(shown).collect(),
             session_id: None,
             waited: received_at.map(|millis| UnixMillis::from_millis(millis).until(now)),
             invoke: None,

@@ -24,19 +24,19 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use std::time::Duration;
 
-use crate::dedup::{Claim, Lease, Recorded, Settled, Store};
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, Recorded, Settled, Store};
 use crate::sink::Sink;
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
 use crate::time::clock::Clock;
-use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
 
 use agent::{Agent, InvokeError};
 use agent_call::AgentCall;
 use batch::Batch;
 use message::QueueMessage;
-use visibility::{PutOff, Visibility, back_off};
+use visibility::{DelayedMessage, Visibility, back_off};
 
 /// For each call about a message but the agent's: its record, the dead-letter queue. Each has a second chance.
 pub const CALL_BUDGET: Duration = Duration::from_millis(2500);
@@ -53,7 +53,7 @@ const RECORD_PREFIX: &str = "dispatch#";
 
 /// What can be set about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct DispatchSettings {
     /// How long the agent may take to take an event.
     pub agent_timeout: Duration,
     /// How long it is remembered that it has.
@@ -70,12 +70,19 @@ pub struct Dispatch<S, A, V, D, C> {
     visibility: V,
     dead_letters: D,
     clock: C,
-    settings: Settings,
+    settings: DispatchSettings,
 }
 
 impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, C> {
     /// From the queue whose messages' `visibility` can be set, to `agent`; what never works goes to `dead_letters`.
-    pub fn new(store: S, agent: A, visibility: V, dead_letters: D, clock: C, settings: Settings) -> Self {
+    pub fn new(
+        store: S,
+        agent: A,
+        visibility: V,
+        dead_letters: D,
+        clock: C,
+        settings: DispatchSettings,
+    ) -> Self {
         Self { store, agent, visibility, dead_letters, clock, settings }
     }
 
@@ -135,8 +142,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         let call = match AgentCall::of(message) {
             Ok(call) => call,
             Err(_) if left < RESERVE => return MessageOutcome::Deferred(Deferral::Time),
-            Err(unworkable) => {
-                return self.send_to_dead_letter_queue(message, unworkable.as_str(), None, report).await;
+            Err(invalid) => {
+                return self.send_to_dead_letter_queue(message, invalid.as_str(), None, report).await;
             }
         };
         report.session_id = Some(call.session_id.clone());
@@ -149,7 +156,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         };
         let start = self.clock.instant();
         let invoked =
-            within(&self.clock, start + self.settings.agent_timeout, self.agent.invoke(&call)).await;
+            run_until(&self.clock, start + self.settings.agent_timeout, self.agent.invoke(&call)).await;
         report.invoke = Some(self.clock.instant() - start);
         let error = match invoked {
             Ok(()) => {
@@ -193,10 +200,10 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
             owner: format!("{}/{}", invocation.request_id, message.message_id),
             received_at: now,
             lease_until: invocation.deadline.after(LEASE_MARGIN),
-            expires_at: now.after(self.settings.dedup_ttl).as_secs(),
+            expires_at: now.after(self.settings.dedup_ttl).in_seconds(),
         };
         let until = self.budget().record_until();
-        match within(&self.clock, until, self.store.record(&claim)).await {
+        match run_until(&self.clock, until, self.store.record(&claim)).await {
             Ok(Recorded::New { lease, took_over }) => {
                 report.took_over = took_over;
                 Ok(lease)
@@ -222,7 +229,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         report.reason = Some(reason.to_owned());
         let dead_letter = dead_letter::of(message, reason, self.dead_letters.max_bytes());
         let sent =
-            within(&self.clock, self.budget().send_until(), self.dead_letters.send(&dead_letter)).await;
+            run_until(&self.clock, self.budget().send_until(), self.dead_letters.send(&dead_letter)).await;
         if let Some(lease) = lease {
             self.settle("delete", self.store.delete(lease), report).await;
         }
@@ -242,7 +249,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         settling: impl Future<Output = Result<Settled, E>>,
         report: &mut MessageReport,
     ) {
-        match within(&self.clock, self.budget().settle_until(), settling).await {
+        match run_until(&self.clock, self.budget().settle_until(), settling).await {
             Ok(Settled::Done) => {}
             Ok(Settled::Lost) => {
                 report.errors.push(format!("{step}: the lease was lost to a later invocation"))
@@ -253,12 +260,12 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
 
     /// Without it, what failed would come again only when the queue's own visibility time-out is over.
     async fn put_off(&self, reports: &mut [MessageReport]) {
-        let put_off: Vec<PutOff> = reports.iter().filter_map(PutOff::of).collect();
+        let put_off: Vec<DelayedMessage> = reports.iter().filter_map(DelayedMessage::of).collect();
         if put_off.is_empty() {
             return;
         }
         let until = self.budget().settle_until();
-        if let Err(error) = within(&self.clock, until, self.visibility.put_off(put_off)).await {
+        if let Err(error) = run_until(&self.clock, until, self.visibility.put_off(put_off)).await {
             let of_interest = reports.iter_mut().filter(|report| report.put_off_for.is_some());
             for report in of_interest {
                 report.put_off_for = None;

@@ -14,7 +14,7 @@ use super::visibility::VisibilityError;
 const NOW: u64 = 1_531_420_618_500;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const SETTINGS: Settings = Settings {
+const SETTINGS: DispatchSettings = DispatchSettings {
     agent_timeout: Duration::from_secs(45),
     dedup_ttl: Duration::from_secs(432_000),
     max_attempts: 3,
@@ -51,7 +51,7 @@ struct World {
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
     letters: Mutex<Vec<Message>>,
-    put_off: Mutex<Vec<PutOff>>,
+    put_off: Mutex<Vec<DelayedMessage>>,
 }
 
 impl World {
@@ -137,7 +137,7 @@ impl Agent for Arc<World> {
 }
 
 impl Visibility for Arc<World> {
-    async fn put_off(&self, messages: Vec<PutOff>) -> Result<(), VisibilityError> {
+    async fn put_off(&self, messages: Vec<DelayedMessage>) -> Result<(), VisibilityError> {
         if self.has(Fault::PutOff) {
             return Err(VisibilityError::Refused("ReceiptHandleIsInvalid".to_owned()));
         }
@@ -216,7 +216,7 @@ impl Scene {
         std::mem::take(&mut *self.world.letters.lock().unwrap())
     }
 
-    fn put_off(&self) -> Vec<PutOff> {
+    fn put_off(&self) -> Vec<DelayedMessage> {
         std::mem::take(&mut *self.world.put_off.lock().unwrap())
     }
 }
@@ -250,7 +250,7 @@ async fn an_event_is_handed_over_once_however_often_it_comes() {
     let [report] = scene.run(vec![message("Ev1", "C1")]).await.try_into().unwrap();
     assert_eq!((report.outcome, report.put_off_for), (Dispatched, None));
     assert_eq!((report.waited, report.took_over), (Some(SECOND / 2), false));
-    assert_eq!(report.subject, [("kind", "event".to_owned()), ("event_id", "Ev1".to_owned())]);
+    assert_eq!(report.shown_attributes, [("kind", "event".to_owned()), ("event_id", "Ev1".to_owned())]);
     assert_eq!(outcomes(&scene.run(vec![message("Ev1", "C1")]).await), [Duplicate]);
     // To its last second; the queue has forgotten it by then.
     scene.world.pass(SETTINGS.dedup_ttl - SECOND);
@@ -345,7 +345,7 @@ async fn what_the_agent_fails_on_comes_again_until_its_attempts_are_used_up() {
                 scene.run(vec![received(receive_count, message("Ev1", "C1"))]).await.try_into().unwrap();
             assert_eq!((report.outcome, report.errors.len()), (Failed, 1), "{mood:?}");
             let delay = back_off(receive_count, "message of Ev1");
-            let put_off = PutOff { receipt_handle: "handle of Ev1".to_owned(), delay };
+            let put_off = DelayedMessage { receipt_handle: "handle of Ev1".to_owned(), delay };
             assert_eq!(scene.put_off(), [put_off]);
             assert!(scene.letters().is_empty());
         }

@@ -11,30 +11,31 @@ use std::time::Duration;
 use crate::telemetry::report::dispatch::MessageReport;
 
 /// After the first receive.
-const FIRST: Duration = Duration::from_secs(5);
+const FIRST_DELAY: Duration = Duration::from_secs(5);
 /// Of a session that is busy for hours; and whoever waits behind it.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// SQS takes so many in one call.
 const MAX_ENTRIES: usize = 10;
 
 /// How long a message that was received `receive_count` times stays away: 5 seconds, doubled each time, up to 15 minutes.
 /// Up to a quarter less, by the message's id: what was refused together does not come together again.
 pub fn back_off(receive_count: u32, message_id: &str) -> Duration {
-    let doubled = FIRST.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(LONGEST);
+    let doubled =
+        FIRST_DELAY.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(LONGEST_DELAY);
     let spread = Sha256::digest(message_id).first().copied().map_or(0, u32::from);
     doubled - doubled * spread / (4 * 255)
 }
 
 /// A message, and how long nobody is to get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PutOff {
+pub struct DelayedMessage {
     /// SQS's handle of this receive.
     pub receipt_handle: String,
     /// Whole seconds count.
     pub delay: Duration,
 }
 
-impl PutOff {
+impl DelayedMessage {
     /// What SQS is asked for about a message, if it is asked for something.
     pub fn of(report: &MessageReport) -> Option<Self> {
         Some(Self { receipt_handle: report.receipt_handle.clone(), delay: report.put_off_for? })
@@ -44,7 +45,10 @@ impl PutOff {
 /// The queue, as far as its messages' visibility goes.
 pub trait Visibility: Send + Sync {
     /// Puts off all of them. On an error, some may be.
-    fn put_off(&self, messages: Vec<PutOff>) -> impl Future<Output = Result<(), VisibilityError>> + Send;
+    fn put_off(
+        &self,
+        messages: Vec<DelayedMessage>,
+    ) -> impl Future<Output = Result<(), VisibilityError>> + Send;
 }
 
 /// The messages come when the queue's own visibility time-out is over.
@@ -89,7 +93,7 @@ impl SqsVisibility {
 }
 
 impl Visibility for SqsVisibility {
-    async fn put_off(&self, messages: Vec<PutOff>) -> Result<(), VisibilityError> {
+    async fn put_off(&self, messages: Vec<DelayedMessage>) -> Result<(), VisibilityError> {
         for messages in messages.chunks(MAX_ENTRIES) {
             let entries = messages.iter().enumerate().map(|(n, message)| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()

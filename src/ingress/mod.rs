@@ -20,22 +20,20 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::dedup::{Claim, Lease, Recorded, Settled, Store, StoreError};
-use crate::sink::message::{Message, Stamp};
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, MAX_LEASE, Recorded, Settled, Store, StoreError};
+use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
 use crate::slack::payload::{self, Author, DedupKey, Delivery, Encoding, Payload};
 use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
-use crate::telemetry::report::ingress::{Dependency, Outcome, Report, Subject, Trail};
+use crate::telemetry::report::ingress::{
+    Dependency, LoggedDelivery, RequestDetails, RequestOutcome, RequestReport,
+};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
-use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
-
-/// No lease outlives this, however long the function may run: Slack's second retry comes a minute after
-/// the first, and must find the lease of a dead owner over, or the last chances are spent on 503s.
-const MAX_LEASE: Duration = Duration::from_secs(45);
 
 /// Whose messages go through: the guard against a bot that answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +57,7 @@ impl BotEvents {
 
 /// What can be set about the steps.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct IngressSettings {
     /// How long an event id is remembered.
     pub dedup_ttl: Duration,
     /// What makes two events the same one.
@@ -94,28 +92,28 @@ pub struct Ingress<S, Q, C> {
     store: S,
     sink: Q,
     clock: C,
-    settings: Settings,
+    settings: IngressSettings,
 }
 
 /// A request whose answer is known.
 #[derive(Debug)]
 #[must_use = "`Ingress::finish` confirms what is on the queue"]
 pub struct Answered {
-    report: Report,
+    report: RequestReport,
     unconfirmed: Option<Unconfirmed>,
 }
 
 impl Answered {
     /// What to answer. Not yet all that there is to log.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &RequestReport {
         &self.report
     }
 }
 
-impl From<Outcome> for Answered {
+impl From<RequestOutcome> for Answered {
     /// A request that does not get as far as the steps.
-    fn from(outcome: Outcome) -> Self {
-        Self { report: Report { outcome, trail: Trail::default() }, unconfirmed: None }
+    fn from(outcome: RequestOutcome) -> Self {
+        Self { report: RequestReport { outcome, details: RequestDetails::default() }, unconfirmed: None }
     }
 }
 
@@ -142,33 +140,33 @@ enum Permit {
 
 impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     /// A front door to `sink`, guarded by `store`.
-    pub fn new(secrets: SigningSecrets, store: S, sink: Q, clock: C, settings: Settings) -> Self {
+    pub fn new(secrets: SigningSecrets, store: S, sink: Q, clock: C, settings: IngressSettings) -> Self {
         Self { secrets, store, sink, clock, settings }
     }
 
     /// Takes one request through all of the steps.
-    pub async fn handle(&self, inbound: Inbound, invocation: Invocation) -> Report {
+    pub async fn handle(&self, inbound: Inbound, invocation: Invocation) -> RequestReport {
         self.finish(self.answer(inbound, invocation).await).await
     }
 
     /// Takes one request through the steps that its answer depends on.
     pub async fn answer(&self, inbound: Inbound, invocation: Invocation) -> Answered {
         let start = self.clock.instant();
-        let mut trail = Trail::default();
-        let (outcome, unconfirmed) = match self.steps(start, inbound, invocation, &mut trail).await {
-            Ok(Accepted { unconfirmed }) => (Outcome::Accepted, unconfirmed),
+        let mut details = RequestDetails::default();
+        let (outcome, unconfirmed) = match self.steps(start, inbound, invocation, &mut details).await {
+            Ok(Accepted { unconfirmed }) => (RequestOutcome::Accepted, unconfirmed),
             Err(outcome) => (outcome, None),
         };
-        trail.timings.total = self.clock.instant() - start;
-        Answered { report: Report { outcome, trail }, unconfirmed }
+        details.timings.total = self.clock.instant() - start;
+        Answered { report: RequestReport { outcome, details }, unconfirmed }
     }
 
     /// Does what is left to do when the answer is on its way. If the process dies before, the record stays
     /// leased until the lease is over, which is what it would be if it had died before its answer.
-    pub async fn finish(&self, answered: Answered) -> Report {
+    pub async fn finish(&self, answered: Answered) -> RequestReport {
         let Answered { mut report, unconfirmed } = answered;
         if let Some(Unconfirmed { lease, until }) = unconfirmed {
-            self.settle("confirm", self.store.confirm(lease), until, &mut report.trail).await;
+            self.settle("confirm", self.store.confirm(lease), until, &mut report.details).await;
         }
         report
     }
@@ -179,62 +177,62 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         start: Instant,
         mut inbound: Inbound,
         invocation: Invocation,
-        trail: &mut Trail,
-    ) -> Result<Accepted, Outcome> {
+        details: &mut RequestDetails,
+    ) -> Result<Accepted, RequestOutcome> {
         let now = self.clock.now();
         let budget = Budget::new(start, self.settings.ack_budget, now.until(invocation.deadline));
         let encoding = Encoding::of(inbound.content_type.as_deref());
-        trail.encoding = encoding;
+        details.encoding = encoding;
         if payload::is_ssl_check(encoding, &inbound.body) {
-            return Err(Outcome::SslCheck);
+            return Err(RequestOutcome::SslCheck);
         }
         let attempt = inbound.attempt.clone();
         let delivery_id = inbound.delivery_id.take();
 
-        let verified = self.verify(inbound, now, &budget, trail).await?;
-        trail.attempt = attempt.clone();
+        let verified = self.verify(inbound, now, &budget, details).await?;
+        details.attempt = attempt.clone();
 
         let signer = verified.signer().clone();
-        let delivery = match payload::classify(verified, encoding).map_err(Outcome::Malformed)? {
+        let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
             // The one payload that names no app: Slack sends it before there is anything to keep apart.
-            Payload::Challenge(challenge) => return Err(Outcome::Challenge(challenge)),
+            Payload::Challenge(challenge) => return Err(RequestOutcome::Challenge(challenge)),
             payload if !signer.speaks_for(payload.api_app_id()) => {
-                return Err(Outcome::Rejected(Rejection::OtherApp));
+                return Err(RequestOutcome::Rejected(Rejection::OtherApp));
             }
             Payload::Delivery(delivery) => {
                 delivery.identified_by(delivery_id).keyed_by(self.settings.dedup_key)
             }
-            Payload::Suggestion { .. } => return Err(Outcome::Suggestion),
+            Payload::Suggestion { .. } => return Err(RequestOutcome::Suggestion),
             Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
-                return Err(Outcome::RateLimited);
+                return Err(RequestOutcome::RateLimited);
             }
         };
-        trail.subject = Some(Subject::from(&delivery));
+        details.delivery = Some(LoggedDelivery::from(&delivery));
 
         if !self.settings.bot_events.admits(delivery.author) {
-            return Err(Outcome::Ignored);
+            return Err(RequestOutcome::Ignored);
         }
 
         let claim = self.claim(&delivery, &invocation, now);
         let is_last = attempt.is_last() || !delivery.kind.is_retried();
-        let stamp = Stamp {
+        let arrival = Arrival {
             received_at: now,
             retry_num: attempt.retry_num,
             retry_reason: attempt.retry_reason,
             trace_header: invocation.trace_header,
         };
-        let message = Message::new(delivery, stamp);
+        let message = Message::new(delivery, arrival);
         let size = if is_last { message.size_unguarded() } else { message.size() };
         if size > self.sink.max_bytes() {
-            return Err(Outcome::TooLarge);
+            return Err(RequestOutcome::TooLarge);
         }
 
-        let accepted = match self.record(&claim, is_last, &budget, trail).await {
-            Ok(permit) => self.send(message, permit, is_last, &budget, trail).await,
+        let accepted = match self.record(&claim, is_last, &budget, details).await {
+            Ok(permit) => self.send(message, permit, is_last, &budget, details).await,
             Err(outcome) => Err(outcome),
         };
-        trail.lost = is_last && matches!(accepted, Err(Outcome::Unavailable(_)));
+        details.lost = is_last && matches!(accepted, Err(RequestOutcome::Unavailable(_)));
         accepted
     }
 
@@ -244,7 +242,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             owner: invocation.request_id.clone(),
             received_at: now,
             lease_until: invocation.deadline.min(now.after(MAX_LEASE)).after(LEASE_MARGIN),
-            expires_at: now.after(self.settings.dedup_ttl).as_secs(),
+            expires_at: now.after(self.settings.dedup_ttl).in_seconds(),
         }
     }
 
@@ -254,29 +252,29 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         inbound: Inbound,
         now: UnixMillis,
         budget: &Budget,
-        trail: &mut Trail,
-    ) -> Result<Verified, Outcome> {
+        details: &mut RequestDetails,
+    ) -> Result<Verified, RequestOutcome> {
         let start = self.clock.instant();
         let Inbound { signature, timestamp, body, .. } = inbound;
         let headers = SignatureHeaders { signature: signature.as_deref(), timestamp: timestamp.as_deref() };
         let mut verified = signature::verify(headers, body, &self.secrets.current(), now);
         if let Err(Refused { reason: Rejection::Mismatch, body }) = verified {
-            let reread = within(&self.clock, budget.reread_until(), self.secrets.reload(start)).await;
+            let reread = run_until(&self.clock, budget.reread_until(), self.secrets.reload(start)).await;
             if let Err(error) = &reread {
-                trail.note("re-read of the secret", error);
+                details.note("re-read of the secret", error);
             }
             let secrets = self.secrets.current();
             if secrets.is_empty() {
-                trail.timings.verify = Some(self.clock.instant() - start);
-                return Err(Outcome::Unavailable(Dependency::Secret));
+                details.timings.verify = Some(self.clock.instant() - start);
+                return Err(RequestOutcome::Unavailable(Dependency::Secret));
             }
             verified = match reread {
                 Ok(true) => signature::verify(headers, body, &secrets, now),
                 Ok(false) | Err(_) => Err(Refused { reason: Rejection::Mismatch, body }),
             };
         }
-        trail.timings.verify = Some(self.clock.instant() - start);
-        verified.map_err(|refused| Outcome::Rejected(refused.reason))
+        details.timings.verify = Some(self.clock.instant() - start);
+        verified.map_err(|refused| RequestOutcome::Rejected(refused.reason))
     }
 
     async fn record(
@@ -284,21 +282,25 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         claim: &Claim,
         is_last: bool,
         budget: &Budget,
-        trail: &mut Trail,
-    ) -> Result<Permit, Outcome> {
+        details: &mut RequestDetails,
+    ) -> Result<Permit, RequestOutcome> {
         let start = self.clock.instant();
-        let recorded = within(&self.clock, budget.record_until(), self.store.record(claim)).await;
-        trail.timings.record = Some(self.clock.instant() - start);
+        let recorded = run_until(&self.clock, budget.record_until(), self.store.record(claim)).await;
+        details.timings.record = Some(self.clock.instant() - start);
         match recorded {
             Ok(Recorded::New { lease, took_over }) => {
-                trail.took_over = took_over;
+                details.took_over = took_over;
                 Ok(Permit::Leased(lease))
             }
-            Ok(Recorded::Forwarded | Recorded::Parked) => Err(Outcome::Duplicate),
-            Ok(Recorded::InFlight) => Err(Outcome::InFlight),
+            Ok(Recorded::Forwarded | Recorded::Parked) => Err(RequestOutcome::Duplicate),
+            Ok(Recorded::InFlight) => Err(RequestOutcome::InFlight),
             Err(error) => {
-                trail.note("record", &error);
-                if is_last { Ok(Permit::Unguarded) } else { Err(Outcome::Unavailable(Dependency::Store)) }
+                details.note("record", &error);
+                if is_last {
+                    Ok(Permit::Unguarded)
+                } else {
+                    Err(RequestOutcome::Unavailable(Dependency::Store))
+                }
             }
         }
     }
@@ -309,52 +311,65 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         permit: Permit,
         is_last: bool,
         budget: &Budget,
-        trail: &mut Trail,
-    ) -> Result<Accepted, Outcome> {
+        details: &mut RequestDetails,
+    ) -> Result<Accepted, RequestOutcome> {
         let lease = match permit {
             Permit::Leased(lease) => lease,
             Permit::Unguarded => {
-                self.put(&message.unguarded(), budget, trail).await?;
-                trail.unguarded = true;
+                self.put(&message.unguarded(), budget, details).await?;
+                details.unguarded = true;
                 return Ok(Accepted { unconfirmed: None });
             }
         };
-        match self.put(&message, budget, trail).await {
+        match self.put(&message, budget, details).await {
             Ok(()) => {
                 let until = budget.settle_until();
                 Ok(Accepted { unconfirmed: Some(Unconfirmed { lease, until }) })
             }
-            Err(Outcome::Unavailable(_)) if is_last => Err(self.park(lease, &message, budget, trail).await),
+            Err(RequestOutcome::Unavailable(_)) if is_last => {
+                Err(self.park(lease, &message, budget, details).await)
+            }
             Err(outcome) => {
-                self.settle("delete", self.store.delete(lease), budget.settle_until(), trail).await;
+                self.settle("delete", self.store.delete(lease), budget.settle_until(), details).await;
                 Err(outcome)
             }
         }
     }
 
     /// Puts the message on the queue, or says what to answer if it is not known to be there.
-    async fn put(&self, message: &Message, budget: &Budget, trail: &mut Trail) -> Result<(), Outcome> {
+    async fn put(
+        &self,
+        message: &Message,
+        budget: &Budget,
+        details: &mut RequestDetails,
+    ) -> Result<(), RequestOutcome> {
         let start = self.clock.instant();
-        let sent = within(&self.clock, budget.send_until(), self.sink.send(message)).await;
-        trail.timings.send = Some(self.clock.instant() - start);
+        let sent = run_until(&self.clock, budget.send_until(), self.sink.send(message)).await;
+        details.timings.send = Some(self.clock.instant() - start);
         sent.map_err(|error| {
-            trail.note("send", &error);
+            details.note("send", &error);
             match error {
-                StepError::Failed(SendError::TooLarge) => Outcome::TooLarge,
-                _ => Outcome::Unavailable(Dependency::Sink),
+                StepError::Failed(SendError::TooLarge) => RequestOutcome::TooLarge,
+                _ => RequestOutcome::Unavailable(Dependency::Sink),
             }
         })
     }
 
-    async fn park(&self, lease: Lease, message: &Message, budget: &Budget, trail: &mut Trail) -> Outcome {
+    async fn park(
+        &self,
+        lease: Lease,
+        message: &Message,
+        budget: &Budget,
+        details: &mut RequestDetails,
+    ) -> RequestOutcome {
         let park = async {
             let message = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
             self.store.park(lease, &message).await
         };
-        match self.settle("park", park, budget.settle_until(), trail).await {
-            Some(Settled::Done) => Outcome::Parked,
-            Some(Settled::Lost) => Outcome::InFlight,
-            None => Outcome::Unavailable(Dependency::Sink),
+        match self.settle("park", park, budget.settle_until(), details).await {
+            Some(Settled::Done) => RequestOutcome::Parked,
+            Some(Settled::Lost) => RequestOutcome::InFlight,
+            None => RequestOutcome::Unavailable(Dependency::Sink),
         }
     }
 
@@ -366,20 +381,20 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         step: &'static str,
         settling: impl Future<Output = Result<Settled, impl Error + 'static>>,
         until: Instant,
-        trail: &mut Trail,
+        details: &mut RequestDetails,
     ) -> Option<Settled> {
         let start = self.clock.instant();
-        let settled = within(&self.clock, until, settling).await;
-        trail.timings.settle = Some(self.clock.instant() - start);
+        let settled = run_until(&self.clock, until, settling).await;
+        details.timings.settle = Some(self.clock.instant() - start);
         match settled {
             Ok(settled) => {
                 if settled == Settled::Lost {
-                    trail.errors.push(format!("{step}: the lease was lost to a later invocation"));
+                    details.errors.push(format!("{step}: the lease was lost to a later invocation"));
                 }
                 Some(settled)
             }
             Err(error) => {
-                trail.note(step, &error);
+                details.note(step, &error);
                 None
             }
         }

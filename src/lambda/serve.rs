@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::http::{Answer, internal_error};
+use super::http::Answer;
 use super::untrusted;
 use crate::telemetry::logging;
 use crate::telemetry::report::with_causes;
@@ -124,6 +124,9 @@ pub trait HttpFunction: Send + Sync + 'static {
         invoked: Invoked,
     ) -> impl Future<Output = (Answer, Self::Unfinished)> + Send;
 
+    /// The answer to a request that made [`HttpFunction::answer`] panic.
+    fn panicked(&self, invoked: Invoked) -> (Answer, Self::Unfinished);
+
     /// Does what is left. Nobody waits for it any more; and Lambda does not freeze the execution environment before it is
     /// over, for the next invocation is asked for only then.
     fn finish(&self, unfinished: Self::Unfinished) -> impl Future<Output = ()> + Send;
@@ -131,7 +134,7 @@ pub trait HttpFunction: Send + Sync + 'static {
 
 /// Serves HTTP requests one after the other, as long as the execution environment lives.
 ///
-/// A panic is answered with 500, is a line in the log, and does not end the process.
+/// A panic does not end the process: the function says what to answer, and the next request is served.
 ///
 /// # Errors
 /// When a variable is missing that the runtime needs, or when the Runtime API is gone.
@@ -148,15 +151,12 @@ pub async fn serve_http<F: HttpFunction>(function: F) -> Result<(), String> {
             let invoked = invocations.next(&request.lambda_context());
             let (function, unfinished) = (Arc::clone(&function), Arc::clone(&unfinished));
             async move {
+                let answered =
+                    AssertUnwindSafe(function.answer(request, invoked.clone())).catch_unwind().await;
                 // The panic hook has logged where.
-                let answered = AssertUnwindSafe(function.answer(request, invoked)).catch_unwind().await;
-                Ok::<_, Error>(match answered {
-                    Ok((answer, left)) => {
-                        *unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
-                        answer
-                    }
-                    Err(_) => internal_error(),
-                })
+                let (answer, left) = answered.unwrap_or_else(|_| function.panicked(invoked));
+                *unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+                Ok::<_, Error>(answer)
             }
         })
     };

@@ -14,13 +14,13 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::dedup::{Claim, Lease, Pending, Settled, Store, Taken};
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, Pending, Settled, Store, Taken};
 use crate::sink::message::Message;
 use crate::sink::{SendError, Sink};
 use crate::telemetry::report::redrive::{RunReport, StillParked};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
-use crate::time::deadline::{LEASE_MARGIN, StepError, within};
+use crate::time::deadline::{StepError, run_until};
 
 /// How long one event may take; nobody waits for it, so each call has a second chance.
 pub const EVENT_BUDGET: Duration = Duration::from_secs(5);
@@ -41,15 +41,15 @@ pub struct Redrive<S, Q, C> {
 }
 
 /// What became of one event.
-enum Fate {
+enum EventOutcome {
     /// It is on the queue, and its record says so.
     Forwarded,
     /// Another run was faster.
-    Gone,
+    NotParkedAnyMore,
     /// Somebody holds it who may be sending it right now.
-    Held,
+    HeldByAnother,
     /// An earlier one of its conversation was not sent, so this one must wait.
-    Waits,
+    WaitsForEarlierEvent,
     /// A service failed: it stays for the next run.
     Failed {
         /// If it was not sent, the others of this conversation wait for it.
@@ -86,7 +86,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         run: &mut RunReport,
     ) -> bool {
         let until = self.clock.instant() + EVENT_BUDGET;
-        let listed = match within(&self.clock, until, self.store.pending(PAGE)).await {
+        let listed = match run_until(&self.clock, until, self.store.pending(PAGE)).await {
             Ok(listed) => listed,
             Err(error) => {
                 run.fail("list", "", &error);
@@ -105,13 +105,13 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
                 break;
             }
             match self.redrive(event, run_id, deadline, blocked, run).await {
-                Fate::Forwarded => {
+                EventOutcome::Forwarded => {
                     forwarded += 1;
                     failures_in_a_row = 0;
                 }
-                Fate::Gone => {}
-                Fate::Waits | Fate::Unsendable => left.push(event),
-                Fate::Failed { conversation } => {
+                EventOutcome::NotParkedAnyMore => {}
+                EventOutcome::WaitsForEarlierEvent | EventOutcome::Unsendable => left.push(event),
+                EventOutcome::Failed { conversation } => {
                     left.push(event);
                     blocked.extend(conversation);
                     failures_in_a_row += 1;
@@ -120,7 +120,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
                     }
                 }
                 // To pass it would be to overtake it.
-                Fate::Held => {
+                EventOutcome::HeldByAnother => {
                     left.push(event);
                     break;
                 }
@@ -144,7 +144,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         deadline: UnixMillis,
         blocked: &HashSet<String>,
         run: &mut RunReport,
-    ) -> Fate {
+    ) -> EventOutcome {
         let now = self.clock.now();
         let budget = Budget::new(self.clock.instant(), EVENT_BUDGET, now.until(deadline));
         let claim = Claim {
@@ -152,16 +152,16 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             owner: run_id.to_owned(),
             received_at: now,
             lease_until: now.after(EVENT_BUDGET).after(LEASE_MARGIN),
-            expires_at: now.after(self.dedup_ttl).as_secs(),
+            expires_at: now.after(self.dedup_ttl).in_seconds(),
         };
-        let taken = within(&self.clock, budget.record_until(), self.store.take(&claim)).await;
+        let taken = run_until(&self.clock, budget.record_until(), self.store.take(&claim)).await;
         let (lease, parked) = match taken {
             Ok(Taken::Yours { lease, message }) => (lease, message),
-            Ok(Taken::Held) => return Fate::Held,
-            Ok(Taken::NotParked) => return Fate::Gone,
+            Ok(Taken::Held) => return EventOutcome::HeldByAnother,
+            Ok(Taken::NotParked) => return EventOutcome::NotParkedAnyMore,
             Err(error) => {
                 run.fail("take", &event.event_id, &error);
-                return Fate::Failed { conversation: None };
+                return EventOutcome::Failed { conversation: None };
             }
         };
         let message = match Message::from_parked(&parked) {
@@ -169,32 +169,38 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             // The parser's own error might quote the text.
             Err(error) => {
                 run.fail("read", &event.event_id, &Unreadable { line: error.line(), column: error.column() });
-                return Fate::Unsendable;
+                return EventOutcome::Unsendable;
             }
         };
         let conversation = message.conversation_group.clone();
         if blocked.contains(&conversation) {
-            return Fate::Waits;
+            return EventOutcome::WaitsForEarlierEvent;
         }
-        match within(&self.clock, budget.send_until(), self.sink.send(&message)).await {
+        match run_until(&self.clock, budget.send_until(), self.sink.send(&message)).await {
             Ok(()) => self.confirm(lease, event, &budget, run).await,
             Err(error) => {
                 run.fail("send", &event.event_id, &error);
                 match error {
-                    StepError::Failed(SendError::TooLarge) => Fate::Unsendable,
-                    _ => Fate::Failed { conversation: Some(conversation) },
+                    StepError::Failed(SendError::TooLarge) => EventOutcome::Unsendable,
+                    _ => EventOutcome::Failed { conversation: Some(conversation) },
                 }
             }
         }
     }
 
-    async fn confirm(&self, lease: Lease, event: &Pending, budget: &Budget, run: &mut RunReport) -> Fate {
-        match within(&self.clock, budget.settle_until(), self.store.confirm(lease)).await {
-            Ok(Settled::Done) => return Fate::Forwarded,
+    async fn confirm(
+        &self,
+        lease: Lease,
+        event: &Pending,
+        budget: &Budget,
+        run: &mut RunReport,
+    ) -> EventOutcome {
+        match run_until(&self.clock, budget.settle_until(), self.store.confirm(lease)).await {
+            Ok(Settled::Done) => return EventOutcome::Forwarded,
             Ok(Settled::Lost) => run.fail("confirm", &event.event_id, &LeaseLost),
             Err(error) => run.fail("confirm", &event.event_id, &error),
         }
-        Fate::Failed { conversation: None }
+        EventOutcome::Failed { conversation: None }
     }
 }
 

@@ -153,7 +153,7 @@ impl Scene {
             owner: owner.to_owned(),
             received_at: now,
             lease_until,
-            expires_at: now.after(TTL).as_secs(),
+            expires_at: now.after(TTL).in_seconds(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use super::{SendError, Sink};
-use crate::sink::message::{Message, Stamp};
+use crate::sink::message::{Arrival, Message};
 use crate::slack::payload::{Author, Conversation, Delivery, Kind};
 use crate::time::clock::UnixMillis;
 
@@ -45,13 +45,13 @@ pub fn message(id: &str, thread: &str, body: &str) -> Message {
         },
         body: body.to_owned(),
     };
-    let stamp = Stamp {
+    let arrival = Arrival {
         received_at: UnixMillis::from_millis(1_700_000_000_000),
         retry_num: Some(1),
         retry_reason: Some("http_timeout".to_owned()),
         trace_header: Some("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1".to_owned()),
     };
-    Message::new(delivery, stamp)
+    Message::new(delivery, arrival)
 }
 
 async fn send(sink: &impl Sink, message: Message) {

@@ -2,11 +2,11 @@
 //!
 //! To add a sink, implement [`Sink`] and run the suite in `contract` (cargo feature of that name) on it.
 
-mod answered_only;
 pub mod any;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod message;
+mod refused_only;
 #[cfg(feature = "sns")]
 pub mod sns;
 pub mod sqs;

@@ -7,7 +7,7 @@ use aws_sdk_sns::operation::publish::builders::PublishInputBuilder;
 use aws_sdk_sns::operation::publish::{Publish, PublishError, PublishInput, PublishOutput};
 use aws_sdk_sns::types::MessageAttributeValue;
 
-use super::answered_only::AnsweredOnly;
+use super::refused_only::RefusedOnly;
 use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::sink::message::Message;
@@ -31,9 +31,9 @@ impl SnsSink {
         let topic_arn = topic_arn.into();
         let fifo = topic_arn.ends_with(".fifo");
         // On a standard topic a publish that is repeated because its answer was lost is a second message.
-        let shortcut = Shortcut::new(if fifo { Repeat::Always } else { Repeat::IfAnswered });
+        let shortcut = Shortcut::new(if fifo { Repeat::Always } else { Repeat::IfRefused });
         let config = client.config().to_builder().interceptor(shortcut.clone());
-        let config = if fifo { config } else { config.retry_classifier(AnsweredOnly) };
+        let config = if fifo { config } else { config.retry_classifier(RefusedOnly) };
         Self {
             client: Client::from_conf(config.build()),
             topic_arn,

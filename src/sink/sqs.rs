@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName,
 };
 
-use super::answered_only::AnsweredOnly;
+use super::refused_only::RefusedOnly;
 use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::sink::message::Message;
@@ -36,9 +36,9 @@ impl SqsSink {
         let fifo = queue_url.ends_with(".fifo");
         // On a standard queue a send that is repeated because its answer was lost is a second message. (A FIFO queue
         // knows the message by its de-duplication id.)
-        let shortcut = Shortcut::new(if fifo { Repeat::Always } else { Repeat::IfAnswered });
+        let shortcut = Shortcut::new(if fifo { Repeat::Always } else { Repeat::IfRefused });
         let config = client.config().to_builder().interceptor(shortcut.clone());
-        let config = if fifo { config } else { config.retry_classifier(AnsweredOnly) };
+        let config = if fifo { config } else { config.retry_classifier(RefusedOnly) };
         Self {
             client: Client::from_conf(config.build()),
             queue_url,

@@ -73,7 +73,7 @@ pub struct CallTimeouts {
 
 impl CallTimeouts {
     /// The time-outs that fit `ack_budget`: at the default of 2.5 s, 500 ms, 600 ms and 2.5 s.
-    pub fn within(ack_budget: Duration) -> Self {
+    pub fn for_budget(ack_budget: Duration) -> Self {
         Self { connect: ack_budget * 20 / 100, attempt: ack_budget * 24 / 100, operation: ack_budget }
     }
 }
@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn two_attempts_fit_into_the_time_of_a_record() {
-        let CallTimeouts { connect, attempt, operation } = CallTimeouts::within(Duration::from_millis(2500));
+        let CallTimeouts { connect, attempt, operation } =
+            CallTimeouts::for_budget(Duration::from_millis(2500));
         assert_eq!([connect, attempt, operation], [500, 600, 2500].map(Duration::from_millis));
         assert!(attempt * 2 <= Duration::from_millis(1250));
     }

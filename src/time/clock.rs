@@ -30,6 +30,11 @@ impl UnixMillis {
         self.0 / 1000
     }
 
+    /// The same time in whole seconds, rounded down.
+    pub const fn in_seconds(self) -> UnixSeconds {
+        UnixSeconds(self.as_secs())
+    }
+
     /// This time plus `duration`; at the end of time it stays there.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -40,6 +45,23 @@ impl UnixMillis {
     /// How long until `later`; zero if that is past.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+/// Seconds since the Unix epoch, by the wall clock: the unit of DynamoDB's TTL and of Slack's timestamps. A type of its own, so
+/// that nobody compares it with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixSeconds(u64);
+
+impl UnixSeconds {
+    /// The time `seconds` seconds after the epoch.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since the epoch.
+    pub const fn as_secs(self) -> u64 {
+        self.0
     }
 }
 

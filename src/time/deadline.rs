@@ -3,14 +3,9 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::time::clock::Clock;
-
-/// Added to the end of its owner before a lease is over, for clocks that differ between execution
-/// environments and for a send that is on the wire when its sender dies.
-pub const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// Why a step did not succeed.
 #[derive(Debug)]
@@ -26,7 +21,7 @@ pub enum StepError<E> {
 ///
 /// # Errors
 /// What the step's own error is, or that its time was over.
-pub async fn within<T, E>(
+pub async fn run_until<T, E>(
     clock: &impl Clock,
     until: Instant,
     step: impl Future<Output = Result<T, E>>,

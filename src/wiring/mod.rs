@@ -10,7 +10,7 @@ use crate::aws::clients;
 use crate::config::DispatchConfig;
 #[cfg(feature = "redis")]
 use crate::config::RedisUrl;
-use crate::config::{Config, RedriveConfig, SecretConfig, SinkConfig, StoreConfig};
+use crate::config::{IngressConfig, RedriveConfig, SecretConfig, SinkConfig, StoreConfig};
 use crate::dedup::any::AnyStore;
 use crate::dedup::dynamodb::DynamoDbStore;
 use crate::dedup::memory::MemoryStore;
@@ -53,9 +53,9 @@ pub type DeployedRedrive = Redrive<AnyStore, AnySink, SystemClock>;
 ///
 /// # Errors
 /// When there is no region; and when Secrets Manager answers, and what it has is no signing secret.
-pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> {
+pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn Error>> {
     let is_managed = matches!(config.secret, SecretConfig::Managed(_));
-    let timeouts = CallTimeouts::within(config.settings.ack_budget);
+    let timeouts = CallTimeouts::for_budget(config.settings.ack_budget);
     let aws = aws(is_managed || uses_aws(&config.store, &config.sink), timeouts).await?;
     let secrets = match config.secret {
         SecretConfig::Inline(secrets) => {
@@ -86,7 +86,7 @@ pub async fn ingress(config: Config) -> Result<DeployedIngress, Box<dyn Error>> 
 /// # Errors
 /// When there is no region.
 pub async fn redrive(config: RedriveConfig) -> Result<DeployedRedrive, Box<dyn Error>> {
-    let timeouts = CallTimeouts::within(EVENT_BUDGET);
+    let timeouts = CallTimeouts::for_budget(EVENT_BUDGET);
     let aws = aws(uses_aws(&config.store, &config.sink), timeouts).await?;
     let store = store(config.store, &aws, timeouts, config.sdk_shortcut)?;
     let sink = sink(config.sink, &aws, config.sdk_shortcut);
@@ -99,7 +99,7 @@ pub async fn redrive(config: RedriveConfig) -> Result<DeployedRedrive, Box<dyn E
 /// When there is no region.
 #[cfg(feature = "dispatch")]
 pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dyn Error>> {
-    let timeouts = CallTimeouts::within(CALL_BUDGET);
+    let timeouts = CallTimeouts::for_budget(CALL_BUDGET);
     let aws = clients::sdk_config(timeouts).await?;
     let client = clients::agent_core(&aws, config.runtime.region(), CALL_BUDGET);
     let agent = AgentCore::new(client, config.runtime.to_string(), config.qualifier);

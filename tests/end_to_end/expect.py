@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stand_ins.agentcore import Seen
+from stand_ins.agentcore import Call
 from stand_ins.slack_api import Post
 from stand_ins.world import Event, World
 
@@ -26,18 +26,18 @@ def answered_once(world: World, event: Event, limit_seconds: float = 60) -> Post
 
 def outcomes(world: World, event: Event) -> list[str]:
     """The outcome of each of AgentCore's invocations for this event."""
-    return [seen.outcome for seen in world.agentcore.invocations(event.event_id)]
+    return [call.outcome for call in world.agentcore.invocations(event.event_id)]
 
 
 def agent_answers(world: World, event: Event) -> list[str]:
     """The status that the agent answered, for each invocation that reached it."""
-    reached = [seen for seen in world.agentcore.invocations(event.event_id) if seen.agent_answer is not None]
-    return [seen.agent_answer.get("status", "nothing") for seen in reached]
+    reached = [call for call in world.agentcore.invocations(event.event_id) if call.agent_answer is not None]
+    return [call.agent_answer.get("status", "nothing") for call in reached]
 
 
-def pauses(seen: list[Seen]) -> list[float]:
+def pauses(calls: list[Call]) -> list[float]:
     """The seconds between one invocation and the next."""
-    return [later.at - earlier.at for earlier, later in zip(seen, seen[1:])]
+    return [later.at - earlier.at for earlier, later in zip(calls, calls[1:])]
 
 
 def dead_letter_of(world: World, event_id: str, limit_seconds: float) -> dict:

@@ -175,7 +175,7 @@ def test_a_conversation_keeps_its_order_and_delays_no_other(world: World) -> Non
 
     assert at["of another conversation"] < at["first"] < at["second"]
     tries, [follower] = (world.agentcore.invocations(event.event_id) for event in (first, second))
-    assert [seen.outcome for seen in tries] == [INTERNAL.name, INTERNAL.name, "answered"]
+    assert [call.outcome for call in tries] == [INTERNAL.name, INTERNAL.name, "answered"]
     assert follower.at > tries[-1].at, "the agent must not get the second message before the first"
     [other_one] = world.agentcore.invocations(other.event_id)
     assert other_one.at < tries[1].at, "the other conversation must not wait for the next attempt of the first"

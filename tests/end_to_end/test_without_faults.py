@@ -21,13 +21,13 @@ def test_a_mention_is_answered_in_its_thread(world: World) -> None:
     event = send(world, mention("Wie groß ist die Warteschlange? 東京 🚀"))
     answered_once(world, event)
 
-    [seen] = world.agentcore.invocations(event.event_id)
-    assert re.fullmatch(r"slack-[0-9a-f]{64}", seen.session_id)
-    assert (seen.qualifier, agent_answers(world, event)) == ("DEFAULT", ["accepted"])
-    jsonschema.validate(seen.payload, SCHEMA)
-    assert seen.payload.pop("attributes").keys() == {
+    [call] = world.agentcore.invocations(event.event_id)
+    assert re.fullmatch(r"slack-[0-9a-f]{64}", call.session_id)
+    assert (call.qualifier, agent_answers(world, event)) == ("DEFAULT", ["accepted"])
+    jsonschema.validate(call.payload, SCHEMA)
+    assert call.payload.pop("attributes").keys() == {
         "kind", "type", "event_id", "received_at", "team_id", "api_app_id"}
-    assert seen.payload == {"version": 1, "event_id": event.event_id, "attempt": 1, "body": json.loads(event.body)}
+    assert call.payload == {"version": 1, "event_id": event.event_id, "attempt": 1, "body": json.loads(event.body)}
     assert world.gateway.calls[calls:] == ["slack___post_to_slack"]
     assert world.gateway.refused == refused
     assert not world.dead_letters_of(event.event_id)
@@ -39,7 +39,7 @@ def test_a_reply_is_answered_in_its_thread_and_in_the_same_session(world: World)
     second = send(world, mention("the second", first.channel, first.thread))
     assert answered_once(world, second).thread_ts == first.ts
 
-    sessions = {seen.session_id for event in (first, second) for seen in world.agentcore.invocations(event.event_id)}
+    sessions = {call.session_id for event in (first, second) for call in world.agentcore.invocations(event.event_id)}
     assert len(sessions) == 1
 
 
@@ -47,7 +47,7 @@ def test_another_conversation_has_another_session(world: World) -> None:
     events = [send(world, mention(text)) for text in ("here", "there")]
     for event in events:
         answered_once(world, event)
-    assert len({seen.session_id for event in events for seen in world.agentcore.invocations(event.event_id)}) == 2
+    assert len({call.session_id for event in events for call in world.agentcore.invocations(event.event_id)}) == 2
 
 
 def test_an_event_that_slack_retries_while_the_agent_works_is_answered_once(world: World) -> None:

@@ -1,12 +1,12 @@
 //! Where the code runs: execution environments, which serve one invocation at a time, stand still, and die.
 
 use slack_ingress::dedup::Claim;
-use slack_ingress::ingress::{BotEvents, Inbound, Ingress, Settings};
+use slack_ingress::ingress::{BotEvents, Inbound, Ingress, IngressSettings};
 use slack_ingress::redrive::Redrive;
 use slack_ingress::slack::payload::DedupKey;
 use slack_ingress::slack::secrets::SigningSecrets;
 use slack_ingress::slack::signature::SigningSecret;
-use slack_ingress::telemetry::report::ingress::Outcome;
+use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::time::invocation::Invocation;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) struct Environment {
 impl Environment {
     pub(crate) fn start(services: &Arc<Services>, dedup_ttl: Duration) -> Self {
         let node = Node::new(Arc::clone(services));
-        let settings = Settings {
+        let settings = IngressSettings {
             dedup_ttl,
             dedup_key: DedupKey::EventId,
             bot_events: BotEvents::Drop,
@@ -44,7 +44,11 @@ impl Environment {
 
     /// Serves one request as `main.rs` does: the answer goes out as soon as it is known, and what is left is done
     /// after it. Gives the environment back, or nothing if the process is dead.
-    pub(crate) async fn serve(self, request: Request, answer: oneshot::Sender<Outcome>) -> Option<Self> {
+    pub(crate) async fn serve(
+        self,
+        request: Request,
+        answer: oneshot::Sender<RequestOutcome>,
+    ) -> Option<Self> {
         let services = &self.node.services;
         let Request { inbound, event, request_id, is_last } = request;
         let limit = services.climate.function_timeout;

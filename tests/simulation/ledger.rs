@@ -10,8 +10,8 @@
 //! - **memory**: an id is remembered for its time, and no longer.
 //! - **time**: an answer leaves within the ack budget.
 
-use slack_ingress::telemetry::report::ingress::Outcome;
-use slack_ingress::telemetry::report::ingress::Report;
+use slack_ingress::telemetry::report::ingress::RequestOutcome;
+use slack_ingress::telemetry::report::ingress::RequestReport;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -295,12 +295,12 @@ impl Ledger {
         at: Duration,
         event: &str,
         worker: &str,
-        report: &Report,
+        report: &RequestReport,
         budget: Duration,
     ) {
-        let Report { outcome, trail } = report;
+        let RequestReport { outcome, details } = report;
         *self.tally.answers.entry(outcome.as_str()).or_default() += 1;
-        self.tally.takeovers += u64::from(trail.took_over);
+        self.tally.takeovers += u64::from(details.took_over);
         let ended = self.worker(event, worker).clone();
         let acknowledged = is_200(outcome);
         if acknowledged {
@@ -310,7 +310,7 @@ impl Ledger {
                 self.violation(at, "promise", event, format_args!("{worker} answers 200, and it is nowhere"));
             }
         }
-        let may_be_refused = ended.froze || *outcome == Outcome::InFlight && ended.found_it_held;
+        let may_be_refused = ended.froze || *outcome == RequestOutcome::InFlight && ended.found_it_held;
         if ended.is_last && !acknowledged && !may_be_refused {
             if ended.store_failed && ended.queue_failed {
                 self.tally.lost_with_both_services_down += 1;
@@ -324,8 +324,8 @@ impl Ledger {
             }
         }
         // Tokio's timers go off on whole milliseconds.
-        if !ended.froze && trail.timings.total > budget + Duration::from_millis(1) {
-            self.violation(at, "time", event, format_args!("{worker} took {:?}", trail.timings.total));
+        if !ended.froze && details.timings.total > budget + Duration::from_millis(1) {
+            self.violation(at, "time", event, format_args!("{worker} took {:?}", details.timings.total));
         }
     }
 
@@ -396,10 +396,11 @@ impl Ledger {
         at: Duration,
         event: &str,
         before: usize,
-        outcome: &Outcome,
+        outcome: &RequestOutcome,
         is_new: bool,
     ) {
-        let expected = if is_new { (Outcome::Accepted, before + 1) } else { (Outcome::Duplicate, before) };
+        let expected =
+            if is_new { (RequestOutcome::Accepted, before + 1) } else { (RequestOutcome::Duplicate, before) };
         let puts = self.puts(event);
         if (outcome, puts) != (&expected.0, expected.1) {
             let what =
@@ -415,8 +416,8 @@ impl Event {
     }
 }
 
-pub(crate) fn is_200(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Accepted | Outcome::Duplicate | Outcome::Parked)
+pub(crate) fn is_200(outcome: &RequestOutcome) -> bool {
+    matches!(outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate | RequestOutcome::Parked)
 }
 
 impl Tally {

@@ -5,7 +5,7 @@ use slack_ingress::dedup::memory::MemoryStore;
 use slack_ingress::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
-use slack_ingress::time::clock::{Clock, UnixMillis};
+use slack_ingress::time::clock::{Clock, UnixMillis, UnixSeconds};
 use std::collections::HashMap;
 use std::fmt::Arguments;
 use std::future::pending;
@@ -252,13 +252,17 @@ impl Node {
 }
 
 impl Services {
-    fn lease(&self, event: &str, owner: &str, expires_at: u64) -> Lease {
+    fn lease(&self, event: &str, owner: &str, expires_at: UnixSeconds) -> Lease {
         Lease::granted(&Claim {
             event_id: event.to_owned(),
             owner: owner.to_owned(),
             received_at: self.true_time(),
             lease_until: self.true_time(),
-            expires_at: if self.is_off(Rule::ExpiryByClock) { u64::MAX } else { expires_at },
+            expires_at: if self.is_off(Rule::ExpiryByClock) {
+                UnixSeconds::from_secs(u64::MAX)
+            } else {
+                expires_at
+            },
         })
     }
 
@@ -272,7 +276,7 @@ impl Services {
             claim.lease_until = UnixMillis::from_millis(0);
         }
         if self.is_off(Rule::ExpiryByClock) {
-            claim.expires_at = u64::MAX;
+            claim.expires_at = UnixSeconds::from_secs(u64::MAX);
         }
         if self.is_off(Rule::OwnWriteIsKnown) {
             let differs = self.flips.fetch_xor(true, Ordering::Relaxed);

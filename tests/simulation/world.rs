@@ -1,6 +1,6 @@
 //! One history, from its seed to its end.
 
-use slack_ingress::telemetry::report::ingress::Outcome;
+use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl World {
     }
 
     /// One request's way to us, and the answer's way back.
-    async fn request(self: Arc<Self>, sent: Sent, retry_num: Option<u32>) -> Option<Outcome> {
+    async fn request(self: Arc<Self>, sent: Sent, retry_num: Option<u32>) -> Option<RequestOutcome> {
         let services = &self.services;
         let inbound = sent.attempt(services.true_time(), retry_num);
         let (there, back, request_lost, answer_lost) = {

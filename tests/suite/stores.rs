@@ -8,7 +8,7 @@ use slack_ingress::dedup::redis::RedisStore;
 use slack_ingress::dedup::{Claim, Lease, Recorded, Store};
 #[cfg(feature = "redis")]
 use slack_ingress::time::budget::CallTimeouts;
-use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
+use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis, UnixSeconds};
 use std::sync::Arc;
 use std::time::Duration;
 use test_support::aws::{Table, sdk_config};
@@ -35,7 +35,7 @@ async fn redis() -> (Arc<RedisStore>, RedisServer) {
 
 #[cfg(feature = "redis")]
 fn connect(url: &str) -> RedisStore {
-    let timeouts = CallTimeouts::within(Duration::from_millis(2500));
+    let timeouts = CallTimeouts::for_budget(Duration::from_millis(2500));
     RedisStore::new(url, timeouts).expect("a URL")
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn claim(event_id: &str) -> Claim {
         owner: "a".to_owned(),
         received_at: now,
         lease_until: now.after(Duration::from_secs(5)),
-        expires_at: now.as_secs() + 3600,
+        expires_at: UnixSeconds::from_secs(now.as_secs() + 3600),
     }
 }
 
@@ -201,7 +201,8 @@ async fn redis_itself_forgets_what_has_expired_and_never_what_is_parked() {
     let server = RedisServer::start().await;
     let store = connect(&server.url(0));
     let soon = SystemClock.now().as_secs() + 3;
-    let claims = ["in-flight", "parked", "redriven"].map(|id| Claim { expires_at: soon, ..claim(id) });
+    let claims = ["in-flight", "parked", "redriven"]
+        .map(|id| Claim { expires_at: UnixSeconds::from_secs(soon), ..claim(id) });
     for claim in &claims {
         assert!(matches!(store.record(claim).await, Ok(Recorded::New { .. })));
     }
@@ -281,7 +282,7 @@ async fn an_item_has_the_attributes_of_the_design() {
     let claim = Claim {
         received_at: UnixMillis::from_millis(1_700_000_000_000),
         lease_until: UnixMillis::from_millis(1_700_000_005_000),
-        expires_at: 1_700_003_600,
+        expires_at: UnixSeconds::from_secs(1_700_003_600),
         ..claim("Ev1")
     };
     store.record(&claim).await.unwrap();

@@ -335,7 +335,7 @@ export class SlackIngress extends Construct {
       removalPolicy,
     }).function;
 
-    // ── the front door ─────────────────────────────────────────────────────────────────────────────────
+    // ── the HTTP API or the Function URL ───────────────────────────────────────────────────────────────
     let url: string;
     if ((props.frontDoor ?? 'http-api') === 'http-api') {
       url = new IngressHttpApi(this, 'HttpApi', {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use slack_ingress::ingress::Inbound;
 use slack_ingress::slack::retries::Attempt;
 use slack_ingress::slack::signature::SigningSecret;
-use slack_ingress::telemetry::report::ingress::{Dependency, Outcome};
+use slack_ingress::telemetry::report::ingress::{Dependency, RequestOutcome};
 use slack_ingress::time::clock::UnixMillis;
 use std::fmt;
 
@@ -188,26 +188,27 @@ impl Ack {
     /// A 200 is acknowledged. So is what can never be one: the function forbids more attempts at it with
     /// `X-Slack-No-Retry`, and a socket has no other way to say that. A 503 is not, and neither is a 401, which here
     /// can only be a clock that was set in between.
-    pub(super) fn of(outcome: &Outcome, envelope_id: String, accepts_response_payload: bool) -> Self {
+    pub(super) fn of(outcome: &RequestOutcome, envelope_id: String, accepts_response_payload: bool) -> Self {
         match outcome {
-            Outcome::Accepted
-            | Outcome::Parked
-            | Outcome::Duplicate
-            | Outcome::Ignored
-            | Outcome::RateLimited
-            | Outcome::Challenge(_)
-            | Outcome::SslCheck
-            | Outcome::Malformed(_)
-            | Outcome::TooLarge
-            | Outcome::MethodNotAllowed => Self::Send(acknowledgement(&envelope_id, None)),
-            Outcome::Suggestion => {
+            RequestOutcome::Accepted
+            | RequestOutcome::Parked
+            | RequestOutcome::Duplicate
+            | RequestOutcome::Ignored
+            | RequestOutcome::RateLimited
+            | RequestOutcome::Challenge(_)
+            | RequestOutcome::SslCheck
+            | RequestOutcome::Malformed(_)
+            | RequestOutcome::TooLarge
+            | RequestOutcome::MethodNotAllowed => Self::Send(acknowledgement(&envelope_id, None)),
+            RequestOutcome::Suggestion => {
                 let no_options = accepts_response_payload.then(|| serde_json::json!({ "options": [] }));
                 Self::Send(acknowledgement(&envelope_id, no_options))
             }
-            Outcome::Unavailable(Dependency::Sink) => Self::Withhold { sink_failed: true },
-            Outcome::InFlight | Outcome::Unavailable(_) | Outcome::Rejected(_) => {
-                Self::Withhold { sink_failed: false }
-            }
+            RequestOutcome::Unavailable(Dependency::Sink) => Self::Withhold { sink_failed: true },
+            RequestOutcome::InFlight
+            | RequestOutcome::Unavailable(_)
+            | RequestOutcome::Panicked
+            | RequestOutcome::Rejected(_) => Self::Withhold { sink_failed: false },
         }
     }
 
@@ -322,24 +323,24 @@ mod tests {
 
     #[test]
     fn only_what_may_become_a_200_is_left_for_another_attempt() {
-        let ack = |outcome: &Outcome, accepts| Ack::of(outcome, "e\"1".to_owned(), accepts);
+        let ack = |outcome: &RequestOutcome, accepts| Ack::of(outcome, "e\"1".to_owned(), accepts);
         let plain = Ack::Send(r#"{"envelope_id":"e\"1"}"#.to_owned());
         for outcome in [
-            Outcome::Accepted,
-            Outcome::Duplicate,
-            Outcome::Parked,
-            Outcome::Ignored,
-            Outcome::TooLarge,
-            Outcome::Malformed(Malformed::Json),
+            RequestOutcome::Accepted,
+            RequestOutcome::Duplicate,
+            RequestOutcome::Parked,
+            RequestOutcome::Ignored,
+            RequestOutcome::TooLarge,
+            RequestOutcome::Malformed(Malformed::Json),
         ] {
             assert_eq!(ack(&outcome, true), plain, "{outcome:?}");
         }
-        for outcome in [Outcome::InFlight, Outcome::Unavailable(Dependency::Store)] {
+        for outcome in [RequestOutcome::InFlight, RequestOutcome::Unavailable(Dependency::Store)] {
             assert_eq!(ack(&outcome, true), Ack::Withhold { sink_failed: false }, "{outcome:?}");
         }
-        assert!(ack(&Outcome::Unavailable(Dependency::Sink), false).is_for_the_sink());
+        assert!(ack(&RequestOutcome::Unavailable(Dependency::Sink), false).is_for_the_sink());
         let options = Ack::Send(r#"{"envelope_id":"e\"1","payload":{"options":[]}}"#.to_owned());
-        assert_eq!(ack(&Outcome::Suggestion, true), options);
-        assert_eq!(ack(&Outcome::Suggestion, false), plain);
+        assert_eq!(ack(&RequestOutcome::Suggestion, true), options);
+        assert_eq!(ack(&RequestOutcome::Suggestion, false), plain);
     }
 }

@@ -1,8 +1,8 @@
 //! What there is to log: what became of each delivery, and of all of them. Never a text, a token or an address.
 
 use slack_ingress::telemetry::logging;
-use slack_ingress::telemetry::report::ingress::Outcome;
-use slack_ingress::telemetry::report::ingress::Report;
+use slack_ingress::telemetry::report::ingress::RequestOutcome;
+use slack_ingress::telemetry::report::ingress::RequestReport;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Counts a delivery, and logs it.
-    pub(super) fn count(&self, report: &Report, took: Duration) {
+    pub(super) fn count(&self, report: &RequestReport, took: Duration) {
         let name = report.outcome.as_str();
         let counts = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -31,23 +31,23 @@ impl Tally {
         if let Some(reason) = report.outcome.reason() {
             text = format!("{text} ({reason})");
         }
-        if let Some(subject) = &report.trail.subject {
+        if let Some(delivery) = &report.details.delivery {
             // Both are from outside, and a log line is one line.
-            let (event_type, id) = (subject.event_type.escape_debug(), subject.event_id.escape_debug());
-            text = format!("{text} {} {event_type} {id}", subject.kind);
+            let (event_type, id) = (delivery.event_type.escape_debug(), delivery.event_id.escape_debug());
+            text = format!("{text} {} {event_type} {id}", delivery.kind);
         }
-        if let Some(num) = report.trail.attempt.retry_num {
+        if let Some(num) = report.details.attempt.retry_num {
             text = format!("{text}, retry {num}");
         }
         text = format!("{text} in {} ms", took.as_millis());
-        for error in &report.trail.errors {
+        for error in &report.details.errors {
             text = format!("{text}; {}", error.escape_debug());
         }
         match &report.outcome {
-            Outcome::Malformed(_) | Outcome::TooLarge => {
+            RequestOutcome::Malformed(_) | RequestOutcome::TooLarge => {
                 text = format!("warning: {text}; acknowledged and not kept, for it will not get better");
             }
-            Outcome::InFlight | Outcome::Unavailable(_) | Outcome::Rejected(_) => {
+            RequestOutcome::InFlight | RequestOutcome::Unavailable(_) | RequestOutcome::Rejected(_) => {
                 text = format!("warning: {text}; not acknowledged");
             }
             _ => {}

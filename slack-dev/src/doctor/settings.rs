@@ -1,6 +1,6 @@
 //! The environment, by the function's own rules.
 
-use slack_ingress::config::{Config, SecretConfig, SinkConfig, StoreConfig};
+use slack_ingress::config::{IngressConfig, SecretConfig, SinkConfig, StoreConfig};
 use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
 
 use super::report::Check;
@@ -24,7 +24,7 @@ pub(super) fn examine(lookup: &impl Fn(&str) -> Option<String>) -> Settings {
     let is_set = |name: &&str| lookup(name).is_some_and(|value| !value.trim().is_empty());
     // Each by itself, whatever the others are.
     let by_itself = |names: &[&str]| {
-        let config = Config::from_lookup(|name| {
+        let config = IngressConfig::from_lookup(|name| {
             if names.contains(&name) {
                 return lookup(name);
             }
@@ -50,7 +50,7 @@ fn checks(lookup: &impl Fn(&str) -> Option<String>, has_secret: bool, has_backen
         return vec![Check::skip(CHECK, "none of SLACK_SIGNING_SECRET, DEDUP_STORE and EVENT_SINK is set")];
     }
     // For the endpoint alone, the secret is enough.
-    let config = Config::from_lookup(|name| match name {
+    let config = IngressConfig::from_lookup(|name| match name {
         "DEDUP_STORE" if !has_backend => Some("memory:".to_owned()),
         "EVENT_SINK" if !has_backend => Some("stdout:".to_owned()),
         name => lookup(name),

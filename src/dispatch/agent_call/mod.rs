@@ -28,7 +28,7 @@ pub struct AgentCall {
 
 /// Why a message cannot be handed over, now or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unworkable {
+pub enum InvalidMessage {
     /// Its attribute `kind` is missing, or names none.
     Kind,
     /// It has no attribute `event_id`.
@@ -37,7 +37,7 @@ pub enum Unworkable {
     Body,
 }
 
-impl Unworkable {
+impl InvalidMessage {
     /// For the dead-letter queue and the log.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,9 +62,10 @@ impl AgentCall {
     ///
     /// # Errors
     /// When the message is none of the ingress's.
-    pub fn of(message: &QueueMessage) -> Result<Self, Unworkable> {
+    pub fn of(message: &QueueMessage) -> Result<Self, InvalidMessage> {
         let attributes = message.published_attributes();
-        let event_id = attributes.get("event_id").filter(|id| !id.is_empty()).ok_or(Unworkable::EventId)?;
+        let event_id =
+            attributes.get("event_id").filter(|id| !id.is_empty()).ok_or(InvalidMessage::EventId)?;
         let conversation = conversation(message)?;
         let own = |name: &str| name != DEAD_LETTER_REASON; // of an earlier life
         let payload = Payload {
@@ -76,12 +77,12 @@ impl AgentCall {
                 .filter(|(name, _)| own(name))
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect(),
-            body: serde_json::from_str(message.published_body()).map_err(|_| Unworkable::Body)?,
+            body: serde_json::from_str(message.published_body()).map_err(|_| InvalidMessage::Body)?,
         };
         Ok(Self {
             event_id: event_id.clone(),
             session_id: session_id_of(&conversation),
-            payload: serde_json::to_vec(&payload).map_err(|_| Unworkable::Body)?,
+            payload: serde_json::to_vec(&payload).map_err(|_| InvalidMessage::Body)?,
             trace_header: message.trace_header.clone(),
         })
     }
@@ -97,10 +98,10 @@ fn session_id_of(conversation: &str) -> String {
     format!("slack-{}", hex::encode(Sha256::digest(conversation)))
 }
 
-fn conversation(message: &QueueMessage) -> Result<String, Unworkable> {
+fn conversation(message: &QueueMessage) -> Result<String, InvalidMessage> {
     let kind = message.published_attributes().get("kind").and_then(|kind| Kind::parse(kind));
-    let conversation = payload::conversation(kind.ok_or(Unworkable::Kind)?, message.published_body());
-    Ok(conversation_key(&conversation.map_err(|_| Unworkable::Body)?))
+    let conversation = payload::conversation(kind.ok_or(InvalidMessage::Kind)?, message.published_body());
+    Ok(conversation_key(&conversation.map_err(|_| InvalidMessage::Body)?))
 }
 
 #[cfg(test)]

@@ -91,15 +91,15 @@ fn what_is_not_the_ingresss_is_unworkable() {
     };
     let with_body = |kind, body: &str| QueueMessage { body: body.to_owned(), ..message(kind, &Value::Null) };
     for (message, expected) in [
-        (without("event_id"), Unworkable::EventId),
-        (without("kind"), Unworkable::Kind),
-        (message("note", &mention()), Unworkable::Kind),
-        (with_body("event", "no JSON"), Unworkable::Body),
-        (with_body("event", "[]"), Unworkable::Body),
-        (with_body("event", r#"{"event":7}"#), Unworkable::Body),
-        (with_body("event", r#"{"team_id":"T1"} x"#), Unworkable::Body),
-        (with_body("command", r#"{"text":7}"#), Unworkable::Body),
-        (with_body("interaction", "7"), Unworkable::Body),
+        (without("event_id"), InvalidMessage::EventId),
+        (without("kind"), InvalidMessage::Kind),
+        (message("note", &mention()), InvalidMessage::Kind),
+        (with_body("event", "no JSON"), InvalidMessage::Body),
+        (with_body("event", "[]"), InvalidMessage::Body),
+        (with_body("event", r#"{"event":7}"#), InvalidMessage::Body),
+        (with_body("event", r#"{"team_id":"T1"} x"#), InvalidMessage::Body),
+        (with_body("command", r#"{"text":7}"#), InvalidMessage::Body),
+        (with_body("interaction", "7"), InvalidMessage::Body),
     ] {
         assert_eq!(AgentCall::of(&message).unwrap_err(), expected, "{message:?}");
         let in_words = expected.as_str();
@@ -107,5 +107,5 @@ fn what_is_not_the_ingresss_is_unworkable() {
     }
     let mut empty = message("event", &mention());
     empty.attributes.insert("event_id".to_owned(), String::new());
-    assert_eq!(AgentCall::of(&empty).unwrap_err(), Unworkable::EventId);
+    assert_eq!(AgentCall::of(&empty).unwrap_err(), InvalidMessage::EventId);
 }

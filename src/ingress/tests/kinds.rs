@@ -16,7 +16,7 @@ fn form(scene: &Scene, body: &str) -> Inbound {
 }
 
 /// The same world, with these secrets.
-fn scene_of(secrets: impl IntoIterator<Item = SigningSecret>, settings: Settings) -> Scene {
+fn scene_of(secrets: impl IntoIterator<Item = SigningSecret>, settings: IngressSettings) -> Scene {
     let Scene { world, .. } = scene();
     let secrets = SigningSecrets::fixed(secrets);
     let ingress = Ingress::new(secrets, world.clone(), world.clone(), world.clone(), settings);
@@ -31,12 +31,12 @@ fn is_unguarded(message: &Message) -> bool {
 async fn a_command_is_recorded_under_its_trigger_id_sent_and_confirmed_once() {
     let scene = scene();
     let report = scene.handle(form(&scene, COMMAND)).await;
-    assert_eq!((report.outcome, report.trail.encoding), (Outcome::Accepted, Some(Encoding::Form)));
+    assert_eq!((report.outcome, report.details.encoding), (RequestOutcome::Accepted, Some(Encoding::Form)));
     assert_eq!(scene.calls(), ["record", "send", "confirm"]);
     assert_eq!(scene.world.claims.lock().unwrap()[0].event_id, COMMAND_ID);
-    let subject = report.trail.subject.unwrap();
-    assert_eq!((subject.kind, subject.event_type.as_str()), ("command", "/weather"));
-    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, Outcome::Duplicate);
+    let delivery = report.details.delivery.unwrap();
+    assert_eq!((delivery.kind, delivery.event_type.as_str()), ("command", "/weather"));
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::Duplicate);
     let [message] = &scene.queue()[..] else { panic!("not one message") };
     assert!(!is_unguarded(message));
 }
@@ -45,14 +45,17 @@ async fn a_command_is_recorded_under_its_trigger_id_sent_and_confirmed_once() {
 async fn what_is_no_event_is_recorded_under_the_id_that_it_was_delivered_with() {
     let scene = scene();
     let delivered = |inbound: Inbound, id: &str| Inbound { delivery_id: Some(id.to_owned()), ..inbound };
-    for (id, outcome) in [("one", Outcome::Accepted), ("one", Outcome::Duplicate), ("two", Outcome::Accepted)]
-    {
+    for (id, outcome) in [
+        ("one", RequestOutcome::Accepted),
+        ("one", RequestOutcome::Duplicate),
+        ("two", RequestOutcome::Accepted),
+    ] {
         for (kind, body) in [("c", COMMAND), ("i", SHORTCUT)] {
             let report = scene.handle(delivered(form(&scene, body), &format!("{kind}-{id}"))).await;
             assert_eq!(report.outcome, outcome, "{kind}-{id}");
         }
         let event = scene.handle(delivered(scene.request(MESSAGE, None), id)).await;
-        assert_eq!(event.trail.subject.unwrap().event_id, MESSAGE_ID, "an event has its own");
+        assert_eq!(event.details.delivery.unwrap().event_id, MESSAGE_ID, "an event has its own");
     }
     let mut ids: Vec<String> = scene.queue().into_iter().map(|message| message.deduplication_id).collect();
     ids.sort();
@@ -64,7 +67,7 @@ async fn an_id_from_outside_cannot_be_another_key_of_the_store() {
     let scene = scene();
     for id in [KEY, "dispatch#Ev1", &"x".repeat(1025)] {
         let inbound = Inbound { delivery_id: Some(id.to_owned()), ..form(&scene, COMMAND) };
-        let recorded = scene.handle(inbound).await.trail.subject.unwrap().event_id;
+        let recorded = scene.handle(inbound).await.details.delivery.unwrap().event_id;
         assert!(recorded.len() == 64 && recorded != id, "{recorded}");
     }
 }
@@ -77,9 +80,9 @@ async fn what_slack_does_not_send_again_goes_unguarded_at_once_when_the_store_fa
         {
             let scene = scene_where(Faults { record, ..Faults::default() });
             let report = scene.handle(form(&scene, body)).await;
-            assert_eq!(report.outcome, Outcome::Accepted, "{record:?}");
-            assert!(report.trail.unguarded);
-            assert_eq!(report.trail.timings.total, took);
+            assert_eq!(report.outcome, RequestOutcome::Accepted, "{record:?}");
+            assert!(report.details.unguarded);
+            assert_eq!(report.details.timings.total, took);
             assert_eq!(scene.calls(), ["record", "send"], "there is no record to confirm");
             let [message] = &scene.queue()[..] else { panic!("not one message") };
             assert!(is_unguarded(message));
@@ -92,7 +95,7 @@ async fn a_command_that_the_queue_does_not_take_is_parked_at_once() {
     for send in [Fault::Fails, Fault::Hangs] {
         let scene = scene_where(Faults { send, ..Faults::default() });
         let report = scene.handle(form(&scene, COMMAND)).await;
-        assert_eq!(report.outcome, Outcome::Parked);
+        assert_eq!(report.outcome, RequestOutcome::Parked);
         assert_eq!(scene.calls(), ["record", "send", "park"]);
         assert_eq!(scene.world.store.pending(2).await.unwrap()[0].event_id, COMMAND_ID);
     }
@@ -103,7 +106,7 @@ async fn a_command_that_another_invocation_holds_is_not_sent() {
     let scene = scene();
     let claim = Claim { event_id: COMMAND_ID.to_owned(), ..scene.claim_of_another(scene.world.now()) };
     scene.world.store.record(&claim).await.unwrap();
-    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, Outcome::InFlight);
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::InFlight);
     assert_eq!(scene.calls(), ["record"]);
 }
 
@@ -124,7 +127,8 @@ async fn a_last_attempt_leaves_room_for_the_mark_of_an_unguarded_message() {
     ];
     for (n, (inbound, room)) in cases.into_iter().enumerate() {
         let limit = size_of(inbound).await + room;
-        for (max_bytes, outcome) in [(limit, Outcome::Accepted), (limit - 1, Outcome::TooLarge)] {
+        for (max_bytes, outcome) in [(limit, RequestOutcome::Accepted), (limit - 1, RequestOutcome::TooLarge)]
+        {
             let scene = scene();
             scene.world.max_bytes.store(u64::try_from(max_bytes).unwrap(), Ordering::Relaxed);
             assert_eq!(scene.handle(inbound(&scene)).await.outcome, outcome, "case {n}");
@@ -133,7 +137,7 @@ async fn a_last_attempt_leaves_room_for_the_mark_of_an_unguarded_message() {
             // And the room is what the mark takes.
             let scene = scene_where(Faults { record: Fault::Fails, ..Faults::default() });
             scene.world.max_bytes.store(u64::try_from(limit).unwrap(), Ordering::Relaxed);
-            assert_eq!(scene.handle(inbound(&scene)).await.outcome, Outcome::Accepted, "case {n}");
+            assert_eq!(scene.handle(inbound(&scene)).await.outcome, RequestOutcome::Accepted, "case {n}");
             assert_eq!(scene.queue()[0].size(), limit);
         }
     }
@@ -144,9 +148,9 @@ async fn a_suggestion_is_answered_without_the_store_or_the_queue_even_when_they_
     let down = Faults { record: Fault::Hangs, send: Fault::Hangs, ..Faults::default() };
     let scene = scene_where(down);
     let report = scene.handle(form(&scene, SUGGESTION)).await;
-    assert_eq!((report.outcome, report.trail.timings.total), (Outcome::Suggestion, Duration::ZERO));
+    assert_eq!((report.outcome, report.details.timings.total), (RequestOutcome::Suggestion, Duration::ZERO));
     let forged = Inbound { signature: Some(format!("v0={}", "0".repeat(64))), ..form(&scene, SUGGESTION) };
-    assert_eq!(scene.handle(forged).await.outcome, Outcome::Rejected(Rejection::Mismatch));
+    assert_eq!(scene.handle(forged).await.outcome, RequestOutcome::Rejected(Rejection::Mismatch));
     assert_eq!(scene.calls(), [""; 0]);
 }
 
@@ -160,8 +164,8 @@ async fn a_malformed_form_is_refused_without_the_store_or_the_queue() {
         ("payload=%5B%5D", Malformed::Json),
     ] {
         let report = scene.handle(form(&scene, body)).await;
-        assert_eq!(report.outcome, Outcome::Malformed(malformed), "{body}");
-        assert!(report.trail.subject.is_none());
+        assert_eq!(report.outcome, RequestOutcome::Malformed(malformed), "{body}");
+        assert!(report.details.delivery.is_none());
     }
     assert_eq!(scene.calls(), [""; 0]);
 }
@@ -187,36 +191,39 @@ async fn one_apps_secret_is_no_good_for_another_apps_payload_and_nothing_is_reco
     {
         let scene = others();
         let report = scene.handle(inbound(&scene)).await;
-        assert_eq!(report.outcome, Outcome::Rejected(Rejection::OtherApp), "case {n}");
-        assert!(report.trail.subject.is_none(), "case {n}");
+        assert_eq!(report.outcome, RequestOutcome::Rejected(Rejection::OtherApp), "case {n}");
+        assert!(report.details.delivery.is_none(), "case {n}");
         assert_eq!(scene.calls(), [""; 0], "case {n}");
     }
     // What is malformed is so whoever sends it, and a challenge names no app.
     let scene = others();
-    let malformed = Outcome::Malformed(Malformed::Unsupported);
+    let malformed = RequestOutcome::Malformed(Malformed::Unsupported);
     assert_eq!(scene.handle(scene.request("{}", None)).await.outcome, malformed);
-    assert!(matches!(scene.handle(scene.request(CHALLENGE, None)).await.outcome, Outcome::Challenge(_)));
+    assert!(matches!(
+        scene.handle(scene.request(CHALLENGE, None)).await.outcome,
+        RequestOutcome::Challenge(_)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_apps_own_secret_among_several_is_good_for_its_payloads() {
     let several = [SigningSecret::of_app("A0OTHER", "another"), SigningSecret::of_app("A0F7YS25R", SECRET)];
     let scene = scene_of(several, settings());
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
-    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, Outcome::Accepted);
-    assert_eq!(scene.handle(form(&scene, SUGGESTION)).await.outcome, Outcome::Suggestion);
-    assert_eq!(scene.handle(scene.request(RATE_LIMITED, None)).await.outcome, Outcome::RateLimited);
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Accepted);
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::Accepted);
+    assert_eq!(scene.handle(form(&scene, SUGGESTION)).await.outcome, RequestOutcome::Suggestion);
+    assert_eq!(scene.handle(scene.request(RATE_LIMITED, None)).await.outcome, RequestOutcome::RateLimited);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_recorded_and_sent_under_what_dedup_key_says() {
     for (dedup_key, ids) in [(DedupKey::EventId, &[MENTION_ID, MESSAGE_ID][..]), (DedupKey::Message, &[KEY])]
     {
-        let scene = scene_of([SigningSecret::new(SECRET)], Settings { dedup_key, ..settings() });
+        let scene = scene_of([SigningSecret::new(SECRET)], IngressSettings { dedup_key, ..settings() });
         let first = scene.deliver(None).await;
-        assert_eq!(first.trail.subject.unwrap().event_id, ids[0]);
+        assert_eq!(first.details.delivery.unwrap().event_id, ids[0]);
         let second = scene.handle(scene.request(MESSAGE, None)).await;
-        let outcome = if ids.len() == 1 { Outcome::Duplicate } else { Outcome::Accepted };
+        let outcome = if ids.len() == 1 { RequestOutcome::Duplicate } else { RequestOutcome::Accepted };
         assert_eq!(second.outcome, outcome, "{dedup_key:?}");
         for id in ids {
             assert!(scene.world.store.seen(id, scene.world.now()).await.unwrap(), "{id}");
@@ -228,27 +235,29 @@ async fn a_message_is_recorded_and_sent_under_what_dedup_key_says() {
 
 #[tokio::test(start_paused = true)]
 async fn of_a_message_whose_first_event_failed_the_other_event_is_sent() {
-    let scene =
-        scene_of([SigningSecret::new(SECRET)], Settings { dedup_key: DedupKey::Message, ..settings() });
+    let scene = scene_of(
+        [SigningSecret::new(SECRET)],
+        IngressSettings { dedup_key: DedupKey::Message, ..settings() },
+    );
     scene.set(Faults { send: Fault::Fails, ..Faults::default() });
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Unavailable(Dependency::Sink));
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Unavailable(Dependency::Sink));
     scene.set(Faults::default());
-    assert_eq!(scene.handle(scene.request(MESSAGE, None)).await.outcome, Outcome::Accepted);
-    assert_eq!(scene.deliver(Some(1)).await.outcome, Outcome::Duplicate);
+    assert_eq!(scene.handle(scene.request(MESSAGE, None)).await.outcome, RequestOutcome::Accepted);
+    assert_eq!(scene.deliver(Some(1)).await.outcome, RequestOutcome::Duplicate);
     assert_eq!(scene.queue()[0].body, MESSAGE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_cannot_claim_the_key_of_another_apps_message_or_of_a_consumers_guard() {
     for claimed in [KEY, "run#Ev0MSG0001"] {
-        let settings = Settings { dedup_key: DedupKey::Message, ..settings() };
+        let settings = IngressSettings { dedup_key: DedupKey::Message, ..settings() };
         let scene = scene_with(settings, &[SECRET]);
         let forged = format!(r#"{{"type":"event_callback","event_id":"{claimed}","event":{{"type":"x"}}}}"#);
-        assert_eq!(scene.handle(scene.request(&forged, None)).await.outcome, Outcome::Accepted);
+        assert_eq!(scene.handle(scene.request(&forged, None)).await.outcome, RequestOutcome::Accepted);
         let recorded = scene.world.claims.lock().unwrap()[0].event_id.clone();
         assert_eq!((recorded.len(), recorded.contains([':', '#'])), (64, false), "{recorded}");
         // The message whose key it is arrives all the same.
-        assert_eq!(scene.handle(scene.request(MESSAGE, None)).await.outcome, Outcome::Accepted);
+        assert_eq!(scene.handle(scene.request(MESSAGE, None)).await.outcome, RequestOutcome::Accepted);
         assert_eq!(scene.world.claims.lock().unwrap()[1].event_id, KEY);
     }
 }

@@ -176,8 +176,8 @@ struct Scene {
     ingress: Ingress<Arc<World>, Arc<World>, Arc<World>>,
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> IngressSettings {
+    IngressSettings {
         dedup_ttl: Duration::from_secs(3600),
         dedup_key: DedupKey::EventId,
         bot_events: BotEvents::Drop,
@@ -185,7 +185,7 @@ fn settings() -> Settings {
     }
 }
 
-fn scene_with(settings: Settings, secrets: &[&str]) -> Scene {
+fn scene_with(settings: IngressSettings, secrets: &[&str]) -> Scene {
     let world = Arc::new(World {
         now: AtomicU64::new(NOW),
         faults: Mutex::default(),
@@ -248,12 +248,12 @@ impl Scene {
         }
     }
 
-    async fn handle(&self, inbound: Inbound) -> Report {
+    async fn handle(&self, inbound: Inbound) -> RequestReport {
         self.ingress.handle(inbound, self.invocation("first", Duration::from_secs(10))).await
     }
 
     /// The mention, as one of Slack's attempts.
-    async fn deliver(&self, retry_num: Option<u32>) -> Report {
+    async fn deliver(&self, retry_num: Option<u32>) -> RequestReport {
         self.handle(self.request(MENTION, retry_num)).await
     }
 
@@ -268,7 +268,7 @@ impl Scene {
             owner: "another".to_owned(),
             received_at: at,
             lease_until: at.after(Duration::from_secs(5)),
-            expires_at: at.after(Duration::from_secs(3600)).as_secs(),
+            expires_at: at.after(Duration::from_secs(3600)).in_seconds(),
         }
     }
 
@@ -284,7 +284,7 @@ impl Scene {
 async fn an_event_is_recorded_then_sent_then_confirmed() {
     let scene = scene();
     let report = scene.deliver(None).await;
-    assert_eq!(report.outcome, Outcome::Accepted);
+    assert_eq!(report.outcome, RequestOutcome::Accepted);
     assert_eq!(scene.calls(), ["record", "send", "confirm"]);
     let [message] = &scene.queue()[..] else { panic!("not one message") };
     assert_eq!(message.body, MENTION);
@@ -292,8 +292,8 @@ async fn an_event_is_recorded_then_sent_then_confirmed() {
     assert_eq!(message.trace_header.as_deref(), Some("Root=1-5759e988"));
     assert!(message.attributes.contains(&("received_at".into(), NOW.to_string())));
     assert!(message.attributes.iter().all(|(name, _)| !name.starts_with("retry") && *name != "unguarded"));
-    assert!(!report.trail.took_over && !report.trail.unguarded && report.trail.errors.is_empty());
-    assert_eq!(report.trail.subject.unwrap().event_id, MENTION_ID);
+    assert!(!report.details.took_over && !report.details.unguarded && report.details.errors.is_empty());
+    assert_eq!(report.details.delivery.unwrap().event_id, MENTION_ID);
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,8 +318,8 @@ async fn with_the_real_store_and_sink_four_deliveries_are_one_line() {
         let invocation = scene.invocation("any", Duration::from_secs(10));
         outcomes.push(ingress.handle(scene.request(MENTION, attempt), invocation).await.outcome);
     }
-    let duplicate = Outcome::Duplicate;
-    assert_eq!(outcomes, [Outcome::Accepted, duplicate.clone(), duplicate.clone(), duplicate]);
+    let duplicate = RequestOutcome::Duplicate;
+    assert_eq!(outcomes, [RequestOutcome::Accepted, duplicate.clone(), duplicate.clone(), duplicate]);
     let out = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
     let line: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(line["body"], MENTION);
@@ -333,10 +333,10 @@ async fn a_retry_of_what_is_on_the_queue_is_a_duplicate() {
     for retry_num in [1, 2, 3] {
         scene.pass(Duration::from_secs(60));
         let report = scene.deliver(Some(retry_num)).await;
-        assert_eq!(report.outcome, Outcome::Duplicate);
+        assert_eq!(report.outcome, RequestOutcome::Duplicate);
         assert_eq!(scene.calls(), ["record"]);
         let expected = Attempt { retry_num: Some(retry_num), retry_reason: Some("http_timeout".to_owned()) };
-        assert_eq!(report.trail.attempt, expected);
+        assert_eq!(report.details.attempt, expected);
     }
     assert_eq!(scene.queue().len(), 1);
 }
@@ -347,8 +347,8 @@ async fn a_retry_of_what_failed_is_sent_and_says_which_retry_it_is() {
     scene.deliver(None).await;
     scene.set(Faults::default());
     let report = scene.deliver(Some(1)).await;
-    assert_eq!(report.outcome, Outcome::Accepted);
-    assert!(!report.trail.took_over);
+    assert_eq!(report.outcome, RequestOutcome::Accepted);
+    assert!(!report.details.took_over);
     let [message] = &scene.queue()[..] else { panic!("not one message") };
     assert!(message.attributes.contains(&("retry_num".into(), "1".to_owned())));
     assert!(message.attributes.contains(&("retry_reason".into(), "http_timeout".to_owned())));
@@ -360,7 +360,7 @@ async fn what_another_invocation_holds_is_not_sent_even_on_the_last_retry() {
         let scene = scene();
         scene.taken_by_another(scene.world.now()).await;
         scene.pass(Duration::from_secs(5));
-        assert_eq!(scene.deliver(attempt).await.outcome, Outcome::InFlight);
+        assert_eq!(scene.deliver(attempt).await.outcome, RequestOutcome::InFlight);
         assert_eq!(scene.calls(), ["record"]);
     }
 }
@@ -371,7 +371,7 @@ async fn a_lease_that_has_run_out_is_taken_over() {
     scene.taken_by_another(scene.world.now()).await;
     scene.pass(Duration::from_millis(5001));
     let report = scene.deliver(Some(2)).await;
-    assert_eq!((report.outcome, report.trail.took_over), (Outcome::Accepted, true));
+    assert_eq!((report.outcome, report.details.took_over), (RequestOutcome::Accepted, true));
     assert_eq!(scene.queue().len(), 1);
 }
 
@@ -380,10 +380,10 @@ async fn a_record_that_has_expired_is_no_record() {
     let scene = scene();
     scene.deliver(None).await;
     scene.pass(Duration::from_secs(3599));
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Duplicate);
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Duplicate);
     scene.pass(Duration::from_secs(1));
     let report = scene.deliver(None).await;
-    assert_eq!((report.outcome, report.trail.took_over), (Outcome::Accepted, false));
+    assert_eq!((report.outcome, report.details.took_over), (RequestOutcome::Accepted, false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -407,9 +407,9 @@ async fn nothing_is_done_for_a_request_that_slack_did_not_sign() {
     ];
     for (inbound, reason) in requests {
         let report = scene.handle(inbound).await;
-        assert_eq!(report.outcome, Outcome::Rejected(reason));
-        assert!(report.trail.subject.is_none());
-        assert_eq!(report.trail.attempt, Attempt::default(), "an unsigned header is in the log");
+        assert_eq!(report.outcome, RequestOutcome::Rejected(reason));
+        assert!(report.details.delivery.is_none());
+        assert_eq!(report.details.attempt, Attempt::default(), "an unsigned header is in the log");
     }
     assert_eq!(scene.calls(), [""; 0]);
 }
@@ -417,12 +417,12 @@ async fn nothing_is_done_for_a_request_that_slack_did_not_sign() {
 #[tokio::test(start_paused = true)]
 async fn each_of_several_secrets_is_accepted_and_none_is_our_fault_not_slacks() {
     let scene = scene_with(settings(), &["another app's", SECRET]);
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Accepted);
 
     let scene = scene_with(settings(), &[]);
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Unavailable(Dependency::Secret));
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Unavailable(Dependency::Secret));
     let stale = Inbound { timestamp: Some("1".to_owned()), ..scene.request(MENTION, None) };
-    assert_eq!(scene.handle(stale).await.outcome, Outcome::Rejected(Rejection::Stale));
+    assert_eq!(scene.handle(stale).await.outcome, RequestOutcome::Rejected(Rejection::Stale));
     assert_eq!(scene.calls(), [""; 0]);
 }
 
@@ -431,17 +431,17 @@ async fn what_is_no_event_is_answered_without_the_store_or_the_queue() {
     let scene = scene();
     let challenge = "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P".to_owned();
     let cases = [
-        (CHALLENGE, Outcome::Challenge(challenge)),
-        (RATE_LIMITED, Outcome::RateLimited),
-        ("{}", Outcome::Malformed(Malformed::Unsupported)),
-        ("{", Outcome::Malformed(Malformed::Json)),
-        (r#"{"type":"event_callback"}"#, Outcome::Malformed(Malformed::MissingEventId)),
+        (CHALLENGE, RequestOutcome::Challenge(challenge)),
+        (RATE_LIMITED, RequestOutcome::RateLimited),
+        ("{}", RequestOutcome::Malformed(Malformed::Unsupported)),
+        ("{", RequestOutcome::Malformed(Malformed::Json)),
+        (r#"{"type":"event_callback"}"#, RequestOutcome::Malformed(Malformed::MissingEventId)),
     ];
     for (body, expected) in cases {
         assert_eq!(scene.handle(scene.request(body, None)).await.outcome, expected, "{body}");
     }
     let text = Inbound { content_type: Some("text/plain".to_owned()), ..scene.request(MENTION, None) };
-    assert_eq!(scene.handle(text).await.outcome, Outcome::Malformed(Malformed::ContentType));
+    assert_eq!(scene.handle(text).await.outcome, RequestOutcome::Malformed(Malformed::ContentType));
     assert_eq!(scene.calls(), [""; 0]);
 }
 
@@ -450,8 +450,8 @@ async fn an_ssl_check_alone_needs_no_signature() {
     let scene = scene();
     let form = Some("application/x-www-form-urlencoded".to_owned());
     let check = |body: &[u8]| Inbound { content_type: form.clone(), body: body.into(), ..Inbound::default() };
-    assert_eq!(scene.handle(check(b"ssl_check=1&token=x")).await.outcome, Outcome::SslCheck);
-    let missing = Outcome::Rejected(Rejection::MissingHeader);
+    assert_eq!(scene.handle(check(b"ssl_check=1&token=x")).await.outcome, RequestOutcome::SslCheck);
+    let missing = RequestOutcome::Rejected(Rejection::MissingHeader);
     assert_eq!(scene.handle(check(b"ssl_check=0")).await.outcome, missing);
     assert_eq!(scene.calls(), [""; 0]);
 }
@@ -464,16 +464,16 @@ async fn bot_events_says_whose_messages_go_through() {
     {
         for (body, goes_through) in [(MENTION, person), (OF_ANOTHER_APP, other_bot), (OF_THIS_APP, this_app)]
         {
-            let scene = scene_with(Settings { bot_events, ..settings() }, &[SECRET]);
+            let scene = scene_with(IngressSettings { bot_events, ..settings() }, &[SECRET]);
             let report = scene.handle(scene.request(body, None)).await;
             let (outcome, calls): (_, &[_]) = if goes_through {
-                (Outcome::Accepted, &["record", "send", "confirm"])
+                (RequestOutcome::Accepted, &["record", "send", "confirm"])
             } else {
-                (Outcome::Ignored, &[])
+                (RequestOutcome::Ignored, &[])
             };
             assert_eq!(report.outcome, outcome, "{bot_events:?} {body}");
             assert_eq!(scene.calls(), calls, "{bot_events:?} {body}");
-            assert!(report.trail.subject.is_some());
+            assert!(report.details.delivery.is_some());
         }
     }
 }
@@ -482,7 +482,7 @@ async fn bot_events_says_whose_messages_go_through() {
 async fn a_claim_is_leased_to_the_invocations_deadline_and_a_margin() {
     let ttl = Duration::from_secs(90_000);
     for (remaining, lease) in [(0, 2), (3, 5), (10, 12), (45, 47), (46, 47), (900, 47)] {
-        let scene = scene_with(Settings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
+        let scene = scene_with(IngressSettings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
         let invocation = scene.invocation("8476a536", Duration::from_secs(remaining));
         let claim = scene.ingress.claim(
             &Delivery {
@@ -501,13 +501,13 @@ async fn a_claim_is_leased_to_the_invocations_deadline_and_a_margin() {
         );
         assert_eq!(claim.lease_until, scene.world.now().after(Duration::from_secs(lease)), "{remaining}");
     }
-    let scene = scene_with(Settings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
+    let scene = scene_with(IngressSettings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
     scene.deliver(None).await;
     let [claim] = &scene.world.claims.lock().unwrap()[..] else { panic!("not one claim") };
     assert_eq!((claim.event_id.as_str(), claim.owner.as_str()), (MENTION_ID, "first"));
     assert_eq!(claim.received_at.as_millis(), NOW);
     assert_eq!(claim.lease_until.as_millis(), NOW + 12_000);
-    assert_eq!(claim.expires_at, NOW / 1000 + 90_000);
+    assert_eq!(claim.expires_at.as_secs(), NOW / 1000 + 90_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -522,17 +522,17 @@ async fn a_store_that_fails_has_slack_ask_again_until_nobody_will() {
         for attempt in ATTEMPTS {
             let scene = scene_where(Faults { record, ..Faults::default() });
             let report = scene.deliver(attempt).await;
-            assert_eq!(report.trail.timings.record, Some(took), "{record:?}");
-            assert_eq!(report.trail.errors.len(), 1, "{:?}", report.trail.errors);
+            assert_eq!(report.details.timings.record, Some(took), "{record:?}");
+            assert_eq!(report.details.errors.len(), 1, "{:?}", report.details.errors);
             if attempt == Some(3) {
-                assert_eq!(report.outcome, Outcome::Accepted, "{record:?}");
-                assert!(report.trail.unguarded);
+                assert_eq!(report.outcome, RequestOutcome::Accepted, "{record:?}");
+                assert!(report.details.unguarded);
                 assert_eq!(scene.calls(), ["record", "send"], "there is no record to confirm");
                 let [message] = &scene.queue()[..] else { panic!("not one message") };
                 assert!(message.attributes.contains(&("unguarded".into(), "true".to_owned())));
             } else {
-                assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Store), "{record:?}");
-                assert!(!report.trail.unguarded);
+                assert_eq!(report.outcome, RequestOutcome::Unavailable(Dependency::Store), "{record:?}");
+                assert!(!report.details.unguarded);
                 assert_eq!(scene.calls(), ["record"], "{record:?}");
             }
         }
@@ -551,14 +551,18 @@ async fn a_queue_that_fails_frees_the_event_and_has_slack_ask_again() {
         for attempt in ATTEMPTS {
             let scene = scene_where(Faults { send, ..Faults::default() });
             let report = scene.deliver(attempt).await;
-            assert_eq!(report.trail.timings.send, Some(took), "{send:?}");
-            assert_eq!(report.trail.errors.len(), 1, "{:?}", report.trail.errors);
-            assert!(!report.trail.lost);
+            assert_eq!(report.details.timings.send, Some(took), "{send:?}");
+            assert_eq!(report.details.errors.len(), 1, "{:?}", report.details.errors);
+            assert!(!report.details.lost);
             if attempt == Some(3) {
-                assert_eq!(report.outcome, Outcome::Parked, "{send:?}");
+                assert_eq!(report.outcome, RequestOutcome::Parked, "{send:?}");
                 assert_eq!(scene.calls(), ["record", "send", "park"]);
             } else {
-                assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink), "{send:?} {attempt:?}");
+                assert_eq!(
+                    report.outcome,
+                    RequestOutcome::Unavailable(Dependency::Sink),
+                    "{send:?} {attempt:?}"
+                );
                 assert_eq!(scene.calls(), ["record", "send", "delete"]);
                 assert!(!scene.is_recorded().await);
             }
@@ -573,7 +577,7 @@ async fn on_the_last_attempt_the_store_keeps_the_message_that_the_queue_did_not_
     let expected = scene.queue();
 
     let scene = scene_where(Faults { send: Fault::Fails, ..Faults::default() });
-    assert_eq!(scene.deliver(Some(3)).await.outcome, Outcome::Parked);
+    assert_eq!(scene.deliver(Some(3)).await.outcome, RequestOutcome::Parked);
     let pending = scene.world.store.pending(10).await.unwrap();
     assert_eq!(pending, [Pending { event_id: MENTION_ID.to_owned(), received_at: scene.world.now() }]);
     let later = scene.world.now().after(Duration::from_millis(12_001));
@@ -583,7 +587,7 @@ async fn on_the_last_attempt_the_store_keeps_the_message_that_the_queue_did_not_
     }
     // Should Slack ask again after all, the promise stands.
     scene.set(Faults::default());
-    assert_eq!(scene.deliver(Some(4)).await.outcome, Outcome::Duplicate);
+    assert_eq!(scene.deliver(Some(4)).await.outcome, RequestOutcome::Duplicate);
 }
 
 #[tokio::test(start_paused = true)]
@@ -591,15 +595,15 @@ async fn an_event_is_lost_when_neither_takes_it_and_that_is_said() {
     for park in [Fault::Fails, Fault::Hangs] {
         let scene = scene_where(Faults { send: Fault::Fails, park, ..Faults::default() });
         let report = scene.deliver(Some(3)).await;
-        assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink), "{park:?}");
-        assert!(report.trail.lost);
-        assert!(matches!(&report.trail.errors[..], [send, park]
+        assert_eq!(report.outcome, RequestOutcome::Unavailable(Dependency::Sink), "{park:?}");
+        assert!(report.details.lost);
+        assert!(matches!(&report.details.errors[..], [send, park]
             if send == "send: SQS SendMessage: connection reset" && park.starts_with("park: ")));
-        assert!(report.trail.timings.total <= BUDGET);
+        assert!(report.details.timings.total <= BUDGET);
     }
     for attempt in ATTEMPTS {
         let down = Faults { record: Fault::Fails, send: Fault::Fails, ..Faults::default() };
-        assert_eq!(scene_where(down).deliver(attempt).await.trail.lost, attempt == Some(3), "{attempt:?}");
+        assert_eq!(scene_where(down).deliver(attempt).await.details.lost, attempt == Some(3), "{attempt:?}");
     }
 }
 
@@ -611,7 +615,7 @@ async fn what_a_later_invocation_holds_is_not_parked() {
         scene.taken_by_another(scene.world.now().after(Duration::from_secs(60))).await
     };
     let (report, second) = tokio::join!(scene.deliver(Some(3)), overtaking);
-    assert_eq!((report.outcome, report.trail.lost), (Outcome::InFlight, false));
+    assert_eq!((report.outcome, report.details.lost), (RequestOutcome::InFlight, false));
     assert_eq!(scene.calls(), ["record", "send", "park"]);
     assert_eq!(scene.world.store.confirm(second).await.unwrap(), Settled::Done);
 }
@@ -625,10 +629,10 @@ async fn when_both_fail_the_answer_is_503_on_every_attempt() {
                 let report = scene.deliver(attempt).await;
                 let is_last = attempt == Some(3);
                 let dependency = if is_last { Dependency::Sink } else { Dependency::Store };
-                assert_eq!(report.outcome, Outcome::Unavailable(dependency));
-                assert!(!report.trail.unguarded, "nothing was sent");
-                assert_eq!(report.trail.lost, is_last);
-                assert!(report.trail.timings.total <= SEND_CUT);
+                assert_eq!(report.outcome, RequestOutcome::Unavailable(dependency));
+                assert!(!report.details.unguarded, "nothing was sent");
+                assert_eq!(report.details.lost, is_last);
+                assert!(report.details.timings.total <= SEND_CUT);
                 let calls: &[_] = if is_last { &["record", "send"] } else { &["record"] };
                 assert_eq!(scene.calls(), calls);
             }
@@ -642,10 +646,10 @@ async fn a_confirm_that_fails_changes_no_answer() {
     for (confirm, took) in [(Fault::Fails, Duration::ZERO), (Fault::Hangs, BUDGET), (too_slow, BUDGET)] {
         let scene = scene_where(Faults { confirm, ..Faults::default() });
         let report = scene.deliver(None).await;
-        assert_eq!(report.outcome, Outcome::Accepted, "{confirm:?}");
-        assert_eq!(report.trail.timings.settle, Some(took));
-        assert_eq!(report.trail.timings.total, Duration::ZERO, "Slack does not wait for it");
-        assert!(matches!(&report.trail.errors[..], [error] if error.starts_with("confirm: ")));
+        assert_eq!(report.outcome, RequestOutcome::Accepted, "{confirm:?}");
+        assert_eq!(report.details.timings.settle, Some(took));
+        assert_eq!(report.details.timings.total, Duration::ZERO, "Slack does not wait for it");
+        assert!(matches!(&report.details.errors[..], [error] if error.starts_with("confirm: ")));
         assert_eq!(scene.queue().len(), 1);
     }
 }
@@ -655,16 +659,16 @@ async fn a_delete_that_fails_leaves_the_event_to_the_end_of_its_lease() {
     for delete in [Fault::Fails, Fault::Hangs] {
         let scene = scene_where(Faults { send: Fault::Fails, delete, ..Faults::default() });
         let report = scene.deliver(None).await;
-        assert_eq!(report.outcome, Outcome::Unavailable(Dependency::Sink));
-        assert!(matches!(&report.trail.errors[..], [send, delete]
+        assert_eq!(report.outcome, RequestOutcome::Unavailable(Dependency::Sink));
+        assert!(matches!(&report.details.errors[..], [send, delete]
             if send == "send: SQS SendMessage: connection reset" && delete.starts_with("delete: ")));
-        assert!(report.trail.timings.total <= BUDGET);
+        assert!(report.details.timings.total <= BUDGET);
 
         scene.set(Faults::default());
         scene.pass(Duration::from_millis(12_000));
-        assert_eq!(scene.deliver(Some(1)).await.outcome, Outcome::InFlight);
+        assert_eq!(scene.deliver(Some(1)).await.outcome, RequestOutcome::InFlight);
         scene.pass(Duration::from_millis(1));
-        assert_eq!(scene.deliver(Some(2)).await.outcome, Outcome::Accepted);
+        assert_eq!(scene.deliver(Some(2)).await.outcome, RequestOutcome::Accepted);
     }
 }
 
@@ -678,7 +682,7 @@ async fn a_slow_first_holder_does_not_undo_a_second_ones_work() {
         };
         let (report, second) = tokio::join!(scene.deliver(None), overtaking);
         let lost = ": the lease was lost to a later invocation";
-        assert!(report.trail.errors.last().unwrap().ends_with(lost), "{:?}", report.trail.errors);
+        assert!(report.details.errors.last().unwrap().ends_with(lost), "{:?}", report.details.errors);
         assert_eq!(scene.world.store.confirm(second).await.unwrap(), Settled::Done, "{send:?}");
     }
 }
@@ -689,8 +693,8 @@ async fn of_two_invocations_at_once_one_sends_and_the_other_has_slack_ask_again(
     let second = scene.invocation("second", Duration::from_secs(10));
     let (first, second) =
         tokio::join!(scene.deliver(None), scene.ingress.handle(scene.request(MENTION, Some(1)), second));
-    assert_eq!((first.outcome, second.outcome), (Outcome::Accepted, Outcome::InFlight));
-    assert_eq!(scene.deliver(Some(2)).await.outcome, Outcome::Duplicate);
+    assert_eq!((first.outcome, second.outcome), (RequestOutcome::Accepted, RequestOutcome::InFlight));
+    assert_eq!(scene.deliver(Some(2)).await.outcome, RequestOutcome::Duplicate);
     assert_eq!(scene.queue().len(), 1);
 }
 
@@ -702,10 +706,10 @@ async fn a_message_that_the_sink_does_not_take_is_not_even_recorded() {
 
     let scene = self::scene();
     scene.world.max_bytes.store(size, Ordering::Relaxed);
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted, "as large as it may be");
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Accepted, "as large as it may be");
     let scene = self::scene();
     scene.world.max_bytes.store(size - 1, Ordering::Relaxed);
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::TooLarge);
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::TooLarge);
     assert_eq!(scene.calls(), [""; 0]);
 }
 
@@ -726,7 +730,7 @@ async fn a_message_that_the_sink_finds_too_large_is_not_recorded_any_more() {
     let invocation = scene.invocation("first", Duration::from_secs(10));
     for attempt in ATTEMPTS {
         let report = ingress.handle(scene.request(MENTION, attempt), invocation.clone()).await;
-        assert_eq!(report.outcome, Outcome::TooLarge);
+        assert_eq!(report.outcome, RequestOutcome::TooLarge);
         assert_eq!(scene.calls(), ["record", "delete"]);
         assert!(!scene.is_recorded().await);
     }
@@ -739,29 +743,29 @@ async fn an_invocation_that_is_killed_before_the_budget_is_over_ends_in_time() {
     for (faults, outcome, total) in [
         (
             Faults { record: Fault::Hangs, ..Faults::default() },
-            Outcome::Unavailable(Dependency::Store),
+            RequestOutcome::Unavailable(Dependency::Store),
             cut / 2,
         ),
         (
             Faults { send: Fault::Hangs, ..Faults::default() },
-            Outcome::Unavailable(Dependency::Sink),
+            RequestOutcome::Unavailable(Dependency::Sink),
             cut * 87 / 100,
         ),
         (
             Faults { send: Fault::Fails, delete: Fault::Hangs, ..Faults::default() },
-            Outcome::Unavailable(Dependency::Sink),
+            RequestOutcome::Unavailable(Dependency::Sink),
             cut,
         ),
     ] {
         let scene = scene_where(faults);
         let invocation = scene.invocation("first", remaining);
         let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
-        assert_eq!((report.outcome, report.trail.timings.total), (outcome, total), "{faults:?}");
+        assert_eq!((report.outcome, report.details.timings.total), (outcome, total), "{faults:?}");
     }
     let scene = scene_where(Faults { confirm: Fault::Hangs, ..Faults::default() });
     let invocation = scene.invocation("first", remaining);
     let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
-    assert_eq!((report.outcome, report.trail.timings.settle), (Outcome::Accepted, Some(cut)));
+    assert_eq!((report.outcome, report.details.timings.settle), (RequestOutcome::Accepted, Some(cut)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -785,7 +789,7 @@ async fn the_body_goes_through_the_steps_without_being_copied() {
         let inbound = scene.request(&MENTION.replace("Ev", &format!("Ev{attempt:?}")), attempt);
         let bytes = inbound.body.as_ptr().addr();
         let invocation = scene.invocation("first", Duration::from_secs(10));
-        assert_eq!(ingress.handle(inbound, invocation).await.outcome, Outcome::Accepted);
+        assert_eq!(ingress.handle(inbound, invocation).await.outcome, RequestOutcome::Accepted);
         assert_eq!(ingress.sink.0.load(Ordering::Relaxed), bytes);
     }
 }
@@ -819,10 +823,10 @@ async fn a_process_that_dies_between_answer_and_confirm_leaves_a_lease() {
         let invocation = scene.invocation(request_id, Duration::from_secs(10));
         scene.ingress.handle(scene.request(MENTION, Some(num)), invocation).await
     };
-    assert_eq!(retry("second", 1).await.outcome, Outcome::InFlight);
+    assert_eq!(retry("second", 1).await.outcome, RequestOutcome::InFlight);
     scene.pass(Duration::from_secs(13));
-    assert!(retry("third", 2).await.trail.took_over);
-    assert_eq!(scene.deliver(Some(3)).await.outcome, Outcome::Duplicate);
+    assert!(retry("third", 2).await.details.took_over);
+    assert_eq!(scene.deliver(Some(3)).await.outcome, RequestOutcome::Duplicate);
 }
 
 #[tokio::test(start_paused = true)]
@@ -831,7 +835,7 @@ async fn without_any_time_nothing_is_begun() {
         let scene = scene();
         let invocation = scene.invocation("first", Duration::from_millis(50));
         let report = scene.ingress.handle(scene.request(MENTION, attempt), invocation).await;
-        assert_eq!(report.outcome, Outcome::Unavailable(dependency));
+        assert_eq!(report.outcome, RequestOutcome::Unavailable(dependency));
         assert_eq!(scene.calls(), [""; 0]);
     }
 }
@@ -840,12 +844,12 @@ async fn without_any_time_nothing_is_begun() {
 async fn a_process_that_was_frozen_sends_nothing_when_it_wakes_up() {
     let frozen = Fault::Freezes(Duration::from_secs(60));
     let scene = scene_where(Faults { record: frozen, ..Faults::default() });
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Unavailable(Dependency::Sink));
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Unavailable(Dependency::Sink));
     assert_eq!(scene.calls(), ["record"]);
 
     // Frozen when the message was sent already: it is on the queue, and that is what counts.
     let scene = scene_where(Faults { send: frozen, ..Faults::default() });
-    assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Accepted);
     assert_eq!(scene.calls(), ["record", "send"]);
 }
 
@@ -857,10 +861,10 @@ async fn each_step_is_timed_and_a_step_not_reached_is_not() {
     let timings = |timings: Timings| [timings.record, timings.send, timings.settle, Some(timings.total)];
     let millis = |millis: u64| Some(Duration::from_millis(millis));
     let report = scene.deliver(None).await;
-    assert_eq!(timings(report.trail.timings), [millis(10), millis(20), millis(30), millis(30)]);
-    assert_eq!(report.trail.timings.verify, Some(Duration::ZERO));
+    assert_eq!(timings(report.details.timings), [millis(10), millis(20), millis(30), millis(30)]);
+    assert_eq!(report.details.timings.verify, Some(Duration::ZERO));
     let report = scene.deliver(Some(1)).await;
-    assert_eq!(timings(report.trail.timings), [millis(10), None, None, millis(10)]);
+    assert_eq!(timings(report.details.timings), [millis(10), None, None, millis(10)]);
 }
 
 fn any_fault() -> impl Strategy<Value = Fault> {
@@ -887,29 +891,29 @@ proptest! {
         runtime.block_on(async {
             let ack_budget = Duration::from_millis(budget);
             let remaining = Duration::from_millis(remaining);
-            let scene = scene_with(Settings { ack_budget, ..settings() }, &[SECRET]);
+            let scene = scene_with(IngressSettings { ack_budget, ..settings() }, &[SECRET]);
             scene.set(Faults { record, send, confirm, delete, park });
             let invocation = scene.invocation("first", remaining);
             let report = scene.ingress.handle(scene.request(MENTION, retry_num), invocation).await;
 
             let limit = ack_budget.min(remaining.saturating_sub(Duration::from_millis(50)));
             // Tokio's timers go off on whole milliseconds.
-            prop_assert!(report.trail.timings.total <= limit + Duration::from_millis(1));
+            prop_assert!(report.details.timings.total <= limit + Duration::from_millis(1));
             match report.outcome {
-                Outcome::Accepted => prop_assert_eq!(scene.queue().len(), 1),
-                Outcome::Parked => prop_assert_eq!(scene.world.store.pending(2).await.unwrap().len(), 1),
-                Outcome::Unavailable(_) => prop_assert!(scene.queue().len() <= 1),
+                RequestOutcome::Accepted => prop_assert_eq!(scene.queue().len(), 1),
+                RequestOutcome::Parked => prop_assert_eq!(scene.world.store.pending(2).await.unwrap().len(), 1),
+                RequestOutcome::Unavailable(_) => prop_assert!(scene.queue().len() <= 1),
                 ref other => prop_assert!(false, "{other:?}"),
             }
 
             // A minute later all is well again: the event is on the queue then, and what was confirmed is
             // there once.
-            let was_confirmed = report.outcome == Outcome::Accepted && report.trail.errors.is_empty();
+            let was_confirmed = report.outcome == RequestOutcome::Accepted && report.details.errors.is_empty();
             scene.set(Faults::default());
             scene.pass(Duration::from_secs(60));
             let second = scene.invocation("second", Duration::from_secs(10));
             let report = scene.ingress.handle(scene.request(MENTION, Some(2)), second).await;
-            prop_assert!(matches!(report.outcome, Outcome::Accepted | Outcome::Duplicate));
+            prop_assert!(matches!(report.outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate));
             let bodies: BTreeSet<_> = scene.queue().into_iter().map(|message| message.body).collect();
             let is_parked = !scene.world.store.pending(1).await.unwrap().is_empty();
             prop_assert!(is_parked || bodies == BTreeSet::from([MENTION.to_owned()]));

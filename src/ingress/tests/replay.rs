@@ -37,18 +37,18 @@ async fn a_replay_within_its_five_minutes_is_a_duplicate_whatever_its_retry_head
     for (content_type, body) in [(JSON, MENTION), (FORM, COMMAND), (FORM, SHORTCUT), (FORM, MODAL_CLOSED)] {
         let scene = scene();
         let replay = captured(&scene, content_type, body);
-        assert_eq!(scene.handle(replay(None)).await.outcome, Outcome::Accepted, "{body}");
+        assert_eq!(scene.handle(replay(None)).await.outcome, RequestOutcome::Accepted, "{body}");
         scene.calls();
         for seconds in [0, 1, 299, 300] {
             at(&scene, seconds);
             for retry_num in [None, Some(0), Some(1), Some(3), Some(u32::MAX)] {
                 let report = scene.handle(replay(retry_num)).await;
-                assert_eq!(report.outcome, Outcome::Duplicate, "{seconds} s, {retry_num:?}: {body}");
+                assert_eq!(report.outcome, RequestOutcome::Duplicate, "{seconds} s, {retry_num:?}: {body}");
                 assert_eq!(scene.calls(), ["record"]);
             }
         }
         at(&scene, 301);
-        assert_eq!(scene.handle(replay(Some(3))).await.outcome, Outcome::Rejected(Rejection::Stale));
+        assert_eq!(scene.handle(replay(Some(3))).await.outcome, RequestOutcome::Rejected(Rejection::Stale));
         assert_eq!(scene.calls(), [""; 0]);
         assert_eq!(scene.queue().len(), 1);
     }
@@ -62,20 +62,20 @@ async fn with_the_store_down_a_replay_as_the_last_retry_is_the_same_message_agai
     scene.set(Faults { record: Fault::Fails, ..Faults::default() });
     for retry_num in [None, Some(1), Some(2)] {
         let outcome = scene.handle(replay(retry_num)).await.outcome;
-        assert_eq!(outcome, Outcome::Unavailable(Dependency::Store), "{retry_num:?}");
+        assert_eq!(outcome, RequestOutcome::Unavailable(Dependency::Store), "{retry_num:?}");
     }
     // Not so what nobody signed.
     scene.calls();
     let unsigned = Inbound { body: MENTION.replace("Ev0", "Ev1").into(), ..replay(Some(3)) };
     let report = scene.handle(unsigned).await;
-    assert_eq!(report.outcome, Outcome::Rejected(Rejection::Mismatch));
-    assert_eq!((scene.calls().as_slice(), report.trail.attempt), (&[""; 0][..], Attempt::default()));
+    assert_eq!(report.outcome, RequestOutcome::Rejected(Rejection::Mismatch));
+    assert_eq!((scene.calls().as_slice(), report.details.attempt), (&[""; 0][..], Attempt::default()));
 
     for _ in 0..2 {
-        assert_eq!(scene.handle(replay(Some(3))).await.outcome, Outcome::Accepted);
+        assert_eq!(scene.handle(replay(Some(3))).await.outcome, RequestOutcome::Accepted);
     }
     scene.set(Faults::default());
-    assert_eq!(scene.handle(replay(Some(3))).await.outcome, Outcome::Duplicate);
+    assert_eq!(scene.handle(replay(Some(3))).await.outcome, RequestOutcome::Duplicate);
 
     let queue = scene.queue();
     let [first, again @ ..] = &queue[..] else { panic!("nothing was sent") };
@@ -92,18 +92,19 @@ async fn with_the_store_down_a_replay_as_the_last_retry_is_the_same_message_agai
 #[tokio::test(start_paused = true)]
 async fn the_memory_must_outlast_the_five_minutes_of_every_attempt_of_slacks() {
     for (ttl, signed_at, replayed_at, outcome) in [
-        (300, 0, 299, Outcome::Duplicate),
-        (299, 0, 299, Outcome::Accepted),
+        (300, 0, 299, RequestOutcome::Duplicate),
+        (299, 0, 299, RequestOutcome::Accepted),
         // Slack's last retry, of an event that was forwarded and whose answers were lost.
-        (661, 360, 660, Outcome::Duplicate),
-        (390, 360, 390, Outcome::Accepted),
-        (3600, 360, 660, Outcome::Duplicate),
+        (661, 360, 660, RequestOutcome::Duplicate),
+        (390, 360, 390, RequestOutcome::Accepted),
+        (3600, 360, 660, RequestOutcome::Duplicate),
     ] {
-        let scene = scene_with(Settings { dedup_ttl: Duration::from_secs(ttl), ..settings() }, &[SECRET]);
-        assert_eq!(scene.deliver(None).await.outcome, Outcome::Accepted);
+        let scene =
+            scene_with(IngressSettings { dedup_ttl: Duration::from_secs(ttl), ..settings() }, &[SECRET]);
+        assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Accepted);
         at(&scene, signed_at);
         let attempt = captured(&scene, JSON, MENTION);
-        assert_eq!(scene.handle(attempt(Some(3))).await.outcome, Outcome::Duplicate);
+        assert_eq!(scene.handle(attempt(Some(3))).await.outcome, RequestOutcome::Duplicate);
         at(&scene, replayed_at);
         assert_eq!(scene.handle(attempt(Some(3))).await.outcome, outcome, "{ttl} s, {replayed_at} s");
     }
@@ -114,6 +115,6 @@ async fn an_event_replayed_as_a_form_is_no_command_whatever_was_typed_in_it() {
     const TYPED: &str = r#"{"type":"event_callback","event_id":"Ev1","api_app_id":"A1","event":{"type":"message","text":"&command=/deploy&trigger_id=1&api_app_id=A1&user_id=U2&x="}}"#;
     let scene = scene();
     let as_form = captured(&scene, FORM, TYPED);
-    assert_eq!(scene.handle(as_form(None)).await.outcome, Outcome::Malformed(Malformed::Unsupported));
+    assert_eq!(scene.handle(as_form(None)).await.outcome, RequestOutcome::Malformed(Malformed::Unsupported));
     assert_eq!(scene.calls(), [""; 0]);
 }

@@ -11,8 +11,8 @@ use crate::ingress::Inbound;
 use crate::slack::payload::Encoding;
 use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
-use crate::telemetry::report::ingress::Outcome;
-use crate::telemetry::report::ingress::Report;
+use crate::telemetry::report::ingress::RequestOutcome;
+use crate::telemetry::report::ingress::RequestReport;
 
 /// Stops Slack's retries of this event.
 const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
@@ -21,12 +21,12 @@ const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
 ///
 /// # Errors
 /// The outcome of a request that does not get as far as the steps: one that is not a POST, or whose body cannot be read.
-pub fn inbound(request: Request) -> Result<Inbound, Outcome> {
+pub fn inbound(request: Request) -> Result<Inbound, RequestOutcome> {
     if request.method() != Method::POST {
         return Err(outcome_of_other_methods(&request));
     }
     if request.headers().contains_key(header::UNREADABLE_BODY) {
-        return Err(Outcome::Rejected(Rejection::UnreadableBody));
+        return Err(RequestOutcome::Rejected(Rejection::UnreadableBody));
     }
     let (parts, body) = request.into_parts();
     let value = |name| text(&parts.headers, name);
@@ -49,11 +49,11 @@ pub fn inbound(request: Request) -> Result<Inbound, Outcome> {
 }
 
 /// Slack checks the certificate of a command's URL by a GET, too.
-fn outcome_of_other_methods(request: &Request) -> Outcome {
+fn outcome_of_other_methods(request: &Request) -> RequestOutcome {
     let (name, value) = SSL_CHECK;
     let is_ssl_check = request.method() == Method::GET
         && request.query_string_parameters_ref().and_then(|query| query.first(name)) == Some(value);
-    if is_ssl_check { Outcome::SslCheck } else { Outcome::MethodNotAllowed }
+    if is_ssl_check { RequestOutcome::SslCheck } else { RequestOutcome::MethodNotAllowed }
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -74,38 +74,35 @@ impl IntoResponse for Answer {
 }
 
 /// The answer to a request that ended as `report` says. It never says why.
-pub fn answer(report: &Report) -> Answer {
+pub fn answer(report: &RequestReport) -> Answer {
     Answer(response(report))
 }
 
-/// The answer when a request made the program panic. Slack asks again.
-pub fn internal_error() -> Answer {
-    Answer(empty(StatusCode::INTERNAL_SERVER_ERROR))
-}
-
-fn response(report: &Report) -> Response<Body> {
-    let encoding = report.trail.encoding;
+fn response(report: &RequestReport) -> Response<Body> {
+    let encoding = report.details.encoding;
     match &report.outcome {
-        Outcome::Accepted
-        | Outcome::Parked
-        | Outcome::Duplicate
-        | Outcome::Ignored
-        | Outcome::RateLimited => match encoding {
+        RequestOutcome::Accepted
+        | RequestOutcome::Parked
+        | RequestOutcome::Duplicate
+        | RequestOutcome::Ignored
+        | RequestOutcome::RateLimited => match encoding {
             Some(Encoding::Json) => with_body("application/json", r#"{"ok":true}"#.to_owned()),
             // Slack shows its user whatever stands in the answer to a slash command.
             Some(Encoding::Form) | None => empty(StatusCode::OK),
         },
-        Outcome::Challenge(challenge) => with_body("text/plain; charset=utf-8", challenge.clone()),
-        Outcome::Suggestion => with_body("application/json", r#"{"options":[]}"#.to_owned()),
-        Outcome::SslCheck => empty(StatusCode::OK),
+        RequestOutcome::Challenge(challenge) => with_body("text/plain; charset=utf-8", challenge.clone()),
+        RequestOutcome::Suggestion => with_body("application/json", r#"{"options":[]}"#.to_owned()),
+        RequestOutcome::SslCheck => empty(StatusCode::OK),
         // Without `X-Slack-No-Retry`, so that Slack asks again.
-        Outcome::InFlight | Outcome::Unavailable(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+        RequestOutcome::InFlight | RequestOutcome::Unavailable(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+        // Likewise.
+        RequestOutcome::Panicked => empty(StatusCode::INTERNAL_SERVER_ERROR),
         // Without `X-Slack-No-Retry` here, too: while a secret is rotated, valid requests fail verification for a moment,
         // and Slack must ask again.
-        Outcome::Rejected(_) => empty(StatusCode::UNAUTHORIZED),
-        Outcome::Malformed(_) => without_retries(StatusCode::BAD_REQUEST),
-        Outcome::TooLarge => without_retries(StatusCode::PAYLOAD_TOO_LARGE),
-        Outcome::MethodNotAllowed => {
+        RequestOutcome::Rejected(_) => empty(StatusCode::UNAUTHORIZED),
+        RequestOutcome::Malformed(_) => without_retries(StatusCode::BAD_REQUEST),
+        RequestOutcome::TooLarge => without_retries(StatusCode::PAYLOAD_TOO_LARGE),
+        RequestOutcome::MethodNotAllowed => {
             with_header(StatusCode::METHOD_NOT_ALLOWED, ALLOW, HeaderValue::from_static("POST"))
         }
     }

@@ -36,7 +36,7 @@ pub struct Message {
 
 /// What this attempt adds to a delivery.
 #[derive(Clone, Debug)]
-pub struct Stamp {
+pub struct Arrival {
     /// When the request came in.
     pub received_at: UnixMillis,
     /// `X-Slack-Retry-Num`
@@ -49,7 +49,7 @@ pub struct Stamp {
 
 impl Message {
     /// The message for `delivery`.
-    pub fn new(delivery: Delivery, stamp: Stamp) -> Self {
+    pub fn new(delivery: Delivery, arrival: Arrival) -> Self {
         let team_group = queue_id(team(&delivery.conversation));
         let conversation_group = queue_id(&conversation_key(&delivery.conversation));
         let deduplication_id = queue_id(&delivery.id);
@@ -58,11 +58,11 @@ impl Message {
             ("kind", Some(delivery.kind.as_str().to_owned())),
             ("type", Some(delivery.event_type)),
             ("event_id", Some(delivery.id)),
-            ("received_at", Some(stamp.received_at.as_millis().to_string())),
+            ("received_at", Some(arrival.received_at.as_millis().to_string())),
             ("team_id", delivery.team_id),
             ("api_app_id", delivery.api_app_id),
-            ("retry_num", stamp.retry_num.map(|num| num.to_string())),
-            ("retry_reason", stamp.retry_reason),
+            ("retry_num", arrival.retry_num.map(|num| num.to_string())),
+            ("retry_reason", arrival.retry_reason),
         ];
         let mut attributes: Vec<Attribute> = attributes
             .into_iter()
@@ -78,7 +78,7 @@ impl Message {
             deduplication_id,
             conversation_group,
             team_group,
-            trace_header: stamp.trace_header,
+            trace_header: arrival.trace_header,
         }
     }
 

@@ -24,8 +24,8 @@ fn conversation(team: &str, channel: Option<&str>, thread: Option<&str>) -> Conv
     }
 }
 
-fn stamp() -> Stamp {
-    Stamp {
+fn arrival() -> Arrival {
+    Arrival {
         received_at: UnixMillis::from_millis(1_515_449_522_016),
         retry_num: None,
         retry_reason: None,
@@ -33,17 +33,17 @@ fn stamp() -> Stamp {
     }
 }
 
-fn retry_stamp() -> Stamp {
-    Stamp {
+fn retry_arrival() -> Arrival {
+    Arrival {
         retry_num: Some(2),
         retry_reason: Some("http_timeout".to_owned()),
         trace_header: Some("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1".to_owned()),
-        ..stamp()
+        ..arrival()
     }
 }
 
 fn group(conversation: Conversation) -> String {
-    Message::new(Delivery { conversation, ..delivery() }, stamp()).conversation_group
+    Message::new(Delivery { conversation, ..delivery() }, arrival()).conversation_group
 }
 
 fn sorted(message: &Message) -> Vec<(&str, &str)> {
@@ -55,7 +55,7 @@ fn sorted(message: &Message) -> Vec<(&str, &str)> {
 
 #[test]
 fn the_attributes_are_those_of_the_contract() {
-    let message = Message::new(delivery(), retry_stamp()).unguarded();
+    let message = Message::new(delivery(), retry_arrival()).unguarded();
     let expected = [
         ("api_app_id", "A0F7YS25R"),
         ("event_id", "Ev0LAN670R"),
@@ -76,7 +76,7 @@ fn the_attributes_are_those_of_the_contract() {
 #[test]
 fn an_attribute_without_a_value_is_absent() {
     let delivery = Delivery { team_id: None, api_app_id: None, ..delivery() };
-    let message = Message::new(delivery, stamp());
+    let message = Message::new(delivery, arrival());
     let expected = [
         ("event_id", "Ev0LAN670R"),
         ("kind", "event"),
@@ -91,14 +91,14 @@ fn the_size_counts_the_body_and_each_attributes_name_type_and_value() {
     let message = Message {
         body: "ü".repeat(10),
         attributes: vec![("kind".into(), "event".to_owned()), ("x".into(), "é".to_owned())],
-        ..Message::new(delivery(), stamp())
+        ..Message::new(delivery(), arrival())
     };
     assert_eq!(message.size(), 20 + (4 + 6 + 5) + (1 + 6 + 2));
 }
 
 #[test]
 fn the_size_unguarded_is_the_size_of_the_message_once_it_is_marked() {
-    let message = Message::new(delivery(), stamp());
+    let message = Message::new(delivery(), arrival());
     assert_eq!(message.size_unguarded(), message.clone().unguarded().size());
     assert_eq!(message.size_unguarded() - message.size(), 9 + 6 + 4);
 }
@@ -108,7 +108,7 @@ fn a_command_and_an_interaction_say_what_they_are() {
     for (kind, name) in
         [(Kind::Event, "event"), (Kind::Command, "command"), (Kind::Interaction, "interaction")]
     {
-        let message = Message::new(Delivery { kind, ..delivery() }, stamp());
+        let message = Message::new(Delivery { kind, ..delivery() }, arrival());
         assert!(message.attributes.contains(&("kind".into(), name.to_owned())), "{name}");
     }
 }
@@ -156,7 +156,7 @@ fn an_id_that_a_queue_takes_is_kept_and_another_is_hashed() {
 #[test]
 fn what_sqs_refuses_in_an_attribute_is_replaced() {
     let delivery = Delivery { event_type: "a\u{1}b\u{ffff}c\td\u{fffe}\0".to_owned(), ..delivery() };
-    let message = Message::new(delivery, stamp());
+    let message = Message::new(delivery, arrival());
     assert_eq!(sorted(&message)[5], ("type", "a\u{fffd}b\u{fffd}c\td\u{fffd}\u{fffd}"));
 }
 
@@ -196,7 +196,7 @@ proptest! {
         texts in prop::collection::btree_map(any_text(), any_text(), 0..4)
     ) {
         let json = serde_json::to_string(&texts).unwrap();
-        let Message { body, .. } = Message::new(Delivery { body: json.clone(), ..delivery() }, stamp());
+        let Message { body, .. } = Message::new(Delivery { body: json.clone(), ..delivery() }, arrival());
         let refused = NONCHARACTERS.map(|(character, _)| character);
         prop_assert!(!body.contains(refused));
         prop_assert_eq!(
@@ -222,8 +222,8 @@ proptest! {
             conversation: Conversation { team: some(&team), channel: some(&channel), thread: some(&thread) },
             ..delivery()
         };
-        let stamp = Stamp { retry_num, retry_reason: some(&reason), ..stamp() };
-        let message = Message::new(delivery, stamp).unguarded();
+        let arrival = Arrival { retry_num, retry_reason: some(&reason), ..arrival() };
+        let message = Message::new(delivery, arrival).unguarded();
 
         prop_assert!(message.attributes.len() <= 9);
         let mut names: Vec<_> = message.attributes.iter().map(|(name, _)| name).collect();

@@ -23,7 +23,7 @@ pub fn line(report: &MessageReport, context: Context<'_>) -> String {
     let mut line = Line::new(context, level);
     line.field("outcome", json!(report.outcome.as_str()));
     line.field("reason", json!(reason));
-    for (name, value) in &report.subject {
+    for (name, value) in &report.shown_attributes {
         line.field(name, json!(cut(value)));
     }
     line.field("message_id", json!(report.message_id));

@@ -4,61 +4,62 @@ use serde_json::json;
 
 use super::{Context, Level, Line, cut};
 use crate::slack::retries;
-use crate::telemetry::report::ingress::{Outcome, Report};
+use crate::telemetry::report::ingress::{RequestOutcome, RequestReport};
 
 /// The line of a request, without its end.
-pub fn line(report: &Report, context: Context<'_>) -> String {
-    let trail = &report.trail;
-    let mut line = Line::new(context, level(&report.outcome, !trail.errors.is_empty()));
+pub fn line(report: &RequestReport, context: Context<'_>) -> String {
+    let details = &report.details;
+    let mut line = Line::new(context, level(&report.outcome, !details.errors.is_empty()));
     line.field("outcome", json!(report.outcome.as_str()));
     line.field("reason", json!(report.outcome.reason()));
-    if let Some(subject) = &trail.subject {
-        line.field("kind", json!(subject.kind));
-        line.field("type", json!(cut(&subject.event_type)));
-        line.field("event_id", json!(cut(&subject.event_id)));
-        line.field("team_id", json!(subject.team_id.as_deref().map(cut)));
-        line.field("api_app_id", json!(subject.api_app_id.as_deref().map(cut)));
+    if let Some(delivery) = &details.delivery {
+        line.field("kind", json!(delivery.kind));
+        line.field("type", json!(cut(&delivery.event_type)));
+        line.field("event_id", json!(cut(&delivery.event_id)));
+        line.field("team_id", json!(delivery.team_id.as_deref().map(cut)));
+        line.field("api_app_id", json!(delivery.api_app_id.as_deref().map(cut)));
     }
-    line.field("retry_num", json!(trail.attempt.retry_num));
-    line.field("retry_reason", json!(trail.attempt.retry_reason.as_deref().map(cut)));
-    if trail.attempt.retry_num.is_some() {
-        line.count_by("Retries", "RetryReason", retry_reason(trail.attempt.retry_reason.as_deref()));
+    line.field("retry_num", json!(details.attempt.retry_num));
+    line.field("retry_reason", json!(details.attempt.retry_reason.as_deref().map(cut)));
+    if details.attempt.retry_num.is_some() {
+        line.count_by("Retries", "RetryReason", retry_reason(details.attempt.retry_reason.as_deref()));
     }
 
     let also = [
-        (trail.unguarded, "Unguarded"),
-        (trail.lost, "Lost"),
-        (trail.took_over, "LeaseTakeovers"),
+        (details.unguarded, "Unguarded"),
+        (details.lost, "Lost"),
+        (details.took_over, "LeaseTakeovers"),
         (context.cold_start, "ColdStarts"),
     ];
     let also = also.into_iter().filter_map(|(counts, name)| counts.then_some(name));
     for name in count(&report.outcome).into_iter().chain(also) {
         line.count(name);
     }
-    let timings = &trail.timings;
+    let timings = &details.timings;
     line.duration("VerifyTime", timings.verify);
     line.duration("RecordTime", timings.record);
     line.duration("SendTime", timings.send);
     line.duration("SettleTime", timings.settle);
     line.duration("AckTime", Some(timings.total));
-    line.errors(&trail.errors);
+    line.errors(&details.errors);
     line.finish()
 }
 
 /// The metric that an outcome adds one to.
-fn count(outcome: &Outcome) -> Option<&'static str> {
+fn count(outcome: &RequestOutcome) -> Option<&'static str> {
     match outcome {
-        Outcome::Accepted => Some("Accepted"),
-        Outcome::Parked => Some("Parked"),
-        Outcome::Duplicate => Some("Duplicates"),
-        Outcome::Ignored => Some("Ignored"),
-        Outcome::RateLimited => Some("RateLimited"),
-        Outcome::Suggestion => Some("Suggestions"),
-        Outcome::InFlight => Some("InFlight"),
-        Outcome::Unavailable(_) => Some("Unavailable"),
-        Outcome::Rejected(_) | Outcome::MethodNotAllowed => Some("Rejected"),
-        Outcome::Malformed(_) | Outcome::TooLarge => Some("Malformed"),
-        Outcome::Challenge(_) | Outcome::SslCheck => None,
+        RequestOutcome::Accepted => Some("Accepted"),
+        RequestOutcome::Parked => Some("Parked"),
+        RequestOutcome::Duplicate => Some("Duplicates"),
+        RequestOutcome::Ignored => Some("Ignored"),
+        RequestOutcome::RateLimited => Some("RateLimited"),
+        RequestOutcome::Suggestion => Some("Suggestions"),
+        RequestOutcome::InFlight => Some("InFlight"),
+        // A panic counts as one of these, so that the alarm on them sees it.
+        RequestOutcome::Unavailable(_) | RequestOutcome::Panicked => Some("Unavailable"),
+        RequestOutcome::Rejected(_) | RequestOutcome::MethodNotAllowed => Some("Rejected"),
+        RequestOutcome::Malformed(_) | RequestOutcome::TooLarge => Some("Malformed"),
+        RequestOutcome::Challenge(_) | RequestOutcome::SslCheck => None,
     }
 }
 
@@ -68,10 +69,15 @@ fn retry_reason(given: Option<&str>) -> &'static str {
 }
 
 /// How serious an outcome is; `failed` says whether anything failed on the way to it.
-fn level(outcome: &Outcome, failed: bool) -> Level {
+fn level(outcome: &RequestOutcome, failed: bool) -> Level {
     match outcome {
-        Outcome::Unavailable(_) | Outcome::Parked | Outcome::TooLarge => Level::Error,
-        Outcome::RateLimited | Outcome::Rejected(_) | Outcome::Malformed(_) => Level::Warn,
+        RequestOutcome::Unavailable(_)
+        | RequestOutcome::Panicked
+        | RequestOutcome::Parked
+        | RequestOutcome::TooLarge => Level::Error,
+        RequestOutcome::RateLimited | RequestOutcome::Rejected(_) | RequestOutcome::Malformed(_) => {
+            Level::Warn
+        }
         _ if failed => Level::Warn,
         _ => Level::Info,
     }

@@ -3,26 +3,28 @@ use super::*;
 use crate::slack::payload::Malformed;
 use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
-use crate::telemetry::report::ingress::{Dependency, Outcome, Report, Subject, Timings, Trail};
+use crate::telemetry::report::ingress::{
+    Dependency, LoggedDelivery, RequestDetails, RequestOutcome, RequestReport, Timings,
+};
 use crate::telemetry::report::redrive::{RunReport, StillParked};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_515_449_522_016);
 
-fn report(outcome: Outcome) -> Report {
+fn report(outcome: RequestOutcome) -> RequestReport {
     let timings = Timings { total: Duration::from_micros(12_345), ..Timings::default() };
-    Report { outcome, trail: Trail { timings, ..Trail::default() } }
+    RequestReport { outcome, details: RequestDetails { timings, ..RequestDetails::default() } }
 }
 
-fn retry(retry_num: Option<u32>, retry_reason: Option<&str>) -> Report {
-    let mut report = report(Outcome::Accepted);
-    report.trail.attempt = Attempt { retry_num, retry_reason: retry_reason.map(str::to_owned) };
+fn retry(retry_num: Option<u32>, retry_reason: Option<&str>) -> RequestReport {
+    let mut report = report(RequestOutcome::Accepted);
+    report.details.attempt = Attempt { retry_num, retry_reason: retry_reason.map(str::to_owned) };
     report
 }
 
-fn subject() -> Subject {
-    Subject {
+fn delivery() -> LoggedDelivery {
+    LoggedDelivery {
         kind: "event",
         event_type: "app_mention".to_owned(),
         event_id: "Ev0LAN670R".to_owned(),
@@ -31,14 +33,14 @@ fn subject() -> Subject {
     }
 }
 
-fn logged_cold(report: &Report, cold_start: bool) -> Value {
+fn logged_cold(report: &RequestReport, cold_start: bool) -> Value {
     let context = Context { function_name: "slack-ingress", request_id: "8476a536", cold_start, now: NOW };
     let line = line(report, context);
     assert!(!line.contains('\n'), "{line}");
     serde_json::from_str(&line).unwrap()
 }
 
-fn logged(report: &Report) -> Value {
+fn logged(report: &RequestReport) -> Value {
     logged_cold(report, false)
 }
 
@@ -89,10 +91,10 @@ fn check_embedded_metric_format(line: &Value) {
 #[test]
 fn a_line_says_all_that_is_known() {
     let line = logged_cold(
-        &Report {
-            outcome: Outcome::Unavailable(Dependency::Sink),
-            trail: Trail {
-                subject: Some(Subject { api_app_id: Some("A0F7YS25R".to_owned()), ..subject() }),
+        &RequestReport {
+            outcome: RequestOutcome::Unavailable(Dependency::Sink),
+            details: RequestDetails {
+                delivery: Some(LoggedDelivery { api_app_id: Some("A0F7YS25R".to_owned()), ..delivery() }),
                 attempt: Attempt { retry_num: Some(1), retry_reason: Some("http_timeout".to_owned()) },
                 took_over: true,
                 timings: Timings {
@@ -103,7 +105,7 @@ fn a_line_says_all_that_is_known() {
                     total: Duration::from_millis(1_240),
                 },
                 errors: vec!["send: SQS SendMessage: dispatch failure".to_owned()],
-                ..Trail::default()
+                ..RequestDetails::default()
             },
         },
         true,
@@ -142,7 +144,7 @@ fn a_line_says_all_that_is_known() {
 
 #[test]
 fn what_is_not_known_is_absent() {
-    let line = logged(&report(Outcome::SslCheck));
+    let line = logged(&report(RequestOutcome::SslCheck));
     check_embedded_metric_format(&line);
     let fields: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = ["AckTime", "FunctionName", "_aws", "cold_start", "level", "outcome", "request_id"];
@@ -153,22 +155,23 @@ fn what_is_not_known_is_absent() {
 #[test]
 fn each_outcome_counts_once_under_its_name_and_has_its_level() {
     let cases = [
-        (Outcome::Accepted, Some("Accepted"), "accepted", "INFO"),
-        (Outcome::Parked, Some("Parked"), "parked", "ERROR"),
-        (Outcome::Duplicate, Some("Duplicates"), "duplicate", "INFO"),
-        (Outcome::Ignored, Some("Ignored"), "ignored", "INFO"),
-        (Outcome::RateLimited, Some("RateLimited"), "app_rate_limited", "WARN"),
-        (Outcome::Suggestion, Some("Suggestions"), "suggestion", "INFO"),
-        (Outcome::InFlight, Some("InFlight"), "in_flight", "INFO"),
-        (Outcome::Unavailable(Dependency::Secret), Some("Unavailable"), "unavailable", "ERROR"),
-        (Outcome::Unavailable(Dependency::Store), Some("Unavailable"), "unavailable", "ERROR"),
-        (Outcome::Unavailable(Dependency::Sink), Some("Unavailable"), "unavailable", "ERROR"),
-        (Outcome::Rejected(Rejection::Stale), Some("Rejected"), "rejected", "WARN"),
-        (Outcome::MethodNotAllowed, Some("Rejected"), "method_not_allowed", "INFO"),
-        (Outcome::Malformed(Malformed::Utf8), Some("Malformed"), "malformed", "WARN"),
-        (Outcome::TooLarge, Some("Malformed"), "too_large", "ERROR"),
-        (Outcome::Challenge("c".to_owned()), None, "challenge", "INFO"),
-        (Outcome::SslCheck, None, "ssl_check", "INFO"),
+        (RequestOutcome::Accepted, Some("Accepted"), "accepted", "INFO"),
+        (RequestOutcome::Parked, Some("Parked"), "parked", "ERROR"),
+        (RequestOutcome::Duplicate, Some("Duplicates"), "duplicate", "INFO"),
+        (RequestOutcome::Ignored, Some("Ignored"), "ignored", "INFO"),
+        (RequestOutcome::RateLimited, Some("RateLimited"), "app_rate_limited", "WARN"),
+        (RequestOutcome::Suggestion, Some("Suggestions"), "suggestion", "INFO"),
+        (RequestOutcome::InFlight, Some("InFlight"), "in_flight", "INFO"),
+        (RequestOutcome::Unavailable(Dependency::Secret), Some("Unavailable"), "unavailable", "ERROR"),
+        (RequestOutcome::Unavailable(Dependency::Store), Some("Unavailable"), "unavailable", "ERROR"),
+        (RequestOutcome::Unavailable(Dependency::Sink), Some("Unavailable"), "unavailable", "ERROR"),
+        (RequestOutcome::Panicked, Some("Unavailable"), "panicked", "ERROR"),
+        (RequestOutcome::Rejected(Rejection::Stale), Some("Rejected"), "rejected", "WARN"),
+        (RequestOutcome::MethodNotAllowed, Some("Rejected"), "method_not_allowed", "INFO"),
+        (RequestOutcome::Malformed(Malformed::Utf8), Some("Malformed"), "malformed", "WARN"),
+        (RequestOutcome::TooLarge, Some("Malformed"), "too_large", "ERROR"),
+        (RequestOutcome::Challenge("c".to_owned()), None, "challenge", "INFO"),
+        (RequestOutcome::SslCheck, None, "ssl_check", "INFO"),
     ];
     for (outcome, metric, name, level) in cases {
         let line = logged(&report(outcome));
@@ -182,11 +185,11 @@ fn each_outcome_counts_once_under_its_name_and_has_its_level() {
 #[test]
 fn a_reason_is_named_in_the_log() {
     for (outcome, reason) in [
-        (Outcome::Unavailable(Dependency::Store), "store"),
-        (Outcome::Rejected(Rejection::Mismatch), "signature_mismatch"),
-        (Outcome::Rejected(Rejection::OtherApp), "other_app"),
-        (Outcome::Malformed(Malformed::RepeatedField), "repeated_field"),
-        (Outcome::Malformed(Malformed::MissingEventId), "missing_event_id"),
+        (RequestOutcome::Unavailable(Dependency::Store), "store"),
+        (RequestOutcome::Rejected(Rejection::Mismatch), "signature_mismatch"),
+        (RequestOutcome::Rejected(Rejection::OtherApp), "other_app"),
+        (RequestOutcome::Malformed(Malformed::RepeatedField), "repeated_field"),
+        (RequestOutcome::Malformed(Malformed::MissingEventId), "missing_event_id"),
     ] {
         assert_eq!(logged(&report(outcome))["reason"], reason);
     }
@@ -194,10 +197,10 @@ fn a_reason_is_named_in_the_log() {
 
 #[test]
 fn what_an_operator_must_know_besides_is_counted_too() {
-    let mut report = report(Outcome::Accepted);
-    report.trail.unguarded = true;
-    report.trail.took_over = true;
-    report.trail.lost = true;
+    let mut report = report(RequestOutcome::Accepted);
+    report.details.unguarded = true;
+    report.details.took_over = true;
+    report.details.lost = true;
     let line = logged_cold(&report, true);
     check_embedded_metric_format(&line);
     let expected = ["Accepted", "ColdStarts", "LeaseTakeovers", "Lost", "Unguarded"];
@@ -301,12 +304,12 @@ fn a_long_value_is_cut_between_characters() {
         assert_eq!(cut(&format!("{value}{character}")), value);
     }
     let mut report = retry(Some(1), Some(&"🗼".repeat(5_000)));
-    report.trail.subject = Some(Subject {
+    report.details.delivery = Some(LoggedDelivery {
         event_type: "語".repeat(5_000),
         event_id: "é".repeat(5_000),
         team_id: Some("x".repeat(5_000)),
         api_app_id: Some("y".repeat(5_000)),
-        ..subject()
+        ..delivery()
     });
     let line = logged(&report);
     for field in ["type", "event_id", "team_id", "api_app_id", "retry_reason"] {
@@ -316,8 +319,8 @@ fn a_long_value_is_cut_between_characters() {
 
 #[test]
 fn errors_are_listed_and_a_success_with_errors_is_a_warning() {
-    let mut report = report(Outcome::Accepted);
-    report.trail.errors = vec!["confirm: DynamoDB UpdateItem".to_owned(), "second \"one\"\n".to_owned()];
+    let mut report = report(RequestOutcome::Accepted);
+    report.details.errors = vec!["confirm: DynamoDB UpdateItem".to_owned(), "second \"one\"\n".to_owned()];
     let line = logged(&report);
     assert_eq!(line["errors"], json!(["confirm: DynamoDB UpdateItem", "second \"one\"\n"]));
     assert_eq!(line["level"], "WARN");
@@ -325,7 +328,7 @@ fn errors_are_listed_and_a_success_with_errors_is_a_warning() {
 
 #[test]
 fn a_challenge_is_not_logged() {
-    let line = logged(&report(Outcome::Challenge("3eZbrw1aBm2rZgRNFdxV".to_owned())));
+    let line = logged(&report(RequestOutcome::Challenge("3eZbrw1aBm2rZgRNFdxV".to_owned())));
     assert!(!line.to_string().contains("3eZbrw1aBm2rZgRNFdxV"));
 }
 
@@ -337,23 +340,23 @@ proptest! {
     #[test]
     fn every_line_is_one_line_of_json_that_cloudwatch_understands(
         outcome in prop::sample::select(vec![
-            Outcome::Accepted,
-            Outcome::Challenge("c".to_owned()),
-            Outcome::Unavailable(Dependency::Store),
-            Outcome::Rejected(Rejection::MissingHeader),
+            RequestOutcome::Accepted,
+            RequestOutcome::Challenge("c".to_owned()),
+            RequestOutcome::Unavailable(Dependency::Store),
+            RequestOutcome::Rejected(Rejection::MissingHeader),
         ]),
-        subject in prop::option::of(any::<(String, String, Option<String>, Option<String>)>()),
+        delivery in prop::option::of(any::<(String, String, Option<String>, Option<String>)>()),
         (retry_num, retry_reason) in any::<(Option<u32>, Option<String>)>(),
         [verify, record, send, settle] in prop::array::uniform4(any_duration()),
         (took_over, unguarded, cold_start) in any::<(bool, bool, bool)>(),
         errors in prop::collection::vec(any::<String>(), 0..3),
     ) {
-        let subject = subject.map(|(event_type, event_id, team_id, api_app_id)| {
-            Subject { kind: "event", event_type, event_id, team_id, api_app_id }
+        let delivery = delivery.map(|(event_type, event_id, team_id, api_app_id)| {
+            LoggedDelivery { kind: "event", event_type, event_id, team_id, api_app_id }
         });
         let timings = Timings { verify, record, send, settle, total: Duration::from_secs(1) };
         let attempt = Attempt { retry_num, retry_reason };
-        let trail = Trail { encoding: None, subject, attempt, took_over, unguarded, lost: false, timings, errors };
-        check_embedded_metric_format(&logged_cold(&Report { outcome, trail }, cold_start));
+        let details = RequestDetails { encoding: None, delivery, attempt, took_over, unguarded, lost: false, timings, errors };
+        check_embedded_metric_format(&logged_cold(&RequestReport { outcome, details }, cold_start));
     }
 }

@@ -81,7 +81,7 @@ pub struct MessageReport {
     /// How often SQS has handed it out.
     pub receive_count: u32,
     /// Of the ingress's attributes, what the log may show: `kind`, `type`, `event_id`, `team_id`, `api_app_id`.
-    pub subject: Vec<(&'static str, String)>,
+    pub shown_attributes: Vec<(&'static str, String)>,
     /// The agent's session.
     pub session_id: Option<String>,
     /// From Slack's request to this run.

@@ -10,20 +10,20 @@ use crate::slack::signature::Rejection;
 
 /// One invocation, for the answer ([`crate::lambda::http`]) and for the log ([`crate::telemetry::metrics`]).
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct RequestReport {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// What led to it.
-    pub trail: Trail,
+    pub details: RequestDetails,
 }
 
 /// What the steps leave behind as they go.
 #[derive(Clone, Debug, Default)]
-pub struct Trail {
+pub struct RequestDetails {
     /// How the request was encoded; the answer to a form is empty.
     pub encoding: Option<Encoding>,
     /// What Slack sent, once its signature was verified.
-    pub subject: Option<Subject>,
+    pub delivery: Option<LoggedDelivery>,
     /// Which of Slack's attempts this was.
     pub attempt: Attempt,
     /// An earlier owner's lease had run out.
@@ -40,7 +40,7 @@ pub struct Trail {
 
 /// The delivery that an invocation was about. From signed bytes only.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct LoggedDelivery {
     /// `event`, …
     pub kind: &'static str,
     /// The inner type.
@@ -53,7 +53,7 @@ pub struct Subject {
     pub api_app_id: Option<String>,
 }
 
-impl From<&Delivery> for Subject {
+impl From<&Delivery> for LoggedDelivery {
     fn from(delivery: &Delivery) -> Self {
         Self {
             kind: delivery.kind.as_str(),
@@ -80,7 +80,7 @@ pub struct Timings {
     pub total: Duration,
 }
 
-impl Trail {
+impl RequestDetails {
     /// Keeps an error of `step` and its causes.
     pub fn note(&mut self, step: &str, error: &(dyn Error + 'static)) {
         self.errors.push(format!("{step}: {}", with_causes(error)));
@@ -89,7 +89,7 @@ impl Trail {
 
 /// The one result of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// On the queue now.
     Accepted,
     /// Kept in the store, because the queue did not take it and Slack will not ask again.
@@ -110,6 +110,8 @@ pub enum Outcome {
     InFlight,
     /// Something we depend on failed or took too long: Slack is to ask again.
     Unavailable(Dependency),
+    /// The program panicked over this request: Slack is to ask again.
+    Panicked,
     /// Not signed by Slack.
     Rejected(Rejection),
     /// Signed, but not what Slack sends.
@@ -131,7 +133,7 @@ pub enum Dependency {
     Sink,
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// The outcome's name in the log.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -145,6 +147,7 @@ impl Outcome {
             Self::SslCheck => "ssl_check",
             Self::InFlight => "in_flight",
             Self::Unavailable(_) => "unavailable",
+            Self::Panicked => "panicked",
             Self::Rejected(_) => "rejected",
             Self::Malformed(_) => "malformed",
             Self::TooLarge => "too_large",
@@ -174,11 +177,11 @@ mod tests {
     #[test]
     fn an_error_is_noted_with_its_step_and_every_cause_once() {
         let inner = StoreError::new("connect", "refused");
-        let mut trail = Trail::default();
-        trail.note("record", &StoreError::new("DynamoDB PutItem", inner));
-        trail.note("send", &std::fmt::Error);
+        let mut details = RequestDetails::default();
+        details.note("record", &StoreError::new("DynamoDB PutItem", inner));
+        details.note("send", &std::fmt::Error);
         assert_eq!(
-            trail.errors,
+            details.errors,
             [
                 "record: DynamoDB PutItem: connect: refused",
                 "send: an error occurred when formatting an argument"
@@ -187,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn the_subject_of_a_delivery_is_what_the_log_may_show_of_it() {
-        let subject = Subject::from(&Delivery {
+    fn the_log_shows_of_a_delivery_its_ids_and_not_its_text() {
+        let logged = LoggedDelivery::from(&Delivery {
             kind: Kind::Event,
             event_type: "message".to_owned(),
             id: "Ev1".to_owned(),
@@ -199,7 +202,7 @@ mod tests {
             conversation: Conversation { channel: Some("C1".to_owned()), ..Conversation::default() },
             body: "the text".to_owned(),
         });
-        let shown = format!("{subject:?}");
+        let shown = format!("{logged:?}");
         for expected in ["event", "message", "Ev1", "T1"] {
             assert!(shown.contains(expected), "{shown}");
         }

@@ -30,6 +30,8 @@ pub enum Fault {
     Hang,
     /// It takes effect, and the connection breaks before the answer.
     LoseAnswer,
+    /// It takes effect, and the answer is this status and error type.
+    RefuseAfter(u16, &'static str),
     /// It takes effect, and no answer comes.
     HangAfter,
     /// It takes effect after this time.

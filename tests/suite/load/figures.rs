@@ -41,7 +41,7 @@ impl Figures<'_> {
 
     /// Answers so late that a call may have been given up, and its effect may be there all the same.
     pub(crate) fn late(&self) -> usize {
-        let first_timeout = CallTimeouts::within(ACK_BUDGET).connect;
+        let first_timeout = CallTimeouts::for_budget(ACK_BUDGET).connect;
         self.count(|answer| answer.took >= first_timeout)
     }
 
