@@ -313,7 +313,8 @@ fn first_attempt(sdk_request: &str) -> Option<String> {
 fn invocation_id() -> String {
     let random = fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{random:032x}");
-    let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
+    let [a, b, c, d, e] =
+        [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
     format!("{a}-{b}-{c}-{d}-{e}")
 }
 

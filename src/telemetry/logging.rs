@@ -1,4 +1,5 @@
-//! The log beside the metric line: what happens at init, and warnings. JSON lines on standard error.
+//! The log: JSON lines on standard error, which Lambda hands to CloudWatch Logs. The metric lines of [`crate::telemetry::metrics`]
+//! go through here, and beside them warnings, what happens at init, and panics.
 
 use serde_json::json;
 use std::io::Write;
@@ -7,35 +8,36 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// Our own code, by the target of its events.
+/// The target that `tracing` gives to the events of our own code.
 const OURS: &str = "slack_ingress";
 
-/// The libraries log what goes through them below this level: bodies, headers, signatures.
+/// The most that a library may log. Below this level the libraries log the bodies, headers and signatures that go through them.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
 
-/// Writes a line to the log as it is: in one write, so that lines of different threads or processes on one
-/// pipe stay whole.
+/// Writes `line` to the log as it is, and ends it. It is one write, so that the lines of several threads or processes on one pipe
+/// stay whole.
 pub fn write_line(line: &str) {
-    // Nobody is left to tell if standard error is gone.
+    // If standard error is gone, there is nobody left to report that to.
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Logs the one problem that ends the process.
+/// Logs the problem that ends the process, as `{"level":"ERROR","message":"…"}`. The problem must quote no secret.
 pub fn write_problem(problem: &str) {
     write_line(&json!({ "level": "ERROR", "message": problem }).to_string());
 }
 
-/// For the hook that is called at a panic: logs where, and not what, for the message of a panic may quote the
-/// data that caused it.
+/// Logs a panic: where it happened and not its message, because that may quote the data that caused it. The binaries set this
+/// as the panic hook.
 pub fn write_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string);
     write_line(&json!({ "level": "ERROR", "message": "panic", "location": location }).to_string());
 }
 
-/// Starts the log with the filter that `RUST_LOG` describes.
+/// Starts the log. `filter` is what `RUST_LOG` says, such as `info` or `warn,slack_ingress=debug`; it counts for our own code,
+/// and a library logs warnings and errors at the most, whatever the filter says.
 ///
 /// # Errors
-/// When there is a log already.
+/// When the process has started a log already.
 pub fn init(filter: &Targets) -> Result<(), TryInitError> {
     let lines = tracing_subscriber::fmt::layer()
         .json()
@@ -46,7 +48,7 @@ pub fn init(filter: &Targets) -> Result<(), TryInitError> {
     tracing_subscriber::registry().with(lines).with(restrain(filter)).try_init()
 }
 
-/// `filter` for our own code; for every other target no more than [`LIBRARIES`], whatever it asks for.
+/// The filter with every target but our own held to [`LIBRARIES`].
 fn restrain(filter: &Targets) -> Targets {
     let default = filter.default_level().unwrap_or(LevelFilter::OFF);
     let restrained = Targets::new().with_default(default.min(LIBRARIES)).with_target(OURS, default);

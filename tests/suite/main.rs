@@ -37,3 +37,4 @@ mod slack_sdk;
 mod stores;
 mod support;
 mod threat_model;
+mod wire;

@@ -1,11 +1,11 @@
-//! The line of a message that `agent-dispatch` was given.
+//! The log line of a message that SQS gave to `agent-dispatch`.
 
 use serde_json::json;
 
 use super::{Context, Level, Line, cut};
 use crate::telemetry::report::dispatch::{MessageOutcome, MessageReport};
 
-/// The line of a message, without its end.
+/// The log line of a message as JSON, without a line feed.
 pub fn line(report: &MessageReport, context: Context<'_>) -> String {
     let (count, level) = match report.outcome {
         MessageOutcome::Dispatched => ("Dispatched", Level::Info),
@@ -80,7 +80,7 @@ mod tests {
             session_id: Some("slack-1".to_owned()),
             took_over: true,
             put_off_for: Some(Duration::from_millis(4900)),
-            errors: vec!["invoke: word".to_owned()],
+            errors: vec!["invoke: word".to_owned()].into(),
             ..report(MessageOutcome::Failed)
         };
         let metrics = json!([
@@ -123,7 +123,7 @@ mod tests {
     fn each_outcome_has_its_count_its_level_and_its_reason() {
         let dead = MessageReport { reason: Some("why".to_owned()), ..report(MessageOutcome::DeadLettered) };
         let failing =
-            MessageReport { errors: vec!["confirm: gone".to_owned()], ..report(MessageOutcome::Dispatched) };
+            MessageReport { errors: vec!["confirm: gone".to_owned()].into(), ..report(MessageOutcome::Dispatched) };
         for (report, count, level, reason) in [
             (report(MessageOutcome::Dispatched), "Dispatched", "INFO", Value::Null),
             (failing, "Dispatched", "WARN", Value::Null),

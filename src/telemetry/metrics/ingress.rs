@@ -1,4 +1,4 @@
-//! The line of a request that the ingress answered.
+//! The log line of a request that the ingress answered.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{Context, Level, Line, cut};
 use crate::slack::retries;
 use crate::telemetry::report::ingress::{RequestOutcome, RequestReport};
 
-/// The line of a request, without its end.
+/// The log line of a request as JSON, without a line feed.
 pub fn line(report: &RequestReport, context: Context<'_>) -> String {
     let details = &report.details;
     let mut line = Line::new(context, level(&report.outcome, !details.errors.is_empty()));
@@ -45,7 +45,7 @@ pub fn line(report: &RequestReport, context: Context<'_>) -> String {
     line.finish()
 }
 
-/// The metric that an outcome adds one to.
+/// The metric that counts this outcome; absent for a challenge and for an `ssl_check`, which nobody counts.
 fn count(outcome: &RequestOutcome) -> Option<&'static str> {
     match outcome {
         RequestOutcome::Accepted => Some("Accepted"),
@@ -55,7 +55,7 @@ fn count(outcome: &RequestOutcome) -> Option<&'static str> {
         RequestOutcome::RateLimited => Some("RateLimited"),
         RequestOutcome::Suggestion => Some("Suggestions"),
         RequestOutcome::InFlight => Some("InFlight"),
-        // A panic counts as one of these, so that the alarm on them sees it.
+        // So that the alarm on `Unavailable` sees panics, too.
         RequestOutcome::Unavailable(_) | RequestOutcome::Panicked => Some("Unavailable"),
         RequestOutcome::Rejected(_) | RequestOutcome::MethodNotAllowed => Some("Rejected"),
         RequestOutcome::Malformed(_) | RequestOutcome::TooLarge => Some("Malformed"),
@@ -63,12 +63,12 @@ fn count(outcome: &RequestOutcome) -> Option<&'static str> {
     }
 }
 
-/// The value of the dimension `RetryReason`. What Slack does not document becomes `other`.
+/// The value of the dimension `RetryReason`: the reason that the request gives, or `other` if Slack does not document it.
 fn retry_reason(given: Option<&str>) -> &'static str {
     retries::REASONS.into_iter().find(|&reason| Some(reason) == given).unwrap_or("other")
 }
 
-/// How serious an outcome is; `failed` says whether anything failed on the way to it.
+/// The level of a line with this outcome. `failed` says whether a step failed on the way to it.
 fn level(outcome: &RequestOutcome, failed: bool) -> Level {
     match outcome {
         RequestOutcome::Unavailable(_)

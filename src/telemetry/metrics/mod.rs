@@ -1,9 +1,12 @@
-//! The one line that a piece of work leaves: a log entry that is also CloudWatch metrics, in the Embedded Metric Format
-//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>),
-//! so that no call to CloudWatch stands in the way of an answer.
+//! From a report to one log line, which is also the metrics: CloudWatch reads them from the log
+//! ([Embedded Metric Format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)),
+//! so that nobody waits for a call to CloudWatch.
 //!
-//! Nothing in it comes from a request that Slack did not sign. Neither a secret nor a signature, a token or a message's text
-//! is in it.
+//! A file for each line: [`ingress`] for a request, [`redrive`] for a run, `dispatch` for a message. What all lines have is
+//! here.
+//!
+//! No line has anything from a request that Slack did not sign, nor a secret, a signature, a token or the text of a message.
+//! `docs/operate.md` describes every field and metric.
 
 #[cfg(feature = "dispatch")]
 pub mod dispatch;
@@ -19,23 +22,23 @@ use crate::time::clock::UnixMillis;
 /// The CloudWatch namespace of all our metrics.
 const NAMESPACE: &str = "SlackIngress";
 
-/// Longer values are cut. An id of Slack's is a few dozen characters long.
+/// A longer value is cut to this many characters. An id of Slack's has a few dozen.
 const MAX_VALUE_CHARS: usize = 200;
 
-/// Which invocation of which function a line is about.
+/// Which invocation of which function a line is about. The binaries fill this in.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The function's name: a dimension of every metric.
+    /// The function's name on Lambda. It is a dimension of every metric.
     pub function_name: &'a str,
-    /// Lambda's request id of the invocation.
+    /// The id that Lambda gave to the invocation.
     pub request_id: &'a str,
     /// Whether the invocation is the first of its execution environment.
     pub cold_start: bool,
-    /// When the line is written.
+    /// When the line is written. CloudWatch takes it as the time of the metrics.
     pub now: UnixMillis,
 }
 
-/// How serious a line is.
+/// The value of the field `level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Error,
@@ -53,7 +56,7 @@ impl Level {
     }
 }
 
-/// A metric, as the format declares it.
+/// The declaration of a metric, as the Embedded Metric Format has it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metric {
@@ -61,18 +64,18 @@ struct Metric {
     unit: &'static str,
 }
 
-/// A line in the making: fields for the log, and among them metrics for CloudWatch.
+/// A line that is being written: the fields of the log, some of which are declared as metrics.
 struct Line {
     timestamp: UnixMillis,
     fields: Map<String, Value>,
-    /// All with one dimension, the function's name.
+    /// The metrics that have one dimension, the function's name.
     metrics: Vec<Metric>,
-    /// Metrics with a dimension more.
+    /// The declarations of metrics that have a second dimension.
     more_directives: Vec<Value>,
 }
 
 impl Line {
-    /// A line with the fields that every line has.
+    /// Begins a line with the fields that every line has.
     fn new(context: Context<'_>, level: Level) -> Self {
         let mut line = Self {
             timestamp: context.now,
@@ -87,46 +90,47 @@ impl Line {
         line
     }
 
-    /// Adds a field for the log. `null` adds none.
+    /// Adds a field for the log, unless its value is `null`.
     fn field(&mut self, name: &str, value: Value) {
         if !value.is_null() {
             self.fields.insert(name.to_owned(), value);
         }
     }
 
-    /// Adds the errors with their causes, if there are any.
+    /// Adds the field `errors`, unless there are none.
     fn errors(&mut self, errors: &[String]) {
         if !errors.is_empty() {
             self.field("errors", json!(errors));
         }
     }
 
-    /// Adds a field that is also a metric.
+    /// Adds a field, and declares it as a metric.
     fn metric(&mut self, name: &'static str, unit: &'static str, value: Value) {
         self.metrics.push(Metric { name, unit });
         self.field(name, value);
     }
 
-    /// Adds one to a metric.
+    /// Adds a metric that counts something, with the value one.
     fn count(&mut self, name: &'static str) {
         self.metric(name, "Count", json!(1));
     }
 
-    /// Adds a duration as a metric, if it is known.
+    /// Adds a metric in milliseconds, unless the duration is absent.
     fn duration(&mut self, name: &'static str, duration: Option<Duration>) {
         if let Some(duration) = duration {
             self.metric(name, "Milliseconds", json!(millis(duration)));
         }
     }
 
-    /// Adds one to a metric that has the field `dimension` as a dimension beside the function's name.
+    /// Adds a metric that counts something, with the value one. The field `dimension` is a dimension of it, beside the function's
+    /// name.
     fn count_by(&mut self, name: &'static str, dimension: &'static str, value: &str) {
         self.more_directives.push(directive(&["FunctionName", dimension], &[Metric { name, unit: "Count" }]));
         self.field(dimension, json!(value));
         self.field(name, json!(1));
     }
 
-    /// The line as text, without its end.
+    /// The line as JSON, without a line feed.
     fn finish(mut self) -> String {
         let mut directives = vec![directive(&["FunctionName"], &self.metrics)];
         directives.append(&mut self.more_directives);
@@ -142,12 +146,12 @@ fn directive(dimensions: &[&str], metrics: &[Metric]) -> Value {
     json!({ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics })
 }
 
-/// Milliseconds, to the microsecond.
+/// A duration in milliseconds, rounded to the microsecond.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
-/// The beginning of `value`, cut between two characters.
+/// The first [`MAX_VALUE_CHARS`] characters of `value`.
 fn cut(value: &str) -> &str {
     let end = value.char_indices().nth(MAX_VALUE_CHARS).map_or(value.len(), |(index, _)| index);
     value.get(..end).unwrap_or(value)

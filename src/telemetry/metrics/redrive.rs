@@ -1,12 +1,12 @@
-//! The line of a run of the redrive.
+//! The log line of a run of the redrive.
 
 use serde_json::json;
 
 use super::{Context, Level, Line};
 use crate::telemetry::report::redrive::RunReport;
 
-/// The line of a run, without its end. `ParkedEvents` and `OldestParkedAge` are emitted as 0 when nothing is parked, and
-/// omitted when the store could not be listed: the alarm treats missing data as breaching.
+/// The log line of a run as JSON, without a line feed. `ParkedEvents` and `OldestParkedAge` are 0 when nothing is parked, and
+/// absent when the store could not be listed: the alarm treats missing data as breaching.
 pub fn line(report: &RunReport, context: Context<'_>) -> String {
     let level = if report.failed > 0 { Level::Error } else { Level::Info };
     let mut line = Line::new(context, level);

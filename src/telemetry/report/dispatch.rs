@@ -1,42 +1,42 @@
-//! What is known of one message of the queue when the dispatcher is done with it, for this receive.
+//! What is known of one message of the queue when the dispatcher is done with it, for this receive of it.
 
-use std::error::Error;
 use std::time::Duration;
 
-use super::with_causes;
+use super::Errors;
 
-/// How a message ended, for this run.
+/// What became of a message in one invocation of the dispatcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageOutcome {
-    /// The agent has it.
+    /// The agent has taken the event.
     Dispatched,
-    /// The agent had it before.
+    /// The agent had taken the event in an earlier invocation.
     Duplicate,
-    /// It is in the dead-letter queue.
+    /// The message is in the dead-letter queue.
     DeadLettered,
-    /// The agent failed on it, or may have; or the dead-letter queue did. It comes again.
+    /// The agent failed on the event, or nobody knows whether it did, or the dead-letter queue did not take the message. The
+    /// message comes again.
     Failed,
-    /// It was not its turn. It comes again.
+    /// Nothing is known to be wrong with the message, and it comes again.
     Deferred(Deferral),
 }
 
-/// Why a message has to come again, through no fault of its own.
+/// Why a message comes again though nothing is known to be wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferral {
-    /// AgentCore throttles, has no room, finds the session busy, or cannot be reached or used.
+    /// AgentCore throttles, has no capacity, finds the session busy, or cannot be reached or used.
     Agent,
-    /// The store failed, so nobody knows whether the agent has had it.
+    /// The store failed, so nobody knows whether the agent has the event already.
     Store,
-    /// Another invocation holds it, or died holding it.
+    /// Another invocation holds the lease on the event, and may have died with it.
     InFlight,
-    /// A message of its conversation before it is not done.
+    /// An earlier message of the same conversation is not done, and this one must not overtake it.
     Behind,
-    /// Too little of the invocation's time was left.
+    /// Too little of the invocation's time is left to hand the event over.
     Time,
 }
 
 impl MessageOutcome {
-    /// Whether it is to be taken off the queue.
+    /// Whether the message may be taken off the queue. SQS is told to keep all others.
     pub const fn is_done(self) -> bool {
         match self {
             Self::Dispatched | Self::Duplicate | Self::DeadLettered => true,
@@ -44,7 +44,7 @@ impl MessageOutcome {
         }
     }
 
-    /// The name in the log.
+    /// The value of the log's field `outcome`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dispatched => "dispatched",
@@ -57,7 +57,7 @@ impl MessageOutcome {
 }
 
 impl Deferral {
-    /// The reason in the log.
+    /// The value of the log's field `reason`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Agent => "agent",
@@ -69,38 +69,32 @@ impl Deferral {
     }
 }
 
-/// One message, for the answer to Lambda and for the log.
+/// One message. `dispatch::batch` makes the answer to Lambda from it, and `telemetry::metrics::dispatch` the log line.
 #[derive(Clone, Debug)]
 pub struct MessageReport {
-    /// How it ended.
+    /// What became of the message.
     pub outcome: MessageOutcome,
-    /// SQS's id.
+    /// The id that SQS gave to the message.
     pub message_id: String,
-    /// SQS's handle of this receive.
+    /// The handle that SQS gave to this receive of the message. Its visibility time-out is changed by it.
     pub receipt_handle: String,
-    /// How often SQS has handed it out.
+    /// How often SQS has handed the message out, this time included.
     pub receive_count: u32,
-    /// Of the ingress's attributes, what the log may show: `kind`, `type`, `event_id`, `team_id`, `api_app_id`.
+    /// Those attributes of the message that the log may show, with their values: `kind`, `type`, `event_id`, `team_id` and
+    /// `api_app_id`, as far as the message has them.
     pub shown_attributes: Vec<(&'static str, String)>,
-    /// The agent's session.
+    /// The AgentCore session of the conversation; absent if the message cannot be read.
     pub session_id: Option<String>,
-    /// From Slack's request to this run.
+    /// How long the event has waited since the ingress received it; absent if the message does not say when that was.
     pub waited: Option<Duration>,
-    /// What the agent's answer took.
+    /// How long the agent took to answer; absent if it was not called.
     pub invoke: Option<Duration>,
-    /// An earlier owner's lease had run out: it may have called the agent.
+    /// Whether the event was taken over from an invocation whose lease had run out. That one may have called the agent.
     pub took_over: bool,
-    /// When it comes again, if that is not left to the queue.
+    /// After how long SQS hands the message out again; absent if that is left to the queue's visibility time-out.
     pub put_off_for: Option<Duration>,
-    /// Why it is a dead letter.
+    /// Why the message goes to the dead-letter queue; absent if it does not.
     pub reason: Option<String>,
-    /// What failed on the way, with its causes.
-    pub errors: Vec<String>,
-}
-
-impl MessageReport {
-    /// Keeps an error of `step` and its causes.
-    pub fn note(&mut self, step: &str, error: &(dyn Error + 'static)) {
-        self.errors.push(format!("{step}: {}", with_causes(error)));
-    }
+    /// What failed on the way.
+    pub errors: Errors,
 }

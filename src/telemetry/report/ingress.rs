@@ -1,55 +1,56 @@
-//! What is known of one request when its invocation is over: the outcome, and what led to it.
+//! What is known of one request when the ingress is done with it: how it ended, and what happened on the way.
 
-use std::error::Error;
 use std::time::Duration;
 
-use super::with_causes;
+use super::Errors;
 use crate::slack::payload::{Delivery, Encoding, Malformed};
 use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
 
-/// One invocation, for the answer ([`crate::lambda::http`]) and for the log ([`crate::telemetry::metrics`]).
+/// One request. `lambda::http` makes the answer from it, and [`crate::telemetry::metrics::ingress`] the log line.
 #[derive(Clone, Debug)]
 pub struct RequestReport {
-    /// How it ended.
+    /// How the request ended.
     pub outcome: RequestOutcome,
-    /// What led to it.
+    /// What happened before it ended.
     pub details: RequestDetails,
 }
 
-/// What the steps leave behind as they go.
+/// What the steps found out about a request. It is empty at first, and each step adds to it.
 #[derive(Clone, Debug, Default)]
 pub struct RequestDetails {
-    /// How the request was encoded; the answer to a form is empty.
+    /// How the request says that its body is encoded; absent if it names neither of Slack's encodings. It decides what the body
+    /// of a 200 is, because Slack shows its user whatever answers a form.
     pub encoding: Option<Encoding>,
-    /// What Slack sent, once its signature was verified.
+    /// What Slack sent; absent until the signature is verified and the body is parsed.
     pub delivery: Option<LoggedDelivery>,
-    /// Which of Slack's attempts this was.
+    /// Which of Slack's attempts this was, by headers that are not signed; the first, until the signature is verified.
     pub attempt: Attempt,
-    /// An earlier owner's lease had run out.
+    /// Whether the event was taken over from an invocation whose lease had run out. That one crashed, or was cut off.
     pub took_over: bool,
-    /// Sent without a record: it may be on the queue twice.
+    /// Whether the message was sent without a record, because the store failed and Slack will not ask again. It may then be on
+    /// the queue twice.
     pub unguarded: bool,
-    /// It is nowhere, and Slack will not ask again.
+    /// Whether the event is lost: neither the queue nor the store is known to have it, and Slack will not ask again.
     pub lost: bool,
-    /// How long each step took; a step that was not reached has none.
+    /// How long each step took.
     pub timings: Timings,
-    /// What failed on the way, with its causes, for the log only.
-    pub errors: Vec<String>,
+    /// What failed on the way.
+    pub errors: Errors,
 }
 
-/// The delivery that an invocation was about. From signed bytes only.
+/// What the log shows of a delivery: its type and its ids, and nothing that a person wrote. All of it comes from signed bytes.
 #[derive(Clone, Debug)]
 pub struct LoggedDelivery {
-    /// `event`, …
+    /// `event`, `command` or `interaction`.
     pub kind: &'static str,
-    /// The inner type.
+    /// The type of the event or interaction, such as `app_mention`, or the name of the command.
     pub event_type: String,
-    /// The recorded id.
+    /// The id that the delivery is recorded under.
     pub event_id: String,
-    /// The workspace.
+    /// The id of the workspace, such as `T061EG9R6`; absent if the payload names none.
     pub team_id: Option<String>,
-    /// The app.
+    /// The id of the app, such as `A0F7YS25R`; absent if the payload names none.
     pub api_app_id: Option<String>,
 }
 
@@ -65,76 +66,70 @@ impl From<&Delivery> for LoggedDelivery {
     }
 }
 
-/// The duration of each step.
+/// How long the steps took. A step that was not reached has no duration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
-    /// The signature, with a re-read of the secret if there was one.
+    /// Verifying the signature, and reading the secret again if that was needed.
     pub verify: Option<Duration>,
-    /// The conditional write.
+    /// Writing the record.
     pub record: Option<Duration>,
-    /// The queue.
+    /// Sending the message to the queue.
     pub send: Option<Duration>,
-    /// Confirming or deleting the record.
+    /// Confirming, deleting or parking the record.
     pub settle: Option<Duration>,
-    /// Until the answer was known; a confirm comes after that.
+    /// From the beginning until the answer was known. A confirm comes after that and is not in it.
     pub total: Duration,
 }
 
-impl RequestDetails {
-    /// Keeps an error of `step` and its causes.
-    pub fn note(&mut self, step: &str, error: &(dyn Error + 'static)) {
-        self.errors.push(format!("{step}: {}", with_causes(error)));
-    }
-}
-
-/// The one result of an invocation.
+/// How a request ended. The status of the answer is beside each; `docs/reference.md` has the whole table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// On the queue now.
+    /// 200: the event is on the queue now.
     Accepted,
-    /// Kept in the store, because the queue did not take it and Slack will not ask again.
+    /// 200: the queue did not take the event and Slack will not ask again, so the store keeps it for the redrive.
     Parked,
-    /// On the queue or in the store before.
+    /// 200: an earlier delivery put the event on the queue or into the store.
     Duplicate,
-    /// A bot's message that `BOT_EVENTS` keeps out.
+    /// 200: the event is a bot's message, and `BOT_EVENTS` says to ignore those.
     Ignored,
-    /// `app_rate_limited`.
+    /// 200: Slack says that it held events back ([`app_rate_limited`](https://docs.slack.dev/reference/events/app_rate_limited/)).
     RateLimited,
-    /// `url_verification`: answer with this.
+    /// 200: Slack verifies the request URL, and the answer is this text
+    /// ([`url_verification`](https://docs.slack.dev/reference/events/url_verification/)).
     Challenge(String),
-    /// `block_suggestion`: answered with no options.
+    /// 200: a menu asks for its options (`block_suggestion`), and the answer has none.
     Suggestion,
-    /// `ssl_check`.
+    /// 200: Slack checks the TLS certificate (`ssl_check`).
     SslCheck,
-    /// Another invocation holds the event and has not finished: Slack is to ask again.
+    /// 503, so that Slack asks again: another invocation holds the event and may yet fail.
     InFlight,
-    /// Something we depend on failed or took too long: Slack is to ask again.
+    /// 503, so that Slack asks again: something that we depend on failed or took too long.
     Unavailable(Dependency),
-    /// The program panicked over this request: Slack is to ask again.
+    /// 500, so that Slack asks again: the program panicked over this request.
     Panicked,
-    /// Not signed by Slack.
+    /// 401: the request is not signed by Slack.
     Rejected(Rejection),
-    /// Signed, but not what Slack sends.
+    /// 400, and Slack must not ask again: the request is signed, and not what Slack sends.
     Malformed(Malformed),
-    /// Larger than the sink takes.
+    /// 413, and Slack must not ask again: the message is larger than the sink takes.
     TooLarge,
-    /// Not a POST.
+    /// 405: the request is not a POST.
     MethodNotAllowed,
 }
 
-/// What an invocation depends on.
+/// What the ingress depends on, and had to do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependency {
-    /// The signing secret could not be had.
+    /// Secrets Manager has not given a signing secret yet.
     Secret,
-    /// The store.
+    /// The store failed, so nobody knows whether the event is a duplicate.
     Store,
-    /// The queue.
+    /// The queue is not known to have the message.
     Sink,
 }
 
 impl RequestOutcome {
-    /// The outcome's name in the log.
+    /// The value of the log's field `outcome`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -155,7 +150,7 @@ impl RequestOutcome {
         }
     }
 
-    /// What exactly was wrong, for the log; never for the caller.
+    /// The value of the log's field `reason`: what exactly was wrong. It is absent where the outcome says it all. No caller sees it.
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Unavailable(Dependency::Secret) => Some("secret"),
@@ -171,23 +166,7 @@ impl RequestOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dedup::StoreError;
     use crate::slack::payload::{Author, Conversation, Kind};
-
-    #[test]
-    fn an_error_is_noted_with_its_step_and_every_cause_once() {
-        let inner = StoreError::new("connect", "refused");
-        let mut details = RequestDetails::default();
-        details.note("record", &StoreError::new("DynamoDB PutItem", inner));
-        details.note("send", &std::fmt::Error);
-        assert_eq!(
-            details.errors,
-            [
-                "record: DynamoDB PutItem: connect: refused",
-                "send: an error occurred when formatting an argument"
-            ]
-        );
-    }
 
     #[test]
     fn the_log_shows_of_a_delivery_its_ids_and_not_its_text() {

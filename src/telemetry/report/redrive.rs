@@ -3,47 +3,48 @@
 use std::error::Error;
 use std::time::Duration;
 
-use super::with_causes;
+use super::Errors;
 
-/// The log line of a run keeps this many errors. More of them say nothing new.
+/// A report keeps this many errors. When a service is down, one event after the other fails in the same way.
 pub const MAX_ERRORS: usize = 20;
 
 /// What one run of the redrive did.
 #[derive(Clone, Debug, Default)]
 pub struct RunReport {
-    /// Put on the queue and confirmed.
+    /// How many events were put on the queue and confirmed.
     pub redriven: u64,
-    /// Not sent, or not known to be; or sent, and not confirmed.
+    /// How many steps failed. Their events were not sent, or are not known to be, or were sent and not confirmed.
     pub failed: u64,
-    /// What is still parked; unknown when the store did not say.
+    /// What is still parked; absent when the store could not be listed.
     pub still_parked: Option<StillParked>,
-    /// How long it took.
+    /// How long the run took.
     pub total: Duration,
-    /// What failed, with its causes, for the log only.
-    pub errors: Vec<String>,
+    /// What failed, up to [`MAX_ERRORS`] lines.
+    pub errors: Errors,
 }
 
-/// What is still parked, of what was listed.
+/// How much is still parked when a run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StillParked {
-    /// How many events: up to [`PAGE`], for so many are listed at a time.
+    /// How many of the events that were listed last. There may be more: a list holds up to
+    /// [`EVENTS_PER_LIST`](crate::redrive::EVENTS_PER_LIST).
     pub events: u64,
-    /// For how long the one that was received first has been waiting.
+    /// How long the event that was received first has been waiting; zero if none is parked.
     pub oldest: Duration,
 }
 
 impl RunReport {
-    /// Whether nothing failed and nothing is left.
+    /// Whether nothing failed, and it is known that nothing is parked any more.
     pub fn is_clean(&self) -> bool {
         self.failed == 0 && self.still_parked.is_some_and(|parked| parked.events == 0)
     }
 
-    /// Counts a failure of `step`, and keeps the error with its causes unless there are many already. `event_id` is empty
-    /// where the step is about no single event.
+    /// Counts a failure of `step`, and keeps the error unless there are [`MAX_ERRORS`] already. `event_id` is empty for a step
+    /// that is about no single event.
     pub fn fail(&mut self, step: &str, event_id: &str, error: &(dyn Error + 'static)) {
         self.failed += 1;
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(format!("{step} {event_id}: {}", with_causes(error)));
+            self.errors.add(&format!("{step} {event_id}"), error);
         }
     }
 }

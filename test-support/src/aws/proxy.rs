@@ -69,7 +69,6 @@ struct State {
     faults: Mutex<HashMap<String, Vec<Fault>>>,
     always: Mutex<HashMap<String, Fault>>,
     calls: Mutex<HashMap<String, usize>>,
-    by_sdk: Mutex<HashMap<String, usize>>,
     session_tokens: Mutex<Vec<String>>,
     connections: AtomicUsize,
 }
@@ -116,12 +115,6 @@ impl Proxy {
         self.state.calls.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
     }
 
-    /// How many of these calls were made by the SDK's orchestrator, which numbers its attempts.
-    #[must_use]
-    pub fn calls_by_sdk(&self, operation: &str) -> usize {
-        self.state.by_sdk.lock().expect("not poisoned").get(operation).copied().unwrap_or_default()
-    }
-
     /// The session tokens of the calls that had one, in order.
     #[must_use]
     pub fn session_tokens(&self) -> Vec<String> {
@@ -141,10 +134,7 @@ impl Proxy {
 }
 
 impl State {
-    fn note(&self, operation: &str, parts: &Parts) {
-        if parts.headers.contains_key("amz-sdk-request") {
-            *self.by_sdk.lock().expect("not poisoned").entry(operation.to_owned()).or_default() += 1;
-        }
+    fn note_session_token(&self, parts: &Parts) {
         let token = parts.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
         self.session_tokens.lock().expect("not poisoned").extend(token.map(str::to_owned));
     }
@@ -179,7 +169,7 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Resp
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| broken())?.to_bytes();
     let operation = operation(&parts, &body);
-    state.note(&operation, &parts);
+    state.note_session_token(&parts);
     let fault = state.next_fault(&operation);
     if let Some(reason) = sigv4::refusal(&parts, &body) {
         return Ok(refusal(403, "InvalidSignatureException", reason));
@@ -194,6 +184,9 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Resp
             Some(Fault::Break) => Err(broken()),
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::LoseAnswer) => forward(upstream, request).await.and(Err(broken())),
+            Some(Fault::RefuseAfter(status, error)) => {
+                forward(upstream, request).await.map(|_| refusal(status, error, "injected"))
+            }
             Some(Fault::HangAfter) => {
                 forward(upstream, request).await?;
                 std::future::pending().await
