@@ -1,4 +1,4 @@
-//! The store that the configuration names: one type for all that this build has, so that the functions need no `dyn`.
+//! The store that `DEDUP_STORE` names. It is one type for all the stores of this build, so that the sequences need no `dyn`.
 
 use super::dynamodb::DynamoDbStore;
 use super::memory::MemoryStore;
@@ -7,14 +7,14 @@ use super::redis::RedisStore;
 use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::clock::UnixMillis;
 
-/// The stores that this build has.
+/// One of the stores that this build has. Each call goes to the store inside.
 #[derive(Debug)]
 pub enum AnyStore {
-    /// `dynamodb:`
+    /// `DEDUP_STORE` is `dynamodb:<table>`.
     DynamoDb(DynamoDbStore),
-    /// `memory:`
+    /// `DEDUP_STORE` is `memory:`.
     Memory(MemoryStore),
-    /// `redis:` or `rediss:`
+    /// `DEDUP_STORE` is a URL with `redis://` or `rediss://`.
     #[cfg(feature = "redis")]
     Redis(Box<RedisStore>),
 }

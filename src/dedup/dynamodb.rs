@@ -1,10 +1,10 @@
 //! Records in a DynamoDB table: partition key `event_id` (S), TTL attribute `expires_at`, and an index of what is parked.
 //!
-//! `record` is one conditional `PutItem`. When its condition fails, DynamoDB returns the item that stands
-//! there, so that one round trip tells *forwarded* from *in flight*; when it succeeds over an old item, it
-//! returns that, so that a lease take-over is known without another read.
+//! `record` is one conditional `PutItem`. When its condition fails, DynamoDB returns the item that is in the table, so that one
+//! round trip tells *forwarded* from *in flight*. When it replaces an item, DynamoDB returns the old one, so that a lease
+//! take-over is known without another read.
 //!
-//! A parked message stands in its item as text; one too long for an item is deflated.
+//! A parked message is in its item as text. A message that is too long for an item is deflated.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -29,7 +29,8 @@ const OWNER: &str = "owner";
 const LEASE_UNTIL: &str = "lease_until";
 const EXPIRES_AT: &str = "expires_at";
 const RECEIVED_AT: &str = "received_at";
-/// Only on parked items, and always [`PARKED_VALUE`]: the index has those items and no others.
+/// Only the items of parked events have this attribute, always with the value [`PARKED_VALUE`]. The index therefore has those items
+/// and no others.
 const PARKED: &str = "parked";
 const PARKED_VALUE: &str = "1";
 const MESSAGE: &str = "message";
@@ -37,14 +38,15 @@ const MESSAGE: &str = "message";
 /// The index of parked items: partition key `parked` (S), sort key `received_at` (N), keys only.
 const PARKED_INDEX: &str = "parked";
 
-/// An item holds 400 KB, names included (Amazon DynamoDB quotas, "Item size"). What is not the message, the
-/// id at its longest among it, has 4 KB of those.
+/// An item holds 400 KB, with the names of its attributes
+/// ([item size](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)). All but the message, with the
+/// longest possible id, has room in 4 KB.
 const MAX_MESSAGE_BYTES: usize = (400 - 4) * 1024;
 
-/// The lowest: the budget is nearly over, and JSON shrinks to a fraction at any level.
+/// The fastest level. When an event is parked, its time is nearly over, and JSON becomes much smaller at any level.
 const DEFLATE_LEVEL: u8 = 1;
 
-/// More than any sink takes, as JSON in JSON: an item that inflates to more is not ours.
+/// More than any sink takes, even as JSON inside of JSON. An item that inflates to more is not ours.
 const MAX_INFLATED_BYTES: usize = 8 * 1024 * 1024;
 
 /// When a claim may be written, in DynamoDB's words. The clauses are those of [`super::record`]: no record or an expired one
@@ -53,22 +55,22 @@ const IS_FREE: &str = "attribute_not_exists(event_id) \
     OR expires_at <= :now_seconds \
     OR (#state = :in_flight AND lease_until < :now_millis)";
 
-/// C1.
+/// When an owner may confirm (C1).
 const CAN_BE_CONFIRMED: &str = "#owner = :owner";
 
-/// C2. A record that is gone already is as good as deleted.
+/// When an owner may delete (C2). A record that is gone already is as good as deleted.
 const CAN_BE_DELETED: &str = "attribute_not_exists(event_id) OR (#owner = :owner AND #state = :in_flight)";
 
-/// C3.
+/// When an owner may park (C3).
 const CAN_BE_PARKED: &str = "#owner = :owner AND #state <> :forwarded";
 
-/// C4.
+/// When a claim may take a parked event (C4).
 const CAN_BE_TAKEN: &str = "#state = :parked \
     AND (lease_until < :now_millis OR (#owner = :owner AND lease_until = :lease_until))";
 
 type Item = HashMap<String, AttributeValue>;
 
-/// A table.
+/// A store in one table, with one item for each record.
 #[derive(Debug)]
 pub struct DynamoDbStore {
     client: Client,
@@ -79,9 +81,10 @@ pub struct DynamoDbStore {
 }
 
 impl DynamoDbStore {
-    /// The table by its name or ARN.
+    /// The store in the table with this name or ARN. `client` says how it is reached.
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
-        // Each write has a condition that names its owner, so that the second of two meets the first.
+        // Each write has a condition that names its owner. If its answer was lost, it can be repeated: the second write finds the
+        // first one and gives the same answer.
         let shortcut = Shortcut::new(Repeat::Always);
         let config = client.config().to_builder().interceptor(shortcut.clone()).build();
         Self {
@@ -96,8 +99,8 @@ impl DynamoDbStore {
         }
     }
 
-    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). They may, unless
-    /// this says otherwise.
+    /// Says whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without this call they
+    /// may.
     #[must_use]
     pub fn with_shortcut(mut self, is_enabled: bool) -> Self {
         self.shortcut.enable(is_enabled);
@@ -112,8 +115,8 @@ impl DynamoDbStore {
 }
 
 impl Store for DynamoDbStore {
-    /// Deletes an item on a condition that none fulfils. That needs no right that the steps do not need; one to
-    /// read would open the texts that are parked.
+    /// Makes a delete on a condition that no item fulfils. The function needs the right to delete anyway. A warm-up by a read would
+    /// need the right to read, and that would open the texts of parked events.
     async fn warm_up(&self) -> Result<(), StoreError> {
         let delete = self
             .client
@@ -169,7 +172,7 @@ impl Store for DynamoDbStore {
                     Some(Verdict::InFlight) => Ok(Recorded::InFlight),
                     Some(Verdict::Forwarded) => Ok(Recorded::Forwarded),
                     Some(Verdict::Parked) => Ok(Recorded::Parked),
-                    // DynamoDB found it taken and we do not: somebody else's item stands in our table.
+                    // DynamoDB says that the record is not free, and by the rules it is: something else wrote this item.
                     Some(Verdict::Free { .. }) | None => {
                         Err(StoreError::new("DynamoDB PutItem", "the table holds an item that is no record"))
                     }
@@ -316,7 +319,7 @@ impl Store for DynamoDbStore {
     }
 }
 
-/// An update whose condition failed has changed nothing: the record is another's.
+/// What an update says about the record: if its condition failed, it changed nothing, because another owner has the record.
 fn settled<T>(update: Result<T, SdkError<UpdateItemError>>) -> Result<Settled, StoreError> {
     match update {
         Ok(_) => Ok(Settled::Done),
@@ -351,7 +354,7 @@ fn item(claim: &Claim) -> Item {
     .collect()
 }
 
-/// The message as an attribute.
+/// The message as the value of an attribute: as text, or deflated if the text is too long for an item.
 fn packed(message: &str) -> Result<AttributeValue, StoreError> {
     if message.len() <= MAX_MESSAGE_BYTES {
         return Ok(string(message));
@@ -383,7 +386,7 @@ fn parse_pending(keys: &Item) -> Option<Pending> {
     })
 }
 
-/// An item that lacks a time reads as long past; one without a known `state` is no record of ours.
+/// The record in an item. A time that is missing reads as long past. An item without a known `state` is no record of ours.
 fn parse_item(item: &Item) -> Option<Record> {
     let string = |name| item.get(name)?.as_s().ok();
     let number = |name| item.get(name)?.as_n().ok()?.parse().ok();
@@ -407,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_message_is_text_as_long_as_an_item_holds_it_and_is_deflated_from_there_on() {
-        // Up to 396 KiB, of the 400 that an item holds.
+        // An item holds 400 KiB, and 396 of them are for the message.
         for (len, is_text) in [(1, true), (405_504, true), (405_505, false)] {
             let message = "x".repeat(len);
             let packed = packed(&message).unwrap();

@@ -1,5 +1,5 @@
-//! Records in this process's memory: for local work and tests. On Lambda each execution environment would
-//! have its own, and Slack's retries meet any of them.
+//! Records in the memory of this process, for local work and for tests. It does not do on Lambda: each execution environment would
+//! have records of its own, and a retry of Slack's may meet any of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use super::record::{Record, State, Verdict};
 use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::clock::UnixMillis;
 
-/// Expired records are swept out when the map has doubled since the last sweep, and not below this size.
+/// The store deletes expired records when it has twice as many records as after the last time, and at least this many.
 const SWEEP_FLOOR: usize = 1024;
 
-/// A store that ends with the process.
+/// A store whose records are gone when the process ends.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     records: Mutex<Records>,
@@ -21,7 +21,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Records {
     by_id: HashMap<String, Record>,
-    /// The messages of the parked ones.
+    /// The messages of the parked events, by their ids.
     parked: BTreeMap<String, String>,
     sweep_at: usize,
 }
@@ -32,8 +32,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// An empty store that no redrive can see into, as of a process that runs alone. It parks nothing: the 200 that follows a
-    /// park is a promise that the event is sent later, and nobody could keep it.
+    /// An empty store that no redrive can read, because it is the memory of another process. It refuses to park: the 200 after a
+    /// park promises that the event is sent later, and nobody could keep that promise.
     pub fn without_redrive() -> Self {
         Self { has_no_redrive: true, ..Self::default() }
     }
@@ -95,7 +95,7 @@ impl MemoryStore {
             Some(Pending { event_id: event_id.clone(), received_at: received_at(event_id)? })
         });
         let mut pending: Vec<Pending> = parked.collect();
-        // Stable, over keys that are in order: the same events always come in the same order.
+        // The sort is stable and the keys are sorted, so the same events are always listed in the same order.
         pending.sort_by_key(|pending| pending.received_at);
         pending.truncate(limit);
         pending

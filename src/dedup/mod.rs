@@ -12,7 +12,9 @@
 //!
 //! In reading order: this page has the words ([`Claim`], [`Lease`], what a store answers) and the trait [`Store`]; [`record`]
 //! has the rules, as numbered clauses; [`memory`] is the plainest store, [`dynamodb`] the one of production, `redis` another;
-//! [`any`] is the one that the configuration names.
+//! [`any`] is the one that the configuration names; [`settling`] is the step that the three sequences have in common.
+//!
+//! This room imports `aws` (the shortcut) and `time`, and no sink: to a store a message is a text.
 //!
 //! Every rule is decided against the times in the [`Claim`], never against a clock of the store's own, so all stores agree on
 //! when a lease or a record is over. A store makes the rules atomic.
@@ -27,6 +29,7 @@ pub mod memory;
 pub mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod settling;
 
 use std::error::Error;
 use std::fmt;

@@ -1,6 +1,6 @@
-//! A record, and the rules about it: who may write it when. The one place that states them; the stores that decide in words of
-//! their own (DynamoDB's conditions, Redis's scripts) mark these with the clause that they state, and the contract suite holds
-//! all stores to them.
+//! A record, and the rules about it: who may write it when. This is the one place that states them. The stores that decide in words
+//! of their own (DynamoDB's conditions, Redis's scripts) mark these words with the number of the clause, and the contract suite
+//! holds all stores to the rules.
 //!
 //! What a claim finds ([`Record::verdict`]); "now" is the claim's `received_at`:
 //!
@@ -100,7 +100,34 @@ impl Record {
         self.expires_at.is_some_and(|expires_at| expires_at <= now.in_seconds())
     }
 
-    /// What `claim` finds when this record stands in its place (R1 to R5).
+    /// What `claim` finds when the store holds this record for its event (R1 to R5).
+    ///
+    /// ```
+    /// use slack_ingress::dedup::Claim;
+    /// use slack_ingress::dedup::record::{Record, Verdict};
+    /// use slack_ingress::time::clock::{UnixMillis, UnixSeconds};
+    ///
+    /// let first = Claim {
+    ///     event_id: "Ev0LAN670R".to_owned(),
+    ///     owner: "first invocation".to_owned(),
+    ///     received_at: UnixMillis::from_millis(1_515_449_522_000),
+    ///     lease_until: UnixMillis::from_millis(1_515_449_534_000),
+    ///     expires_at: UnixSeconds::from_secs(1_515_453_122),
+    /// };
+    /// let record = Record::of(&first);
+    ///
+    /// // Slack asks again a second later: the first invocation still holds its lease.
+    /// let retry = Claim {
+    ///     owner: "second invocation".to_owned(),
+    ///     received_at: UnixMillis::from_millis(1_515_449_523_000),
+    ///     ..first
+    /// };
+    /// assert_eq!(record.verdict(&retry), Verdict::InFlight);
+    ///
+    /// // Slack asks again a minute later: the first invocation crashed, and its lease is over.
+    /// let later = Claim { received_at: UnixMillis::from_millis(1_515_449_582_000), ..retry };
+    /// assert_eq!(record.verdict(&later), Verdict::Free { takes_over: true });
+    /// ```
     pub fn verdict(&self, claim: &Claim) -> Verdict {
         let now = claim.received_at;
         if self.has_expired(now) {

@@ -1,10 +1,9 @@
-//! Records in Redis: a hash for each, and a sorted set of those that are parked.
+//! Records in Redis: a hash for each record, and a sorted set with the ids of the parked ones.
 //!
-//! Every step is one script, which Redis runs alone. Times are compared with the claim's, as everywhere;
-//! Redis's own expiry only cleans up.
+//! Every step is one script, and Redis runs nothing else meanwhile. Times are compared with those of the claim, as in every store;
+//! Redis's own expiry only deletes what is over.
 //!
-//! A Redis that loses its memory loses the records: without persistence, an event whose retry comes after a
-//! restart is sent again.
+//! Redis without persistence forgets the records when it restarts. An event whose retry comes after that is sent again.
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, ScriptInvocation, cmd};
@@ -15,9 +14,9 @@ use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::UnixMillis;
 
-/// Before every key of ours.
+/// The key of a record is this and the event's id.
 const PREFIX: &str = "slack-ingress:";
-/// The ids of parked events, by the time of their receipt.
+/// The key of the sorted set with the ids of parked events, in the order in which the ingress received them.
 const PARKED: &str = "slack-ingress-parked";
 
 /// Writes a record unless R1 to R5 of `record.rs` forbid it; each line says which clause it states.
@@ -118,7 +117,7 @@ end
 return 1
 ";
 
-/// A Redis server.
+/// A store in one Redis server.
 pub struct RedisStore {
     client: Client,
     timeouts: CallTimeouts,
@@ -126,7 +125,7 @@ pub struct RedisStore {
     scripts: Scripts,
 }
 
-/// The scripts with their hashes, which are sent in their stead once Redis knows them.
+/// The scripts with their hashes. Once Redis knows a script, the client sends the hash in its place.
 struct Scripts {
     record: Script,
     confirm: Script,
@@ -138,10 +137,10 @@ struct Scripts {
 }
 
 impl RedisStore {
-    /// The server at this URL, connected to when it is first needed.
+    /// The store in the server at this URL, such as `rediss://cache.example.com:6379`. It connects when it is first needed.
     ///
     /// # Errors
-    /// When that is no URL of a Redis server.
+    /// When `url` is no URL of a Redis server.
     pub fn new(url: &str, timeouts: CallTimeouts) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(|error| StoreError::new("the URL of Redis", error))?;
         let scripts = Scripts {
@@ -169,8 +168,8 @@ impl RedisStore {
         Ok(connection)
     }
 
-    /// Runs a script; once more over a new connection if the old one is gone, as it is when an execution
-    /// environment was frozen for a while. That is safe: each script says the same to the same caller twice.
+    /// Runs a script. If the connection is gone, as it is after an execution environment was frozen for a while, it connects again
+    /// and runs the script once more. That is safe, because each script gives the same answer twice to the same owner.
     async fn run<T: FromRedisValue>(
         &self,
         what: &'static str,
@@ -192,7 +191,7 @@ impl RedisStore {
 }
 
 impl fmt::Debug for RedisStore {
-    /// Without the client, whose URL may hold a password.
+    /// Does not show the client, whose URL may have a password in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RedisStore")
     }

@@ -4,6 +4,7 @@ use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use crate::telemetry::report::Errors;
 use crate::telemetry::report::dispatch::{MessageOutcome, MessageReport};
 use crate::time::clock::UnixMillis;
 
@@ -71,7 +72,7 @@ impl QueueMessage {
             took_over: false,
             put_off_for: None,
             reason: None,
-            errors: Vec::new(),
+            errors: Errors::default(),
         }
     }
 

@@ -24,7 +24,8 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use std::time::Duration;
 
-use crate::dedup::{Claim, LEASE_MARGIN, Lease, Recorded, Settled, Store};
+use crate::dedup::settling::settle;
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, Recorded, Settled, Store, StoreError};
 use crate::sink::Sink;
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
@@ -165,7 +166,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
             }
             Err(error) => error,
         };
-        report.note("invoke", &error);
+        report.errors.add("invoke", &error);
         match error {
             StepError::Failed(InvokeError::NotNow { .. }) => {
                 self.settle("delete", self.store.delete(lease), report).await;
@@ -212,7 +213,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
             // The dispatch parks nothing.
             Ok(Recorded::InFlight | Recorded::Parked) => Err(MessageOutcome::Deferred(Deferral::InFlight)),
             Err(error) => {
-                report.note("record", &error);
+                report.errors.add("record", &error);
                 Err(MessageOutcome::Deferred(Deferral::Store))
             }
         }
@@ -236,25 +237,22 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         match sent {
             Ok(()) => MessageOutcome::DeadLettered,
             Err(error) => {
-                report.note("dead letter", &error);
+                report.errors.add("dead letter", &error);
                 MessageOutcome::Failed
             }
         }
     }
 
-    /// What does not settle is left to its lease; it changes nothing about the message.
-    async fn settle<E: std::error::Error + 'static>(
+    /// Confirms or deletes, and keeps the error. What becomes of the message does not depend on it: a record that stays in flight is
+    /// free when its lease is over.
+    async fn settle(
         &self,
         step: &'static str,
-        settling: impl Future<Output = Result<Settled, E>>,
+        settling: impl Future<Output = Result<Settled, StoreError>>,
         report: &mut MessageReport,
     ) {
-        match run_until(&self.clock, self.budget().settle_until(), settling).await {
-            Ok(Settled::Done) => {}
-            Ok(Settled::Lost) => {
-                report.errors.push(format!("{step}: the lease was lost to a later invocation"))
-            }
-            Err(error) => report.note(step, &error),
+        if let Err(error) = settle(&self.clock, self.budget().settle_until(), settling).await {
+            report.errors.add(step, &error);
         }
     }
 
@@ -269,7 +267,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
             let of_interest = reports.iter_mut().filter(|report| report.put_off_for.is_some());
             for report in of_interest {
                 report.put_off_for = None;
-                report.note("put off", &error);
+                report.errors.add("put off", &error);
             }
         }
     }

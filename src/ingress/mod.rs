@@ -1,25 +1,30 @@
-//! The steps of one invocation, in their order. Only this file knows the sequence.
+//! What happens to one request, step by step. Only this file knows the order.
 //!
 //! ```text
-//! verify ─▶ classify ─▶ filter ─▶ record ─▶ send ─▶ 200 ─▶ confirm
-//!                                   │         ├─▶ delete ─▶ 503
-//!                                   │         └─▶ park ─▶ 200, on the last attempt
-//!                                   └─ forwarded, parked ─▶ 200, in flight ─▶ 503
+//! verify ─▶ classify ─▶ ignore bots ─▶ record ─▶ send ─▶ 200 ─▶ confirm
+//!                                        │         ├─▶ delete ─▶ 503
+//!                                        │         └─▶ park ─▶ 200        on Slack's last attempt
+//!                                        ├─ forwarded or parked ─▶ 200
+//!                                        └─ in flight ─▶ 503
 //! ```
 //!
-//! A confirm changes no answer, so Slack need not wait for it: [`Ingress::answer`] ends where the answer is
-//! known, and [`Ingress::finish`] does what is left. Whatever changes the answer, or what the next attempt
-//! meets at once, comes before it.
+//! A confirm does not change the answer, so Slack does not wait for it: [`Ingress::answer`] ends as soon as the answer is known,
+//! and [`Ingress::finish`] confirms. Everything that changes the answer comes before it, and so does what Slack's next attempt
+//! would find.
 //!
-//! A step that fails answers 503 and Slack asks again. On Slack's last retry nobody asks again. There a store
-//! that fails is gone round, for a possible duplicate beats a certain loss; and when the queue fails, the
-//! store keeps the event itself, for [`crate::redrive`] to send.
+//! When a step fails, the answer is 503 and Slack asks again. After its last attempt Slack does not ask again. If the store fails
+//! then, the event is sent without a record, because a possible duplicate is better than a certain loss. If the queue fails then,
+//! the store keeps the event itself, and [`crate::redrive`] sends it later.
+//!
+//! In reading order: [`Ingress::answer`], and in it `steps`; then what `steps` calls. This room imports `dedup`, `sink`, `slack`,
+//! `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http` makes an [`Inbound`] from a request, and an answer from
+//! the report.
 
-use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use crate::dedup::settling::{SettleError, settle};
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, MAX_LEASE, Recorded, Settled, Store, StoreError};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
@@ -35,19 +40,19 @@ use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
 
-/// Whose messages go through: the guard against a bot that answers itself.
+/// Whose messages are forwarded (`BOT_EVENTS`). It keeps a bot from answering itself, or two bots from answering each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BotEvents {
-    /// No bot's.
+    /// No bot's message is forwarded (`drop`).
     Drop,
-    /// Every bot's but this app's own.
+    /// The messages of other bots are forwarded, and those of this app are not (`own`).
     DropOwn,
-    /// Everybody's.
+    /// All messages are forwarded (`forward`).
     Forward,
 }
 
 impl BotEvents {
-    fn admits(self, author: Author) -> bool {
+    fn forwards(self, author: Author) -> bool {
         match (self, author) {
             (Self::Forward, _) | (_, Author::Person) | (Self::DropOwn, Author::OtherBot) => true,
             (Self::Drop | Self::DropOwn, Author::ThisApp) | (Self::Drop, Author::OtherBot) => false,
@@ -55,37 +60,38 @@ impl BotEvents {
     }
 }
 
-/// What can be set about the steps.
+/// What the configuration says about the steps.
 #[derive(Clone, Debug)]
 pub struct IngressSettings {
-    /// How long an event id is remembered.
+    /// How long a record counts after its event was forwarded (`DEDUP_TTL_SECONDS`).
     pub dedup_ttl: Duration,
-    /// What makes two events the same one.
+    /// What makes two events the same one (`DEDUP_KEY`).
     pub dedup_key: DedupKey,
-    /// Whose messages go through.
+    /// Whose messages are forwarded (`BOT_EVENTS`).
     pub bot_events: BotEvents,
-    /// How long an invocation may take.
+    /// How long the steps of one invocation may take (`ACK_BUDGET_MS`). Slack waits 3 seconds.
     pub ack_budget: Duration,
 }
 
-/// A request, as far as the steps care.
+/// A request, reduced to what the steps need. Nothing in it is verified yet.
 #[derive(Default)]
 pub struct Inbound {
-    /// `X-Slack-Signature`
+    /// The header `X-Slack-Signature`; absent if the request has none.
     pub signature: Option<String>,
-    /// `X-Slack-Request-Timestamp`
+    /// The header `X-Slack-Request-Timestamp`, in Unix seconds; absent if the request has none.
     pub timestamp: Option<String>,
-    /// `Content-Type`
+    /// The header `Content-Type`; absent if the request has none.
     pub content_type: Option<String>,
-    /// `X-Slack-Retry-Num` and `X-Slack-Retry-Reason`
+    /// Which of Slack's attempts this is, by the headers `X-Slack-Retry-Num` and `X-Slack-Retry-Reason`.
     pub attempt: Attempt,
-    /// What to record a delivery under that is no event. HTTP has no such id; Socket Mode has its `envelope_id`.
+    /// The id under which a command or an interaction is recorded, in the place of its own. HTTP has no such id; in Socket Mode it
+    /// is the `envelope_id`.
     pub delivery_id: Option<String>,
-    /// The bytes that were signed.
+    /// The body, whose bytes are what Slack signed.
     pub body: Vec<u8>,
 }
 
-/// The front door.
+/// The sequence, with the store, the queue (`Q`) and the clock that it uses.
 #[derive(Debug)]
 pub struct Ingress<S, Q, C> {
     secrets: SigningSecrets,
@@ -95,7 +101,7 @@ pub struct Ingress<S, Q, C> {
     settings: IngressSettings,
 }
 
-/// A request whose answer is known.
+/// A request whose answer is known. [`Ingress::finish`] has to be called with it after the answer has been sent.
 #[derive(Debug)]
 #[must_use = "`Ingress::finish` confirms what is on the queue"]
 pub struct Answered {
@@ -104,52 +110,53 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// What to answer. Not yet all that there is to log.
+    /// What the answer is made from. It is not complete yet: the confirm is missing.
     pub fn report(&self) -> &RequestReport {
         &self.report
     }
 }
 
 impl From<RequestOutcome> for Answered {
-    /// A request that does not get as far as the steps.
+    /// A request that ended before the first step, such as one that is not a POST.
     fn from(outcome: RequestOutcome) -> Self {
         Self { report: RequestReport { outcome, details: RequestDetails::default() }, unconfirmed: None }
     }
 }
 
-/// An event that is on the queue.
+/// An event that the steps put on the queue. The answer is 200.
 struct Accepted {
-    /// Absent if it was sent without a record.
+    /// Absent if the event was sent without a record.
     unconfirmed: Option<Unconfirmed>,
 }
 
-/// An event that is on the queue, and whose record does not say so yet.
+/// The record of an event that is on the queue, as long as it does not say so yet.
 #[derive(Debug)]
 struct Unconfirmed {
     lease: Lease,
+    /// The confirm is cut off at this point in time.
     until: Instant,
 }
 
-/// What allows a send.
-enum Permit {
-    /// The record says that nobody else does it.
-    Leased(Lease),
-    /// There is no record and there will be no other attempt.
-    Unguarded,
+/// How the event may be sent.
+enum SendMode {
+    /// The record keeps every other invocation from sending it.
+    WithLease(Lease),
+    /// There is no record, because the store failed, and Slack will not ask again.
+    WithoutRecord,
 }
 
 impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
-    /// A front door to `sink`, guarded by `store`.
+    /// The sequence that puts events on `sink`, and records them in `store` so that each is put there once.
     pub fn new(secrets: SigningSecrets, store: S, sink: Q, clock: C, settings: IngressSettings) -> Self {
         Self { secrets, store, sink, clock, settings }
     }
 
-    /// Takes one request through all of the steps.
+    /// Takes a request through all steps, the confirm included. It is for callers that have no answer to send first.
     pub async fn handle(&self, inbound: Inbound, invocation: Invocation) -> RequestReport {
         self.finish(self.answer(inbound, invocation).await).await
     }
 
-    /// Takes one request through the steps that its answer depends on.
+    /// Takes a request through all steps that its answer depends on.
     pub async fn answer(&self, inbound: Inbound, invocation: Invocation) -> Answered {
         let start = self.clock.instant();
         let mut details = RequestDetails::default();
@@ -161,17 +168,20 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         Answered { report: RequestReport { outcome, details }, unconfirmed }
     }
 
-    /// Does what is left to do when the answer is on its way. If the process dies before, the record stays
-    /// leased until the lease is over, which is what it would be if it had died before its answer.
+    /// Confirms that the event is on the queue, if it is. It is called after the answer has been sent. If the process dies before
+    /// that, the record stays in flight until its lease is over; the next attempt of Slack's, if there is one, sends the event
+    /// again.
     pub async fn finish(&self, answered: Answered) -> RequestReport {
         let Answered { mut report, unconfirmed } = answered;
         if let Some(Unconfirmed { lease, until }) = unconfirmed {
-            self.settle("confirm", self.store.confirm(lease), until, &mut report.details).await;
+            // The report keeps the error; the answer stays what it is.
+            let _ = self.settle("confirm", self.store.confirm(lease), until, &mut report.details).await;
         }
         report
     }
 
-    /// An event that is on the queue now; or how else the request ended.
+    /// Takes a request from its first step to the send. `Ok` means that the event is on the queue now; `Err` says how else the
+    /// request ended.
     async fn steps(
         &self,
         start: Instant,
@@ -194,7 +204,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
 
         let signer = verified.signer().clone();
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
-            // The one payload that names no app: Slack sends it before there is anything to keep apart.
+            // A challenge names no app, so any of the secrets may sign it.
             Payload::Challenge(challenge) => return Err(RequestOutcome::Challenge(challenge)),
             payload if !signer.speaks_for(payload.api_app_id()) => {
                 return Err(RequestOutcome::Rejected(Rejection::OtherApp));
@@ -210,7 +220,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         };
         details.delivery = Some(LoggedDelivery::from(&delivery));
 
-        if !self.settings.bot_events.admits(delivery.author) {
+        if !self.settings.bot_events.forwards(delivery.author) {
             return Err(RequestOutcome::Ignored);
         }
 
@@ -229,7 +239,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
 
         let accepted = match self.record(&claim, is_last, &budget, details).await {
-            Ok(permit) => self.send(message, permit, is_last, &budget, details).await,
+            Ok(mode) => self.send(message, mode, is_last, &budget, details).await,
             Err(outcome) => Err(outcome),
         };
         details.lost = is_last && matches!(accepted, Err(RequestOutcome::Unavailable(_)));
@@ -246,7 +256,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
     }
 
-    /// The signature, by the secrets that we have; and once more by newer ones, if there are any.
+    /// Verifies the signature by the secrets that were read last. If none of them matches, it reads the secrets again, because they
+    /// may have been rotated, and verifies once more.
     async fn verify(
         &self,
         inbound: Inbound,
@@ -261,7 +272,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         if let Err(Refused { reason: Rejection::Mismatch, body }) = verified {
             let reread = run_until(&self.clock, budget.reread_until(), self.secrets.reload(start)).await;
             if let Err(error) = &reread {
-                details.note("re-read of the secret", error);
+                details.errors.add("re-read of the secret", error);
             }
             let secrets = self.secrets.current();
             if secrets.is_empty() {
@@ -277,27 +288,28 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         verified.map_err(|refused| RequestOutcome::Rejected(refused.reason))
     }
 
+    /// Records the event, or says how the request ends if this invocation may not send it.
     async fn record(
         &self,
         claim: &Claim,
         is_last: bool,
         budget: &Budget,
         details: &mut RequestDetails,
-    ) -> Result<Permit, RequestOutcome> {
+    ) -> Result<SendMode, RequestOutcome> {
         let start = self.clock.instant();
         let recorded = run_until(&self.clock, budget.record_until(), self.store.record(claim)).await;
         details.timings.record = Some(self.clock.instant() - start);
         match recorded {
             Ok(Recorded::New { lease, took_over }) => {
                 details.took_over = took_over;
-                Ok(Permit::Leased(lease))
+                Ok(SendMode::WithLease(lease))
             }
             Ok(Recorded::Forwarded | Recorded::Parked) => Err(RequestOutcome::Duplicate),
             Ok(Recorded::InFlight) => Err(RequestOutcome::InFlight),
             Err(error) => {
-                details.note("record", &error);
+                details.errors.add("record", &error);
                 if is_last {
-                    Ok(Permit::Unguarded)
+                    Ok(SendMode::WithoutRecord)
                 } else {
                     Err(RequestOutcome::Unavailable(Dependency::Store))
                 }
@@ -305,23 +317,25 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
     }
 
+    /// Sends the event. If it is not known to be on the queue, the record is deleted so that Slack's next attempt can send it; or,
+    /// on the last attempt, the event is parked.
     async fn send(
         &self,
         message: Message,
-        permit: Permit,
+        mode: SendMode,
         is_last: bool,
         budget: &Budget,
         details: &mut RequestDetails,
     ) -> Result<Accepted, RequestOutcome> {
-        let lease = match permit {
-            Permit::Leased(lease) => lease,
-            Permit::Unguarded => {
-                self.put(&message.unguarded(), budget, details).await?;
+        let lease = match mode {
+            SendMode::WithLease(lease) => lease,
+            SendMode::WithoutRecord => {
+                self.call_sink(&message.unguarded(), budget, details).await?;
                 details.unguarded = true;
                 return Ok(Accepted { unconfirmed: None });
             }
         };
-        match self.put(&message, budget, details).await {
+        match self.call_sink(&message, budget, details).await {
             Ok(()) => {
                 let until = budget.settle_until();
                 Ok(Accepted { unconfirmed: Some(Unconfirmed { lease, until }) })
@@ -330,14 +344,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
                 Err(self.park(lease, &message, budget, details).await)
             }
             Err(outcome) => {
-                self.settle("delete", self.store.delete(lease), budget.settle_until(), details).await;
+                let _ = self.settle("delete", self.store.delete(lease), budget.settle_until(), details).await;
                 Err(outcome)
             }
         }
     }
 
-    /// Puts the message on the queue, or says what to answer if it is not known to be there.
-    async fn put(
+    /// Calls the sink once. `Err` says how the request ends if the message is not known to be on the queue.
+    async fn call_sink(
         &self,
         message: &Message,
         budget: &Budget,
@@ -347,7 +361,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let sent = run_until(&self.clock, budget.send_until(), self.sink.send(message)).await;
         details.timings.send = Some(self.clock.instant() - start);
         sent.map_err(|error| {
-            details.note("send", &error);
+            details.errors.add("send", &error);
             match error {
                 StepError::Failed(SendError::TooLarge) => RequestOutcome::TooLarge,
                 _ => RequestOutcome::Unavailable(Dependency::Sink),
@@ -355,6 +369,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         })
     }
 
+    /// Has the store keep the message, and says how the request ends.
     async fn park(
         &self,
         lease: Lease,
@@ -367,37 +382,28 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             self.store.park(lease, &message).await
         };
         match self.settle("park", park, budget.settle_until(), details).await {
-            Some(Settled::Done) => RequestOutcome::Parked,
-            Some(Settled::Lost) => RequestOutcome::InFlight,
-            None => RequestOutcome::Unavailable(Dependency::Sink),
+            Ok(()) => RequestOutcome::Parked,
+            Err(SettleError::LeaseLost) => RequestOutcome::InFlight,
+            Err(SettleError::Unknown(_)) => RequestOutcome::Unavailable(Dependency::Sink),
         }
     }
 
-    /// Says of the record what became of the event. `None`: that is not known to have worked. For a confirm
-    /// or a delete it changes no answer: the message is where it is, and a record left in flight is free again
-    /// when its lease is over.
+    /// Confirms, deletes or parks, and keeps the time that it took and the error. A confirm or a delete that fails changes no
+    /// answer: the message is where it is, and a record that stays in flight is free when its lease is over.
     async fn settle(
         &self,
         step: &'static str,
-        settling: impl Future<Output = Result<Settled, impl Error + 'static>>,
+        settling: impl Future<Output = Result<Settled, StoreError>>,
         until: Instant,
         details: &mut RequestDetails,
-    ) -> Option<Settled> {
+    ) -> Result<(), SettleError> {
         let start = self.clock.instant();
-        let settled = run_until(&self.clock, until, settling).await;
+        let settled = settle(&self.clock, until, settling).await;
         details.timings.settle = Some(self.clock.instant() - start);
-        match settled {
-            Ok(settled) => {
-                if settled == Settled::Lost {
-                    details.errors.push(format!("{step}: the lease was lost to a later invocation"));
-                }
-                Some(settled)
-            }
-            Err(error) => {
-                details.note(step, &error);
-                None
-            }
+        if let Err(error) = &settled {
+            details.errors.add(step, error);
         }
+        settled
     }
 }
 

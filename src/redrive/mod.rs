@@ -1,20 +1,24 @@
-//! Sending what is parked: the events that the queue did not take on Slack's last attempt.
+//! Sends what is parked: the events that the queue did not take on Slack's last attempt. Only this file knows the order of a run.
 //!
 //! ```text
-//! list ─▶ for each, the first received first: take ─▶ send ─▶ confirm
+//! list ─▶ for each event, in the order in which the ingress received them: take ─▶ send ─▶ confirm
 //! ```
 //!
-//! A run may crash anywhere, meet a queue that is still down, and run beside another. The lease that `take`
-//! gives is what an invocation of the ingress has: of two runs one sends, and what a dead one had taken is
-//! free again when its lease is over. A run that dies between send and confirm leaves a message that is sent
-//! once more; a FIFO queue knows it again for five minutes, and the next run comes within one.
+//! A run may crash anywhere, may find the queue still down, and may run beside another run. `take` gives the same kind of lease as
+//! an invocation of the ingress has: of two runs only one sends an event, and an event that a crashed run had taken is free when
+//! its lease is over. If a run crashes between send and confirm, the next run sends the message again. A FIFO queue drops the
+//! second one for five minutes, and the next run comes within one.
+//!
+//! In reading order: [`Redrive::run`], `redrive_one_list`, `redrive_event`. This room imports `dedup`, `sink`, `telemetry` (the
+//! report) and `time`.
 
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::dedup::{Claim, LEASE_MARGIN, Lease, Pending, Settled, Store, Taken};
+use crate::dedup::settling::settle;
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, Pending, Store, Taken};
 use crate::sink::message::Message;
 use crate::sink::{SendError, Sink};
 use crate::telemetry::report::redrive::{RunReport, StillParked};
@@ -22,16 +26,16 @@ use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 
-/// How long one event may take; nobody waits for it, so each call has a second chance.
+/// How long one event may take. Nobody waits for a run, so there is time for a second attempt of each call.
 pub const EVENT_BUDGET: Duration = Duration::from_secs(5);
 
-/// How many are listed at a time. Keys only: about 100 KB.
-pub const PAGE: usize = 1000;
+/// How many parked events are listed at a time. A list has only their ids and times, and is about 100 KB.
+pub const EVENTS_PER_LIST: usize = 1000;
 
-/// After this many failures in a row the queue counts as down, and the rest is left to the next run.
+/// After this many failures in a row a run counts the queue as down, and leaves the other events to the next run.
 const GIVE_UP_AFTER: u32 = 10;
 
-/// What is parked, and where it goes.
+/// The sequence, with the store, the queue (`Q`) and the clock that it uses.
 #[derive(Debug)]
 pub struct Redrive<S, Q, C> {
     store: S,
@@ -40,45 +44,45 @@ pub struct Redrive<S, Q, C> {
     dedup_ttl: Duration,
 }
 
-/// What became of one event.
+/// What became of one parked event in a run.
 enum EventOutcome {
-    /// It is on the queue, and its record says so.
+    /// The event is on the queue, and its record says so.
     Forwarded,
-    /// Another run was faster.
+    /// The event is not parked any more: another run sent it.
     NotParkedAnyMore,
-    /// Somebody holds it who may be sending it right now.
+    /// Another owner holds a live lease on the event, and may be sending it at this moment.
     HeldByAnother,
-    /// An earlier one of its conversation was not sent, so this one must wait.
+    /// An earlier event of the same conversation was not sent, and this one must not overtake it.
     WaitsForEarlierEvent,
-    /// A service failed: it stays for the next run.
+    /// The store or the queue failed. The event stays parked for the next run.
     Failed {
-        /// If it was not sent, the others of this conversation wait for it.
+        /// The conversation of an event that was not sent: its later events have to wait for this one. Absent if they need not.
         conversation: Option<String>,
     },
-    /// It cannot be read, or no queue takes it: it stays, and nothing waits for it.
+    /// The event cannot be read, or is larger than the queue takes. It stays parked, and no other event waits for it.
     Unsendable,
 }
 
 impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
-    /// From `store` to `sink`; an id is remembered for `dedup_ttl` after its event was sent.
+    /// The sequence that sends what is parked in `store` to `sink`. A record counts for `dedup_ttl` after its event was sent.
     pub fn new(store: S, sink: Q, clock: C, dedup_ttl: Duration) -> Self {
         Self { store, sink, clock, dedup_ttl }
     }
 
-    /// Sends what it can until `deadline`, when the process is killed. `run_id` is the fencing token of its
-    /// leases: no other run may have the same.
+    /// Sends what it can until `deadline`, when the process is killed. `run_id` is the fencing token of its leases, so no other run
+    /// may have the same.
     pub async fn run(&self, run_id: &str, deadline: UnixMillis) -> RunReport {
         let start = self.clock.instant();
         let mut run = RunReport::default();
         let mut blocked = HashSet::new();
-        while self.page(run_id, deadline, &mut blocked, &mut run).await {}
+        while self.redrive_one_list(run_id, deadline, &mut blocked, &mut run).await {}
         run.total = self.clock.instant() - start;
         run
     }
 
-    /// Goes through a list of what is parked. Whether to list again: there was more than a list holds, and this
-    /// one has become shorter.
-    async fn page(
+    /// Lists what is parked and goes through the list. Returns whether to list again: the list was full, there may be more, and
+    /// some of it has been sent.
+    async fn redrive_one_list(
         &self,
         run_id: &str,
         deadline: UnixMillis,
@@ -86,7 +90,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         run: &mut RunReport,
     ) -> bool {
         let until = self.clock.instant() + EVENT_BUDGET;
-        let listed = match run_until(&self.clock, until, self.store.pending(PAGE)).await {
+        let listed = match run_until(&self.clock, until, self.store.pending(EVENTS_PER_LIST)).await {
             Ok(listed) => listed,
             Err(error) => {
                 run.fail("list", "", &error);
@@ -99,12 +103,12 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         let mut forwarded = 0;
         let mut events = listed.iter();
         for event in events.by_ref() {
-            // Nothing is begun that might not be finished.
+            // An event is not begun if there might be too little time to finish it.
             if self.clock.now().until(deadline) <= EVENT_BUDGET {
                 left.push(event);
                 break;
             }
-            match self.redrive(event, run_id, deadline, blocked, run).await {
+            match self.redrive_event(event, run_id, deadline, blocked, run).await {
                 EventOutcome::Forwarded => {
                     forwarded += 1;
                     failures_in_a_row = 0;
@@ -119,7 +123,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
                         break;
                     }
                 }
-                // To pass it would be to overtake it.
+                // The events after it could belong to the same conversation, and must not overtake it.
                 EventOutcome::HeldByAnother => {
                     left.push(event);
                     break;
@@ -134,10 +138,11 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             events: u64::try_from(left.len()).unwrap_or(u64::MAX),
             oldest: left.first().map(waiting).unwrap_or_default(),
         });
-        listed.len() == PAGE && forwarded > 0 && !stopped
+        listed.len() == EVENTS_PER_LIST && forwarded > 0 && !stopped
     }
 
-    async fn redrive(
+    /// Takes, sends and confirms one event.
+    async fn redrive_event(
         &self,
         event: &Pending,
         run_id: &str,
@@ -166,7 +171,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         };
         let message = match Message::from_parked(&parked) {
             Ok(message) => message,
-            // The parser's own error might quote the text.
+            // The parser's own error might quote the message.
             Err(error) => {
                 run.fail("read", &event.event_id, &Unreadable { line: error.line(), column: error.column() });
                 return EventOutcome::Unsendable;
@@ -188,6 +193,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         }
     }
 
+    /// Confirms that an event is on the queue.
     async fn confirm(
         &self,
         lease: Lease,
@@ -195,28 +201,17 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         budget: &Budget,
         run: &mut RunReport,
     ) -> EventOutcome {
-        match run_until(&self.clock, budget.settle_until(), self.store.confirm(lease)).await {
-            Ok(Settled::Done) => return EventOutcome::Forwarded,
-            Ok(Settled::Lost) => run.fail("confirm", &event.event_id, &LeaseLost),
-            Err(error) => run.fail("confirm", &event.event_id, &error),
+        match settle(&self.clock, budget.settle_until(), self.store.confirm(lease)).await {
+            Ok(()) => EventOutcome::Forwarded,
+            Err(error) => {
+                run.fail("confirm", &event.event_id, &error);
+                EventOutcome::Failed { conversation: None }
+            }
         }
-        EventOutcome::Failed { conversation: None }
     }
 }
 
-/// The record is a later run's by now.
-#[derive(Debug)]
-struct LeaseLost;
-
-impl fmt::Display for LeaseLost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the lease was lost to a later run")
-    }
-}
-
-impl Error for LeaseLost {}
-
-/// What is parked is no message of this version.
+/// The parked text is no message that this version of the program can read.
 #[derive(Debug)]
 struct Unreadable {
     line: usize,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
-use crate::dedup::{Recorded, StoreError};
+use crate::dedup::{Recorded, Settled, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
@@ -347,13 +347,13 @@ async fn a_store_that_does_not_answer_ends_the_run() {
 #[tokio::test(start_paused = true)]
 async fn more_than_a_list_holds_is_listed_again_as_long_as_that_helps() {
     let scene = scene();
-    for n in 0..2 * PAGE + 5 {
+    for n in 0..2 * EVENTS_PER_LIST + 5 {
         scene.park(&format!("Ev{n}"), "a").await;
     }
     assert_eq!(figures(&scene.run().await), [2005, 0, 0]);
     assert_eq!(scene.world.lists.load(Ordering::Relaxed), 3);
 
-    for n in 0..PAGE + 5 {
+    for n in 0..EVENTS_PER_LIST + 5 {
         scene.park_as(&format!("Ev-{n}"), "no message").await;
     }
     let run = scene.run().await;
@@ -379,7 +379,7 @@ async fn a_take_is_leased_to_the_end_of_the_events_budget_and_a_margin() {
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_goes_down_within_a_full_list_ends_the_run() {
     let scene = scene();
-    let ids: Vec<&'static str> = (0..=PAGE).map(|n| &*format!("Ev{n}").leak()).collect();
+    let ids: Vec<&'static str> = (0..=EVENTS_PER_LIST).map(|n| &*format!("Ev{n}").leak()).collect();
     for id in &ids {
         scene.park(id, id).await;
     }
@@ -409,7 +409,7 @@ async fn a_lease_that_was_lost_to_a_later_run_is_said_and_what_was_sent_counts_a
     let redrive = Redrive::new(scene.world.clone(), IsOvertaken(&scene), scene.world.clone(), TTL);
     let run = redrive.run("run", UnixMillis::END_OF_TIME).await;
     assert_eq!(figures(&run), [0, 1, 1]);
-    assert_eq!(run.errors, ["confirm Ev1: the lease was lost to a later run"]);
+    assert_eq!(*run.errors, ["confirm Ev1: the lease was lost to a later invocation"]);
 }
 
 #[test]

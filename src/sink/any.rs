@@ -1,4 +1,4 @@
-//! The sink that the configuration names: one type for all that this build has, so that the functions need no `dyn`.
+//! The sink that `EVENT_SINK` names. It is one type for all the sinks of this build, so that the sequences need no `dyn`.
 
 use super::message::Message;
 #[cfg(feature = "sns")]
@@ -7,14 +7,14 @@ use super::sqs::SqsSink;
 use super::stdout::StdoutSink;
 use super::{SendError, Sink};
 
-/// The sinks that this build has.
+/// One of the sinks that this build has. Each call goes to the sink inside.
 #[derive(Debug)]
 pub enum AnySink {
-    /// A queue URL.
+    /// `EVENT_SINK` is the URL of an SQS queue.
     Sqs(SqsSink),
-    /// `stdout:`
+    /// `EVENT_SINK` is `stdout:`.
     Stdout(StdoutSink),
-    /// A topic's ARN.
+    /// `EVENT_SINK` is the ARN of an SNS topic.
     #[cfg(feature = "sns")]
     Sns(SnsSink),
 }

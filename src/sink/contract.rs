@@ -1,7 +1,8 @@
-//! The contract of a [`Sink`], as a suite that any implementation can be held to.
+//! The contract of a [`Sink`] as a suite of tests for any implementation. `tests/suite/sinks.rs` runs it on every sink of this
+//! crate.
 //!
-//! Whether a message arrived can only be told from the other side: an [`Inbox`] reads what a sink was sent.
-//! Each function is one scenario, wants an empty inbox, and panics with what went wrong.
+//! Whether a message arrived can only be seen by its consumer, so each scenario also takes an [`Inbox`], which reads what the sink
+//! sent. Each function is one scenario. It needs an empty inbox, and panics when the sink breaks the contract.
 
 #![allow(clippy::expect_used, reason = "a failed expectation is what a suite is for")]
 
@@ -13,22 +14,22 @@ use crate::sink::message::{Arrival, Message};
 use crate::slack::payload::{Author, Conversation, Delivery, Kind};
 use crate::time::clock::UnixMillis;
 
-/// The consumer's side of a sink.
+/// What a consumer of the queue sees.
 pub trait Inbox: Send + Sync {
-    /// Takes everything that is there, in the order in which it comes.
+    /// Takes all messages from the queue, and returns them in the order in which the queue handed them out.
     fn drain(&self) -> impl Future<Output = Vec<Received>> + Send;
 }
 
 /// A message as its consumer sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Received {
-    /// The body.
+    /// The body of the message.
     pub body: String,
-    /// The string attributes.
+    /// The string attributes of the message, by their names.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// A message with this body, in this thread.
+/// A message about the event `id` with this body, in this thread of a channel.
 pub fn message(id: &str, thread: &str, body: &str) -> Message {
     let delivery = Delivery {
         kind: Kind::Event,
@@ -58,7 +59,7 @@ async fn send(sink: &impl Sink, message: Message) {
     sink.send(&message).await.expect("the sink takes the message");
 }
 
-/// What was sent arrives, body and attributes, once.
+/// A message arrives once, with its body and all its attributes.
 pub async fn a_message_arrives_whole(sink: &impl Sink, inbox: &impl Inbox) {
     let sent = message("Ev-whole", "1.0", r#"{"type":"event_callback","text":"Grüße 🦀"}"#);
     let attributes =
@@ -68,8 +69,8 @@ pub async fn a_message_arrives_whole(sink: &impl Sink, inbox: &impl Inbox) {
     assert_eq!(inbox.drain().await, [expected]);
 }
 
-/// The body is the same to the last character, for every character of Unicode that JSON can hold. The two
-/// that SQS refuses come as escapes, and mean the same.
+/// A body arrives as it was sent, for every character of Unicode that JSON can hold. The two that SQS refuses arrive as JSON
+/// escapes, which mean the same.
 pub async fn a_body_keeps_every_character(sink: &impl Sink, inbox: &impl Inbox) {
     let all: Vec<char> = (' '..=char::MAX).filter(|c| !matches!(c, '"' | '\\')).collect();
     let bodies: Vec<String> = all
@@ -91,7 +92,7 @@ pub async fn a_body_keeps_every_character(sink: &impl Sink, inbox: &impl Inbox) 
     }
 }
 
-/// Up to its limit, attributes counted, the sink takes a message; past it, it says so.
+/// The sink takes a message of exactly [`Sink::max_bytes`], and answers [`SendError::TooLarge`] to a larger one.
 pub async fn the_limit_is_the_limit(sink: &impl Sink, inbox: &impl Inbox) {
     let max = sink.max_bytes();
     let empty = message("Ev-limit", "1.0", "");
@@ -108,7 +109,7 @@ pub async fn the_limit_is_the_limit(sink: &impl Sink, inbox: &impl Inbox) {
     assert_eq!(inbox.drain().await, []);
 }
 
-/// Warming up works, however often, and sends nothing.
+/// A sink can be warmed up twice, and sends nothing by that.
 pub async fn warming_up_sends_nothing(sink: &impl Sink, inbox: &impl Inbox) {
     for _ in 0..2 {
         sink.warm_up().await.expect("the sink can be reached");
@@ -116,7 +117,7 @@ pub async fn warming_up_sends_nothing(sink: &impl Sink, inbox: &impl Inbox) {
     assert_eq!(inbox.drain().await, []);
 }
 
-/// Messages of one conversation come in the order in which they were sent. For a sink that keeps order.
+/// The messages of one conversation arrive in the order in which they were sent. This is for a sink that keeps the order.
 pub async fn a_conversation_keeps_its_order(sink: &impl Sink, inbox: &impl Inbox) {
     let body = |thread: &str, n: usize| format!("{{\"thread\":\"{thread}\",\"n\":{n}}}");
     let threads = ["1.0", "2.0"];
@@ -138,7 +139,7 @@ pub async fn a_conversation_keeps_its_order(sink: &impl Sink, inbox: &impl Inbox
     }
 }
 
-/// A message that is sent again comes once: for a sink that de-duplicates.
+/// A message that is sent three times arrives once. This is for a sink that de-duplicates.
 pub async fn a_repeated_message_comes_once(sink: &impl Sink, inbox: &impl Inbox) {
     for _ in 0..3 {
         send(sink, message("Ev-again", "1.0", "{}")).await;

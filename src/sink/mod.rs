@@ -1,4 +1,14 @@
-//! Where events go: the queue.
+//! The queue: what is put on it, and how.
+//!
+//! In reading order: this page has the trait [`Sink`]; [`message`] has what is put on the queue, the same for every sink;
+//! [`stdout`] is the plainest sink, [`sqs`] the one of production, `sns` another; [`any`] is the one that the configuration
+//! names.
+//!
+//! ```text
+//! slack::payload::Delivery ──▶ message::Message ──▶ Sink::send ──▶ SQS, SNS or standard output
+//! ```
+//!
+//! This room imports `aws` (the shortcut), `slack` (what a delivery is) and `time`, and no store.
 //!
 //! To add a sink, implement [`Sink`] and run the suite in `contract` (cargo feature of that name) on it.
 
@@ -18,37 +28,48 @@ use std::future::Future;
 
 use crate::sink::message::Message;
 
-/// Takes messages, durably.
+/// A queue, or what stands in its place.
+///
+/// The caller may drop the future of a call at any time, when its budget is over. It is then unknown whether the call took effect,
+/// as after an error.
 pub trait Sink: Send + Sync {
-    /// Connects, by the cheapest call that shows that the queue is there; sends nothing. Called once, at init, so
-    /// that no request waits for it; nothing depends on it.
+    /// Connects, by the cheapest call that shows that the queue is there, and sends nothing. It is called once, at init, so that no
+    /// request waits for it.
+    ///
+    /// # Errors
+    /// When the queue cannot be reached or used. The function logs that and goes on: the first request connects.
     fn warm_up(&self) -> impl Future<Output = Result<(), SendError>> + Send {
         async { Ok(()) }
     }
 
-    /// Puts the message on the queue. `Ok` means that it is durably there.
+    /// Puts the message on the queue. `Ok` means that it is there for certain, and stays there if anything of ours fails.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] when the message is not on the queue and never will be. [`SendError::Failed`] when the outcome is
+    /// unknown: the message may be on the queue, and only the answer was lost. The same message sent again must then do no harm
+    /// on a queue that de-duplicates, by [`Message::deduplication_id`].
     fn send(&self, message: &Message) -> impl Future<Output = Result<(), SendError>> + Send;
 
-    /// The largest [`Message::size`] it takes, in bytes.
+    /// The largest [`Message::size`] that the queue takes, in bytes. A larger message is refused before it is recorded.
     fn max_bytes(&self) -> usize;
 }
 
 /// Why a message is not known to be on the queue.
 #[derive(Debug)]
 pub enum SendError {
-    /// It never will be: the sink does not take messages of this size.
+    /// The message is not on the queue for certain, and never will be: it is larger than the queue takes.
     TooLarge,
-    /// It may be, if only the answer was lost; it counts as not sent.
+    /// The call failed, or its answer was lost. The message may be on the queue, and counts as not sent.
     Failed {
-        /// The call that failed.
+        /// The call that failed, such as `SQS SendMessage`.
         what: &'static str,
-        /// Why.
+        /// Why the call failed.
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
 impl SendError {
-    /// `what` failed, because of `source`.
+    /// The call named `what` failed, because of `source`.
     pub fn failed(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed { what, source: source.into() }
     }

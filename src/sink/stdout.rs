@@ -1,4 +1,4 @@
-//! One JSON line a message, for local work. The log goes to standard error, so the two do not mix.
+//! Messages on standard output, one JSON line each, for work without AWS. The log goes to standard error, so the two do not mix.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -8,14 +8,14 @@ use std::sync::{Mutex, PoisonError};
 use super::{SendError, Sink};
 use crate::sink::message::Message;
 
-/// A sink that writes lines.
+/// A sink that writes each message as one line to `W`, which is standard output unless a test says otherwise.
 #[derive(Debug)]
 pub struct StdoutSink<W = Stdout> {
     out: Mutex<W>,
 }
 
 impl StdoutSink {
-    /// To standard output.
+    /// The sink that writes to standard output.
     pub fn new() -> Self {
         Self::to(std::io::stdout())
     }
@@ -28,7 +28,7 @@ impl Default for StdoutSink {
 }
 
 impl<W: Write + Send> StdoutSink<W> {
-    /// To any writer.
+    /// The sink that writes to `out`.
     pub fn to(out: W) -> Self {
         Self { out: Mutex::new(out) }
     }

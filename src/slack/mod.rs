@@ -1,4 +1,16 @@
-//! Everything that Slack dictates: how a request is signed, and what its bytes mean.
+//! Everything that Slack dictates: how a request is signed, what its bytes mean, how long Slack waits and when it asks again.
+//!
+//! In reading order:
+//! 1. [`signature`]: whether Slack sent these bytes. Only this file can make a [`signature::Verified`].
+//! 2. [`payload`]: what the bytes are. It reads nothing but a `Verified`, so nobody parses what Slack did not sign.
+//! 3. [`secrets`]: where the signing secrets come from, and how they change without a deploy.
+//! 4. [`retries`]: Slack's limit, its schedule, its reasons.
+//!
+//! ```text
+//! secrets ──▶ signature::verify ──Verified──▶ payload::classify ──▶ Payload
+//! ```
+//!
+//! This room imports `time`, and the SDK of Secrets Manager.
 
 pub mod payload;
 pub mod retries;

@@ -25,22 +25,24 @@ pub const LAST_RETRY_AFTER: Duration = Duration::from_secs(6 * 60 + 30);
 pub const MIN_SAFE_DEDUP_TTL: Duration =
     LAST_RETRY_AFTER.saturating_add(Duration::from_secs(MAX_SKEW_SECONDS));
 
-/// The values of `X-Slack-Retry-Reason`. A metric's dimension takes no other value, because each costs money.
+/// The values of `X-Slack-Retry-Reason` that Slack documents. The dimension `RetryReason` takes no other value, because each
+/// value of a dimension costs money.
 pub const REASONS: [&str; 6] =
     ["http_timeout", "too_many_redirects", "connection_failed", "ssl_error", "http_error", "unknown_error"];
 
-/// Which of Slack's attempts a request is, by the headers that Slack sends with a retry. They are not signed.
+/// Which of Slack's attempts a request is, by two headers that Slack sends with a retry. Slack does not sign them, so whoever
+/// replays a request can write what they like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
-    /// `X-Slack-Retry-Num`: absent on the first attempt, then 1 to 3.
+    /// The number of the retry (`X-Slack-Retry-Num`): absent on the first attempt, then 1 to 3.
     pub retry_num: Option<u32>,
-    /// `X-Slack-Retry-Reason`
+    /// Why the attempt before failed (`X-Slack-Retry-Reason`), one of [`REASONS`]; absent on the first attempt.
     pub retry_reason: Option<String>,
 }
 
 impl Attempt {
-    /// Whether Slack will not ask again. (With Delayed Events it does, hourly; each of those is as good as
-    /// a last one.)
+    /// Whether Slack will not ask again. (An app with Delayed Events is asked again every hour. Each of these attempts counts as
+    /// the last one, too.)
     pub fn is_last(&self) -> bool {
         self.retry_num.is_some_and(|num| num >= LAST_RETRY)
     }

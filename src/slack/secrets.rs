@@ -1,4 +1,8 @@
-//! Where the signing secrets come from, and how they are renewed without a deploy.
+//! Where the signing secrets come from, and how they change without a deploy.
+//!
+//! A secret in Secrets Manager is read at init, and again when a signature does not match: the secret may have been rotated.
+//! Both the current and the previous version count, so that a rotation refuses no request of Slack's
+//! ([versions of a secret](https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html)).
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
@@ -12,10 +16,10 @@ use tokio::time::Instant;
 
 use crate::slack::signature::SigningSecret;
 
-/// A failed verification reads the secret again, and no more often than this: anybody can send a forgery.
+/// After a signature that does not match the secret is read again, and at most once in this time: anybody can send a forgery.
 const REREAD_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The secrets that a signature may be made with.
+/// The secrets that a signature may be made with at this moment.
 #[derive(Debug)]
 pub struct SigningSecrets {
     current: Mutex<Current>,
@@ -29,40 +33,40 @@ struct Current {
 }
 
 impl SigningSecrets {
-    /// Secrets that never change.
+    /// Secrets that never change, from `SLACK_SIGNING_SECRET`.
     pub fn fixed(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
         let secrets = secrets.into_iter().collect();
         Self { current: Mutex::new(Current { secrets, reread_at: None }), source: None }
     }
 
-    /// Secrets that are read from `source` by [`SigningSecrets::load`]; none until then.
+    /// Secrets that [`SigningSecrets::load`] reads from `source`. Before that there are none.
     pub fn managed(source: SecretsManager) -> Self {
         Self { source: Some(source), ..Self::fixed([]) }
     }
 
-    /// The secrets as last read.
+    /// The secrets as they were read last.
     pub fn current(&self) -> Arc<[SigningSecret]> {
         Arc::clone(&self.lock().secrets)
     }
 
-    /// Reads the secrets for the first time, if they are to be read at all.
+    /// Reads the secrets from Secrets Manager, unless they are fixed.
     ///
     /// # Errors
-    /// When Secrets Manager does not give them.
+    /// When Secrets Manager does not give them, or what it gives is no signing secret. The secrets stay as they were.
     pub async fn load(&self) -> Result<(), SecretError> {
         if let Some(source) = &self.source {
-            // Boxed: two SDK calls are 20 KB of state that hardly any invocation needs.
+            // The future is boxed because its two SDK calls are 20 KB of state, which hardly any invocation needs.
             let secrets = Box::pin(source.read()).await?;
             self.lock().secrets = secrets.into();
         }
         Ok(())
     }
 
-    /// Reads the secrets again, because none of them signed a request at `now`. Does so at most once a
-    /// minute, unless there are none yet. Whether it did.
+    /// Reads the secrets again, because none of them signed a request at `now`. It does that at most once a minute, unless there
+    /// are no secrets yet. Returns whether it read them.
     ///
     /// # Errors
-    /// When Secrets Manager does not give them. The old ones stay.
+    /// When Secrets Manager does not give them, or what it gives is no signing secret. The old ones stay.
     pub async fn reload(&self, now: Instant) -> Result<bool, SecretError> {
         let due = self.source.is_some() && self.claim_reload(now);
         if due {
@@ -71,8 +75,8 @@ impl SigningSecrets {
         Ok(due)
     }
 
-    /// Whether it is time to read again, and this caller's turn. Noted before the read, so that a slow one
-    /// is not joined by others.
+    /// Whether this caller is to read the secrets again. The time is kept before the read and not after it, so that nobody else
+    /// reads them while a slow read is under way.
     fn claim_reload(&self, now: Instant) -> bool {
         let mut current = self.lock();
         let due = current.secrets.is_empty()
@@ -96,17 +100,17 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// The secret by its name or ARN.
+    /// The secret with this name or ARN.
     pub fn new(client: Client, secret_id: impl Into<String>) -> Self {
         Self { client, secret_id: secret_id.into() }
     }
 
-    /// The current version and, while a rotation is under way, the one before it.
+    /// Reads the current version and, where there is one, the version before it.
     async fn read(&self) -> Result<Vec<SigningSecret>, SecretError> {
         let (current, previous) =
             tokio::join!(self.read_version("AWSCURRENT"), self.read_version("AWSPREVIOUS"));
         let mut secrets = current?.ok_or(SecretError::NoCurrentVersion)?;
-        // The new version alone is enough to go on with.
+        // Without the previous version, only what Slack signed before the rotation does not verify.
         secrets.extend(previous.ok().flatten().unwrap_or_default());
         Ok(secrets)
     }
@@ -127,12 +131,13 @@ impl SecretsManager {
     }
 }
 
-/// A secret's text: one signing secret, or a JSON object from `api_app_id` to that app's.
+/// The signing secrets in the text of a secret. The text is one signing secret, or a JSON object from app id to signing secret,
+/// such as `{"A0F7YS25R":"8f742231b10e8888abcd99yyyzzz85a5"}`.
 fn parse(text: &str) -> Result<Vec<SigningSecret>, SecretError> {
     if !text.starts_with('{') {
         return if text.is_empty() { Err(SecretError::Empty) } else { Ok(vec![SigningSecret::new(text)]) };
     }
-    // The parser's own error would quote what it met.
+    // The parser's own error would quote the secret.
     let by_app: BTreeMap<String, String> = serde_json::from_str(text).map_err(|_| SecretError::Malformed)?;
     if by_app.is_empty() || by_app.values().any(|secret| secret.trim().is_empty()) {
         return Err(SecretError::Empty);
@@ -140,18 +145,18 @@ fn parse(text: &str) -> Result<Vec<SigningSecret>, SecretError> {
     Ok(by_app.iter().map(|(app, secret)| SigningSecret::of_app(app, secret.trim())).collect())
 }
 
-/// Why there is no signing secret to be had.
+/// Why there is no signing secret. No text of these quotes one.
 #[derive(Debug)]
 pub enum SecretError {
-    /// Secrets Manager failed or refused.
+    /// Secrets Manager failed, did not answer, or refused the call. The next request may succeed.
     Unavailable(Box<SdkError<GetSecretValueError>>),
-    /// No such secret, or none of its versions is current.
+    /// There is no secret with this name, or none of its versions is current.
     NoCurrentVersion,
-    /// The secret is binary; a signing secret is text.
+    /// The secret is binary, and a signing secret is text.
     Binary,
-    /// The secret is empty.
+    /// The text is empty, or names no app, or the secret of an app is empty.
     Empty,
-    /// The secret begins like JSON, and is no object from app ids to signing secrets.
+    /// The text begins like a JSON object, and is none from app ids to signing secrets.
     Malformed,
 }
 
@@ -184,7 +189,7 @@ mod tests {
     use crate::slack::signature::{self, SignatureHeaders};
     use crate::time::clock::UnixMillis;
 
-    /// The apps, of A1, A2 and of none, that `signer`'s signature speaks for when the secret's text is this.
+    /// Which of the apps A1, A2 and none the signature speaks for that was made with `signer`, where `text` is the secret's text.
     fn speaks_for(text: &str, signer: &str) -> Vec<Option<&'static str>> {
         let (timestamp, body) = ("1531420618", b"{}");
         let signature = SigningSecret::new(signer).sign(timestamp, body);

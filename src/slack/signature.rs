@@ -1,11 +1,11 @@
-//! Slack's request signature, version 0: who may speak to us at all.
+//! Slack's request signature, version 0: whether Slack sent a request, and for which app.
 //!
-//! Source: Slack, "Verifying requests from Slack". The signature is HMAC-SHA256 over
-//! `v0:{timestamp}:{raw body}`, keyed with the signing secret as it is written (it looks like hexadecimal;
-//! it is not decoded).
+//! The signature is HMAC-SHA256 over `v0:{timestamp}:{raw body}`, and its key is the text of the signing secret. (The text looks
+//! like hexadecimal digits, and is not decoded.) Source:
+//! <https://docs.slack.dev/authentication/verifying-requests-from-slack/>.
 //!
-//! [`verify`] takes the raw bytes and gives back [`Verified`], which only this module can make and which
-//! the parser in [`crate::slack::payload`] demands. Parsing bytes that nobody signed does not compile.
+//! [`verify`] takes the raw bytes and returns a [`Verified`], which nobody else can make. The parser in [`crate::slack::payload`]
+//! takes nothing else: code that parses bytes without a signature does not compile.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::time::clock::UnixMillis;
 
-/// How far Slack's timestamp may lie from our clock, in seconds, in either direction.
+/// Slack's timestamp may be this many seconds before or after our clock. It is Slack's own recommendation of five minutes.
 pub const MAX_SKEW_SECONDS: u64 = 300;
 
 const VERSION_PREFIX: &str = "v0=";
@@ -23,7 +23,7 @@ const HEX_DIGEST_LEN: usize = 64;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// One signing secret, ready for use: the key is expanded once, not once a request.
+/// One signing secret. It is kept as an HMAC whose key is expanded, so that this is done once, and not for each request.
 #[derive(Clone)]
 pub struct SigningSecret {
     mac: HmacSha256,
@@ -31,7 +31,7 @@ pub struct SigningSecret {
 }
 
 impl SigningSecret {
-    /// The secret as Slack's app page shows it.
+    /// The secret as Slack's page of the app shows it (Basic Information, Signing Secret). It speaks for every app.
     pub fn new(secret: &str) -> Self {
         let mac = HmacSha256::new_from_slice(secret.as_bytes());
         #[allow(clippy::expect_used, reason = "HMAC is defined for keys of every length")]
@@ -39,12 +39,21 @@ impl SigningSecret {
         Self { mac, app: None }
     }
 
-    /// The secret of this app alone: it signs for no other.
+    /// The secret of the app with this id, such as `A0F7YS25R`. It speaks for no other app.
     pub fn of_app(api_app_id: &str, secret: &str) -> Self {
         Self { app: Some(api_app_id.into()), ..Self::new(secret) }
     }
 
-    /// `v0=…` for these bytes at this time: what Slack sends, and what tests and tools sign with.
+    /// Signs `body` as Slack does: the value of `X-Slack-Signature` for a request with this `X-Slack-Request-Timestamp`, which is
+    /// in Unix seconds. Tests and tools use it to send what Slack would send.
+    ///
+    /// ```
+    /// use slack_ingress::slack::signature::SigningSecret;
+    ///
+    /// let secret = SigningSecret::new("8f742231b10e8888abcd99yyyzzz85a5");
+    /// let signature = secret.sign("1531420618", br#"{"type":"event_callback"}"#);
+    /// assert_eq!(signature, "v0=5025a102182f11161096c0dc2fc26d579158446c928c56fabda14fecd7be4a08");
+    /// ```
     pub fn sign(&self, timestamp: &str, body: &[u8]) -> String {
         let digest = self.hex_digest(timestamp, body);
         let mut signature = String::with_capacity(VERSION_PREFIX.len() + HEX_DIGEST_LEN);
@@ -76,43 +85,44 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// The two headers that Slack signs a request with, as they arrived.
+/// The two headers of the signature as they arrived.
 #[derive(Clone, Copy, Default)]
 pub struct SignatureHeaders<'a> {
-    /// `X-Slack-Signature`
+    /// `X-Slack-Signature`: `v0=` and 64 lower-case hexadecimal digits; absent if the request has none.
     pub signature: Option<&'a str>,
-    /// `X-Slack-Request-Timestamp`, Unix seconds
+    /// `X-Slack-Request-Timestamp`: when Slack signed the request, in Unix seconds; absent if the request has none.
     pub timestamp: Option<&'a str>,
 }
 
-/// Whom a signature speaks for.
+/// Which apps a signature speaks for, by the secret that it was made with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
-    /// The apps whose secret it was made with; [`None`] for a secret that is no app's in particular.
+    /// One entry for each secret that gives this signature: the app that the secret belongs to, or [`None`] for a secret that
+    /// speaks for every app.
     apps: Vec<Option<Arc<str>>>,
 }
 
 impl Signer {
-    /// Whether a payload for this app may have this signature. One that names no app may only if the secret is
-    /// no app's in particular.
+    /// Whether a payload that names this app may have this signature. A payload that names no app may have it only if the secret
+    /// speaks for every app.
     pub fn speaks_for(&self, api_app_id: Option<&str>) -> bool {
         self.apps.iter().any(|app| app.is_none() || app.as_deref() == api_app_id)
     }
 }
 
-/// A body that Slack signed.
+/// A body that Slack signed. Only [`verify`] makes one.
 pub struct Verified {
     body: Vec<u8>,
     signer: Signer,
 }
 
 impl Verified {
-    /// Who signed it.
+    /// Which apps the signature speaks for.
     pub fn signer(&self) -> &Signer {
         &self.signer
     }
 
-    /// The signed bytes.
+    /// The bytes that Slack signed, as they arrived.
     pub fn into_body(self) -> Vec<u8> {
         self.body
     }
@@ -124,27 +134,27 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// Why a request is not from Slack, or not from Slack just now.
+/// Why a request does not count as Slack's. All of them are answered with the same 401; only the log tells which it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// One of the two headers is absent.
+    /// One of the two headers of the signature is absent.
     MissingHeader,
     /// The signature is not `v0=` and 64 lower-case hexadecimal digits.
     MalformedSignature,
     /// The timestamp is not a whole number of seconds.
     MalformedTimestamp,
-    /// The timestamp is more than [`MAX_SKEW_SECONDS`] away.
+    /// The timestamp is more than [`MAX_SKEW_SECONDS`] before or after our clock.
     Stale,
-    /// No signing secret gives this signature.
+    /// None of the signing secrets gives this signature for this body.
     Mismatch,
-    /// The secret of one app signed a payload of another's.
+    /// The secret of one app signed a payload that names another app.
     OtherApp,
-    /// The bytes that were signed cannot be had from the request as it arrived.
+    /// The body is marked as base64 and is none, so the bytes that were signed are unknown.
     UnreadableBody,
 }
 
 impl Rejection {
-    /// The reason's name in the log.
+    /// The value of the log's field `reason`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MissingHeader => "missing_header",
@@ -158,11 +168,11 @@ impl Rejection {
     }
 }
 
-/// The body given back, unverified, with the reason.
+/// A request that [`verify`] refused. It gives the body back, so that it can be verified by another secret.
 pub struct Refused {
-    /// Why.
+    /// Why the request was refused.
     pub reason: Rejection,
-    /// The bytes, still not to be trusted.
+    /// The body as it arrived. Slack is not known to have signed it.
     pub body: Vec<u8>,
 }
 
@@ -172,13 +182,30 @@ impl fmt::Debug for Refused {
     }
 }
 
-/// Whether one of `secrets` signed `body` within five minutes of `now`.
+/// Checks that one of `secrets` signed `body`, within five minutes of `now`.
 ///
-/// Every secret is tried and every digest compared in constant time, so that the time taken tells neither
-/// how much of a guess was right nor which secret matched.
+/// Every secret is tried, and every digest is compared in constant time. The time that this takes tells neither how much of a
+/// guess was right nor which secret matched.
+///
+/// ```
+/// use slack_ingress::slack::signature::{Rejection, SignatureHeaders, SigningSecret, verify};
+/// use slack_ingress::time::clock::UnixMillis;
+///
+/// let secrets = [SigningSecret::new("8f742231b10e8888abcd99yyyzzz85a5")];
+/// let (timestamp, now) = ("1531420618", UnixMillis::from_millis(1_531_420_618_000));
+/// let body = br#"{"type":"event_callback"}"#.to_vec();
+/// let signature = secrets[0].sign(timestamp, &body);
+/// let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(timestamp) };
+///
+/// let verified = verify(headers, body.clone(), &secrets, now).unwrap();
+/// assert_eq!(verified.into_body(), body);
+///
+/// let refused = verify(headers, b"{}".to_vec(), &secrets, now).unwrap_err();
+/// assert_eq!(refused.reason, Rejection::Mismatch);
+/// ```
 ///
 /// # Errors
-/// [`Refused`], with the body, when it is not so.
+/// [`Refused`], with the reason and the body, when Slack is not known to have signed it.
 pub fn verify(
     headers: SignatureHeaders<'_>,
     body: Vec<u8>,
@@ -210,7 +237,7 @@ fn check(
     if apps.is_empty() { Err(Rejection::Mismatch) } else { Ok(Signer { apps }) }
 }
 
-/// Digits are compared as they are written: Slack writes lower case, and so upper case is not Slack's.
+/// The digits of the header's digest; `None` if the header is not `v0=` and 64 lower-case hexadecimal digits, as Slack writes them.
 fn parse_signature(header: &str) -> Option<&[u8]> {
     let digest = header.strip_prefix(VERSION_PREFIX)?.as_bytes();
     let well_formed =
@@ -218,7 +245,7 @@ fn parse_signature(header: &str) -> Option<&[u8]> {
     well_formed.then_some(digest)
 }
 
-/// Digits only: `u64::from_str` would also take a plus sign.
+/// The header's seconds; `None` if it has anything but digits. (`u64::from_str` by itself would take a plus sign, too.)
 fn parse_timestamp(header: &str) -> Option<u64> {
     let digits_only = header.bytes().all(|byte| byte.is_ascii_digit());
     digits_only.then(|| header.parse().ok()).flatten()

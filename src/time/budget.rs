@@ -1,26 +1,26 @@
-//! How one invocation's time is shared out among its steps.
+//! How the time of one invocation is shared among its steps.
 //!
-//! Slack waits 3 seconds. Whatever a dependency does, the answer must leave before that, and a step that
-//! is cut off must leave the ones after it time to clean up. So each step has a point, measured from the
-//! start of the invocation, by which it is over:
+//! Slack waits 3 seconds for an answer. The answer must leave before that, whatever a dependency does, and a step that is cut
+//! off must leave time to those that clean up after it. For each step there is a point in time by which it is over, counted from
+//! the start of the invocation:
 //!
 //! ```text
 //! 0 %          25 %            50 %                    87 %        100 %
-//! ├─ re-read ──┤               │                       │            │   the signing secret, only after a mismatch
-//! ├─────────── record ─────────┤                       │            │   leaves a send its time when the store hangs
-//! ├─────────────────────────── send ───────────────────┤            │   leaves time to undo
-//! ├──────────────────────────────────────── confirm or delete ──────┤
+//! ├─ re-read ──┤               │                       │            │   reads the signing secret again after a mismatch
+//! ├─────────── record ─────────┤                       │            │   if the store hangs, there is time left to send
+//! ├─────────────────────────── send ───────────────────┤            │   if the queue hangs, there is time left to undo
+//! ├──────────────────────────────────── confirm, delete or park ────┤
 //! ```
 //!
-//! A step that ends early gives its time to the next: the points are fixed, the durations are not.
+//! The points are fixed and the durations are not: a step that ends early leaves its time to the next one.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Kept free before the invocation's own deadline, for the response to reach the Lambda service.
+/// The steps end this long before Lambda kills the invocation, so that the answer can still reach the Lambda service.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(50);
 
-/// The points by which the steps of one invocation are over.
+/// The points in time by which the steps of one invocation are over.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     start: Instant,
@@ -28,8 +28,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of an invocation that started at `start`, may use `ack_budget`, and is killed after
-    /// `remaining`. The shorter of the two holds.
+    /// The budget of an invocation that began at `start`. Its steps may take `ack_budget`, or until shortly before Lambda kills
+    /// the invocation after `remaining`, whichever is shorter.
     pub fn new(start: Instant, ack_budget: Duration, remaining: Duration) -> Self {
         let total = ack_budget.min(remaining.saturating_sub(RESPONSE_MARGIN));
         Self { start, total }
@@ -39,40 +39,40 @@ impl Budget {
         self.start + self.total * percent / 100
     }
 
-    /// By when a re-read of the signing secret is over.
+    /// The signing secret has been read again by then, or the read is cut off.
     pub fn reread_until(&self) -> Instant {
         self.at_percent(25)
     }
 
-    /// By when the record is written, or given up.
+    /// The record is written by then, or the write is cut off.
     pub fn record_until(&self) -> Instant {
         self.at_percent(50)
     }
 
-    /// By when the message is sent, or given up.
+    /// The message is sent by then, or the send is cut off.
     pub fn send_until(&self) -> Instant {
         self.at_percent(87)
     }
 
-    /// By when the record is confirmed or deleted, or left to its lease.
+    /// The record is confirmed, deleted or parked by then, or it stays as it is until its lease is over.
     pub fn settle_until(&self) -> Instant {
         self.at_percent(100)
     }
 }
 
-/// The time-outs of a single call to a service, cut so that one attempt that hangs leaves room for another.
+/// The time-outs of one call to a service. They are short enough that an attempt that hangs leaves time for a second one.
 #[derive(Clone, Copy, Debug)]
 pub struct CallTimeouts {
-    /// For the TCP and TLS handshakes.
+    /// How long the TCP and TLS handshakes may take.
     pub connect: Duration,
-    /// For one attempt, connecting included.
+    /// How long one attempt may take, connecting included.
     pub attempt: Duration,
-    /// For all attempts together.
+    /// How long all attempts may take together.
     pub operation: Duration,
 }
 
 impl CallTimeouts {
-    /// The time-outs that fit `ack_budget`: at the default of 2.5 s, 500 ms, 600 ms and 2.5 s.
+    /// The time-outs for a budget. For the default `ACK_BUDGET_MS` of 2,500 they are 500 ms, 600 ms and 2.5 s.
     pub fn for_budget(ack_budget: Duration) -> Self {
         Self { connect: ack_budget * 20 / 100, attempt: ack_budget * 24 / 100, operation: ack_budget }
     }

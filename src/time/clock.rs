@@ -1,79 +1,79 @@
-//! The only place that reads a clock.
+//! The only file that reads a clock; `clippy.toml` forbids it everywhere else.
 //!
-//! Two clocks, for two questions. *When is it?* is asked of the wall clock and shared between execution
-//! environments through the store (leases, expiry, Slack's timestamp). *How long have we got?* is asked
-//! of the monotonic clock and never leaves the process. `clippy.toml` forbids reading either elsewhere.
+//! There are two clocks, for two questions. The wall clock says what time it is. Execution environments share its times through
+//! the store: leases, expiry, Slack's timestamp. The monotonic clock says how much time is left, and its times never leave the
+//! process.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Milliseconds since the Unix epoch, by the wall clock.
+/// A point in time by the wall clock, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMillis(u64);
 
 impl UnixMillis {
-    /// No time is later.
+    /// The last point in time, for a deadline that never comes.
     pub const END_OF_TIME: Self = Self(u64::MAX);
 
-    /// The time `millis` milliseconds after the epoch.
+    /// The point in time that is `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the epoch.
+    /// The number of milliseconds since the epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the epoch, rounded down.
+    /// The number of whole seconds since the epoch, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// The same time in whole seconds, rounded down.
+    /// The same point in time in whole seconds, rounded down.
     pub const fn in_seconds(self) -> UnixSeconds {
         UnixSeconds(self.as_secs())
     }
 
-    /// This time plus `duration`; at the end of time it stays there.
+    /// The point in time that is `duration` later, or [`UnixMillis::END_OF_TIME`] if that is past the last one.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long until `later`; zero if that is past.
+    /// How long it is from this point in time until `later`; zero if `later` is not later.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }
 }
 
-/// Seconds since the Unix epoch, by the wall clock: the unit of DynamoDB's TTL and of Slack's timestamps. A type of its own, so
-/// that nobody compares it with milliseconds.
+/// A point in time by the wall clock, in whole seconds since the Unix epoch, as DynamoDB's TTL and Slack's timestamps have it. It
+/// is a type of its own, so that nobody compares it with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(u64);
 
 impl UnixSeconds {
-    /// The time `seconds` seconds after the epoch.
+    /// The point in time that is `seconds` seconds after the epoch.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds)
     }
 
-    /// Seconds since the epoch.
+    /// The number of seconds since the epoch.
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 }
 
-/// What the steps ask about time, so that a test can answer.
+/// What the steps ask about time. It is a trait so that a test can answer instead of the machine.
 pub trait Clock: Send + Sync {
-    /// The wall clock.
+    /// What time it is, by the wall clock.
     fn now(&self) -> UnixMillis;
-    /// The monotonic clock, the one that Tokio's timers run by.
+    /// What time it is, by the monotonic clock that Tokio's timers run by.
     fn instant(&self) -> Instant;
 }
 
-/// The machine's own clocks.
+/// The clocks of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

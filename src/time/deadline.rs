@@ -1,4 +1,4 @@
-//! One step of a sequence: a call to a store or a queue, up to a point in time.
+//! Runs one step of a sequence, such as a call to a store or a queue, and cuts it off at a point in time.
 
 use std::error::Error;
 use std::fmt;
@@ -10,17 +10,17 @@ use crate::time::clock::Clock;
 /// Why a step did not succeed.
 #[derive(Debug)]
 pub enum StepError<E> {
-    /// It says so.
+    /// The step returned this error.
     Failed(E),
-    /// It was cut off, or not begun. What a step that was cut off did is unknown.
+    /// The step was cut off, or its time was over before it began. It is unknown whether a step that was cut off took effect.
     TimedOut,
 }
 
-/// `step`, up to `until`. When that is past, the step does not even begin: a process that was frozen must
-/// not wake up and send what is another's by now.
+/// Runs `step`, and drops it if it is not over at `until`. If `until` is past already, the step does not even begin: a process
+/// that was frozen must not wake up and send an event that another invocation has taken over since.
 ///
 /// # Errors
-/// What the step's own error is, or that its time was over.
+/// When the step failed, was cut off, or did not begin.
 pub async fn run_until<T, E>(
     clock: &impl Clock,
     until: Instant,

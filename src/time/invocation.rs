@@ -1,22 +1,23 @@
-//! One invocation of a Lambda function, as far as a function's steps care.
+//! One invocation of a Lambda function, as far as the sequences need to know it.
 
 use crate::time::clock::UnixMillis;
 use std::time::Duration;
 
-/// Who is asked to do something, and until when.
+/// Which invocation this is, and until when it may work. `lambda` makes it from what the Runtime API says.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// Lambda's request id, unique to the invocation. It is the fencing token of the leases that the invocation takes.
+    /// The id that Lambda gave to the invocation, such as `8476a536-e9f4-11e8-9739-2dfe598c3fcd`. It is the fencing token of the
+    /// leases that the invocation takes, so no other invocation may have it.
     pub request_id: String,
     /// When Lambda kills the invocation, by the wall clock.
     pub deadline: UnixMillis,
-    /// The X-Ray trace header (`Root=1-…`), absent where tracing is off.
+    /// The X-Ray trace header, such as `Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1`; absent where tracing is off.
     pub trace_header: Option<String>,
 }
 
-/// The deadline in Lambda's header `Lambda-Runtime-Deadline-Ms`, which is a point in time in milliseconds since the epoch.
-/// `cargo lambda watch` sends a duration there instead, always 600,000: read as a point in time it would lie in 1970, and
-/// every step would count as too late.
+/// The point in time that Lambda's header `Lambda-Runtime-Deadline-Ms` names, in milliseconds since the epoch
+/// ([Runtime API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)). `cargo lambda watch` sends a duration in its
+/// place, always 600,000 ms: as a point in time that would be in 1970, and no step would have any time left.
 pub fn deadline(header_millis: u64, now: UnixMillis) -> UnixMillis {
     const IN_2001: u64 = 1_000_000_000_000;
     if header_millis < IN_2001 {

@@ -1,4 +1,16 @@
-//! Clocks, and what may still be begun.
+//! What time it is, how much of it is left, and what may still be begun.
+//!
+//! In reading order:
+//! 1. [`clock`]: the one place that reads a clock.
+//! 2. [`invocation`]: who is asked to do something, and until when.
+//! 3. [`budget`]: how the time of one invocation is shared among its steps, and the time-outs of a single call.
+//! 4. [`deadline`]: runs one step, and cuts it off at a point in time.
+//!
+//! ```text
+//! clock, invocation ──▶ budget ──a point in time for each step──▶ deadline
+//! ```
+//!
+//! This room is at the bottom of the house: every other room may import it, and it imports none.
 
 pub mod budget;
 pub mod clock;

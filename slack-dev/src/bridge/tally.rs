@@ -40,7 +40,7 @@ impl Tally {
             text = format!("{text}, retry {num}");
         }
         text = format!("{text} in {} ms", took.as_millis());
-        for error in &report.details.errors {
+        for error in report.details.errors.iter() {
             text = format!("{text}; {}", error.escape_debug());
         }
         match &report.outcome {

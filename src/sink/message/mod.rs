@@ -1,4 +1,5 @@
-//! What goes on the queue: a delivery, with the attributes that a consumer can route and de-duplicate by.
+//! What is put on the queue: the body as Slack sent it, and the attributes by which a consumer can filter and de-duplicate.
+//! `docs/reference.md` describes it for consumers.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -7,48 +8,76 @@ use std::borrow::Cow;
 use crate::slack::payload::{Conversation, Delivery};
 use crate::time::clock::UnixMillis;
 
-/// SQS and SNS limit group and de-duplication ids to this many characters.
+/// SQS and SNS take group ids and de-duplication ids of up to this many characters
+/// ([message quotas](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)).
 const MAX_ID_LEN: usize = 128;
 
-/// A string attribute and its value.
+/// The name of a string attribute, and its value.
 pub type Attribute = (Cow<'static, str>, String);
 
 /// One message, the same for every sink.
 ///
-/// Its serialised form stands in the store while it is parked, and is read by whatever version comes next: a
-/// new field needs a default.
+/// While an event is parked, the store keeps the message as JSON, and a later version of this program may read it. A new field
+/// therefore needs a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Slack's JSON. Byte for byte what Slack sent, but for the two characters that SQS refuses, which are
-    /// written as JSON escapes.
+    /// [`Delivery::body`], byte for byte, but for the two characters that SQS refuses (U+FFFE and U+FFFF): they are written as JSON
+    /// escapes.
     pub body: String,
-    /// String attributes, none of them empty; nine at the most, of the ten that SQS allows.
+    /// The string attributes. None of them is empty, and there are nine at the most; SQS takes ten.
     pub attributes: Vec<Attribute>,
-    /// For a FIFO sink: the recorded id.
+    /// The id that the event is recorded under. A FIFO queue drops a second message with the same id for five minutes.
     pub deduplication_id: String,
-    /// For a FIFO sink: the conversation, in which order is kept.
+    /// The conversation, such as `T061EG9R6:C0LAN2Q65:1515449522.000016`. A FIFO queue keeps the order of its messages.
     pub conversation_group: String,
-    /// For a standard sink: the team, so that a fair queue can keep a loud one from starving the others.
+    /// The workspace, such as `T061EG9R6`. A standard queue hands out the messages of a workspace with few of them first
+    /// ([fair queues](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html)).
     pub team_group: String,
-    /// The X-Ray trace that the invocation belongs to.
+    /// The X-Ray trace header of the invocation that received the event; absent where tracing is off.
     pub trace_header: Option<String>,
 }
 
-/// What this attempt adds to a delivery.
+/// When and how a delivery arrived: what an attempt of Slack's adds to the delivery itself.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// When the request came in.
+    /// When the ingress received the request.
     pub received_at: UnixMillis,
-    /// `X-Slack-Retry-Num`
+    /// The number of Slack's retry (`X-Slack-Retry-Num`); absent on the first attempt.
     pub retry_num: Option<u32>,
-    /// `X-Slack-Retry-Reason`
+    /// Why the attempt before failed (`X-Slack-Retry-Reason`); absent on the first attempt.
     pub retry_reason: Option<String>,
-    /// The X-Ray trace header.
+    /// The X-Ray trace header of the invocation; absent where tracing is off.
     pub trace_header: Option<String>,
 }
 
 impl Message {
-    /// The message for `delivery`.
+    /// Makes the message of a delivery.
+    ///
+    /// ```
+    /// use slack_ingress::sink::message::{Arrival, Message};
+    /// use slack_ingress::slack::payload::{Encoding, Payload, classify};
+    /// use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
+    /// use slack_ingress::time::clock::UnixMillis;
+    ///
+    /// // A request as Slack sends it.
+    /// let body = br#"{"type":"event_callback","event_id":"Ev0LAN670R","team_id":"T061EG9R6",
+    ///     "event":{"type":"app_mention","channel":"C0LAN2Q65","ts":"1515449522.000016"}}"#;
+    /// let secret = SigningSecret::new("8f742231b10e8888abcd99yyyzzz85a5");
+    /// let signature = secret.sign("1515449522", body);
+    /// let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some("1515449522") };
+    ///
+    /// // It is verified, classified, and made a message.
+    /// let received_at = UnixMillis::from_millis(1_515_449_522_016);
+    /// let verified = verify(headers, body.to_vec(), &[secret], received_at).unwrap();
+    /// let Ok(Payload::Delivery(delivery)) = classify(verified, Some(Encoding::Json)) else { panic!() };
+    /// let arrival = Arrival { received_at, retry_num: None, retry_reason: None, trace_header: None };
+    /// let message = Message::new(*delivery, arrival);
+    ///
+    /// assert_eq!(message.body.as_bytes(), body);
+    /// assert_eq!(message.deduplication_id, "Ev0LAN670R");
+    /// assert_eq!(message.conversation_group, "T061EG9R6:C0LAN2Q65:1515449522.000016");
+    /// assert!(message.attributes.contains(&("type".into(), "app_mention".to_owned())));
+    /// ```
     pub fn new(delivery: Delivery, arrival: Arrival) -> Self {
         let team_group = queue_id(team(&delivery.conversation));
         let conversation_group = queue_id(&conversation_key(&delivery.conversation));
@@ -82,7 +111,7 @@ impl Message {
         }
     }
 
-    /// Marks a message that was sent without a record, and so may be on the queue already.
+    /// Adds the attribute `unguarded`. It marks a message that is sent without a record, and may be on the queue twice.
     #[must_use]
     pub fn unguarded(mut self) -> Self {
         let (name, value) = UNGUARDED;
@@ -90,29 +119,29 @@ impl Message {
         self
     }
 
-    /// The message as a store keeps it while it is parked.
+    /// The message as JSON, for [`Store::park`](crate::dedup::Store::park).
     ///
     /// # Errors
-    /// None that is known: strings are all it has.
+    /// When the message cannot be written as JSON. No such message is known, because all its fields are strings.
     pub fn to_parked(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
 
-    /// The message that a store kept.
+    /// The message that [`Message::to_parked`] wrote, perhaps in an earlier version of this program.
     ///
     /// # Errors
-    /// When it is none: something else wrote it, or a later version.
+    /// When the text is no such message. The error may quote the text, so nobody should log it.
     pub fn from_parked(parked: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(parked)
     }
 
-    /// Its size in bytes as SQS and SNS count it: the body, and every attribute's name, type and value.
+    /// The size in bytes as SQS and SNS count it: the body, and the name, type and value of every attribute.
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| attribute_size(name, value));
         self.body.len() + attributes.sum::<usize>()
     }
 
-    /// What its size would be if it were [`Message::unguarded`].
+    /// The size in bytes that the message will have when it is [`Message::unguarded`].
     pub fn size_unguarded(&self) -> usize {
         let (name, value) = UNGUARDED;
         self.size() + attribute_size(name, value)
@@ -129,14 +158,14 @@ fn team(conversation: &Conversation) -> &str {
     conversation.team.as_deref().unwrap_or("none")
 }
 
-/// What deliveries of one conversation have in common, and those of two have not.
+/// The key of a conversation, such as `T061EG9R6:C0LAN2Q65:1515449522.000016`. Two conversations never have the same key.
 pub fn conversation_key(conversation: &Conversation) -> String {
     let parts = [Some(team(conversation)), conversation.channel.as_deref(), conversation.thread.as_deref()];
     parts.into_iter().flatten().collect::<Vec<_>>().join(":")
 }
 
-/// `id` as SQS and SNS take it: up to 128 letters, digits and marks. Slack's ids are; another is replaced
-/// by its SHA-256, so that different ones stay different.
+/// An id as SQS and SNS take it: up to 128 letters, digits and punctuation marks. An id that has anything else is replaced by its
+/// SHA-256, so that different ids stay different. Slack's ids stay as they are.
 fn queue_id(id: &str) -> String {
     let accepted = (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     if accepted { id.to_owned() } else { hex::encode(Sha256::digest(id)) }
@@ -144,15 +173,17 @@ fn queue_id(id: &str) -> String {
 
 const NONCHARACTERS: [(char, &str); 2] = [('\u{fffe}', "\\ufffe"), ('\u{ffff}', "\\uffff")];
 
-/// SQS refuses U+FFFE and U+FFFF (with every other character that XML 1.0 lacks, but those JSON cannot
-/// hold unescaped). In valid JSON they stand inside strings only, so an escape says the same.
+/// The body with JSON escapes in the place of U+FFFE and U+FFFF, which SQS refuses in a
+/// [message](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). In JSON they can only be
+/// inside of strings, where an escape means the same. (SQS refuses other characters, too, but JSON always has those escaped.)
 fn escape_noncharacters(body: String) -> String {
     NONCHARACTERS.into_iter().fold(body, |body, (character, escape)| {
         if body.contains(character) { body.replace(character, escape) } else { body }
     })
 }
 
-/// An attribute is not JSON: there, what SQS refuses becomes the replacement character.
+/// Writes U+FFFD, the replacement character, in the place of every character that SQS refuses. It is for attributes, which are not
+/// JSON and have no escapes.
 pub(crate) fn replace_refused_characters(value: &mut String) {
     let refused = |c: char| matches!(c, '\u{fffe}' | '\u{ffff}' | '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}');
     if value.contains(refused) {

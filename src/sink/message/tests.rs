@@ -213,7 +213,7 @@ proptest! {
         [event_type, id, team, channel, thread, reason] in prop::array::uniform6(any_text()),
         retry_num in any::<Option<u32>>(),
     ) {
-        // What slack.rs and http.rs give is never an empty string.
+        // A delivery and an arrival never have an empty string.
         let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         let delivery = Delivery {
             event_type: some(&event_type).unwrap_or_else(|| "unknown".to_owned()),

@@ -1,5 +1,5 @@
-//! `application/x-www-form-urlencoded`, read once and strictly: what does not decode to UTF-8 is refused and not
-//! repaired, and a field that stands twice is refused, because readers differ in which of the two they take.
+//! Forms (`application/x-www-form-urlencoded`), read strictly. A form that does not decode to UTF-8 is refused and not repaired.
+//! A form with a field that is there twice is refused, because readers differ in which of the two they take.
 
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use super::Malformed;
 
-/// A form's fields, decoded.
+/// The fields of a form by their names, both decoded.
 pub(super) type Form = BTreeMap<String, String>;
 
-/// The fields of a form.
+/// Reads and decodes the fields of a form.
 pub(super) fn parse(body: &[u8]) -> Result<Form, Malformed> {
     let mut form = Form::new();
     for field in body.split(|&byte| byte == b'&').filter(|field| !field.is_empty()) {

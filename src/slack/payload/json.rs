@@ -1,8 +1,8 @@
-//! A JSON value that is looked at only where it is needed.
+//! A JSON field that may have any shape.
 //!
-//! Slack sends `user` as an id in most events and as an object in `team_join`; a field typed as a string
-//! would refuse the second and lose the event. So the fields are kept as slices of the body, checked for
-//! syntax and nothing else, and a slice of the wrong shape reads as absent.
+//! Slack sends `user` as an id in most events, and as an object in `team_join`. A field with the type of a string would refuse
+//! the second, and the event would be lost. Therefore a field is kept as the slice of the body that it is: `serde` checks its
+//! syntax and nothing else, and a slice of an unexpected shape reads as absent.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A slice of the body that holds one JSON value; `null` and an absent field are the same.
+/// The slice of the body that holds the value of one field. A field that is `null` is as good as absent.
 #[derive(Clone, Copy, Default, serde::Deserialize)]
 pub(super) struct Slice<'a>(#[serde(borrow)] Option<&'a RawValue>);
 
@@ -24,7 +24,7 @@ struct Identified<'a> {
     id: Slice<'a>,
 }
 
-/// A `T` that is written as an object. To `serde` alone, an array of its fields in their order would do.
+/// A `T` that is written as a JSON object. By itself, `serde` would also read an array of its fields in their order.
 #[derive(Default)]
 pub(super) struct Object<T>(pub(super) T);
 
@@ -59,18 +59,18 @@ impl<'a> Slice<'a> {
         self.read().map(|Object(object)| object)
     }
 
-    /// Whether there is a value at all.
+    /// Whether the field is there and not `null`.
     pub(super) fn is_some(self) -> bool {
         self.0.is_some()
     }
 
-    /// A string that is not empty.
+    /// The value, if it is a string and not empty.
     pub(super) fn string(self) -> Option<Cow<'a, str>> {
         let Str(string) = self.read()?;
         (!string.is_empty()).then_some(string)
     }
 
-    /// A [`Slice::string`], or the `id` of an object: Slack expands ids to objects in some events.
+    /// The value if it is a string and not empty, or its `id` if it is an object: in some events Slack has objects in place of ids.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         match self.0?.get().as_bytes().first()? {
             b'{' => self.read::<Identified<'a>>()?.id.string(),
@@ -78,7 +78,7 @@ impl<'a> Slice<'a> {
         }
     }
 
-    /// [`Slice::text`], to keep.
+    /// [`Slice::text`] as a string that outlives the body.
     pub(super) fn to_text(self) -> Option<String> {
         self.text().map(Cow::into_owned)
     }

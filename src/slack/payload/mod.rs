@@ -1,9 +1,11 @@
-//! What Slack sends, and what each thing is: from signed bytes to a [`Payload`]. Pure.
+//! What Slack sends, and what has to be done with it: from signed bytes to a [`Payload`]. All of it is pure.
 //!
-//! Only the few fields that decide something are read, in one pass and without building a tree; the body
-//! itself goes on as it came. Slack's payloads change shape between event types (`user` is an id in one
-//! and an object in the next), so a field of an unexpected shape counts as absent and refuses nothing, but
-//! for `event` itself, which is an object or not Slack's.
+//! In reading order: this page has the words and [`classify`]; `event` reads the Events API, which is JSON; `interactive` reads
+//! slash commands and interactions, which are forms; `form` and `json` are their parsers.
+//!
+//! Only the few fields that decide something are read, in one pass over the body. The body itself is forwarded as it came.
+//! Slack's payloads have different shapes (`user` is an id in one event and an object in the next), so a field of an unexpected
+//! shape counts as absent. It does not make a request malformed, but for `event` itself, which has to be an object.
 
 mod event;
 mod form;
@@ -15,29 +17,31 @@ use sha2::{Digest, Sha256};
 
 use crate::slack::signature::Verified;
 
-/// A signed request, by what has to be done with it.
+/// A signed request, by what has to be done with it. [`classify`] makes one.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// `url_verification`: answer with this challenge.
+    /// Slack verifies the request URL and wants to read this text in the answer
+    /// ([`url_verification`](https://docs.slack.dev/reference/events/url_verification/)).
     Challenge(String),
-    /// `app_rate_limited`: Slack held events back. Nothing to forward.
+    /// Slack says that it held events back, because there were too many
+    /// ([`app_rate_limited`](https://docs.slack.dev/reference/events/app_rate_limited/)). There is nothing to forward.
     RateLimited {
-        /// The workspace that sent too much.
+        /// The id of the workspace that had too many events; absent if the payload does not name it.
         team_id: Option<String>,
-        /// The app.
+        /// The id of the app that they were for; absent if the payload does not name it.
         api_app_id: Option<String>,
     },
-    /// `block_suggestion`: a menu wants its options now. Nothing behind a queue can give them.
+    /// A menu asks for its options and waits for them (`block_suggestion`). What reads the queue cannot answer in time.
     Suggestion {
-        /// The app.
+        /// The id of the app that the menu belongs to; absent if the payload does not name it.
         api_app_id: Option<String>,
     },
-    /// Something for the queue.
+    /// An event, a command or an interaction, which goes to the queue.
     Delivery(Box<Delivery>),
 }
 
 impl Payload {
-    /// The app that this is for, if it says so.
+    /// The id of the app that the payload is for; `None` if the payload does not name it.
     pub fn api_app_id(&self) -> Option<&str> {
         match self {
             Self::Challenge(_) => None,
@@ -47,14 +51,15 @@ impl Payload {
     }
 }
 
-/// What a delivery is, in the queue message's attribute `kind`.
+/// What a delivery is: the attribute `kind` of a queue message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An event of the Events API.
+    /// An event of the [Events API](https://docs.slack.dev/apis/events-api/).
     Event,
-    /// A slash command.
+    /// A [slash command](https://docs.slack.dev/interactivity/implementing-slash-commands/).
     Command,
-    /// A button, menu, modal or shortcut.
+    /// What a person did with a button, a menu, a modal or a shortcut
+    /// ([interaction](https://docs.slack.dev/interactivity/handling-user-interaction/)).
     Interaction,
 }
 
@@ -68,52 +73,56 @@ impl Kind {
         }
     }
 
-    /// The kind that this value of the attribute stands for.
+    /// The kind with this value of the attribute; `None` if there is no such kind.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Event, Self::Command, Self::Interaction].into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether Slack asks again when it gets no 200. Only the Events API does.
+    /// Whether Slack asks again when it gets no 200. It does that for events, and sends commands and interactions once.
     pub const fn is_retried(self) -> bool {
         matches!(self, Self::Event)
     }
 }
 
-/// What makes two events the same one.
+/// What makes two events the same one (`DEDUP_KEY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DedupKey {
-    /// The same `event_id`.
+    /// Two events are the same if they have the same `event_id`.
     EventId,
-    /// The same message, where the event is one; else the same `event_id`.
+    /// Two events are the same if they tell of the same message: an app that listens to mentions and to the channel gets both for
+    /// one message. Events that tell of no message are compared by their `event_id`.
     Message,
 }
 
-/// One thing to be put on the queue once.
+/// An event, a command or an interaction, which is to be on the queue once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What it is.
+    /// Whether it is an event, a command or an interaction.
     pub kind: Kind,
-    /// The inner type: `app_mention`, `message`, …, a command's name; `unknown` if there is none.
+    /// The type of the event or interaction, such as `app_mention` or `block_actions`, or the name of the command, such as
+    /// `/weather`; `unknown` if an event has none.
     pub event_type: String,
-    /// What it is recorded under: the `event_id`, a command's or interaction's `trigger_id`, or the SHA-256 of
-    /// its bytes where there is none; or what [`Delivery::identified_by`] has put in the place of these two.
+    /// The id that it is recorded under. An event has its `event_id`, such as `Ev0LAN670R`. A command or an interaction has its
+    /// `trigger_id`, or the SHA-256 of its bytes where there is none, or what [`Delivery::identified_by`] was given.
     pub id: String,
-    /// What the message that it tells of could be recorded under instead; see [`DedupKey::Message`].
+    /// The id of the message that the event tells of, such as `A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449522.000016`: with
+    /// [`DedupKey::Message`] the event is recorded under it. Absent if the event tells of no message.
     pub message_key: Option<String>,
-    /// The workspace that the app is installed in.
+    /// The id of the workspace that the app is installed in, such as `T061EG9R6`; absent if the payload names none.
     pub team_id: Option<String>,
-    /// The app.
+    /// The id of the app that it is for, such as `A0F7YS25R`; absent if the payload names none.
     pub api_app_id: Option<String>,
-    /// Who caused it.
+    /// Who wrote the message, if it is one.
     pub author: Author,
-    /// What it belongs to.
+    /// The conversation that it belongs to.
     pub conversation: Conversation,
-    /// The JSON exactly as Slack sent it; a command's fields as an object.
+    /// What goes to the queue: of an event or an interaction the JSON exactly as Slack sent it, of a command its fields as a JSON
+    /// object.
     pub body: String,
 }
 
 impl Delivery {
-    /// Recorded under the id that it was delivered with, if it is no event, which has an id of its own.
+    /// Has a command or an interaction recorded under `delivery_id`, if there is one. An event keeps its own id.
     #[must_use]
     pub fn identified_by(mut self, delivery_id: Option<String>) -> Self {
         if let (Kind::Command | Kind::Interaction, Some(id)) = (self.kind, delivery_id) {
@@ -122,7 +131,7 @@ impl Delivery {
         self
     }
 
-    /// Recorded under what `key` says.
+    /// Has an event recorded under what `key` says.
     #[must_use]
     pub fn keyed_by(mut self, key: DedupKey) -> Self {
         if let (DedupKey::Message, Some(message_key)) = (key, self.message_key.take()) {
@@ -132,50 +141,50 @@ impl Delivery {
     }
 }
 
-/// Who wrote a message, as far as the loop guard cares.
+/// Who wrote a message, as far as [`BotEvents`](crate::ingress::BotEvents) makes a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {
-    /// A person, or nobody: anything that is not a bot's message.
+    /// A person wrote it, or it is no message.
     Person,
-    /// This very app.
+    /// The app that the event is for wrote it.
     ThisApp,
-    /// Some other bot.
+    /// Another bot wrote it.
     OtherBot,
 }
 
-/// Where a delivery belongs: deliveries of one conversation keep their order on a FIFO queue.
+/// The conversation that a delivery belongs to. On a FIFO queue the messages of one conversation keep their order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Conversation {
-    /// The workspace, or the organisation where there is none.
+    /// The id of the workspace; or of the organisation, or else of the app, where the payload names no workspace.
     pub team: Option<String>,
-    /// The channel.
+    /// The id of the channel, such as `C0LAN2Q65`. A modal is in no channel, and has the user's id here.
     pub channel: Option<String>,
-    /// The thread: `thread_ts`, or the `ts` of the message that a thread would start from. Absent in a
-    /// direct message outside of any thread: there the whole channel is one conversation.
+    /// The thread, such as `1515449522.000016`: its `thread_ts`, or the `ts` of the message that a thread would start from. Absent
+    /// in a direct message outside of a thread, because there the whole channel is one conversation.
     pub thread: Option<String>,
 }
 
-/// Why signed bytes are not what Slack sends.
+/// Why signed bytes are not what Slack sends. The answer is 400 for each, and Slack does not ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Neither JSON nor a form by its content type.
+    /// The content type is neither that of JSON nor that of a form.
     ContentType,
-    /// Not UTF-8.
+    /// The bytes are not UTF-8.
     Utf8,
-    /// Not JSON, or one of the fields that matter stands there twice.
+    /// The text is no JSON object, or a field that decides something is in it twice.
     Json,
-    /// An outer `type` that this program does not know, or a form that is neither command nor interaction.
+    /// The outer `type` is unknown, or the form is neither a command nor an interaction.
     Unsupported,
-    /// A form with a field that stands twice.
+    /// A field is in the form twice.
     RepeatedField,
-    /// An event without an `event_id`.
+    /// The event has no `event_id`.
     MissingEventId,
-    /// A `url_verification` without a `challenge`.
+    /// The `url_verification` has no `challenge`.
     MissingChallenge,
 }
 
 impl Malformed {
-    /// The reason's name in the log.
+    /// The value of the log's field `reason`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ContentType => "content_type",
@@ -189,17 +198,17 @@ impl Malformed {
     }
 }
 
-/// The two encodings that Slack uses.
+/// How the body of a request is encoded. Slack uses these two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// `application/json`
+    /// `application/json`: the Events API.
     Json,
-    /// `application/x-www-form-urlencoded`
+    /// `application/x-www-form-urlencoded`: commands and interactions.
     Form,
 }
 
 impl Encoding {
-    /// The encoding that a `Content-Type` header names; its parameters do not matter.
+    /// The encoding that a `Content-Type` header names, whatever its parameters are; `None` if it names neither.
     pub fn of(content_type: Option<&str>) -> Option<Self> {
         let essence = content_type?.split(';').next()?.trim();
         if essence.eq_ignore_ascii_case("application/json") {
@@ -214,15 +223,15 @@ impl Encoding {
 
 /// Whether these bytes are Slack's check of our TLS certificate: a form with the field `ssl_check=1`.
 ///
-/// The one question that unsigned bytes may be asked, because the answer has no effect.
+/// Slack does not sign this check. It is the only question that is asked of unsigned bytes, and its answer has no effect.
 pub fn is_ssl_check(encoding: Option<Encoding>, body: &[u8]) -> bool {
     encoding == Some(Encoding::Form) && body.split(|&b| b == b'&').any(|field| field == b"ssl_check=1")
 }
 
-/// What a signed request is.
+/// Reads signed bytes: what they are, and what has to be done with them.
 ///
 /// # Errors
-/// [`Malformed`], when Slack would not send this.
+/// [`Malformed`], when they are not what Slack sends.
 pub fn classify(verified: Verified, encoding: Option<Encoding>) -> Result<Payload, Malformed> {
     match encoding.ok_or(Malformed::ContentType)? {
         Encoding::Json => event::classify(verified.into_body()),
@@ -230,10 +239,11 @@ pub fn classify(verified: Verified, encoding: Option<Encoding>) -> Result<Payloa
     }
 }
 
-/// Where a queued delivery belongs, read from its `body` again: [`Delivery::conversation`], as it was.
+/// The conversation of a delivery that was on the queue, read from the `body` of its message. It is the same as
+/// [`Delivery::conversation`] was.
 ///
 /// # Errors
-/// [`Malformed`], when it is not what was queued.
+/// [`Malformed`], when the ingress did not put this body on the queue.
 pub fn conversation(kind: Kind, body: &str) -> Result<Conversation, Malformed> {
     match kind {
         Kind::Event => event::queued_conversation(body),
@@ -242,26 +252,26 @@ pub fn conversation(kind: Kind, body: &str) -> Result<Conversation, Malformed> {
     }
 }
 
-/// The outermost object.
+/// Reads a text that is one JSON object.
 fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Malformed> {
     let json::Object(object) = serde_json::from_str(json).map_err(|_| Malformed::Json)?;
     Ok(object)
 }
 
-/// Whether a channel's id is that of a direct message, which is one conversation but for its threads.
+/// Whether a channel's id is that of a direct message. There the whole channel is one conversation, but for its threads.
 fn is_direct(channel: &str) -> bool {
     channel.starts_with('D')
 }
 
-/// An id that Slack gave, as it is recorded. Slack's have neither `:` nor `#`, and the keys of `DEDUP_KEY=message` and
-/// of a consumer's guard have: one that has is replaced by its SHA-256, so that whoever may sign for one app cannot
-/// take such a key of another's.
+/// The key under which an id from a request is recorded. An id with a `:` or a `#` is replaced by its SHA-256. Slack's ids have
+/// neither, but the keys of `DEDUP_KEY=message`, of the dispatcher and of a consumer's guard have: whoever may sign for one app could otherwise claim
+/// such a key of another app.
 fn record_id(id: String) -> String {
     if id.contains([':', '#']) { hex::encode(Sha256::digest(id)) } else { record_key(id) }
 }
 
-/// A store's key has its limits (DynamoDB: 2,048 bytes). Slack's ids are a few dozen; a longer one is replaced by
-/// its SHA-256, so that different ones stay different.
+/// The key under which an id is recorded. An id of more than 1,024 bytes is replaced by its SHA-256, so that every store takes it
+/// and different ids stay different. (DynamoDB takes 2,048 bytes; Slack's ids have a few dozen.)
 fn record_key(id: String) -> String {
     const MAX_LEN: usize = 1024;
     if id.len() <= MAX_LEN { id } else { hex::encode(Sha256::digest(id)) }

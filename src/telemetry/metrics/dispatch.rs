@@ -122,8 +122,10 @@ mod tests {
     #[test]
     fn each_outcome_has_its_count_its_level_and_its_reason() {
         let dead = MessageReport { reason: Some("why".to_owned()), ..report(MessageOutcome::DeadLettered) };
-        let failing =
-            MessageReport { errors: vec!["confirm: gone".to_owned()].into(), ..report(MessageOutcome::Dispatched) };
+        let failing = MessageReport {
+            errors: vec!["confirm: gone".to_owned()].into(),
+            ..report(MessageOutcome::Dispatched)
+        };
         for (report, count, level, reason) in [
             (report(MessageOutcome::Dispatched), "Dispatched", "INFO", Value::Null),
             (failing, "Dispatched", "WARN", Value::Null),

@@ -104,7 +104,7 @@ fn a_line_says_all_that_is_known() {
                     settle: Some(Duration::ZERO),
                     total: Duration::from_millis(1_240),
                 },
-                errors: vec!["send: SQS SendMessage: dispatch failure".to_owned()],
+                errors: vec!["send: SQS SendMessage: dispatch failure".to_owned()].into(),
                 ..RequestDetails::default()
             },
         },
@@ -221,7 +221,7 @@ fn a_run_of_the_redrive_has_its_line() {
         failed: 3,
         still_parked: Some(StillParked { events: 4, oldest: Duration::from_millis(61_999) }),
         total: Duration::from_micros(12_345),
-        errors: vec!["send Ev1: SQS SendMessage: dispatch failure".to_owned()],
+        errors: vec!["send Ev1: SQS SendMessage: dispatch failure".to_owned()].into(),
     });
     let mut fields = line.as_object().unwrap().clone();
     fields.remove("_aws");
@@ -320,7 +320,8 @@ fn a_long_value_is_cut_between_characters() {
 #[test]
 fn errors_are_listed_and_a_success_with_errors_is_a_warning() {
     let mut report = report(RequestOutcome::Accepted);
-    report.details.errors = vec!["confirm: DynamoDB UpdateItem".to_owned(), "second \"one\"\n".to_owned()];
+    report.details.errors =
+        vec!["confirm: DynamoDB UpdateItem".to_owned(), "second \"one\"\n".to_owned()].into();
     let line = logged(&report);
     assert_eq!(line["errors"], json!(["confirm: DynamoDB UpdateItem", "second \"one\"\n"]));
     assert_eq!(line["level"], "WARN");
@@ -356,7 +357,7 @@ proptest! {
         });
         let timings = Timings { verify, record, send, settle, total: Duration::from_secs(1) };
         let attempt = Attempt { retry_num, retry_reason };
-        let details = RequestDetails { encoding: None, delivery, attempt, took_over, unguarded, lost: false, timings, errors };
+        let details = RequestDetails { encoding: None, delivery, attempt, took_over, unguarded, lost: false, timings, errors: errors.into() };
         check_embedded_metric_format(&logged_cold(&RequestReport { outcome, details }, cold_start));
     }
 }

@@ -1,4 +1,4 @@
-//! The Events API: one JSON envelope, with the event inside.
+//! The [Events API](https://docs.slack.dev/apis/events-api/): a JSON object, the envelope, with the event inside.
 
 use serde::Deserialize;
 
@@ -7,8 +7,8 @@ use super::{
     Author, Conversation, Delivery, Kind, Malformed, Payload, is_direct, object, record_id, record_key,
 };
 
-/// The outer object. A field that stands in it twice refuses the request: which of the two Slack's
-/// signature meant, nobody can say.
+/// The outer object. A request in which one of these fields is there twice is refused, because readers differ in which of the two
+/// they take.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, rename = "type")]
@@ -57,16 +57,16 @@ struct Event<'a> {
     ts: Slice<'a>,
     #[serde(borrow, default)]
     thread_ts: Slice<'a>,
-    /// `message_changed`: the message as it is now.
+    /// In `message_changed`: the message as it is now.
     #[serde(borrow, default)]
     message: Slice<'a>,
-    /// `message_deleted`: the message as it was.
+    /// In `message_deleted`: the message as it was.
     #[serde(borrow, default)]
     previous_message: Slice<'a>,
-    /// Reactions, pins, stars: what they are about.
+    /// In events about reactions, pins and stars: the message or file that they are about.
     #[serde(borrow, default)]
     item: Slice<'a>,
-    /// `assistant_thread_started` and its kin.
+    /// In `assistant_thread_started` and `assistant_thread_context_changed`: where the thread is.
     #[serde(borrow, default)]
     assistant_thread: Slice<'a>,
 }
@@ -111,7 +111,7 @@ pub(super) fn queued_conversation(body: &str) -> Result<Conversation, Malformed>
     Ok(conversation(&object(body)?))
 }
 
-/// Everything of an event's delivery but its body, which is still borrowed from.
+/// The delivery of an event without its body, from which `envelope` still borrows.
 fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
     let event_type = envelope.event.0.event_type.to_text();
     Ok(Delivery {
@@ -127,11 +127,11 @@ fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
     })
 }
 
-/// The key of a message: app, team, channel and `ts`. An app that is subscribed to mentions and to the channel
-/// gets one message as two events; both have these four.
+/// The id of the message that an event tells of: app, team, channel and `ts`. An app that is subscribed to mentions and to the
+/// channel gets one message as two events, and both have these four.
 ///
-/// An edit, a deletion and a `message_replied` carry another message inside and tell news of it. They are events
-/// of their own, and so is a reply, which has a `ts` of its own.
+/// An edit, a deletion and a `message_replied` have another message inside and say what became of it. These are events of their
+/// own and have no such id. A reply in a thread has a `ts` of its own, and so another id.
 fn message_key(envelope: &Envelope<'_>) -> Option<String> {
     let event = &envelope.event.0;
     if !event.is_message() || event.message.is_some() || event.previous_message.is_some() {
@@ -142,9 +142,9 @@ fn message_key(envelope: &Envelope<'_>) -> Option<String> {
     Some(record_key(parts?.join(":")))
 }
 
-/// Only messages have an author here: that a bot joined a channel or reacted is news, not an echo.
-/// An edit or a deletion has the author of the message that it is about, because an agent that streams
-/// its answer by editing it would otherwise hear every edit.
+/// Who wrote the message that an event tells of. Only a message can make a bot answer itself: that a bot joined a channel, or
+/// reacted, counts as a person's. An edit or a deletion has the author of the message that it is about, because an agent that
+/// writes its answer by many edits would otherwise get every edit as an event.
 fn author(envelope: &Envelope<'_>) -> Author {
     let event = &envelope.event.0;
     if !event.is_message() {

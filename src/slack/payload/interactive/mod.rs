@@ -1,4 +1,5 @@
-//! Slash commands and interactions: what a person did in Slack, as a form.
+//! [Slash commands](https://docs.slack.dev/interactivity/implementing-slash-commands/) and
+//! [interactions](https://docs.slack.dev/interactivity/handling-user-interaction/): what a person did in Slack, as a form.
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -7,9 +8,9 @@ use super::form::Form;
 use super::json::Slice;
 use super::{Author, Conversation, Delivery, Kind, Malformed, Payload, form, is_direct, object, record_id};
 
-/// A form is a slash command, or one field `payload` with the JSON of an interaction.
+/// Reads a form. An interaction has one field, `payload`, which is JSON; any other form is a slash command.
 pub(super) fn classify(body: &[u8]) -> Result<Payload, Malformed> {
-    // JSON, said to be a form by a header that nobody signs: its fields would be what people typed in an event.
+    // This is JSON that an unsigned header calls a form. Its fields would be what somebody typed into a message.
     if body.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed::Unsupported);
     }
@@ -72,7 +73,7 @@ struct Interaction<'a> {
     channel: Slice<'a>,
     #[serde(borrow, default)]
     container: Slice<'a>,
-    /// The message that has the button.
+    /// The message that the button or menu is part of.
     #[serde(borrow, default)]
     message: Slice<'a>,
 }
@@ -120,7 +121,7 @@ fn interaction_conversation(interaction: &Interaction<'_>) -> Conversation {
     let message: Message<'_> = interaction.message.object().unwrap_or_default();
     let container: Container<'_> = interaction.container.object().unwrap_or_default();
     let first = |slices: &[Slice<'_>]| slices.iter().copied().find_map(Slice::to_text);
-    // A modal is in no channel: there the user is the conversation.
+    // A modal is in no channel, so its conversation is the user's.
     let channel = first(&[interaction.channel, container.channel_id, interaction.user]);
     Conversation {
         team: first(&[interaction.team, interaction.enterprise, interaction.api_app_id]),
