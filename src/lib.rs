@@ -2,33 +2,65 @@
 //!
 //! **A 200 means that the event is durably on the queue, and it is put there once.**
 //!
-//! The crate is the library behind three Lambda binaries: the one of the same name; `redrive`, which sends what the
-//! queue did not take; and `agent-dispatch` (cargo feature `dispatch`), which takes from the queue what an agent is to do. Data flows one way, from the request down to the store and the sink:
+//! Slack sends events, slash commands and interactions by HTTP and waits three seconds for an answer. This crate verifies the
+//! signature, records the event so that Slack's retries are recognized, puts it on a queue, and answers.
+//!
+//! # The three binaries
+//! The crate is the library behind three Lambda functions. Each has a sequence of steps of its own:
+//!
+//! - `slack-ingress` takes Slack's requests: [`ingress`].
+//! - `redrive` sends, once a minute, the events that the queue did not take: [`redrive`].
+//! - `agent-dispatch` takes messages from the queue and hands them to an agent (cargo feature `dispatch`): `dispatch`.
+//!
+//! # The rooms
+//! Each module at this level is a room. Its page says what is in the room, in which order to read it, and what it imports. A
+//! room imports rooms of the layers below it, and none of its own layer:
 //!
 //! ```text
-//! main ─▶ wiring ─▶ config
-//!   │        └────▶ ingress ─▶ signature, slack, message ─▶ dedup::*  (records)
-//!   └────▶ runtime, http ─┘└─▶ report, outcome           ─▶ sink::*   (the queue)
-//!
-//!                               dedup::dynamodb, sink::sqs, sink::sns ─▶ shortcut (calls to AWS)
-//!
-//! bin/redrive        ─▶ wiring ─▶ redrive  ─▶ message ─▶ dedup::*, sink::*
-//! bin/agent-dispatch ─▶ wiring ─▶ dispatch ─▶ slack, message ─▶ dedup::*, dispatch::{agent, visibility}, sink::sqs
+//!                main.rs        bin/redrive.rs        bin/agent-dispatch.rs         each sets up once, then serves
+//!             ─────────────────────────────────────────────────────────────────
+//!                lambda                    wiring                                   a request in, an answer out │ what makes a function
+//!             ─────────────────────────────────────────────────────────────────
+//!                                          config                                   environment variables
+//!             ─────────────────────────────────────────────────────────────────
+//!  a request ─▶  ingress        redrive               dispatch  ─▶ an agent         the sequences: only they know an order
+//!             ─────────────────────────────────────────────────────────────────
+//!                telemetry      dedup                 sink  ─▶ the queue            reports and the log │ records │ messages
+//!             ─────────────────────────────────────────────────────────────────
+//!                slack                     aws                                      what Slack dictates │ how AWS is called
+//!             ─────────────────────────────────────────────────────────────────
+//!                               time                                                clock, budget, deadline
 //! ```
 //!
-//! [`ingress`] is the only place that knows the sequence of the steps, [`redrive`] that of a run; what decides something is pure
-//! ([`signature`], [`slack`], [`message`], [`dedup::Record::verdict`], [`budget`]); only [`clock`] reads a clock.
+//! # In which order to read
+//! 1. [`ingress`]: what happens to a request, step by step.
+//! 2. [`dedup`] and [`dedup::record`]: what a record is, and who wins it.
+//! 3. [`slack`]: how a request is signed, and what its bytes mean.
+//! 4. [`sink`] and [`sink::message`]: what is put on the queue.
+//! 5. [`time`]: how the time of an invocation is shared among the steps.
+//! 6. [`lambda`], [`config`] and [`wiring`]: how it becomes a Lambda function; then `src/main.rs`.
+//! 7. [`redrive`], and with an agent `dispatch`: the same record, used behind the ingress.
+//! 8. [`telemetry`] and [`aws`]: what is logged, and how AWS is called.
+//!
+//! What decides something is a pure function beside the sequence: [`slack::signature::verify`], [`slack::payload::classify`],
+//! [`sink::message::Message::new`], [`dedup::record::Record::verdict`], [`time::budget::Budget`]. Only [`time::clock`] reads a
+//! clock. `ARCHITECTURE.md` says which change goes to which file, and `DESIGN.md` why it is so.
 
-pub mod aws;
-pub mod config;
-pub mod dedup;
+// The sequences.
 #[cfg(feature = "dispatch")]
 pub mod dispatch;
 pub mod ingress;
-pub mod lambda;
 pub mod redrive;
+
+// What the sequences use.
+pub mod aws;
+pub mod dedup;
 pub mod sink;
 pub mod slack;
 pub mod telemetry;
 pub mod time;
+
+// What makes Lambda functions of the sequences.
+pub mod config;
+pub mod lambda;
 pub mod wiring;

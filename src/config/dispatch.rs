@@ -1,37 +1,38 @@
-//! What `agent-dispatch` is told by its environment.
+//! The configuration of `agent-dispatch`.
 
 use std::fmt;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 use super::parse::{
-    MAX_TTL_SECONDS, STORES, keep, log, number, required, sdk_shortcut, shared_store, sink, trimmed,
+    MAX_TTL_SECONDS, STORES, log, number, required, sdk_shortcut, shared_store, sink, trimmed,
+    value_or_problem,
 };
 use super::{ConfigError, SinkConfig, StoreConfig};
 use crate::dispatch::DispatchSettings;
 
-/// Everything that can be set.
+/// What the environment of `agent-dispatch` says.
 #[derive(Debug)]
 pub struct DispatchConfig {
-    /// The agent.
+    /// Which agent gets the events (`AGENT_RUNTIME_ARN`).
     pub runtime: RuntimeArn,
-    /// Its endpoint.
+    /// The endpoint of the agent (`AGENT_RUNTIME_QUALIFIER`). Without the variable it is `DEFAULT`.
     pub qualifier: String,
-    /// Where records are kept.
+    /// Where records are kept (`DEDUP_STORE`).
     pub store: StoreConfig,
-    /// The URL of the queue that feeds it.
+    /// The URL of the queue that the messages come from (`EVENT_QUEUE`).
     pub queue_url: String,
-    /// The URL of the queue for what will never work.
+    /// The URL of the queue for messages that will never work (`DEAD_LETTER_QUEUE`). It is of the same type as the other.
     pub dead_letter_url: String,
-    /// What can be set about the steps.
+    /// What is said about the steps.
     pub settings: DispatchSettings,
-    /// `SDK_SHORTCUT`: whether calls to DynamoDB and SQS may take the shortcut through the SDK.
+    /// Whether calls to DynamoDB and SQS may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable they may.
     pub sdk_shortcut: bool,
-    /// `RUST_LOG`
+    /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
     pub log: Targets,
 }
 
-/// The ARN of an AgentCore Runtime.
+/// The ARN of an AgentCore Runtime, such as `arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/agent-AbC123`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeArn {
     arn: String,
@@ -39,7 +40,7 @@ pub struct RuntimeArn {
 }
 
 impl RuntimeArn {
-    /// Where it runs, which need not be where we do.
+    /// The region of the agent, such as `eu-west-1`. The dispatcher may run in another one.
     pub fn region(&self) -> &str {
         &self.region
     }
@@ -51,14 +52,16 @@ impl fmt::Display for RuntimeArn {
     }
 }
 
+/// What `AGENT_RUNTIME_ARN` may be, for the text of a problem.
 const RUNTIME: &str = "arn:…:bedrock-agentcore:<region>:<account>:runtime/<id>";
+/// What the two variables of queues may be, for the text of a problem.
 const QUEUE: &str = "an SQS queue URL";
 
 impl DispatchConfig {
-    /// The configuration in the variables that `lookup` gives; an empty one is as good as none.
+    /// Reads the configuration. `lookup` gives the value of a variable; an empty value is as good as none.
     ///
     /// # Errors
-    /// All problems, not only the first.
+    /// When a variable is missing or wrong. The error has all problems, not only the first.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         let get = |name: &str| trimmed(lookup(name));
@@ -66,20 +69,25 @@ impl DispatchConfig {
         let seconds =
             |name: &str, default, max| number(name, get(name), default, 1, max).map(Duration::from_secs);
 
-        let runtime = keep(
+        let runtime = value_or_problem(
             &mut problems,
             required("AGENT_RUNTIME_ARN", RUNTIME, get("AGENT_RUNTIME_ARN"), runtime_arn),
         );
-        let store = keep(&mut problems, required("DEDUP_STORE", STORES, get("DEDUP_STORE"), shared_store));
-        let queue_url = keep(&mut problems, queue("EVENT_QUEUE"));
-        let dead_letter_url = keep(&mut problems, queue("DEAD_LETTER_QUEUE"));
-        // A function runs for 15 minutes at the most, and ten seconds of them are not the agent's.
-        let agent_timeout = keep(&mut problems, seconds("AGENT_TIMEOUT_SECONDS", 45, 890));
-        // Longer than the queue keeps a message: it may come again until then.
-        let dedup_ttl = keep(&mut problems, seconds("DEDUP_TTL_SECONDS", 432_000, MAX_TTL_SECONDS));
-        let max_attempts = keep(&mut problems, number("MAX_ATTEMPTS", get("MAX_ATTEMPTS"), 8, 1, 100));
-        let log = keep(&mut problems, log(get("RUST_LOG")));
-        let sdk_shortcut = keep(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
+        let store = value_or_problem(
+            &mut problems,
+            required("DEDUP_STORE", STORES, get("DEDUP_STORE"), shared_store),
+        );
+        let queue_url = value_or_problem(&mut problems, queue("EVENT_QUEUE"));
+        let dead_letter_url = value_or_problem(&mut problems, queue("DEAD_LETTER_QUEUE"));
+        // A function runs for 15 minutes at the most, and needs ten seconds of them for other calls.
+        let agent_timeout = value_or_problem(&mut problems, seconds("AGENT_TIMEOUT_SECONDS", 45, 890));
+        // The default is five days. The queue keeps a message for less than that, and may hand it out again until then.
+        let dedup_ttl =
+            value_or_problem(&mut problems, seconds("DEDUP_TTL_SECONDS", 432_000, MAX_TTL_SECONDS));
+        let max_attempts =
+            value_or_problem(&mut problems, number("MAX_ATTEMPTS", get("MAX_ATTEMPTS"), 8, 1, 100));
+        let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
+        let sdk_shortcut = value_or_problem(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
         if let (Some(queue), Some(dead_letters)) = (&queue_url, &dead_letter_url) {
             problems.extend(mismatch(queue, dead_letters));
         }
@@ -124,12 +132,13 @@ impl DispatchConfig {
         }
     }
 
-    /// The queue's name: the end of its URL.
+    /// The name of the queue that the messages come from, such as `slack-events.fifo`: the last part of its URL.
     pub fn queue_name(&self) -> &str {
         self.queue_url.rsplit('/').next().unwrap_or_default()
     }
 }
 
+/// Checks the ARN of an AgentCore Runtime.
 fn runtime_arn(value: &str) -> Result<RuntimeArn, String> {
     match value.split(':').collect::<Vec<_>>().as_slice() {
         ["arn", _, "bedrock-agentcore", region, account, resource]
@@ -145,6 +154,7 @@ fn runtime_arn(value: &str) -> Result<RuntimeArn, String> {
     }
 }
 
+/// Checks the URL of a queue.
 fn queue(value: &str) -> Result<String, String> {
     match sink(value)? {
         SinkConfig::Sqs { queue_url } => Ok(queue_url),
@@ -152,6 +162,7 @@ fn queue(value: &str) -> Result<String, String> {
     }
 }
 
+/// Says what is wrong with the two queues together, if something is.
 fn mismatch(queue: &str, dead_letters: &str) -> Option<String> {
     let is_fifo = |url: &str| url.ends_with(".fifo");
     if queue == dead_letters {

@@ -1,40 +1,43 @@
-//! What the ingress is told by its environment.
+//! The configuration of the ingress.
 
 use std::fmt;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
-use super::parse::{SINKS, STORES, keep, log, number, required, sdk_shortcut, sink, store, trimmed, ttl};
+use super::parse::{
+    SINKS, STORES, log, number, required, sdk_shortcut, sink, store, trimmed, ttl, value_or_problem,
+};
 use super::{ConfigError, SinkConfig, StoreConfig};
 use crate::ingress::{BotEvents, IngressSettings};
 use crate::slack::payload::DedupKey;
 use crate::slack::retries;
 
-/// An answer that takes longer than Slack waits is none.
+/// The largest `ACK_BUDGET_MS`: Slack does not wait longer for an answer.
 const MAX_ACK_BUDGET_MS: u64 = retries::ANSWER_LIMIT.as_secs() * 1000;
 
-/// Everything about the ingress that can be set.
+/// What the environment of the ingress says.
 #[derive(Debug)]
 pub struct IngressConfig {
-    /// Where the signing secrets are.
+    /// Where the signing secrets come from.
     pub secret: SecretConfig,
-    /// Where records are kept.
+    /// Where records are kept (`DEDUP_STORE`).
     pub store: StoreConfig,
-    /// Where events go.
+    /// Where events go (`EVENT_SINK`).
     pub sink: SinkConfig,
-    /// What can be set about the steps.
+    /// What is said about the steps.
     pub settings: IngressSettings,
-    /// `SDK_SHORTCUT`: whether the calls that every event makes may take the shortcut through the SDK.
+    /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable
+    /// they may.
     pub sdk_shortcut: bool,
-    /// `RUST_LOG`
+    /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
     pub log: Targets,
 }
 
-/// `SLACK_SIGNING_SECRET` or `SLACK_SIGNING_SECRET_ARN`.
+/// Where the signing secrets come from. Exactly one of the two variables has to be set.
 pub enum SecretConfig {
-    /// The secrets themselves.
+    /// `SLACK_SIGNING_SECRET` has the secrets themselves, separated by commas.
     Inline(Vec<String>),
-    /// A secret in Secrets Manager, by name or ARN.
+    /// `SLACK_SIGNING_SECRET_ARN` has the name or the ARN of a secret in Secrets Manager.
     Managed(String),
 }
 
@@ -42,32 +45,37 @@ impl fmt::Debug for SecretConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inline(secrets) => write!(f, "Inline({} secrets)", secrets.len()),
-            // An id is no secret; the secret in its place by mistake is.
+            // The id itself is no secret. It is not shown because somebody may have set the secret in its place.
             Self::Managed(_) => f.write_str("Managed(…)"),
         }
     }
 }
 
 impl IngressConfig {
-    /// The configuration in the variables that `lookup` gives; an empty one is as good as none.
+    /// Reads the configuration. `lookup` gives the value of a variable; an empty value is as good as none.
     ///
     /// # Errors
-    /// All problems, not only the first.
+    /// When a variable is missing or wrong. The error has all problems, not only the first.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         let get = |name: &str| trimmed(lookup(name));
 
-        let secret =
-            keep(&mut problems, secret(get("SLACK_SIGNING_SECRET"), get("SLACK_SIGNING_SECRET_ARN")));
-        let store = keep(&mut problems, required("DEDUP_STORE", STORES, get("DEDUP_STORE"), store));
-        let sink = keep(&mut problems, required("EVENT_SINK", SINKS, get("EVENT_SINK"), sink));
-        let ttl = keep(&mut problems, ttl(get("DEDUP_TTL_SECONDS")));
-        let bot_events = keep(&mut problems, bot_events(get("BOT_EVENTS")));
-        let budget =
-            keep(&mut problems, number("ACK_BUDGET_MS", get("ACK_BUDGET_MS"), 2500, 100, MAX_ACK_BUDGET_MS));
-        let log = keep(&mut problems, log(get("RUST_LOG")));
-        let dedup_key = keep(&mut problems, dedup_key(get("DEDUP_KEY")));
-        let sdk_shortcut = keep(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
+        let secret = value_or_problem(
+            &mut problems,
+            secret(get("SLACK_SIGNING_SECRET"), get("SLACK_SIGNING_SECRET_ARN")),
+        );
+        let store =
+            value_or_problem(&mut problems, required("DEDUP_STORE", STORES, get("DEDUP_STORE"), store));
+        let sink = value_or_problem(&mut problems, required("EVENT_SINK", SINKS, get("EVENT_SINK"), sink));
+        let ttl = value_or_problem(&mut problems, ttl(get("DEDUP_TTL_SECONDS")));
+        let bot_events = value_or_problem(&mut problems, bot_events(get("BOT_EVENTS")));
+        let budget = value_or_problem(
+            &mut problems,
+            number("ACK_BUDGET_MS", get("ACK_BUDGET_MS"), 2500, 100, MAX_ACK_BUDGET_MS),
+        );
+        let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
+        let dedup_key = value_or_problem(&mut problems, dedup_key(get("DEDUP_KEY")));
+        let sdk_shortcut = value_or_problem(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
 
         match (secret, store, sink, ttl, dedup_key, bot_events, budget, log, sdk_shortcut) {
             (
@@ -94,9 +102,10 @@ impl IngressConfig {
     }
 }
 
-/// Hexadecimal digits.
+/// A signing secret of Slack's has this many hexadecimal digits.
 const SLACKS_SECRET_LEN: usize = 32;
 
+/// Reads the two variables of which one says where the signing secrets come from.
 fn secret(inline: Option<String>, managed: Option<String>) -> Result<SecretConfig, String> {
     match (inline, managed) {
         (Some(inline), None) => {
@@ -111,7 +120,7 @@ fn secret(inline: Option<String>, managed: Option<String>) -> Result<SecretConfi
             }
             Ok(SecretConfig::Inline(secrets))
         }
-        // Asked for by that name, it would be in AWS's refusal, and so in the log.
+        // If Secrets Manager were asked for a secret of this name, its refusal would quote it, and the log would have it.
         (None, Some(id))
             if id.len() == SLACKS_SECRET_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
         {
@@ -125,6 +134,7 @@ fn secret(inline: Option<String>, managed: Option<String>) -> Result<SecretConfi
     }
 }
 
+/// Reads `BOT_EVENTS`. Without a value it is `drop`.
 fn bot_events(value: Option<String>) -> Result<BotEvents, String> {
     match value.as_deref() {
         None | Some("drop") => Ok(BotEvents::Drop),
@@ -134,6 +144,7 @@ fn bot_events(value: Option<String>) -> Result<BotEvents, String> {
     }
 }
 
+/// Reads `DEDUP_KEY`. Without a value it is `event_id`.
 fn dedup_key(value: Option<String>) -> Result<DedupKey, String> {
     match value.as_deref() {
         None | Some("event_id") => Ok(DedupKey::EventId),

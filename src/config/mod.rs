@@ -1,5 +1,15 @@
-//! The configuration: environment variables, parsed once into a complete value that cannot be half right. Every function has
-//! a file of its own; `parse` reads single variables, for all of them.
+//! The configuration of each function: environment variables, read once at init into one complete value. If anything is wrong
+//! with them, there is no such value, and the error names all problems at once.
+//!
+//! In reading order: this page has what the functions share; `ingress`, `redrive` and `dispatch` have a configuration each;
+//! `parse` reads a single variable, for all of them. `docs/configuration.md` describes every variable.
+//!
+//! ```text
+//! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig ──▶ wiring
+//! ```
+//!
+//! This room imports the settings of the sequences (`ingress`, `dispatch`), and from `slack` its limits. It connects to
+//! nothing.
 
 #[cfg(feature = "dispatch")]
 mod dispatch;
@@ -14,22 +24,22 @@ pub use dispatch::{DispatchConfig, RuntimeArn};
 pub use ingress::{IngressConfig, SecretConfig};
 pub use redrive::RedriveConfig;
 
-/// `DEDUP_STORE`
+/// Where records are kept (`DEDUP_STORE`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreConfig {
-    /// `dynamodb:<table>`
+    /// In a DynamoDB table: `dynamodb:<table>`.
     DynamoDb {
-        /// Name or ARN.
+        /// The name or the ARN of the table.
         table: String,
     },
-    /// `memory:`
+    /// In the memory of the process: `memory:`. For work without AWS.
     Memory,
-    /// `redis://…` or `rediss://…`
+    /// In a Redis server: `redis://…`, or `rediss://…` with TLS.
     #[cfg(feature = "redis")]
     Redis(RedisUrl),
 }
 
-/// The URL of a Redis server, which may hold a password.
+/// The URL of a Redis server. It may have a password in it, so `Debug` does not show it.
 #[cfg(feature = "redis")]
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(pub String);
@@ -41,32 +51,32 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// `EVENT_SINK`
+/// Where events go (`EVENT_SINK`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkConfig {
-    /// A queue's URL.
+    /// To an SQS queue, which is given by its URL.
     Sqs {
-        /// The URL.
+        /// The URL of the queue. The name of a FIFO queue ends in `.fifo`.
         queue_url: String,
     },
-    /// `stdout:`
+    /// To standard output: `stdout:`. For work without AWS.
     Stdout,
-    /// A topic's ARN.
+    /// To an SNS topic, which is given by its ARN.
     #[cfg(feature = "sns")]
     Sns {
-        /// The ARN.
+        /// The ARN of the topic.
         topic_arn: String,
     },
 }
 
-/// Everything that is wrong with the environment, at once.
+/// All problems of a configuration, which the process ends with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<String>,
 }
 
 impl ConfigError {
-    /// Each of them, in words that quote no value.
+    /// One sentence for each problem, which names the variable. It quotes no value, because that might be a secret.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }

@@ -1,4 +1,4 @@
-//! How single variables are read. No message here quotes a value: it might be a secret in the wrong variable.
+//! How a single variable is read. No problem quotes the value: somebody may have set a secret in the wrong variable.
 
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
@@ -7,20 +7,25 @@ use tracing_subscriber::filter::Targets;
 use super::RedisUrl;
 use super::{SinkConfig, StoreConfig};
 
+/// The value without white space around it; `None` if nothing is left.
 pub(super) fn trimmed(value: Option<String>) -> Option<String> {
     value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// Ten years. A longer time is a typing error.
+/// The largest time to live: ten years. Whoever sets a longer one has mistyped it.
 pub(super) const MAX_TTL_SECONDS: u64 = 315_360_000;
 
+/// What `DEDUP_STORE` may be, for the text of a problem.
 pub(super) const STORES: &str = "dynamodb:<table>, redis://…, rediss://… or memory:";
+/// What `EVENT_SINK` may be, for the text of a problem.
 pub(super) const SINKS: &str = "an SQS queue URL, an SNS topic ARN or stdout:";
 
-pub(super) fn keep<T>(problems: &mut Vec<String>, parsed: Result<T, String>) -> Option<T> {
+/// The value; or `None`, and its problem is added to `problems`.
+pub(super) fn value_or_problem<T>(problems: &mut Vec<String>, parsed: Result<T, String>) -> Option<T> {
     parsed.map_err(|problem| problems.push(problem)).ok()
 }
 
+/// Reads a variable that has to be set. `choices` says what it may be, for the text of a problem.
 pub(super) fn required<T>(
     name: &str,
     choices: &str,
@@ -31,6 +36,7 @@ pub(super) fn required<T>(
     parse(&value).map_err(|problem| format!("{name}: {problem}; expected {choices}"))
 }
 
+/// Reads `DEDUP_STORE`.
 pub(super) fn store(value: &str) -> Result<StoreConfig, String> {
     match value.split_once(':') {
         Some(("memory", "")) => Ok(StoreConfig::Memory),
@@ -41,7 +47,7 @@ pub(super) fn store(value: &str) -> Result<StoreConfig, String> {
     }
 }
 
-/// A store that a second process can see into.
+/// Reads `DEDUP_STORE` for a function that has to see the records of another one.
 pub(super) fn shared_store(value: &str) -> Result<StoreConfig, String> {
     match store(value)? {
         StoreConfig::Memory => Err("what is kept in memory is gone with its process".to_owned()),
@@ -49,6 +55,7 @@ pub(super) fn shared_store(value: &str) -> Result<StoreConfig, String> {
     }
 }
 
+/// Checks the URL of a Redis server.
 #[cfg(feature = "redis")]
 pub(super) fn redis_store(url: &str) -> Result<StoreConfig, String> {
     // The parser's own error might quote the password.
@@ -62,7 +69,8 @@ pub(super) fn redis_store(_url: &str) -> Result<StoreConfig, String> {
     Err("this build has no Redis store (cargo feature `redis`)".to_owned())
 }
 
-/// A table's name is 3 to 255 letters, digits, `_`, `-` and `.`; an ARN ends in one.
+/// Whether this is the name of a DynamoDB table, which has 3 to 255 letters, digits, `_`, `-` and `.`; or its ARN, which ends
+/// in the name.
 pub(super) fn is_table(table: &str) -> bool {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
     let name = match table.split(':').collect::<Vec<_>>().as_slice() {
@@ -71,11 +79,12 @@ pub(super) fn is_table(table: &str) -> bool {
         {
             resource.strip_prefix("table/").unwrap_or_default()
         }
-        _ => table, // which no ARN is: a name has no colon
+        _ => table, // Anything else with a colon is no name.
     };
     (3..=255).contains(&name.len()) && plain(name)
 }
 
+/// Reads `EVENT_SINK`.
 pub(super) fn sink(value: &str) -> Result<SinkConfig, String> {
     if value == "stdout:" {
         return Ok(SinkConfig::Stdout);
@@ -92,7 +101,7 @@ pub(super) fn sink(value: &str) -> Result<SinkConfig, String> {
     }
 }
 
-/// `arn:<partition>:sns:<region>:<account>:<topic>`; one more part would be a subscription's.
+/// Checks the ARN of a topic, `arn:<partition>:sns:<region>:<account>:<topic>`. The ARN of a subscription has one part more.
 #[cfg(feature = "sns")]
 pub(super) fn sns_sink(arn: &str) -> Result<SinkConfig, String> {
     match arn.split(':').collect::<Vec<_>>().as_slice() {
@@ -108,6 +117,7 @@ pub(super) fn sns_sink(_arn: &str) -> Result<SinkConfig, String> {
     Err("this build has no SNS sink (cargo feature `sns`)".to_owned())
 }
 
+/// Reads a whole number from `min` to `max`; without a value it is `default`.
 pub(super) fn number(
     name: &str,
     value: Option<String>,
@@ -124,10 +134,12 @@ pub(super) fn number(
     }
 }
 
+/// Reads `DEDUP_TTL_SECONDS`. Without a value it is an hour.
 pub(super) fn ttl(value: Option<String>) -> Result<Duration, String> {
     number("DEDUP_TTL_SECONDS", value, 3600, 1, MAX_TTL_SECONDS).map(Duration::from_secs)
 }
 
+/// Reads `SDK_SHORTCUT`. Without a value it is `on`.
 pub(super) fn sdk_shortcut(value: Option<String>) -> Result<bool, String> {
     match value.as_deref() {
         None | Some("on") => Ok(true),
@@ -136,6 +148,7 @@ pub(super) fn sdk_shortcut(value: Option<String>) -> Result<bool, String> {
     }
 }
 
+/// Reads `RUST_LOG`. Without a value it is `info`.
 pub(super) fn log(value: Option<String>) -> Result<Targets, String> {
     let value = value.as_deref().unwrap_or("info");
     value.parse().map_err(|_| "RUST_LOG is no log filter".to_owned())

@@ -15,7 +15,7 @@ fn parse(variables: &[(&str, &str)]) -> Result<IngressConfig, ConfigError> {
     })
 }
 
-/// The smallest configuration that is whole, with one variable set besides.
+/// The smallest complete configuration, with one more variable set.
 fn with(name: &str, value: &str) -> Result<IngressConfig, ConfigError> {
     parse(&[&MINIMAL[..], &[(name, value)]].concat())
 }

@@ -1,7 +1,8 @@
-//! The contract of a [`Store`], as a suite that any implementation can be held to.
+//! The contract of a [`Store`] as a suite of tests for any implementation. `tests/suite/stores.rs` runs it on every store of
+//! this crate, each scenario as a test.
 //!
-//! Each function is one scenario, uses ids of its own, and panics with what went wrong; [`all`] runs them
-//! in turn. `tests/suite/stores.rs` runs them on every store of this crate, as separate tests.
+//! Each function is one scenario. It uses ids of its own, and panics when the store breaks the contract. [`all`] runs them one
+//! after the other.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed expectation is what a suite is for")]
 
@@ -15,8 +16,8 @@ use crate::time::clock::{Clock, SystemClock, UnixMillis};
 const LEASE_MS: u64 = 5_000;
 const TTL_MS: u64 = 3_600_000;
 
-/// `offset_ms` after the scenarios take place: when the first of them began, because a store may clean up by
-/// its own clock; and on the second, so that expiry is exact.
+/// The point in time `offset_ms` after the first scenario began. The scenarios take place in the present because a store may
+/// delete expired records by its own clock, and they begin on a full second because records expire on one.
 fn at(offset_ms: u64) -> UnixMillis {
     static NOW: OnceLock<u64> = OnceLock::new();
     let now = NOW.get_or_init(|| SystemClock.now().as_secs() * 1000);
@@ -69,13 +70,13 @@ async fn park(store: &impl Store, lease: Lease, message: &str) -> Settled {
     store.park(lease, message).await.expect("the store answers")
 }
 
-/// What of these events is pending, by a store that other scenarios may use as well.
+/// Which of these events are pending. The store may have those of other scenarios, too.
 async fn pending_of(store: &impl Store, ids: &[&str]) -> Vec<Pending> {
     let pending = store.pending(usize::from(u16::MAX)).await.expect("the store answers");
     pending.into_iter().filter(|pending| ids.contains(&pending.event_id.as_str())).collect()
 }
 
-/// Takes a parked event, which is this message.
+/// Takes a parked event, and checks that its message is `expected`.
 async fn take_parked(store: &impl Store, claim: &Claim, expected: &str) -> Lease {
     match store.take(claim).await.expect("the store answers") {
         Taken::Yours { lease, message } => {
@@ -111,7 +112,7 @@ async fn expect_forwarded(store: &impl Store, claim: &Claim) {
     assert!(matches!(recorded, Recorded::Forwarded), "{claim:?} should be forwarded: {recorded:?}");
 }
 
-/// The first claim gets the lease; the next finds the event in flight.
+/// The first claim gets the lease, and the next one finds the event in flight.
 pub async fn first_claim_wins<S: Store>(store: Arc<S>) {
     let id = fresh_id("first");
     let lease = take(&*store, &claim(&id, "a", 0)).await;
@@ -120,7 +121,7 @@ pub async fn first_claim_wins<S: Store>(store: Arc<S>) {
     take(&*store, &claim(&fresh_id("other"), "b", 1)).await;
 }
 
-/// Of 64 claims at once, one gets the lease; for each of 50 events.
+/// Of 64 claims at once exactly one gets the lease. This is tried with 50 events.
 pub async fn of_many_at_once_one_wins<S: Store + 'static>(store: Arc<S>) {
     for _ in 0..50 {
         let id = fresh_id("race");
@@ -136,17 +137,17 @@ pub async fn of_many_at_once_one_wins<S: Store + 'static>(store: Arc<S>) {
     }
 }
 
-/// The same claim again is still the owner's: the first write's answer was lost, and the client repeated it.
+/// The same claim made twice gets the lease twice: the answer to the first write was lost, and the client repeated the write.
 pub async fn a_repeated_write_is_the_owners<S: Store>(store: Arc<S>) {
     let id = fresh_id("repeated");
     let first = claim(&id, "a", 0);
     take(&*store, &first).await;
     take(&*store, &first).await;
-    // A later invocation under the same name is not the owner.
+    // A later claim with the same token is another claim.
     expect_in_flight(&*store, &claim(&id, "a", 1)).await;
 }
 
-/// A confirmed event is forwarded, for its owner and for everybody else, also past the lease.
+/// A confirmed event is forwarded for its owner and for everybody else, also when the lease is over.
 pub async fn a_confirmed_event_is_forwarded<S: Store>(store: Arc<S>) {
     let id = fresh_id("confirmed");
     let first = claim(&id, "a", 0);
@@ -157,7 +158,7 @@ pub async fn a_confirmed_event_is_forwarded<S: Store>(store: Arc<S>) {
     expect_forwarded(&*store, &claim(&id, "b", LEASE_MS * 10)).await;
 }
 
-/// To confirm twice is to confirm: the first answer may have been lost.
+/// An owner may confirm twice, because the first answer may have been lost.
 pub async fn confirming_twice_is_confirming<S: Store>(store: Arc<S>) {
     let first = claim(&fresh_id("twice"), "a", 0);
     take(&*store, &first).await;
@@ -165,7 +166,7 @@ pub async fn confirming_twice_is_confirming<S: Store>(store: Arc<S>) {
     assert_eq!(confirm(&*store, Lease::granted(&first)).await, Settled::Done);
 }
 
-/// A deleted event is anybody's again, at once; and to delete it twice is to delete it.
+/// A deleted event can be claimed at once, by anybody. An owner may delete twice.
 pub async fn a_deleted_event_is_free<S: Store>(store: Arc<S>) {
     let id = fresh_id("deleted");
     let first = claim(&id, "a", 0);
@@ -175,7 +176,7 @@ pub async fn a_deleted_event_is_free<S: Store>(store: Arc<S>) {
     take(&*store, &claim(&id, "b", 1)).await;
 }
 
-/// What is on the queue stays recorded, whatever its owner says afterwards.
+/// A forwarded event cannot be deleted, not even by its owner.
 pub async fn a_forwarded_event_cannot_be_deleted<S: Store>(store: Arc<S>) {
     let id = fresh_id("kept");
     let first = claim(&id, "a", 0);
@@ -185,7 +186,7 @@ pub async fn a_forwarded_event_cannot_be_deleted<S: Store>(store: Arc<S>) {
     expect_forwarded(&*store, &claim(&id, "b", 1)).await;
 }
 
-/// While the lease lasts, its last millisecond included, nobody else gets in; after it, one does.
+/// To its last millisecond a lease keeps every other claim out. After that the next claim takes it over.
 pub async fn a_lease_that_is_past_is_taken_over<S: Store>(store: Arc<S>) {
     let id = fresh_id("lease");
     take(&*store, &claim(&id, "a", 0)).await;
@@ -195,7 +196,7 @@ pub async fn a_lease_that_is_past_is_taken_over<S: Store>(store: Arc<S>) {
     expect_in_flight(&*store, &claim(&id, "c", LEASE_MS + 2)).await;
 }
 
-/// Fencing: who lost the lease can neither confirm nor delete what is another's by now.
+/// Fencing: an owner whose lease was taken over can neither confirm nor delete.
 pub async fn a_stale_owner_changes_nothing<S: Store>(store: Arc<S>) {
     let id = fresh_id("stale");
     let stale = claim(&id, "a", 0);
@@ -212,7 +213,7 @@ pub async fn a_stale_owner_changes_nothing<S: Store>(store: Arc<S>) {
     expect_forwarded(&*store, &claim(&id, "c", LEASE_MS + 3)).await;
 }
 
-/// Nobody can confirm what was deleted: there is no record to write the confirmation on.
+/// A deleted event cannot be confirmed, and a confirm does not write a new record.
 pub async fn confirming_a_deleted_event_brings_nothing_back<S: Store>(store: Arc<S>) {
     let id = fresh_id("gone");
     let first = claim(&id, "a", 0);
@@ -223,8 +224,8 @@ pub async fn confirming_a_deleted_event_brings_nothing_back<S: Store>(store: Arc
     take(&*store, &claim(&id, "b", 1)).await;
 }
 
-/// An expired record counts as free by the clock, though nothing has deleted it yet. It is nobody's lease
-/// that is taken over then.
+/// An expired record is free as soon as its time is over, though nothing has deleted it yet. Claiming it does not count as
+/// taking over a lease.
 pub async fn an_expired_record_is_free_before_any_sweep<S: Store>(store: Arc<S>) {
     let forwarded = fresh_id("expired-forwarded");
     let lease = take(&*store, &claim(&forwarded, "a", 0)).await;
@@ -237,8 +238,8 @@ pub async fn an_expired_record_is_free_before_any_sweep<S: Store>(store: Arc<S>)
     take(&*store, &claim(&in_flight, "b", TTL_MS)).await;
 }
 
-/// A parked event is kept, with what it was parked as, past its lease and past its expiry, for everybody;
-/// until who took it confirms it.
+/// A parked event stays parked, with its message, past its lease and past the time at which its record would have expired,
+/// until an owner who took it confirms it.
 pub async fn a_parked_event_is_kept_until_it_is_confirmed<S: Store>(store: Arc<S>) {
     let id = fresh_id("parked");
     let first = claim(&id, "a", 0);
@@ -263,8 +264,8 @@ pub async fn a_parked_event_is_kept_until_it_is_confirmed<S: Store>(store: Arc<S
     take(&*store, &claim(&id, "c", redriven_at + TTL_MS)).await;
 }
 
-/// Who parked an event holds it to the end of the lease, for the send may still be on the wire; so does each
-/// who takes it. Of many who take it at once, one does.
+/// Whoever parked an event holds it to the end of the lease, because the send may still be under way. Whoever takes it holds it
+/// in the same way. Of many who take it at once exactly one gets it.
 pub async fn a_parked_event_is_taken_by_one_at_a_time<S: Store + 'static>(store: Arc<S>) {
     let id = fresh_id("taken");
     let lease = take(&*store, &claim(&id, "a", 0)).await;
@@ -283,7 +284,8 @@ pub async fn a_parked_event_is_taken_by_one_at_a_time<S: Store + 'static>(store:
     take_parked(&*store, &claim(&id, "b", LEASE_MS * 2 + 2), "{}").await;
 }
 
-/// The same claim takes it again, for the first answer was lost; a later one under the same name does not.
+/// The same claim takes a parked event twice, because the first answer may have been lost. A later claim with the same token
+/// does not.
 pub async fn a_repeated_take_is_the_takers<S: Store>(store: Arc<S>) {
     let id = fresh_id("taken-twice");
     let lease = take(&*store, &claim(&id, "a", 0)).await;
@@ -294,7 +296,7 @@ pub async fn a_repeated_take_is_the_takers<S: Store>(store: Arc<S>) {
     expect_held(&*store, &claim(&id, "b", LEASE_MS + 2)).await;
 }
 
-/// Whoever lost a parked event to another, be it who parked it, can settle it no more.
+/// An owner who lost a parked event to another one can neither confirm, delete nor park it, also if it had parked it itself.
 pub async fn a_stale_taker_changes_nothing<S: Store>(store: Arc<S>) {
     let id = fresh_id("taken-stale");
     let parker = claim(&id, "a", 0);
@@ -313,7 +315,7 @@ pub async fn a_stale_taker_changes_nothing<S: Store>(store: Arc<S>) {
     expect_forwarded(&*store, &claim(&id, "d", LEASE_MS * 2 + 4)).await;
 }
 
-/// What is not parked cannot be taken, whatever has become of its lease.
+/// An event that is not parked cannot be taken, also if its lease is over.
 pub async fn only_a_parked_event_is_taken<S: Store>(store: Arc<S>) {
     let id = fresh_id("not-parked");
     expect_not_parked(&*store, &claim(&id, "b", 0)).await;
@@ -325,7 +327,7 @@ pub async fn only_a_parked_event_is_taken<S: Store>(store: Arc<S>) {
     expect_not_parked(&*store, &claim(&id, "b", LEASE_MS * 2)).await;
 }
 
-/// A message of a megabyte is kept as well, as long as it is text that shrinks.
+/// A message of a megabyte can be parked, if it is text that a compression makes smaller.
 pub async fn a_large_message_is_kept_to_the_letter<S: Store>(store: Arc<S>) {
     let line = "{\"text\":\"Grüße 🦀, Zeile \\n\"},";
     for size in [400_000, 410_000, 1_500_000] {
@@ -337,7 +339,7 @@ pub async fn a_large_message_is_kept_to_the_letter<S: Store>(store: Arc<S>) {
     }
 }
 
-/// Fencing holds for parking as well; and what is on the queue is not parked any more.
+/// Fencing: an owner whose lease was taken over cannot park. A forwarded event cannot be parked at all.
 pub async fn only_the_owner_of_an_event_in_flight_parks_it<S: Store>(store: Arc<S>) {
     let id = fresh_id("park-stale");
     let stale = claim(&id, "a", 0);
@@ -353,7 +355,7 @@ pub async fn only_the_owner_of_an_event_in_flight_parks_it<S: Store>(store: Arc<
     assert_eq!(pending_of(&*store, &[&id, &nobodys.event_id]).await, []);
 }
 
-/// What is pending comes in the order of receipt, whatever the order of parking; and not more than was asked for.
+/// Parked events are listed in the order in which they were received and not in that of parking, and no more than the limit.
 pub async fn pending_is_in_the_order_of_receipt<S: Store>(store: Arc<S>) {
     let ids: Vec<String> = (0..20).map(|_| fresh_id("pending")).collect();
     for (n, id) in ids.iter().enumerate().rev() {
@@ -369,7 +371,7 @@ pub async fn pending_is_in_the_order_of_receipt<S: Store>(store: Arc<S>) {
     assert!(first.is_sorted_by_key(|pending| pending.received_at));
 }
 
-/// `seen` tells of every record that has not expired, and changes nothing.
+/// `seen` says of every record that has not expired that it is there, and changes nothing.
 pub async fn seen_tells_of_every_live_record<S: Store>(store: Arc<S>) {
     let id = fresh_id("seen");
     let seen = async |now| store.seen(&id, now).await.expect("the store answers");
@@ -382,7 +384,7 @@ pub async fn seen_tells_of_every_live_record<S: Store>(store: Arc<S>) {
     assert!(!seen(at(TTL_MS)).await, "expired");
 }
 
-/// Warming up works, however often, and leaves every record as it is.
+/// A store can be warmed up twice, and every record stays as it is.
 pub async fn warming_up_changes_nothing<S: Store>(store: Arc<S>) {
     let id = fresh_id("warm");
     store.warm_up().await.expect("the store can be reached");
@@ -392,7 +394,7 @@ pub async fn warming_up_changes_nothing<S: Store>(store: Arc<S>) {
     assert_eq!(confirm(&*store, lease).await, Settled::Done);
 }
 
-/// An id is taken as it is, whatever is in it.
+/// An id may have any characters.
 pub async fn ids_are_kept_apart_to_the_letter<S: Store>(store: Arc<S>) {
     let id = fresh_id("odd");
     let long = format!("{id}{}", "x".repeat(1000));
@@ -402,7 +404,7 @@ pub async fn ids_are_kept_apart_to_the_letter<S: Store>(store: Arc<S>) {
     }
 }
 
-/// Every scenario, one after the other.
+/// Runs every scenario, one after the other.
 pub async fn all<S: Store + 'static>(store: Arc<S>) {
     first_claim_wins(Arc::clone(&store)).await;
     of_many_at_once_one_wins(Arc::clone(&store)).await;

@@ -29,8 +29,8 @@ const OWNER: &str = "owner";
 const LEASE_UNTIL: &str = "lease_until";
 const EXPIRES_AT: &str = "expires_at";
 const RECEIVED_AT: &str = "received_at";
-/// Only the items of parked events have this attribute, always with the value [`PARKED_VALUE`]. The index therefore has those items
-/// and no others.
+/// Only the items of parked events have this attribute, always with the value [`PARKED_VALUE`]. The index therefore has those
+/// items and no others.
 const PARKED: &str = "parked";
 const PARKED_VALUE: &str = "1";
 const MESSAGE: &str = "message";
@@ -38,8 +38,8 @@ const MESSAGE: &str = "message";
 /// The index of parked items: partition key `parked` (S), sort key `received_at` (N), keys only.
 const PARKED_INDEX: &str = "parked";
 
-/// An item holds 400 KB, with the names of its attributes
-/// ([item size](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)). All but the message, with the
+/// An item holds 400 KB, with the names of its attributes ([item
+/// size](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)). All but the message, with the
 /// longest possible id, has room in 4 KB.
 const MAX_MESSAGE_BYTES: usize = (400 - 4) * 1024;
 
@@ -83,8 +83,8 @@ pub struct DynamoDbStore {
 impl DynamoDbStore {
     /// The store in the table with this name or ARN. `client` says how it is reached.
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
-        // Each write has a condition that names its owner. If its answer was lost, it can be repeated: the second write finds the
-        // first one and gives the same answer.
+        // Each write has a condition that names its owner. If its answer was lost, it can be repeated: the second write finds
+        // the first one and gives the same answer.
         let shortcut = Shortcut::new(Repeat::Always);
         let config = client.config().to_builder().interceptor(shortcut.clone()).build();
         Self {
@@ -99,8 +99,8 @@ impl DynamoDbStore {
         }
     }
 
-    /// Says whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without this call they
-    /// may.
+    /// Says whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without this call
+    /// they may.
     #[must_use]
     pub fn with_shortcut(mut self, is_enabled: bool) -> Self {
         self.shortcut.enable(is_enabled);
@@ -115,8 +115,8 @@ impl DynamoDbStore {
 }
 
 impl Store for DynamoDbStore {
-    /// Makes a delete on a condition that no item fulfils. The function needs the right to delete anyway. A warm-up by a read would
-    /// need the right to read, and that would open the texts of parked events.
+    /// Makes a delete on a condition that no item fulfils. The function needs the right to delete anyway. A warm-up by a read
+    /// would need the right to read, and that would open the texts of parked events.
     async fn warm_up(&self) -> Result<(), StoreError> {
         let delete = self
             .client

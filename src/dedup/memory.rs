@@ -1,5 +1,5 @@
-//! Records in the memory of this process, for local work and for tests. It does not do on Lambda: each execution environment would
-//! have records of its own, and a retry of Slack's may meet any of them.
+//! Records in the memory of this process, for local work and for tests. It does not do on Lambda: each execution environment
+//! would have records of its own, and a retry of Slack's may meet any of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,13 +27,13 @@ struct Records {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// An empty store, which also parks. Tests use it, where the redrive runs in the same process.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty store that no redrive can read, because it is the memory of another process. It refuses to park: the 200 after a
-    /// park promises that the event is sent later, and nobody could keep that promise.
+    /// An empty store that no redrive can read, because it is the memory of another process. It refuses to park: the 200 after
+    /// a park promises that the event is sent later, and nobody could keep that promise.
     pub fn without_redrive() -> Self {
         Self { has_no_redrive: true, ..Self::default() }
     }
@@ -192,7 +192,7 @@ mod tests {
             });
             store.lock().by_id.len()
         };
-        // At the floor the sweep is due. Of those that stand there, the even ones have expired by then.
+        // The store has as many records as it may have without a sweep, and those with an even number have expired by then.
         for n in 0..SWEEP_FLOOR {
             assert_eq!(record(n, 1, 10 + u64::from(n % 2 == 1)), n + 1);
         }
@@ -200,7 +200,8 @@ mod tests {
         assert!(
             store.lock().by_id.iter().all(|(_, record)| record.expires_at > Some(UnixSeconds::from_secs(10)))
         );
-        // The next one is due at the floor again; and, with all of those still there, when they have doubled.
+        // The next sweep comes at that many records again. It finds none that has expired, and the one after it comes at twice
+        // as many.
         for n in SWEEP_FLOOR + 1..3 * SWEEP_FLOOR {
             record(n, 10, 20);
         }

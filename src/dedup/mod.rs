@@ -82,7 +82,7 @@ impl Lease {
         &self.event_id
     }
 
-    /// The fencing token.
+    /// The fencing token: who was granted the lease.
     pub fn owner(&self) -> &str {
         &self.owner
     }
@@ -207,8 +207,8 @@ pub trait Store: Send + Sync {
     /// When it is unknown whether the record was deleted. If it was not, it is free when its lease is over.
     fn delete(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Keeps the event itself, as `message`, until it is confirmed, provided that this owner still holds it (C3). A parked record
-    /// does not expire. Its lease ends as it would have.
+    /// Keeps the event itself, as `message`, until it is confirmed, provided that this owner still holds it (C3). A parked
+    /// record does not expire. Its lease ends as it would have.
     ///
     /// # Errors
     /// When it is unknown whether the event is kept; and when the message is larger than the store takes.
@@ -221,8 +221,8 @@ pub trait Store: Send + Sync {
     /// When the store cannot be listed.
     fn pending(&self, limit: usize) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
-    /// Takes a parked event, to send it, provided that nobody else holds it (C4). Check and write are one atomic step. The event
-    /// stays parked until the lease is confirmed. The claim's `received_at` is "now" and is not kept.
+    /// Takes a parked event, to send it, provided that nobody else holds it (C4). Check and write are one atomic step. The
+    /// event stays parked until the lease is confirmed. The claim's `received_at` is "now" and is not kept.
     ///
     /// # Errors
     /// When it is unknown whether the event was taken, and when its message cannot be read.

@@ -1,6 +1,6 @@
-//! A record, and the rules about it: who may write it when. This is the one place that states them. The stores that decide in words
-//! of their own (DynamoDB's conditions, Redis's scripts) mark these words with the number of the clause, and the contract suite
-//! holds all stores to the rules.
+//! A record, and the rules about it: who may write it when. This is the one place that states them. The stores that decide in
+//! words of their own (DynamoDB's conditions, Redis's scripts) mark these words with the number of the clause, and the contract
+//! suite holds all stores to the rules.
 //!
 //! What a claim finds ([`Record::verdict`]); "now" is the claim's `received_at`:
 //!
@@ -23,7 +23,7 @@
 use super::Claim;
 use crate::time::clock::{UnixMillis, UnixSeconds};
 
-/// A record's `state`.
+/// How far an event got: the attribute `state` of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// An invocation holds a lease, and is about to send the event.
@@ -168,7 +168,7 @@ impl Record {
 mod tests {
     use super::*;
 
-    /// Received at 1,000,000 ms, leased for 5 s, remembered for 3,600 s.
+    /// A claim made at 1,000,000 ms, with a lease of 5 s and a record that counts for 3,600 s.
     fn claim() -> Claim {
         Claim {
             event_id: "Ev1".to_owned(),
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// What another invocation finds at `now`, in milliseconds.
+    /// What another invocation finds at `now`, in milliseconds, when the record of [`claim`] is in this state.
     fn verdict(state: State, expires_at: Option<u64>, now: u64) -> Verdict {
         let received_at = UnixMillis::from_millis(now);
         let later = Claim {
@@ -264,7 +264,7 @@ mod tests {
             ("second", 1_005_000, 1_012_000, false),
             ("second", 1_005_001, 1_012_000, true),
             ("second", u64::MAX, u64::MAX, true),
-            // Again, because the answer was lost; later on, it would be another attempt of the same owner.
+            // The same claim again, because its answer was lost; then a later claim of the same owner, which is another one.
             ("first", 1_000_000, 1_005_000, true),
             ("first", 1_000_000, 1_005_001, false),
             ("second", 1_000_000, 1_005_000, false),

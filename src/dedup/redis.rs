@@ -1,7 +1,7 @@
 //! Records in Redis: a hash for each record, and a sorted set with the ids of the parked ones.
 //!
-//! Every step is one script, and Redis runs nothing else meanwhile. Times are compared with those of the claim, as in every store;
-//! Redis's own expiry only deletes what is over.
+//! Every step is one script, and Redis runs nothing else meanwhile. Times are compared with those of the claim, as in every
+//! store; Redis's own expiry only deletes what is over.
 //!
 //! Redis without persistence forgets the records when it restarts. An event whose retry comes after that is sent again.
 
@@ -168,8 +168,8 @@ impl RedisStore {
         Ok(connection)
     }
 
-    /// Runs a script. If the connection is gone, as it is after an execution environment was frozen for a while, it connects again
-    /// and runs the script once more. That is safe, because each script gives the same answer twice to the same owner.
+    /// Runs a script. If the connection is gone, as it is after an execution environment was frozen for a while, it connects
+    /// again and runs the script once more. That is safe, because each script gives the same answer twice to the same owner.
     async fn run<T: FromRedisValue>(
         &self,
         what: &'static str,

@@ -1,4 +1,5 @@
-//! The agent: a Bedrock AgentCore Runtime.
+//! The call to the agent, and what its errors mean. The agent of production is an AgentCore Runtime
+//! ([`InvokeAgentRuntime`](https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_InvokeAgentRuntime.html)).
 
 use aws_sdk_bedrockagentcore::Client;
 use aws_sdk_bedrockagentcore::config::http::HttpResponse;
@@ -13,34 +14,38 @@ use super::agent_call::AgentCall;
 
 const JSON: &str = "application/json";
 
-/// Takes events.
+/// An agent that takes events.
 pub trait Agent: Send + Sync {
-    /// Hands the event over. `Ok` means that the agent has taken it: its answer came, to the end, and is no error. A call
-    /// that is cut off may have been taken, too.
+    /// Hands an event over. `Ok` means that the agent has taken it: its whole answer arrived, and is no error. The caller may
+    /// drop the future when the agent's time is over, and the agent may have taken the event then.
+    ///
+    /// # Errors
+    /// [`InvokeError::NotNow`] and [`InvokeError::Never`] when the agent has not taken the event for certain.
+    /// [`InvokeError::Failed`] when the outcome is unknown: the agent may have taken it, or a part of its work may be done.
     fn invoke(&self, call: &AgentCall) -> impl Future<Output = Result<(), InvokeError>> + Send;
 }
 
-/// Why the agent is not known to have an event.
+/// Why the agent is not known to have taken an event.
 #[derive(Debug)]
 pub enum InvokeError {
-    /// It has not, and may have it later: throttled, no room, a busy session; or it cannot be reached or used at all, and
-    /// a person has to see to that.
+    /// The agent has not taken the event for certain, and may take it later. AgentCore throttles, has no capacity, or finds the
+    /// session busy. Or AgentCore cannot be reached or used at all, and a person has to see to that.
     NotNow {
-        /// AWS's word for it.
+        /// The error code of AWS, or what went wrong where there is none.
         what: String,
-        /// Where there is one.
+        /// The error of the SDK; absent if AWS's error code says it all.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// It never will: AgentCore refuses this call.
+    /// The agent has not taken the event for certain, and never will: AgentCore finds the call invalid.
     Never {
-        /// AWS's words for it.
+        /// The error code and the message of AWS.
         what: String,
     },
-    /// It failed, and what it did before is unknown.
+    /// The call failed, or its answer was cut off. What the agent did is unknown.
     Failed {
-        /// AWS's word for it.
+        /// The error code of AWS, or what went wrong where there is none.
         what: String,
-        /// Where there is one.
+        /// The error of the SDK; absent if AWS's error code says it all.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
 }
@@ -75,7 +80,8 @@ pub struct AgentCore {
 }
 
 impl AgentCore {
-    /// The endpoint named `qualifier` of the runtime. `client` must not repeat calls by itself, nor bound their time.
+    /// The endpoint `qualifier`, such as `DEFAULT`, of the runtime with this ARN. `client` must neither repeat calls nor bound
+    /// their time ([`clients::agent_core`](crate::aws::clients::agent_core)).
     pub fn new(client: Client, runtime_arn: String, qualifier: String) -> Self {
         Self { client, runtime_arn, qualifier }
     }
@@ -94,8 +100,8 @@ impl Agent for AgentCore {
             .accept(JSON)
             .payload(Blob::new(call.payload.as_slice()));
         let mut answer = call.send().await.map_err(invoke_error)?;
-        // The answer is held open until the agent is done with the call, and what is cut off was not. What it says is the
-        // agent's own affair: it is neither kept nor looked at.
+        // The answer ends when the agent is done with the call, so an answer that is cut off means that it was not. What the
+        // answer says is neither kept nor looked at.
         while let Some(piece) = answer.response.next().await {
             let cut_off = |error: Box<dyn Error + Send + Sync>| InvokeError::Failed {
                 what: "the answer was cut off".to_owned(),
@@ -109,13 +115,13 @@ impl Agent for AgentCore {
 
 type SdkInvokeError = SdkError<InvokeAgentRuntimeError, HttpResponse>;
 
-/// By AWS's code. Its message is kept only where it is AWS's own: the one of a `RuntimeClientError` may be the agent's, and
-/// say what somebody wrote.
+/// What an error of the SDK means, by AWS's error code. The message of the error is kept only where AWS wrote it: in a
+/// `RuntimeClientError` the agent may have, and it may quote what a person said.
 fn invoke_error(error: SdkInvokeError) -> InvokeError {
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let service = match error.as_service_error() {
         Some(service) => service,
-        // The call did not go out. (One that may have is none of these two.)
+        // The call was never sent. An error of any other kind may mean that it was.
         None if matches!(error, SdkError::ConstructionFailure(_)) || is_unreachable(&error) => {
             return InvokeError::NotNow { what: "cannot be called".to_owned(), source: Some(error.into()) };
         }
@@ -131,7 +137,7 @@ fn invoke_error(error: SdkInvokeError) -> InvokeError {
         "ThrottlingException" | "ServiceQuotaExceededException" | "RetryableConflictException" => {
             InvokeError::NotNow { what: code, source: None }
         }
-        // The same without a code that is known: busy, throttled, or no right to call.
+        // An unknown code, with the status of no right to call, of a busy session, or of throttling.
         _ if matches!(status, 401 | 403 | 404 | 409 | 429) => {
             InvokeError::NotNow { what: format!("{code} ({status})"), source: None }
         }
@@ -139,7 +145,7 @@ fn invoke_error(error: SdkInvokeError) -> InvokeError {
     }
 }
 
-/// Whether there was never a connection.
+/// Whether there was never a connection, so that the call was not sent.
 fn is_unreachable(error: &SdkInvokeError) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {

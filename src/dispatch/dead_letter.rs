@@ -1,4 +1,4 @@
-//! What goes to the dead-dead_letter queue: the message as it was, and why. Pure.
+//! What goes to the dead-letter queue: the message as it was, and the reason. All of it is pure.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,11 @@ use crate::sink::message::{Attribute, Message, replace_refused_characters};
 /// SQS's limit on message attributes.
 const MAX_ATTRIBUTES: usize = 10;
 
+/// A longer reason is cut to this many characters.
 const MAX_REASON_CHARS: usize = 400;
 
-/// `message` as it was, with `reason` as the attribute [`DEAD_LETTER_REASON`]. Where the two are more than `max_bytes`
-/// together, the reason is left out: the log has it, too.
+/// The message for the dead-letter queue: `message` as it was, with `reason` as the attribute [`DEAD_LETTER_REASON`]. If that
+/// is more than `max_bytes`, the reason is left out; the log has it, too.
 pub fn of(message: &QueueMessage, reason: &str, max_bytes: usize) -> Message {
     let mut reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
     replace_refused_characters(&mut reason);
@@ -26,8 +27,8 @@ pub fn of(message: &QueueMessage, reason: &str, max_bytes: usize) -> Message {
     let mut dead_letter = Message {
         body: message.body.clone(),
         attributes,
-        // SQS's id of the message, as SQS's own redrive has it. With the deduplication id that the message came with, SQS would
-        // drop a message that was sent back and fails again within five minutes.
+        // This is SQS's id of the message. By the de-duplication id that the message came with, SQS would drop a message that
+        // somebody sent back and that fails again within five minutes.
         deduplication_id: message.message_id.clone(),
         conversation_group: group.clone(),
         team_group: group,

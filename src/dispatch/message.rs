@@ -1,4 +1,4 @@
-//! One message of the queue, as SQS hands it over. Pure.
+//! One message of the queue, as SQS hands it over. All of it is pure.
 
 use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;
@@ -11,51 +11,53 @@ use crate::time::clock::UnixMillis;
 /// The attribute of a message in the dead-letter queue that says why the dispatcher put it there.
 pub const DEAD_LETTER_REASON: &str = "dead_letter_reason";
 
-/// The attributes of the ingress that the log may show.
+/// The attributes of a message that the log may show: its ids and types, and nothing that a person wrote.
 const SHOWN: [&str; 5] = ["kind", "type", "event_id", "team_id", "api_app_id"];
 
-/// One message of a queue's.
+/// One message, in one receive of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueMessage {
-    /// SQS's id of it.
+    /// The id that SQS gave to the message.
     pub message_id: String,
-    /// What its visibility is changed by.
+    /// The handle that SQS gave to this receive of the message. Its visibility time-out is changed by it.
     pub receipt_handle: String,
-    /// How often SQS has handed it out, this time included.
+    /// How often SQS has handed the message out, this time included; 1 if SQS does not say.
     pub receive_count: u32,
-    /// `MessageGroupId`
+    /// The message group (`MessageGroupId`): on a FIFO queue the conversation, on a standard queue the workspace. Absent if the
+    /// sender set none.
     pub group: Option<String>,
-    /// The X-Ray trace that it was sent in.
+    /// The X-Ray trace header of the invocation that sent the message; absent where tracing is off.
     pub trace_header: Option<String>,
-    /// The body as it stands on the queue.
+    /// The body as it is on the queue.
     pub body: String,
-    /// The string attributes as they stand on the queue.
+    /// The string attributes as they are on the queue.
     pub attributes: BTreeMap<String, String>,
-    /// What was published, where the queue is subscribed to a topic without raw message delivery.
+    /// What was published on a topic, if the queue is subscribed to one without [raw message
+    /// delivery](https://docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html). Otherwise absent.
     pub notification: Option<Notification>,
 }
 
-/// What SNS wrapped up.
+/// What was published on a topic, taken out of the envelope that SNS puts around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// What was published.
+    /// The body as it was published.
     pub body: String,
-    /// Its attributes.
+    /// The string attributes as they were published.
     pub attributes: BTreeMap<String, String>,
 }
 
 impl QueueMessage {
-    /// The body as it was put on the queue or the topic.
+    /// The body that the ingress sent, to the queue or to a topic.
     pub fn published_body(&self) -> &str {
         self.notification.as_ref().map_or(&self.body, |notification| &notification.body)
     }
 
-    /// The attributes as they were put on the queue or the topic.
+    /// The string attributes that the ingress sent, to the queue or to a topic.
     pub fn published_attributes(&self) -> &BTreeMap<String, String> {
         self.notification.as_ref().map_or(&self.attributes, |notification| &notification.attributes)
     }
 
-    /// The report of a message that nothing has been done about yet.
+    /// Begins the report of this message. Until the outcome is known, it is [`MessageOutcome::Failed`].
     pub fn report(&self, now: UnixMillis) -> MessageReport {
         let attributes = self.published_attributes();
         let shown = |name: &'static str| Some((name, attributes.get(name)?.clone()));
@@ -92,7 +94,8 @@ impl QueueMessage {
                 .unwrap_or(1),
             group: system("MessageGroupId"),
             trace_header: system("AWSTraceHeader"),
-            // A message with the ingress's attributes is what it looks like: raw message delivery, or no topic at all.
+            // A message that has the ingress's attributes itself is in no envelope: there is no topic, or it delivers raw
+            // messages.
             notification: if attributes.contains_key("kind") { None } else { notification(&body) },
             body,
             attributes,
@@ -100,8 +103,8 @@ impl QueueMessage {
     }
 }
 
-/// The envelope that SNS puts around what it delivers unless raw message delivery is on. `aws_lambda_events` has a type for
-/// it, too, which wants a dozen fields more, and a crate for dates.
+/// The envelope that SNS puts around a message. The type that `aws_lambda_events` has for it needs a dozen more fields, and a
+/// crate for dates.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Envelope {
@@ -118,6 +121,7 @@ struct EnvelopeAttribute {
     value: String,
 }
 
+/// What is in the envelope of SNS; `None` if the body is no such envelope.
 fn notification(body: &str) -> Option<Notification> {
     let envelope: Envelope = serde_json::from_str(body).ok()?;
     let attributes = envelope.message_attributes.into_iter().map(|(name, attribute)| (name, attribute.value));

@@ -1,17 +1,27 @@
-//! From the queue to the agent: a batch of messages, each handed over once.
+//! From the queue to the agent: takes a batch of messages and hands each event to the agent once. Only this file knows the
+//! order.
 //!
 //! ```text
-//! read ─▶ record ─▶ invoke ─▶ confirm                          gone from the queue
-//!   │        │         └─▶ delete ─▶ put off (back-off)        comes again
-//!   └────────┴────────────▶ dead letter, with the reason       for a person
+//! read ─▶ record ─▶ invoke ─▶ confirm                       the message is taken off the queue
+//!   │                 ├─────▶ delete ─▶ put off             the message comes again, after a back-off
+//!   └─────────────────┴─────▶ send to the dead-letter queue, with the reason, for a person to see
 //! ```
 //!
-//! What SQS is told of a message is decided in one place, [`MessageOutcome::is_done`]: a message is only taken off the queue
-//! when the agent has it, had it before, or the dead-letter queue has it. A run may be killed anywhere: the message
-//! comes again when its visibility time-out is over, and the lease on its record is over by then.
+//! [`MessageOutcome::is_done`] decides what SQS is told. A message is taken off the queue only if the agent has taken the
+//! event, now or before, or if the dead-letter queue has the message. The process may be killed at any point: the message comes
+//! again when its visibility time-out is over, and by then the lease on its record is over, too.
 //!
-//! The agent may get an event twice where this program cannot know whether it has it: the answer was lost or late, or
-//! the process died before its confirm. So an agent knows an event by its id, too.
+//! An agent may get an event twice, where this program cannot know whether it has it: if the answer was lost or late, or if the
+//! process died before its confirm. An agent therefore has to recognize an event by its id.
+//!
+//! In reading order:
+//! 1. This page: [`Dispatch::run`], then what it calls.
+//! 2. [`batch`]: the batch as Lambda hands it over, divided by conversation, and the answer to it; [`message`]: one message of it.
+//! 3. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean.
+//! 4. [`visibility`]: when a message comes again; [`dead_letter`]: what goes to the dead-letter queue.
+//!
+//! This room imports `dedup`, `sink`, `slack` (the conversation of a body), `telemetry` (the report) and `time`. It belongs to
+//! the cargo feature `dispatch`.
 
 pub mod agent;
 pub mod agent_call;
@@ -39,31 +49,35 @@ use batch::Batch;
 use message::QueueMessage;
 use visibility::{DelayedMessage, Visibility, back_off};
 
-/// For each call about a message but the agent's: its record, the dead-letter queue. Each has a second chance.
+/// How long a call about a message may take, to the store, the dead-letter queue or SQS. It is enough for a second attempt. The
+/// agent's call has a time of its own, [`DispatchSettings::agent_timeout`].
 pub const CALL_BUDGET: Duration = Duration::from_millis(2500);
 
-/// What a message needs beside the agent's time, if every call takes all of its own: record, dead letter, record again,
-/// putting off. The function's time-out has to be ten seconds longer than the agent's: some of it is gone at the start.
+/// How much of the invocation's time a message needs beside the agent's, if every call takes as long as it may: the record, the
+/// dead letter, the record again, and putting off. The function's time-out has to be ten seconds longer than the agent's,
+/// because a part of it is over when the first message is looked at.
 pub const RESERVE: Duration = Duration::from_secs(9);
 
-/// Conversations that are handed over in parallel. An SQS batch holds ten messages by default.
+/// How many conversations are handed over in parallel. An SQS batch holds ten messages by default.
 const MAX_CONCURRENT_CONVERSATIONS: usize = 10;
 
-/// Records of the dispatch stand in the ingress's table. No id of the ingress's has a `#`.
+/// The key of a dispatcher's record is this and the event's id. The records are in the table of the ingress, and none of the
+/// ingress's own keys has a `#`.
 const RECORD_PREFIX: &str = "dispatch#";
 
-/// What can be set about it.
+/// What the configuration says about the steps.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchSettings {
-    /// How long the agent may take to take an event.
+    /// How long one call of the agent may take (`AGENT_TIMEOUT_SECONDS`).
     pub agent_timeout: Duration,
-    /// How long it is remembered that it has.
+    /// How long a record counts after the agent has taken its event (`DEDUP_TTL_SECONDS`).
     pub dedup_ttl: Duration,
-    /// After so many receives, what the agent fails on goes to the dead-letter queue.
+    /// A message on which the agent fails goes to the dead-letter queue at this receive (`MAX_ATTEMPTS`).
     pub max_attempts: u32,
 }
 
-/// The queue's consumer.
+/// The sequence, with the store, the agent, the queue's visibility (`V`), the dead-letter queue (`D`) and the clock that it
+/// uses.
 #[derive(Debug)]
 pub struct Dispatch<S, A, V, D, C> {
     store: S,
@@ -75,7 +89,8 @@ pub struct Dispatch<S, A, V, D, C> {
 }
 
 impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, C> {
-    /// From the queue whose messages' `visibility` can be set, to `agent`; what never works goes to `dead_letters`.
+    /// The sequence that hands events to `agent`, records them in `store`, puts off by `visibility` what has to come again, and
+    /// sends to `dead_letters` what will never work.
     pub fn new(
         store: S,
         agent: A,
@@ -87,10 +102,11 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         Self { store, agent, visibility, dead_letters, clock, settings }
     }
 
-    /// Hands over what it can. What is not done, by [`MessageOutcome::is_done`], has to stay on the queue.
+    /// Hands over the events of a batch, and returns a report for each message. A message that is not done
+    /// ([`MessageOutcome::is_done`]) has to stay on the queue.
     ///
-    /// Conversations go side by side. Of one on a FIFO queue nothing goes on after a message that is not done: it would
-    /// overtake it.
+    /// Conversations are handed over side by side, and the messages of a conversation one after the other. On a FIFO queue,
+    /// when a message is not done, the later messages of its conversation are not begun, because they would overtake it.
     pub async fn run(&self, batch: Batch, invocation: &Invocation) -> Vec<MessageReport> {
         let is_fifo = batch.is_fifo;
         let conversations = stream::iter(batch.group_by_conversation())
@@ -102,6 +118,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         reports
     }
 
+    /// Hands over the messages of one conversation, one after the other.
     async fn dispatch_conversation(
         &self,
         messages: Vec<QueueMessage>,
@@ -109,7 +126,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         invocation: &Invocation,
     ) -> Vec<MessageReport> {
         let mut reports = Vec::with_capacity(messages.len());
-        // For as long as the message that they wait for: SQS gives out nothing of a group while one of it is away.
+        // Messages that wait are put off for as long as the one that they wait for. SQS hands out no message of a group while
+        // another one of it is invisible.
         let mut held_for = None;
         for message in messages {
             let mut report = message.report(self.clock.now());
@@ -132,13 +150,14 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         reports
     }
 
+    /// Hands over one message.
     async fn dispatch(
         &self,
         message: &QueueMessage,
         invocation: &Invocation,
         report: &mut MessageReport,
     ) -> MessageOutcome {
-        // Nothing is begun that might not be finished.
+        // A message is not begun if there might be too little time to finish it.
         let left = self.clock.now().until(invocation.deadline);
         let call = match AgentCall::of(message) {
             Ok(call) => call,
@@ -186,7 +205,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         }
     }
 
-    /// Takes the event, or says what becomes of the message if it cannot be taken.
+    /// Records the event, or says what becomes of the message if this invocation may not hand it over.
     async fn record(
         &self,
         event_id: &str,
@@ -197,7 +216,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         let now = self.clock.now();
         let claim = Claim {
             event_id: format!("{RECORD_PREFIX}{event_id}"),
-            // One batch may have the same event twice.
+            // The message is part of the fencing token, because one batch may have the same event in two messages.
             owner: format!("{}/{}", invocation.request_id, message.message_id),
             received_at: now,
             lease_until: invocation.deadline.after(LEASE_MARGIN),
@@ -210,7 +229,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
                 Ok(lease)
             }
             Ok(Recorded::Forwarded) => Err(MessageOutcome::Duplicate),
-            // The dispatch parks nothing.
+            // The dispatcher never parks, so `Parked` does not happen.
             Ok(Recorded::InFlight | Recorded::Parked) => Err(MessageOutcome::Deferred(Deferral::InFlight)),
             Err(error) => {
                 report.errors.add("record", &error);
@@ -219,7 +238,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         }
     }
 
-    /// Sends the message to the dead-letter queue; then its record goes, so that whoever sends it back has it tried again.
+    /// Sends the message to the dead-letter queue, and deletes the record, so that the event is handed over again if somebody
+    /// sends the message back to the queue.
     async fn send_to_dead_letter_queue(
         &self,
         message: &QueueMessage,
@@ -243,8 +263,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         }
     }
 
-    /// Confirms or deletes, and keeps the error. What becomes of the message does not depend on it: a record that stays in flight is
-    /// free when its lease is over.
+    /// Confirms or deletes, and keeps the error. What becomes of the message does not depend on it: a record that stays in
+    /// flight is free when its lease is over.
     async fn settle(
         &self,
         step: &'static str,
@@ -256,7 +276,8 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         }
     }
 
-    /// Without it, what failed would come again only when the queue's own visibility time-out is over.
+    /// Has SQS hand out again, after their back-off, the messages that are not done. Without this call they would come when the
+    /// queue's own visibility time-out is over.
     async fn put_off(&self, reports: &mut [MessageReport]) {
         let put_off: Vec<DelayedMessage> = reports.iter().filter_map(DelayedMessage::of).collect();
         if put_off.is_empty() {
@@ -264,15 +285,15 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         }
         let until = self.budget().settle_until();
         if let Err(error) = run_until(&self.clock, until, self.visibility.put_off(put_off)).await {
-            let of_interest = reports.iter_mut().filter(|report| report.put_off_for.is_some());
-            for report in of_interest {
+            let not_put_off = reports.iter_mut().filter(|report| report.put_off_for.is_some());
+            for report in not_put_off {
                 report.put_off_for = None;
                 report.errors.add("put off", &error);
             }
         }
     }
 
-    /// From now on.
+    /// The budget of the next call, which begins now.
     fn budget(&self) -> Budget {
         Budget::new(self.clock.instant(), CALL_BUDGET, Duration::MAX)
     }

@@ -20,9 +20,9 @@ const SETTINGS: DispatchSettings = DispatchSettings {
     max_attempts: 3,
 };
 
-/// What the agent does with an event; without one it takes it at once.
+/// What the agent does with an event. An event that is not listed it takes at once.
 #[derive(Clone, Copy, Debug)]
-enum Mood {
+enum Behaviour {
     NotNow,
     Never,
     Fails,
@@ -30,7 +30,7 @@ enum Mood {
     Takes(Duration),
 }
 
-/// What the services do.
+/// Which calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Fault {
     Record,
@@ -40,17 +40,17 @@ enum Fault {
     PutOff,
 }
 
-/// Clock, store, agent, queues. The store behind it is the real one.
+/// Clock, store, agent and queues, which behave as a test says. The store inside is the real one.
 #[derive(Default)]
 struct World {
     past: AtomicU64,
     store: MemoryStore,
-    moods: Mutex<HashMap<&'static str, Mood>>,
+    behaviours: Mutex<HashMap<&'static str, Behaviour>>,
     faults: Mutex<Vec<Fault>>,
     invoked: Mutex<Vec<String>>,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
-    letters: Mutex<Vec<Message>>,
+    dead_letters: Mutex<Vec<Message>>,
     put_off: Mutex<Vec<DelayedMessage>>,
 }
 
@@ -117,18 +117,18 @@ impl Agent for Arc<World> {
         self.invoked.lock().unwrap().push(invocation.event_id.clone());
         let at_once = self.at_once.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_at_once.fetch_max(at_once, Ordering::Relaxed);
-        // The others may begin, if they are to.
+        // Lets other calls begin, if there are any.
         tokio::task::yield_now().await;
         self.at_once.fetch_sub(1, Ordering::Relaxed);
         let what = "word".to_owned();
-        let mood = self.moods.lock().unwrap().get(invocation.event_id.as_str()).copied();
-        match mood {
+        let behaviour = self.behaviours.lock().unwrap().get(invocation.event_id.as_str()).copied();
+        match behaviour {
             None => Ok(()),
-            Some(Mood::NotNow) => Err(InvokeError::NotNow { what, source: None }),
-            Some(Mood::Never) => Err(InvokeError::Never { what }),
-            Some(Mood::Fails) => Err(InvokeError::Failed { what, source: None }),
-            Some(Mood::Hangs) => std::future::pending().await,
-            Some(Mood::Takes(duration)) => {
+            Some(Behaviour::NotNow) => Err(InvokeError::NotNow { what, source: None }),
+            Some(Behaviour::Never) => Err(InvokeError::Never { what }),
+            Some(Behaviour::Fails) => Err(InvokeError::Failed { what, source: None }),
+            Some(Behaviour::Hangs) => std::future::pending().await,
+            Some(Behaviour::Takes(duration)) => {
                 self.pass(duration);
                 Ok(())
             }
@@ -151,7 +151,7 @@ impl Sink for Arc<World> {
         if self.has(Fault::DeadLetter) {
             return Err(SendError::failed("SQS SendMessage", "connection reset"));
         }
-        self.letters.lock().unwrap().push(message.clone());
+        self.dead_letters.lock().unwrap().push(message.clone());
         Ok(())
     }
 
@@ -171,14 +171,14 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let world = Arc::<World>::default();
-        let [store, agent, visibility, letters, clock] = std::array::from_fn(|_| Arc::clone(&world));
-        let dispatch = Dispatch::new(store, agent, visibility, letters, clock, SETTINGS);
+        let [store, agent, visibility, dead_letters, clock] = std::array::from_fn(|_| Arc::clone(&world));
+        let dispatch = Dispatch::new(store, agent, visibility, dead_letters, clock, SETTINGS);
         Self { world, dispatch, runs: AtomicU64::new(0) }
     }
 
-    fn with(moods: &[(&'static str, Mood)]) -> Self {
+    fn with(behaviours: &[(&'static str, Behaviour)]) -> Self {
         let scene = Self::new();
-        scene.world.moods.lock().unwrap().extend(moods.iter().copied());
+        scene.world.behaviours.lock().unwrap().extend(behaviours.iter().copied());
         scene
     }
 
@@ -212,8 +212,8 @@ impl Scene {
         invoked
     }
 
-    fn letters(&self) -> Vec<Message> {
-        std::mem::take(&mut *self.world.letters.lock().unwrap())
+    fn dead_letters(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.world.dead_letters.lock().unwrap())
     }
 
     fn put_off(&self) -> Vec<DelayedMessage> {
@@ -252,11 +252,11 @@ async fn an_event_is_handed_over_once_however_often_it_comes() {
     assert_eq!((report.waited, report.took_over), (Some(SECOND / 2), false));
     assert_eq!(report.shown_attributes, [("kind", "event".to_owned()), ("event_id", "Ev1".to_owned())]);
     assert_eq!(outcomes(&scene.run(vec![message("Ev1", "C1")]).await), [Duplicate]);
-    // To its last second; the queue has forgotten it by then.
+    // The record counts to its last second. The queue has dropped the message by then.
     scene.world.pass(SETTINGS.dedup_ttl - SECOND);
     assert_eq!(outcomes(&scene.run(vec![message("Ev1", "C1")]).await), [Duplicate]);
     assert_eq!(scene.invoked(), ["Ev1"]);
-    assert!(scene.put_off().is_empty() && scene.letters().is_empty());
+    assert!(scene.put_off().is_empty() && scene.dead_letters().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +267,7 @@ async fn one_batch_with_the_same_event_twice_has_it_handed_over_once() {
         scene.run_for(MINUTE, is_fifo, vec![message("Ev1", "C1"), again.clone()]).await;
     }
     assert_eq!(scene.invoked(), ["Ev1"]);
-    // In two groups, so side by side: one finds the other's lease.
+    // The two are in two groups and handed over side by side: one finds the lease of the other.
     let elsewhere = QueueMessage { group: Some("C9".to_owned()), ..again };
     let reports = scene
         .run(vec![
@@ -298,32 +298,33 @@ async fn conversations_go_side_by_side_and_a_conversation_in_its_order() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_fifo_conversation_overtakes_what_is_not_done() {
-    for mood in [Mood::NotNow, Mood::Fails, Mood::Hangs] {
-        let scene = Scene::with(&[("Ev2", mood)]);
+    for behaviour in [Behaviour::NotNow, Behaviour::Fails, Behaviour::Hangs] {
+        let scene = Scene::with(&[("Ev2", behaviour)]);
         let batch =
             || vec![message("Ev1", "C1"), message("Ev2", "C1"), message("Ev3", "C1"), message("Ev4", "C2")];
         let reports = scene.run(batch()).await;
-        let not_done = if matches!(mood, Mood::NotNow) { Deferred(Deferral::Agent) } else { Failed };
+        let not_done =
+            if matches!(behaviour, Behaviour::NotNow) { Deferred(Deferral::Agent) } else { Failed };
         assert_eq!(
             outcomes(&reports),
             [Dispatched, not_done, Deferred(Deferral::Behind), Dispatched],
-            "{mood:?}"
+            "{behaviour:?}"
         );
         assert_eq!(scene.invoked(), ["Ev1", "Ev2", "Ev4"]);
-        // Both, for as long: SQS gives out nothing of a group while one of it is away.
+        // Both are put off for the same time: SQS hands out no message of a group while another one of it is invisible.
         let put_off = scene.put_off();
         assert_eq!(put_off.len(), 2);
         assert_eq!(put_off[0].delay, put_off[1].delay);
         assert_eq!(put_off[0].delay, back_off(1, "message of Ev2"));
 
-        scene.world.moods.lock().unwrap().clear();
+        scene.world.behaviours.lock().unwrap().clear();
         assert_eq!(outcomes(&scene.run(batch()).await), [Duplicate, Dispatched, Dispatched, Duplicate]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn on_a_standard_queue_nobody_waits_for_anybody() {
-    let scene = Scene::with(&[("Ev1", Mood::Fails)]);
+    let scene = Scene::with(&[("Ev1", Behaviour::Fails)]);
     let reports = scene.run_for(MINUTE, false, vec![message("Ev1", "C1"), message("Ev2", "C1")]).await;
     assert_eq!(outcomes(&reports), [Failed, Dispatched]);
     assert_eq!(scene.put_off().len(), 1);
@@ -331,52 +332,52 @@ async fn on_a_standard_queue_nobody_waits_for_anybody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_holds_nobody_up() {
-    let scene = Scene::with(&[("Ev1", Mood::Never)]);
+    let scene = Scene::with(&[("Ev1", Behaviour::Never)]);
     let reports = scene.run(vec![message("Ev1", "C1"), message("Ev2", "C1")]).await;
     assert_eq!(outcomes(&reports), [DeadLettered, Dispatched]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_agent_fails_on_comes_again_until_its_attempts_are_used_up() {
-    for mood in [Mood::Fails, Mood::Hangs] {
-        let scene = Scene::with(&[("Ev1", mood)]);
+    for behaviour in [Behaviour::Fails, Behaviour::Hangs] {
+        let scene = Scene::with(&[("Ev1", behaviour)]);
         for receive_count in [1, 2] {
             let [report] =
                 scene.run(vec![received(receive_count, message("Ev1", "C1"))]).await.try_into().unwrap();
-            assert_eq!((report.outcome, report.errors.len()), (Failed, 1), "{mood:?}");
+            assert_eq!((report.outcome, report.errors.len()), (Failed, 1), "{behaviour:?}");
             let delay = back_off(receive_count, "message of Ev1");
             let put_off = DelayedMessage { receipt_handle: "handle of Ev1".to_owned(), delay };
             assert_eq!(scene.put_off(), [put_off]);
-            assert!(scene.letters().is_empty());
+            assert!(scene.dead_letters().is_empty());
         }
         let [report] = scene.run(vec![received(3, message("Ev1", "C1"))]).await.try_into().unwrap();
         assert_eq!(report.outcome, DeadLettered);
-        let [letter] = scene.letters().try_into().unwrap();
-        let (name, reason) = letter.attributes.last().unwrap();
+        let [dead_letter] = scene.dead_letters().try_into().unwrap();
+        let (name, reason) = dead_letter.attributes.last().unwrap();
         assert_eq!((name.as_ref(), Some(reason)), ("dead_letter_reason", report.reason.as_ref()));
         assert!(reason.starts_with("given up after 3 receives: "), "{reason}");
-        assert_eq!(letter.body, message("Ev1", "C1").body);
+        assert_eq!(dead_letter.body, message("Ev1", "C1").body);
         assert!(scene.put_off().is_empty());
 
-        // Whoever sends it back has it tried again.
-        scene.world.moods.lock().unwrap().clear();
+        // If somebody sends the message back, the event is handed over.
+        scene.world.behaviours.lock().unwrap().clear();
         assert_eq!(outcomes(&scene.run(vec![message("Ev1", "C1")]).await), [Dispatched]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_now_is_never_given_up() {
-    let scene = Scene::with(&[("Ev1", Mood::NotNow)]);
+    let scene = Scene::with(&[("Ev1", Behaviour::NotNow)]);
     let reports = scene.run(vec![received(99, message("Ev1", "C1"))]).await;
     assert_eq!(outcomes(&reports), [Deferred(Deferral::Agent)]);
-    assert!(scene.letters().is_empty());
+    assert!(scene.dead_letters().is_empty());
     assert!(scene.put_off()[0].delay >= Duration::from_secs(675));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_can_never_work_is_a_dead_letter_at_once() {
     let unreadable = QueueMessage { body: "no JSON".to_owned(), ..message("Ev1", "C1") };
-    let scene = Scene::with(&[("Ev2", Mood::Never)]);
+    let scene = Scene::with(&[("Ev2", Behaviour::Never)]);
     let reports = scene.run(vec![unreadable, message("Ev2", "C2")]).await;
     assert_eq!(outcomes(&reports), [DeadLettered, DeadLettered]);
     assert_eq!(scene.invoked(), ["Ev2"]);
@@ -407,7 +408,7 @@ async fn an_event_whose_confirm_fails_is_done_and_its_lease_keeps_it_for_a_while
     let scene = Scene::failing(&[Fault::Confirm]);
     let [report] = scene.run(vec![message("Ev1", "C1")]).await.try_into().unwrap();
     assert_eq!((report.outcome, report.errors.len()), (Dispatched, 1));
-    // SQS gives it out once more although it is deleted, as it may.
+    // SQS may hand out a message once more although it is deleted.
     assert_eq!(outcomes(&scene.run(vec![message("Ev1", "C1")]).await), [Deferred(Deferral::InFlight)]);
     assert_eq!(scene.invoked(), ["Ev1"]);
 }
@@ -415,9 +416,9 @@ async fn an_event_whose_confirm_fails_is_done_and_its_lease_keeps_it_for_a_while
 #[tokio::test(start_paused = true)]
 async fn what_a_dead_invocation_held_is_free_when_its_lease_is_over() {
     let scene = Scene::failing(&[Fault::Delete]);
-    scene.world.moods.lock().unwrap().insert("Ev1", Mood::Fails);
+    scene.world.behaviours.lock().unwrap().insert("Ev1", Behaviour::Fails);
     assert_eq!(outcomes(&scene.run(vec![message("Ev1", "C1")]).await), [Failed]);
-    scene.world.moods.lock().unwrap().clear();
+    scene.world.behaviours.lock().unwrap().clear();
     scene.world.pass(MINUTE + LEASE_MARGIN);
     assert_eq!(outcomes(&scene.run(vec![message("Ev1", "C1")]).await), [Deferred(Deferral::InFlight)]);
     scene.world.pass(Duration::from_millis(1));
@@ -443,22 +444,22 @@ async fn nothing_is_begun_that_might_not_be_finished() {
     assert_eq!((scene.invoked().len(), scene.put_off().len()), (0, 1));
     assert_eq!(outcomes(&scene.run_for(needed, true, vec![message("Ev1", "C1")]).await), [Dispatched]);
 
-    // The first one's time is the second one's loss.
-    let scene = Scene::with(&[("Ev1", Mood::Takes(10 * SECOND))]);
+    // The first event takes so long that there is too little time for the second.
+    let scene = Scene::with(&[("Ev1", Behaviour::Takes(10 * SECOND))]);
     let reports = scene.run(vec![message("Ev1", "C1"), message("Ev2", "C1")]).await;
     assert_eq!(outcomes(&reports), [Dispatched, Deferred(Deferral::Time)]);
 
-    // What is no event asks nothing of the agent, and its dead letter is a call all the same.
+    // An invalid message is not handed to the agent, but its dead letter needs the time of a call.
     let unreadable = || QueueMessage { body: "no JSON".to_owned(), ..message("Ev1", "C1") };
     let reports = scene.run_for(RESERVE - Duration::from_millis(1), true, vec![unreadable()]).await;
     assert_eq!(outcomes(&reports), [Deferred(Deferral::Time)]);
-    assert_eq!(scene.world.letters.lock().unwrap().len(), 0);
+    assert_eq!(scene.world.dead_letters.lock().unwrap().len(), 0);
     assert_eq!(outcomes(&scene.run_for(RESERVE, true, vec![unreadable()]).await), [DeadLettered]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_does_not_answer_is_cut_off_at_its_time_out() {
-    let scene = Scene::with(&[("Ev1", Mood::Hangs)]);
+    let scene = Scene::with(&[("Ev1", Behaviour::Hangs)]);
     let [report] = scene.run(vec![message("Ev1", "C1")]).await.try_into().unwrap();
     assert_eq!((report.outcome, report.invoke), (Failed, Some(SETTINGS.agent_timeout)));
 }
@@ -466,7 +467,7 @@ async fn an_agent_that_does_not_answer_is_cut_off_at_its_time_out() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_put_off_comes_when_the_queue_says() {
     let scene = Scene::failing(&[Fault::PutOff]);
-    scene.world.moods.lock().unwrap().insert("Ev1", Mood::Fails);
+    scene.world.behaviours.lock().unwrap().insert("Ev1", Behaviour::Fails);
     let reports = scene.run(vec![message("Ev1", "C1"), message("Ev2", "C2")]).await;
     assert_eq!(outcomes(&reports), [Failed, Dispatched]);
     assert_eq!((reports[0].put_off_for, reports[0].errors.len()), (None, 2));

@@ -1,4 +1,5 @@
-//! When a message that is not done comes again: its visibility time-out, which takes the place of waiting.
+//! When a message that is not done comes again: the dispatcher changes its [visibility
+//! time-out](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
@@ -10,15 +11,16 @@ use std::time::Duration;
 
 use crate::telemetry::report::dispatch::MessageReport;
 
-/// After the first receive.
+/// The back-off after the first receive of a message.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
-/// Of a session that is busy for hours; and whoever waits behind it.
+/// The longest back-off. A message gets there when its session is busy for hours.
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// SQS takes so many in one call.
+/// SQS's limit on the entries of one `ChangeMessageVisibilityBatch`.
 const MAX_ENTRIES: usize = 10;
 
-/// How long a message that was received `receive_count` times stays away: 5 seconds, doubled each time, up to 15 minutes.
-/// Up to a quarter less, by the message's id: what was refused together does not come together again.
+/// How long a message that was received `receive_count` times is put off: 5 seconds after the first receive, then twice as long
+/// after each, up to 15 minutes. The message's id takes up to a quarter off that, so that messages that were refused at the
+/// same moment do not come again at the same moment.
 pub fn back_off(receive_count: u32, message_id: &str) -> Duration {
     let doubled =
         FIRST_DELAY.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(LONGEST_DELAY);
@@ -26,37 +28,44 @@ pub fn back_off(receive_count: u32, message_id: &str) -> Duration {
     doubled - doubled * spread / (4 * 255)
 }
 
-/// A message, and how long nobody is to get it.
+/// A message, and how long SQS must not hand it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DelayedMessage {
-    /// SQS's handle of this receive.
+    /// The handle that SQS gave to this receive of the message.
     pub receipt_handle: String,
-    /// Whole seconds count.
+    /// After how long SQS hands the message out again, rounded down to whole seconds.
     pub delay: Duration,
 }
 
 impl DelayedMessage {
-    /// What SQS is asked for about a message, if it is asked for something.
+    /// The message of a report, if it is to be put off.
     pub fn of(report: &MessageReport) -> Option<Self> {
         Some(Self { receipt_handle: report.receipt_handle.clone(), delay: report.put_off_for? })
     }
 }
 
-/// The queue, as far as its messages' visibility goes.
+/// A queue whose messages can be put off.
+///
+/// The caller may drop the future of a call at any time, when its budget is over. The call may have taken effect then, as after
+/// an error.
 pub trait Visibility: Send + Sync {
-    /// Puts off all of them. On an error, some may be.
+    /// Puts off all of these messages.
+    ///
+    /// # Errors
+    /// When some of the messages are not put off, or are not known to be. The others are. A message that is not put off comes
+    /// again when the queue's own visibility time-out is over, so nothing is lost.
     fn put_off(
         &self,
         messages: Vec<DelayedMessage>,
     ) -> impl Future<Output = Result<(), VisibilityError>> + Send;
 }
 
-/// The messages come when the queue's own visibility time-out is over.
+/// Why some messages are not known to be put off.
 #[derive(Debug)]
 pub enum VisibilityError {
-    /// The call failed.
+    /// A call failed, or its answer was lost. It may have put off its messages.
     Failed(Box<dyn Error + Send + Sync>),
-    /// SQS refused it for some of them: the code of the first.
+    /// SQS refused to put off at least one message. The text is the error code of the first, such as `ReceiptHandleIsInvalid`.
     Refused(String),
 }
 
@@ -78,7 +87,7 @@ impl Error for VisibilityError {
     }
 }
 
-/// An SQS queue.
+/// A queue of SQS.
 #[derive(Clone, Debug)]
 pub struct SqsVisibility {
     client: Client,

@@ -8,17 +8,17 @@
 //!                                        └─ in flight ─▶ 503
 //! ```
 //!
-//! A confirm does not change the answer, so Slack does not wait for it: [`Ingress::answer`] ends as soon as the answer is known,
-//! and [`Ingress::finish`] confirms. Everything that changes the answer comes before it, and so does what Slack's next attempt
-//! would find.
+//! A confirm does not change the answer, so Slack does not wait for it: [`Ingress::answer`] ends as soon as the answer is
+//! known, and [`Ingress::finish`] confirms. Everything that changes the answer comes before it, and so does what Slack's next
+//! attempt would find.
 //!
-//! When a step fails, the answer is 503 and Slack asks again. After its last attempt Slack does not ask again. If the store fails
-//! then, the event is sent without a record, because a possible duplicate is better than a certain loss. If the queue fails then,
-//! the store keeps the event itself, and [`crate::redrive`] sends it later.
+//! When a step fails, the answer is 503 and Slack asks again. After its last attempt Slack does not ask again. If the store
+//! fails then, the event is sent without a record, because a possible duplicate is better than a certain loss. If the queue
+//! fails then, the store keeps the event itself, and [`crate::redrive`] sends it later.
 //!
-//! In reading order: [`Ingress::answer`], and in it `steps`; then what `steps` calls. This room imports `dedup`, `sink`, `slack`,
-//! `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http` makes an [`Inbound`] from a request, and an answer from
-//! the report.
+//! In reading order: [`Ingress::answer`], and in it `steps`; then what `steps` calls. This room imports `dedup`, `sink`,
+//! `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http` makes an [`Inbound`] from a request, and an
+//! answer from the report.
 
 use std::future::Future;
 use std::time::Duration;
@@ -84,8 +84,8 @@ pub struct Inbound {
     pub content_type: Option<String>,
     /// Which of Slack's attempts this is, by the headers `X-Slack-Retry-Num` and `X-Slack-Retry-Reason`.
     pub attempt: Attempt,
-    /// The id under which a command or an interaction is recorded, in the place of its own. HTTP has no such id; in Socket Mode it
-    /// is the `envelope_id`.
+    /// The id under which a command or an interaction is recorded, in the place of its own. HTTP has no such id; in Socket Mode
+    /// it is the `envelope_id`.
     pub delivery_id: Option<String>,
     /// The body, whose bytes are what Slack signed.
     pub body: Vec<u8>,
@@ -168,9 +168,9 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         Answered { report: RequestReport { outcome, details }, unconfirmed }
     }
 
-    /// Confirms that the event is on the queue, if it is. It is called after the answer has been sent. If the process dies before
-    /// that, the record stays in flight until its lease is over; the next attempt of Slack's, if there is one, sends the event
-    /// again.
+    /// Confirms that the event is on the queue, if it is. It is called after the answer has been sent. If the process dies
+    /// before that, the record stays in flight until its lease is over; the next attempt of Slack's, if there is one, sends the
+    /// event again.
     pub async fn finish(&self, answered: Answered) -> RequestReport {
         let Answered { mut report, unconfirmed } = answered;
         if let Some(Unconfirmed { lease, until }) = unconfirmed {
@@ -256,8 +256,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
     }
 
-    /// Verifies the signature by the secrets that were read last. If none of them matches, it reads the secrets again, because they
-    /// may have been rotated, and verifies once more.
+    /// Verifies the signature by the secrets that were read last. If none of them matches, it reads the secrets again, because
+    /// they may have been rotated, and verifies once more.
     async fn verify(
         &self,
         inbound: Inbound,
@@ -317,8 +317,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
     }
 
-    /// Sends the event. If it is not known to be on the queue, the record is deleted so that Slack's next attempt can send it; or,
-    /// on the last attempt, the event is parked.
+    /// Sends the event. If it is not known to be on the queue, the record is deleted so that Slack's next attempt can send it;
+    /// or, on the last attempt, the event is parked.
     async fn send(
         &self,
         message: Message,

@@ -46,7 +46,7 @@ pub(super) const SSL_CHECK: (&str, &str) = ("ssl_check", "1");
 /// - A header that comes twice is joined with a comma, as in HTTP; no signature has a comma. Where a front door gives
 ///   headers both singly and as lists, the lists are the whole of it.
 /// - A header whose value HTTP does not allow counts as absent.
-/// - A body that is marked base64 and is not is left out, and [`header::UNREADABLE_BODY`] says so.
+/// - A body that is marked base64 and is not is left out, and `header::UNREADABLE_BODY` says so.
 pub fn reduce(event: &[u8]) -> Vec<u8> {
     let reduced = serde_json::from_slice::<Event<'_>>(event).ok().map(Reduced::of);
     reduced.and_then(|reduced| serde_json::to_vec(&reduced).ok()).unwrap_or_else(|| b"{}".to_vec())

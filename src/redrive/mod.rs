@@ -1,13 +1,14 @@
-//! Sends what is parked: the events that the queue did not take on Slack's last attempt. Only this file knows the order of a run.
+//! Sends what is parked: the events that the queue did not take on Slack's last attempt. Only this file knows the order of a
+//! run.
 //!
 //! ```text
 //! list ─▶ for each event, in the order in which the ingress received them: take ─▶ send ─▶ confirm
 //! ```
 //!
-//! A run may crash anywhere, may find the queue still down, and may run beside another run. `take` gives the same kind of lease as
-//! an invocation of the ingress has: of two runs only one sends an event, and an event that a crashed run had taken is free when
-//! its lease is over. If a run crashes between send and confirm, the next run sends the message again. A FIFO queue drops the
-//! second one for five minutes, and the next run comes within one.
+//! A run may crash anywhere, may find the queue still down, and may run beside another run. `take` gives the same kind of lease
+//! as an invocation of the ingress has: of two runs only one sends an event, and an event that a crashed run had taken is free
+//! when its lease is over. If a run crashes between send and confirm, the next run sends the message again. A FIFO queue drops
+//! the second one for five minutes, and the next run comes within one.
 //!
 //! In reading order: [`Redrive::run`], `redrive_one_list`, `redrive_event`. This room imports `dedup`, `sink`, `telemetry` (the
 //! report) and `time`.
@@ -69,8 +70,8 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         Self { store, sink, clock, dedup_ttl }
     }
 
-    /// Sends what it can until `deadline`, when the process is killed. `run_id` is the fencing token of its leases, so no other run
-    /// may have the same.
+    /// Sends what it can until `deadline`, when the process is killed. `run_id` is the fencing token of its leases, so no other
+    /// run may have the same.
     pub async fn run(&self, run_id: &str, deadline: UnixMillis) -> RunReport {
         let start = self.clock.instant();
         let mut run = RunReport::default();

@@ -8,24 +8,24 @@ use tokio::time::Instant;
 const NOW: u64 = 1_531_420_618_500;
 const TTL: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
-/// What a Lambda function of a minute has.
+/// How long the Lambda function may run.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What happens to the messages with a body.
+/// What the queue does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
+enum Behaviour {
     Fails,
     FindsItTooLarge,
     Hangs,
 }
 
-/// Clock, store and queue. The store behind it is the real one.
+/// Clock, store and queue, which behave as a test says. The store inside is the real one.
 #[derive(Default)]
 struct World {
     past: AtomicU64,
     store: MemoryStore,
     queue: Mutex<Vec<String>>,
-    moods: Mutex<Vec<(&'static str, Mood)>>,
+    behaviours: Mutex<Vec<(&'static str, Behaviour)>>,
     takes: AtomicU64,
     lists: AtomicU64,
     confirm_fails: Mutex<bool>,
@@ -85,11 +85,14 @@ impl Store for Arc<World> {
 
 impl Sink for Arc<World> {
     async fn send(&self, message: &Message) -> Result<(), SendError> {
-        let mood = self.moods.lock().unwrap().iter().find(|(body, _)| *body == message.body).copied();
-        match mood {
-            Some((_, Mood::Fails)) => return Err(SendError::failed("SQS SendMessage", "connection reset")),
-            Some((_, Mood::FindsItTooLarge)) => return Err(SendError::TooLarge),
-            Some((_, Mood::Hangs)) => std::future::pending().await,
+        let behaviour =
+            self.behaviours.lock().unwrap().iter().find(|(body, _)| *body == message.body).copied();
+        match behaviour {
+            Some((_, Behaviour::Fails)) => {
+                return Err(SendError::failed("SQS SendMessage", "connection reset"));
+            }
+            Some((_, Behaviour::FindsItTooLarge)) => return Err(SendError::TooLarge),
+            Some((_, Behaviour::Hangs)) => std::future::pending().await,
             None => {}
         }
         self.pass(*self.each_send_takes.lock().unwrap());
@@ -131,7 +134,7 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    /// Parks an event by an invocation that has ended, a second after the one before.
+    /// Has an invocation of the ingress park an event, and then a second pass.
     async fn park(&self, event_id: &str, conversation: &str) {
         self.park_as(event_id, &message(event_id, conversation).to_parked().unwrap()).await;
     }
@@ -157,7 +160,7 @@ impl Scene {
         }
     }
 
-    /// Three conversations, six events.
+    /// Six parked events of three conversations.
     async fn six_parked() -> Self {
         let scene = scene();
         for (event_id, conversation) in
@@ -172,8 +175,8 @@ impl Scene {
         self.redrive.run("run", self.world.now().after(MINUTE)).await
     }
 
-    fn set(&self, moods: &[(&'static str, Mood)]) {
-        *self.world.moods.lock().unwrap() = moods.to_vec();
+    fn set(&self, behaviours: &[(&'static str, Behaviour)]) {
+        *self.world.behaviours.lock().unwrap() = behaviours.to_vec();
     }
 
     fn queue(&self) -> Vec<String> {
@@ -181,12 +184,12 @@ impl Scene {
     }
 }
 
-/// Redriven, failed, left.
+/// How many events were redriven, failed, and are still parked.
 fn figures(run: &RunReport) -> [u64; 3] {
     [run.redriven, run.failed, run.still_parked.unwrap().events]
 }
 
-/// How many seconds the first of those that are left has been waiting.
+/// How many seconds the oldest event has been waiting that is still parked.
 fn oldest(run: &RunReport) -> u64 {
     run.still_parked.unwrap().oldest.as_secs()
 }
@@ -209,7 +212,7 @@ async fn what_is_parked_is_sent_once_the_first_received_first_and_confirmed() {
     }
     assert_eq!(figures(&scene.run().await), [0, 0, 0]);
     assert_eq!(scene.queue(), [""; 0]);
-    // And remembered for the usual time, from now on.
+    // From now on the records count for the usual time.
     scene.world.pass(TTL - SECOND);
     assert!(scene.world.store.seen("Ev1", scene.world.now()).await.unwrap());
     scene.world.pass(SECOND);
@@ -240,15 +243,15 @@ async fn the_message_is_the_one_that_was_parked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_conversation_waits_for_its_first_message_and_the_others_do_not() {
-    for mood in [Mood::Fails, Mood::Hangs] {
+    for behaviour in [Behaviour::Fails, Behaviour::Hangs] {
         let scene = Scene::six_parked().await;
-        scene.set(&[("Ev1", mood)]);
+        scene.set(&[("Ev1", behaviour)]);
         let run = scene.run().await;
-        assert_eq!((figures(&run), run.errors.len()), ([3, 1, 3], 1), "{mood:?}");
+        assert_eq!((figures(&run), run.errors.len()), ([3, 1, 3], 1), "{behaviour:?}");
         assert!(run.errors[0].starts_with("send Ev1: "), "{:?}", run.errors);
         assert_eq!(oldest(&run), 6);
         assert_eq!(scene.queue(), ["Ev2", "Ev4", "Ev5"]);
-        // The next run, when the queue is well again.
+        // The queue works again at the next run.
         scene.set(&[]);
         scene.world.pass(MINUTE);
         assert_eq!(figures(&scene.run().await), [3, 0, 0]);
@@ -263,7 +266,7 @@ async fn what_no_queue_takes_or_nobody_can_read_stays_and_nothing_waits_for_it()
         scene.park_as(&format!("Ev{n}"), r#"{"body":"b","attributes":"the text"}"#).await;
     }
     scene.park("Ev30", "a").await;
-    scene.set(&[("Ev1", Mood::FindsItTooLarge)]);
+    scene.set(&[("Ev1", Behaviour::FindsItTooLarge)]);
     let run = scene.run().await;
     assert_eq!(figures(&run), [6, 24, 24]);
     assert_eq!(run.errors.len(), crate::telemetry::report::redrive::MAX_ERRORS);
@@ -279,11 +282,11 @@ async fn a_queue_that_is_down_is_not_asked_for_every_event() {
     for id in &ids {
         scene.park(id, id).await;
     }
-    scene.set(&ids.iter().map(|id| (*id, Mood::Fails)).collect::<Vec<_>>());
+    scene.set(&ids.iter().map(|id| (*id, Behaviour::Fails)).collect::<Vec<_>>());
     let run = scene.run().await;
     assert_eq!(figures(&run), [0, u64::from(GIVE_UP_AFTER), 50]);
-    // One that goes through shows that the queue is up.
-    scene.set(&ids.iter().filter(|id| **id != "Ev19").map(|id| (*id, Mood::Fails)).collect::<Vec<_>>());
+    // When a message is sent, the queue works, and the failures are counted anew.
+    scene.set(&ids.iter().filter(|id| **id != "Ev19").map(|id| (*id, Behaviour::Fails)).collect::<Vec<_>>());
     scene.world.pass(MINUTE);
     assert_eq!(figures(&scene.run().await), [1, u64::from(GIVE_UP_AFTER) + 9, 49]);
     assert_eq!(scene.queue(), ["Ev19"]);
@@ -298,7 +301,7 @@ async fn an_event_that_is_held_stops_the_run_so_that_nothing_overtakes_it() {
     let run = scene.run().await;
     assert_eq!((figures(&run), oldest(&run)), ([1, 0, 5], 5));
     assert_eq!(scene.queue(), ["Ev1"]);
-    // It died; a second later its lease is over.
+    // The other run crashed, and a second later its lease is over.
     scene.world.pass(SECOND + Duration::from_millis(1));
     assert_eq!(figures(&scene.run().await), [5, 0, 0]);
 }
@@ -365,7 +368,7 @@ async fn more_than_a_list_holds_is_listed_again_as_long_as_that_helps() {
 async fn a_take_is_leased_to_the_end_of_the_events_budget_and_a_margin() {
     let scene = scene();
     scene.park("Ev1", "a").await;
-    scene.set(&[("Ev1", Mood::Fails)]);
+    scene.set(&[("Ev1", Behaviour::Fails)]);
     assert_eq!(figures(&scene.run().await), [0, 1, 1]);
     let lease = EVENT_BUDGET + LEASE_MARGIN;
     for (pass, left) in [(lease, true), (Duration::from_millis(1), false)] {
@@ -383,7 +386,7 @@ async fn a_queue_that_goes_down_within_a_full_list_ends_the_run() {
     for id in &ids {
         scene.park(id, id).await;
     }
-    scene.set(&ids[1..].iter().map(|id| (*id, Mood::Fails)).collect::<Vec<_>>());
+    scene.set(&ids[1..].iter().map(|id| (*id, Behaviour::Fails)).collect::<Vec<_>>());
     let run = scene.run().await;
     assert_eq!((run.redriven, run.failed), (1, u64::from(GIVE_UP_AFTER)));
     assert_eq!(scene.world.lists.load(Ordering::Relaxed), 1);

@@ -1,8 +1,8 @@
 //! The contract of a [`Sink`] as a suite of tests for any implementation. `tests/suite/sinks.rs` runs it on every sink of this
 //! crate.
 //!
-//! Whether a message arrived can only be seen by its consumer, so each scenario also takes an [`Inbox`], which reads what the sink
-//! sent. Each function is one scenario. It needs an empty inbox, and panics when the sink breaks the contract.
+//! Whether a message arrived can only be seen by its consumer, so each scenario also takes an [`Inbox`], which reads what the
+//! sink sent. Each function is one scenario. It needs an empty inbox, and panics when the sink breaks the contract.
 
 #![allow(clippy::expect_used, reason = "a failed expectation is what a suite is for")]
 

@@ -30,11 +30,11 @@ use crate::sink::message::Message;
 
 /// A queue, or what stands in its place.
 ///
-/// The caller may drop the future of a call at any time, when its budget is over. It is then unknown whether the call took effect,
-/// as after an error.
+/// The caller may drop the future of a call at any time, when its budget is over. It is then unknown whether the call took
+/// effect, as after an error.
 pub trait Sink: Send + Sync {
-    /// Connects, by the cheapest call that shows that the queue is there, and sends nothing. It is called once, at init, so that no
-    /// request waits for it.
+    /// Connects, by the cheapest call that shows that the queue is there, and sends nothing. It is called once, at init, so
+    /// that no request waits for it.
     ///
     /// # Errors
     /// When the queue cannot be reached or used. The function logs that and goes on: the first request connects.
@@ -45,9 +45,9 @@ pub trait Sink: Send + Sync {
     /// Puts the message on the queue. `Ok` means that it is there for certain, and stays there if anything of ours fails.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] when the message is not on the queue and never will be. [`SendError::Failed`] when the outcome is
-    /// unknown: the message may be on the queue, and only the answer was lost. The same message sent again must then do no harm
-    /// on a queue that de-duplicates, by [`Message::deduplication_id`].
+    /// [`SendError::TooLarge`] when the message is not on the queue and never will be. [`SendError::Failed`] when the outcome
+    /// is unknown: the message may be on the queue, and only the answer was lost. The same message sent again must then do no
+    /// harm on a queue that de-duplicates, by [`Message::deduplication_id`].
     fn send(&self, message: &Message) -> impl Future<Output = Result<(), SendError>> + Send;
 
     /// The largest [`Message::size`] that the queue takes, in bytes. A larger message is refused before it is recorded.

@@ -1,4 +1,5 @@
-//! Messages on standard output, one JSON line each, for work without AWS. The log goes to standard error, so the two do not mix.
+//! Messages on standard output, one JSON line each, for work without AWS. The log goes to standard error, so the two do not
+//! mix.
 
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -41,8 +41,8 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether Slack will not ask again. (An app with Delayed Events is asked again every hour. Each of these attempts counts as
-    /// the last one, too.)
+    /// Whether Slack will not ask again. (An app with Delayed Events is asked again every hour. Each of these attempts counts
+    /// as the last one, too.)
     pub fn is_last(&self) -> bool {
         self.retry_num.is_some_and(|num| num >= LAST_RETRY)
     }

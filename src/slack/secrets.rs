@@ -62,8 +62,8 @@ impl SigningSecrets {
         Ok(())
     }
 
-    /// Reads the secrets again, because none of them signed a request at `now`. It does that at most once a minute, unless there
-    /// are no secrets yet. Returns whether it read them.
+    /// Reads the secrets again, because none of them signed a request at `now`. It does that at most once a minute, unless
+    /// there are no secrets yet. Returns whether it read them.
     ///
     /// # Errors
     /// When Secrets Manager does not give them, or what it gives is no signing secret. The old ones stay.
@@ -189,7 +189,8 @@ mod tests {
     use crate::slack::signature::{self, SignatureHeaders};
     use crate::time::clock::UnixMillis;
 
-    /// Which of the apps A1, A2 and none the signature speaks for that was made with `signer`, where `text` is the secret's text.
+    /// Which of the apps A1, A2 and none the signature speaks for that was made with `signer`, where `text` is the secret's
+    /// text.
     fn speaks_for(text: &str, signer: &str) -> Vec<Option<&'static str>> {
         let (timestamp, body) = ("1531420618", b"{}");
         let signature = SigningSecret::new(signer).sign(timestamp, body);

@@ -1,11 +1,11 @@
 //! Slack's request signature, version 0: whether Slack sent a request, and for which app.
 //!
-//! The signature is HMAC-SHA256 over `v0:{timestamp}:{raw body}`, and its key is the text of the signing secret. (The text looks
-//! like hexadecimal digits, and is not decoded.) Source:
+//! The signature is HMAC-SHA256 over `v0:{timestamp}:{raw body}`, and its key is the text of the signing secret. (The text
+//! looks like hexadecimal digits, and is not decoded.) Source:
 //! <https://docs.slack.dev/authentication/verifying-requests-from-slack/>.
 //!
-//! [`verify`] takes the raw bytes and returns a [`Verified`], which nobody else can make. The parser in [`crate::slack::payload`]
-//! takes nothing else: code that parses bytes without a signature does not compile.
+//! [`verify`] takes the raw bytes and returns a [`Verified`], which nobody else can make. The parser in
+//! [`crate::slack::payload`] takes nothing else: code that parses bytes without a signature does not compile.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -44,8 +44,8 @@ impl SigningSecret {
         Self { app: Some(api_app_id.into()), ..Self::new(secret) }
     }
 
-    /// Signs `body` as Slack does: the value of `X-Slack-Signature` for a request with this `X-Slack-Request-Timestamp`, which is
-    /// in Unix seconds. Tests and tools use it to send what Slack would send.
+    /// Signs `body` as Slack does: the value of `X-Slack-Signature` for a request with this `X-Slack-Request-Timestamp`, which
+    /// is in Unix seconds. Tests and tools use it to send what Slack would send.
     ///
     /// ```
     /// use slack_ingress::slack::signature::SigningSecret;
@@ -103,8 +103,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Whether a payload that names this app may have this signature. A payload that names no app may have it only if the secret
-    /// speaks for every app.
+    /// Whether a payload that names this app may have this signature. A payload that names no app may have it only if the
+    /// secret speaks for every app.
     pub fn speaks_for(&self, api_app_id: Option<&str>) -> bool {
         self.apps.iter().any(|app| app.is_none() || app.as_deref() == api_app_id)
     }
@@ -237,7 +237,8 @@ fn check(
     if apps.is_empty() { Err(Rejection::Mismatch) } else { Ok(Signer { apps }) }
 }
 
-/// The digits of the header's digest; `None` if the header is not `v0=` and 64 lower-case hexadecimal digits, as Slack writes them.
+/// The digits of the header's digest; `None` if the header is not `v0=` and 64 lower-case hexadecimal digits, as Slack writes
+/// them.
 fn parse_signature(header: &str) -> Option<&[u8]> {
     let digest = header.strip_prefix(VERSION_PREFIX)?.as_bytes();
     let well_formed =

@@ -1,5 +1,5 @@
-//! The log: JSON lines on standard error, which Lambda hands to CloudWatch Logs. The metric lines of [`crate::telemetry::metrics`]
-//! go through here, and beside them warnings, what happens at init, and panics.
+//! The log: JSON lines on standard error, which Lambda hands to CloudWatch Logs. The metric lines of
+//! [`crate::telemetry::metrics`] go through here, and beside them warnings, what happens at init, and panics.
 
 use serde_json::json;
 use std::io::Write;
@@ -14,8 +14,8 @@ const OURS: &str = "slack_ingress";
 /// The most that a library may log. Below this level the libraries log the bodies, headers and signatures that go through them.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
 
-/// Writes `line` to the log as it is, and ends it. It is one write, so that the lines of several threads or processes on one pipe
-/// stay whole.
+/// Writes `line` to the log as it is, and ends it. It is one write, so that the lines of several threads or processes on one
+/// pipe stay whole.
 pub fn write_line(line: &str) {
     // If standard error is gone, there is nobody left to report that to.
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());

@@ -1,8 +1,8 @@
 //! How the time of one invocation is shared among its steps.
 //!
 //! Slack waits 3 seconds for an answer. The answer must leave before that, whatever a dependency does, and a step that is cut
-//! off must leave time to those that clean up after it. For each step there is a point in time by which it is over, counted from
-//! the start of the invocation:
+//! off must leave time to those that clean up after it. For each step there is a point in time by which it is over, counted
+//! from the start of the invocation:
 //!
 //! ```text
 //! 0 %          25 %            50 %                    87 %        100 %

@@ -48,8 +48,8 @@ impl UnixMillis {
     }
 }
 
-/// A point in time by the wall clock, in whole seconds since the Unix epoch, as DynamoDB's TTL and Slack's timestamps have it. It
-/// is a type of its own, so that nobody compares it with milliseconds.
+/// A point in time by the wall clock, in whole seconds since the Unix epoch, as DynamoDB's TTL and Slack's timestamps have it.
+/// It is a type of its own, so that nobody compares it with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(u64);
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// Which invocation this is, and until when it may work. `lambda` makes it from what the Runtime API says.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// The id that Lambda gave to the invocation, such as `8476a536-e9f4-11e8-9739-2dfe598c3fcd`. It is the fencing token of the
-    /// leases that the invocation takes, so no other invocation may have it.
+    /// The id that Lambda gave to the invocation, such as `8476a536-e9f4-11e8-9739-2dfe598c3fcd`. It is the fencing token of
+    /// the leases that the invocation takes, so no other invocation may have it.
     pub request_id: String,
     /// When Lambda kills the invocation, by the wall clock.
     pub deadline: UnixMillis,
@@ -15,9 +15,9 @@ pub struct Invocation {
     pub trace_header: Option<String>,
 }
 
-/// The point in time that Lambda's header `Lambda-Runtime-Deadline-Ms` names, in milliseconds since the epoch
-/// ([Runtime API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)). `cargo lambda watch` sends a duration in its
-/// place, always 600,000 ms: as a point in time that would be in 1970, and no step would have any time left.
+/// The point in time that Lambda's header `Lambda-Runtime-Deadline-Ms` names, in milliseconds since the epoch ([Runtime
+/// API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)). `cargo lambda watch` sends a duration in its place,
+/// always 600,000 ms: as a point in time that would be in 1970, and no step would have any time left.
 pub fn deadline(header_millis: u64, now: UnixMillis) -> UnixMillis {
     const IN_2001: u64 = 1_000_000_000_000;
     if header_millis < IN_2001 {

@@ -1,5 +1,12 @@
-//! From a configuration to a function: which clients there are, and which store and sink they serve. The binaries call one
-//! of these each, before they serve.
+//! From a configuration to a function that is ready to serve: which clients there are, which store and sink use them, and what
+//! is warmed up at init. Each binary calls one function of this page, before it serves.
+//!
+//! ```text
+//! config ──▶ clients of AWS ──▶ store, sink, agent ──▶ Ingress, Redrive or Dispatch
+//! ```
+//!
+//! In reading order: [`ingress`], [`redrive`], `dispatch`; then what they call. This room may import every other one but
+//! `lambda`, and only the binaries import it. It is the only room in which a store meets a sink by name.
 
 use aws_config::SdkConfig;
 use std::error::Error;
@@ -33,26 +40,28 @@ use crate::telemetry::report::with_causes;
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::SystemClock;
 
-/// A warm-up takes no longer than this: Slack's three seconds begin before init does, and the steps may take 2.5 of them.
+/// How long a warm-up may take. On a cold start Slack's three seconds begin before init does, and the steps may take 2.5 of
+/// them.
 const WARM_UP_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The ingress as it is deployed.
+/// The ingress with the store and the sink that its configuration names, and the clock of the machine.
 pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
 
-/// The dispatch as it is deployed.
+/// The dispatch with AgentCore, SQS, the store that its configuration names, and the clock of the machine.
 #[cfg(feature = "dispatch")]
 pub type DeployedDispatch = Dispatch<AnyStore, AgentCore, SqsVisibility, SqsSink, SystemClock>;
 
-/// The redrive as it is deployed.
+/// The redrive with the store and the sink that its configuration names, and the clock of the machine.
 pub type DeployedRedrive = Redrive<AnyStore, AnySink, SystemClock>;
 
-/// The ingress that `config` describes, with its secrets read.
+/// Makes the ingress that `config` describes, and reads the signing secrets.
 ///
-/// A Secrets Manager that does not answer stops nothing: it is asked again with the first request, and
-/// until it answers, Slack is told to come back.
+/// If Secrets Manager does not answer, the ingress is made all the same. It reads the secrets with the first request, and until
+/// it has them, requests are answered with 503, so that Slack asks again.
 ///
 /// # Errors
-/// When there is no region; and when Secrets Manager answers, and what it has is no signing secret.
+/// When no region is set, or the URL of Redis is wrong, or Secrets Manager answers that there is no such secret, or what it has
+/// is no signing secret.
 pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn Error>> {
     let is_managed = matches!(config.secret, SecretConfig::Managed(_));
     let timeouts = CallTimeouts::for_budget(config.settings.ack_budget);
@@ -68,7 +77,7 @@ pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn E
     };
     let store = store(config.store, &aws, timeouts, config.sdk_shortcut)?;
     let sink = sink(config.sink, &aws, config.sdk_shortcut);
-    // Side by side: init is over when the slowest is.
+    // The three run side by side, so that init takes as long as the slowest of them.
     let (loaded, (), ()) =
         tokio::join!(secrets.load(), warm_up("store", store.warm_up()), warm_up("sink", sink.warm_up()));
     match loaded {
@@ -81,10 +90,10 @@ pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn E
     Ok(Ingress::new(secrets, store, sink, SystemClock, config.settings))
 }
 
-/// The redrive that `config` describes.
+/// Makes the redrive that `config` describes.
 ///
 /// # Errors
-/// When there is no region.
+/// When no region is set, or the URL of Redis is wrong.
 pub async fn redrive(config: RedriveConfig) -> Result<DeployedRedrive, Box<dyn Error>> {
     let timeouts = CallTimeouts::for_budget(EVENT_BUDGET);
     let aws = aws(uses_aws(&config.store, &config.sink), timeouts).await?;
@@ -93,10 +102,10 @@ pub async fn redrive(config: RedriveConfig) -> Result<DeployedRedrive, Box<dyn E
     Ok(Redrive::new(store, sink, SystemClock, config.dedup_ttl))
 }
 
-/// The dispatch that `config` describes.
+/// Makes the dispatch that `config` describes.
 ///
 /// # Errors
-/// When there is no region.
+/// When no region is set, or the URL of Redis is wrong.
 #[cfg(feature = "dispatch")]
 pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dyn Error>> {
     let timeouts = CallTimeouts::for_budget(CALL_BUDGET);
@@ -111,7 +120,7 @@ pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dy
     Ok(Dispatch::new(store, agent, visibility, dead_letters, SystemClock, config.settings))
 }
 
-/// Has `part` connect, if it can. If it cannot, that is logged and no more: the first request connects.
+/// Connects `part` before the first request. If that fails, it is logged, and the first request connects.
 async fn warm_up(part: &'static str, connecting: impl Future<Output = Result<(), impl Error + 'static>>) {
     match tokio::time::timeout(WARM_UP_TIMEOUT, connecting).await {
         Ok(Ok(())) => {}
@@ -120,6 +129,7 @@ async fn warm_up(part: &'static str, connecting: impl Future<Output = Result<(),
     }
 }
 
+/// The store that the configuration names.
 fn store(
     config: StoreConfig,
     aws: &SdkConfig,
@@ -127,7 +137,7 @@ fn store(
     sdk_shortcut: bool,
 ) -> Result<AnyStore, StoreError> {
     #[cfg(not(feature = "redis"))]
-    let _ = timeouts; // Those of the SDK are in its configuration.
+    let _ = timeouts; // Only Redis needs them here: the SDK has them in its configuration.
     Ok(match config {
         StoreConfig::DynamoDb { table } => {
             let store = DynamoDbStore::new(&aws_sdk_dynamodb::Client::new(aws), table);
@@ -139,6 +149,7 @@ fn store(
     })
 }
 
+/// The sink that the configuration names.
 fn sink(config: SinkConfig, aws: &SdkConfig, sdk_shortcut: bool) -> AnySink {
     match config {
         SinkConfig::Sqs { queue_url } => {
@@ -154,11 +165,12 @@ fn sink(config: SinkConfig, aws: &SdkConfig, sdk_shortcut: bool) -> AnySink {
     }
 }
 
+/// Whether the store or the sink is a service of AWS's.
 fn uses_aws(store: &StoreConfig, sink: &SinkConfig) -> bool {
     matches!(store, StoreConfig::DynamoDb { .. }) || !matches!(sink, SinkConfig::Stdout)
 }
 
-/// The SDK's configuration; an empty one where nothing of AWS's is used, so that local work needs no region.
+/// The configuration of the SDK. If no service of AWS's is used, it is empty, so that work without AWS needs no region.
 async fn aws(is_used: bool, timeouts: CallTimeouts) -> Result<SdkConfig, &'static str> {
     if is_used { clients::sdk_config(timeouts).await } else { Ok(SdkConfig::builder().build()) }
 }

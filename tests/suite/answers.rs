@@ -284,6 +284,56 @@ async fn a_body_that_is_not_the_base64_it_is_said_to_be_is_401() {
     assert_eq!(lambda.post(&Request::json(mention("Ev1", "hello"))).await, ok());
 }
 
+/// Each of these would be a panic in `lambda_http`, or an event that it refuses.
+#[tokio::test]
+async fn what_the_library_does_not_stand_is_served_all_the_same_and_so_is_the_next_request() {
+    let lambda = ingress::start_local().await;
+    let set = |event: &mut Value, (path, value): &(&str, Value)| {
+        let place = path.split('/').fold(event, |place, name| &mut place[name]);
+        *place = value.clone();
+    };
+    let oddities = [
+        ("rawPath", json!("//[")),
+        ("rawPath", json!("no slash")),
+        ("path", json!("//[")),
+        ("rawQueryString", json!("a=%%%\u{1}<>^")),
+        ("queryStringParameters", json!({ "\u{0}": "\u{1}" })),
+        ("requestContext/domainName", json!("[::1")),
+        ("requestContext/stage", json!("//[")),
+        ("requestContext/authorizer", json!([1])),
+    ];
+    for (number, oddity) in oddities.iter().enumerate() {
+        let request = Request::json(mention(&format!("Ev-{number}"), "hello"));
+        for (front_door, mut event) in front_doors(&request) {
+            set(&mut event, oddity);
+            assert_eq!(reply(lambda.invoke(&event).await), ok(), "{front_door}: {oddity:?}");
+        }
+    }
+    for (header, value) in [("host", "[::1"), ("host", ""), ("x-forwarded-proto", "ht tp"), ("bad name", "x")]
+    {
+        let mut event = Request::json(mention("Ev-headers", "hello")).event();
+        event["headers"][header] = json!(value);
+        assert_eq!(reply(lambda.invoke(&event).await), ok(), "{header}: {value}");
+    }
+    for headers in [Value::Null, json!({}), json!({ "host": null })] {
+        let mut event = Request::json(mention("Ev-null", "hello")).event();
+        event["headers"] = headers.clone();
+        assert_eq!(reply(lambda.invoke(&event).await), unauthorized(), "{headers}");
+    }
+    assert_eq!(lambda.post(&Request::json(mention("Ev-last", "hello"))).await, ok());
+    assert_eq!(lambda.messages(oddities.len() + 2).await.len(), oddities.len() + 2);
+}
+
+#[tokio::test]
+async fn slacks_check_of_a_certificate_may_be_a_get() {
+    let lambda = ingress::start_local().await;
+    let mut event = Request::json("").event();
+    event["requestContext"]["http"]["method"] = json!("GET");
+    assert_eq!(reply(lambda.invoke(&event).await), method_not_allowed());
+    event["rawQueryString"] = json!("ssl_check=1");
+    assert_eq!(reply(lambda.invoke(&event).await), empty_ok());
+}
+
 #[tokio::test]
 async fn a_signature_header_that_comes_twice_is_401() {
     let lambda = ingress::start_local().await;

@@ -69,6 +69,28 @@ async fn outside_of_lambda_the_program_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn variables_of_lambdas_that_are_missing_are_named_in_one_message() {
+    let mut variables = with(&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
+    variables.retain(|name, _| !name.starts_with("AWS_LAMBDA_FUNCTION_"));
+    let (status, stderr) = run_to_end(&variables).await;
+    assert!(!status.success());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for name in ["NAME", "MEMORY_SIZE", "VERSION"].map(|end| format!("AWS_LAMBDA_FUNCTION_{end} is missing"))
+    {
+        assert!(stderr.contains(&name), "{name} is not in {stderr}");
+    }
+    variables.extend(with(&[
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much"),
+    ]));
+    let (status, stderr) = run_to_end(&variables).await;
+    assert!(
+        !status.success() && stderr.contains("AWS_LAMBDA_FUNCTION_MEMORY_SIZE is not a whole number"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
 async fn a_service_of_awss_without_a_region_stops_the_function() {
     let mut variables =
         with(&[("DEDUP_STORE", "dynamodb:events"), ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
@@ -90,9 +112,15 @@ async fn an_init_that_fails_is_told_to_the_runtime_api() {
 #[ignore = "needs servers: make test"]
 async fn the_first_event_finds_its_connections_made() {
     let stage = Stage::fifo().await;
+    // An emulator's first answer of its life may take longer than a warm-up waits. Another environment gets that one.
+    stage.environment().await.is_ready().await;
+    let connections_before = [stage.dynamodb.connections(), stage.sqs.connections()];
     let lambda = stage.environment().await;
     lambda.is_ready().await;
-    let connections = || [stage.dynamodb.connections(), stage.sqs.connections()];
+    let connections = || {
+        let [dynamodb, sqs] = connections_before;
+        [stage.dynamodb.connections() - dynamodb, stage.sqs.connections() - sqs]
+    };
     assert_eq!(connections(), [1, 1]);
     assert_eq!(lambda.post(&event("Ev1")).await, ok());
     stage.table.becomes("Ev1", "forwarded").await;

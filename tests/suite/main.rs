@@ -29,6 +29,7 @@ mod kills;
 #[cfg(target_os = "linux")] // where /proc tells what a process holds
 mod load;
 mod log;
+mod panics;
 mod parking;
 mod secrets;
 mod shortcut;

@@ -1,4 +1,5 @@
-//! From a message to what the agent gets: the session and the payload. Pure.
+//! From a message to what the agent gets: the session and the payload. All of it is pure. `docs/invocation.schema.json`
+//! describes the payload for agents.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,35 +11,36 @@ use super::message::QueueMessage;
 use crate::sink::message::conversation_key;
 use crate::slack::payload::{self, Kind};
 
-/// Of the payload's schema (docs/agent.md). A consumer may rely on the fields of its version.
+/// The version of the payload's schema. A payload of this version always has the fields that `docs/agent.md` describes.
 const VERSION: u32 = 1;
 
-/// A call of the agent.
+/// One call of the agent, ready to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentCall {
-    /// What the event is known by.
+    /// The id of the event, by which the dispatcher and the agent recognize it.
     pub event_id: String,
-    /// One for each conversation: `slack-` and 64 hexadecimal digits. (AgentCore wants 33 to 256 characters.)
+    /// The AgentCore session of the conversation: `slack-` and the 64 hexadecimal digits of its SHA-256. (AgentCore takes 33 to
+    /// 256 characters.)
     pub session_id: String,
-    /// JSON.
+    /// The payload, as JSON.
     pub payload: Vec<u8>,
-    /// The X-Ray trace that the event came in.
+    /// The X-Ray trace header of the invocation that received the event; absent where tracing is off.
     pub trace_header: Option<String>,
 }
 
-/// Why a message cannot be handed over, now or later.
+/// Why a message can never be handed over: the ingress did not put it on the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidMessage {
-    /// Its attribute `kind` is missing, or names none.
+    /// The attribute `kind` is missing, or is no kind of a delivery.
     Kind,
-    /// It has no attribute `event_id`.
+    /// The attribute `event_id` is missing or empty.
     EventId,
-    /// Its body is no JSON object as Slack sends it.
+    /// The body is not the JSON that Slack sends for this kind.
     Body,
 }
 
 impl InvalidMessage {
-    /// For the dead-letter queue and the log.
+    /// The reason in the dead-letter queue and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Kind => "the message's attribute kind is none of event, command and interaction",
@@ -58,23 +60,24 @@ struct Payload<'a> {
 }
 
 impl AgentCall {
-    /// The call for `message`.
+    /// The call that hands over the event of `message`.
     ///
     /// # Errors
-    /// When the message is none of the ingress's.
+    /// When the ingress did not put this message on the queue.
     pub fn of(message: &QueueMessage) -> Result<Self, InvalidMessage> {
         let attributes = message.published_attributes();
         let event_id =
             attributes.get("event_id").filter(|id| !id.is_empty()).ok_or(InvalidMessage::EventId)?;
         let conversation = conversation(message)?;
-        let own = |name: &str| name != DEAD_LETTER_REASON; // of an earlier life
+        // A message that was sent back from the dead-letter queue still has the reason. It is none of the agent's business.
+        let is_the_agents = |name: &str| name != DEAD_LETTER_REASON;
         let payload = Payload {
             version: VERSION,
             event_id,
             attempt: message.receive_count,
             attributes: attributes
                 .iter()
-                .filter(|(name, _)| own(name))
+                .filter(|(name, _)| is_the_agents(name))
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect(),
             body: serde_json::from_str(message.published_body()).map_err(|_| InvalidMessage::Body)?,
@@ -88,12 +91,12 @@ impl AgentCall {
     }
 }
 
-/// The session that `message` belongs to, if it belongs to one.
+/// The AgentCore session of the message's conversation; `None` if the message is invalid.
 pub fn session_id(message: &QueueMessage) -> Option<String> {
     conversation(message).ok().map(|key| session_id_of(&key))
 }
 
-/// Of the conversation, and not of the queue's group: on a standard queue that is the team.
+/// The session is named after the conversation and not after the message group, which on a standard queue is the workspace.
 fn session_id_of(conversation: &str) -> String {
     format!("slack-{}", hex::encode(Sha256::digest(conversation)))
 }

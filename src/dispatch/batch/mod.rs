@@ -1,4 +1,5 @@
-//! What Lambda's event source mapping hands over, and what it wants to hear of it. Pure.
+//! The batch of messages that Lambda's event source mapping hands over, and the answer to it, a
+//! [partial batch response](https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html). All of it is pure.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -8,31 +9,31 @@ use std::fmt;
 use super::agent_call;
 use super::message::QueueMessage;
 
-/// An event of SQS's, as Lambda hands it over.
+/// The event of an invocation, as Lambda hands it over. Nobody has looked at its records yet.
 #[derive(Debug)]
 pub struct SqsInvocation(SqsEvent);
 
 impl<'de> Deserialize<'de> for SqsInvocation {
-    /// The parser's own error might quote a message, and Lambda logs it.
+    /// Reads an event. The error says nothing of it: the parser's own might quote a message, and Lambda logs it.
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         SqsEvent::deserialize(input).map(Self).map_err(|_| D::Error::custom(BatchError::NotSqs))
     }
 }
 
-/// Messages of one queue, in the order in which SQS gave them.
+/// Messages of one queue, in the order in which SQS handed them out.
 #[derive(Debug)]
 pub struct Batch {
-    /// Whether the queue keeps the order of the messages of a group.
+    /// Whether it is a FIFO queue, which keeps the order of the messages of a group.
     pub is_fifo: bool,
-    /// The messages of the batch, ten at the most unless the mapping is set otherwise.
+    /// The messages: ten at the most, unless the event source mapping says otherwise.
     pub messages: Vec<QueueMessage>,
 }
 
 impl Batch {
-    /// The messages of an event that the queue named `queue_name` caused.
+    /// The messages of an event from the queue with this name, such as `slack-events.fifo`.
     ///
     /// # Errors
-    /// When a record is none of SQS's, or of another queue. Then nothing of the batch is done.
+    /// When one of the records is not from SQS, or is from another queue. Then none of the messages is handed over.
     pub fn of(SqsInvocation(event): SqsInvocation, queue_name: &str) -> Result<Self, BatchError> {
         let mut messages = Vec::with_capacity(event.records.len());
         for record in event.records {
@@ -46,8 +47,9 @@ impl Batch {
         Ok(Self { is_fifo: queue_name.ends_with(".fifo"), messages })
     }
 
-    /// The messages in groups; within a group no message may overtake another. On a FIFO queue that is SQS's own group. On a
-    /// standard queue it is the conversation, because an agent's session does one thing at a time.
+    /// Divides the messages into groups. The messages of a group are handed over one after the other. On a FIFO queue it is
+    /// SQS's message group, whose order has to be kept. On a standard queue it is the conversation, because an agent's session
+    /// does one thing at a time.
     pub fn group_by_conversation(self) -> Vec<Vec<QueueMessage>> {
         let mut conversations: Vec<Vec<QueueMessage>> = Vec::new();
         let mut by_key: HashMap<String, usize> = HashMap::new();
@@ -67,7 +69,7 @@ impl Batch {
     }
 }
 
-/// The partial batch response: these messages have to stay on the queue.
+/// The partial batch response which says that the messages with these ids have to stay on the queue.
 pub fn response(not_done: impl IntoIterator<Item = String>) -> SqsBatchResponse {
     let failure = |message_id| {
         let mut failure = BatchItemFailure::default();
@@ -79,12 +81,12 @@ pub fn response(not_done: impl IntoIterator<Item = String>) -> SqsBatchResponse 
     response
 }
 
-/// Why an invocation's event is no batch of this queue. All of it comes again.
+/// Why an event is no batch of this queue. All its messages come again.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BatchError {
-    /// It has no records of SQS's.
+    /// The event has no records, or one of them is not from SQS.
     NotSqs,
-    /// They are of the queue with this name.
+    /// One of the records is from the queue with this name.
     OtherQueue(String),
 }
 

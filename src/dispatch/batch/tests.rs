@@ -21,7 +21,7 @@ fn record(id: &str, body: &str, more: &Value) -> Value {
     record
 }
 
-/// As the Lambda runtime reads an event: from bytes.
+/// Reads an event from bytes, as the Lambda runtime does.
 fn read_bytes(event: &[u8]) -> Result<Batch, String> {
     let event: SqsInvocation = serde_json::from_slice(event).map_err(|error| error.to_string())?;
     Batch::of(event, QUEUE).map_err(|error| error.to_string())

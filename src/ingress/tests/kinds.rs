@@ -1,4 +1,4 @@
-//! Commands and interactions, which Slack sends once; several apps; messages under several event ids.
+//! Commands and interactions, which Slack sends once; secrets of several apps; messages that come under several event ids.
 
 use super::*;
 
@@ -134,7 +134,7 @@ async fn a_last_attempt_leaves_room_for_the_mark_of_an_unguarded_message() {
             assert_eq!(scene.handle(inbound(&scene)).await.outcome, outcome, "case {n}");
         }
         if room > 0 {
-            // And the room is what the mark takes.
+            // With the mark the message is as large as the limit.
             let scene = scene_where(Faults { record: Fault::Fails, ..Faults::default() });
             scene.world.max_bytes.store(u64::try_from(limit).unwrap(), Ordering::Relaxed);
             assert_eq!(scene.handle(inbound(&scene)).await.outcome, RequestOutcome::Accepted, "case {n}");
@@ -180,7 +180,7 @@ async fn one_apps_secret_is_no_good_for_another_apps_payload_and_nothing_is_reco
         |scene: &Scene| form(scene, COMMAND),
         |scene: &Scene| form(scene, SHORTCUT),
         |scene: &Scene| form(scene, SUGGESTION),
-        // No app is named, so none of them in particular may say so.
+        // These payloads name no app, and the secret of one app does not speak for them.
         |scene: &Scene| form(scene, "command=%2Fweather&trigger_id=1"),
         |scene: &Scene| {
             scene.request(r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"x"}}"#, None)
@@ -195,7 +195,7 @@ async fn one_apps_secret_is_no_good_for_another_apps_payload_and_nothing_is_reco
         assert!(report.details.delivery.is_none(), "case {n}");
         assert_eq!(scene.calls(), [""; 0], "case {n}");
     }
-    // What is malformed is so whoever sends it, and a challenge names no app.
+    // A malformed payload is malformed whichever app signed it, and a challenge names no app.
     let scene = others();
     let malformed = RequestOutcome::Malformed(Malformed::Unsupported);
     assert_eq!(scene.handle(scene.request("{}", None)).await.outcome, malformed);
@@ -256,7 +256,7 @@ async fn an_event_cannot_claim_the_key_of_another_apps_message_or_of_a_consumers
         assert_eq!(scene.handle(scene.request(&forged, None)).await.outcome, RequestOutcome::Accepted);
         let recorded = scene.world.claims.lock().unwrap()[0].event_id.clone();
         assert_eq!((recorded.len(), recorded.contains([':', '#'])), (64, false), "{recorded}");
-        // The message whose key it is arrives all the same.
+        // The message that has this key arrives all the same.
         assert_eq!(scene.handle(scene.request(MESSAGE, None)).await.outcome, RequestOutcome::Accepted);
         assert_eq!(scene.world.claims.lock().unwrap()[1].event_id, KEY);
     }

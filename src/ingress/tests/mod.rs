@@ -27,7 +27,7 @@ const RATE_LIMITED: &str = include_str!("../../../tests/fixtures/events/app_rate
 
 const NOW: u64 = 1_531_420_618_500;
 const BUDGET: Duration = Duration::from_millis(2500);
-/// By when a step is over that does not end by itself.
+/// When a step is cut off that does not end by itself.
 const RECORD_CUT: Duration = Duration::from_millis(1250);
 const SEND_CUT: Duration = Duration::from_millis(2175);
 /// The first attempt and Slack's retries.
@@ -38,15 +38,15 @@ const ATTEMPTS: [Option<u32>; 4] = [None, Some(1), Some(2), Some(3)];
 enum Fault {
     #[default]
     None,
-    /// It does nothing and says so.
+    /// The step does nothing and returns an error.
     Fails,
-    /// It does nothing and never answers.
+    /// The step does nothing and never answers.
     Hangs,
-    /// It does its work and never answers.
+    /// The step does its work and never answers.
     LosesTheAnswer,
-    /// It does its work, after this long.
+    /// The step does its work after this time.
     Takes(Duration),
-    /// The whole process stands still for this long, then the work is done at once.
+    /// The whole process stands still for this time, and then the step does its work at once.
     Freezes(Duration),
 }
 
@@ -70,7 +70,7 @@ impl Fault {
             }
             Self::Freezes(duration) => {
                 let mut advance = pin!(advance(duration));
-                // Polled and not awaited: nothing else may run meanwhile.
+                // The future is polled and not awaited, so that nothing else runs meanwhile.
                 std::future::poll_fn(|context| {
                     let _ = advance.as_mut().poll(context);
                     Poll::Ready(())
@@ -91,7 +91,7 @@ struct Faults {
     park: Fault,
 }
 
-/// Clock, store and queue, which go wrong as they are told. The store behind it is the real one.
+/// Clock, store and queue, whose steps fail as a test says. The store inside is the real one.
 struct World {
     now: AtomicU64,
     faults: Mutex<Faults>,
@@ -170,7 +170,7 @@ impl Clock for Arc<World> {
     }
 }
 
-/// A front door in its world.
+/// An ingress and the world that it uses.
 struct Scene {
     world: Arc<World>,
     ingress: Ingress<Arc<World>, Arc<World>, Arc<World>>,
@@ -219,7 +219,7 @@ impl Scene {
         self.world.now.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    /// The names of the calls to store and queue since the last time.
+    /// The names of the calls to store and queue since this was last asked.
     fn calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.world.calls.lock().unwrap())
     }
@@ -252,7 +252,7 @@ impl Scene {
         self.ingress.handle(inbound, self.invocation("first", Duration::from_secs(10))).await
     }
 
-    /// The mention, as one of Slack's attempts.
+    /// Delivers the mention as this attempt of Slack's.
     async fn deliver(&self, retry_num: Option<u32>) -> RequestReport {
         self.handle(self.request(MENTION, retry_num)).await
     }
@@ -261,7 +261,7 @@ impl Scene {
         self.world.store.seen(MENTION_ID, self.world.now()).await.unwrap()
     }
 
-    /// A claim on the mention by somebody else, at this time and leased for five seconds.
+    /// A claim of the mention by another invocation, made at this time, with a lease of five seconds.
     fn claim_of_another(&self, at: UnixMillis) -> Claim {
         Claim {
             event_id: MENTION_ID.to_owned(),
@@ -399,7 +399,7 @@ async fn nothing_is_done_for_a_request_that_slack_did_not_sign() {
         (Inbound { timestamp: Some("1531420919".to_owned()), ..good() }, Rejection::Stale),
         (Inbound { timestamp: Some("1531420617".to_owned()), ..good() }, Rejection::Mismatch),
         (Inbound { body: MENTION.replace("Ev0", "Ev1").into(), ..good() }, Rejection::Mismatch),
-        // Not even whether they are JSON is asked of unsigned bytes.
+        // Unsigned bytes are not parsed, so nobody finds out whether they are JSON.
         (Inbound { body: b"\xff".into(), ..good() }, Rejection::Mismatch),
         (Inbound { body: CHALLENGE.into(), ..good() }, Rejection::Mismatch),
         (Inbound { body: b"ssl_check=1".into(), ..good() }, Rejection::Mismatch),
@@ -585,7 +585,7 @@ async fn on_the_last_attempt_the_store_keeps_the_message_that_the_queue_did_not_
         Taken::Yours { message, .. } => assert_eq!([Message::from_parked(&message).unwrap()], expected[..]),
         other => panic!("{other:?}"),
     }
-    // Should Slack ask again after all, the promise stands.
+    // If Slack asks again after all, the event is still promised.
     scene.set(Faults::default());
     assert_eq!(scene.deliver(Some(4)).await.outcome, RequestOutcome::Duplicate);
 }
@@ -784,7 +784,7 @@ async fn the_body_goes_through_the_steps_without_being_copied() {
     let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
     let sees = Sees(AtomicUsize::new(0));
     let ingress = Ingress::new(secrets, scene.world.clone(), sees, scene.world.clone(), settings());
-    // The last attempt has a use for the message after its send, too.
+    // On the last attempt the message is needed after the send, too.
     for attempt in ATTEMPTS {
         let inbound = scene.request(&MENTION.replace("Ev", &format!("Ev{attempt:?}")), attempt);
         let bytes = inbound.body.as_ptr().addr();

@@ -1,5 +1,5 @@
-//! A request of Slack's that somebody got hold of and sends again. Slack signs the time and the body, and no other
-//! header: the retry number is whatever the sender likes.
+//! Somebody got hold of a request of Slack's and sends it again. Slack signs the time and the body and no other header, so the
+//! sender can write any retry number.
 
 use super::*;
 
@@ -7,10 +7,10 @@ const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 const COMMAND: &str = include_str!("../../../tests/fixtures/forms/slash_command.txt");
 const SHORTCUT: &str = include_str!("../../../tests/fixtures/forms/shortcut.txt");
-/// Has no `trigger_id`: it is known by the hash of its bytes.
+/// It has no `trigger_id`, so it is recorded under the hash of its bytes.
 const MODAL_CLOSED: &str = include_str!("../../../tests/fixtures/forms/view_closed.txt");
 
-/// What Slack signs now, to be sent as often as one likes, with any retry number.
+/// A request that Slack signs now. It can be sent as often as a test likes, with any retry number.
 fn captured(
     scene: &Scene,
     content_type: &'static str,
@@ -27,7 +27,7 @@ fn captured(
     }
 }
 
-/// Seconds after the first delivery.
+/// Sets the clock to this many seconds after the first delivery.
 fn at(scene: &Scene, seconds: u64) {
     scene.world.now.store(NOW + seconds * 1000, Ordering::Relaxed);
 }
@@ -64,7 +64,7 @@ async fn with_the_store_down_a_replay_as_the_last_retry_is_the_same_message_agai
         let outcome = scene.handle(replay(retry_num)).await.outcome;
         assert_eq!(outcome, RequestOutcome::Unavailable(Dependency::Store), "{retry_num:?}");
     }
-    // Not so what nobody signed.
+    // A request that nobody signed is rejected.
     scene.calls();
     let unsigned = Inbound { body: MENTION.replace("Ev0", "Ev1").into(), ..replay(Some(3)) };
     let report = scene.handle(unsigned).await;
@@ -81,7 +81,7 @@ async fn with_the_store_down_a_replay_as_the_last_retry_is_the_same_message_agai
     let [first, again @ ..] = &queue[..] else { panic!("nothing was sent") };
     assert_eq!(again.len(), 2);
     for message in again {
-        // By these a FIFO queue knows it again for five minutes, and the consumer for as long as it likes.
+        // By the id a FIFO queue drops the second message for five minutes, and a consumer for as long as it wants.
         assert_eq!(message.deduplication_id, first.deduplication_id);
         assert_eq!(message.conversation_group, first.conversation_group);
         assert_eq!(message.body, first.body);
@@ -94,7 +94,7 @@ async fn the_memory_must_outlast_the_five_minutes_of_every_attempt_of_slacks() {
     for (ttl, signed_at, replayed_at, outcome) in [
         (300, 0, 299, RequestOutcome::Duplicate),
         (299, 0, 299, RequestOutcome::Accepted),
-        // Slack's last retry, of an event that was forwarded and whose answers were lost.
+        // Slack's last retry of an event that was forwarded, after none of the answers reached Slack.
         (661, 360, 660, RequestOutcome::Duplicate),
         (390, 360, 390, RequestOutcome::Accepted),
         (3600, 360, 660, RequestOutcome::Duplicate),

@@ -21,8 +21,8 @@ pub type Attribute = (Cow<'static, str>, String);
 /// therefore needs a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// [`Delivery::body`], byte for byte, but for the two characters that SQS refuses (U+FFFE and U+FFFF): they are written as JSON
-    /// escapes.
+    /// [`Delivery::body`], byte for byte, but for the two characters that SQS refuses (U+FFFE and U+FFFF): they are written as
+    /// JSON escapes.
     pub body: String,
     /// The string attributes. None of them is empty, and there are nine at the most; SQS takes ten.
     pub attributes: Vec<Attribute>,
@@ -164,8 +164,8 @@ pub fn conversation_key(conversation: &Conversation) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(":")
 }
 
-/// An id as SQS and SNS take it: up to 128 letters, digits and punctuation marks. An id that has anything else is replaced by its
-/// SHA-256, so that different ids stay different. Slack's ids stay as they are.
+/// An id as SQS and SNS take it: up to 128 letters, digits and punctuation marks. An id that has anything else is replaced by
+/// its SHA-256, so that different ids stay different. Slack's ids stay as they are.
 fn queue_id(id: &str) -> String {
     let accepted = (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     if accepted { id.to_owned() } else { hex::encode(Sha256::digest(id)) }
@@ -174,16 +174,17 @@ fn queue_id(id: &str) -> String {
 const NONCHARACTERS: [(char, &str); 2] = [('\u{fffe}', "\\ufffe"), ('\u{ffff}', "\\uffff")];
 
 /// The body with JSON escapes in the place of U+FFFE and U+FFFF, which SQS refuses in a
-/// [message](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). In JSON they can only be
-/// inside of strings, where an escape means the same. (SQS refuses other characters, too, but JSON always has those escaped.)
+/// [message](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). In JSON they can only
+/// be inside of strings, where an escape means the same. (SQS refuses other characters, too, but JSON always has those
+/// escaped.)
 fn escape_noncharacters(body: String) -> String {
     NONCHARACTERS.into_iter().fold(body, |body, (character, escape)| {
         if body.contains(character) { body.replace(character, escape) } else { body }
     })
 }
 
-/// Writes U+FFFD, the replacement character, in the place of every character that SQS refuses. It is for attributes, which are not
-/// JSON and have no escapes.
+/// Writes U+FFFD, the replacement character, in the place of every character that SQS refuses. It is for attributes, which are
+/// not JSON and have no escapes.
 pub(crate) fn replace_refused_characters(value: &mut String) {
     let refused = |c: char| matches!(c, '\u{fffe}' | '\u{ffff}' | '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}');
     if value.contains(refused) {

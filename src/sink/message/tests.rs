@@ -144,7 +144,7 @@ fn an_id_that_a_queue_takes_is_kept_and_another_is_hashed() {
     for id in ["Ev0LAN670R", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "0", &longest] {
         assert_eq!(queue_id(id), id);
     }
-    // SHA-256 of nothing: a published value.
+    // The SHA-256 of no bytes at all, as it is published.
     assert_eq!(queue_id(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     let longer = "x".repeat(129);
     for id in ["a b", "ü", "a\n", "a\0", "\u{7f}", &longer] {
@@ -173,7 +173,7 @@ fn a_noncharacter_behind_backslashes_is_still_itself() {
     }
 }
 
-/// Texts in which the two noncharacters, their neighbours and backslashes are frequent.
+/// Texts that often have the two noncharacters, the characters beside them, and backslashes.
 fn any_text() -> impl Strategy<Value = String> {
     let hot = prop::sample::select(vec![
         '\u{fffe}',

@@ -1,5 +1,5 @@
-//! Forms (`application/x-www-form-urlencoded`), read strictly. A form that does not decode to UTF-8 is refused and not repaired.
-//! A form with a field that is there twice is refused, because readers differ in which of the two they take.
+//! Forms (`application/x-www-form-urlencoded`), read strictly. A form that does not decode to UTF-8 is refused and not
+//! repaired. A form with a field that is there twice is refused, because readers differ in which of the two they take.
 
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_decodes_to_no_utf8_is_refused_and_not_repaired() {
-        // A stray byte, Latin-1, an overlong slash, a surrogate, a cut sequence, one past the last character.
+        // In this order: a stray byte, Latin-1, an overlong slash, a surrogate, a cut sequence, one past the last character.
         for bad in ["%FF", "Z%FCrich", "%C0%AF", "%ED%A0%80", "%F0%9F%97", "%F4%90%80%80"] {
             assert_eq!(parse(format!("a={bad}").as_bytes()), Err(Malformed::Utf8), "{bad}");
             assert_eq!(parse(format!("{bad}=a").as_bytes()), Err(Malformed::Utf8), "{bad}");

@@ -70,7 +70,8 @@ impl<'a> Slice<'a> {
         (!string.is_empty()).then_some(string)
     }
 
-    /// The value if it is a string and not empty, or its `id` if it is an object: in some events Slack has objects in place of ids.
+    /// The value if it is a string and not empty, or its `id` if it is an object: in some events Slack has objects in place of
+    /// ids.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         match self.0?.get().as_bytes().first()? {
             b'{' => self.read::<Identified<'a>>()?.id.string(),

@@ -56,7 +56,7 @@ impl Payload {
 pub enum Kind {
     /// An event of the [Events API](https://docs.slack.dev/apis/events-api/).
     Event,
-    /// A [slash command](https://docs.slack.dev/interactivity/implementing-slash-commands/).
+    /// A slash command, such as `/weather` ([slash commands](https://docs.slack.dev/interactivity/implementing-slash-commands/)).
     Command,
     /// What a person did with a button, a menu, a modal or a shortcut
     /// ([interaction](https://docs.slack.dev/interactivity/handling-user-interaction/)).
@@ -89,8 +89,8 @@ impl Kind {
 pub enum DedupKey {
     /// Two events are the same if they have the same `event_id`.
     EventId,
-    /// Two events are the same if they tell of the same message: an app that listens to mentions and to the channel gets both for
-    /// one message. Events that tell of no message are compared by their `event_id`.
+    /// Two events are the same if they tell of the same message: an app that listens to mentions and to the channel gets both
+    /// for one message. Events that tell of no message are compared by their `event_id`.
     Message,
 }
 
@@ -116,8 +116,8 @@ pub struct Delivery {
     pub author: Author,
     /// The conversation that it belongs to.
     pub conversation: Conversation,
-    /// What goes to the queue: of an event or an interaction the JSON exactly as Slack sent it, of a command its fields as a JSON
-    /// object.
+    /// What goes to the queue: of an event or an interaction the JSON exactly as Slack sent it, of a command its fields as a
+    /// JSON object.
     pub body: String,
 }
 
@@ -159,8 +159,8 @@ pub struct Conversation {
     pub team: Option<String>,
     /// The id of the channel, such as `C0LAN2Q65`. A modal is in no channel, and has the user's id here.
     pub channel: Option<String>,
-    /// The thread, such as `1515449522.000016`: its `thread_ts`, or the `ts` of the message that a thread would start from. Absent
-    /// in a direct message outside of a thread, because there the whole channel is one conversation.
+    /// The thread, such as `1515449522.000016`: its `thread_ts`, or the `ts` of the message that a thread would start from.
+    /// Absent in a direct message outside of a thread, because there the whole channel is one conversation.
     pub thread: Option<String>,
 }
 
@@ -264,14 +264,14 @@ fn is_direct(channel: &str) -> bool {
 }
 
 /// The key under which an id from a request is recorded. An id with a `:` or a `#` is replaced by its SHA-256. Slack's ids have
-/// neither, but the keys of `DEDUP_KEY=message`, of the dispatcher and of a consumer's guard have: whoever may sign for one app could otherwise claim
-/// such a key of another app.
+/// neither, but the keys of `DEDUP_KEY=message`, of the dispatcher and of a consumer's guard have: whoever may sign for one app
+/// could otherwise claim such a key of another app.
 fn record_id(id: String) -> String {
     if id.contains([':', '#']) { hex::encode(Sha256::digest(id)) } else { record_key(id) }
 }
 
-/// The key under which an id is recorded. An id of more than 1,024 bytes is replaced by its SHA-256, so that every store takes it
-/// and different ids stay different. (DynamoDB takes 2,048 bytes; Slack's ids have a few dozen.)
+/// The key under which an id is recorded. An id of more than 1,024 bytes is replaced by its SHA-256, so that every store takes
+/// it and different ids stay different. (DynamoDB takes 2,048 bytes; Slack's ids have a few dozen.)
 fn record_key(id: String) -> String {
     const MAX_LEN: usize = 1024;
     if id.len() <= MAX_LEN { id } else { hex::encode(Sha256::digest(id)) }

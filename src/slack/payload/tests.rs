@@ -49,7 +49,7 @@ pub(super) fn fixture(name: &str) -> &'static str {
     FIXTURES.iter().find(|(known, _)| *known == name).unwrap().1
 }
 
-/// The only way to a [`Verified`]: to sign.
+/// Signs the bytes and verifies them. There is no other way to get a [`Verified`].
 pub(super) fn verified(body: impl Into<Vec<u8>>) -> Verified {
     let body = body.into();
     let secret = SigningSecret::new("8f742231b10e8888abcd99yyyzzz85a5");
@@ -212,7 +212,7 @@ fn two_absent_app_ids_are_not_the_same_app() {
     assert_eq!(delivery_of(event).author, Author::Person);
 }
 
-/// The author of a message of app A1's workspace that has these fields.
+/// The author of a message with these fields, in an event for the app A1.
 fn author_of(fields: &str, authorizations: &str) -> Author {
     let event = format!(
         r#"{{"type":"event_callback","event_id":"Ev1","api_app_id":"A1","authorizations":{authorizations},
@@ -424,7 +424,7 @@ fn what_is_not_one_json_object_is_refused() {
 #[test]
 fn what_is_not_utf8_is_refused() {
     let (start, end) = fixture("message_channel").split_once("prosper").unwrap();
-    // A stray byte, an overlong slash, a surrogate, a cut sequence, Latin-1, UTF-16.
+    // In this order: a stray byte, an overlong slash, a surrogate, a cut sequence, Latin-1, UTF-16.
     for bytes in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\xe2\x82", b"caf\xe9", b"\xff\xfe"] {
         let body = [start.as_bytes(), bytes, end.as_bytes()].concat();
         assert_eq!(classify_text(body), Err(Malformed::Utf8), "{bytes:?}");
@@ -488,8 +488,8 @@ fn an_ssl_check_is_a_form_with_exactly_that_field() {
     assert!(!is_ssl_check(form, b"\xff\xfe"));
 }
 
-/// JSON as text, so that spelling and white space vary too: escapes, surrogates that stand alone, numbers
-/// that no machine type holds.
+/// JSON values as text. In this way spelling and white space vary, too: there are escapes, lone surrogates, and numbers that no
+/// machine type holds.
 fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         select(vec![
@@ -528,7 +528,7 @@ fn any_json_string() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..8).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
 }
 
-/// Any subset of these fields, each with any value.
+/// JSON objects with some of these fields, each with any value.
 fn any_fields(names: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
     prop::sample::subsequence(names, 0..=names.len()).prop_flat_map(|names| {
         let fields =
@@ -537,7 +537,7 @@ fn any_fields(names: &'static [&'static str]) -> impl Strategy<Value = Vec<Strin
     })
 }
 
-/// An event with its event id Ev1, whose other fields have any shape and stand in any order.
+/// Events with the id Ev1 whose other fields have any shape and come in any order.
 fn any_event() -> impl Strategy<Value = String> {
     let inner = any_fields(&[
         "type",

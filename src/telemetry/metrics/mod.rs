@@ -1,5 +1,5 @@
-//! From a report to one log line, which is also the metrics: CloudWatch reads them from the log
-//! ([Embedded Metric Format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)),
+//! From a report to one log line, which is also the metrics: CloudWatch reads them from the log ([Embedded Metric
+//! Format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)),
 //! so that nobody waits for a call to CloudWatch.
 //!
 //! A file for each line: [`ingress`] for a request, [`redrive`] for a run, `dispatch` for a message. What all lines have is
@@ -122,8 +122,8 @@ impl Line {
         }
     }
 
-    /// Adds a metric that counts something, with the value one. The field `dimension` is a dimension of it, beside the function's
-    /// name.
+    /// Adds a metric that counts something, with the value one. The field `dimension` is a dimension of it, beside the
+    /// function's name.
     fn count_by(&mut self, name: &'static str, dimension: &'static str, value: &str) {
         self.more_directives.push(directive(&["FunctionName", dimension], &[Metric { name, unit: "Count" }]));
         self.field(dimension, json!(value));

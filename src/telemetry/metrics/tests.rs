@@ -44,7 +44,7 @@ fn logged(report: &RequestReport) -> Value {
     logged_cold(report, false)
 }
 
-/// The names of the metrics that count something.
+/// The names of those metrics of a line that count something.
 fn counted(line: &Value) -> BTreeSet<&str> {
     let metrics = line["_aws"]["CloudWatchMetrics"].as_array().unwrap().iter();
     let metrics = metrics.flat_map(|directive| directive["Metrics"].as_array().unwrap());
@@ -54,7 +54,7 @@ fn counted(line: &Value) -> BTreeSet<&str> {
         .collect()
 }
 
-/// What CloudWatch asks of a line ("Specification: embedded metric format").
+/// Checks that CloudWatch takes the line, by the specification of the Embedded Metric Format.
 fn check_embedded_metric_format(line: &Value) {
     let aws = line["_aws"].as_object().unwrap();
     assert_eq!(aws["Timestamp"], NOW.as_millis());

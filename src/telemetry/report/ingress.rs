@@ -71,7 +71,7 @@ impl From<&Delivery> for LoggedDelivery {
 pub struct Timings {
     /// Verifying the signature, and reading the secret again if that was needed.
     pub verify: Option<Duration>,
-    /// Writing the record.
+    /// Writing the record, which finds duplicates.
     pub record: Option<Duration>,
     /// Sending the message to the queue.
     pub send: Option<Duration>,
@@ -92,7 +92,8 @@ pub enum RequestOutcome {
     Duplicate,
     /// 200: the event is a bot's message, and `BOT_EVENTS` says to ignore those.
     Ignored,
-    /// 200: Slack says that it held events back ([`app_rate_limited`](https://docs.slack.dev/reference/events/app_rate_limited/)).
+    /// 200: Slack says that it held events back
+    /// ([`app_rate_limited`](https://docs.slack.dev/reference/events/app_rate_limited/)).
     RateLimited,
     /// 200: Slack verifies the request URL, and the answer is this text
     /// ([`url_verification`](https://docs.slack.dev/reference/events/url_verification/)).
@@ -150,7 +151,8 @@ impl RequestOutcome {
         }
     }
 
-    /// The value of the log's field `reason`: what exactly was wrong. It is absent where the outcome says it all. No caller sees it.
+    /// The value of the log's field `reason`: what exactly was wrong. It is absent where the outcome says it all. No caller
+    /// sees it.
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Unavailable(Dependency::Secret) => Some("secret"),

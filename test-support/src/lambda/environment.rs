@@ -32,14 +32,35 @@ impl Lambda {
         Self::start_behind(Arc::new(RuntimeApi::start().await), binary, variables)
     }
 
+    /// A new environment that runs this binary with these arguments.
+    ///
+    /// # Panics
+    /// If the binary does not start.
+    pub async fn start_with_arguments(
+        binary: &Path,
+        arguments: &[&str],
+        variables: HashMap<String, String>,
+    ) -> Self {
+        Self::spawn(Arc::new(RuntimeApi::start().await), binary, arguments, variables)
+    }
+
     /// A new environment that shares its Runtime API with others: whichever asks first takes an invocation.
     ///
     /// # Panics
     /// If the binary does not start.
     #[must_use]
-    pub fn start_behind(api: Arc<RuntimeApi>, binary: &Path, mut variables: HashMap<String, String>) -> Self {
+    pub fn start_behind(api: Arc<RuntimeApi>, binary: &Path, variables: HashMap<String, String>) -> Self {
+        Self::spawn(api, binary, &[], variables)
+    }
+
+    fn spawn(
+        api: Arc<RuntimeApi>,
+        binary: &Path,
+        arguments: &[&str],
+        mut variables: HashMap<String, String>,
+    ) -> Self {
         variables.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), api.address());
-        let mut process = command(binary, &variables).spawn().expect("the binary starts");
+        let mut process = command(binary, &variables).args(arguments).spawn().expect("the binary starts");
         let stdout = collect(process.stdout.take().expect("piped"));
         let stderr = collect(process.stderr.take().expect("piped"));
         Self { process, api, stdout, stderr }
@@ -158,7 +179,7 @@ impl Lambda {
 }
 
 /// What the ingress answered: the HTTP response that API Gateway would make of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The status.
     pub status: u64,

@@ -7,8 +7,8 @@ use super::{
     Author, Conversation, Delivery, Kind, Malformed, Payload, is_direct, object, record_id, record_key,
 };
 
-/// The outer object. A request in which one of these fields is there twice is refused, because readers differ in which of the two
-/// they take.
+/// The outer object. A request in which one of these fields is there twice is refused, because readers differ in which of the
+/// two they take.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, rename = "type")]

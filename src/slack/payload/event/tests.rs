@@ -1,4 +1,4 @@
-//! `DEDUP_KEY=message`: which events are one message. The other tests of events are in `slack::tests`.
+//! `DEDUP_KEY=message`: which events tell of the same message. The other tests of events are in `slack::payload::tests`.
 
 use super::super::DedupKey;
 use super::super::tests::{delivery_of, fixture};
@@ -14,7 +14,7 @@ fn fixture_key(name: &str) -> Option<String> {
     delivery_of(fixture(name)).message_key
 }
 
-/// A person's message, fields of whose event are changed.
+/// The event of a person's message, with some of its fields changed.
 fn message(fields: Value) -> Value {
     let mut event: Value = serde_json::from_str(fixture("message_channel")).unwrap();
     event["event"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -62,7 +62,7 @@ fn what_carries_another_message_inside_has_no_key() {
     }
     let inner = json!({ "type": "message", "ts": "1515449522.000016" });
     for field in ["message", "previous_message"] {
-        // Whatever the subtype is called tomorrow, and whatever the shape.
+        // Slack may add a subtype of any name, and a field of any shape.
         for inner in [&inner, &json!({}), &json!("gone"), &json!(false)] {
             assert_eq!(key_of(&message(json!({ field: inner }))), None, "{field}: {inner}");
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 macro_rules! fixtures {
     ($($name:ident),* $(,)?) => {
-        /// Whole forms as Slack sends them, by name, and what they decode to.
+        /// The names of whole forms as Slack sends them, with the forms and with what they decode to.
         const FIXTURES: &[(&str, &str, &str)] = &[$((
             stringify!($name),
             include_str!(concat!("../../../../tests/fixtures/forms/", stringify!($name), ".txt")),
@@ -40,7 +40,7 @@ fn fixture(name: &str) -> (&'static str, &'static str) {
     (form, decoded)
 }
 
-/// As a request is classified: signed, and by its content type.
+/// Signs a form and classifies it, as the ingress does.
 fn classified(body: impl Into<Vec<u8>>) -> Result<Payload, Malformed> {
     classify_request(verified(body), Some(Encoding::Form))
 }
@@ -56,7 +56,7 @@ fn delivery(name: &str) -> Delivery {
     delivery_of(fixture(name).0)
 }
 
-/// A form whose payload is this.
+/// A form with this JSON as its payload.
 fn payload(json: &str) -> String {
     let encoded = percent_encoding::utf8_percent_encode(json, percent_encoding::NON_ALPHANUMERIC);
     format!("payload={encoded}")
@@ -178,7 +178,7 @@ fn a_button_belongs_to_the_thread_of_its_message_or_the_one_that_it_would_start(
             conversation(Some("T1"), Some("C1"), thread),
             "{fields}"
         );
-        // A direct message is one conversation, but for its threads.
+        // A direct message is one conversation, except for its threads.
         fields["channel"]["id"] = json!("D1");
         let thread = thread.filter(|thread| *thread == "1.0");
         assert_eq!(
@@ -216,7 +216,7 @@ fn what_has_no_trigger_id_is_known_by_all_of_its_bytes() {
         delivery_of("command=%2Fdeploy").id,
         delivery_of("command=%2Fdeploy&trigger_id=").id,
         delivery_of("command=%2Fdeploy&text=now").id,
-        // The same fields, but not the same request.
+        // This form has the same field, and other bytes.
         delivery_of("command=/deploy").id,
         interaction(&json!({ "trigger_id": null })).id,
         interaction(&json!({ "trigger_id": 7 })).id,
