@@ -4,13 +4,14 @@
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# What may run beside something else is told to tests/beside.sh; `make -j` changes nothing.
+.NOTPARALLEL:
 
 PYTHON ?= python3
 VENV := .venv
 # First on the PATH, so that `cargo lambda` is the pinned one.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RELEASE := target/release/slack-ingress
-DISPATCH := target/release/agent-dispatch
 DYNOXIDE := 3.2.0
 CARGO_MUTANTS := 27.1.0
 
@@ -18,55 +19,79 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and check what it does
-	$(VENV)/bin/python demo/demo.py
+	$(VENV)/bin/python demo/demo.py $(DEMO)
 
 # Everything behind the queue as well; what stands in for what, it says itself.
-demo-agent: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) $(DISPATCH) ## The whole way, to an agent that thinks for 20 seconds and answers in Slack, once
+demo-agent: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## The whole way, to an agent that thinks for 20 seconds and answers in Slack, once
 	agent/.venv/bin/python demo/demo_agent.py
 
 dev: $(VENV)/demo.stamp ## Watch mode, for a real Slack app through a tunnel (needs SLACK_SIGNING_SECRET)
 	$(VENV)/bin/python demo/dev.py
 
-check: format-check lint docs ## The quick inner loop: format, lints, docs, tests that need no server
-	DELIVERIES=20000 cargo test --locked --lib --tests --examples
+# Cargo unifies features over the packages of one command, and compiles a crate once for each set of features. Two sets
+# are all that is built here:
+# - for development, everything with everything: tests, lints, documentation and the benchmark's harness share it;
+# - for release, the functions' package alone. With `--workspace` slack-dev's and the tests' features would be in them:
+#   the tests of record and the zips would not be of the program that its Cargo.toml describes.
+EVERYTHING := --locked --workspace --all-features
+FUNCTIONS := --locked --release -p slack-ingress --features dispatch
 
-test: format-check lint docs workflows demo size test-all simulate kill test-load test-agent test-end-to-end test-dev test-stack fuzz-short bench-short ## Everything that CI runs
+# The rest is left to `make test`: the lints of single features, and every test that starts a process.
+check: format-check lint-everything docs ## The quick inner loop: format, lints, docs, unit tests, a short simulation
+	DELIVERIES=20000 cargo test $(EVERYTHING) --lib --bins --test simulation
+
+# Everything that CI runs. The compiler needs all of the machine, installing needs the network, and some tests mostly wait;
+# so these run beside each other. What is measured, or kills processes, runs alone.
+test: ## Everything that CI runs
+	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
+	tests/beside.sh "$(MAKE) test-end-to-end" "$(MAKE) test-stack" "$(MAKE) test-agent" \
+		"nice $(MAKE) format-check lint docs test-build fuzz-build"
+	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
+	$(MAKE) workflows size demo DEMO=--release simulate kill test-load fuzz-short bench-short
+
+installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json
+
+release: $(RELEASE)
+
+test-build:
+	cargo build $(EVERYTHING) --bins --tests --examples
 
 # The release binaries are built once, and every test of a real process shares them.
 WITH_SERVERS = PYTHON=$(VENV)/bin/python SLACK_INGRESS_BIN=$(CURDIR)/$(RELEASE) $(VENV)/bin/python tests/servers.py
-SERVERS = $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE) $(DISPATCH)
-CARGO_TEST = cargo test --locked --all-features
+SERVERS = $(VENV)/test.stamp tests/node_modules/.package-lock.json $(RELEASE)
+CARGO_TEST = cargo test $(EVERYTHING)
+SUITE = $(WITH_SERVERS) $(CARGO_TEST) --test suite -- --include-ignored
 
+# Not in one command: what is skipped in the suite is not to be skipped elsewhere, where a name has it in it.
 test-all: $(SERVERS)
-	$(WITH_SERVERS) $(CARGO_TEST) --lib --examples --test suite -- --include-ignored \
-		--skip kills:: --skip load:: --test-threads 8
+	$(CARGO_TEST) --lib --bins --examples
+	$(CARGO_TEST) --doc
+	$(SUITE) --skip kills:: --skip load:: --test-threads 8
 
 simulate: ## A million deliveries in a simulated world; DELIVERIES= for more, SEED= to replay one history
 	$(CARGO_TEST) --test simulation -- --nocapture $(if $(SEED),replay)
 
 # These two are alone on the machine, as far as they can be: beside the other tests each would measure the others.
-ALONE = --ignored --test-threads 1 --nocapture
+ALONE = --test-threads 1 --nocapture
 
 kill: $(SERVERS) ## Kill the real processes at random moments; KILLS= for more of them
-	$(WITH_SERVERS) $(CARGO_TEST) --test suite -- kills:: $(ALONE)
+	$(SUITE) kills:: $(ALONE)
 
 test-load: $(SERVERS)
-	$(WITH_SERVERS) --sqs fauxqs $(CARGO_TEST) --test suite -- load:: $(ALONE)
+	$(WITH_SERVERS) --sqs fauxqs $(CARGO_TEST) --test suite -- --ignored load:: $(ALONE)
 
 load: export LOAD_EVENTS ?= 100000
 load: $(SERVERS) $(VENV)/dynoxide-$(DYNOXIDE).stamp ## 100,000 events to each kind of queue; prints what it measures
-	$(WITH_SERVERS) --dynamodb dynoxide --sqs fauxqs $(CARGO_TEST) --test suite -- load:: $(ALONE)
+	$(WITH_SERVERS) --dynamodb dynoxide --sqs fauxqs $(CARGO_TEST) --test suite -- --ignored load:: $(ALONE)
 
 # The agent, and the tools that it finds locally; then the whole way, with faults.
 test-agent: agent/.venv/stamp
 	agent/.venv/bin/python -m pytest -q agent/tests
 
-test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) $(DISPATCH)
+test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
 
 # The tool for one's own machine: a Slack to play, to join, to record.
-DEV_TEST = cargo test --locked -p slack-dev
-
 slack-dev: FORCE ## The development tool, in target/tool (slack-dev/README.md)
 	cargo build --locked --profile tool -p slack-dev
 
@@ -77,14 +102,14 @@ doctor: slack-dev ## What is not set up as it should be, and what to do about it
 	target/tool/slack-dev doctor $(ARGUMENTS)
 
 test-dev: $(SERVERS)
-	$(WITH_SERVERS) $(DEV_TEST) -- --include-ignored --skip to_be_watched --test-threads 2
+	$(WITH_SERVERS) $(CARGO_TEST) --test slack-dev-suite -- --include-ignored --skip to_be_watched --test-threads 2
 
 storm: export STORM_EVENTS ?= 10000
 storm: $(SERVERS) ## 10,000 events, a third repeated, a tenth forged, against the release binary; STORM_EVENTS= for more
-	$(WITH_SERVERS) $(DEV_TEST) --test slack-dev-suite -- --ignored --exact storm::to_be_watched --nocapture
+	$(WITH_SERVERS) $(CARGO_TEST) --test slack-dev-suite -- --ignored --exact storm::to_be_watched --nocapture
 
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
-test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE) $(DISPATCH)
+test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
 	cd cdk && npm test --silent
 	for function in slack-ingress redrive agent-dispatch; do \
 		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
@@ -106,17 +131,17 @@ fuzz-build: FORCE
 # The corpus, then as many inputs as are given here, the same ones each time; then long ones, for the rule on memory.
 fuzz-short: fuzz-build
 	mkdir -p fuzz/artifacts
-	@for target in $(FUZZ_TARGETS); do \
-		scratch=$$(mktemp -d); status=0; \
-		for limits in "-runs=15000 -max_len=16384 -timeout=5" "-runs=150 -max_len=262144 -timeout=30"; do \
-			$(FUZZ)/$$target -seed=1 $$limits $(FUZZ_FLAGS) -dict=fuzz/dictionaries/$$target \
-				$$scratch fuzz/corpus/$$target > $$scratch.log 2>&1 || { status=$$?; break; }; \
-		done; \
-		if [ $$status != 0 ]; then cat $$scratch.log; fi; \
-		rm -rf $$scratch $$scratch.log; \
-		if [ $$status != 0 ]; then echo "$$target: the input is in fuzz/artifacts"; exit 1; fi; \
-		echo "$$target: ok"; \
-	done
+	tests/beside.sh $(foreach target,$(FUZZ_TARGETS),"$(MAKE) fuzz-target-$(target)")
+
+fuzz-target-%:
+	@scratch=$$(mktemp -d); status=0; target=$*; \
+	for limits in "-runs=15000 -max_len=16384 -timeout=5" "-runs=150 -max_len=262144 -timeout=30"; do \
+		$(FUZZ)/$$target -seed=1 $$limits $(FUZZ_FLAGS) -dict=fuzz/dictionaries/$$target \
+			$$scratch fuzz/corpus/$$target || { status=$$?; break; }; \
+	done; \
+	rm -rf $$scratch; \
+	if [ $$status != 0 ]; then echo "$$target: the input is in fuzz/artifacts"; fi; \
+	exit $$status
 
 fuzz: fuzz-build ## Look for new inputs, MINUTES=10 for each target; what they add goes into fuzz/corpus
 	mkdir -p fuzz/artifacts
@@ -144,9 +169,10 @@ bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_mod
 bench-harness: FORCE
 	cargo build --locked --profile tool -p functions-bench
 
-# Times nothing that counts: it shows that the function does what it is measured for, and that the harness works.
-bench-short: $(RELEASE) bench-harness
-	$(PYTHON) $(BENCH)/run.py --only-ours --rounds 1 --warm 5 --memory 1769 --output target/bench-short.json
+# Times nothing that counts: it shows that the function does what it is measured for, and that the harness works. So the
+# harness may be the one that was built with the tests.
+bench-short: $(RELEASE) test-build
+	$(PYTHON) $(BENCH)/run.py --harness target/debug --only-ours --rounds 1 --warm 5 --memory 1769 --output target/bench-short.json
 
 bench-steps: ## Verifying, parsing, building a message: by the size of the body
 	cargo bench --locked --bench steps
@@ -154,17 +180,16 @@ bench-steps: ## Verifying, parsing, building a message: by the size of the body
 size: $(RELEASE)
 	$(PYTHON) tests/size.py $(RELEASE) target/release/redrive
 
-# Breaks the rules one at a time, and fails if there is a break that no test notices; .cargo/mutants.toml has what is
-# left out, and why. The stores are held to their contract, with their servers; so is the shortcut,
-# and what AgentCore's answers mean.
-STORES := src/{dedup/{memory,dynamodb,redis},dispatch/agent,aws/shortcut}.rs
-NOT_STORES := src/slack/** src/ingress/** src/redrive/** src/time/** src/sink/message/** src/dispatch/{mod,dead_letter,report,visibility}.rs src/dispatch/batch/** src/dispatch/invocation/** src/dedup/mod.rs
+# Breaks the rules one at a time, and fails if there is a break that no test notices; .cargo/mutants.toml names the files,
+# and what is left out of them, and why. What speaks to a server is held by tests that have one: the stores, the shortcut,
+# and what AgentCore's answers mean. Everything else is held by unit tests.
+WITH_A_SERVER := $(addprefix src/,dedup/any.rs dedup/dynamodb.rs dedup/memory.rs dedup/redis.rs dispatch/agent.rs aws/shortcut.rs)
 mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp $(VENV)/test.stamp tests/node_modules/.package-lock.json ## Break each rule in turn: does a test notice? (an hour or two)
 	mkdir -p target/mutants/rules target/mutants/stores
-	cargo mutants --output target/mutants/rules --exclude '$(STORES)' --cargo-arg=--lib
+	cargo mutants --output target/mutants/rules $(addprefix --exclude ,$(WITH_A_SERVER)) --cargo-arg=--lib
 	$(VENV)/bin/python tests/servers.py cargo mutants --output target/mutants/stores \
-		$(foreach files,$(NOT_STORES),--exclude '$(files)') --cargo-arg=--lib --cargo-arg=--test=suite \
-		-- -- --include-ignored dedup:: dispatch:: ingress:: redrive:: shortcut:: sinks:: stores::
+		$(addprefix --exclude ,$(filter-out $(WITH_A_SERVER),$(shell find src -name '*.rs'))) --cargo-arg=--lib --cargo-arg=--test=suite \
+		-- -- --include-ignored dedup:: dispatch:: features:: ingress:: parking:: redrive:: shortcut:: sinks:: stores:: wire::
 
 # Packages of their own, beside the project's.
 APART := fuzz benches/functions/peers/rust
@@ -177,21 +202,20 @@ format: ## Format the code
 	cargo fmt --all
 	$(foreach package,$(APART),cargo fmt --manifest-path $(package)/Cargo.toml &&) true
 
-# Each set of features, because each is a build that somebody runs; the tests build the other two.
-lint:
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --all-features -- -D warnings
-	cargo clippy --locked --all-targets --features redis -- -D warnings && cargo build --locked --features redis
-	cargo clippy --locked --all-targets --features sns -- -D warnings && cargo build --locked --features sns
-	cargo clippy --locked --all-targets --features dispatch -- -D warnings
-	cargo clippy --locked --all-targets -p functions-bench -- -D warnings
-	cargo clippy --locked --all-targets -p slack-dev -- -D warnings
+lint-everything:
+	cargo clippy $(EVERYTHING) --all-targets -- -D warnings
+
+# Each set of features as well, because each is a build that somebody runs. They are checked and not built: a check finds
+# what does not compile, and nothing is run.
+lint: lint-everything
+	for features in "" redis sns dispatch; do \
+		cargo clippy --locked -p slack-ingress --all-targets --features "$$features" -- -D warnings || exit; done
 
 workflows: $(VENV)/test.stamp
 	$(VENV)/bin/zizmor --offline --quiet .github
 
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+	RUSTDOCFLAGS="-D warnings" cargo doc $(EVERYTHING) --no-deps
 
 # ARCHITECTURE=x86_64 for the other one. Both go to the same place.
 ARCHITECTURE ?= arm64
@@ -199,8 +223,7 @@ RUST_TARGET := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linu
 
 build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that target to the Rust toolchain)
 	rustup target add $(RUST_TARGET)
-	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --bin slack-ingress --bin redrive
-	cargo lambda build --locked --release --target $(RUST_TARGET) --output-format zip --features dispatch --bin agent-dispatch
+	cargo lambda build $(FUNCTIONS) --target $(RUST_TARGET) --output-format zip
 	$(PYTHON) tests/size.py target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
 
 # In wheels for AgentCore's machines, whatever this one is.
@@ -227,13 +250,10 @@ clean: ## Remove everything that was built or installed here
 	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node}/node_modules
 
-# Always asked: cargo knows whether anything changed.
+# Always asked: cargo knows whether anything changed. All three functions in one command; the feature `dispatch` adds
+# nothing to the two that do not use it, and tests/size.py would tell.
 $(RELEASE): FORCE
-	cargo build --locked --release
-
-# It has its own feature, and the ingress is built without that.
-$(DISPATCH): FORCE
-	cargo build --locked --release --features dispatch --bin agent-dispatch
+	cargo build $(FUNCTIONS)
 
 # An environment of the agent's own: what it imports goes to AgentCore, and nothing of ours with it.
 agent/.venv/stamp: agent/requirements.txt agent/requirements-dev.txt
@@ -265,4 +285,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE
+.PHONY: help installed release test-build lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE

@@ -189,12 +189,12 @@ class Function:
         return sum(isinstance(item, Message) for item in self._items.queue)
 
 
-def build() -> None:
+def build(profile: list[str]) -> None:
     """Builds the program that `cargo lambda watch` will run, with the same profile, features and target/. This way the
     user sees cargo's progress, and `cargo lambda watch` has nothing left to compile."""
     say("Building the function. The first time, this takes a few minutes.")
     try:
-        with running(["cargo", "build", "--bin", BINARY]) as cargo:
+        with running(["cargo", "build", "--bin", BINARY, *profile]) as cargo:
             status = cargo.wait()
     except FileNotFoundError:
         raise Failure("cargo is not installed: install Rust, see https://rustup.rs") from None
@@ -203,11 +203,11 @@ def build() -> None:
 
 
 @contextlib.contextmanager
-def started(port: int, secret: str) -> Iterator[Function]:
+def started(port: int, secret: str, profile: list[str]) -> Iterator[Function]:
     env = {name: value for name, value in os.environ.items() if not FUNCTION_VARIABLE.match(name)}
     env.update(SLACK_SIGNING_SECRET=secret, DEDUP_STORE="memory:", EVENT_SINK="stdout:")
     # Without this option, an edit of the source would restart the function, and its records in memory would be lost.
-    command = watch_command(port, "--ignore-changes")
+    command = watch_command(port, "--ignore-changes", *profile)
     with running(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         function = Function(process)
         try:
@@ -295,12 +295,14 @@ def say(line: str) -> None:
 
 
 def demo() -> None:
-    build()
+    # As the Makefile builds the functions, so that `make test` compiles nothing for the demo.
+    profile = ["--release", "--features", "dispatch"] if "--release" in sys.argv[1:] else []
+    build(profile)
     secret, another = secrets.token_hex(16), secrets.token_hex(16)
     with free_port() as port:
         slack, stranger = Slack(port, secret), Slack(port, another)
         say(f"Starting it under `cargo lambda watch` on 127.0.0.1:{port}, with memory: and stdout:.")
-        with started(port, secret) as function:
+        with started(port, secret, profile) as function:
             function.await_start(slack)
             table, results = Table(), []
             for result in play(slack, stranger, function):

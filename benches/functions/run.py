@@ -49,13 +49,6 @@ OURS = Function(
     {"PutItem": 1, "SendMessage": 1, "UpdateItem": 1},
     ROOT / "target/release/slack-ingress",
 )
-# Nobody's: what is left of a function when there is nothing but its calls.
-CALLS_ALONE = Function(
-    "its calls alone",
-    [str(ROOT / "target/tool/calls-alone")],
-    {},
-    OURS.calls,
-)
 PEERS = [
     Function(
         "plain Rust",
@@ -85,7 +78,12 @@ PEERS = [
 ]
 
 
-def live(function, memory_mb, warm, pause_ms, limit_cpu):
+def calls_alone(harness):
+    """Nobody's: what is left of a function when there is nothing but its calls."""
+    return Function("its calls alone", [str(harness / "calls-alone")], {}, OURS.calls)
+
+
+def live(harness, function, memory_mb, warm, pause_ms, limit_cpu):
     """One life of the function, and its figures."""
     plan = {
         "command": function.command,
@@ -97,9 +95,9 @@ def live(function, memory_mb, warm, pause_ms, limit_cpu):
         "latency_ms": LATENCIES,
         "system_roots": SYSTEM_ROOTS,
     }
-    harness = [str(ROOT / "target/tool/functions-bench"), json.dumps(plan)]
+    command = [str(harness / "functions-bench"), json.dumps(plan)]
     # What a function logs would be a sea of lines; it is shown if something is wrong.
-    done = subprocess.run(harness, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{function.name} at {memory_mb} MB: {done.stderr}\n{done.stdout}")
     figures = json.loads(done.stdout)
@@ -146,6 +144,8 @@ def main():
     parser.add_argument("--warm", type=int, default=60, help="invocations of each life after its first")
     parser.add_argument("--pause-ms", type=int, default=40, help="between two invocations")
     parser.add_argument("--memory", type=int, nargs="+", default=[128, 256, 512, 1769])
+    parser.add_argument("--harness", type=pathlib.Path, default=ROOT / "target/tool",
+                        help="the folder with functions-bench and calls-alone")
     parser.add_argument("--only-ours", action="store_true", help="and its calls alone, without the peers")
     parser.add_argument("--without-shortcut", action="store_true", help="ours with SDK_SHORTCUT=off, too")
     parser.add_argument("--build", nargs=2, metavar=("NAME", "PATH"), action="append", default=[],
@@ -153,7 +153,9 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "target/bench.json")
     arguments = parser.parse_args()
 
-    functions = [OURS, CALLS_ALONE] if arguments.only_ours else [OURS, CALLS_ALONE, *PEERS]
+    functions = [OURS, calls_alone(arguments.harness)]
+    if not arguments.only_ours:
+        functions += PEERS
     if arguments.without_shortcut:
         off = {**OURS.environment, "SDK_SHORTCUT": "off"}
         functions.append(Function("without shortcut", OURS.command, off, OURS.calls))
@@ -166,12 +168,12 @@ def main():
 
     # Once without counting: byte code is compiled, files are in the page cache.
     for function in functions:
-        live(function, arguments.memory[-1], 1, 0, limit_cpu)
+        live(arguments.harness, function, arguments.memory[-1], 1, 0, limit_cpu)
     lives = []
     for round_ in range(arguments.rounds):
         for memory_mb in arguments.memory:
             for function in random.sample(functions, len(functions)):
-                figures = live(function, memory_mb, arguments.warm, arguments.pause_ms, limit_cpu)
+                figures = live(arguments.harness, function, memory_mb, arguments.warm, arguments.pause_ms, limit_cpu)
                 lives.append({"function": function.name, "memory_mb": memory_mb, "round": round_, **figures})
                 print(
                     f"round {round_ + 1}/{arguments.rounds}  {memory_mb:>4} MB  {function.name:<20}"

@@ -2,39 +2,58 @@
 //!
 //! The release binary has none of them; here it is the one that cargo built with these tests.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Every crate of the binary that is built with these features.
-fn crates(features: &str) -> String {
+/// What `cargo tree` says with these arguments: a line for each crate.
+fn crates(arguments: &[&str]) -> Vec<String> {
     let tree = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-            "--features",
-            features,
-        ])
+        .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    String::from_utf8(tree.stdout).expect("UTF-8")
+    let tree = String::from_utf8(tree.stdout).expect("UTF-8");
+    tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
 #[test]
 fn a_feature_that_is_off_leaves_nothing_behind() {
-    let has = |tree: &str, name: &str| tree.lines().any(|line| line.starts_with(&format!("{name} v")));
     let crate_of = [("redis", "redis"), ("sns", "aws-sdk-sns"), ("dispatch", "aws-sdk-bedrockagentcore")];
     for features in ["", "redis", "sns", "dispatch"] {
-        let tree = crates(features);
-        assert!(has(&tree, "aws-sdk-sqs"), "{tree}");
+        let crates = crates(&["--edges", "normal", "--features", features]);
+        let has = |name: &str| crates.iter().any(|line| line.starts_with(&format!("{name} v")));
+        assert!(has("aws-sdk-sqs"), "{crates:#?}");
         for (feature, name) in crate_of {
-            assert_eq!(has(&tree, name), feature == features, "{name} with the features {features:?}");
+            assert_eq!(has(name), feature == features, "{name} with the features {features:?}");
         }
+    }
+}
+
+/// Or the tests and lints of one package would compile it again after those of another. What is missing belongs into
+/// `test-support/Cargo.toml`.
+#[test]
+fn every_command_finds_the_sdk_compiled() {
+    const WAITED_FOR: [&str; 6] = ["aws-", "hyper", "rustls ", "tokio", "tower ", "serde_json "];
+    let of_sdk = |arguments: &[&str]| -> BTreeSet<String> {
+        let crates = crates(arguments).into_iter();
+        crates.filter(|line| WAITED_FOR.iter().any(|start| line.starts_with(start))).collect()
+    };
+    let everything = of_sdk(&["--workspace", "--all-features", "--edges", "normal,build,dev"]);
+    let commands: [&[&str]; 7] = [
+        &["--edges", "normal,build,dev"],
+        &["--edges", "normal,build,dev", "--features", "redis"],
+        &["--edges", "normal,build,dev", "--features", "sns"],
+        &["--edges", "normal,build,dev", "--features", "dispatch"],
+        &["--edges", "normal,build,dev", "--all-features"],
+        &["--edges", "normal,build,dev", "--package", "slack-dev"],
+        // Documentation needs no development dependency.
+        &["--edges", "normal,build", "--workspace", "--all-features"],
+    ];
+    for command in commands {
+        let others: Vec<_> = of_sdk(command).difference(&everything).cloned().collect();
+        assert_eq!(others, Vec::<String>::new(), "{command:?}");
     }
 }
 

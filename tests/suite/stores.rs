@@ -14,6 +14,7 @@ use std::time::Duration;
 use test_support::aws::{Table, sdk_config};
 #[cfg(feature = "redis")]
 use test_support::redis::RedisServer;
+#[cfg(feature = "redis")]
 use test_support::wait::eventually;
 
 /// A store, and what must live as long as it.

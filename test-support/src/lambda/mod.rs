@@ -1,4 +1,4 @@
-//! Lambda: [`runtime_api`] is its side of the Runtime API, [`environment`] a function's process behind one, [`http_api`] the
+//! Lambda: [`RuntimeApi`] is its side of the Runtime API, [`Lambda`] a function's process behind one, [`http_api`] has the
 //! events that API Gateway makes of requests, [`answers`] what the ingress is to answer.
 
 pub mod answers;
