@@ -36,6 +36,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
 use aws_smithy_types::timeout::TimeoutConfig;
 use http_body_util::BodyExt;
+use percent_encoding::{CONTROLS, percent_encode};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
@@ -249,6 +250,9 @@ impl Route {
         request.uri_mut().set_endpoint(&self.endpoint)?;
         request.headers_mut().try_insert("user-agent", self.user_agent.clone())?;
         request.headers_mut().try_insert("x-amz-user-agent", self.x_amz_user_agent.clone())?;
+        if let Some(trace_id) = trace_id() {
+            request.headers_mut().try_insert("x-amzn-trace-id", trace_id)?;
+        }
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.scope.region)
@@ -309,6 +313,14 @@ impl Scope {
 fn first_attempt(sdk_request: &str) -> Option<String> {
     let (_, max) = sdk_request.rsplit_once("; max=")?;
     Some(format!("attempt=1; max={max}"))
+}
+
+/// The trace of the current invocation, which the Lambda runtime puts into the environment, and which the SDK hands on to every
+/// service (its recursion detection).
+fn trace_id() -> Option<String> {
+    std::env::var_os("AWS_LAMBDA_FUNCTION_NAME")?;
+    let trace_id = std::env::var("_X_AMZN_TRACE_ID").ok()?;
+    Some(percent_encode(trace_id.as_bytes(), CONTROLS).to_string())
 }
 
 /// A random UUID, version 4, as the SDK makes one for each call. Nobody need be unable to guess it.

@@ -337,7 +337,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         };
         match self.call_sink(&message, budget, details).await {
             Ok(()) => {
-                let until = budget.settle_until();
+                let until = budget.confirm_until();
                 Ok(Accepted { unconfirmed: Some(Unconfirmed { lease, until }) })
             }
             Err(RequestOutcome::Unavailable(_)) if is_last => {

@@ -1,16 +1,20 @@
 //! How a function's process begins, serves, and ends: on AWS's own runtime for Rust, `lambda_runtime`.
 
 use futures_util::FutureExt;
+use lambda_http::http::Uri;
+use lambda_http::http::header::ToStrError;
 use lambda_http::tower::ServiceExt;
 use lambda_http::tower::layer::layer_fn;
 use lambda_http::{Request, RequestExt, service_fn};
 use lambda_runtime::{Config, Context, Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::num::ParseIntError;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::http::Answer;
 use super::untrusted;
@@ -26,10 +30,16 @@ const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 const REQUIRED: [&str; 3] =
     ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"];
 
-/// Runs `work` to its end. An error is logged, and reported to Lambda as a failed init.
+/// Nobody waits for the report of a failed init.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Runs `work` to its end. An error and a panic are logged, and reported to Lambda as a failed init.
 pub async fn run(work: impl Future<Output = Result<(), String>>) -> ExitCode {
     std::panic::set_hook(Box::new(logging::write_panic));
-    let Err(problem) = work.await else { return ExitCode::SUCCESS };
+    // A panic comes as far as this in two places: at init, and in the runtime, which panics on an invocation without an id.
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    let ended = ended.unwrap_or_else(|_| Err("the program panicked; the line before says where".to_owned()));
+    let Err(problem) = ended else { return ExitCode::SUCCESS };
     logging::write_problem(&problem);
     if is_on_lambda() {
         report_failed_init(&problem).await;
@@ -53,6 +63,10 @@ pub fn check_environment() -> Result<(), String> {
             run it there, or on your own machine with `cargo lambda watch`"
         ));
     }
+    let is_url = |address: String| address.parse::<Uri>().is_ok_and(|uri| uri.authority().is_some());
+    if !std::env::var(RUNTIME_API).is_ok_and(is_url) {
+        return Err(format!("{RUNTIME_API} is neither host and port nor a URL"));
+    }
     let is_missing = |name: &&str| std::env::var(name).is_err();
     let mut problems: Vec<String> =
         REQUIRED.iter().filter(|name| is_missing(name)).map(|name| format!("{name} is missing")).collect();
@@ -74,8 +88,12 @@ async fn report_failed_init(problem: &str) {
         .header("content-type", "application/json")
         .header("lambda-runtime-function-error-type", "Runtime.InitFailed")
         .body(lambda_runtime_api_client::body::Body::from(report.to_string()));
-    if let Ok(request) = request {
-        let _ = lambda_runtime_api_client::PooledClient::builder().build().call(request).await;
+    let endpoint = std::env::var(RUNTIME_API).ok().and_then(|address| address.parse::<Uri>().ok());
+    if let (Ok(request), Some(endpoint)) =
+        (request, endpoint.filter(|endpoint| endpoint.authority().is_some()))
+    {
+        let client = lambda_runtime_api_client::PooledClient::builder().with_endpoint(endpoint).build();
+        let _ = tokio::time::timeout(REPORT_TIMEOUT, client.call(request)).await;
     }
 }
 
@@ -183,7 +201,7 @@ pub async fn serve_http<F: HttpFunction>(function: F) -> Result<(), String> {
             }
         })
     });
-    lambda_http::runtime(handler).layer(around).run().await.map_err(|error| with_causes(error.as_ref()))
+    until_runtime_api_is_gone(|| lambda_http::runtime(handler.clone()).layer(around.clone()).run()).await
 }
 
 /// Serves invocations whose event is an `E` one after the other, as long as the execution environment lives. An error of
@@ -206,7 +224,26 @@ where
     let around = layer_fn(|answering| {
         ServiceExt::<LambdaInvocation>::then(answering, |sent: Result<(), Error>| async { go_on(sent) })
     });
-    Runtime::new(handler).layer(around).run().await.map_err(|error| with_causes(error.as_ref()))
+    until_runtime_api_is_gone(|| Runtime::new(handler.clone()).layer(around.clone()).run()).await
+}
+
+/// Runs the runtime until the Runtime API is gone. An invocation whose headers cannot be read ends the library's loop. It is no
+/// reason to end the process: under `cargo lambda watch` a stranger's HTTP headers become an invocation's, and nothing starts the
+/// process again. That invocation is not answered, and the next one is served.
+async fn until_runtime_api_is_gone<R>(runtime: impl Fn() -> R) -> Result<(), String>
+where
+    R: Future<Output = Result<(), Error>>,
+{
+    loop {
+        let Err(error) = runtime().await else { return Ok(()) };
+        let is_unreadable_header =
+            error.is::<serde_json::Error>() || error.is::<ToStrError>() || error.is::<ParseIntError>();
+        if !is_unreadable_header {
+            return Err(with_causes(error.as_ref()));
+        }
+        // Without the library's error, which quotes the header.
+        logging::write_problem("the headers of an invocation cannot be read: it is left to its timeout");
+    }
 }
 
 /// Logs an answer that Lambda did not take, and lets the process live: the invocation may have been too late, and the next one

@@ -9,7 +9,7 @@
 //! ├─ re-read ──┤               │                       │            │   reads the signing secret again after a mismatch
 //! ├─────────── record ─────────┤                       │            │   if the store hangs, there is time left to send
 //! ├─────────────────────────── send ───────────────────┤            │   if the queue hangs, there is time left to undo
-//! ├──────────────────────────────────── confirm, delete or park ────┤
+//! ├───────────────────────────────────────────── delete or park ────┤
 //! ```
 //!
 //! The points are fixed and the durations are not: a step that ends early leaves its time to the next one.
@@ -20,19 +20,23 @@ use tokio::time::Instant;
 /// The steps end this long before Lambda kills the invocation, so that the answer can still reach the Lambda service.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(50);
 
+/// A confirm that has not succeeded after this time will not: each call has a shorter timeout of its own.
+const MAX_CONFIRM: Duration = Duration::from_secs(45);
+
 /// The points in time by which the steps of one invocation are over.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     start: Instant,
     total: Duration,
+    confirm_until: Instant,
 }
 
 impl Budget {
     /// The budget of an invocation that began at `start`. Its steps may take `ack_budget`, or until shortly before Lambda kills
     /// the invocation after `remaining`, whichever is shorter.
     pub fn new(start: Instant, ack_budget: Duration, remaining: Duration) -> Self {
-        let total = ack_budget.min(remaining.saturating_sub(RESPONSE_MARGIN));
-        Self { start, total }
+        let remaining = remaining.saturating_sub(RESPONSE_MARGIN);
+        Self { start, total: ack_budget.min(remaining), confirm_until: start + remaining.min(MAX_CONFIRM) }
     }
 
     fn at_percent(&self, percent: u32) -> Instant {
@@ -54,9 +58,16 @@ impl Budget {
         self.at_percent(87)
     }
 
-    /// The record is confirmed, deleted or parked by then, or it stays as it is until its lease is over.
+    /// The record is deleted or parked by then, or it stays as it is until its lease is over. The answer depends on both.
     pub fn settle_until(&self) -> Instant {
         self.at_percent(100)
+    }
+
+    /// The record is confirmed by then, or it stays in flight until its lease is over. A confirm comes after the answer, so Slack's
+    /// patience does not bound it, but only the end of the invocation: a record that is confirmed late is better than an event
+    /// that is sent twice.
+    pub fn confirm_until(&self) -> Instant {
+        self.confirm_until
     }
 }
 
@@ -99,7 +110,20 @@ mod tests {
         let budget = Budget::new(start, Duration::from_millis(2500), Duration::from_millis(1050));
         assert_eq!(budget.settle_until() - start, Duration::from_secs(1));
         let over = Budget::new(start, Duration::from_millis(2500), Duration::ZERO);
-        assert_eq!(over.settle_until(), start);
+        assert_eq!((over.settle_until(), over.confirm_until()), (start, start));
+    }
+
+    #[test]
+    fn a_confirm_has_the_rest_of_the_invocation_and_never_longer_than_its_bound() {
+        let start = SystemClock.instant();
+        for (remaining, expected) in [
+            (Duration::from_millis(5050), Duration::from_secs(5)),
+            (Duration::from_secs(900), Duration::from_secs(45)),
+            (Duration::MAX, Duration::from_secs(45)),
+        ] {
+            let budget = Budget::new(start, Duration::from_millis(2500), remaining);
+            assert_eq!(budget.confirm_until() - start, expected, "{remaining:?}");
+        }
     }
 
     #[test]

@@ -324,6 +324,21 @@ async fn what_the_library_does_not_stand_is_served_all_the_same_and_so_is_the_ne
     assert_eq!(lambda.messages(oddities.len() + 2).await.len(), oddities.len() + 2);
 }
 
+/// Under `cargo lambda watch` whoever knows the URL can send this header, and nothing starts the process again.
+#[tokio::test]
+async fn a_client_context_that_cannot_be_read_ends_nothing_and_is_not_quoted() {
+    let lambda = ingress::start_local().await;
+    let pid = lambda.pid();
+    for context in ["xyzzy", r#""xyzzy""#, r#"{"client":"xyzzy"}"#] {
+        lambda.invoke_with_client_context(&json!({}), context);
+        let id = format!("Ev-{}", context.len());
+        assert_eq!(lambda.post(&Request::json(mention(&id, "hello"))).await, ok(), "{context}");
+    }
+    assert_eq!(lambda.pid(), pid);
+    let log = lambda.stderr().join("\n");
+    assert!(log.contains("the headers of an invocation cannot be read") && !log.contains("xyzzy"), "{log}");
+}
+
 #[tokio::test]
 async fn slacks_check_of_a_certificate_may_be_a_get() {
     let lambda = ingress::start_local().await;

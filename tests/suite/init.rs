@@ -91,6 +91,18 @@ async fn variables_of_lambdas_that_are_missing_are_named_in_one_message() {
 }
 
 #[tokio::test]
+async fn an_address_of_the_runtime_api_that_is_none_is_one_message() {
+    for address in ["", "/x", "127.0.0.1:1 /"] {
+        let mut variables = with(&[]);
+        variables.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), address.to_owned());
+        let (status, stderr) = run_to_end(&variables).await;
+        assert!(!status.success(), "{address}");
+        assert_eq!(stderr.lines().count(), 1, "{address}: {stderr}");
+        assert!(stderr.contains("AWS_LAMBDA_RUNTIME_API is neither host and port nor a URL"), "{stderr}");
+    }
+}
+
+#[tokio::test]
 async fn a_service_of_awss_without_a_region_stops_the_function() {
     let mut variables =
         with(&[("DEDUP_STORE", "dynamodb:events"), ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);

@@ -155,6 +155,7 @@ async fn assert_same_call_of_the_store(call: impl AsyncFn(&DynamoDbStore, &Claim
     })
     .await;
     assert_eq!(by_shortcut, by_sdk);
+    println!("{by_sdk}");
 }
 
 #[tokio::test]
@@ -216,4 +217,19 @@ async fn a_topics_requests_are_the_sdks() {
             assert_eq!(by_shortcut, by_sdk);
         }
     }
+}
+
+/// On Lambda each call carries the invocation's trace. The variables are the process's, so that this needs one of its own.
+#[test]
+fn the_requests_are_the_sdks_with_a_trace_too() {
+    let this_binary = std::env::current_exe().expect("it runs");
+    let run = std::process::Command::new(this_binary)
+        .args(["wire::", "--skip", "the_requests_are_the_sdks_with_a_trace_too", "--nocapture"])
+        .env("AWS_LAMBDA_FUNCTION_NAME", "slack-ingress")
+        .env("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=a:1|b:2 \u{1}")
+        .output();
+    let output = run.expect("it runs again");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("x-amzn-trace-id: Root=1-5759e988"), "the requests had a trace: {stdout}");
 }

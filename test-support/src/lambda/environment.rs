@@ -78,6 +78,11 @@ impl Lambda {
         }
     }
 
+    /// Invokes the function with a client context, and does not wait for an answer.
+    pub fn invoke_with_client_context(&self, event: &Value, client_context: &str) {
+        drop(self.api.invoke_with_client_context(event, TIMEOUT, Some(client_context)));
+    }
+
     /// Invokes the function with the time-out that it is deployed with.
     pub fn invoke(&self, event: &Value) -> impl Future<Output = Ended> + use<> {
         self.invoke_for(event, TIMEOUT)

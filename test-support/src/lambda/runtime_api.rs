@@ -44,6 +44,7 @@ struct Invocation {
     request_id: String,
     deadline_ms: u64,
     event: Vec<u8>,
+    client_context: Option<String>,
     answer: oneshot::Sender<Invoked>,
 }
 
@@ -90,11 +91,23 @@ impl RuntimeApi {
     /// Invokes the function with an event; the deadline is `timeout` from now. The invocation is queued by the call, and
     /// the future ends when the function answers, or [`all_died`](Self::all_died) is called.
     pub fn invoke(&self, event: &Value, timeout: Duration) -> impl Future<Output = Invoked> + Send + use<> {
+        self.invoke_with_client_context(event, timeout, None)
+    }
+
+    /// Invokes the function with a client context, the header `Lambda-Runtime-Client-Context`. Lambda hands on what a client of
+    /// its own API sent, and `cargo lambda watch` whatever HTTP request names a header so.
+    pub fn invoke_with_client_context(
+        &self,
+        event: &Value,
+        timeout: Duration,
+        client_context: Option<&str>,
+    ) -> impl Future<Output = Invoked> + Send + use<> {
         let (answer, answered) = oneshot::channel();
         let invocation = Invocation {
             request_id: fresh_request_id(),
             deadline_ms: SystemClock.now().after(timeout).as_millis(),
             event: event.to_string().into_bytes(),
+            client_context: client_context.map(str::to_owned),
             answer,
         };
         // If nobody is there to take it, the answer's sender is dropped with it, and the invocation has died.
@@ -138,8 +151,12 @@ impl State {
                 let Some(invocation) = self.queue.lock().await.recv().await else {
                     return std::future::pending().await;
                 };
-                let Invocation { request_id, deadline_ms, event, answer } = invocation;
+                let Invocation { request_id, deadline_ms, event, client_context, answer } = invocation;
                 self.pending.lock().expect("not poisoned").insert(request_id.clone(), answer);
+                let response = match client_context {
+                    Some(context) => response.header("Lambda-Runtime-Client-Context", context),
+                    None => response,
+                };
                 response
                     .header("Lambda-Runtime-Aws-Request-Id", request_id)
                     .header("Lambda-Runtime-Deadline-Ms", deadline_ms)
