@@ -84,7 +84,9 @@ async fn each_fault_of_a_queue_is_its_own() {
     let policy = gone.redrive_policy().await.replace(r#""3""#, "3");
     let dangling = Queue::create(true, &[(Name::RedrivePolicy, &policy)]).await.url;
     gone.delete().await;
-    examined(&table, &dangling).await.fails(&["queue, dead letters"], ".fifo is named and does not exist");
+    examined(&table, &dangling)
+        .await
+        .fails(&["queue, dead letters"], ".fifo is named in the RedrivePolicy but does not exist");
 
     let short = Queue::dead_letters(true, "86400").await.redrive_policy().await;
     for (queue, check, why) in [

@@ -154,14 +154,14 @@ async fn what_verifies_nothing_fails_for_that() {
         "{}",
         examined.text
     );
-    assert!(examined.found("signature, wrong").contains("takes another secret's signature"));
+    assert!(examined.found("signature, wrong").contains("accepts a signature made with another secret"));
 }
 
 #[tokio::test]
 async fn what_is_no_ingress_is_told_by_what_it_answers() {
     for (status, todo) in [
         (200, "Is this slack-ingress"),
-        (301, "leads elsewhere"),
+        (301, "redirects"),
         (403, "auth type NONE"),
         (404, "path"),
         (502, "its log"),
