@@ -74,7 +74,7 @@ async fn a_rotation_needs_no_deploy_and_the_old_secret_goes_on_for_a_while() {
         4,
         "each version twice: at init, and after the mismatch"
     );
-    // The function reads the secret at most once a minute, so it notices the next rotation only after that.
+    // After a wrong signature the function reads the secret again at most once a minute, so it does not notice the next rotation yet.
     secret.rotate("third").await;
     assert_eq!(lambda.post(&signed("third", "Ev4")).await, unauthorized());
     assert_eq!(secret.proxy.calls("GetSecretValue"), 4);

@@ -115,14 +115,14 @@ impl fmt::Display for Figures<'_> {
             f,
             "  each environment after its warm-up -> at the end: heap and stack {} -> {} KiB, \
              resident {} -> {} KiB, file descriptors {} -> {}",
-            range(|environment| environment.start.memory),
-            range(|environment| environment.end.memory),
-            range(|environment| environment.start.resident),
-            range(|environment| environment.end.resident),
-            range(|environment| environment.start.descriptors),
-            range(|environment| environment.end.descriptors),
+            range(|growth| growth.start.memory),
+            range(|growth| growth.end.memory),
+            range(|growth| growth.start.resident),
+            range(|growth| growth.end.resident),
+            range(|growth| growth.start.descriptors),
+            range(|growth| growth.end.descriptors),
         )?;
-        let growth = self.growths.iter().map(ResourceGrowth::growth).max().unwrap_or_default();
+        let growth = self.growths.iter().map(ResourceGrowth::memory).max().unwrap_or_default();
         writeln!(f, "  it grew by {growth} KiB at the most")
     }
 }

@@ -99,12 +99,9 @@ async fn load(queue: Queue) {
     let late = figures.late();
     assert!(figures.doubled() <= if is_fifo { 0 } else { late }, "{} doubled", figures.doubled());
     assert!((events..=events + 2 * late).contains(&sqs.calls()), "{} messages sent", sqs.calls());
-    for environment in growths {
-        assert!(environment.growth() <= GROWTH_LIMIT, "memory grew: {environment:?}");
-        assert!(
-            environment.end.descriptors <= environment.start.descriptors,
-            "descriptors stay open: {environment:?}"
-        );
+    for growth in growths {
+        assert!(growth.memory() <= GROWTH_LIMIT, "memory grew: {growth:?}");
+        assert!(growth.end.descriptors <= growth.start.descriptors, "descriptors stay open: {growth:?}");
     }
 }
 

@@ -38,7 +38,7 @@ impl ResourceGrowth {
     }
 
     /// How much more memory the process uses at its end, in KiB.
-    pub(crate) fn growth(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         self.end.memory.saturating_sub(self.start.memory)
     }
 }
