@@ -1,8 +1,8 @@
-//! How to write a store of your own, and how to know that it is right.
+//! Shows how to write a store of your own, and how to test it.
 //!
-//! A store keeps [`Record`]s and makes [`Record::verdict`] atomic: look, decide and write as one step. Here a
-//! `BTreeMap` behind a lock does that; with a database it is a transaction, or one conditional statement whose
-//! condition says what `verdict` says. The times in the claim are "now" for every decision: ask no other clock.
+//! A store keeps [`Record`]s. It must read a record, decide by [`Record::verdict`] and write the record as one atomic step. Here a
+//! lock around a `BTreeMap` makes the step atomic; in a database it is a transaction, or one conditional statement with the same
+//! condition as `verdict`. Take the current time for every decision from the claim, and read no other clock.
 //!
 //! ```sh
 //! cargo run --example own_store --features contract
@@ -15,21 +15,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// What the database holds for an event: its record, and the message if it is parked.
+/// A row of the database: the record of an event, and its message if the event is parked.
 type Row = (Record, Option<String>);
 
-/// The store.
+/// A store in memory, which stands for your database.
 #[derive(Default)]
 struct OwnStore {
     rows: Mutex<BTreeMap<String, Row>>,
 }
 
 impl OwnStore {
-    /// Settles the row of an event if `may` says so: fencing is a condition on the owner, checked with the write.
-    async fn settle(&self, lease: &Lease, may: fn(State) -> bool, settle: impl FnOnce(&mut Row)) -> Settled {
+    /// Changes the row of an event with `change`, if the lease's owner still owns it and `may` allows it in the record's state. The
+    /// owner is checked in the same step as the write: this is the fencing.
+    async fn settle(&self, lease: &Lease, may: fn(State) -> bool, change: impl FnOnce(&mut Row)) -> Settled {
         match self.rows.lock().await.get_mut(lease.event_id()) {
             Some(row) if row.0.owner == lease.owner() && may(row.0.state) => {
-                settle(row);
+                change(row);
                 Settled::Done
             }
             _ => Settled::Lost,
@@ -40,8 +41,8 @@ impl OwnStore {
 impl Store for OwnStore {
     async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
         let mut rows = self.rows.lock().await;
-        let standing = rows.get(&claim.event_id).map(|(record, _)| record.verdict(claim));
-        let took_over = match standing {
+        let verdict = rows.get(&claim.event_id).map(|(record, _)| record.verdict(claim));
+        let took_over = match verdict {
             None | Some(Verdict::Own) => false,
             Some(Verdict::Free { takes_over }) => takes_over,
             Some(Verdict::InFlight) => return Ok(Recorded::InFlight),
@@ -116,7 +117,7 @@ impl Store for OwnStore {
 }
 
 #[tokio::main(flavor = "current_thread")]
-#[allow(clippy::print_stdout, reason = "that is what it is for")]
+#[allow(clippy::print_stdout, reason = "this program prints its result")]
 async fn main() {
     contract::all(Arc::new(OwnStore::default())).await;
     println!("The store keeps the contract.");

@@ -1,6 +1,7 @@
 //! slack-ingress: the front door for Slack apps that do slow work on AWS.
 //!
-//! **A 200 means that the event is durably on the queue, and it is put there once.**
+//! **A 200 to an event that is to be forwarded means that the event is durably on the queue, or durably stored to be put there
+//! (parked), or a duplicate of one that is. One event is put there once.**
 //!
 //! Slack sends events, slash commands and interactions by HTTP and waits three seconds for an answer. This crate verifies the
 //! signature, records the event so that Slack's retries are recognized, puts it on a queue, and answers.
@@ -14,7 +15,7 @@
 //!
 //! # The rooms
 //! Each module at this level is a room. Its page says what is in the room, in which order to read it, and what it imports. A
-//! room imports rooms of the layers below it, and none of its own layer:
+//! room imports rooms of any of the layers below it, and none of its own layer. (The tests of a room may import more.)
 //!
 //! ```text
 //!                main.rs        bin/redrive.rs        bin/agent-dispatch.rs         each sets up once, then serves
@@ -33,6 +34,8 @@
 //! ```
 //!
 //! # In which order to read
+//! This is the order of the rooms; `ARCHITECTURE.md` gives the same order by files.
+//!
 //! 1. [`ingress`]: what happens to a request, step by step.
 //! 2. [`dedup`] and [`dedup::record`]: what a record is, and who wins it.
 //! 3. [`slack`]: how a request is signed, and what its bytes mean.

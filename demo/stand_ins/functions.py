@@ -295,7 +295,7 @@ class EventSourceMapping:
     """Plays Lambda's poller of an SQS queue, with ReportBatchItemFailures.
 
     It receives up to ten messages, invokes the function, and deletes the messages that the function does not report.
-    The messages that it reports stay on the queue until their visibility time-out is over; after a function error, all
+    The messages that it reports stay on the queue until their visibility timeout is over; after a function error, all
     of them do. The queue itself keeps the order within a group, and gives out no two messages of a group at the same
     time.
     """

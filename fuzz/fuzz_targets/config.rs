@@ -1,6 +1,6 @@
-//! Environment variables: either a configuration that holds together, or an error that tells nothing of the values.
+//! Checks that any environment variables give either a valid configuration or an error that quotes no value.
 //!
-//! An input is a variable a line, `NAME=value`.
+//! Each line of an input is one variable, `NAME=value`.
 
 #![no_main]
 
@@ -10,8 +10,8 @@ use slack_ingress_fuzz::{bounded, mutate};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A secret of one letter and its comma are two bytes, and a `String` of 24; the list grows by doubling, and for a
-/// moment both are there. Measured: 19 for that, 31 for a filter of `RUST_LOG` with many short targets.
+/// A secret of one letter and its comma are two bytes of the input and become a `String` of 24 bytes. The list of them grows by
+/// doubling, and for a moment the old and the new list both exist. Measured: 19 for that, 31 for a `RUST_LOG` with many short targets.
 const BYTES_PER_BYTE: usize = 64;
 
 type Variables = BTreeMap<String, String>;
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
         assert_whole(config);
     }
 
-    // White space around a value means nothing, and an empty one is none.
+    // White space around a value has no meaning, and an empty value counts as absent.
     let shown = |config: &Result<IngressConfig, ConfigError>| match config {
         Ok(config) => format!("{config:?}"),
         Err(error) => error.to_string(),
@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
     given.retain(|_, value| !value.trim().is_empty());
     assert_eq!(shown(&config), shown(&read(&given)));
 
-    // Wherever the secret stands, in the wrong variable or beside a slip of the pen: no error quotes it.
+    // No error quotes the secret, even if it is in the wrong variable or beside a typing error.
     const WORD: &str = "xyzzy";
     let places: [fn(&str) -> String; 3] = [
         |value| format!("{WORD}{value}"),

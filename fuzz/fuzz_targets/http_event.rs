@@ -1,5 +1,5 @@
-//! What invokes the function: any bytes are an event or an error, each field is the one that was sent, and whatever
-//! the outcome, the answer is one that the front door takes.
+//! Checks how the function reads the event that it is invoked with: any bytes are a request or an error, each field has the value
+//! that was sent, and for every outcome the front door accepts the answer.
 
 #![no_main]
 
@@ -18,18 +18,18 @@ use slack_ingress::slack::signature::Rejection;
 use slack_ingress::telemetry::report::ingress::{Dependency, RequestDetails, RequestOutcome, RequestReport};
 use slack_ingress_fuzz::{bounded, mutate, unambiguous};
 
-/// A header's list of values: `""` and its comma are three bytes, `serde` keeps 32 for each before it knows that they
-/// are strings, and the list grows by doubling. Measured: 40.
+/// In a header's list of values, `""` and its comma are three bytes of the input. `serde` keeps 32 bytes for each value before it
+/// knows that it is a string, and the list grows by doubling. Measured: 40.
 const BYTES_PER_BYTE: usize = 64;
 
-/// The request as the function gets it: the event is reduced, then `lambda_http` reads it, which must never panic.
+/// Reads the request as the function does: the event is reduced, and then `lambda_http` reads it, which must never panic.
 fn read(event: &[u8]) -> Option<Result<Inbound, RequestOutcome>> {
     let reduced = bounded(event.len(), BYTES_PER_BYTE, || reduce(event));
     let request = lambda_http::request::from_str(std::str::from_utf8(&reduced).expect("JSON is text"));
     request.ok().map(inbound)
 }
 
-/// What the front door gets.
+/// The answer that the front door gets.
 fn respond(event: &[u8], report: RequestReport) -> Value {
     let answering = service_fn(move |_: Request| {
         let answer = answer(&report);
@@ -49,7 +49,7 @@ fuzz_target!(|data: &[u8]| {
     let request = read(data);
     let event = std::str::from_utf8(data).ok().and_then(unambiguous);
 
-    // Read again in another spelling, and compared field by field.
+    // The same event in another spelling must give the same fields.
     if let Some(event) = event.as_ref().filter(|event| is_lambdas(event)) {
         let again = read(event.to_string().as_bytes());
         assert_eq!(request.is_some(), again.is_some(), "another spelling, another verdict");
@@ -59,32 +59,33 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 
-    // Any bytes come through as a body.
+    // Any bytes in base64 are passed on unchanged as the body.
     let event = json!({ "httpMethod": "POST", "body": BASE64.encode(data), "isBase64Encoded": true });
     let Some(Ok(inbound)) = read(event.to_string().as_bytes()) else { panic!("{event} is a request") };
     assert_eq!(inbound.body, data);
 });
 
-/// To `serde`, an array of the fields in their order is as good as an object. No front door sends that.
+/// Whether Lambda could send the event. `serde` accepts an array of an object's values in place of the object, but no front door
+/// sends that.
 fn is_lambdas(event: &Value) -> bool {
     let context = &event["requestContext"];
     event.is_object() && !context.is_array() && !context["http"].is_array()
 }
 
-/// One header's values, joined as HTTP says.
+/// The values of one header, joined with commas as HTTP says.
 fn header(headers: &Value, name: &str) -> Option<String> {
     let values: Vec<_> = headers
         .as_object()?
         .iter()
         .filter(|(other, value)| other.eq_ignore_ascii_case(name) && !value.is_null())
         .flat_map(|(_, value)| match value.as_array() {
-            // A list of nothing is a header without a value.
+            // An empty list is a header with an empty value.
             Some(values) if values.is_empty() => vec![""],
             Some(values) => values.iter().filter_map(Value::as_str).collect(),
             None => vec![value.as_str().expect("a header's value is a string or a list of them")],
         })
         .collect();
-    // What HTTP does not allow in a header counts as absent.
+    // A value that HTTP does not allow in a header counts as absent.
     let value = values.join(",");
     let is_allowed = value.bytes().all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f);
     (!values.is_empty() && is_allowed).then_some(value)

@@ -1,6 +1,6 @@
-//! The two headers and the body: only what an independent HMAC accepts is accepted, and all of that.
+//! Checks that the verifier accepts exactly those signatures that an independent HMAC accepts.
 //!
-//! An input is the signature, the timestamp and the body, a line break between two.
+//! An input is the signature, the timestamp and the body, separated by line breaks.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use slack_ingress::slack::signature::{Rejection, SignatureHeaders, SigningSecret, verify};
 use slack_ingress_fuzz::{NOW, SECRET, at, bounded, hmac, mutate};
 
-/// The body's copy alone.
+/// The verifier may allocate no more than one copy of the body.
 const BYTES_PER_BYTE: usize = 1;
 
 const SECRETS: [&str; 3] =
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     let body = parts.next().unwrap_or_default();
     let fresh = |seconds: u64| (NOW - 300..=NOW + 300).contains(&seconds);
 
-    // As it came, and by a second opinion.
+    // The input itself must get the same verdict from the independent HMAC.
     let signed = [b"v0:", timestamp.as_bytes(), b":", body].concat();
     let right = SECRETS.map(|secret| format!("v0={}", hmac(secret, &signed)));
     let digits = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
@@ -53,7 +53,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(check(signature, timestamp, body, NOW), Err(Rejection::MissingHeader));
     }
 
-    // Rightly signed: good for five minutes either way, and not a second longer.
+    // A correct signature is valid for five minutes before and after its timestamp, and not a second longer.
     let choice = usize::from(data.last().copied().unwrap_or_default());
     let right = &right[choice % right.len()];
     assert_eq!(*right, SigningSecret::new(SECRETS[choice % SECRETS.len()]).sign(timestamp, body));
@@ -62,7 +62,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(check_right(NOW), Err(Rejection::MalformedTimestamp));
         return;
     };
-    // Further than that the clock, which counts milliseconds, does not go.
+    // The clock counts milliseconds, so this is the last second that it can show.
     const LAST_SECOND: u64 = u64::MAX / 1000;
     for skew in [-301, -300, 0, 300, 301] {
         let Some(now) = seconds.checked_add_signed(skew).filter(|&now| now <= LAST_SECOND) else { continue };
@@ -70,7 +70,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(check_right(now), expected, "{skew} s");
     }
 
-    // And nothing but it.
+    // Any change of the signature, the timestamp or the body is refused.
     let now = seconds.min(LAST_SECOND);
     let mut forged = right.clone().into_bytes();
     let at = (choice ^ body.len()) % forged.len();

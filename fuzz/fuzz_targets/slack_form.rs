@@ -1,5 +1,5 @@
-//! Commands and interactions: a signed form is read as the URL standard reads it or not at all, and becomes a
-//! message that the queue takes.
+//! Checks commands and interactions: a signed form is read as the URL standard says or is refused, and its message is one that SQS
+//! accepts.
 
 #![no_main]
 
@@ -12,8 +12,8 @@ use slack_ingress_fuzz::{
 };
 use std::collections::BTreeMap;
 
-/// A field is two bytes, `a` and its ampersand, and two `String`s of 24 in a tree whose nodes are half full at worst.
-/// Measured: 42; and 15 for control characters, of which JSON makes six bytes each.
+/// A field is at least two bytes of the input, `a` and its ampersand. It becomes two `String`s of 24 bytes each, in a tree whose nodes
+/// are at worst half full. Measured: 42; and 15 for control characters, each of which becomes six bytes of JSON.
 const BYTES_PER_BYTE: usize = 64;
 
 type Form = BTreeMap<String, String>;
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(form) => form,
         Err(malformed) => return assert_eq!(payload, Err(malformed)),
     };
-    // What has no id of its own goes by its bytes, and those differ between two spellings.
+    // A delivery without an id is recorded under the hash of its bytes, which differ between two spellings.
     let hash = |data: &[u8]| hex(&Sha256::digest(data));
     let has_id = match &payload {
         Ok(Payload::Delivery(delivery)) => delivery.id != hash(data),
@@ -60,9 +60,9 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(same_id(payload), same_id(classify(spelled.as_bytes(), Encoding::Form)), "{spelled}");
 });
 
-/// The fields, read byte by byte.
+/// Reads the fields of a form, byte by byte, without the code under test.
 fn read(body: &[u8]) -> Result<Form, Malformed> {
-    // JSON, whatever its content type says.
+    // A body that begins with a brace is JSON, whatever its content type says.
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
         return Err(Malformed::Unsupported);
     }
@@ -93,7 +93,7 @@ fn decode(text: &[u8]) -> Result<String, Malformed> {
     String::from_utf8(decoded).map_err(|_| Malformed::Utf8)
 }
 
-/// The same form with every byte encoded.
+/// Writes the form with every byte percent-encoded.
 fn spell(form: &Form) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let encode = |text: &str| -> String {
@@ -145,7 +145,7 @@ fn assert_interaction(json: &str, payload: &Result<Payload, Malformed>, hash: &s
         (Some(_), payload) => panic!("{payload:?}"),
     }
 
-    // An array where there is none to be is as good as nothing.
+    // An array where none is expected counts as absent.
     let conversation = |payload: &Payload| match payload {
         Payload::Delivery(delivery) => format!("{:?}", delivery.conversation),
         _ => String::new(),

@@ -1,5 +1,5 @@
-//! The Events API: a signed body becomes what its JSON says, and a message that the queue takes, with the body as
-//! it came.
+//! Checks the Events API: a signed body is classified as its JSON says, and its message is one that SQS accepts, with the body
+//! unchanged.
 
 #![no_main]
 
@@ -10,8 +10,8 @@ use slack_ingress_fuzz::{
     assert_sendable, bounded, classify, id_of, message, mutate, recorded, unambiguous, without_arrays,
 };
 
-/// An authorization, `{}` and its comma, is three bytes, and two slices of 16; the list grows by doubling, and for a
-/// moment both are there. Measured: 27.
+/// An authorization, `{}` and its comma, is three bytes of the input and becomes two slices of 16 bytes. The list of them grows by
+/// doubling, and for a moment the old and the new list both exist. Measured: 27.
 const BYTES_PER_BYTE: usize = 48;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 
-    // From here on, what has one meaning.
+    // The checks below are only for JSON that has one meaning.
     let Some(value) = unambiguous(json) else { return };
     let payload = classify(data, Encoding::Json);
     assert_payload(&value, &payload);
@@ -43,17 +43,17 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(unambiguous(&message.body).as_ref(), Some(&value), "the message says something else");
     }
 
-    // In another spelling it is the same.
+    // The same JSON in another spelling must be classified the same.
     assert_eq!(but_body(payload), but_body(classify(value.to_string().as_bytes(), Encoding::Json)));
 
-    // An array where there is none to be is as good as nothing.
+    // An array where none is expected counts as absent.
     let payload = classify(data, Encoding::Json);
     if !value["event"].is_array() {
         let plain = plain(value).to_string();
         assert_eq!(but_body(payload), but_body(classify(plain.as_bytes(), Encoding::Json)), "{plain}");
     }
 
-    // The other key makes a message that the queue takes, too.
+    // SQS also accepts the message that is recorded under the key of its Slack message.
     if let Ok(Payload::Delivery(delivery)) = classify(data, Encoding::Json) {
         assert_sendable(&message(delivery.keyed_by(DedupKey::Message)));
     }

@@ -1,5 +1,5 @@
-//! What the targets share: the rule on memory, and a second opinion on JSON and signatures that does not use the
-//! code under test.
+//! What the targets share: the limit on memory, and a second way to read JSON and to compute signatures that does not use the code
+//! under test.
 
 mod memory;
 
@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use memory::bounded;
 
-/// The secret of Slack's documentation, and the second of its example.
+/// The signing secret in the example of Slack's documentation. [`NOW`] is the example's time, in seconds.
 pub const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 pub const NOW: u64 = 1_531_420_618;
 
@@ -23,7 +23,7 @@ pub fn at(seconds: u64) -> UnixMillis {
     UnixMillis::from_millis(seconds.saturating_mul(1000))
 }
 
-/// HMAC-SHA256 as RFC 2104 spells it, over the same SHA-256.
+/// HMAC-SHA256, written from RFC 2104. It uses the same SHA-256 as the code under test.
 pub fn hmac(key: &str, message: &[u8]) -> String {
     let mut block = [0; 64];
     if key.len() > block.len() {
@@ -43,7 +43,7 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.map(char::from).collect()
 }
 
-/// What the function makes of a body that Slack signed.
+/// Verifies a body with a correct signature, and classifies it as the function does.
 pub fn classify(body: &[u8], encoding: Encoding) -> Result<Payload, Malformed> {
     let secret = SigningSecret::new(SECRET);
     let timestamp = NOW.to_string();
@@ -54,7 +54,7 @@ pub fn classify(body: &[u8], encoding: Encoding) -> Result<Payload, Malformed> {
     payload::classify(verified, Some(encoding))
 }
 
-/// The message for a delivery, with as many attributes as there can be.
+/// The message for a delivery, with the largest number of attributes.
 pub fn message(delivery: Delivery) -> Message {
     let arrival = Arrival {
         received_at: at(NOW),
@@ -65,7 +65,7 @@ pub fn message(delivery: Delivery) -> Message {
     Message::new(delivery, arrival).unguarded()
 }
 
-/// SQS refuses a message otherwise, whatever is in it; and the consumer reads JSON.
+/// Checks that SQS would accept the message, and that its body is JSON, which the consumer reads.
 pub fn assert_sendable(message: &Message) {
     let Message { body, attributes, .. } = message;
     assert!(serde_json::from_str::<&RawValue>(body).is_ok(), "the body is not JSON");
@@ -82,13 +82,13 @@ pub fn assert_sendable(message: &Message) {
     }
 }
 
-/// Whether the XML 1.0 that SQS goes by lacks it.
+/// Whether SQS refuses the character: it accepts only those of XML 1.0.
 fn refused(c: char) -> bool {
     !matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// The value of this JSON, if there is one way to read it: nothing stands in an object twice. Nothing too, if it is
-/// nested deeper than `serde_json` builds trees, or has a number that is none to it.
+/// The value of this JSON, if it has only one meaning: no object has a key twice. `None` also if it is nested deeper than
+/// `serde_json` allows, or has a number that `serde_json` cannot read.
 pub fn unambiguous(json: &str) -> Option<Value> {
     serde_json::from_str::<Unambiguous>(json).ok().map(|Unambiguous(value)| value)
 }
@@ -145,20 +145,20 @@ impl<'de> Deserialize<'de> for Unambiguous {
     }
 }
 
-/// What Slack calls an id: a string that is not empty, or an object that has one for its `id`.
+/// The id in a value of Slack's: a string that is not empty, or an object whose `id` is one.
 pub fn id_of(value: &Value) -> Option<&str> {
     let id = if value.is_object() { &value["id"] } else { value };
     id.as_str().filter(|id| !id.is_empty())
 }
 
-/// What a delivery of this id is recorded under.
+/// The key under which a delivery with this id is recorded.
 pub fn recorded(id: &str) -> String {
     let is_slacks = id.len() <= 1024 && !id.contains([':', '#']);
     if is_slacks { id.to_owned() } else { hex(&Sha256::digest(id)) }
 }
 
-/// The same with `false` for every array. Of arrays the function reads the event's `authorizations` and no other; to
-/// `serde`, fields in their order are as good as an object.
+/// The same value with `false` in place of every array. The function reads no array but the event's `authorizations`. `serde` would
+/// also accept an array of an object's values, in the order of its fields, in place of the object.
 pub fn without_arrays(value: Value) -> Value {
     match value {
         Value::Array(_) => Value::Bool(false),
@@ -169,8 +169,8 @@ pub fn without_arrays(value: Value) -> Value {
     }
 }
 
-/// libFuzzer's mutations and one more: one element of a list over and over, up to the longest input that is allowed.
-/// Only in the run of long inputs; the others alone never make one.
+/// Mutates an input as libFuzzer does, and in the run of long inputs also by repeating one element of a list up to the longest
+/// input allowed. libFuzzer's own mutations never make such an input.
 pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     const LONG: usize = 64 << 10;
     let seed = seed as usize;
@@ -185,7 +185,7 @@ pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize
     size + repeated.len()
 }
 
-/// From one separator to the next: an element of a list of JSON's, a field, a line.
+/// The range from one separator to the next: an element of a JSON list, a field of a form, or a line.
 fn element(data: &[u8], seed: usize) -> Option<(usize, usize)> {
     let ends: Vec<_> = (0..data.len()).filter(|&at| b",&\n[".contains(&data[at])).map(|at| at + 1).collect();
     let pairs: Vec<_> = ends.windows(2).filter(|pair| data[pair[1] - 1] != b'[').collect();

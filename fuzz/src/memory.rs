@@ -1,4 +1,4 @@
-//! The rule on memory: what an input makes the function allocate is in proportion to the input.
+//! Checks that the memory which an input makes the function allocate is in proportion to the input's length.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// Without `realloc`: a buffer that grows counts together with the one that it is moved to, as at worst it is.
+/// An allocator that counts the bytes in use. It has no `realloc` of its own, so a buffer that grows and its new copy both count,
+/// which is the worst case.
 struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: the system's allocator does all of it.
+// SAFETY: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
@@ -26,10 +27,10 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What any input may cost, however short: a few structures, hashes, and attributes. Measured: 630 bytes.
+/// The bytes that even the shortest input may use: a few structures, hashes and attributes. Measured: 630 bytes.
 const FLAT: usize = 4 << 10;
 
-/// Runs `work` on an input of `len` bytes; it may have up to `factor` bytes in use at once for each of them.
+/// Runs `work` on an input of `len` bytes, and checks that it never uses more than `factor` bytes for each of them, plus [`FLAT`].
 pub fn bounded<T>(len: usize, factor: usize, work: impl FnOnce() -> T) -> T {
     let before = LIVE.load(Relaxed);
     PEAK.store(before, Relaxed);

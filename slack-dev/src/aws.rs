@@ -1,4 +1,4 @@
-//! SQS, as a developer's own credentials reach it.
+//! Reads, deletes and gives back the messages of an SQS queue, with the developer's own credentials.
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sqs::Client;
@@ -9,12 +9,12 @@ use aws_sdk_sqs::types::{
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::collections::BTreeMap;
 
-use crate::Trouble;
+use crate::CommandError;
 
-/// What SQS takes and gives at the most, in one call.
+/// SQS's limit on the messages of one call.
 const BATCH: usize = 10;
 
-/// A queue.
+/// An SQS queue and the client that calls it.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     client: Client,
@@ -27,7 +27,7 @@ impl Queue {
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .build_https();
         let mut config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
-        // A queue's own address knows its region better than the environment does.
+        // The region in the queue's URL is the right one, whatever the environment says.
         if let Some(region) = region_of(url) {
             config = config.region(Region::new(region.to_owned()));
         }
@@ -38,13 +38,13 @@ impl Queue {
         &self.client
     }
 
-    /// Up to ten messages, as soon as there is one; waits up to `wait_seconds`. They are hidden from others for
-    /// `hidden_seconds`.
+    /// Receives up to ten messages. Waits up to `wait_seconds` for the first one. SQS hides the received messages from other
+    /// receivers for `hidden_seconds`.
     pub(crate) async fn receive(
         &self,
         wait_seconds: i32,
         hidden_seconds: i32,
-    ) -> Result<Vec<Message>, Trouble> {
+    ) -> Result<Vec<Message>, CommandError> {
         let received = self
             .client
             .receive_message()
@@ -58,8 +58,8 @@ impl Queue {
         Ok(received.await?.messages.unwrap_or_default())
     }
 
-    /// How many messages are there to be received, as far as SQS knows.
-    pub(crate) async fn waiting(&self) -> Result<u64, Trouble> {
+    /// How many messages can be received now, by SQS's own estimate.
+    pub(crate) async fn waiting(&self) -> Result<u64, CommandError> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
         let asked = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
         let attributes = asked.send().await?.attributes.unwrap_or_default();
@@ -70,8 +70,8 @@ impl Queue {
         self.url.ends_with(".fifo")
     }
 
-    /// Takes these off the queue, by their receipt handles.
-    pub(crate) async fn delete(&self, receipts: &[String]) -> Result<(), Trouble> {
+    /// Deletes the messages with these receipt handles.
+    pub(crate) async fn delete(&self, receipts: &[String]) -> Result<(), CommandError> {
         for receipts in receipts.chunks(BATCH) {
             let entry = |(n, receipt): (usize, &String)| {
                 DeleteMessageBatchRequestEntry::builder().id(n.to_string()).receipt_handle(receipt).build()
@@ -86,8 +86,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Shows these to others again, at once.
-    pub(crate) async fn give_back(&self, receipts: &[String]) -> Result<(), Trouble> {
+    /// Makes the messages with these receipt handles visible to other receivers again at once.
+    pub(crate) async fn give_back(&self, receipts: &[String]) -> Result<(), CommandError> {
         for receipts in receipts.chunks(BATCH) {
             let entry = |(n, receipt): (usize, &String)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(n.to_string());
@@ -115,7 +115,7 @@ pub(crate) fn sent_at(message: &Message) -> Option<u64> {
     message.attributes.as_ref()?.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()
 }
 
-/// `https://sqs.<region>.amazonaws.com/…`
+/// The region in a queue's URL, `https://sqs.<region>.amazonaws.com/…`; `None` for an emulator's URL.
 fn region_of(url: &str) -> Option<&str> {
     let host = url.strip_prefix("https://sqs.")?.split('/').next()?;
     host.split_once(".amazonaws.com").map(|(region, _)| region)
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_region_is_the_queues() {
+    fn the_region_is_read_from_the_queues_url() {
         assert_eq!(region_of("https://sqs.eu-west-1.amazonaws.com/123456789012/q.fifo"), Some("eu-west-1"));
         assert_eq!(region_of("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q"), Some("cn-north-1"));
         assert_eq!(region_of("http://127.0.0.1:4566/000000000000/q"), None);

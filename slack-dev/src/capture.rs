@@ -1,4 +1,4 @@
-//! `slack-dev capture`: from a queue, a dead-letter queue or the lines of `stdout:` to a file of deliveries.
+//! `slack-dev capture`: writes the deliveries of a queue, of a dead-letter queue or of the lines of `stdout:` to a file.
 
 use aws_sdk_sqs::types::Message;
 use clap::Args;
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::Trouble;
+use crate::CommandError;
 use crate::aws::{self, Queue};
 use crate::delivery::Delivery;
 use crate::filter::Filter;
@@ -23,17 +23,17 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     filter: Filter,
 
-    /// The file to write, which must not exist; standard output without it
+    /// The file to write, which must not exist yet; without this, standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Replace what people wrote by placeholders, and drop tokens and response URLs. What it covers: README.md
+    /// Replace what people wrote by placeholders, and remove tokens and response URLs. README.md lists what is replaced
     #[arg(long)]
     redact: bool,
 
-    /// Take what is captured off the queue; without this it is given back at the end. Each capture counts as a receive
-    /// towards the queue's `maxReceiveCount`. A FIFO queue shows only the first messages of a conversation, ten at
-    /// the most, until they are taken
+    /// Delete the captured messages from the queue; without this they are given back at the end. Each capture counts as a
+    /// receive towards the queue's `maxReceiveCount`. A FIFO queue hands out only the first messages of a conversation, ten
+    /// at the most, until they are deleted
     #[arg(long, requires = "queue_url")]
     delete: bool,
 
@@ -49,13 +49,13 @@ struct Source {
     #[arg(long, value_name = "URL")]
     queue_url: Option<String>,
 
-    /// What an ingress with EVENT_SINK=stdout: wrote; `-` is standard input
+    /// A file of the lines that an ingress with EVENT_SINK=stdout: wrote; `-` is standard input
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
-    let out: Box<dyn Out> = match &arguments.output {
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let out: Box<dyn Output> = match &arguments.output {
         Some(path) => {
             Box::new(File::create_new(path).map_err(|error| format!("{}: {error}", path.display()))?)
         }
@@ -73,55 +73,58 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
         (_, Some(path)) => from_log(&path, &mut recorder)?,
         (None, None) => return Err("neither a queue nor a log".into()),
     }
-    recorder.out.settle()?;
-    let Summary { captured, filtered, strange, unredacted, behind } = recorder.summary;
-    // Standard output may be the file.
+    recorder.out.flush_to_disk()?;
+    let Summary { captured, filtered, unreadable, unredacted, still_queued } = recorder.summary;
+    // The summary goes to standard error, because standard output may be the file.
     eprint!("{captured} captured, {filtered} left out by filters");
-    if strange > 0 {
-        eprint!(", {strange} skipped that are no messages");
+    if unreadable > 0 {
+        eprint!(", {unreadable} skipped because they are no messages");
     }
     if unredacted > 0 {
-        eprint!(", {unredacted} left out because a body that is no JSON cannot be redacted");
+        eprint!(", {unredacted} left out because only a body that is JSON can be redacted");
     }
     eprintln!();
-    if behind > 0 {
+    if still_queued > 0 {
         eprintln!(
-            "{behind} more are on the queue, behind others of their conversation: --delete gets at them"
+            "{still_queued} more are on the queue, behind others of their conversation: use --delete to capture them too"
         );
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where deliveries are written to.
-trait Out: Write + Send {
-    /// Makes sure that they are there.
-    fn settle(&mut self) -> std::io::Result<()>;
+/// The file or standard output that deliveries are written to.
+trait Output: Write + Send {
+    /// Returns when everything that was written has left this process: it is on the disk, or in standard output.
+    fn flush_to_disk(&mut self) -> std::io::Result<()>;
 }
 
-impl Out for File {
-    fn settle(&mut self) -> std::io::Result<()> {
+impl Output for File {
+    fn flush_to_disk(&mut self) -> std::io::Result<()> {
         self.sync_data()
     }
 }
 
-impl Out for std::io::Stdout {
-    fn settle(&mut self) -> std::io::Result<()> {
+impl Output for std::io::Stdout {
+    fn flush_to_disk(&mut self) -> std::io::Result<()> {
         self.flush()
     }
 }
 
+/// How many deliveries were written, and how many were left out for which reason.
 #[derive(Default)]
 struct Summary {
     captured: usize,
     filtered: usize,
-    strange: usize,
+    unreadable: usize,
     unredacted: usize,
-    /// A FIFO queue hands out no more of a conversation while some of it is looked at.
-    behind: u64,
+    /// The messages that a FIFO queue did not hand out: while somebody holds some messages of a conversation, it hands out no
+    /// others of that conversation.
+    still_queued: u64,
 }
 
+/// Filters, redacts, counts and writes deliveries.
 struct Recorder {
-    out: Box<dyn Out>,
+    out: Box<dyn Output>,
     filter: Filter,
     redact: bool,
     max: usize,
@@ -129,14 +132,14 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// Whether it was wanted, and is written.
-    fn record(&mut self, delivery: Delivery) -> Result<bool, Trouble> {
+    /// Writes the delivery unless the filter or the redaction leaves it out. Returns whether it was written.
+    fn record(&mut self, delivery: Delivery) -> Result<bool, CommandError> {
         if !self.filter.matches(&delivery) {
             self.summary.filtered += 1;
             return Ok(false);
         }
         let delivery = if self.redact {
-            // What cannot be redacted must not get into the file.
+            // A delivery that cannot be redacted must not get into the file.
             let Ok(redacted) = redact(delivery) else {
                 self.summary.unredacted += 1;
                 return Ok(false);
@@ -157,9 +160,9 @@ impl Recorder {
     }
 }
 
-/// A line of the sink `stdout:`.
+/// A line that the sink `stdout:` wrote. All four fields must be there, so that no other line passes for one.
 #[derive(Deserialize)]
-struct Line {
+struct StdoutSinkLine {
     body: String,
     attributes: BTreeMap<String, String>,
     #[serde(rename = "deduplication_id")]
@@ -168,7 +171,7 @@ struct Line {
     _group_id: String,
 }
 
-fn from_log(path: &Path, recorder: &mut Recorder) -> Result<(), Trouble> {
+fn from_log(path: &Path, recorder: &mut Recorder) -> Result<(), CommandError> {
     let mut log: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
@@ -177,71 +180,75 @@ fn from_log(path: &Path, recorder: &mut Recorder) -> Result<(), Trouble> {
     };
     let mut line = Vec::new();
     while !recorder.is_full() && log.read_until(b'\n', &mut line)? > 0 {
-        if let Ok(Line { body, attributes, .. }) = serde_json::from_slice(&line) {
+        if let Ok(StdoutSinkLine { body, attributes, .. }) = serde_json::from_slice(&line) {
             recorder.record(Delivery::new(attributes, body, None))?;
         } else if !line.trim_ascii().is_empty() {
-            recorder.summary.strange += 1;
+            recorder.summary.unreadable += 1;
         }
         line.clear();
     }
     Ok(())
 }
 
-/// Nobody else gets a message while it is looked at; it comes back by itself if we die.
+/// How long SQS hides a received message from other receivers. If this process dies, SQS hands the message out again after
+/// that.
 const HIDDEN_SECONDS: i32 = 300;
 
-async fn from_queue(queue: &Queue, delete: bool, recorder: &mut Recorder) -> Result<(), Trouble> {
-    let mut held = HashMap::new();
+async fn from_queue(queue: &Queue, delete: bool, recorder: &mut Recorder) -> Result<(), CommandError> {
+    let mut receipts_to_give_back = HashMap::new();
     let received = tokio::select! {
-        received = receive_all(queue, delete, recorder, &mut held) => received,
-        // What was received is given back all the same.
+        received = receive_all(queue, delete, recorder, &mut receipts_to_give_back) => received,
+        // The messages that were received are given back below in this case too.
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
     };
     if received.is_ok() && queue.is_fifo() && !recorder.is_full() {
-        // What is looked at is not counted there. To know it is no condition for giving back.
-        recorder.summary.behind = queue.waiting().await.unwrap_or_default();
+        // SQS does not count the messages that this process holds. If SQS does not tell the number, the messages are given
+        // back all the same.
+        recorder.summary.still_queued = queue.waiting().await.unwrap_or_default();
     }
-    let receipts: Vec<_> = held.into_values().collect();
+    let receipts: Vec<_> = receipts_to_give_back.into_values().collect();
     let given_back = queue.give_back(&receipts).await;
     received.and(given_back)
 }
 
-/// Until a long poll finds nothing. `held` are the receipts, by message, of what is to be given back.
+/// Receives and records messages until the queue is empty or the recorder is full. `receipts_to_give_back` has the newest
+/// receipt handle of each message, by its message id, that is to be given back to the queue at the end.
 async fn receive_all(
     queue: &Queue,
     delete: bool,
     recorder: &mut Recorder,
-    held: &mut HashMap<String, String>,
-) -> Result<(), Trouble> {
-    // SQS may answer a poll with nothing although there is something: two in a row are believed.
-    const LAST_POLLS: usize = 2;
+    receipts_to_give_back: &mut HashMap<String, String>,
+) -> Result<(), CommandError> {
+    // One empty answer does not mean that the queue is empty; two in a row are taken to mean it.
+    const EMPTY_POLLS_AT_THE_END: usize = 2;
     let mut empty = 0;
-    while empty < LAST_POLLS && !recorder.is_full() {
+    while empty < EMPTY_POLLS_AT_THE_END && !recorder.is_full() {
         let messages = queue.receive(1, HIDDEN_SECONDS).await?;
         empty = if messages.is_empty() { empty + 1 } else { 0 };
-        let mut taken = Vec::new();
+        let mut to_delete = Vec::new();
         for message in messages {
             let (Some(id), Some(receipt)) = (&message.message_id, &message.receipt_handle) else { continue };
-            // One that comes again was hidden too briefly; the newest receipt is the one that counts.
-            let is_new = held.insert(id.clone(), receipt.clone()).is_none();
+            // A message that is received a second time was hidden for too short a time. Only its newest receipt handle is
+            // valid.
+            let is_new = receipts_to_give_back.insert(id.clone(), receipt.clone()).is_none();
             if is_new && !recorder.is_full() && recorder.record(delivery(message.clone()))? && delete {
-                taken.push((id.clone(), receipt.clone()));
+                to_delete.push((id.clone(), receipt.clone()));
             }
         }
-        if !taken.is_empty() {
-            // In the file before it is off the queue.
-            recorder.out.settle()?;
-            let (ids, receipts): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+        if !to_delete.is_empty() {
+            // A message is deleted from the queue only after it is in the file.
+            recorder.out.flush_to_disk()?;
+            let (ids, receipts): (Vec<_>, Vec<_>) = to_delete.into_iter().unzip();
             queue.delete(&receipts).await?;
             for id in ids {
-                held.remove(&id);
+                receipts_to_give_back.remove(&id);
             }
         }
     }
     Ok(())
 }
 
-/// What SNS puts around a message for a subscription without raw message delivery.
+/// The JSON in which SNS wraps a message for a subscription without raw message delivery.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Notification {
@@ -258,6 +265,7 @@ struct NotificationAttribute {
     value: String,
 }
 
+/// The delivery in an SQS message, without the wrapping of SNS if the message came through a topic.
 fn delivery(message: Message) -> Delivery {
     let (mut attributes, sent_at) = (aws::attributes(&message), aws::sent_at(&message));
     let mut body = message.body.unwrap_or_default();
@@ -286,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_notification_is_left_alone() {
+    fn a_body_that_is_no_notification_of_sns_is_kept_unchanged() {
         for body in [r#"{"Type":"Notification"}"#, r#"{"type":"event_callback"}"#, "text"] {
             assert_eq!(delivery(Message::builder().body(body).build()).body, body);
         }

@@ -1,14 +1,15 @@
-//! A delivery as it is kept in a file: what a consumer gets from the queue, without the queue.
+//! A delivery in a file: the attributes and the body of one message of the queue.
 //!
-//! The file has one JSON object a line:
+//! Each line of the file is one JSON object:
 //!
 //! ```json
 //! {"version":1,"received_at":1793613655482,"attributes":{"kind":"event","event_id":"Ev…"},"body":"{…}"}
 //! ```
 //!
-//! `version` is 1. `received_at`, milliseconds since the Unix epoch, is the attribute of that name; or else when the
-//! queue took the message; or it is absent. `attributes` are the message's, all strings. `body` is the message's body
-//! as text, unchanged. `redacted` is true if what people wrote was taken out. A reader ignores further keys.
+//! `version` is 1. `received_at`, in milliseconds since the Unix epoch, is the message's attribute of that name; if the message
+//! has none, it is the time at which the queue accepted the message; without a queue it is absent. `attributes` are the
+//! message's attributes, all strings. `body` is the message's body as text, unchanged. `redacted` is true if what people wrote
+//! was replaced by placeholders. A reader ignores further keys.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,12 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use crate::Trouble;
+use crate::CommandError;
 use crate::slack::{FORM, JSON};
 
 const VERSION: u32 = 1;
 
-/// One delivery.
+/// One line of a file of deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Delivery {
     version: u32,
@@ -36,7 +37,8 @@ pub(crate) struct Delivery {
     pub(crate) body: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) redacted: bool,
-    /// A field beside an interaction's payload, for one that the ingress knows by its bytes alone.
+    /// The value of a form field `new_id` that is sent beside the payload of an interaction. The ingress knows an interaction
+    /// without a `trigger_id` only by the hash of its bytes, so a further field makes it a new one.
     #[serde(skip)]
     beside_payload: Option<String>,
 }
@@ -51,20 +53,24 @@ impl Delivery {
         self.attributes.get(name).map(String::as_str)
     }
 
-    /// What it is, by its attribute.
-    pub(crate) fn kind(&self) -> Result<Kind, Trouble> {
+    /// Event, command or interaction, by the attribute `kind`.
+    ///
+    /// # Errors
+    /// If the attribute is missing or has another value.
+    pub(crate) fn kind(&self) -> Result<Kind, CommandError> {
         let kind = self.attribute("kind").ok_or("it has no attribute `kind`")?;
         Kind::parse(kind).ok_or_else(|| format!("its kind is `{kind}`").into())
     }
 
-    /// For the one who reads the output.
+    /// The type and the id, for the lines that are printed.
     pub(crate) fn name(&self) -> String {
         let of = |name| self.attribute(name).unwrap_or("?");
         format!("{} {}", of("type"), of("event_id"))
     }
 
-    /// The request as Slack made it: a command's fields and an interaction's payload are forms again.
-    pub(crate) fn request(&self) -> Result<(&'static str, Vec<u8>), Trouble> {
+    /// The content type and the body of the request as Slack made it: an event is JSON, a command and an interaction are
+    /// forms.
+    pub(crate) fn request(&self) -> Result<(&'static str, Vec<u8>), CommandError> {
         let form = match self.kind()? {
             Kind::Event => return Ok((JSON, self.body.clone().into_bytes())),
             Kind::Interaction => {
@@ -81,9 +87,9 @@ impl Delivery {
         Ok((FORM, form.into_bytes()))
     }
 
-    /// The message as the ingress would put it on a queue: the same ids of group and de-duplication, and body and
-    /// attributes as they are here, none added.
-    pub(crate) fn message(&self) -> Result<Message, Trouble> {
+    /// The message as the ingress would send it to a queue: it has the same message group and de-duplication id, and exactly
+    /// this delivery's body and attributes.
+    pub(crate) fn message(&self) -> Result<Message, CommandError> {
         let kind = self.kind()?;
         let conversation = payload::conversation(kind, &self.body)
             .map_err(|malformed| format!("its body is {}", malformed.as_str()))?;
@@ -106,9 +112,9 @@ impl Delivery {
         Ok(Message { attributes, ..Message::new(delivery, arrival) })
     }
 
-    /// The same under another id, so that nobody knows it yet. Nothing else of the body changes; an interaction without
-    /// a `trigger_id`, which goes by the hash of its bytes, keeps its body altogether.
-    pub(crate) fn with_id(mut self, id: &str) -> Result<Self, Trouble> {
+    /// The same delivery under another id, so that an ingress treats it as a new one. Nothing else in the body changes. An
+    /// interaction without a `trigger_id` keeps its whole body, and a further form field makes it a new one.
+    pub(crate) fn with_id(mut self, id: &str) -> Result<Self, CommandError> {
         let kind = self.kind()?;
         let field = match kind {
             Kind::Event => "event_id",
@@ -124,32 +130,39 @@ impl Delivery {
     }
 }
 
-/// `json` with another value of its outermost field of this name, which must be a string; every other byte stays.
-pub(crate) fn with_field(json: &str, field: &str, value: &str) -> Result<String, Trouble> {
+/// Replaces the value of one field of the outermost object of `json` by the string `value`, and keeps every other byte.
+///
+/// # Errors
+/// If `json` is no object or has no such field.
+pub(crate) fn with_field(json: &str, field: &str, value: &str) -> Result<String, CommandError> {
     let fields: BTreeMap<Cow<'_, str>, &serde_json::value::RawValue> = serde_json::from_str(json)?;
     let old = fields.get(field).ok_or_else(|| format!("its body has no `{field}`"))?.get();
-    // It is a slice of `json`, so its address says where in it.
+    // `old` is a slice of `json`, so the difference of the two addresses is its offset.
     let start = old.as_ptr().addr() - json.as_ptr().addr();
     let (before, rest) = json.split_at(start);
     let after = rest.get(old.len()..).unwrap_or_default();
     Ok(format!("{before}{}{after}", serde_json::to_string(value)?))
 }
 
-/// A new id on each call, in the shape of Slack's.
+/// A random id in the shape of Slack's event ids: `Ev` and 14 digits or capital letters.
 pub(crate) fn fresh_id(dice: &mut fastrand::Rng) -> String {
     let digits = (0..14).map(|_| char::from_digit(dice.u32(0..36), 36).unwrap_or('0').to_ascii_uppercase());
     format!("Ev{}", digits.collect::<String>())
 }
 
-/// As Slack leaves it, so that what goes by the hash of its bytes keeps it.
+/// The bytes that are encoded in a form are those that Slack encodes, so that a request's bytes, and thus their hash, stay the
+/// same.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b' ');
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string().replace(' ', "+")
 }
 
-/// A line of a file of deliveries.
-pub(crate) fn parse(line: &str) -> Result<Delivery, Trouble> {
+/// Reads a line of a file of deliveries.
+///
+/// # Errors
+/// If the line is no delivery, or has another version of the format.
+pub(crate) fn parse(line: &str) -> Result<Delivery, CommandError> {
     let delivery: Delivery = serde_json::from_str(line)?;
     if delivery.version == VERSION {
         Ok(delivery)
@@ -158,21 +171,24 @@ pub(crate) fn parse(line: &str) -> Result<Delivery, Trouble> {
     }
 }
 
-/// Whether this is a file of deliveries, by its first line.
+/// Whether the first line that is not empty is a delivery.
 pub(crate) fn is_file_of_deliveries(content: &[u8]) -> bool {
     let first = content.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty());
     let first = first.and_then(|line| std::str::from_utf8(line).ok());
     first.is_some_and(|line| serde_json::from_str::<Delivery>(line).is_ok())
 }
 
-/// The deliveries of a file, one after another; a line that is none is an error that says which.
-pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Delivery, Trouble>>, Trouble> {
+/// The deliveries of a file, one after another. For a line that is no delivery the iterator yields an error with the line's
+/// number.
+pub(crate) fn read(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<Delivery, CommandError>>, CommandError> {
     let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let path = path.display().to_string();
     let lines = std::io::BufReader::new(file).lines().enumerate();
     Ok(lines.filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim().is_empty())).map(
         move |(n, line)| {
-            let delivery = line.map_err(Trouble::from).and_then(|line| parse(&line));
+            let delivery = line.map_err(CommandError::from).and_then(|line| parse(&line));
             delivery.map_err(|error| format!("{path}, line {}: {error}", n + 1).into())
         },
     ))
@@ -184,7 +200,7 @@ pub(crate) mod tests {
     use slack_ingress::slack::payload::{Encoding, Payload, classify};
     use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
 
-    /// What the ingress makes of a request.
+    /// The message that the ingress makes of a request; `None` for a request that it does not forward.
     pub(crate) fn queued(content_type: &str, body: &[u8]) -> Option<Message> {
         let secret = SigningSecret::new("secret");
         let signature = secret.sign("1793613655", body);
@@ -205,7 +221,7 @@ pub(crate) mod tests {
         Delivery::new(attributes.collect(), message.body.clone(), None)
     }
 
-    /// Every request of the project's fixtures that the ingress puts on the queue.
+    /// Every request of the project's fixtures that the ingress sends to the queue.
     pub(crate) fn fixtures() -> Vec<(String, &'static str, Vec<u8>)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
         let mut fixtures = Vec::new();
@@ -227,7 +243,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_sent_again_becomes_the_same_message() {
+    fn a_delivery_that_is_sent_to_the_ingress_again_becomes_the_same_message() {
         for (name, content_type, body) in fixtures() {
             let message = queued(content_type, &body).unwrap();
             let kept = delivery(&message);
@@ -240,7 +256,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn straight_to_a_queue_it_is_the_same_message() {
+    fn a_delivery_that_is_sent_straight_to_a_queue_is_the_same_message() {
         for (name, content_type, body) in fixtures() {
             let mut message = queued(content_type, &body).unwrap();
             let mut again = delivery(&message).message().unwrap();
@@ -251,7 +267,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn attributes_of_later_steps_are_kept() {
+    fn attributes_that_the_dispatcher_added_are_kept() {
         let (_, content_type, body) = fixtures().remove(0);
         let mut kept = delivery(&queued(content_type, &body).unwrap());
         kept.attributes.insert("dead_letter_reason".to_owned(), "the agent refused it".to_owned());
@@ -260,7 +276,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_new_id_changes_nothing_else() {
+    fn a_new_id_changes_nothing_else_in_the_delivery() {
         for (name, content_type, body) in fixtures() {
             let kept = delivery(&queued(content_type, &body).unwrap());
             let old = kept.attributes["event_id"].clone();
@@ -285,14 +301,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn another_version_is_refused() {
+    fn a_delivery_of_another_version_of_the_format_is_refused() {
         let line = r#"{"version":2,"attributes":{},"body":"{}"}"#;
         assert!(parse(line).unwrap_err().to_string().contains("version 2"));
         assert!(parse(r#"{"version":1,"attributes":{},"body":"{}","later":1}"#).is_ok());
     }
 
     #[test]
-    fn a_file_is_one_of_deliveries_by_its_first_line() {
+    fn the_first_line_says_whether_a_file_has_deliveries() {
         assert!(is_file_of_deliveries(b"\n{\"version\":1,\"attributes\":{},\"body\":\"{}\"}\n"));
         assert!(!is_file_of_deliveries(b"{\"type\":\"event_callback\"}"));
         assert!(!is_file_of_deliveries(b"payload=%7B%7D"));

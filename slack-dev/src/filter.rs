@@ -1,10 +1,10 @@
-//! Which deliveries are meant: by type, team and time.
+//! Selects deliveries by type, workspace and time.
 
 use aws_sdk_sqs::primitives::{DateTime, DateTimeFormat};
 
 use crate::delivery::Delivery;
 
-/// All that are given must match.
+/// The conditions of the command line. A delivery must meet every condition that is given.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Filter {
     /// Only this type (`app_mention`, `/deploy`, `block_actions`); may be given several times
@@ -15,11 +15,11 @@ pub(crate) struct Filter {
     #[arg(long = "team", value_name = "TEAM")]
     teams: Vec<String>,
 
-    /// Only what was received then or later: RFC 3339, or milliseconds since 1970
+    /// Only deliveries that were received at this time or later: RFC 3339, or milliseconds since 1970
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<u64>,
 
-    /// Only what was received before: RFC 3339, or milliseconds since 1970
+    /// Only deliveries that were received before this time: RFC 3339, or milliseconds since 1970
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<u64>,
 }
@@ -30,7 +30,7 @@ impl Filter {
             wanted.is_empty()
                 || delivery.attribute(name).is_some_and(|value| wanted.iter().any(|one| one == value))
         };
-        // What has no time is in no span of it.
+        // A delivery without a time does not match a condition on the time.
         let since = self.since.is_none_or(|since| delivery.received_at.is_some_and(|at| at >= since));
         let until = self.until.is_none_or(|until| delivery.received_at.is_some_and(|at| at < until));
         is_one_of(&self.types, "type") && is_one_of(&self.teams, "team_id") && since && until
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_asked_for_must_match() {
+    fn a_delivery_must_meet_every_condition() {
         let one = delivery(&[("type", "message"), ("team_id", "T1"), ("received_at", "1000")]);
         let timeless = delivery(&[("type", "message")]);
         let types = |types: &[&str]| types.iter().map(|&one| one.to_owned()).collect::<Vec<_>>();

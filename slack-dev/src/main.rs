@@ -1,4 +1,5 @@
-//! `slack-dev`: a Slack to run on your own machine. Plays Slack, joins it, records it and plays it back.
+//! `slack-dev`: a Slack to run on your own machine. It sends requests as Slack does, receives a real app's events, records
+//! deliveries to a file and sends them again.
 
 mod aws;
 mod bridge;
@@ -16,12 +17,12 @@ use clap::{Parser, Subcommand};
 use std::error::Error;
 use std::process::ExitCode;
 
-/// What a command may fail with, in words for whoever started it.
-pub(crate) type Trouble = Box<dyn Error + Send + Sync>;
+/// Why a command could not do its work, in words for the person who started it.
+pub(crate) type CommandError = Box<dyn Error + Send + Sync>;
 
 /// A Slack to run on your own machine, for apps behind slack-ingress.
 ///
-/// Secrets are read from the environment only: SLACK_SIGNING_SECRET for what is signed, SLACK_APP_TOKEN for the bridge.
+/// Secrets are read from the environment only: SLACK_SIGNING_SECRET to sign requests, SLACK_APP_TOKEN for the bridge.
 #[derive(Parser)]
 #[command(name = "slack-dev", version, arg_required_else_help = true)]
 struct Arguments {
@@ -33,15 +34,15 @@ struct Arguments {
 enum Command {
     /// Sign fixtures or files and post them as Slack does, with its time limit and its retries
     Play(play::Arguments),
-    /// Post many events at once, with retries, forgeries and duplicates, and check what came of them
+    /// Post many events at once, with retries, forgeries and duplicates, and check that each event arrived once
     Storm(storm::Arguments),
-    /// Take deliveries from a queue, a dead-letter queue or the lines of `stdout:` into a file
+    /// Write the deliveries of a queue, of a dead-letter queue or of the lines of `stdout:` to a file
     Capture(capture::Arguments),
-    /// Put the deliveries of a file back: to an ingress, signed afresh, or straight on a queue
+    /// Send the deliveries of a file again: newly signed to an ingress, or straight to a queue
     Replay(replay::Arguments),
     /// Receive a real app's events through Socket Mode, without a public URL
     Bridge(bridge::Arguments),
-    /// Check that everything is set up, and say what to do where it is not
+    /// Check that everything is set up, and say what to do about each thing that is not
     Doctor(doctor::Arguments),
 }
 
@@ -55,13 +56,13 @@ async fn main() -> ExitCode {
         Command::Bridge(arguments) => bridge::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
     };
-    done.unwrap_or_else(|trouble| {
-        eprintln!("slack-dev: {}", with_causes(trouble.as_ref()));
+    done.unwrap_or_else(|error| {
+        eprintln!("slack-dev: {}", with_causes(error.as_ref()));
         ExitCode::from(2)
     })
 }
 
-/// The error and its causes, in one line.
+/// The error and its causes on one line.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     slack_ingress::telemetry::report::with_causes(error)
 }

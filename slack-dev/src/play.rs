@@ -1,17 +1,18 @@
-//! `slack-dev play`: a fixture or a file, signed and posted as Slack does it.
+//! `slack-dev play`: signs a fixture or a file and posts it as Slack does.
 
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::Trouble;
+use crate::CommandError;
 use crate::delivery::{self, Delivery};
 use crate::slack::{
-    Answer, Attempt, DisableRule, FORM, JSON, Outcome, Schedule, Slack, Step, factor, secret_of_environment,
+    Answer, AttemptResult, DeliveryProgress, DisableRule, FORM, FinishedAttempt, JSON, RetrySchedule, Slack,
+    parse_compression_factor, secret_from_environment,
 };
 
-/// The requests that are compiled in, by name.
+/// The requests that are part of this program, by name.
 const FIXTURES: [(&str, &[u8]); 4] = [
     ("app_mention", include_bytes!("../../demo/events/app_mention.json")),
     ("message", include_bytes!("../../demo/events/message.json")),
@@ -19,27 +20,27 @@ const FIXTURES: [(&str, &[u8]); 4] = [
     ("url_verification", include_bytes!("../../demo/events/url_verification.json")),
 ];
 
-/// Where requests go.
+/// Where requests go, and how fast failed ones are repeated.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Target {
     /// The app's request URL; the default is that of `PORT=9000 make dev`
     #[arg(long, default_value = "http://127.0.0.1:9000/slack/events")]
     pub(crate) url: String,
 
-    /// Make Slack's waits before its retries (a minute, five minutes) this many times shorter; without a number, 60
+    /// Make Slack's pauses before its retries (a minute, five minutes) this many times shorter; without a number, 60
     /// times. An ingress holds an event that it failed to settle for up to 47 seconds, and answers 503 meanwhile
     #[arg(long, value_name = "FACTOR", num_args = 0..=1, require_equals = true)]
-    #[arg(default_value = "1", default_missing_value = "60", value_parser = factor)]
+    #[arg(default_value = "1", default_missing_value = "60", value_parser = parse_compression_factor)]
     pub(crate) compressed: f64,
 }
 
 impl Target {
-    pub(crate) fn slack(&self) -> Result<Slack, Trouble> {
-        Slack::new(&self.url, secret_of_environment()?)
+    pub(crate) fn slack(&self) -> Result<Slack, CommandError> {
+        Slack::new(&self.url, secret_from_environment()?)
     }
 
-    pub(crate) fn schedule(&self) -> Schedule {
-        Schedule::compressed(self.compressed)
+    pub(crate) fn schedule(&self) -> RetrySchedule {
+        RetrySchedule::compressed(self.compressed)
     }
 }
 
@@ -48,7 +49,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
 
-    /// Give each event a fresh id, so that an ingress that has seen it takes it as new
+    /// Give each event a new id, so that an ingress that has already seen the event treats it as a new one
     #[arg(long)]
     new_ids: bool,
 
@@ -58,14 +59,14 @@ pub(crate) struct Arguments {
     requests: Vec<String>,
 }
 
-/// One request, ready to be signed.
+/// A request before it is signed, and the name that is printed for it.
 struct Request {
     name: String,
     content_type: &'static str,
     body: Vec<u8>,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let (slack, schedule) = (arguments.target.slack()?, arguments.target.schedule());
     let mut requests = Vec::new();
     for request in &arguments.requests {
@@ -77,26 +78,27 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
         acknowledged += usize::from(play(&slack, schedule, request, &mut rule).await);
     }
     println!("{acknowledged} of {} acknowledged", requests.len());
-    say_of_the_rule(&rule);
+    print_disable_rule(&rule);
     Ok(if acknowledged == requests.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play(slack: &Slack, schedule: Schedule, request: &Request, rule: &mut DisableRule) -> bool {
+async fn play(slack: &Slack, schedule: RetrySchedule, request: &Request, rule: &mut DisableRule) -> bool {
     let Request { name, content_type, body } = request;
     println!("{name} ({} bytes, {content_type})", body.len());
     let challenge = challenge(request);
     let is_retried = *content_type == JSON && challenge.is_none();
     let mut echoed = true;
-    let mut see = |step: Step<'_>| {
-        say(&step);
-        if let Step::Attempted { retry, attempt } = step {
+    let mut on_progress = |step: DeliveryProgress<'_>| {
+        print_progress(&step);
+        if let DeliveryProgress::AttemptFinished { retry, attempt } = step {
             rule.count(Instant::now(), retry.is_none(), !attempt.is_acknowledged());
-            if let (Some(challenge), Outcome::Answered(answer)) = (&challenge, &attempt.outcome) {
+            if let (Some(challenge), AttemptResult::Answered(answer)) = (&challenge, &attempt.result) {
                 echoed = answer.body == challenge.as_bytes();
             }
         }
     };
-    let acknowledged = slack.deliver(content_type, body, is_retried.then_some(schedule), &mut see).await;
+    let acknowledged =
+        slack.deliver(content_type, body, is_retried.then_some(schedule), &mut on_progress).await;
     if acknowledged && !echoed {
         println!("  the answer is not the challenge: Slack would refuse this URL");
     }
@@ -106,29 +108,31 @@ async fn play(slack: &Slack, schedule: Schedule, request: &Request, rule: &mut D
     acknowledged && echoed
 }
 
-/// Tells of a step, on a line of its own.
-pub(crate) fn say(step: &Step<'_>) {
+/// Prints one line about an attempt, a pause or a forbidden retry.
+pub(crate) fn print_progress(step: &DeliveryProgress<'_>) {
     match step {
-        Step::Attempted { retry, attempt } => {
+        DeliveryProgress::AttemptFinished { retry, attempt } => {
             let which = match retry {
                 None => "first attempt".to_owned(),
                 Some(retry) => format!("retry {} ({})", retry.num, retry.reason.as_str()),
             };
             println!("  {which:<30} {}", describe(attempt));
         }
-        Step::Waits { num, wait } if !wait.is_zero() => {
-            println!("  retry {num} comes after {:.1} s", wait.as_secs_f64());
+        DeliveryProgress::RetryAfter { num, pause } if !pause.is_zero() => {
+            println!("  retry {num} comes after {:.1} s", pause.as_secs_f64());
         }
-        Step::Waits { .. } => {}
-        Step::Forbidden => println!("  X-Slack-No-Retry: 1, so there is no retry"),
+        DeliveryProgress::RetryAfter { .. } => {}
+        DeliveryProgress::RetryForbidden => println!("  X-Slack-No-Retry: 1, so there is no retry"),
     }
 }
 
-fn describe(attempt: &Attempt) -> String {
+fn describe(attempt: &FinishedAttempt) -> String {
     let millis = attempt.took.as_secs_f64() * 1e3;
-    match &attempt.outcome {
-        Outcome::Answered(answer) => format!("{} in {millis:.1} ms  {}", answer.status, excerpt(answer)),
-        Outcome::Failed { reason, why } => format!("{} after {millis:.1} ms  {why}", reason.as_str()),
+    match &attempt.result {
+        AttemptResult::Answered(answer) => {
+            format!("{} in {millis:.1} ms  {}", answer.status, excerpt(answer))
+        }
+        AttemptResult::Failed { reason, why } => format!("{} after {millis:.1} ms  {why}", reason.as_str()),
     }
 }
 
@@ -142,7 +146,7 @@ fn excerpt(answer: &Answer) -> String {
     if text.chars().nth(LONGEST).is_some() { format!("{shown}…") } else { shown }
 }
 
-fn say_of_the_rule(rule: &DisableRule) {
+fn print_disable_rule(rule: &DisableRule) {
     if let Some(attempts) = rule.disabled_after() {
         println!(
             "Slack would have disabled the app after {attempts} attempts: over 95 % of an hour's failed"
@@ -154,7 +158,7 @@ fn say_of_the_rule(rule: &DisableRule) {
     }
 }
 
-/// The challenge, if the request is one.
+/// The challenge of a `url_verification` request; `None` for any other request.
 fn challenge(request: &Request) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Verification {
@@ -165,7 +169,7 @@ fn challenge(request: &Request) -> Option<String> {
     (verification.r#type == "url_verification").then_some(verification.challenge)
 }
 
-fn load(name: &str, new_ids: bool) -> Result<Vec<Request>, Trouble> {
+fn load(name: &str, new_ids: bool) -> Result<Vec<Request>, CommandError> {
     let path = PathBuf::from(name);
     let fixture = FIXTURES.iter().find(|(known, _)| *known == name);
     let content = match fixture {
@@ -181,7 +185,7 @@ fn load(name: &str, new_ids: bool) -> Result<Vec<Request>, Trouble> {
     let content_type = content_type(&path, &content);
     let mut body = content;
     if content_type == FORM {
-        // Editors end a file with one; in a form it would be part of the last field.
+        // Editors end a file with a line break. In a form it would become part of the last field.
         body.truncate(body.trim_ascii_end().len());
     }
     if new_ids && content_type == JSON {
@@ -193,15 +197,15 @@ fn load(name: &str, new_ids: bool) -> Result<Vec<Request>, Trouble> {
     Ok(vec![Request { name: name.to_owned(), content_type, body }])
 }
 
-fn of_delivery(delivery: Delivery, new_ids: bool) -> Result<Request, Trouble> {
+fn of_delivery(delivery: Delivery, new_ids: bool) -> Result<Request, CommandError> {
     let delivery =
         if new_ids { delivery.with_id(&delivery::fresh_id(&mut fastrand::Rng::new()))? } else { delivery };
     let (content_type, body) = delivery.request().map_err(|error| format!("{}: {error}", delivery.name()))?;
     Ok(Request { name: delivery.name(), content_type, body })
 }
 
-/// JSON begins with a brace; the rest of what Slack sends is forms. A file's name decides where the content may be
-/// broken on purpose.
+/// JSON for a file whose name ends in `.json` or whose content begins with a brace, otherwise a form. The name counts so that a
+/// file may hold broken JSON on purpose.
 fn content_type(path: &Path, content: &[u8]) -> &'static str {
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     if is_json || content.trim_ascii_start().starts_with(b"{") { JSON } else { FORM }

@@ -1,29 +1,30 @@
-//! Takes out of a delivery what people wrote, and what opens doors.
+//! Redacts a delivery: replaces what people wrote by placeholders, and removes tokens and response URLs.
 //!
-//! What is not known to be harmless goes: a string is kept only if its key or its shape says that it is an id, a time
-//! or a type. So text, names of people, channels and workspaces, titles, labels, URLs, e-mail addresses, file names,
-//! the values of buttons and inputs, and `private_metadata` become placeholders of as many characters; in them,
-//! mentions (`<@U…>`, `<#C…>`, `<!here>`) stay, because apps go by them. `token`, `bot_access_token` and their kind,
-//! `response_url` and `response_urls` are removed. Keys, numbers, booleans, `null`, the order and the nesting stay.
+//! A string is kept only if its key or its shape says that it is an id, a time or a type. Every other string becomes a
+//! placeholder of the same number of characters: text, names of people, channels and workspaces, titles, labels, URLs, e-mail
+//! addresses, file names, the values of buttons and inputs, and `private_metadata`. Mentions in them (`<@U…>`, `<#C…>`,
+//! `<!here>`) are kept, because apps act on them. `token`, keys that end in `_token` or `_secret`, `response_url` and
+//! `response_urls` are removed. Keys, numbers, booleans, `null`, the order and the nesting are kept.
 //!
-//! What stays can still say who spoke to whom and when, how much, and which emoji was the reaction. What an app
-//! itself puts into its `action_id`, `block_id`, `callback_id` or the keys of its metadata stays too.
+//! A redacted delivery still shows who wrote to whom, when and how much, and which emoji was the reaction. It also keeps what an
+//! app itself puts into `action_id`, `block_id`, `callback_id` and the keys of its metadata.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-use crate::Trouble;
+use crate::CommandError;
 use crate::delivery::Delivery;
 
-/// Removed, wherever they are.
-fn opens_doors(key: &str) -> bool {
+/// Whether the value of this key lets its holder act for somebody: a token, a secret or a response URL. Such a key is removed
+/// at every depth.
+fn is_credential(key: &str) -> bool {
     matches!(key, "token" | "response_url" | "response_urls")
         || key.ends_with("_token")
         || key.ends_with("_secret")
 }
 
-/// Their values are ids, times, types and states, if they have the shape.
+/// Whether the value of this key is an id, a time, a type or a state. It is kept if it also looks like one.
 fn is_structural(key: &str) -> bool {
     const KEYS: [&str; 21] = [
         "action",
@@ -52,7 +53,8 @@ fn is_structural(key: &str) -> bool {
     KEYS.contains(&key) || ENDINGS.iter().any(|ending| key.ends_with(ending))
 }
 
-/// Text by its key, however it is written: a word in capitals could pass for an id.
+/// Whether the value of this key is text that people write. It is replaced even if it looks like an id, as a word in capitals
+/// with a digit does.
 fn is_text(key: &str) -> bool {
     const ENDINGS: [&str; 15] = [
         "comment",
@@ -74,11 +76,11 @@ fn is_text(key: &str) -> bool {
     !is_structural(key) && ENDINGS.iter().any(|ending| key.ends_with(ending))
 }
 
-/// Takes out of `delivery` what the module says.
+/// Redacts the body and the attributes of `delivery`, as the module's page says.
 ///
 /// # Errors
-/// When the body is no JSON, and so cannot be told apart.
-pub(crate) fn redact(mut delivery: Delivery) -> Result<Delivery, Trouble> {
+/// If the body is no JSON, or is nested too deep.
+pub(crate) fn redact(mut delivery: Delivery) -> Result<Delivery, CommandError> {
     let mut body = String::with_capacity(delivery.body.len());
     redact_json("", serde_json::from_str(&delivery.body)?, MAX_DEPTH, &mut body)?;
     delivery.body = body;
@@ -89,13 +91,13 @@ pub(crate) fn redact(mut delivery: Delivery) -> Result<Delivery, Trouble> {
     Ok(delivery)
 }
 
-/// How deep values may be nested: as deep as serde_json reads them into its own values.
+/// How deep the values of a body may be nested. It is serde_json's own limit.
 const MAX_DEPTH: usize = 128;
 
-/// Writes `json` to `redacted`, as the module says. `key` is that of the innermost object around.
+/// Redacts `json` and appends the result to `redacted`. `key` is the key of the innermost object member that `json` belongs to.
 ///
-/// serde_json's own map of an object's members would sort them, or with its feature `preserve_order` not: but features
-/// are shared by everything that is built together, and the function's tests are to run without that one.
+/// `serde_json::Value` would sort the members of an object unless its feature `preserve_order` is on. Cargo would turn that
+/// feature on for everything that is built together, and the function's tests are to run without it.
 fn redact_json(
     key: &str,
     json: &RawValue,
@@ -107,7 +109,7 @@ fn redact_json(
     match json.as_bytes().first() {
         Some(b'{') => {
             let Members(mut members) = serde_json::from_str(json)?;
-            members.retain(|(key, _)| !opens_doors(key));
+            members.retain(|(key, _)| !is_credential(key));
             redacted.push('{');
             for (n, (key, value)) in members.into_iter().enumerate() {
                 redacted.push_str(if n == 0 { "" } else { "," });
@@ -136,7 +138,7 @@ fn redact_json(
     Ok(())
 }
 
-/// The members of an object in their order.
+/// The members of an object in the order of the text.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -170,7 +172,7 @@ fn redact_text(key: &str, text: &mut String) {
     }
 }
 
-/// An id as Slack gives them: `U061F7AUR`, `Ev0MSG0012`.
+/// Whether the text looks like an id of Slack's, such as `U061F7AUR` or `Ev0MSG0012`.
 fn is_id(text: &str) -> bool {
     let mut bytes = text.bytes();
     (8..=24).contains(&text.len())
@@ -179,19 +181,20 @@ fn is_id(text: &str) -> bool {
         && text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// `1515449522.000016`, and seconds or milliseconds since 1970.
+/// Whether the text looks like a timestamp of Slack's, such as `1515449522.000016`: seconds since 1970 with six digits after the
+/// point.
 fn is_time(text: &str) -> bool {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     (text.contains('.') && seconds.len() == 10 && fraction.len() == 6) && digits(seconds) && digits(fraction)
 }
 
-/// One word without a space in it, in ASCII.
+/// Whether the text is one word in ASCII: letters, digits and `_-.:/+=#`.
 fn is_word(text: &str) -> bool {
     text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/+=#".contains(&byte))
 }
 
-/// As many characters, of which only the mentions say anything.
+/// A text of the same number of characters in which every character but those of mentions is an `x`.
 fn placeholder(text: &str) -> String {
     let mut left = text;
     let mut redacted = String::with_capacity(text.len());
@@ -199,7 +202,7 @@ fn placeholder(text: &str) -> String {
         cross_out(before, &mut redacted);
         match rest.split_once('>').filter(|(inside, _)| is_mention(inside)) {
             Some((inside, after)) => {
-                // `<#C061EG9SL|general>` has a name in it.
+                // `<#C061EG9SL|general>` contains the channel's name, which is replaced.
                 let (mention, label) = inside.split_once('|').unwrap_or((inside, ""));
                 redacted.push('<');
                 redacted.push_str(mention);
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn order_numbers_and_escapes_of_what_stays_are_as_they_were() {
+    fn the_order_the_numbers_and_the_escapes_of_kept_values_do_not_change() {
         let json = r#"{ "z\"": [1.50, true, null, {}, []], "token": "t", "a": {"type": "b", "id": 12345678901234567890, "c": -0.0} }"#;
         let expected =
             r#"{"z\"":[1.50,true,null,{},[]],"a":{"type":"b","id":12345678901234567890,"c":-0.0}}"#;
@@ -259,11 +262,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_not_let_through() {
+    fn a_body_that_is_nested_too_deep_is_an_error() {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        for (depth, is_let_through) in [(100, true), (200, false), (100_000, false)] {
+        for (depth, is_ok) in [(100, true), (200, false), (100_000, false)] {
             let delivery = Delivery::new(BTreeMap::new(), nested(depth), None);
-            assert_eq!(redact(delivery).is_ok(), is_let_through, "{depth}");
+            assert_eq!(redact(delivery).is_ok(), is_ok, "{depth}");
         }
     }
 
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_opens_doors_is_removed() {
+    fn credentials_are_removed() {
         let value = json!({
             "token": "t", "response_url": "u", "response_urls": [{"response_url": "u"}],
             "event": {"bot_access_token": "x", "ts": "1515449522.000016"},
@@ -311,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_or_a_type_with_a_space_in_it_is_neither() {
+    fn a_value_with_a_space_is_replaced_although_its_key_is_that_of_an_id_or_a_type() {
         let value =
             json!({"type": "tell nobody", "callback_id": "geheim, sehr", "ts": "am Abend", "id": "日本"});
         assert_eq!(
@@ -321,17 +324,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_not_let_through() {
+    fn a_body_that_is_no_json_is_an_error() {
         assert!(redact(Delivery::new(BTreeMap::new(), "hello".to_owned(), None)).is_err());
     }
 
-    /// Paths and types of everything in it, in its order.
+    /// The keys, the nesting and the types of all values in their order, without the text of the strings.
     fn structure(json: &RawValue) -> String {
         let json = json.get();
         let inside: Vec<String> = match json.as_bytes()[0] {
             b'{' => {
                 let Members(members) = serde_json::from_str(json).unwrap();
-                let kept = members.into_iter().filter(|(key, _)| !opens_doors(key));
+                let kept = members.into_iter().filter(|(key, _)| !is_credential(key));
                 kept.map(|(key, value)| format!("{key}: {}", structure(value))).collect()
             }
             b'[' => serde_json::from_str::<Vec<_>>(json).unwrap().into_iter().map(structure).collect(),
@@ -342,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redacted_delivery_is_the_same_to_the_ingress() {
+    fn a_redacted_delivery_keeps_its_structure_attributes_conversation_and_id() {
         for (name, content_type, body) in fixtures() {
             let original = delivery(&queued(content_type, &body).unwrap());
             let redacted = redact(original.clone()).unwrap();
@@ -357,8 +360,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_written_in_the_fixtures_is_left() {
-        // Everything a person wrote there that is not also an id or a key.
+    fn nothing_that_a_person_wrote_in_the_fixtures_is_left() {
+        // Everything that a person wrote there, but for words that are also an id or a key.
         const WRITTEN: [&str; 14] = [
             "steve",
             "Egon",
@@ -379,7 +382,7 @@ mod tests {
         for (name, content_type, body) in fixtures() {
             let original = delivery(&queued(content_type, &body).unwrap());
             let redacted = redact(original.clone()).unwrap();
-            // Read and written again, so that escapes hide nothing.
+            // Parsing and writing the body turns escapes such as \u00fc into the characters that are looked for.
             let before: Value = serde_json::from_str(&original.body).unwrap();
             let (before, after) = (before.to_string(), redacted.body);
             for text in WRITTEN {

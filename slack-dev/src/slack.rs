@@ -1,27 +1,27 @@
-//! Slack's side of a request: the signature, the time limit, what counts as an acknowledgement.
+//! Sends requests to an app's request URL as Slack does: it signs each request, waits as long as Slack waits for the answer,
+//! decides as Slack does whether the answer acknowledges the event, and repeats an event on Slack's schedule.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
+use slack_ingress::slack::retries::{ANSWER_LIMIT, PAUSES, REASONS};
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use crate::Trouble;
+use crate::CommandError;
 
-/// After this long Slack hangs up and tries again.
-pub(crate) const LIMIT: Duration = Duration::from_secs(3);
-
-/// The environment variable with the signing secret.
+/// The environment variable that holds the app's signing secret.
 pub(crate) const SECRET_VARIABLE: &str = "SLACK_SIGNING_SECRET";
 
 const USER_AGENT_OF_SLACK: &str = "Slackbot 1.0 (+https://api.slack.com/robots)";
 
-/// The signing secret, from the environment and nowhere else: a command line can be read by every process.
-pub(crate) fn secret_of_environment() -> Result<SigningSecret, Trouble> {
+/// Reads the signing secret from the environment. No flag takes it, because every process of the machine can read a command
+/// line.
+pub(crate) fn secret_from_environment() -> Result<SigningSecret, CommandError> {
     let secrets = std::env::var(SECRET_VARIABLE).unwrap_or_default();
-    // An ingress takes several, separated by commas; to sign with, one is enough.
+    // The function accepts several secrets, separated by commas. One of them is enough for signing.
     let secret = secrets.split(',').map(str::trim).find(|secret| !secret.is_empty());
     secret.map(SigningSecret::new).ok_or_else(|| {
         format!(
@@ -32,12 +32,12 @@ pub(crate) fn secret_of_environment() -> Result<SigningSecret, Trouble> {
     })
 }
 
-/// `application/json`
+/// The content type of an event.
 pub(crate) const JSON: &str = "application/json";
-/// `application/x-www-form-urlencoded`
+/// The content type of a slash command and of an interaction.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// What is posted.
+/// A request before it is signed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Post<'a> {
     pub(crate) content_type: &'a str,
@@ -45,16 +45,16 @@ pub(crate) struct Post<'a> {
     pub(crate) retry: Option<Retry>,
 }
 
-/// How a request that is not Slack's differs from one that is.
+/// How a forged request differs from a request of Slack's. The app must refuse each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forgery {
-    /// Signed with a secret that is not the app's.
+    /// It is signed with a secret that is not the app's.
     OtherSecret,
-    /// Signed ten minutes ago: one that was overheard.
+    /// It was signed ten minutes ago, as if somebody had recorded a request and sent it again.
     Stale,
-    /// Changed after it was signed.
+    /// Its body was changed after it was signed.
     Tampered,
-    /// Without a signature.
+    /// It has neither of the two signature headers.
     Unsigned,
 }
 
@@ -62,16 +62,17 @@ impl Forgery {
     pub(crate) const ALL: [Self; 4] = [Self::OtherSecret, Self::Stale, Self::Tampered, Self::Unsigned];
 }
 
-/// Which retry it is, and why there is one.
+/// What Slack's headers say about a retry: its number, from 1 on, and why the attempt before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) num: u32,
-    pub(crate) reason: Reason,
+    pub(crate) reason: FailureReason,
 }
 
-/// Why Slack counts an attempt as failed, by the names of `X-Slack-Retry-Reason`.
+/// Why Slack counts an attempt as failed. The variants stand in the order of [`REASONS`], which has the name of each in
+/// `X-Slack-Retry-Reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Reason {
+pub(crate) enum FailureReason {
     HttpTimeout,
     TooManyRedirects,
     ConnectionFailed,
@@ -80,35 +81,33 @@ pub(crate) enum Reason {
     UnknownError,
 }
 
-impl Reason {
+impl FailureReason {
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "there is a name for each variant: a test asks for all of them"
+    )]
     pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::HttpTimeout => "http_timeout",
-            Self::TooManyRedirects => "too_many_redirects",
-            Self::ConnectionFailed => "connection_failed",
-            Self::SslError => "ssl_error",
-            Self::HttpError => "http_error",
-            Self::UnknownError => "unknown_error",
-        }
+        REASONS[self as usize]
     }
 }
 
-/// What became of an attempt.
+/// An attempt that has ended: with an answer, or with the reason why none came in time.
 #[derive(Debug)]
-pub(crate) struct Attempt {
-    pub(crate) outcome: Outcome,
+pub(crate) struct FinishedAttempt {
+    pub(crate) result: AttemptResult,
     pub(crate) took: Duration,
 }
 
+/// How an attempt ended.
 #[derive(Debug)]
-pub(crate) enum Outcome {
-    /// An answer, in time.
+pub(crate) enum AttemptResult {
+    /// The app answered within [`ANSWER_LIMIT`]. The answer may still refuse the request.
     Answered(Answer),
-    /// None, or too late.
-    Failed { reason: Reason, why: String },
+    /// No answer came within [`ANSWER_LIMIT`]. `reason` is what Slack calls it, `why` what the HTTP client reported.
+    Failed { reason: FailureReason, why: String },
 }
 
-/// An answer.
+/// The app's answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -116,34 +115,34 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-impl Attempt {
-    /// Whether Slack is content.
+impl FinishedAttempt {
+    /// Whether Slack counts the attempt as a success: the app answered with a 2xx status in time.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.failure().is_none()
     }
 
-    /// What Slack gives as the reason of the next retry.
-    pub(crate) fn failure(&self) -> Option<Reason> {
-        match &self.outcome {
-            Outcome::Answered(answer) if (200..300).contains(&answer.status) => None,
-            Outcome::Answered(_) => Some(Reason::HttpError),
-            Outcome::Failed { reason, .. } => Some(*reason),
+    /// Why Slack counts the attempt as failed, which is the reason that its next retry gives; `None` for a success.
+    pub(crate) fn failure(&self) -> Option<FailureReason> {
+        match &self.result {
+            AttemptResult::Answered(answer) if (200..300).contains(&answer.status) => None,
+            AttemptResult::Answered(_) => Some(FailureReason::HttpError),
+            AttemptResult::Failed { reason, .. } => Some(*reason),
         }
     }
 
-    /// Whether the answer forbids another attempt.
+    /// Whether the answer is a refusal that tells Slack, with `X-Slack-No-Retry: 1`, not to repeat the event.
     pub(crate) fn forbids_retry(&self) -> bool {
-        match &self.outcome {
-            Outcome::Answered(answer) => {
+        match &self.result {
+            AttemptResult::Answered(answer) => {
                 self.failure().is_some()
                     && answer.headers.get("x-slack-no-retry").is_some_and(|value| value.as_bytes() == b"1")
             }
-            Outcome::Failed { .. } => false,
+            AttemptResult::Failed { .. } => false,
         }
     }
 }
 
-/// Slack, as far as an app's request URL can tell.
+/// Sends requests to one app's request URL as Slack does.
 #[derive(Clone, Debug)]
 pub(crate) struct Slack {
     client: reqwest::Client,
@@ -152,24 +151,24 @@ pub(crate) struct Slack {
 }
 
 impl Slack {
-    pub(crate) fn new(url: &str, secret: SigningSecret) -> Result<Self, Trouble> {
+    pub(crate) fn new(url: &str, secret: SigningSecret) -> Result<Self, CommandError> {
         let client = reqwest::Client::builder()
-            .timeout(LIMIT)
-            // Slack follows two redirects.
+            .timeout(ANSWER_LIMIT)
+            // Slack follows at most two redirects.
             .redirect(Policy::limited(2))
             .build()?;
         Ok(Self { client, url: url.to_owned(), secret })
     }
 
-    /// Signs and posts, now.
-    pub(crate) async fn post(&self, post: Post<'_>) -> Attempt {
+    /// Signs the request with the current time and posts it.
+    pub(crate) async fn post(&self, post: Post<'_>) -> FinishedAttempt {
         let timestamp = now().to_string();
         let signature = self.secret.sign(&timestamp, post.body);
         self.send(post, Some((&timestamp, &signature))).await
     }
 
-    /// Posts what must be refused.
-    pub(crate) async fn forge(&self, post: Post<'_>, forgery: Forgery) -> Attempt {
+    /// Posts a forged request, which the app must refuse.
+    pub(crate) async fn forge(&self, post: Post<'_>, forgery: Forgery) -> FinishedAttempt {
         const STALE_SECONDS: u64 = 600;
         let timestamp = match forgery {
             Forgery::Stale => now().saturating_sub(STALE_SECONDS),
@@ -185,15 +184,16 @@ impl Slack {
         self.send(post, Some((&timestamp, &signature))).await
     }
 
-    async fn send(&self, post: Post<'_>, signed: Option<(&str, &str)>) -> Attempt {
+    async fn send(&self, post: Post<'_>, signed: Option<(&str, &str)>) -> FinishedAttempt {
         let start = Instant::now();
-        let outcome = match self.answer(post, signed).await {
-            Ok(answer) => Outcome::Answered(answer),
-            Err(error) => {
-                Outcome::Failed { reason: reason(&error), why: crate::with_causes(&error.without_url()) }
-            }
+        let result = match self.answer(post, signed).await {
+            Ok(answer) => AttemptResult::Answered(answer),
+            Err(error) => AttemptResult::Failed {
+                reason: reason(&error),
+                why: crate::with_causes(&error.without_url()),
+            },
         };
-        Attempt { outcome, took: start.elapsed() }
+        FinishedAttempt { result, took: start.elapsed() }
     }
 
     async fn answer(
@@ -221,66 +221,62 @@ impl Slack {
         Ok(Answer { status, headers, body })
     }
 
-    /// An event with its retries. `see` is told of each attempt, and of the wait before the next one.
+    /// Posts a request, and repeats it on `schedule` until the app acknowledges it, forbids a retry, or the last retry has
+    /// failed. Without a schedule there is one attempt only: Slack repeats events, but no commands and no interactions.
     ///
-    /// Slack repeats events of the Events API only.
+    /// Calls `on_progress` after each attempt and before each pause. Returns whether the app acknowledged the request.
     pub(crate) async fn deliver(
         &self,
         content_type: &str,
         body: &[u8],
-        schedule: Option<Schedule>,
-        see: &mut impl FnMut(Step<'_>),
+        schedule: Option<RetrySchedule>,
+        on_progress: &mut impl FnMut(DeliveryProgress<'_>),
     ) -> bool {
         let mut retry = None;
-        let waits = schedule.map(|schedule| schedule.waits().to_vec()).unwrap_or_default();
-        for wait in waits.into_iter().map(Some).chain([None]) {
+        let pauses = schedule.map(|schedule| schedule.pauses().to_vec()).unwrap_or_default();
+        for pause in pauses.into_iter().map(Some).chain([None]) {
             let attempt = self.post(Post { content_type, body, retry }).await;
-            see(Step::Attempted { retry, attempt: &attempt });
+            on_progress(DeliveryProgress::AttemptFinished { retry, attempt: &attempt });
             let Some(reason) = attempt.failure() else { return true };
             if attempt.forbids_retry() {
-                see(Step::Forbidden);
+                on_progress(DeliveryProgress::RetryForbidden);
                 return false;
             }
-            let Some(wait) = wait else { break };
+            let Some(pause) = pause else { break };
             let num = retry.map_or(1, |Retry { num, .. }| num + 1);
-            see(Step::Waits { num, wait });
-            tokio::time::sleep(wait).await;
+            on_progress(DeliveryProgress::RetryAfter { num, pause });
+            tokio::time::sleep(pause).await;
             retry = Some(Retry { num, reason });
         }
         false
     }
 }
 
-/// What happens while an event is delivered.
+/// What [`Slack::deliver`] reports while it delivers a request.
 #[derive(Debug)]
-pub(crate) enum Step<'a> {
-    Attempted {
-        retry: Option<Retry>,
-        attempt: &'a Attempt,
-    },
-    /// Before the retry of this number.
-    Waits {
-        num: u32,
-        wait: Duration,
-    },
-    /// The answer said `X-Slack-No-Retry: 1`.
-    Forbidden,
+pub(crate) enum DeliveryProgress<'a> {
+    /// An attempt has ended. `retry` is `None` for the first attempt.
+    AttemptFinished { retry: Option<Retry>, attempt: &'a FinishedAttempt },
+    /// The attempt failed; retry number `num` follows after `pause`.
+    RetryAfter { num: u32, pause: Duration },
+    /// The app answered with `X-Slack-No-Retry: 1`, so no retry follows.
+    RetryForbidden,
 }
 
-/// Slack's retries: at once, after a minute, after five minutes more; each time divided by a factor.
+/// Slack's pauses before its retries ([`PAUSES`]), each divided by a factor.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Schedule {
+pub(crate) struct RetrySchedule {
     factor: f64,
 }
 
-impl Schedule {
-    /// A factor of 1 is Slack's own schedule.
+impl RetrySchedule {
+    /// The schedule that is `factor` times faster than Slack's. A factor of 1 is Slack's own schedule.
     pub(crate) fn compressed(factor: f64) -> Self {
         Self { factor }
     }
 
-    pub(crate) fn waits(self) -> [Duration; 3] {
-        [0, 60, 300].map(|seconds| self.compress(Duration::from_secs(seconds)))
+    pub(crate) fn pauses(self) -> [Duration; 3] {
+        PAUSES.map(|pause| self.compress(pause))
     }
 
     fn compress(self, time: Duration) -> Duration {
@@ -288,26 +284,27 @@ impl Schedule {
     }
 }
 
-/// A factor for [`Schedule::compressed`], as a command line gives it.
-pub(crate) fn factor(text: &str) -> Result<f64, String> {
+/// Reads the factor for [`RetrySchedule::compressed`] from the command line: a number from 1 to 1,000,000.
+pub(crate) fn parse_compression_factor(text: &str) -> Result<f64, String> {
     let factor: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (1.0..=1e6).contains(&factor) { Ok(factor) } else { Err("from 1 to 1000000".to_owned()) }
+    if (1.0..=1e6).contains(&factor) { Ok(factor) } else { Err("must be from 1 to 1000000".to_owned()) }
 }
 
-/// Slack disables an app that fails more than 95 % of its attempts within an hour, unless that had fewer than 1,000
+/// Slack's rule for disabling an app: more than 95 % of the attempts of an hour failed, and that hour had at least 1,000
 /// events. The hour is compressed like the schedule.
 #[derive(Debug)]
 pub(crate) struct DisableRule {
     hour: Duration,
-    window: VecDeque<Seen>,
+    window: VecDeque<CountedAttempt>,
     events: usize,
     failed: usize,
     disabled_after: Option<usize>,
     attempts: usize,
 }
 
+/// An attempt of the last hour.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct CountedAttempt {
     at: Instant,
     is_first: bool,
     failed: bool,
@@ -316,7 +313,7 @@ struct Seen {
 impl DisableRule {
     const EXEMPT_BELOW: usize = 1_000;
 
-    pub(crate) fn new(schedule: Schedule) -> Self {
+    pub(crate) fn new(schedule: RetrySchedule) -> Self {
         Self {
             hour: schedule.compress(Duration::from_secs(3_600)),
             window: VecDeque::new(),
@@ -327,14 +324,14 @@ impl DisableRule {
         }
     }
 
-    /// Counts an attempt that ended at `at`.
+    /// Counts an attempt that ended at `at`. Only the first attempt of an event counts as an event.
     pub(crate) fn count(&mut self, at: Instant, is_first: bool, failed: bool) {
         while let Some(&oldest) = self.window.front().filter(|seen| at.duration_since(seen.at) > self.hour) {
             self.window.pop_front();
             self.events -= usize::from(oldest.is_first);
             self.failed -= usize::from(oldest.failed);
         }
-        self.window.push_back(Seen { at, is_first, failed });
+        self.window.push_back(CountedAttempt { at, is_first, failed });
         self.attempts += 1;
         self.events += usize::from(is_first);
         self.failed += usize::from(failed);
@@ -344,12 +341,13 @@ impl DisableRule {
         }
     }
 
-    /// After how many attempts Slack would have disabled the app.
+    /// The number of attempts after which Slack would have disabled the app; `None` if it would not have.
     pub(crate) fn disabled_after(&self) -> Option<usize> {
         self.disabled_after
     }
 
-    /// Whether only the small number of events keeps the app enabled.
+    /// Whether more than 95 % of the attempts failed and the app stays enabled only because there were fewer than 1,000
+    /// events.
     pub(crate) fn is_exempt(&self) -> bool {
         self.disabled_after.is_none() && self.failed * 100 > self.window.len() * 95
     }
@@ -359,26 +357,28 @@ fn now() -> u64 {
     SystemClock.now().as_secs()
 }
 
-fn reason(error: &reqwest::Error) -> Reason {
+fn reason(error: &reqwest::Error) -> FailureReason {
     if error.is_timeout() {
-        Reason::HttpTimeout
+        FailureReason::HttpTimeout
     } else if error.is_redirect() {
-        Reason::TooManyRedirects
+        FailureReason::TooManyRedirects
     } else if is_about_tls(error) {
-        Reason::SslError
+        FailureReason::SslError
     } else if error.is_connect() || error.is_request() {
-        Reason::ConnectionFailed
+        FailureReason::ConnectionFailed
     } else {
-        Reason::UnknownError
+        FailureReason::UnknownError
     }
 }
 
-/// The client has no name for it; somewhere among the causes is what rustls said.
+/// Whether TLS is why the request failed. The HTTP client has no kind of error for that, so this looks for an error of
+/// rustls among the causes.
 fn is_about_tls(error: &reqwest::Error) -> bool {
     std::iter::successors(error.source(), |&error| error.source()).any(is_of_tls)
 }
 
-/// I/O errors hold what they were made from, and do not count it as their cause.
+/// Whether this is an error of rustls, or an I/O error made from one. An I/O error does not name the error it was made from as
+/// its source.
 fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
     let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     error.is::<rustls::Error>() || inner.is_some_and(|inner| is_of_tls(inner))
@@ -389,21 +389,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schedule_is_slacks_and_can_be_compressed() {
-        assert_eq!(Schedule::compressed(1.0).waits(), [0, 60, 300].map(Duration::from_secs));
-        assert_eq!(Schedule::compressed(60.0).waits(), [0, 1, 5].map(Duration::from_secs));
+    fn each_failure_reason_has_its_name_in_slacks_header() {
+        let names = [
+            (FailureReason::HttpTimeout, "http_timeout"),
+            (FailureReason::TooManyRedirects, "too_many_redirects"),
+            (FailureReason::ConnectionFailed, "connection_failed"),
+            (FailureReason::SslError, "ssl_error"),
+            (FailureReason::HttpError, "http_error"),
+            (FailureReason::UnknownError, "unknown_error"),
+        ];
+        assert_eq!(names.map(|(reason, _)| reason.as_str()), names.map(|(_, name)| name));
+        assert_eq!(names.len(), REASONS.len());
     }
 
     #[test]
-    fn a_factor_is_a_number_that_compresses() {
-        assert_eq!(factor("2.5"), Ok(2.5));
+    fn the_schedule_is_slacks_and_can_be_compressed() {
+        assert_eq!(RetrySchedule::compressed(1.0).pauses(), [0, 60, 300].map(Duration::from_secs));
+        assert_eq!(RetrySchedule::compressed(60.0).pauses(), [0, 1, 5].map(Duration::from_secs));
+    }
+
+    #[test]
+    fn a_factor_below_one_or_that_is_no_number_is_refused() {
+        assert_eq!(parse_compression_factor("2.5"), Ok(2.5));
         for bad in ["", "x", "0", "0.5", "-1", "NaN", "inf"] {
-            assert!(factor(bad).is_err(), "{bad}");
+            assert!(parse_compression_factor(bad).is_err(), "{bad}");
         }
     }
 
+    /// The rule after this many events, one a millisecond, of which every `succeed_every`th is acknowledged.
     fn rule(events: usize, succeed_every: usize) -> DisableRule {
-        let mut rule = DisableRule::new(Schedule::compressed(1.0));
+        let mut rule = DisableRule::new(RetrySchedule::compressed(1.0));
         let start = Instant::now();
         for n in 0..events {
             rule.count(start + Duration::from_millis(n as u64), true, n % succeed_every != 0);
@@ -412,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_is_disabled_that_fails_more_than_95_percent_of_a_thousand_events() {
+    fn an_app_that_fails_more_than_95_percent_of_a_thousand_events_is_disabled() {
         assert_eq!(rule(1_000, usize::MAX).disabled_after(), Some(1_000));
         assert_eq!(rule(5_000, 20).disabled_after(), None, "exactly 95 % is not more");
         let exempt = rule(999, usize::MAX);
@@ -422,18 +437,22 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_more_than_an_hour_ago_is_forgotten() {
-        let mut rule = DisableRule::new(Schedule::compressed(3_600.0));
+    fn attempts_that_failed_more_than_an_hour_ago_no_longer_count() {
+        let mut rule = DisableRule::new(RetrySchedule::compressed(3_600.0));
         let start = Instant::now();
         for n in 0..10_000 {
             rule.count(start + Duration::from_millis(2 * n), true, true);
         }
-        assert_eq!(rule.disabled_after(), None, "never more than 501 in the second that is an hour");
+        assert_eq!(
+            rule.disabled_after(),
+            None,
+            "an hour is one second here and never has more than 501 events"
+        );
     }
 
     #[test]
-    fn retries_are_attempts_and_no_events() {
-        let mut rule = DisableRule::new(Schedule::compressed(1.0));
+    fn retries_count_as_attempts_but_not_as_events() {
+        let mut rule = DisableRule::new(RetrySchedule::compressed(1.0));
         let start = Instant::now();
         for n in 0..2_000 {
             rule.count(start, n % 4 == 0, true);

@@ -1,5 +1,9 @@
-//! Calls to AWS's services: [`clients`] makes the SDK's clients, and `shortcut` makes the calls that every event makes at a
-//! third of the SDK's CPU time.
+//! How AWS's services are called.
+//!
+//! In reading order: [`clients`] makes the SDK's clients; `shortcut` makes the calls that every event makes, out of the SDK's
+//! own parts and with less CPU time than the SDK takes (`DESIGN.md` says how much less, and why it is done).
+//!
+//! This room imports `time` (the time-outs of a call).
 
 pub mod clients;
 pub(crate) mod shortcut;

@@ -8,8 +8,8 @@
 //! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig ──▶ wiring
 //! ```
 //!
-//! This room imports the settings of the sequences (`ingress`, `dispatch`), and from `slack` its limits. It connects to
-//! nothing.
+//! This room imports the settings of the sequences (`ingress`, `dispatch`), and from `slack` its limits and what identifies an
+//! event (`DedupKey`). It connects to nothing.
 
 #[cfg(feature = "dispatch")]
 mod dispatch;

@@ -19,7 +19,7 @@ const SHOWN: [&str; 5] = ["kind", "type", "event_id", "team_id", "api_app_id"];
 pub struct QueueMessage {
     /// The id that SQS gave to the message.
     pub message_id: String,
-    /// The handle that SQS gave to this receive of the message. Its visibility time-out is changed by it.
+    /// The handle that SQS gave to this receive of the message. Its visibility timeout is changed by it.
     pub receipt_handle: String,
     /// How often SQS has handed the message out, this time included; 1 if SQS does not say.
     pub receive_count: u32,

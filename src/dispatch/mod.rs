@@ -9,7 +9,7 @@
 //!
 //! [`MessageOutcome::is_done`] decides what SQS is told. A message is taken off the queue only if the agent has taken the
 //! event, now or before, or if the dead-letter queue has the message. The process may be killed at any point: the message comes
-//! again when its visibility time-out is over, and by then the lease on its record is over, too.
+//! again when its visibility timeout is over, and by then the lease on its record is over, too.
 //!
 //! An agent may get an event twice, where this program cannot know whether it has it: if the answer was lost or late, or if the
 //! process died before its confirm. An agent therefore has to recognize an event by its id.
@@ -277,7 +277,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
     }
 
     /// Has SQS hand out again, after their back-off, the messages that are not done. Without this call they would come when the
-    /// queue's own visibility time-out is over.
+    /// queue's own visibility timeout is over.
     async fn put_off(&self, reports: &mut [MessageReport]) {
         let put_off: Vec<DelayedMessage> = reports.iter().filter_map(DelayedMessage::of).collect();
         if put_off.is_empty() {

@@ -1,5 +1,5 @@
 //! When a message that is not done comes again: the dispatcher changes its [visibility
-//! time-out](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
+//! timeout](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
@@ -53,7 +53,7 @@ pub trait Visibility: Send + Sync {
     ///
     /// # Errors
     /// When some of the messages are not put off, or are not known to be. The others are. A message that is not put off comes
-    /// again when the queue's own visibility time-out is over, so nothing is lost.
+    /// again when the queue's own visibility timeout is over, so nothing is lost.
     fn put_off(
         &self,
         messages: Vec<DelayedMessage>,

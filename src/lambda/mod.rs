@@ -2,6 +2,9 @@
 //!
 //! In reading order: [`serve`] runs a function; [`untrusted`] reduces an HTTP event to what we need, before the library
 //! reads it; [`http`] turns the library's request into what the steps read, and their outcome into an answer.
+//!
+//! This room imports `ingress` (what its steps read), `slack` (attempt, encoding, rejection), `telemetry` (the report, the log) and
+//! `time`.
 
 pub mod http;
 pub mod serve;

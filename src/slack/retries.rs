@@ -53,6 +53,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_last_retry_is_the_one_after_the_last_pause_and_has_come_when_all_pauses_are_over() {
+        assert_eq!(usize::try_from(LAST_RETRY), Ok(PAUSES.len()));
+        assert!(LAST_RETRY_AFTER >= PAUSES.iter().sum::<Duration>());
+    }
+
+    #[test]
     fn the_third_retry_is_the_last_and_so_is_each_delayed_one() {
         let is_last = |retry_num| Attempt { retry_num, retry_reason: None }.is_last();
         for retry_num in [None, Some(0), Some(1), Some(2)] {

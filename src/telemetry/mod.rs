@@ -10,8 +10,8 @@
 //! ingress, redrive, dispatch ──fill in──▶ report ──▶ metrics ──a line──▶ logging ──▶ standard error
 //! ```
 //!
-//! The binaries join the last three steps. This room imports `slack` (what is signed, what is malformed) and `time`, and no
-//! sequence, store or sink.
+//! Each binary takes the report that its sequence has filled in, makes the line of it, and writes the line. This room imports
+//! `slack` (what is signed, what is malformed) and `time`, and no sequence, store or sink.
 
 pub mod logging;
 pub mod metrics;

@@ -1,5 +1,5 @@
 //! A stand-in for AgentCore's data plane: it takes `InvokeAgentRuntime` and answers as a test says. No emulator has one
-//! that does more than echo. The one in `demo/agent/agentcore.py` is for another purpose: it has a real agent behind it.
+//! that does more than echo. The one in `demo/stand_ins/agentcore.py` is for another purpose: it has a real agent behind it.
 
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};

@@ -15,8 +15,8 @@
 //!
 //! Some code looks like a copy of what is here, and is not: an independent second opinion, which must not share code
 //! with what it judges. These are `fuzz/fuzz_targets/signature.rs`, `tests/slack_sdk_verdicts.py` (Slack's own SDK) and
-//! `benches/functions/peers` (what others write today). The stand-ins in `demo/agent` are in Python: they play the
-//! same parts to people, in one process with the agent.
+//! `benches/functions/peers` (what others write today). The stand-ins in `demo/stand_ins` are in Python: they
+//! play the same parts to people, with a real agent behind them.
 
 #![allow(
     clippy::expect_used,

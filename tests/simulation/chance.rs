@@ -1,4 +1,4 @@
-//! Everything that happens by chance, from one seed.
+//! Makes every random choice of a history from the history's seed.
 
 use fastrand::Rng;
 use std::ops::RangeInclusive;
@@ -7,17 +7,17 @@ use std::time::Duration;
 /// What goes wrong with a call to a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
-    /// It does nothing and says so.
+    /// The service does nothing and answers with an error.
     FailsBefore,
-    /// It does its work and says that it failed.
+    /// The service does its work and answers with an error all the same.
     FailsAfter,
-    /// It does nothing and never answers.
+    /// The service does nothing and never answers.
     HangsBefore,
-    /// It does its work and never answers.
+    /// The service does its work and never answers.
     HangsAfter,
-    /// It does its work much later, whether or not its caller waits for it, and answers then.
-    Late,
-    /// It does its work at once and answers much later.
+    /// The service does its work and answers much later, even if its caller no longer waits.
+    TakesEffectLate,
+    /// The service does its work at once and answers much later.
     AnswersLate,
 }
 
@@ -27,12 +27,12 @@ impl Fault {
         Self::FailsAfter,
         Self::HangsBefore,
         Self::HangsAfter,
-        Self::Late,
+        Self::TakesEffectLate,
         Self::AnswersLate,
     ];
 }
 
-/// A stretch of a history's time in which a service is down.
+/// A span of a history's time during which every call to a service has the same fault.
 #[derive(Clone, Debug)]
 pub(crate) struct Outage {
     from: Duration,
@@ -40,33 +40,33 @@ pub(crate) struct Outage {
     fault: Fault,
 }
 
-/// How one service behaves in one history.
+/// How often the calls to one service go wrong in one history.
 #[derive(Clone, Debug)]
-pub(crate) struct Weather {
-    /// Of a thousand calls, so many go wrong.
+pub(crate) struct FailureRates {
+    /// How many of a thousand calls go wrong outside of the outage.
     faulty_per_mille: u32,
     outage: Option<Outage>,
 }
 
-/// How a history is set up.
+/// The settings of the function, and how often things go wrong, in one history.
 #[derive(Clone, Debug)]
-pub(crate) struct Climate {
+pub(crate) struct HistorySettings {
     pub(crate) fifo: bool,
     pub(crate) function_timeout: Duration,
     pub(crate) ack_budget: Duration,
-    pub(crate) store: Weather,
-    pub(crate) queue: Weather,
-    /// Of a thousand invocations, so many die.
+    pub(crate) store: FailureRates,
+    pub(crate) queue: FailureRates,
+    /// How many of a thousand invocations die.
     pub(crate) deaths_per_mille: u32,
-    /// Of a thousand invocations, so many stand still for a while.
+    /// How many of a thousand invocations are frozen for a while.
     pub(crate) freezes_per_mille: u32,
-    /// Of a thousand requests and of a thousand responses, so many get lost between Slack and us.
+    /// How many of a thousand requests, and of a thousand answers, get lost between Slack and the function.
     pub(crate) lost_per_mille: u32,
-    /// Of a thousand events, so many are delivered by two of Slack's machines.
+    /// How many of a thousand events are delivered by two of Slack's machines.
     pub(crate) doubled_per_mille: u32,
 }
 
-/// The dice.
+/// The random numbers of one history. The same seed gives the same numbers.
 pub(crate) struct Chance {
     rng: Rng,
 }
@@ -88,9 +88,9 @@ impl Chance {
         Duration::from_millis(self.rng.u64(range))
     }
 
-    /// How late what is late is: within an attempt, at the end of its lease, at the time of the retry a minute
-    /// later, or any time.
-    pub(crate) fn late(&mut self) -> Duration {
+    /// How long a late effect or a late answer takes. The ranges end within the attempt, around the end of its lease, around the
+    /// retry a minute later, or anywhere in between.
+    pub(crate) fn delay(&mut self) -> Duration {
         let range = self.choose(&[500..=3_000, 3_000..=15_000, 58_000..=66_000, 500..=90_000]);
         self.millis(range)
     }
@@ -99,14 +99,14 @@ impl Chance {
         self.rng.u64(range)
     }
 
-    pub(crate) fn climate(&mut self) -> Climate {
+    pub(crate) fn settings(&mut self) -> HistorySettings {
         let often = [0, 0, 20, 100, 400];
-        Climate {
+        HistorySettings {
             fifo: self.rng.bool(),
             function_timeout: Duration::from_secs(self.choose(&[3, 5, 5, 5, 10, 30, 900])),
             ack_budget: Duration::from_millis(self.choose(&[1000, 2500, 2500, 2500, 3000])),
-            store: self.weather(),
-            queue: self.weather(),
+            store: self.failure_rates(),
+            queue: self.failure_rates(),
             deaths_per_mille: self.choose(&often),
             freezes_per_mille: self.choose(&[0, 0, 20, 100]),
             lost_per_mille: self.choose(&[0, 0, 10, 100]),
@@ -114,21 +114,21 @@ impl Chance {
         }
     }
 
-    fn weather(&mut self) -> Weather {
+    fn failure_rates(&mut self) -> FailureRates {
         let outage = self.per_mille(300).then(|| {
             let from = self.millis(0..=300_000);
-            // Up to as long as Slack asks, and longer.
+            // Some outages last longer than Slack repeats an event.
             let until = from + self.millis(1_000..=600_000);
             Outage { from, until, fault: self.choose(&Fault::ALL) }
         });
-        Weather { faulty_per_mille: self.choose(&[0, 0, 10, 50, 300]), outage }
+        FailureRates { faulty_per_mille: self.choose(&[0, 0, 10, 50, 300]), outage }
     }
 
-    /// What befalls a call made at this time of the history.
-    pub(crate) fn fault(&mut self, weather: &Weather, at: Duration) -> Option<Fault> {
-        match &weather.outage {
+    /// The fault of a call at this time of the history; `None` if the call goes well.
+    pub(crate) fn fault(&mut self, failure_rates: &FailureRates, at: Duration) -> Option<Fault> {
+        match &failure_rates.outage {
             Some(outage) if (outage.from..outage.until).contains(&at) => Some(outage.fault),
-            _ => self.per_mille(weather.faulty_per_mille).then(|| self.choose(&Fault::ALL)),
+            _ => self.per_mille(failure_rates.faulty_per_mille).then(|| self.choose(&Fault::ALL)),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Where the code runs: execution environments, which serve one invocation at a time, stand still, and die.
+//! Runs the ingress and the redrive in simulated Lambda execution environments. An environment serves one invocation at a time,
+//! and may freeze or die.
 
 use slack_ingress::dedup::Claim;
 use slack_ingress::ingress::{BotEvents, Inbound, Ingress, IngressSettings};
@@ -19,10 +20,10 @@ use crate::ledger::Role;
 use crate::services::{Node, Services};
 use crate::slack::SECRET;
 
-/// The redrive's own time-out, as the stacks have it.
+/// The time-out of the redrive's function in the stacks.
 const REDRIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A process that serves requests.
+/// A process of the ingress, which serves one request after another.
 pub(crate) struct Environment {
     node: Node,
     ingress: Ingress<Node, Node, Node>,
@@ -35,15 +36,15 @@ impl Environment {
             dedup_ttl,
             dedup_key: DedupKey::EventId,
             bot_events: BotEvents::Drop,
-            ack_budget: services.climate.ack_budget,
+            ack_budget: services.settings.ack_budget,
         };
         let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
         let ingress = Ingress::new(secrets, node.clone(), node.clone(), node.clone(), settings);
         Self { node, ingress }
     }
 
-    /// Serves one request as `main.rs` does: the answer goes out as soon as it is known, and what is left is done
-    /// after it. Gives the environment back, or nothing if the process is dead.
+    /// Serves one request as the deployed function does: sends the answer as soon as it is known, and confirms the record after
+    /// that. Returns the environment, or `None` if the process has died.
     pub(crate) async fn serve(
         self,
         request: Request,
@@ -51,10 +52,10 @@ impl Environment {
     ) -> Option<Self> {
         let services = &self.node.services;
         let Request { inbound, event, request_id, is_last } = request;
-        let limit = services.climate.function_timeout;
+        let limit = services.settings.function_timeout;
         let began = services.at();
         let span = (began, began + limit);
-        services.ledger().begins(&event, &request_id, Role::Ingress, span, is_last);
+        services.ledger().work_begins(&event, &request_id, Role::Ingress, span, is_last);
         self.node.work_as(&request_id);
         let invocation = Invocation {
             request_id: request_id.clone(),
@@ -65,53 +66,56 @@ impl Environment {
             let answered = self.ingress.answer(inbound, invocation).await;
             let report = answered.report();
             let outcome = report.outcome.clone();
-            services.tell(&request_id, &event, format_args!("answers {}", outcome.as_str()));
-            let budget = services.climate.ack_budget;
-            services.ledger().answers(services.at(), &event, &request_id, report, budget);
-            // Slack may have given up.
+            services.narrate(&request_id, &event, format_args!("answers {}", outcome.as_str()));
+            let budget = services.settings.ack_budget;
+            services.ledger().answer_is_ready(services.at(), &event, &request_id, report, budget);
+            // Nobody receives the answer if Slack has given up waiting.
             let _ = answer.send(outcome);
             let responding = services.chance().millis(0..=5);
             sleep(responding).await;
             self.ingress.finish(answered).await;
-            services.ledger().finishes(&event, &request_id);
+            services.ledger().invocation_ends(&event, &request_id);
         };
-        mortal(services, &request_id, limit, invoked).await?;
+        run_interruptibly(services, &request_id, limit, invoked).await?;
         Some(self)
     }
 }
 
-/// A request at the door.
+/// A request that has reached the function.
 pub(crate) struct Request {
     pub(crate) inbound: Inbound,
-    /// The id of what is in it.
+    /// The id of the event or the command in it.
     pub(crate) event: String,
     pub(crate) request_id: String,
+    /// Whether Slack will not repeat it.
     pub(crate) is_last: bool,
 }
 
 impl Node {
-    /// A run of the redrive gets to an event.
+    /// Records in the ledger that a run of the redrive begins to work on an event.
     pub(crate) fn begins_to_redrive(&self, claim: &Claim) {
         let at = self.services.at();
         let span = (at, at + REDRIVE_TIMEOUT);
-        self.services.ledger().begins(&claim.event_id, &claim.owner, Role::Redrive, span, false);
+        self.services.ledger().work_begins(&claim.event_id, &claim.owner, Role::Redrive, span, false);
     }
 }
 
-/// One run of the redrive, in a process of its own.
+/// One run of the redrive, in its own process.
 pub(crate) async fn redrive(services: &Arc<Services>, run_id: &str, dedup_ttl: Duration) {
     let node = Node::new(Arc::clone(services));
     node.work_as(run_id);
     let deadline = services.true_time().after(REDRIVE_TIMEOUT);
     let redrive = Redrive::new(node.clone(), node.clone(), node, dedup_ttl);
-    if let Some(run) = mortal(services, run_id, REDRIVE_TIMEOUT, redrive.run(run_id, deadline)).await {
-        services.ledger().ends(run_id, run.redriven);
+    if let Some(run) =
+        run_interruptibly(services, run_id, REDRIVE_TIMEOUT, redrive.run(run_id, deadline)).await
+    {
+        services.ledger().redrive_run_ends(run_id, run.redriven);
     }
 }
 
-/// Runs a process's work, which may die wherever it waits, stand still there, or be killed at its deadline.
-/// `None`: it is dead.
-async fn mortal<T>(
+/// Runs the work of a process, which may die or freeze at any point where it waits, and is killed at its deadline. Returns `None`
+/// if the process has died.
+async fn run_interruptibly<T>(
     services: &Arc<Services>,
     worker: &str,
     limit: Duration,
@@ -119,34 +123,35 @@ async fn mortal<T>(
 ) -> Option<T> {
     let (dies_at, freezes_at, freezes_for) = {
         let mut chance = services.chance();
-        let calm = services.calm.load(std::sync::atomic::Ordering::Relaxed);
-        let climate = &services.climate;
-        let dies = !calm && chance.per_mille(climate.deaths_per_mille);
-        let freezes = !calm && chance.per_mille(climate.freezes_per_mille);
+        let faults_are_over = services.faults_are_over.load(std::sync::atomic::Ordering::Relaxed);
+        let settings = &services.settings;
+        let dies = !faults_are_over && chance.per_mille(settings.deaths_per_mille);
+        let freezes = !faults_are_over && chance.per_mille(settings.freezes_per_mille);
         let dies_at = dies.then(|| chance.number(0..=16));
         let freezes_at = freezes.then(|| chance.number(0..=16));
         (dies_at, freezes_at, chance.millis(100..=60_000))
     };
     let freezes = freezes_at.map(|at| (at, freezes_for));
-    let mortal = Mortal { work: pin!(work), services, worker, dies_at, freezes, thaw: None, polls: 0 };
-    match timeout(limit, mortal).await {
+    let run_interruptibly =
+        InterruptibleWork { work: pin!(work), services, worker, dies_at, freezes, thaw: None, polls: 0 };
+    match timeout(limit, run_interruptibly).await {
         Ok(Some(done)) => Some(done),
         Ok(None) => {
-            services.tell(worker, "", format_args!("dies"));
+            services.narrate(worker, "", format_args!("dies"));
             services.ledger().dies(worker);
             None
         }
         Err(_) => {
-            services.tell(worker, "", format_args!("is killed at its deadline"));
+            services.narrate(worker, "", format_args!("is killed at its deadline"));
             services.ledger().dies(worker);
             None
         }
     }
 }
 
-/// Counts how often its work goes on after waiting; at one of these points the process dies, at one it stands
-/// still.
-struct Mortal<'a, F> {
+/// Counts how often the work is polled. At the poll `dies_at` the process dies; at the poll in `freezes` it freezes for the
+/// duration there.
+struct InterruptibleWork<'a, F> {
     work: Pin<&'a mut F>,
     services: &'a Services,
     worker: &'a str,
@@ -156,7 +161,7 @@ struct Mortal<'a, F> {
     polls: u64,
 }
 
-impl<F: Future> Future for Mortal<'_, F> {
+impl<F: Future> Future for InterruptibleWork<'_, F> {
     type Output = Option<F::Output>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -175,10 +180,10 @@ impl<F: Future> Future for Mortal<'_, F> {
         if let Some((at, duration)) = this.freezes
             && at == polls
         {
-            this.services.tell(this.worker, "", format_args!("stands still for {duration:?}"));
+            this.services.narrate(this.worker, "", format_args!("freezes for {duration:?}"));
             this.services.ledger().freezes(this.worker);
             let mut thaw = Box::pin(sleep(duration));
-            // The first look at a timer starts it.
+            // Polling the timer starts it.
             let _ = thaw.as_mut().poll(context);
             this.thaw = Some(thaw);
             return Poll::Pending;

@@ -1,14 +1,18 @@
-//! What is known of the truth, whoever else knows it, and the rules that it is held to:
+//! Records what really happened, also where no process knows it, and checks these invariants:
 //!
-//! - **promise**: at the instant of a 200, and ever after, the event is on the queue or parked.
-//! - **fence**: who begins to send holds the record, or knows that there is none; who settles it holds it.
-//! - **double**: of all messages of an event, at most one has been confirmed; each other has an excuse that the
-//!   design knows (`Excuse`).
-//! - **held**: an event is in flight as long as somebody works on it, or died over it and no longer than the
-//!   lease; or the services failed him when he said that he was done.
-//! - **last chance**: the last attempt is accepted unless store and queue both failed it.
-//! - **memory**: an id is remembered for its time, and no longer.
+//! - **promise**: when the ingress answers 200, and ever after, the event is on the queue or parked.
+//! - **fence**: a worker begins to send only while it owns the record, or without a record on the last attempt; a worker confirms,
+//!   deletes or parks only a record that it owns.
+//! - **double**: at most one message of an event has been confirmed; each other message has an excuse that the design allows
+//!   ([`Excuse`]).
+//! - **held**: a worker finds an event in flight only while another worker works on it; or until the lease ends, if that other
+//!   worker died or froze, or if the services failed it when it was to settle the record.
+//! - **last chance**: the last attempt is accepted unless both the store and the queue failed during it.
+//! - **memory**: an event is recognised until its record expires, and no longer.
 //! - **time**: an answer leaves within the ack budget.
+//!
+//! The ledger is an independent second opinion on the library. It therefore states the longest lease, the lease's margin and the
+//! outcomes that are a 200 itself, and does not take them from the library.
 
 use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::telemetry::report::ingress::RequestReport;
@@ -18,33 +22,35 @@ use std::time::Duration;
 
 use crate::chance::Fault;
 
-/// Half of what clocks disagree by at the most, either way.
+/// How far a process's clock may be ahead or behind. Two clocks disagree by at most twice as much.
 pub(crate) const MAX_SKEW_MILLIS: u64 = 1000;
 pub(crate) const MAX_SKEW: Duration = Duration::from_millis(MAX_SKEW_MILLIS);
+/// No lease is longer than this, however long the function may run.
 const MAX_LEASE: Duration = Duration::from_secs(45);
+/// A lease ends this long after the deadline of its owner.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// Why a message may be on the queue beside another of the same event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Excuse {
-    /// It was sent without a record, on the last attempt, because the store failed.
+    /// It was sent without a record on the last attempt, because the store failed.
     Unguarded,
-    /// Its sender died, or was killed at its deadline, before the confirm was through.
+    /// Its sender died, or was killed at its deadline, before it had confirmed the record.
     SenderDied,
-    /// Its sender never heard that it was on the queue.
+    /// The queue's answer never reached its sender.
     AnswerLost,
-    /// The store failed when it was to be confirmed.
+    /// The store failed when its sender confirmed the record.
     ConfirmFailed,
 }
 
-/// The part of a process.
+/// Which function a worker belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Ingress,
     Redrive,
 }
 
-/// Who works on an event: one invocation of the ingress; or a run of the redrive, for each of its events.
+/// A worker on one event: an invocation of the ingress, or a run of the redrive. A run is one worker for each of its events.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     role: Role,
@@ -56,42 +62,43 @@ pub(crate) struct Worker {
     froze: bool,
     store_failed: bool,
     queue_failed: bool,
-    /// The call that settles the record went wrong.
+    /// The call that confirms, deletes or parks the record had a fault.
     settle_failed: bool,
     send_answered: bool,
     confirmed: bool,
-    /// It was told that the event is another's.
+    /// The store told this worker that another worker owns the record.
     found_it_held: bool,
 }
 
-/// A message as it was put on the queue.
+/// A message that a worker has sent to the queue.
 #[derive(Clone, Debug)]
-struct Put {
+struct SentMessage {
     worker: String,
     unguarded: bool,
-    /// The FIFO queue knew its id, and did not put it there again.
-    swallowed: bool,
+    /// The FIFO queue had the message's id already, and dropped the message.
+    dropped_by_fifo: bool,
 }
 
-/// What the record of an event is in truth.
+/// The state of an event's record in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum RecordState {
     InFlight,
     Forwarded,
     Parked,
 }
 
+/// Everything that is known about one event. `promised` says that it was answered with 200.
 #[derive(Clone, Debug, Default)]
 struct Event {
-    record: Option<(Standing, String)>,
-    puts: Vec<Put>,
+    record: Option<(RecordState, String)>,
+    messages: Vec<SentMessage>,
     promised: bool,
     workers: BTreeMap<String, Worker>,
 }
 
-/// The figures of one history, or of many.
+/// What one history counted, or many histories together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Totals {
     pub(crate) histories: u64,
     pub(crate) events: u64,
     pub(crate) deliveries: u64,
@@ -104,29 +111,29 @@ pub(crate) struct Tally {
     unguarded: u64,
     lost_with_both_services_down: u64,
     doubled: BTreeMap<Excuse, u64>,
-    swallowed: u64,
+    dropped_by_fifo: u64,
 }
 
-/// The truth.
+/// Everything that really happened in one history, and the violations of the invariants.
 #[derive(Default)]
 pub(crate) struct Ledger {
     events: BTreeMap<String, Event>,
-    pub(crate) tally: Tally,
+    pub(crate) totals: Totals,
     pub(crate) violations: Vec<String>,
-    /// The history so far, if it is to be told.
-    pub(crate) told: Option<String>,
+    /// The narration so far, if one was asked for.
+    pub(crate) narration: Option<String>,
 }
 
 impl Ledger {
-    pub(crate) fn tell(&mut self, at: Duration, who: &str, event: &str, what: fmt::Arguments<'_>) {
+    pub(crate) fn narrate(&mut self, at: Duration, who: &str, event: &str, what: fmt::Arguments<'_>) {
         use fmt::Write;
-        if let Some(told) = &mut self.told {
-            writeln!(told, "{:>10.3} s  {who:<14} {event:<6} {what}", at.as_secs_f64()).unwrap();
+        if let Some(narration) = &mut self.narration {
+            writeln!(narration, "{:>10.3} s  {who:<14} {event:<6} {what}", at.as_secs_f64()).unwrap();
         }
     }
 
     fn violation(&mut self, at: Duration, rule: &str, event: &str, what: fmt::Arguments<'_>) {
-        self.tell(at, "VIOLATION", event, format_args!("{rule}: {what}"));
+        self.narrate(at, "VIOLATION", event, format_args!("{rule}: {what}"));
         self.violations.push(format!("{rule}: {event} at {:.3} s: {what}", at.as_secs_f64()));
     }
 
@@ -135,8 +142,8 @@ impl Ledger {
         event.workers.get_mut(worker).unwrap_or_else(|| panic!("{worker} is unknown"))
     }
 
-    /// Somebody begins to work on an event.
-    pub(crate) fn begins(
+    /// A worker begins to work on an event.
+    pub(crate) fn work_begins(
         &mut self,
         event: &str,
         worker: &str,
@@ -162,29 +169,31 @@ impl Ledger {
         self.events.entry(event.to_owned()).or_default().workers.entry(worker.to_owned()).or_insert(new);
     }
 
-    /// All that a process works on stands still with it.
+    /// A process freezes, and with it its work on every event.
     pub(crate) fn freezes(&mut self, worker: &str) {
-        self.tally.freezes += 1;
+        self.totals.freezes += 1;
         self.each(worker, |worker| worker.froze = true);
     }
 
+    /// A process dies, and with it its work on every event.
     pub(crate) fn dies(&mut self, worker: &str) {
-        self.tally.deaths += 1;
+        self.totals.deaths += 1;
         self.each(worker, |worker| (worker.died, worker.is_over) = (true, true));
     }
 
-    /// A run of the redrive is over.
-    pub(crate) fn ends(&mut self, worker: &str, redriven: u64) {
-        self.tally.redriven += redriven;
+    /// A run of the redrive ends.
+    pub(crate) fn redrive_run_ends(&mut self, worker: &str, redriven: u64) {
+        self.totals.redriven += redriven;
         self.each(worker, |worker| worker.is_over = true);
     }
 
+    /// Changes this worker on each of its events.
     fn each(&mut self, name: &str, change: impl Fn(&mut Worker)) {
         self.events.values_mut().filter_map(|event| event.workers.get_mut(name)).for_each(change);
     }
 
     pub(crate) fn store_fails(&mut self, event: &str, worker: &str, fault: Fault, settles: bool) {
-        *self.tally.faults.entry(fault).or_default() += 1;
+        *self.totals.faults.entry(fault).or_default() += 1;
         if !event.is_empty() {
             let worker = self.worker(event, worker);
             worker.store_failed = true;
@@ -193,60 +202,62 @@ impl Ledger {
     }
 
     pub(crate) fn queue_fails(&mut self, event: &str, worker: &str, fault: Fault) {
-        *self.tally.faults.entry(fault).or_default() += 1;
+        *self.totals.faults.entry(fault).or_default() += 1;
         self.worker(event, worker).queue_failed = true;
     }
 
-    /// The record of an event was written by this worker.
-    pub(crate) fn stands(&mut self, event: &str, worker: &str, standing: Option<Standing>) {
-        let record = standing.map(|standing| (standing, worker.to_owned()));
+    /// A worker has written the record of an event; `state` is `None` if it has deleted it.
+    pub(crate) fn record_is_written(&mut self, event: &str, worker: &str, state: Option<RecordState>) {
+        let record = state.map(|state| (state, worker.to_owned()));
         self.events.entry(event.to_owned()).or_default().record = record;
-        if standing == Some(Standing::Forwarded) {
+        if state == Some(RecordState::Forwarded) {
             self.worker(event, worker).confirmed = true;
         }
     }
 
-    /// The record of an event was settled by this worker, or was not its any more.
-    pub(crate) fn is_settled(
+    /// A worker has confirmed, deleted or parked the record of an event. `settled` has the record's new state; it is `None` if the
+    /// store refused because the record is not the worker's any more.
+    pub(crate) fn record_is_settled(
         &mut self,
         at: Duration,
         event: &str,
         worker: &str,
-        settled: Option<Option<Standing>>,
+        settled: Option<Option<RecordState>>,
     ) {
-        let Some(standing) = settled else {
+        let Some(state) = settled else {
             self.worker(event, worker).found_it_held = true;
             return;
         };
         if let Some(owner) = self.owner(event)
             && owner != worker
         {
-            self.violation(at, "fence", event, format_args!("{worker} settles what is {owner}'s"));
+            self.violation(at, "fence", event, format_args!("{worker} settles a record that {owner} owns"));
         }
-        self.stands(event, worker, standing);
+        self.record_is_written(event, worker, state);
     }
 
-    /// Who the record of an event belongs to.
+    /// The worker that owns the record of an event.
     pub(crate) fn owner(&self, event: &str) -> Option<String> {
         Some(self.events.get(event)?.record.as_ref()?.1.clone())
     }
 
-    /// Somebody asks for the record: now its lease begins.
-    pub(crate) fn asks(&mut self, at: Duration, event: &str, worker: &str) {
+    /// A worker asks the store for the record. Its lease would begin now.
+    pub(crate) fn asks_for_record(&mut self, at: Duration, event: &str, worker: &str) {
         self.worker(event, worker).began = at;
     }
 
-    /// Somebody was told that the event is in flight.
+    /// The store has told a worker that the event is in flight.
     pub(crate) fn found_in_flight(&mut self, at: Duration, event: &str, by: &str) {
         let Some(holder) = self.owner(event) else {
             return self.violation(
                 at,
                 "held",
                 event,
-                format_args!("{by} finds it in flight, and nobody has it"),
+                format_args!("{by} finds it in flight, but nobody owns its record"),
             );
         };
-        // "Now" is when the one who asks began, by its own clock, however late the question arrived.
+        // The store compares the lease with the time at which the worker asked, by the worker's own clock, however late the
+        // question arrived.
         let asked = self.worker(event, by).began;
         self.worker(event, by).found_it_held = true;
         let worker = self.worker(event, &holder).clone();
@@ -254,43 +265,59 @@ impl Ledger {
         let excused = worker.died || worker.froze || worker.settle_failed || worker.store_failed;
         let still_leased = asked <= lease_ends + MAX_SKEW;
         if holder == by || worker.is_over && !(excused && still_leased) {
-            self.violation(at, "held", event, format_args!("{by} finds it in flight, and {holder} is done"));
+            self.violation(
+                at,
+                "held",
+                event,
+                format_args!("{by} finds it in flight, but {holder} has ended"),
+            );
         }
     }
 
-    /// Somebody begins to send.
-    pub(crate) fn sends(&mut self, at: Duration, event: &str, worker: &str, unguarded: bool) {
+    /// A worker begins to send an event to the queue.
+    pub(crate) fn sending_begins(&mut self, at: Duration, event: &str, worker: &str, unguarded: bool) {
         let role = self.worker(event, worker).role;
         let expected = match role {
-            Role::Ingress => Standing::InFlight,
-            Role::Redrive => Standing::Parked,
+            Role::Ingress => RecordState::InFlight,
+            Role::Redrive => RecordState::Parked,
         };
         let record = self.events[event].record.clone();
-        if !unguarded
-            && record.as_ref().is_none_or(|(standing, owner)| *standing != expected || owner != worker)
-        {
-            self.violation(at, "fence", event, format_args!("{worker} sends what is {record:?}"));
+        if !unguarded && record.as_ref().is_none_or(|(state, owner)| *state != expected || owner != worker) {
+            self.violation(
+                at,
+                "fence",
+                event,
+                format_args!("{worker} sends although the record is {record:?}"),
+            );
         }
     }
 
-    pub(crate) fn is_put(&mut self, event: &str, worker: &str, unguarded: bool, swallowed: bool) {
-        let put = Put { worker: worker.to_owned(), unguarded, swallowed };
-        self.events.entry(event.to_owned()).or_default().puts.push(put);
-        self.tally.unguarded += u64::from(unguarded);
-        self.tally.swallowed += u64::from(swallowed);
+    /// The queue has received a message.
+    pub(crate) fn message_is_sent(
+        &mut self,
+        event: &str,
+        worker: &str,
+        unguarded: bool,
+        dropped_by_fifo: bool,
+    ) {
+        let message = SentMessage { worker: worker.to_owned(), unguarded, dropped_by_fifo };
+        self.events.entry(event.to_owned()).or_default().messages.push(message);
+        self.totals.unguarded += u64::from(unguarded);
+        self.totals.dropped_by_fifo += u64::from(dropped_by_fifo);
     }
 
+    /// The queue's answer has reached the sender.
     pub(crate) fn send_is_answered(&mut self, event: &str, worker: &str) {
         self.worker(event, worker).send_answered = true;
     }
 
-    /// An invocation of the ingress has done what was left after its answer.
-    pub(crate) fn finishes(&mut self, event: &str, worker: &str) {
+    /// An invocation of the ingress has ended, after the work that follows its answer.
+    pub(crate) fn invocation_ends(&mut self, event: &str, worker: &str) {
         self.worker(event, worker).is_over = true;
     }
 
-    /// An invocation of the ingress has its answer.
-    pub(crate) fn answers(
+    /// An invocation of the ingress is about to send its answer to Slack.
+    pub(crate) fn answer_is_ready(
         &mut self,
         at: Duration,
         event: &str,
@@ -299,21 +326,26 @@ impl Ledger {
         budget: Duration,
     ) {
         let RequestReport { outcome, details } = report;
-        *self.tally.answers.entry(outcome.as_str()).or_default() += 1;
-        self.tally.takeovers += u64::from(details.took_over);
+        *self.totals.answers.entry(outcome.as_str()).or_default() += 1;
+        self.totals.takeovers += u64::from(details.took_over);
         let ended = self.worker(event, worker).clone();
         let acknowledged = is_200(outcome);
         if acknowledged {
             let truth = self.events.get_mut(event).unwrap();
             truth.promised = true;
             if !truth.is_durable() {
-                self.violation(at, "promise", event, format_args!("{worker} answers 200, and it is nowhere"));
+                self.violation(
+                    at,
+                    "promise",
+                    event,
+                    format_args!("{worker} answers 200, but the event is neither on the queue nor parked"),
+                );
             }
         }
         let may_be_refused = ended.froze || *outcome == RequestOutcome::InFlight && ended.found_it_held;
         if ended.is_last && !acknowledged && !may_be_refused {
             if ended.store_failed && ended.queue_failed {
-                self.tally.lost_with_both_services_down += 1;
+                self.totals.lost_with_both_services_down += 1;
             } else {
                 self.violation(
                     at,
@@ -323,21 +355,27 @@ impl Ledger {
                 );
             }
         }
-        // Tokio's timers go off on whole milliseconds.
+        // Tokio's timers fire on whole milliseconds.
         if !ended.froze && details.timings.total > budget + Duration::from_millis(1) {
             self.violation(at, "time", event, format_args!("{worker} took {:?}", details.timings.total));
         }
     }
 
-    /// All is well again and all is done: nothing is parked any more, and what was promised is on the queue.
-    pub(crate) fn close(&mut self, at: Duration, still_parked: usize) {
+    /// Checks what must hold once the faults are over and all work is done: nothing is parked any more, and every event that was
+    /// answered with 200 is on the queue.
+    pub(crate) fn check_the_end(&mut self, at: Duration, still_parked: usize) {
         if still_parked > 0 {
             self.violation(at, "promise", "", format_args!("{still_parked} are still parked"));
         }
         for (name, event) in std::mem::take(&mut self.events) {
-            self.tally.events += 1;
-            if event.promised && event.puts.is_empty() {
-                self.violation(at, "promise", &name, format_args!("it was promised, and never came"));
+            self.totals.events += 1;
+            if event.promised && event.messages.is_empty() {
+                self.violation(
+                    at,
+                    "promise",
+                    &name,
+                    format_args!("it was answered with 200 but is not on the queue"),
+                );
             }
             self.count_doubles(at, &name, &event);
             self.events.insert(name, event);
@@ -345,11 +383,12 @@ impl Ledger {
     }
 
     fn count_doubles(&mut self, at: Duration, name: &str, event: &Event) {
-        let mut doubles = event.puts.iter().filter(|put| !put.swallowed).count().saturating_sub(1);
+        let mut doubles =
+            event.messages.iter().filter(|message| !message.dropped_by_fifo).count().saturating_sub(1);
         let mut confirmed = 0;
-        for put in &event.puts {
-            let worker = &event.workers[&put.worker];
-            let excuse = if put.unguarded {
+        for message in &event.messages {
+            let worker = &event.workers[&message.worker];
+            let excuse = if message.unguarded {
                 Excuse::Unguarded
             } else if worker.confirmed {
                 confirmed += 1;
@@ -361,16 +400,19 @@ impl Ledger {
             } else if worker.settle_failed || worker.froze {
                 Excuse::ConfirmFailed
             } else {
-                if event.puts.len() > 1 {
-                    let what =
-                        format_args!("{} messages, and {} has no excuse", event.puts.len(), put.worker);
+                if event.messages.len() > 1 {
+                    let what = format_args!(
+                        "{} messages, and {} has no excuse",
+                        event.messages.len(),
+                        message.worker
+                    );
                     self.violation(at, "double", name, what);
                 }
                 continue;
             };
-            if !put.swallowed && doubles > 0 {
+            if !message.dropped_by_fifo && doubles > 0 {
                 doubles -= 1;
-                *self.tally.doubled.entry(excuse).or_default() += 1;
+                *self.totals.doubled.entry(excuse).or_default() += 1;
             }
         }
         if confirmed > 1 {
@@ -378,20 +420,20 @@ impl Ledger {
         }
     }
 
-    /// The events that are on the queue, and whether their records say so.
+    /// The events that are on the queue, and for each whether its record says that it was forwarded.
     pub(crate) fn forwarded(&self) -> Vec<(String, bool)> {
-        let says_so = |event: &Event| matches!(event.record, Some((Standing::Forwarded, _)));
-        let on_queue = self.events.iter().filter(|(_, event)| !event.puts.is_empty());
+        let says_so = |event: &Event| matches!(event.record, Some((RecordState::Forwarded, _)));
+        let on_queue = self.events.iter().filter(|(_, event)| !event.messages.is_empty());
         on_queue.map(|(name, event)| (name.clone(), says_so(event))).collect()
     }
 
-    /// How often an event has been put on the queue.
-    pub(crate) fn puts(&self, event: &str) -> usize {
-        self.events[event].puts.len()
+    /// How often an event has been sent to the queue.
+    pub(crate) fn messages_of(&self, event: &str) -> usize {
+        self.events[event].messages.len()
     }
 
-    /// An event is delivered once more: within its time it is a duplicate, after it it is new.
-    pub(crate) fn encore(
+    /// An event was delivered once more. It must be new if its record has expired (`is_new`), and a duplicate otherwise.
+    pub(crate) fn deliver_again(
         &mut self,
         at: Duration,
         event: &str,
@@ -401,26 +443,30 @@ impl Ledger {
     ) {
         let expected =
             if is_new { (RequestOutcome::Accepted, before + 1) } else { (RequestOutcome::Duplicate, before) };
-        let puts = self.puts(event);
-        if (outcome, puts) != (&expected.0, expected.1) {
-            let what =
-                format_args!("remembered: {}, and is {} and {puts} messages", !is_new, outcome.as_str());
+        let messages = self.messages_of(event);
+        if (outcome, messages) != (&expected.0, expected.1) {
+            let what = format_args!(
+                "it should be new: {is_new}; it is {}, with {messages} messages",
+                outcome.as_str()
+            );
             self.violation(at, "memory", event, what);
         }
     }
 }
 
 impl Event {
+    /// Whether the event is on the queue or parked.
     fn is_durable(&self) -> bool {
-        !self.puts.is_empty() || matches!(self.record, Some((Standing::Parked, _)))
+        !self.messages.is_empty() || matches!(self.record, Some((RecordState::Parked, _)))
     }
 }
 
+/// Whether the ingress answers 200 to a delivery with this outcome.
 pub(crate) fn is_200(outcome: &RequestOutcome) -> bool {
     matches!(outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate | RequestOutcome::Parked)
 }
 
-impl Tally {
+impl Totals {
     pub(crate) fn add(&mut self, other: &Self) {
         fn add_all<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
             for (key, count) in from {
@@ -436,13 +482,13 @@ impl Tally {
         self.takeovers += other.takeovers;
         self.unguarded += other.unguarded;
         self.lost_with_both_services_down += other.lost_with_both_services_down;
-        self.swallowed += other.swallowed;
+        self.dropped_by_fifo += other.dropped_by_fifo;
         add_all(&mut self.answers, &other.answers);
         add_all(&mut self.faults, &other.faults);
         add_all(&mut self.doubled, &other.doubled);
     }
 
-    /// A simulation in which something never happens proves nothing about it.
+    /// Fails if an answer, a fault or an excuse hardly ever happened, because then the simulation shows nothing about it.
     pub(crate) fn expect_that_everything_happened(&self) {
         for answer in ["accepted", "duplicate", "in_flight", "parked", "unavailable"] {
             assert!(self.answers.get(answer).is_some_and(|&count| count > 100), "{answer}: {self}");
@@ -454,14 +500,14 @@ impl Tally {
             assert!(self.doubled.get(&excuse).is_some_and(|&count| count > 0), "{excuse:?}: {self}");
         }
         for count in
-            [self.deaths, self.freezes, self.redriven, self.takeovers, self.unguarded, self.swallowed]
+            [self.deaths, self.freezes, self.redriven, self.takeovers, self.unguarded, self.dropped_by_fifo]
         {
             assert!(count > 100, "{self}");
         }
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { histories, events, deliveries, deaths, freezes, redriven, takeovers, .. } = self;
         let faults: u64 = self.faults.values().sum();
@@ -469,14 +515,14 @@ impl fmt::Display for Tally {
         writeln!(f, "{histories} histories, {events} events, {deliveries} deliveries")?;
         writeln!(f, "  answers: {:?}", self.answers)?;
         writeln!(f, "  faults: {faults}, {:?}", self.faults)?;
-        writeln!(f, "  processes that died: {deaths}, that stood still: {freezes}")?;
+        writeln!(f, "  processes that died: {deaths}, that froze: {freezes}")?;
         writeln!(
             f,
             "  leases taken over: {takeovers}, sent unguarded: {}, redriven: {redriven}",
             self.unguarded
         )?;
         writeln!(f, "  on the queue twice, each with an excuse: {doubled}, {:?}", self.doubled)?;
-        writeln!(f, "  kept from that by the FIFO queue: {}", self.swallowed)?;
+        writeln!(f, "  second messages that the FIFO queue dropped: {}", self.dropped_by_fifo)?;
         write!(
             f,
             "  never accepted, both services failed the last attempt: {}",

@@ -1,30 +1,30 @@
-//! The rules that keep the promise, to be switched off one at a time. Each is broken where it lives: in what a
-//! store does, or in what the ingress is told by one.
+//! The rules of the design that keep the promise. The simulation can switch each of them off to show that its invariants notice
+//! it. `services.rs` switches a rule off by changing what a store does, or what a store answers to the ingress.
 
-/// A rule.
+/// A rule of the design. Each doc comment says what happens instead while the rule is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// A lease is over some day. Off: never.
+    /// A lease ends. Off: it never ends.
     LeasesEnd,
-    /// A lease keeps others out until then. Off: it is over at once.
+    /// Until a lease ends, nobody else gets the record. Off: every lease ends at once.
     LeasesHold,
-    /// Only its owner settles a record. Off: whoever asks.
+    /// Only its owner may confirm, delete or park a record. Off: anybody may.
     Fencing,
-    /// What is in flight is not yet a duplicate. Off: there are two answers and not three.
+    /// An event that is in flight is not treated as a duplicate. Off: the store answers "forwarded" instead of "in flight".
     ThreeWayAnswer,
-    /// A write that is repeated because its answer was lost finds itself. Off: it finds another's.
+    /// A repeated write of the same claim recognises the record as its own. Off: it takes it for another owner's.
     OwnWriteIsKnown,
-    /// An expired record counts as absent though it stands there. Off: it counts until it is swept out.
+    /// An expired record counts as absent although it has not been deleted yet. Off: it counts until it is deleted.
     ExpiryByClock,
-    /// A failed send frees the event at once. Off: nothing is deleted.
+    /// After a failed send the record is deleted, so that the next attempt can claim the event at once. Off: no record is deleted.
     DeleteOnFailure,
-    /// A good send is written down. Off: nothing is confirmed.
+    /// After a successful send the record is confirmed. Off: no record is confirmed.
     ConfirmAfterSend,
-    /// Without a store, the last attempt is sent all the same. Off: it is answered 503.
+    /// If the store fails on the last attempt, the event is sent without a record. Off: the answer is 503.
     UnguardedLastRetry,
-    /// Without a queue, the last attempt is kept in the store. Off: it is answered 503.
+    /// If the queue fails on the last attempt, the event is parked in the store. Off: the answer is 503.
     Parking,
-    /// Who takes a parked event keeps others out. Off: anybody may.
+    /// While one run of the redrive holds a parked event, no other run gets it. Off: any run gets it.
     TakingIsLeased,
 }
 
@@ -43,8 +43,8 @@ impl Rule {
         Self::TakingIsLeased,
     ];
 
-    /// The rules of the ledger that are meant to see that it is off.
-    pub(crate) fn seen_by(self) -> &'static [&'static str] {
+    /// The invariants of the ledger, one of which must be broken while this rule is off.
+    pub(crate) fn broken_invariants(self) -> &'static [&'static str] {
         match self {
             Self::LeasesEnd | Self::DeleteOnFailure | Self::OwnWriteIsKnown => &["held"],
             Self::LeasesHold | Self::TakingIsLeased | Self::Fencing => &["fence"],

@@ -1,5 +1,5 @@
-//! The store and the queue, and what goes wrong on the way to them. The store behind it is the real one in
-//! memory; the queue is SQS's, by what its documentation says.
+//! Plays the store and the queue, and makes calls to them fail. The store is the library's own store in memory. The queue behaves
+//! as the documentation of SQS says.
 
 use slack_ingress::dedup::memory::MemoryStore;
 use slack_ingress::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
@@ -14,29 +14,30 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-use crate::chance::{Chance, Climate, Fault};
-use crate::ledger::{Ledger, MAX_SKEW_MILLIS, Standing};
+use crate::chance::{Chance, Fault, HistorySettings};
+use crate::ledger::{Ledger, MAX_SKEW_MILLIS, RecordState};
 use crate::rules::Rule;
 
-/// When the histories take place, in milliseconds since the Unix epoch.
+/// The time at which every history begins, in milliseconds since the Unix epoch.
 const BEGINNING: u64 = 1_800_000_000_000;
 
-/// A FIFO queue knows an id again for so long.
+/// A FIFO queue drops a message if it has accepted one with the same de-duplication id within this time.
 const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(300);
 
-/// What all environments share.
+/// The store, the queue, the ledger and the random choices of one history, which all environments share.
 pub(crate) struct Services {
-    pub(crate) climate: Climate,
+    pub(crate) settings: HistorySettings,
     began: Instant,
     chance: Mutex<Chance>,
     ledger: Mutex<Ledger>,
     store: MemoryStore,
-    /// When the FIFO queue last took an id.
+    /// When the FIFO queue last accepted each de-duplication id.
     taken: Mutex<HashMap<String, Duration>>,
-    off: Option<Rule>,
+    rule_off: Option<Rule>,
+    /// Alternates with each claim while [`Rule::OwnWriteIsKnown`] is off, so that a repeated claim differs from the first.
     flips: AtomicBool,
-    /// From now on nothing goes wrong any more.
-    pub(crate) calm: AtomicBool,
+    /// Once this is true, no more faults happen.
+    pub(crate) faults_are_over: AtomicBool,
 }
 
 /// A call to the store or to the queue.
@@ -52,27 +53,28 @@ enum Call {
 }
 
 impl Call {
+    /// Whether the call confirms, deletes or parks a record.
     fn settles(self) -> bool {
         matches!(self, Self::Confirm | Self::Delete | Self::Park)
     }
 }
 
 impl Services {
-    pub(crate) fn new(mut chance: Chance, off: Option<Rule>, told: bool) -> Self {
-        let climate = chance.climate();
+    pub(crate) fn new(mut chance: Chance, rule_off: Option<Rule>, narration: bool) -> Self {
+        let settings = chance.settings();
         let mut ledger = Ledger::default();
-        ledger.told = told.then(String::new);
-        ledger.tell(Duration::ZERO, "climate", "", format_args!("{climate:?}"));
+        ledger.narration = narration.then(String::new);
+        ledger.narrate(Duration::ZERO, "settings", "", format_args!("{settings:?}"));
         Self {
-            climate,
+            settings,
             began: now(),
             chance: Mutex::new(chance),
             ledger: Mutex::new(ledger),
             store: MemoryStore::new(),
             taken: Mutex::default(),
-            off,
+            rule_off,
             flips: AtomicBool::new(false),
-            calm: AtomicBool::new(false),
+            faults_are_over: AtomicBool::new(false),
         }
     }
 
@@ -84,22 +86,22 @@ impl Services {
         self.chance.lock().unwrap()
     }
 
-    /// The time of this history.
+    /// The virtual time since the beginning of this history.
     pub(crate) fn at(&self) -> Duration {
         now() - self.began
     }
 
-    /// The time of the world, by a clock that is right.
+    /// The current time by a clock that is exactly right.
     pub(crate) fn true_time(&self) -> UnixMillis {
         UnixMillis::from_millis(BEGINNING).after(self.at())
     }
 
-    pub(crate) fn tell(&self, who: &str, event: &str, what: Arguments<'_>) {
-        self.ledger().tell(self.at(), who, event, what);
+    pub(crate) fn narrate(&self, who: &str, event: &str, what: Arguments<'_>) {
+        self.ledger().narrate(self.at(), who, event, what);
     }
 
     fn is_off(&self, rule: Rule) -> bool {
-        self.off == Some(rule)
+        self.rule_off == Some(rule)
     }
 
     pub(crate) async fn parked(&self) -> usize {
@@ -112,12 +114,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// One process's way to the services: its clock, which is not quite right, and who it is at the moment.
+/// The store, the sink and the clock of one process. Its clock is not exactly right.
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) services: Arc<Services>,
-    /// By how much its clock is ahead of one that is as far behind as any may be.
+    /// How far this process's clock is ahead of the slowest clock allowed, which is [`MAX_SKEW_MILLIS`] behind.
     ahead: Duration,
+    /// The invocation or the run that the process works on, by which the ledger knows it.
     worker: Arc<Mutex<String>>,
 }
 
@@ -127,7 +130,7 @@ impl Node {
         Self { services, ahead, worker: Arc::default() }
     }
 
-    /// It works as this invocation from now on.
+    /// From now on the process works on this invocation or run.
     pub(crate) fn work_as(&self, worker: &str) {
         worker.clone_into(&mut self.worker.lock().unwrap());
     }
@@ -136,7 +139,7 @@ impl Node {
         self.worker.lock().unwrap().clone()
     }
 
-    /// Makes a call. Once it is on the wire its effect takes place, whatever becomes of the caller.
+    /// Makes a call to a service. Once the call has been sent it takes effect, even if the caller dies or gives up.
     async fn call<T, E, F>(
         &self,
         call: Call,
@@ -153,15 +156,16 @@ impl Node {
         let (there, back, late, repeated) = {
             let mut chance = services.chance();
             let is_store = call != Call::Send;
-            let repeated = is_store && !services.calm.load(Ordering::Relaxed) && chance.per_mille(10);
-            (chance.millis(1..=20), chance.millis(1..=20), chance.late(), repeated)
+            let repeated =
+                is_store && !services.faults_are_over.load(Ordering::Relaxed) && chance.per_mille(10);
+            (chance.millis(1..=20), chance.millis(1..=20), chance.delay(), repeated)
         };
         let take_effect = move |after: Duration| {
             let services = Arc::clone(&services);
             tokio::spawn(async move {
                 sleep(after).await;
                 let result = effect(Arc::clone(&services)).await;
-                // The client repeats a call whose answer was lost.
+                // The SDK's client repeats a call if its answer was lost.
                 if repeated { effect(services).await } else { result }
             })
         };
@@ -181,7 +185,7 @@ impl Node {
                 take_effect(there).await.unwrap();
                 pending().await
             }
-            Some(Fault::Late) => {
+            Some(Fault::TakesEffectLate) => {
                 let result = take_effect(late).await.unwrap();
                 sleep(back).await;
                 return Ok(result);
@@ -197,14 +201,14 @@ impl Node {
 
     fn fault(&self, call: Call, event: &str) -> Option<Fault> {
         let services = &self.services;
-        if services.calm.load(Ordering::Relaxed) {
+        if services.faults_are_over.load(Ordering::Relaxed) {
             return None;
         }
-        let Climate { store, queue, .. } = &services.climate;
-        let weather = if call == Call::Send { queue } else { store };
-        let fault = services.chance().fault(weather, services.at())?;
+        let HistorySettings { store, queue, .. } = &services.settings;
+        let failure_rates = if call == Call::Send { queue } else { store };
+        let fault = services.chance().fault(failure_rates, services.at())?;
         let worker = self.worker();
-        services.tell(&worker, event, format_args!("{call:?}: {fault:?}"));
+        services.narrate(&worker, event, format_args!("{call:?}: {fault:?}"));
         match call {
             Call::Send => services.ledger().queue_fails(event, &worker, fault),
             _ => services.ledger().store_fails(event, &worker, fault, call.settles()),
@@ -216,12 +220,13 @@ impl Node {
         move || StoreError::new("the store", format!("failed to {call:?}"))
     }
 
-    /// Confirm, delete and park, which differ in what they do and in what stands afterwards.
+    /// Confirms, deletes or parks a record, as `call` says. `state` is the record's state after the call has succeeded, `None` if
+    /// it is deleted.
     async fn settle(
         &self,
         call: Call,
         lease: Lease,
-        standing: Option<Standing>,
+        state: Option<RecordState>,
         message: Option<&str>,
     ) -> Result<Settled, StoreError> {
         let (event, worker) = (lease.event_id().to_owned(), lease.owner().to_owned());
@@ -241,9 +246,9 @@ impl Node {
                     _ if services.is_off(Rule::DeleteOnFailure) => return Ok(Settled::Done),
                     _ => services.store.delete(lease).await,
                 };
-                services.tell(&worker, &event, format_args!("{call:?} is {settled:?}"));
-                let standing = matches!(settled, Ok(Settled::Done)).then_some(standing);
-                services.ledger().is_settled(services.at(), &event, &worker, standing);
+                services.narrate(&worker, &event, format_args!("{call:?} is {settled:?}"));
+                let state = matches!(settled, Ok(Settled::Done)).then_some(state);
+                services.ledger().record_is_settled(services.at(), &event, &worker, state);
                 settled
             }
         };
@@ -283,9 +288,11 @@ impl Services {
             claim.lease_until = claim.lease_until.after(Duration::from_millis(u64::from(differs)));
         }
         let recorded = self.store.record(&claim).await;
-        self.tell(&worker, &event, format_args!("Record is {recorded:?}"));
+        self.narrate(&worker, &event, format_args!("Record is {recorded:?}"));
         match recorded {
-            Ok(Recorded::New { .. }) => self.ledger().stands(&event, &worker, Some(Standing::InFlight)),
+            Ok(Recorded::New { .. }) => {
+                self.ledger().record_is_written(&event, &worker, Some(RecordState::InFlight))
+            }
             Ok(Recorded::InFlight) if self.is_off(Rule::ThreeWayAnswer) => return Ok(Recorded::Forwarded),
             Ok(Recorded::InFlight) => self.ledger().found_in_flight(self.at(), &event, &worker),
             _ => {}
@@ -301,27 +308,31 @@ impl Services {
         let taken = self.store.take(&claim).await;
         let what = match &taken {
             Ok(Taken::Yours { .. }) => {
-                self.ledger().stands(&claim.event_id, &claim.owner, Some(Standing::Parked));
+                self.ledger().record_is_written(&claim.event_id, &claim.owner, Some(RecordState::Parked));
                 "Yours"
             }
             Ok(Taken::Held) => "Held",
             Ok(Taken::NotParked) => "NotParked",
             Err(_) => "an error",
         };
-        self.tell(&claim.owner, &claim.event_id, format_args!("Take is {what}"));
+        self.narrate(&claim.owner, &claim.event_id, format_args!("Take is {what}"));
         taken
     }
 
     fn put(&self, event: &str, worker: &str, unguarded: bool) {
         let at = self.at();
         let mut taken = self.taken.lock().unwrap();
-        let swallowed =
-            self.climate.fifo && taken.get(event).is_some_and(|&before| at < before + DEDUPLICATION_INTERVAL);
-        if !swallowed {
+        let dropped_by_fifo = self.settings.fifo
+            && taken.get(event).is_some_and(|&before| at < before + DEDUPLICATION_INTERVAL);
+        if !dropped_by_fifo {
             taken.insert(event.to_owned(), at);
         }
-        self.tell(worker, event, format_args!("is on the queue{}", if swallowed { " already" } else { "" }));
-        self.ledger().is_put(event, worker, unguarded, swallowed);
+        self.narrate(
+            worker,
+            event,
+            format_args!("is on the queue{}", if dropped_by_fifo { " already" } else { "" }),
+        );
+        self.ledger().message_is_sent(event, worker, unguarded, dropped_by_fifo);
     }
 }
 
@@ -329,7 +340,7 @@ impl Store for Node {
     async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
         let event = claim.event_id.clone();
         let claim = claim.clone();
-        self.services.ledger().asks(self.services.at(), &event, &claim.owner);
+        self.services.ledger().asks_for_record(self.services.at(), &event, &claim.owner);
         let effect = move |services: Arc<Services>| {
             let claim = claim.clone();
             async move { services.record(&claim).await }
@@ -342,7 +353,7 @@ impl Store for Node {
     }
 
     async fn confirm(&self, lease: Lease) -> Result<Settled, StoreError> {
-        self.settle(Call::Confirm, lease, Some(Standing::Forwarded), None).await
+        self.settle(Call::Confirm, lease, Some(RecordState::Forwarded), None).await
     }
 
     async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
@@ -353,7 +364,7 @@ impl Store for Node {
         if self.services.is_off(Rule::Parking) {
             return Err(StoreError::new("the store", "does not park"));
         }
-        self.settle(Call::Park, lease, Some(Standing::Parked), Some(message)).await
+        self.settle(Call::Park, lease, Some(RecordState::Parked), Some(message)).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
@@ -383,7 +394,7 @@ impl Sink for Node {
         let attribute = |wanted| message.attributes.iter().find(|(name, _)| name == wanted);
         let event = attribute("event_id").map(|(_, value)| value.clone()).unwrap();
         let unguarded = attribute("unguarded").is_some();
-        services.ledger().sends(services.at(), &event, &worker, unguarded);
+        services.ledger().sending_begins(services.at(), &event, &worker, unguarded);
         let failure = || SendError::failed("the queue", "failed");
         let (to, by) = (event.clone(), worker.clone());
         let effect = move |services: Arc<Services>| {

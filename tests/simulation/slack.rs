@@ -1,33 +1,34 @@
-//! Slack: what it sends, how long it waits, and when it asks again (Events API, "Error handling", "Retries").
+//! Plays Slack: builds and signs its requests, and says how long it pauses before a retry.
 
 use serde_json::json;
 use slack_ingress::ingress::Inbound;
-use slack_ingress::slack::retries::Attempt;
+use slack_ingress::slack::retries::{Attempt, PAUSES};
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::time::clock::UnixMillis;
 use std::time::Duration;
 
 pub(crate) use test_support::slack::SECRET;
 
-/// So long Slack waits for an answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// Slack sends its first retry almost at once. It is simulated this long after the first attempt has failed.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long after a failed attempt the next one is made: nearly at once, after a minute, after five.
-pub(crate) const RETRIES: [Duration; 3] =
-    [Duration::from_millis(200), Duration::from_secs(60), Duration::from_secs(300)];
+/// How long Slack pauses before each of its retries, after the attempt before has failed.
+pub(crate) fn pauses() -> [Duration; 3] {
+    PAUSES.map(|pause| pause.max(SHORTEST_PAUSE))
+}
 
-/// What a user did.
+/// An event or a command of a user, which Slack sends to the function.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    /// The event's id, or the command's.
+pub(crate) struct SlackRequest {
+    /// The `event_id` of an event, the `trigger_id` of a command.
     pub(crate) id: String,
     content_type: &'static str,
     body: String,
-    /// Slack repeats events, and nothing else.
+    /// Whether Slack repeats it: it repeats events, but no commands.
     pub(crate) is_repeated: bool,
 }
 
-impl Sent {
+impl SlackRequest {
     pub(crate) fn event(id: String, channel: u64) -> Self {
         let body = json!({
             "type": "event_callback",
@@ -44,7 +45,7 @@ impl Sent {
         Self { id, content_type: "application/x-www-form-urlencoded", body, is_repeated: false }
     }
 
-    /// As it leaves Slack: signed anew for each attempt.
+    /// One attempt of Slack's at this request, signed with the time of the attempt.
     pub(crate) fn attempt(&self, now: UnixMillis, retry_num: Option<u32>) -> Inbound {
         let timestamp = now.as_secs().to_string();
         Inbound {

@@ -1,5 +1,6 @@
-//! One history, from its seed to its end.
+//! Runs one history, from its seed to its end.
 
+use slack_ingress::slack::retries::{ANSWER_LIMIT, LAST_RETRY};
 use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,51 +11,51 @@ use tokio::time::{sleep, timeout};
 
 use crate::chance::Chance;
 use crate::environment::{Environment, Request, redrive};
-use crate::ledger::{MAX_SKEW, Tally, is_200};
+use crate::ledger::{MAX_SKEW, Totals, is_200};
 use crate::rules::Rule;
 use crate::services::Services;
-use crate::slack::{PATIENCE, RETRIES, Sent};
+use crate::slack::{SlackRequest, pauses};
 
-/// No call that is late is later than this.
-const ALL_IS_SETTLED_AFTER: Duration = Duration::from_secs(150);
+/// After this time every late call has taken effect: it is longer than the longest delay of a call and of a frozen process.
+const LONGEST_DELAY: Duration = Duration::from_secs(150);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How a history went.
+/// What a history counted, which invariants it broke, and its told if one was asked for.
 pub(crate) struct History {
-    pub(crate) tally: Tally,
+    pub(crate) totals: Totals,
     pub(crate) violations: Vec<String>,
-    told: String,
+    narration: String,
 }
 
-/// Slack's side of the world and Lambda's.
+/// Plays Slack, which sends requests, and Lambda, which starts environments for them.
 pub(crate) struct World {
     services: Arc<Services>,
     dedup_ttl: Duration,
-    /// The environments that are not at work.
+    /// The environments that serve no request at the moment.
     idle: Mutex<Vec<Environment>>,
     invocations: AtomicU64,
 }
 
 impl World {
-    /// The history of a seed, with a rule switched off if there is one to be.
-    pub(crate) fn run(seed: u64, off: Option<Rule>) -> History {
-        Self::history(seed, off, false)
+    /// Runs the history of a seed, with one rule switched off if `rule_off` names one.
+    pub(crate) fn run(seed: u64, rule_off: Option<Rule>) -> History {
+        Self::history(seed, rule_off, false)
     }
 
-    /// The same, told line by line.
-    pub(crate) fn tell(seed: u64, off: Option<Rule>) -> String {
-        let history = Self::history(seed, off, true);
-        format!("SEED={seed}\n{}{}\n", history.told, history.violations.join("\n"))
+    /// Runs the history of a seed and returns what happened, line by line.
+    pub(crate) fn narrate(seed: u64, rule_off: Option<Rule>) -> String {
+        let history = Self::history(seed, rule_off, true);
+        format!("SEED={seed}\n{}{}\n", history.narration, history.violations.join("\n"))
     }
 
-    fn history(seed: u64, off: Option<Rule>, told: bool) -> History {
+    fn history(seed: u64, rule_off: Option<Rule>, narration: bool) -> History {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let mut chance = Chance::of(seed);
             let dedup_ttl = Duration::from_secs(chance.choose(&[420, 3600]));
-            let services = Arc::new(Services::new(chance, off, told));
+            let services = Arc::new(Services::new(chance, rule_off, narration));
             let world = Arc::new(Self {
                 services: Arc::clone(&services),
                 dedup_ttl,
@@ -62,24 +63,24 @@ impl World {
                 invocations: AtomicU64::new(0),
             });
             let sent = Arc::clone(&world).play().await;
-            world.clear_up().await;
-            world.remember(&sent).await;
+            world.end_all_faults().await;
+            world.check_memory(&sent).await;
             let mut ledger = services.ledger();
-            ledger.tally.histories = 1;
+            ledger.totals.histories = 1;
             History {
-                tally: ledger.tally.clone(),
+                totals: ledger.totals.clone(),
                 violations: ledger.violations.clone(),
-                told: ledger.told.take().unwrap_or_default(),
+                narration: ledger.narration.take().unwrap_or_default(),
             }
         })
     }
 
-    /// What users do, until Slack has asked for the last time.
-    async fn play(self: Arc<Self>) -> Vec<Sent> {
+    /// Sends all requests of the history. Returns when Slack has made its last attempt at each.
+    async fn play(self: Arc<Self>) -> Vec<SlackRequest> {
         let all = self.draw();
         let mut deliveries = JoinSet::new();
         for sent in &all {
-            let doubled = self.services.chance().per_mille(self.services.climate.doubled_per_mille);
+            let doubled = self.services.chance().per_mille(self.services.settings.doubled_per_mille);
             let starts = self.services.chance().millis(0..=60_000);
             for _ in 0..=u32::from(doubled) {
                 let apart = self.services.chance().millis(0..=10_000);
@@ -96,30 +97,32 @@ impl World {
         all
     }
 
-    fn draw(&self) -> Vec<Sent> {
+    /// Draws the events and commands of the history.
+    fn draw(&self) -> Vec<SlackRequest> {
         let mut chance = self.services.chance();
         let count = chance.number(4..=24);
         let one = |n| {
             let channel = chance.number(1..=4);
             if chance.per_mille(150) {
-                Sent::command(format!("Cmd{n}"), channel)
+                SlackRequest::command(format!("Cmd{n}"), channel)
             } else {
-                Sent::event(format!("Ev{n}"), channel)
+                SlackRequest::event(format!("Ev{n}"), channel)
             }
         };
         (0..count).map(one).collect()
     }
 
-    /// All of Slack's attempts, until one is acknowledged.
-    async fn deliver(self: Arc<Self>, sent: Sent) {
-        let retries = if sent.is_repeated { &RETRIES[..] } else { &[] };
+    /// Makes all of Slack's attempts at a request, until one is acknowledged.
+    async fn deliver(self: Arc<Self>, sent: SlackRequest) {
+        let pauses = pauses();
+        let retries = if sent.is_repeated { &pauses[..] } else { &[] };
         let attempts = std::iter::once((None, Duration::ZERO))
-            .chain(retries.iter().zip(1..).map(|(after, num)| (Some(num), *after)));
-        for (retry_num, after) in attempts {
-            sleep(after).await;
+            .chain(retries.iter().zip(1..).map(|(pause, num)| (Some(num), *pause)));
+        for (retry_num, pause) in attempts {
+            sleep(pause).await;
             let request = tokio::spawn(Arc::clone(&self).request(sent.clone(), retry_num));
-            // What Slack gives up goes on.
-            if let Ok(Ok(Some(outcome))) = timeout(PATIENCE, request).await
+            // When Slack gives up waiting, the function's work on the request goes on.
+            if let Ok(Ok(Some(outcome))) = timeout(ANSWER_LIMIT, request).await
                 && is_200(&outcome)
             {
                 return;
@@ -127,30 +130,30 @@ impl World {
         }
     }
 
-    /// One request's way to us, and the answer's way back.
-    async fn request(self: Arc<Self>, sent: Sent, retry_num: Option<u32>) -> Option<RequestOutcome> {
+    /// Takes one request to the function and its answer back to Slack. Either may get lost on the way.
+    async fn request(self: Arc<Self>, sent: SlackRequest, retry_num: Option<u32>) -> Option<RequestOutcome> {
         let services = &self.services;
         let inbound = sent.attempt(services.true_time(), retry_num);
         let (there, back, request_lost, answer_lost) = {
             let mut chance = services.chance();
-            let lost = services.climate.lost_per_mille;
+            let lost = services.settings.lost_per_mille;
             (chance.millis(5..=80), chance.millis(5..=80), chance.per_mille(lost), chance.per_mille(lost))
         };
-        services.ledger().tally.deliveries += 1;
+        services.ledger().totals.deliveries += 1;
         sleep(there).await;
         if request_lost {
-            services.tell("slack", &sent.id, format_args!("attempt {retry_num:?} is lost on the way"));
+            services.narrate("slack", &sent.id, format_args!("attempt {retry_num:?} is lost on the way"));
             return None;
         }
         let request_id = format!("r{}", self.invocations.fetch_add(1, Ordering::Relaxed));
-        services.tell(&request_id, &sent.id, format_args!("attempt {retry_num:?}"));
+        services.narrate(&request_id, &sent.id, format_args!("attempt {retry_num:?}"));
         let idle = self.idle.lock().unwrap().pop();
         let environment = idle.unwrap_or_else(|| Environment::start(services, self.dedup_ttl));
-        let is_last = retry_num == Some(3) || !sent.is_repeated;
+        let is_last = retry_num == Some(LAST_RETRY) || !sent.is_repeated;
         let (answer, answered) = oneshot::channel();
         let (world, event) = (Arc::clone(&self), sent.id.clone());
         let request = Request { inbound, event, request_id: request_id.clone(), is_last };
-        // The environment is at work for longer than its answer takes.
+        // The environment is still at work when its answer has been sent.
         tokio::spawn(async move {
             let alive = environment.serve(request, answer).await;
             world.idle.lock().unwrap().extend(alive);
@@ -158,7 +161,11 @@ impl World {
         let outcome = answered.await.ok()?;
         sleep(back).await;
         if answer_lost {
-            services.tell("slack", &sent.id, format_args!("the answer of {request_id} is lost on the way"));
+            services.narrate(
+                "slack",
+                &sent.id,
+                format_args!("the answer of {request_id} is lost on the way"),
+            );
             return None;
         }
         Some(outcome)
@@ -179,46 +186,48 @@ impl World {
         }
     }
 
-    /// All is well again. What is still on the wire arrives, and what is parked is sent.
-    async fn clear_up(&self) {
+    /// Lets every call succeed from now on, waits until late calls have taken effect, and runs the redrive once more. Then the
+    /// ledger checks what must hold at the end.
+    async fn end_all_faults(&self) {
         let services = &self.services;
-        services.tell("world", "", format_args!("all is well from now on"));
-        services.calm.store(true, Ordering::Relaxed);
-        sleep(ALL_IS_SETTLED_AFTER).await;
+        services.narrate("world", "", format_args!("no fault happens from now on"));
+        services.faults_are_over.store(true, Ordering::Relaxed);
+        sleep(LONGEST_DELAY).await;
         redrive(services, "last redrive", self.dedup_ttl).await;
         let still_parked = services.parked().await;
-        services.ledger().close(services.at(), still_parked);
+        services.ledger().check_the_end(services.at(), still_parked);
     }
 
-    /// What is on the queue is known for its time, and not for longer.
-    async fn remember(&self, sent: &[Sent]) {
+    /// Checks that the store recognises each forwarded event until the record's time is over, and no longer.
+    async fn check_memory(&self, sent: &[SlackRequest]) {
         let services = &self.services;
         let forwarded = services.ledger().forwarded();
-        let on_queue = |sent: &&Sent| forwarded.iter().any(|(id, _)| *id == sent.id);
-        let is_recorded = |sent: &&Sent| forwarded.contains(&(sent.id.clone(), true));
-        // The short memory is over by now.
+        let on_queue = |sent: &&SlackRequest| forwarded.iter().any(|(id, _)| *id == sent.id);
+        let is_recorded = |sent: &&SlackRequest| forwarded.contains(&(sent.id.clone(), true));
+        // With the shorter `DEDUP_TTL_SECONDS` the records have expired by now.
         if self.dedup_ttl >= Duration::from_secs(3600) {
             for sent in sent.iter().filter(is_recorded) {
-                self.encore(sent, false).await;
+                self.deliver_again(sent, false).await;
             }
         }
         sleep(self.dedup_ttl + 2 * MAX_SKEW + Duration::from_secs(1)).await;
         for sent in sent.iter().filter(on_queue) {
-            self.encore(sent, true).await;
+            self.deliver_again(sent, true).await;
         }
     }
 
-    async fn encore(&self, sent: &Sent, is_new: bool) {
+    /// Delivers an event once more, without faults, and has the ledger check whether it was treated as new.
+    async fn deliver_again(&self, sent: &SlackRequest, is_new: bool) {
         let services = &self.services;
-        let request_id = format!("encore {} {is_new}", sent.id);
-        let before = services.ledger().puts(&sent.id);
+        let request_id = format!("deliver_again {} {is_new}", sent.id);
+        let before = services.ledger().messages_of(&sent.id);
         let environment = Environment::start(services, self.dedup_ttl);
         let inbound = sent.attempt(services.true_time(), None);
-        services.ledger().tally.deliveries += 1;
+        services.ledger().totals.deliveries += 1;
         let (answer, answered) = oneshot::channel();
         let request = Request { inbound, event: sent.id.clone(), request_id, is_last: false };
         environment.serve(request, answer).await.expect("all is well");
         let outcome = answered.await.expect("all is well");
-        services.ledger().encore(services.at(), &sent.id, before, &outcome, is_new);
+        services.ledger().deliver_again(services.at(), &sent.id, before, &outcome, is_new);
     }
 }

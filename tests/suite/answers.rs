@@ -1,4 +1,4 @@
-//! Every answer of the HTTP table, from the real binary, on `memory:` and `stdout:`.
+//! Tests every answer in the table of HTTP answers, with the real binary, `memory:` and `stdout:`.
 
 use serde_json::{Value, json};
 use slack_ingress::time::clock::{Clock, SystemClock};
@@ -10,7 +10,7 @@ use test_support::slack::{Request, SECRET, mention};
 use crate::support::ingress;
 
 #[tokio::test]
-async fn an_event_is_200_and_on_the_queue_and_its_retries_are_200_and_are_not() {
+async fn an_event_is_answered_200_and_sent_and_its_retries_are_answered_200_and_not_sent() {
     let lambda = ingress::start_local().await;
     let body = mention("Ev0PV52K21", "Grüße 🦀");
     let first = Request::json(body.clone());
@@ -62,7 +62,7 @@ async fn slacks_tls_check_is_200_and_empty_and_needs_no_signature() {
     for request in [signed, unsigned] {
         assert_eq!(lambda.post(&request).await, empty_ok());
     }
-    // The same field in anything but a form is no such check.
+    // Only in a form does this field make a request a TLS check.
     let json = Request::json("ssl_check=1").without("X-Slack-Signature");
     assert_eq!(lambda.post(&json).await, unauthorized());
     assert_eq!(lambda.stdout(), Vec::<String>::new());
@@ -92,7 +92,7 @@ async fn what_slack_did_not_sign_is_401_and_leaves_no_trace() {
     for request in refused {
         assert_eq!(lambda.post(&request).await, unauthorized(), "{request:?}");
     }
-    // Had one of them been recorded, this would be a duplicate.
+    // If one of the refused requests had been recorded, this one would be a duplicate and not be sent.
     assert_eq!(lambda.post(&good).await, ok());
     assert_eq!(lambda.messages(1).await.len(), 1);
 }
@@ -140,7 +140,7 @@ async fn what_is_signed_but_not_slacks_is_400_and_slack_is_told_not_to_retry() {
 }
 
 #[tokio::test]
-async fn what_is_no_post_is_405() {
+async fn a_request_that_is_no_post_is_answered_405() {
     let lambda = ingress::start_local().await;
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] {
         let request = Request { method, ..Request::json(mention("Ev1", "hello")) };
@@ -182,7 +182,7 @@ async fn bots_are_ignored_as_bot_events_says() {
     }
 }
 
-/// The same request as each front door hands it over.
+/// The same request as each front door (HTTP API, REST API, Function URL, load balancer) passes it to the function.
 fn front_doors(request: &Request) -> Vec<(&'static str, Value)> {
     let text = String::from_utf8(request.body.clone()).expect("the body is text");
     let shouted: serde_json::Map<_, _> =
@@ -250,14 +250,14 @@ async fn every_front_door_leads_to_the_same_message() {
 }
 
 #[tokio::test]
-async fn a_load_balancer_gets_the_fields_that_it_wants() {
+async fn a_load_balancer_gets_single_headers_and_lists_of_values() {
     let lambda = ingress::start_local().await;
     let events = front_doors(&Request::json(mention("Ev1", "hello")));
     for (front_door, event) in events.iter().filter(|(front_door, _)| front_door.starts_with("load")) {
         let Ended::Answered(answer) = lambda.invoke(event).await else { panic!("no answer") };
         assert_eq!(answer["statusDescription"], "200 OK", "{front_door}");
         assert_eq!(answer["isBase64Encoded"], false);
-        // It reads the one that it is set to read.
+        // A load balancer reads the one of the two that its target group is set to.
         assert_eq!(answer["headers"]["content-type"], "application/json", "{front_door}");
         assert_eq!(answer["multiValueHeaders"]["content-type"], json!(["application/json"]), "{front_door}");
     }
@@ -270,7 +270,7 @@ async fn an_event_that_is_no_http_request_is_an_error_and_the_next_request_is_se
         let Ended::Failed(error) = lambda.invoke(&event).await else { panic!("no error: {event}") };
         assert!(error.contains("errorType"), "{error}");
     }
-    // As the console's test event is: it names no method.
+    // The test event of Lambda's console has no method.
     assert_eq!(reply(lambda.invoke(&json!({ "key1": "value1" })).await).status, 405);
     assert_eq!(lambda.post(&Request::json(mention("Ev1", "hello"))).await, ok());
 }
@@ -284,9 +284,9 @@ async fn a_body_that_is_not_the_base64_it_is_said_to_be_is_401() {
     assert_eq!(lambda.post(&Request::json(mention("Ev1", "hello"))).await, ok());
 }
 
-/// Each of these would be a panic in `lambda_http`, or an event that it refuses.
+/// Sends events that `lambda_http` panics on or refuses.
 #[tokio::test]
-async fn what_the_library_does_not_stand_is_served_all_the_same_and_so_is_the_next_request() {
+async fn an_event_that_lambda_http_refuses_or_panics_on_is_answered_and_so_is_the_next_request() {
     let lambda = ingress::start_local().await;
     let set = |event: &mut Value, (path, value): &(&str, Value)| {
         let place = path.split('/').fold(event, |place, name| &mut place[name]);
@@ -340,7 +340,7 @@ async fn a_client_context_that_cannot_be_read_ends_nothing_and_is_not_quoted() {
 }
 
 #[tokio::test]
-async fn slacks_check_of_a_certificate_may_be_a_get() {
+async fn slacks_check_of_the_certificate_may_be_a_get() {
     let lambda = ingress::start_local().await;
     let mut event = Request::json("").event();
     event["requestContext"]["http"]["method"] = json!("GET");

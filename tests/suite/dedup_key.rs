@@ -1,4 +1,4 @@
-//! `DEDUP_KEY`: one message under several event ids, through the real binary.
+//! Tests `DEDUP_KEY` with the real binary: Slack may send events about one message under several event ids.
 
 use serde_json::{Value, json};
 use test_support::lambda::answers::ok;
@@ -16,7 +16,7 @@ async fn keyed_by(key: &str) -> Lambda {
         .await
 }
 
-/// A person's mention of the app, the fields of whose event are changed.
+/// A person's mention of the app, with these fields of its event changed.
 fn event(id: &str, ts: &str, fields: Value) -> Value {
     let mut event: Value = serde_json::from_slice(&mention_in(CHANNEL, ts, id, "hello")).expect("JSON");
     let inner = event["event"].as_object_mut().expect("an object");
@@ -28,7 +28,7 @@ fn mention(id: &str) -> Value {
     event(id, TS, json!({}))
 }
 
-/// The same message, as the channel's subscription tells of it.
+/// The event `message` about the same message, which Slack sends to an app that listens to the channel.
 fn message(id: &str) -> Value {
     event(id, TS, json!({ "type": "message", "channel_type": "channel" }))
 }
@@ -44,7 +44,7 @@ fn ids(messages: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_mention_and_its_channel_message_are_one_whichever_comes_first() {
+async fn a_mention_and_its_channel_message_are_sent_once_whichever_comes_first() {
     for (first, second) in [(mention("Ev1"), message("Ev2")), (message("Ev2"), mention("Ev1"))] {
         let lambda = keyed_by("message").await;
         post(&lambda, &[first.clone(), second]).await;
@@ -67,7 +67,7 @@ async fn a_message_under_eleven_event_ids_is_one() {
 }
 
 #[tokio::test]
-async fn by_event_id_which_is_the_default_they_are_two() {
+async fn by_event_id_which_is_the_default_a_mention_and_its_channel_message_are_two() {
     let default = ingress::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")])).await;
     for lambda in [default, keyed_by("event_id").await] {
         post(&lambda, &[mention("Ev1"), message("Ev2"), message("Ev1")]).await;
@@ -78,7 +78,7 @@ async fn by_event_id_which_is_the_default_they_are_two() {
 }
 
 #[tokio::test]
-async fn edits_and_deletions_and_replies_are_not_swallowed() {
+async fn edits_deletions_and_replies_are_no_duplicates_of_their_message() {
     let lambda = keyed_by("message").await;
     let inner = json!({ "type": "message", "user": "W021FGA1Z", "text": "hello!", "ts": TS });
     let edit = |id: &str, ts: &str| {
@@ -96,7 +96,7 @@ async fn edits_and_deletions_and_replies_are_not_swallowed() {
     let reply = event("Ev5", "1515449533.000400", json!({ "type": "message", "thread_ts": TS }));
     let replied =
         event("Ev6", TS, json!({ "type": "message", "subtype": "message_replied", "message": inner }));
-    // Even an edit that has the ts of the message that it is about, which Slack's have not.
+    // The edit counts as another message even if it has the `ts` of its message, which Slack's edits do not have.
     let events =
         [message("Ev1"), edit("Ev2", "1515449601.000200"), edit("Ev3", TS), deletion, reply, replied];
     post(&lambda, &events).await;
@@ -129,7 +129,7 @@ async fn two_apps_that_get_one_message_both_get_it() {
 }
 
 #[tokio::test]
-async fn messages_of_another_team_or_channel_or_time_are_others() {
+async fn messages_of_another_team_channel_or_time_are_no_duplicates() {
     let lambda = keyed_by("message").await;
     let mut other_team = message("Ev2");
     other_team["team_id"] = json!("T2");
@@ -140,7 +140,7 @@ async fn messages_of_another_team_or_channel_or_time_are_others() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_goes_by_its_event_id() {
+async fn an_event_that_is_no_message_is_recorded_under_its_event_id() {
     let lambda = keyed_by("message").await;
     let reaction = |id: &str| event(id, TS, json!({ "type": "reaction_added", "reaction": "eyes" }));
     post(&lambda, &[message("Ev1"), reaction("Ev2"), reaction("Ev3"), reaction("Ev2")]).await;
@@ -148,7 +148,7 @@ async fn what_is_no_message_goes_by_its_event_id() {
 }
 
 #[tokio::test]
-async fn a_message_that_lacks_team_or_channel_or_time_goes_by_its_event_id() {
+async fn a_message_without_team_channel_or_time_is_recorded_under_its_event_id() {
     for (n, (outer, field)) in
         [("event", "ts"), ("event", "channel"), ("", "team_id"), ("", "api_app_id")].into_iter().enumerate()
     {
@@ -165,7 +165,7 @@ async fn a_message_that_lacks_team_or_channel_or_time_goes_by_its_event_id() {
 }
 
 #[tokio::test]
-async fn a_bots_message_that_is_kept_out_does_not_stand_in_anothers_way() {
+async fn an_ignored_message_of_a_bot_does_not_make_a_mention_a_duplicate() {
     let lambda = keyed_by("message").await;
     let bots = event("Ev1", TS, json!({ "type": "message", "bot_id": "B1" }));
     post(&lambda, &[bots, mention("Ev2")]).await;

@@ -1,5 +1,5 @@
-//! From the queue to AgentCore: the real `agent-dispatch` as a process, DynamoDB Local, SQS and SNS; AgentCore is a stand-in
-//! that answers as its API does. The whole way, with a real agent behind it, is in tests/end_to_end.
+//! Tests the real `agent-dispatch`, which passes events from the queue to AgentCore, with DynamoDB Local, SQS and SNS. A stand-in
+//! answers as AgentCore's API does. Tests with a real agent are in tests/end_to_end.
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::support::ingress;
 
 const RUNTIME: &str = "arn:aws:bedrock-agentcore:eu-central-1:123456789012:runtime/agent-AbCdEfGhIj";
 
-/// Of the function. The agent has four seconds of them.
+/// The function's time-out. The agent gets four seconds of it.
 const TIMEOUT: Duration = Duration::from_secs(14);
 
 fn binary() -> PathBuf {
@@ -28,7 +28,7 @@ fn binary() -> PathBuf {
         .map_or(built, |ingress| PathBuf::from(ingress).with_file_name("agent-dispatch"))
 }
 
-/// The consumer's side: queue, dead-letter queue, table, agent.
+/// The queue, the dead-letter queue, the table and the agent of one test.
 struct Scene {
     queue: Queue,
     dead_letters: Queue,
@@ -71,7 +71,7 @@ impl Scene {
         Lambda::start(&binary(), self.variables()).await
     }
 
-    /// Has the real ingress put an event on the queue.
+    /// Has the real ingress send an event to the queue.
     async fn ingest(&self, event_id: &str) {
         let ingress = ingress::start(variables([
             ("DEDUP_STORE", "memory:"),
@@ -82,7 +82,7 @@ impl Scene {
         assert_eq!(ingress.post(&event(event_id)).await, ok());
     }
 
-    /// What an event source mapping would hand over now.
+    /// Receives a batch, and returns the event that an event source mapping would invoke the function with.
     async fn receive(&self, queue: &Queue) -> Option<Value> {
         let received = queue.client.receive_message().queue_url(&queue.url).max_number_of_messages(10);
         let received = received
@@ -120,7 +120,7 @@ impl Scene {
     }
 }
 
-/// How many of a batch have to stay on the queue.
+/// The number of messages in a partial batch response, which stay on the queue.
 async fn left(dispatch: &Lambda, batch: &Value) -> usize {
     match dispatch.invoke_for(batch, TIMEOUT).await {
         Ended::Answered(answer) => answer["batchItemFailures"].as_array().expect("a list").len(),
@@ -136,7 +136,7 @@ async fn an_event_reaches_the_agent_as_documented_and_once() {
     scene.ingest("Ev1").await;
     let batch = scene.batch().await;
     assert_eq!(left(&dispatch, &batch).await, 0);
-    // SQS may give out again what was deleted.
+    // SQS may hand out a message again although it was deleted.
     assert_eq!(left(&dispatch, &batch).await, 0);
 
     let [call] = scene.agent.calls().try_into().unwrap();
@@ -227,7 +227,8 @@ async fn what_the_agent_says_of_a_message_is_in_no_log_and_no_reason() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn what_is_put_off_comes_again_by_its_back_off_and_not_by_the_queues_time_out() {
+async fn a_message_that_is_put_off_is_received_again_after_its_back_off_and_not_after_the_queues_visibility_timeout()
+ {
     let scene = Scene::fifo().await;
     let dispatch = scene.environment().await;
     scene.ingest("Ev1").await;
@@ -291,7 +292,7 @@ async fn a_killed_invocation_holds_its_event_until_its_lease_is_over() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn what_a_topic_delivers_in_its_envelope_reaches_the_agent_unwrapped() {
+async fn a_message_that_sns_has_wrapped_reaches_the_agent_unwrapped() {
     let mut scene = Scene::fifo().await;
     let topic = Topic::in_envelopes().await;
     scene.queue = topic.queue.clone();
@@ -317,7 +318,7 @@ async fn what_a_topic_delivers_in_its_envelope_reaches_the_agent_unwrapped() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn what_is_no_batch_of_its_queues_fails_as_a_whole() {
+async fn an_event_that_is_no_batch_of_its_queue_fails_as_a_whole() {
     let scene = Scene::fifo().await;
     let dispatch = scene.environment().await;
     for (event, expected) in [

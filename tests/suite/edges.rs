@@ -1,4 +1,4 @@
-//! Requests that nobody sends by mistake: each has its answer, through the real binary.
+//! Tests with the real binary how it answers unusual and hostile requests.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::support::stage::Stage;
 
 const TRIGGER: &str = "13345224609.738474920.8088930838d88f008e0";
 
-/// The fields of a slash command, with these after them.
+/// The fields of a slash command, followed by these fields.
 fn command_with(fields: &str) -> Vec<u8> {
     format!("team_id=T1&channel_id=C1&command=%2Fdeploy&api_app_id=A1&trigger_id={TRIGGER}{fields}").into()
 }
 
-/// A form whose payload is this.
+/// A form with this JSON in the field `payload`.
 fn payload(json: &str) -> Request {
     let encoded = percent_encoding::utf8_percent_encode(json, percent_encoding::NON_ALPHANUMERIC);
     form(format!("payload={encoded}"))
 }
 
-/// The one message that is on the queue.
+/// The only message on the queue.
 async fn the_message(lambda: &Lambda) -> Value {
     lambda.messages(1).await.swap_remove(0)
 }
@@ -33,7 +33,7 @@ async fn fields(lambda: &Lambda) -> Value {
     serde_json::from_str(body_of(&the_message(lambda).await)).expect("JSON")
 }
 
-/// All of these are refused with this answer, and none is recorded or forwarded.
+/// Checks that each request is answered with 400 for the reason beside it, and that none is recorded or forwarded.
 async fn refused(requests: impl IntoIterator<Item = (Request, &'static str)>) {
     let lambda = ingress::start_local().await;
     let mut count = 0;
@@ -120,7 +120,7 @@ async fn a_json_body_said_to_be_a_form_is_400_and_so_is_a_form_said_to_be_json()
         (form(r#"{"command":"/deploy","trigger_id":"1"}"#), "unsupported_type"),
         (json(&command_with("")), "not_json"),
         (json(b"payload=%7B%22type%22%3A%22shortcut%22%7D"), "not_json"),
-        // What a form's payload is, without the form.
+        // This is the payload of a form, without the form.
         (json(br#"{"type":"shortcut","trigger_id":"1"}"#), "unsupported_type"),
         (json(b"ssl_check=1"), "not_json"),
     ])
@@ -197,7 +197,7 @@ async fn lone_surrogates_and_noncharacters_are_forwarded() {
     assert_eq!(post(&lambda, &form(command_with("&text=%EF%BF%BE%EF%BF%BF\u{ffff}"))).await, empty_ok());
     let messages = lambda.messages(3).await;
     assert_eq!([body_of(&messages[0]), body_of(&messages[1])], [interaction, event]);
-    // SQS takes these two as escapes only.
+    // SQS accepts these two characters only as escapes.
     assert!(body_of(&messages[2]).contains(r#""text":"\ufffe\uffff\uffff""#), "{}", messages[2]);
 }
 
@@ -219,7 +219,7 @@ async fn a_compressed_body_is_400_though_its_bytes_are_signed() {
     let plain =
         Request::json(r#"{"type":"url_verification","challenge":"c"}"#).header("Content-Encoding", "gzip");
     assert_eq!(lambda.post(&plain).await.body, "c");
-    // Nor is anything unpacked before it is verified.
+    // A body is not decompressed before its signature is verified either.
     let mut unpacked = json;
     unpacked.body = plain.body;
     assert_eq!(lambda.post(&unpacked).await, unauthorized());
@@ -239,7 +239,7 @@ async fn a_signed_header_that_comes_twice_is_401_at_every_front_door() {
                 let joined = good.clone().header(name, &values.map(String::as_str).join(comma));
                 assert_eq!(lambda.post(&joined).await, unauthorized(), "{name} {values:?}");
             }
-            // A REST API shows the last one alone, and both of them in a list.
+            // A REST API gives the last value as the single header, and both values in the list.
             let mut rest = good.event();
             rest["requestContext"] =
                 json!({ "accountId": "123456789012", "httpMethod": "POST", "stage": "prod" });
@@ -255,7 +255,7 @@ async fn a_signed_header_that_comes_twice_is_401_at_every_front_door() {
             assert_eq!(reply(lambda.invoke(&rest).await), unauthorized(), "{name} {values:?}");
         }
     }
-    // An object with both spellings is as good as two headers.
+    // An object with both spellings of a name counts as two headers.
     let mut twice = good.event();
     twice["headers"]["X-Slack-Signature"] = json!(wrong);
     assert_eq!(reply(lambda.invoke(&twice).await), unauthorized());
@@ -295,7 +295,7 @@ async fn depth_is_no_reason_to_refuse_an_event_or_a_payload() {
     }
 }
 
-/// The most memory, in bytes, that the process with this function name ever had. Linux alone says so; elsewhere 0.
+/// The most memory, in bytes, that the process with this function name has used. Only Linux tells it; elsewhere this is 0.
 #[cfg(not(target_os = "linux"))]
 fn peak_memory(_function_name: &str) -> usize {
     0
@@ -307,7 +307,7 @@ fn peak_memory(function_name: &str) -> usize {
     let parent = format!("PPid:\t{}\n", std::process::id());
     let variable = format!("AWS_LAMBDA_FUNCTION_NAME={function_name}\0");
     let processes = fs::read_dir("/proc").expect("/proc").filter_map(|entry| Some(entry.ok()?.path()));
-    // Children of this process alone, which are the functions that these tests started.
+    // Only the children of this process, which are the functions that these tests started, are searched.
     let mut children = processes.filter_map(|process| {
         let status =
             fs::read_to_string(process.join("status")).ok().filter(|status| status.contains(&parent))?;
@@ -321,7 +321,7 @@ fn peak_memory(function_name: &str) -> usize {
 #[tokio::test]
 async fn a_hundred_thousand_fields_or_keys_are_answered_quickly_and_in_proportionate_memory() {
     const NAME: &str = "a-hundred-thousand";
-    // The debug binary is ten times as slow and more: there a tenth must do, or the ack budget cuts it off.
+    // The debug binary is at least ten times slower, so it gets a tenth of the fields; with more it would exceed the ack budget.
     let count = if std::env::var_os("SLACK_INGRESS_BIN").is_some() { 100_000 } else { 10_000 };
     let lambda = ingress::start(variables([
         ("DEDUP_STORE", "memory:"),
@@ -355,7 +355,7 @@ async fn a_hundred_thousand_fields_or_keys_are_answered_quickly_and_in_proportio
     for report in lambda.reports(6).await {
         assert!(report["AckTime"].as_f64().unwrap() < 1_000.0, "{report}");
     }
-    // A body is there several times: as the event, its base64, its bytes, its fields, the message and its line.
+    // The body is in memory several times: in the event, as base64, as bytes, as fields, in the message and in its line.
     let grown = peak_memory(NAME) - at_rest;
     assert!(grown < 16 * largest, "{grown} bytes for bodies of {largest}");
     assert_eq!(lambda.messages(4).await.len(), 4);
@@ -391,7 +391,7 @@ async fn a_body_that_is_no_base64_is_401_for_a_form_too() {
     }
 }
 
-/// SQS takes a message of this size, its attributes counted.
+/// SQS's limit on the size of a message, including its attributes.
 const SQS_LIMIT: usize = 1_048_576;
 
 fn attribute_size((name, value): (&String, &String)) -> usize {
@@ -404,7 +404,7 @@ fn mention_of_size(id: &str, bytes: usize) -> Request {
     Request::json(mention(id, &text))
 }
 
-/// Three messages: to measure the attributes by, then of exactly the limit, then of one byte more.
+/// Sends three messages: one to measure the size of the attributes, one of exactly the limit, and one that is one byte larger.
 async fn at_the_limit(stage: &Stage, request: impl Fn(&str, usize) -> Request, accepted: Reply) {
     let lambda = stage.environment().await;
     assert_eq!(lambda.post(&request("Ev1", 2_000)).await, accepted);
@@ -431,7 +431,7 @@ async fn an_event_of_exactly_a_mebibyte_with_its_attributes_is_200_and_one_byte_
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_retrys_attributes_count_too() {
+async fn the_attributes_of_a_retry_count_towards_the_limit() {
     let stage = Stage::fifo().await;
     let retry = |id: &str, bytes| mention_of_size(id, bytes).retry(2, "too_many_redirects");
     at_the_limit(&stage, retry, ok()).await;
@@ -439,8 +439,8 @@ async fn a_retrys_attributes_count_too() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_delivery_that_may_have_to_go_unguarded_has_room_for_the_mark() {
-    // A command has one attempt: with the store down it goes without a record, and still must fit.
+async fn a_delivery_that_may_be_sent_without_a_record_has_room_for_the_attribute_unguarded() {
+    // Slack makes one attempt at a command. While the store is down the command is sent without a record, and must still fit.
     let stage = Stage::fifo().await;
     stage.dynamodb.always("PutItem", test_support::aws::proxy::Fault::Refuse(400, "ValidationException"));
     let command = |id: &str, bytes: usize| {
@@ -454,10 +454,10 @@ async fn a_delivery_that_may_have_to_go_unguarded_has_room_for_the_mark() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn what_grows_beyond_the_limit_by_its_escapes_is_413() {
+async fn an_event_that_its_escapes_make_larger_than_the_limit_is_413() {
     let stage = Stage::fifo().await;
     let lambda = stage.environment().await;
-    // Three bytes as Slack sends it, six as SQS takes it.
+    // Each of these characters has three bytes in Slack's request and six as an escape in the message.
     let noncharacters = Request::json(mention("Ev1", &"\u{ffff}".repeat(180_000)));
     assert!(noncharacters.body.len() < SQS_LIMIT);
     assert_eq!(lambda.post(&noncharacters).await, too_large());

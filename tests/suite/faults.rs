@@ -1,6 +1,7 @@
-//! What is answered, and what becomes of the event, when a dependency fails: the failure table, row by row.
-//! The real binary, with real services behind a proxy that breaks them.
+//! Tests every row of the table of failures: what is answered, and whether the event is sent, when a dependency fails. Uses the real
+//! binary, and emulators behind a proxy that makes calls fail.
 
+use slack_ingress::slack::retries::ANSWER_LIMIT;
 use std::time::{Duration, Instant};
 use test_support::aws::Queue;
 use test_support::aws::proxy::Fault;
@@ -11,15 +12,12 @@ use test_support::slack::{Request, event};
 use crate::support::ingress;
 use crate::support::stage::Stage;
 
-/// Slack's patience.
-const SLACK_LIMIT: Duration = Duration::from_secs(3);
-
-/// Posts, and sees to it that Slack would not have given up.
+/// Posts a request, and checks that the answer came within Slack's limit.
 #[allow(clippy::disallowed_methods, reason = "the test measures real time, as Slack does")]
 async fn post_in_time(lambda: &Lambda, request: &Request) -> Reply {
     let start = Instant::now();
     let reply = lambda.post(request).await;
-    assert!(start.elapsed() < SLACK_LIMIT, "answered after {:?}", start.elapsed());
+    assert!(start.elapsed() < ANSWER_LIMIT, "answered after {:?}", start.elapsed());
     reply
 }
 
@@ -31,7 +29,7 @@ async fn warm(stage: &Stage) -> Lambda {
     lambda
 }
 
-/// Faults that outlast every attempt within one invocation.
+/// Faults of a service that fails every attempt within one invocation.
 fn outages() -> [Fault; 4] {
     [
         Fault::Refuse(500, "InternalServerError"),
@@ -69,7 +67,7 @@ async fn a_store_that_is_down_gets_503_until_the_last_retry_which_forwards_ungua
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_store_that_stumbles_once_is_asked_again_within_the_same_invocation() {
+async fn a_call_to_the_store_that_fails_once_is_repeated_within_the_same_invocation() {
     let stage = Stage::fifo().await;
     let lambda = warm(&stage).await;
     for (n, fault) in outages().into_iter().chain([Fault::LoseAnswer, Fault::HangAfter]).enumerate() {
@@ -82,7 +80,7 @@ async fn a_store_that_stumbles_once_is_asked_again_within_the_same_invocation() 
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_record_whose_answer_is_lost_for_good_frees_the_event_when_its_lease_is_over() {
+async fn after_a_record_whose_answer_is_lost_the_event_can_be_claimed_when_the_lease_ends() {
     let stage = Stage::fifo().await;
     let lambda = warm(&stage).await;
     stage.dynamodb.always("PutItem", Fault::HangAfter);
@@ -238,7 +236,7 @@ async fn a_slow_service_is_waited_for_as_long_as_the_budget_allows() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn one_services_outage_does_not_outlast_it() {
+async fn after_an_outage_of_the_queue_the_next_retry_is_sent() {
     let stage = Stage::fifo().await;
     let lambda = warm(&stage).await;
     for n in 0..10 {

@@ -1,6 +1,6 @@
-//! What the cargo features bring, and that without them it is not there.
+//! Tests what each cargo feature adds, and that nothing of it is in a build without the feature.
 //!
-//! The release binary has none of them; here it is the one that cargo built with these tests.
+//! The release binary has no optional feature. These tests use the binary that cargo built with them.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -83,7 +83,7 @@ mod redis {
             let request = event(&format!("Ev{n}"));
             let (first, second) = tokio::join!(a.post(&request), b.post(&request));
             assert!([&first, &second].contains(&&ok()), "{first:?} {second:?}");
-            // Whoever sent it has confirmed it when its line is there.
+            // The line is written before the record is confirmed.
             tokio::join!(a.reports(n + 1), b.reports(2 * n + 1));
             assert_eq!(b.post(&request.retry(1, "http_error")).await, ok());
         }

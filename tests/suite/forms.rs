@@ -1,5 +1,5 @@
-//! Every row of the table "What arrives" in Slack's contract, as whole requests from `tests/fixtures`, through the
-//! real binary. A form's `.json` beside its `.txt` is what Python's `urllib` decodes it to.
+//! Sends a whole request from `tests/fixtures` for every row of the table "What arrives" in Slack's contract to the real binary.
+//! Beside the `.txt` of each form, the `.json` has what Python's `urllib` decodes it to.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub(crate) fn form(body: impl Into<Vec<u8>>) -> Request {
     Request::signed(FORM, body)
 }
 
-/// Posts a form through an HTTP API.
+/// Posts a form as an HTTP API does, with the body in base64.
 pub(crate) async fn post(lambda: &Lambda, request: &Request) -> Reply {
     reply(lambda.invoke(&request.encoded_event()).await)
 }
@@ -39,7 +39,7 @@ pub(crate) fn body_of(message: &Value) -> &str {
     message["body"].as_str().expect("a body")
 }
 
-/// The attributes but for the time, which must be there.
+/// The attributes without `received_at`, which must be there.
 fn attributes(message: &Value) -> BTreeMap<&str, &str> {
     let attributes = message["attributes"].as_object().expect("attributes").iter();
     let mut attributes: BTreeMap<_, _> =
@@ -49,7 +49,7 @@ fn attributes(message: &Value) -> BTreeMap<&str, &str> {
     attributes
 }
 
-/// What is to be on the queue for a form.
+/// What the queue's message must have for the form of this fixture.
 struct Expected {
     name: &'static str,
     kind: &'static str,
@@ -140,7 +140,7 @@ const INTERACTIONS: &[Expected] = &[
             "E0ORG12345:U061F7AUR",
         )
     },
-    // It has no trigger_id: `sha256sum view_closed.txt`.
+    // It has no trigger_id, so its id is the output of `sha256sum view_closed.txt`.
     interaction(
         "view_closed",
         "view_closed",
@@ -155,7 +155,7 @@ const INTERACTIONS: &[Expected] = &[
     ),
 ];
 
-/// Each of them twice, as if Slack had asked again: one message each, in order.
+/// Posts each form twice, as if Slack had repeated it, and checks that there is one message for each, in order. Returns the messages.
 async fn delivered_twice(expected: &[Expected]) -> Vec<Value> {
     let lambda = ingress::start_local().await;
     for _ in 0..2 {
@@ -208,7 +208,7 @@ async fn an_interaction_is_an_empty_200_and_its_payload_is_on_the_queue_once_byt
 }
 
 #[tokio::test]
-async fn a_menu_that_wants_its_options_gets_none_and_is_counted_and_not_forwarded() {
+async fn a_request_for_a_menus_options_is_answered_with_none_and_counted_but_not_forwarded() {
     let lambda = ingress::start_local().await;
     let no_options = Reply {
         headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
@@ -279,7 +279,7 @@ async fn an_event_of_any_type_is_200_and_on_the_queue_as_it_came() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_but_signed_json_is_answered_and_not_forwarded() {
+async fn signed_json_that_is_no_event_is_answered_and_not_forwarded() {
     let lambda = ingress::start_local().await;
     let challenge = Reply {
         headers: [("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())].into(),
@@ -293,7 +293,7 @@ async fn what_is_no_event_but_signed_json_is_answered_and_not_forwarded() {
 }
 
 #[tokio::test]
-async fn no_fixture_is_left_out() {
+async fn every_fixture_of_a_form_is_tested() {
     let elsewhere = ["block_suggestion", "ssl_check", "ssl_check_of_a_command"];
     let tested = COMMANDS.iter().chain(INTERACTIONS).map(|expected| expected.name).chain(elsewhere);
     let tested: BTreeSet<_> = tested.map(str::to_owned).collect();
@@ -302,7 +302,7 @@ async fn no_fixture_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_form_is_the_same_as_text_and_in_base64() {
+async fn a_form_means_the_same_as_text_and_in_base64() {
     let lambda = ingress::start_local().await;
     for name in ["slash_command", "view_closed"] {
         let request = form(fixture(name));

@@ -1,4 +1,5 @@
-//! One event, one message: whoever races, crashes, sleeps or retries. The real binary, DynamoDB Local, SQS.
+//! Checks that each event becomes one message although deliveries race, processes crash or freeze, and Slack retries. Uses the real
+//! binary, DynamoDB Local and SQS.
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::time::Duration;
@@ -64,7 +65,7 @@ async fn four_deliveries_to_six_environments_at_once_are_one_message_in_each_of_
             first.clone().retry(2, "http_timeout"),
             first.clone().retry(3, "http_timeout"),
         ];
-        // 24 invocations: all four deliveries are in every environment's queue, six run at any time.
+        // Each of the six environments gets all four deliveries: 24 invocations, of which six run at any time.
         let posts: Vec<_> = environments
             .iter()
             .flat_map(|lambda| deliveries.iter().map(|request| lambda.post(request)))
@@ -78,8 +79,8 @@ async fn four_deliveries_to_six_environments_at_once_are_one_message_in_each_of_
         stage.table.becomes(&id, "forwarded").await;
         expected.push(id);
     }
-    // The queue de-duplicates as well; what was sent to it tells that it had nothing to do. On a machine that is busy
-    // the client gives a call up that takes 600 ms, and repeats it, twice; or another invocation sends in its stead.
+    // The FIFO queue would drop second messages, so the number of sends is counted too. On a busy machine a call may time out
+    // after 600 ms and be repeated up to twice, or another invocation may send in its place.
     let mut late = 0;
     for lambda in &environments {
         let reports = lambda.reports(4 * 200).await;
@@ -102,7 +103,7 @@ async fn of_two_that_race_one_sends_and_the_other_says_200_only_after_it() {
 
     let first = tokio::spawn(a.post(&event("Ev1")));
     stage.sqs.reached("SendMessage", 1).await;
-    // The first one is held in SendMessage: nothing is on the queue, so the retry must not be told that it is.
+    // The first invocation hangs in SendMessage. Nothing is on the queue yet, so the retry must not be answered with 200.
     assert_eq!(b.post(&event("Ev1").retry(1, "http_timeout")).await, ask_again());
     assert_eq!(stage.queue.take_event_ids().await, Vec::<String>::new());
 
@@ -115,7 +116,7 @@ async fn of_two_that_race_one_sends_and_the_other_says_200_only_after_it() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn killed_between_record_and_send_the_retry_after_the_lease_sends() {
+async fn after_a_kill_between_record_and_send_the_first_retry_after_the_lease_sends() {
     let stage = Stage::fifo().await;
     let (mut a, b) = (stage.environment().await, stage.environment().await);
     stage.sqs.once("SendMessage", Fault::Hang);
@@ -135,7 +136,7 @@ async fn killed_between_record_and_send_the_retry_after_the_lease_sends() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn killed_between_send_and_answer_the_queue_itself_drops_the_retrys_message() {
+async fn after_a_kill_between_send_and_answer_the_fifo_queue_drops_the_retrys_message() {
     let stage = Stage::fifo().await;
     let (mut a, b) = (stage.environment().await, stage.environment().await);
     let gate = Gate::default();
@@ -163,7 +164,7 @@ async fn the_answer_does_not_wait_for_the_confirm_and_the_next_invocation_does()
     assert_eq!(stage.table.state("Ev1").await.as_deref(), Some("in_flight"));
     assert_eq!(stage.queue.take_event_ids().await, ["Ev1"], "what was answered 200 is on the queue");
 
-    // As long as it does not ask for the next invocation, Lambda neither gives it one nor freezes it.
+    // Lambda gives an environment the next invocation, or freezes it, only after it has asked for the next one.
     let next = tokio::spawn(lambda.post(&event("Ev2")));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(stage.dynamodb.calls("PutItem"), 1, "the next one has begun");
@@ -175,7 +176,7 @@ async fn the_answer_does_not_wait_for_the_confirm_and_the_next_invocation_does()
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn killed_between_answer_and_confirm_the_event_stays_in_flight_until_its_lease_is_over() {
+async fn after_a_kill_between_answer_and_confirm_the_event_stays_in_flight_until_the_lease_ends() {
     let stage = Stage::fifo().await;
     let (mut a, b) = (stage.environment().await, stage.environment().await);
     stage.dynamodb.once("UpdateItem", Fault::Hang);
@@ -183,7 +184,7 @@ async fn killed_between_answer_and_confirm_the_event_stays_in_flight_until_its_l
     stage.dynamodb.reached("UpdateItem", 1).await;
     a.kill().await;
 
-    // Slack has its 200; should it ask again all the same, because the 200 was lost, it must wait.
+    // If the 200 was lost and Slack retries, the retry must be answered with 503 until the lease ends.
     assert_eq!(b.post(&event("Ev1").retry(1, "connection_failed")).await, ask_again());
     stage.lease_over("Ev1").await;
     assert_eq!(b.post(&event("Ev1").retry(2, "connection_failed")).await, ok());
@@ -194,7 +195,7 @@ async fn killed_between_answer_and_confirm_the_event_stays_in_flight_until_its_l
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_slow_first_holder_that_wakes_up_before_its_send_does_not_send() {
+async fn a_frozen_owner_that_wakes_up_before_its_send_after_its_lease_does_not_send() {
     let stage = Stage::fifo().await;
     let (a, b) = (stage.environment().await, stage.environment().await);
     let gate = Gate::default();
@@ -207,7 +208,7 @@ async fn a_slow_first_holder_that_wakes_up_before_its_send_does_not_send() {
     assert_eq!(b.post(&event("Ev1").retry(2, "http_timeout")).await, ok());
     assert_eq!(stage.sqs.calls("SendMessage"), 1);
 
-    // Its record succeeded long ago; it learns of that now.
+    // Its call to record the event succeeded long ago, but the answer reaches it only now.
     gate.open();
     tokio::time::sleep(Duration::from_millis(100)).await;
     a.signal("CONT").await;
@@ -219,7 +220,7 @@ async fn a_slow_first_holder_that_wakes_up_before_its_send_does_not_send() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_slow_first_holder_that_wakes_up_after_its_send_undoes_nothing_of_the_second_ones() {
+async fn a_frozen_owner_that_wakes_up_after_its_send_does_not_touch_the_next_owners_record() {
     let stage = Stage::fifo().await;
     let (a, b) = (stage.environment().await, stage.environment().await);
     let (first_send, second_send) = (Gate::default(), Gate::default());
@@ -232,7 +233,7 @@ async fn a_slow_first_holder_that_wakes_up_after_its_send_undoes_nothing_of_the_
     stage.sqs.once("SendMessage", Fault::HoldBefore(second_send.clone()));
     let second = tokio::spawn(b.post(&event("Ev1").retry(2, "http_timeout")));
     stage.sqs.reached("SendMessage", 2).await;
-    // The first one wakes up while the second one sends, finds its time over, and wants to delete the record.
+    // The first owner wakes up while the second one sends. Its time is over, so it tries to delete the record.
     a.signal("CONT").await;
     assert_eq!(reply(first.await.unwrap()), ask_again());
     assert_eq!(
@@ -243,7 +244,7 @@ async fn a_slow_first_holder_that_wakes_up_after_its_send_undoes_nothing_of_the_
 
     second_send.open();
     assert_eq!(second.await.unwrap(), ok());
-    // What the first one had on the wire arrives as well; the queue knows it by its de-duplication id.
+    // The message that the first owner had sent arrives too. The queue drops it by its de-duplication id.
     first_send.open();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(stage.queue.take_event_ids().await, ["Ev1"]);
@@ -311,7 +312,7 @@ async fn the_conversations_of_a_workspace_do_not_wait_for_each_other_and_a_threa
 async fn the_queue_holds_byte_for_byte_what_slack_sent_for_every_character_of_unicode() {
     let stage = Stage::fifo().await;
     let lambda = stage.environment().await;
-    // Every character that JSON takes as it is, but for the two that SQS does not.
+    // Every character that JSON allows unescaped, without the two that SQS does not accept.
     let characters: Vec<char> =
         (' '..=char::MAX).filter(|c| !matches!(c, '"' | '\\' | '\u{fffe}' | '\u{ffff}')).collect();
     for (n, chunk) in characters.chunks(200_000).enumerate() {
@@ -324,7 +325,7 @@ async fn the_queue_holds_byte_for_byte_what_slack_sent_for_every_character_of_un
         let [message] = stage.queue.take_all().await.try_into().unwrap();
         assert!(message.body == body, "chunk {n} was changed on its way");
     }
-    // Those two come as escapes, and mean the same.
+    // SQS gets these two as escapes, which mean the same.
     let body = String::from_utf8(mention("Ev-refused", "\u{fffe} and \u{ffff}")).unwrap();
     assert_eq!(lambda.post(&Request::json(body.clone())).await, ok());
     let [message] = stage.queue.take_all().await.try_into().unwrap();

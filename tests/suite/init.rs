@@ -1,4 +1,4 @@
-//! How the function starts, and how it does not.
+//! Tests how the function starts, and which errors stop it.
 
 use std::collections::HashMap;
 use test_support::aws::proxy::Fault;
@@ -16,7 +16,7 @@ fn with(more: &[(&str, &str)]) -> HashMap<String, String> {
 }
 
 #[tokio::test]
-async fn every_problem_of_the_configuration_is_told_in_one_message() {
+async fn one_error_message_names_every_problem_of_the_configuration() {
     let bad = HashMap::from(
         [
             ("DEDUP_STORE", "postgres:events"),
@@ -69,7 +69,7 @@ async fn outside_of_lambda_the_program_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn variables_of_lambdas_that_are_missing_are_named_in_one_message() {
+async fn one_error_message_names_every_missing_variable_of_lambda() {
     let mut variables = with(&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
     variables.retain(|name, _| !name.starts_with("AWS_LAMBDA_FUNCTION_"));
     let (status, stderr) = run_to_end(&variables).await;
@@ -103,7 +103,7 @@ async fn an_address_of_the_runtime_api_that_is_none_is_one_message() {
 }
 
 #[tokio::test]
-async fn a_service_of_awss_without_a_region_stops_the_function() {
+async fn an_aws_service_without_a_region_stops_the_function() {
     let mut variables =
         with(&[("DEDUP_STORE", "dynamodb:events"), ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
     variables.remove("AWS_REGION");
@@ -113,7 +113,7 @@ async fn a_service_of_awss_without_a_region_stops_the_function() {
 }
 
 #[tokio::test]
-async fn an_init_that_fails_is_told_to_the_runtime_api() {
+async fn a_failed_init_is_reported_to_the_runtime_api() {
     let lambda = ingress::start(with(&[("ACK_BUDGET_MS", "0")])).await;
     let error = lambda.init_error().await;
     assert_eq!(error["errorType"], "Runtime.InitFailed");
@@ -122,9 +122,9 @@ async fn an_init_that_fails_is_told_to_the_runtime_api() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn the_first_event_finds_its_connections_made() {
+async fn the_first_event_uses_the_connections_that_the_warm_up_opened() {
     let stage = Stage::fifo().await;
-    // An emulator's first answer of its life may take longer than a warm-up waits. Another environment gets that one.
+    // An emulator's very first answer may take longer than a warm-up waits, so another environment makes the first call.
     stage.environment().await.is_ready().await;
     let connections_before = [stage.dynamodb.connections(), stage.sqs.connections()];
     let lambda = stage.environment().await;
@@ -145,7 +145,7 @@ async fn the_first_event_finds_its_connections_made() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_warm_up_that_fails_is_logged_and_stops_nothing() {
+async fn a_failed_warm_up_is_logged_and_events_are_served_all_the_same() {
     for fault in [Fault::Refuse(400, "AccessDeniedException"), Fault::Break, Fault::Hang] {
         let stage = Stage::fifo().await;
         stage.dynamodb.always("DeleteItem", fault.clone());

@@ -1,7 +1,7 @@
-//! Processes killed at random moments, hundreds of times, with Slack's retries compressed in time: what is on
-//! the queue afterwards is what was promised, once.
+//! Kills processes at random moments, hundreds of times, while Slack's retries come faster than in reality. Checks that afterwards
+//! each event that was answered with 200 is on the queue once.
 //!
-//! `KILLS=…` for more of them than the suite's run has.
+//! The variable KILLS sets another number of kills.
 
 use serde_json::json;
 use slack_ingress::time::clock::{Clock, SystemClock};
@@ -19,30 +19,31 @@ use tokio::time::sleep;
 
 use crate::support::stage::Stage;
 
-/// In the suite's run, for each kind of queue.
+/// How many processes are killed for each kind of queue, unless KILLS says otherwise.
 const KILLS: usize = 150;
 
-/// Of the function here, so that a dead process's lease is over soon.
+/// The function's time-out. It is short, so that the lease of a killed process ends soon.
 const TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Slack's retries: at once, and then each when every lease from before is over.
-const RETRIES: [Duration; 3] = [Duration::from_millis(20), Duration::from_secs(4), Duration::from_secs(4)];
+/// The pauses before Slack's retries: the first is short, the others are longer than any lease of an earlier attempt.
+const PAUSES: [Duration; 3] = [Duration::from_millis(20), Duration::from_secs(4), Duration::from_secs(4)];
 
 const ENVIRONMENTS: usize = 6;
 const EVENTS_AT_ONCE: usize = 60;
 
-/// What is known of an event when Slack is done with it.
+/// What is known of an event after Slack's last attempt at it.
 #[derive(Debug, Default)]
-struct Fate {
+struct EventHistory {
+    /// Slack got a 200 for it.
     promised: bool,
-    /// Its last attempt was refused, and not for want of time: the store was there all along.
+    /// Its last attempt was refused although the store answered in time.
     was_refused: bool,
-    /// Something happened that leaves it open whether a message is on the queue: a process died over it, the
-    /// queue failed, or was so slow that a call may have been given up.
+    /// It is unknown whether a message is on the queue, because a process died while it worked on the event, or because the queue
+    /// failed or was so slow that a call may have timed out.
     is_in_doubt: bool,
 }
 
-struct Town {
+struct Deployment {
     stage: Stage,
     environments: Vec<Mutex<Lambda>>,
     kills: AtomicUsize,
@@ -50,7 +51,7 @@ struct Town {
     queue_is_down: AtomicBool,
 }
 
-impl Town {
+impl Deployment {
     async fn build(stage: Stage, wanted: usize) -> Arc<Self> {
         let mut environments = Vec::new();
         for _ in 0..ENVIRONMENTS {
@@ -64,8 +65,7 @@ impl Town {
         self.kills.load(Ordering::Relaxed) >= self.wanted
     }
 
-    /// The status of one attempt, `None` when the process died over it; and whether no call in it was given up for
-    /// want of time.
+    /// Makes one attempt. Returns its status, which is `None` if the process died, and whether no call during it timed out.
     async fn attempt(&self, id: &str, retry_num: Option<u32>, may_die: bool) -> (Option<u64>, bool) {
         let request = retry_num.map_or_else(|| event(id), |num| event(id).retry(num, "http_error"));
         let mut environment = self.environments[fastrand::usize(..ENVIRONMENTS)].lock().await;
@@ -90,32 +90,32 @@ impl Town {
         (status, began.until(SystemClock.now()) < TIMEOUT / 4)
     }
 
-    /// Slack, with one event.
-    async fn deliver(&self, id: &str) -> Fate {
-        let mut fate = Fate::default();
+    /// Delivers one event as Slack does, with its retries.
+    async fn deliver(&self, id: &str) -> EventHistory {
+        let mut history = EventHistory::default();
         let last_may_die = fastrand::bool();
-        let retries = RETRIES.iter().zip(1..).map(|(after, num)| (Some(num), *after));
+        let retries = PAUSES.iter().zip(1..).map(|(after, num)| (Some(num), *after));
         for (retry_num, after) in std::iter::once((None, Duration::ZERO)).chain(retries) {
             sleep(after).await;
             let is_last = retry_num == Some(3);
             let before = self.queue_is_down.load(Ordering::Relaxed);
             let (status, in_time) = self.attempt(id, retry_num, !is_last || last_may_die).await;
             let was_down = before || self.queue_is_down.load(Ordering::Relaxed);
-            fate.is_in_doubt |= status.is_none() || was_down || !in_time;
+            history.is_in_doubt |= status.is_none() || was_down || !in_time;
             match status {
                 Some(200) => {
-                    fate.promised = true;
-                    return fate;
+                    history.promised = true;
+                    return history;
                 }
-                Some(503) => fate.was_refused = is_last && in_time,
+                Some(503) => history.was_refused = is_last && in_time,
                 None => {}
                 other => panic!("{id}: {other:?}"),
             }
         }
-        fate
+        history
     }
 
-    /// The queue is down now and then, for long enough that some last attempts meet it.
+    /// Takes the queue down now and then, long enough that some last attempts fail.
     async fn outages(&self) {
         let outages =
             [Fault::Refuse(500, "com.amazonaws.sqs#InternalError"), Fault::Break, Fault::LoseAnswer];
@@ -129,7 +129,7 @@ impl Town {
         }
     }
 
-    /// The schedule of the redrive, which is killed as well.
+    /// Runs the redrive again and again, and kills some of its runs too.
     async fn redrives(&self) {
         while !self.is_done() {
             sleep(Duration::from_secs(1)).await;
@@ -146,8 +146,8 @@ impl Town {
         }
     }
 
-    /// All is well again: what is parked is sent.
-    async fn clear_up(&self) {
+    /// Brings the queue back, and has the redrive send everything that is parked.
+    async fn end_all_outages(&self) {
         self.stage.sqs.heal();
         let redrive = self.stage.redrive().await;
         test_support::wait::eventually("the end of what is parked", async || {
@@ -159,10 +159,11 @@ impl Town {
     }
 }
 
-/// Kills until there were enough; what became of each event, and how often it is on the queue.
-async fn kill(queue: Queue) -> BTreeMap<String, (Fate, usize)> {
+/// Delivers events until enough processes have been killed. Returns the history of each event and the number of its messages on
+/// the queue.
+async fn kill_until_enough(queue: Queue) -> BTreeMap<String, (EventHistory, usize)> {
     let wanted = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().expect("KILLS is a number"));
-    let town = Town::build(Stage::with(queue).await, wanted).await;
+    let town = Deployment::build(Stage::with(queue).await, wanted).await;
     let mut others = JoinSet::new();
     let (outages, redrives) = (Arc::clone(&town), Arc::clone(&town));
     others.spawn(async move { outages.outages().await });
@@ -176,14 +177,14 @@ async fn kill(queue: Queue) -> BTreeMap<String, (Fate, usize)> {
         let (town, id) = (Arc::clone(&town), format!("Ev{sent:05}"));
         sent += 1;
         deliveries.spawn(async move {
-            let fate = town.deliver(&id).await;
+            let history = town.deliver(&id).await;
             drop(place);
-            (id, fate)
+            (id, history)
         });
     }
     let fates = deliveries.join_all().await;
     others.join_all().await;
-    town.clear_up().await;
+    town.end_all_outages().await;
 
     let mut on_queue: BTreeMap<String, usize> = BTreeMap::new();
     for id in town.stage.queue.take_event_ids().await {
@@ -194,34 +195,35 @@ async fn kill(queue: Queue) -> BTreeMap<String, (Fate, usize)> {
     assert!(unknown.is_empty(), "{unknown:?}");
     let events: BTreeMap<_, _> = fates
         .into_iter()
-        .map(|(id, fate)| {
+        .map(|(id, history)| {
             let times = on_queue.get(&id).copied().unwrap_or_default();
-            (id, (fate, times))
+            (id, (history, times))
         })
         .collect();
     let doubled = events.values().filter(|(_, times)| *times > 1).count();
-    let lost = events.values().filter(|(fate, times)| fate.promised && *times == 0).count();
+    let lost = events.values().filter(|(history, times)| history.promised && *times == 0).count();
     let kills = town.kills.load(Ordering::Relaxed);
     println!("{kills} kills, {} events, {lost} lost, {doubled} doubled", events.len());
-    for (id, (fate, times)) in &events {
-        assert!(!fate.promised || *times > 0, "{id} was promised, and is nowhere: {fate:?}");
-        assert!(!fate.was_refused, "{id} was refused on its last attempt: {fate:?}");
+    for (id, (history, times)) in &events {
+        assert!(!history.promised || *times > 0, "{id} was promised, and is nowhere: {history:?}");
+        assert!(!history.was_refused, "{id} was refused on its last attempt: {history:?}");
     }
     events
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test"]
-async fn on_a_fifo_queue_what_was_promised_is_there_once() {
-    for (id, (fate, times)) in kill(Queue::fifo().await).await {
-        assert!(times <= 1, "{id} is there {times} times: {fate:?}");
+async fn on_a_fifo_queue_each_event_that_was_answered_200_is_there_once() {
+    for (id, (history, times)) in kill_until_enough(Queue::fifo().await).await {
+        assert!(times <= 1, "{id} is there {times} times: {history:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test"]
-async fn on_a_standard_queue_what_was_promised_is_there_and_twice_only_where_a_send_was_in_doubt() {
-    for (id, (fate, times)) in kill(Queue::standard().await).await {
-        assert!(times <= 1 || fate.is_in_doubt, "{id} is there {times} times: {fate:?}");
+async fn on_a_standard_queue_each_event_that_was_answered_200_is_there_and_twice_only_if_a_send_was_in_doubt()
+{
+    for (id, (history, times)) in kill_until_enough(Queue::standard().await).await {
+        assert!(times <= 1 || history.is_in_doubt, "{id} is there {times} times: {history:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the log says, and what it never says.
+//! Tests what the log contains, and what it must never contain.
 
 use serde_json::Value;
 use slack_ingress::time::clock::{Clock, SystemClock};

@@ -1,11 +1,11 @@
-//! The tests of the real binary and of the real services' protocols. One test binary: each one more is
-//! another link of the whole SDK.
+//! The tests of the real binaries and of the services' protocols. They are one test binary, because linking the whole SDK once
+//! more takes long.
 //!
 //! A test that needs servers is marked `#[ignore]`, so that `cargo test` says that it was left out;
 //! `make test` starts the servers (`tests/servers.py`) and runs those too.
 //!
-//! What the emulators do not check, and so these tests do not: IAM, throughput limits, the size of attributes
-//! (MiniStack). Request signatures are checked where there is a proxy (`sigv4.rs` of test-support).
+//! The emulators, and therefore these tests, do not check IAM, throughput limits, and (MiniStack) the size of attributes. Request
+//! signatures are checked where a proxy stands before the emulator (`sigv4.rs` of test-support).
 
 #![allow(
     clippy::expect_used,

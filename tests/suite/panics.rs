@@ -1,5 +1,5 @@
-//! A panic anywhere is a 500 and a line in the log, and the process lives. No input is known that makes the program panic; so
-//! the function here is one that panics on demand, served as the real one is.
+//! Checks that a panic is answered with 500 and logged, and that the process goes on. No input is known that makes the program
+//! panic, so the function here panics on demand. It is served as the real one is.
 
 use lambda_http::{Request, RequestExt};
 use slack_ingress::lambda::http::{Answer, answer};
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use test_support::lambda::{Lambda, Reply, variables};
 use test_support::slack::Request as SlackRequest;
 
-/// Answers with what it was sent, unless that asks for a panic.
+/// Answers with the body of the request, and panics if the body asks for it.
 struct OnDemand;
 
 impl HttpFunction for OnDemand {
@@ -35,7 +35,7 @@ fn report(outcome: RequestOutcome) -> RequestReport {
     RequestReport { outcome, details: RequestDetails::default() }
 }
 
-/// Not a test: the process that the test below starts, which runs this binary again with this name.
+/// This is no test but the process that the test below starts: it runs this test binary again with this name.
 #[test]
 fn function_that_panics_on_demand() {
     if serve::is_on_lambda() {

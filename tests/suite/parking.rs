@@ -1,5 +1,5 @@
-//! Where the queue fails on Slack's last attempt: the store keeps the event, and the redrive sends it. The real
-//! binaries, DynamoDB Local, SQS.
+//! Tests what happens when the queue fails on Slack's last attempt: the store parks the event, and the redrive sends it. Uses the
+//! real binaries, DynamoDB Local and SQS.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use test_support::slack::{Request, event, mention};
 use crate::support::ingress::redrive_binary;
 use crate::support::stage::Stage;
 
-/// Of the ingress here: the lease ends two seconds later.
+/// The ingress's time-out. A lease ends two seconds later.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 const REFUSE: Fault = Fault::Refuse(500, "com.amazonaws.sqs#InternalError");
 
-/// Slack's last attempt to deliver an event, with the queue down.
+/// Makes Slack's last attempt to deliver an event while the queue is down.
 async fn park(stage: &Stage, lambda: &Lambda, request: Request) {
     stage.sqs.always("SendMessage", REFUSE);
     let last = request.retry(3, "http_error");
@@ -25,9 +25,9 @@ async fn park(stage: &Stage, lambda: &Lambda, request: Request) {
     stage.sqs.heal();
 }
 
-/// A run of the redrive: what it says it did.
+/// Runs the redrive, and returns the summary that it answers with.
 async fn run(redrive: &Lambda) -> Value {
-    // What EventBridge sends it is of no interest.
+    // The redrive ignores the content of EventBridge's event.
     let scheduled = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
     match redrive.invoke_for(&scheduled, Duration::from_secs(60)).await {
         Ended::Answered(summary) => summary,
@@ -49,11 +49,11 @@ async fn what_the_queue_does_not_take_on_the_last_attempt_is_parked_and_redriven
     assert_eq!((item["state"].as_str(), item["parked"].as_str()), ("parked", "1"));
     assert!(!item.contains_key("expires_at"), "a parked event must not be deleted by TTL");
     assert_eq!(lambda.reports(1).await[0]["Parked"], 1);
-    // Should Slack come back, it is a duplicate: the promise stands.
+    // If Slack delivers the event again, it is a duplicate.
     assert_eq!(lambda.post(&event("Ev1")).await, ok());
     assert_eq!(stage.queue.take_event_ids().await, [""; 0]);
 
-    // The one who parked it may still have a send on the wire.
+    // A send of the invocation that parked the event may still be under way.
     assert_eq!(run(&redrive).await, summary(0, 0, 1));
     stage.lease_over("Ev1").await;
     let before = stage.sqs.calls("SendMessage");
@@ -78,7 +78,7 @@ async fn what_the_queue_does_not_take_on_the_last_attempt_is_parked_and_redriven
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_queue_that_is_still_down_costs_nothing_but_time() {
+async fn parked_events_stay_parked_while_the_queue_is_down_and_are_sent_afterwards() {
     let stage = Stage::with(Queue::standard().await).await;
     let (lambda, redrive) = (stage.environment().await, stage.redrive().await);
     for id in ["Ev1", "Ev2", "Ev3"] {
@@ -86,7 +86,7 @@ async fn a_queue_that_is_still_down_costs_nothing_but_time() {
     }
     stage.lease_over("Ev3").await;
     stage.sqs.always("SendMessage", REFUSE);
-    // All three are of one conversation, so the other two wait for the first.
+    // All three events are of one conversation, so the second and the third wait for the first.
     assert_eq!(run(&redrive).await, summary(0, 1, 3));
     let report = redrive.reports(1).await.remove(0);
     assert_eq!((&report["level"], &report["ParkedEvents"]), (&json!("ERROR"), &json!(3)));
@@ -123,7 +123,8 @@ async fn two_runs_at_once_send_each_event_once() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_run_that_dies_between_send_and_confirm_is_repeated_and_the_fifo_queue_keeps_one() {
+async fn after_a_run_that_dies_between_send_and_confirm_the_next_run_sends_again_and_the_fifo_queue_keeps_one()
+ {
     let stage = Stage::fifo().await;
     let (lambda, mut redrive) = (stage.environment().await, stage.redrive().await);
     park(&stage, &lambda, event("Ev1")).await;
@@ -146,7 +147,7 @@ async fn a_run_that_dies_between_send_and_confirm_is_repeated_and_the_fifo_queue
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn an_event_too_large_for_an_item_is_deflated_and_comes_out_to_the_letter() {
+async fn an_event_too_large_for_an_item_is_parked_compressed_and_sent_unchanged() {
     let stage = Stage::fifo().await;
     let (lambda, redrive) = (stage.environment().await, stage.redrive().await);
     let body = mention("Ev1", &"Grüße 🦀, und \"noch\" eine Zeile\n".repeat(24_000));
@@ -160,7 +161,7 @@ async fn an_event_too_large_for_an_item_is_deflated_and_comes_out_to_the_letter(
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn an_event_that_no_item_holds_is_503_and_counted_as_lost() {
+async fn an_event_too_large_for_an_item_even_when_compressed_is_503_and_counted_as_lost() {
     let stage = Stage::fifo().await;
     let lambda = stage.environment().await;
     let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(800_000).collect();
@@ -174,7 +175,7 @@ async fn an_event_that_no_item_holds_is_503_and_counted_as_lost() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn with_both_services_down_the_last_attempt_is_lost_and_says_so() {
+async fn with_both_services_down_the_last_attempt_is_lost_and_the_log_says_it() {
     let stage = Stage::fifo().await;
     let lambda = stage.environment().await;
     stage.sqs.always("SendMessage", REFUSE);
@@ -189,7 +190,7 @@ async fn with_both_services_down_the_last_attempt_is_lost_and_says_so() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn by_hand_it_runs_once_and_its_exit_code_tells_whether_anything_is_left() {
+async fn started_by_hand_the_redrive_runs_once_and_its_exit_code_tells_whether_events_are_still_parked() {
     let stage = Stage::fifo().await;
     let lambda = stage.environment().await;
     park(&stage, &lambda, event("Ev1")).await;
@@ -210,7 +211,7 @@ async fn by_hand_it_runs_once_and_its_exit_code_tells_whether_anything_is_left()
 
 #[tokio::test]
 #[ignore = "needs servers: make test"]
-async fn a_redrive_without_its_table_or_queue_says_what_it_misses() {
+async fn a_redrive_without_its_table_or_queue_names_the_missing_variable() {
     let mut variables = Stage::fifo().await.redrive_variables();
     variables.remove("EVENT_SINK");
     variables.insert("DEDUP_STORE".to_owned(), "memory:".to_owned());

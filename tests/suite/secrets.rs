@@ -1,4 +1,4 @@
-//! The signing secret in Secrets Manager: read at init, rotated without a deploy.
+//! Tests the signing secret in Secrets Manager: the function reads it at init, and a rotation needs no deployment.
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
@@ -67,14 +67,14 @@ async fn a_rotation_needs_no_deploy_and_the_old_secret_goes_on_for_a_while() {
     assert_eq!(lambda.post(&signed("first", "Ev1")).await, ok());
     secret.rotate("second").await;
     assert_eq!(lambda.post(&signed("second", "Ev2")).await, ok());
-    // Slack's own grace period: either secret may sign.
+    // During Slack's grace period requests may be signed with either secret.
     assert_eq!(lambda.post(&signed("first", "Ev3")).await, ok());
     assert_eq!(
         secret.proxy.calls("GetSecretValue"),
         4,
         "each version twice: at init, and after the mismatch"
     );
-    // The next rotation within the minute has to wait for its end.
+    // After a wrong signature the function reads the secret again at most once a minute, so it does not notice the next rotation yet.
     secret.rotate("third").await;
     assert_eq!(lambda.post(&signed("third", "Ev4")).await, unauthorized());
     assert_eq!(secret.proxy.calls("GetSecretValue"), 4);
@@ -142,7 +142,7 @@ async fn of_several_apps_each_signs_for_itself_alone() {
         let now = SystemClock.now().as_secs();
         lambda.post(&Request::signed_with(signer, now, "application/json", of_app(app, id)))
     };
-    // A forgery by one app in the name of the other is refused, and not even recorded.
+    // A request that one app signs in the name of the other is refused and not recorded.
     assert_eq!(post("one", "A0OTHER", "Ev2").await, unauthorized());
     assert_eq!(post("two", "A0MDYCDME", "Ev1").await, unauthorized());
     assert_eq!(post("one", "A0NOBODYS", "Ev3").await, unauthorized());
@@ -155,7 +155,7 @@ async fn of_several_apps_each_signs_for_itself_alone() {
     let challenge = r#"{"type":"url_verification","token":"x","challenge":"c"}"#;
     let request = Request::signed_with("two", SystemClock.now().as_secs(), "application/json", challenge);
     assert_eq!(lambda.post(&request).await.body, "c");
-    // A third app is added, and one's secret is rotated: no deploy.
+    // A third app is added, and the secret of another one is rotated, without a deployment.
     secret.rotate(r#"{ "A0MDYCDME": "one-b", "A0OTHER": "two", "A0THIRD": "three" }"#).await;
     assert_eq!(post("three", "A0THIRD", "Ev4").await, ok());
     assert_eq!(post("one-b", "A0MDYCDME", "Ev5").await, ok());

@@ -1,4 +1,5 @@
-//! The shortcut through the SDK: that it is taken, that AWS would let it pass, and that the SDK is there when it ends.
+//! Tests the shortcut through the SDK: that it makes the calls, that AWS would accept its requests, and that the SDK makes the call
+//! if the shortcut fails.
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -51,7 +52,7 @@ impl Intercept for BySdk {
     }
 }
 
-/// A service behind a proxy, and who called it.
+/// A service behind a proxy, and the number of calls that the SDK made to it.
 struct Service {
     proxy: Proxy,
     by_sdk: BySdk,
@@ -62,7 +63,7 @@ impl Service {
         Self { proxy: Proxy::start(&server(server_url)).await, by_sdk: BySdk::default() }
     }
 
-    /// How often the operation was called, and how often of these by the SDK.
+    /// How often the operation was called in all, and how often by the SDK.
     fn calls(&self, operation: &str) -> (usize, usize) {
         let by_sdk = self.by_sdk.0.lock().expect("not poisoned").get(operation).copied();
         (self.proxy.calls(operation), by_sdk.unwrap_or_default())
@@ -77,7 +78,7 @@ async fn store(configure: impl FnOnce(SdkConfig) -> SdkConfig) -> (DynamoDbStore
     (DynamoDbStore::new(&client, table.name), service)
 }
 
-/// A sink behind a proxy, on a queue of its own.
+/// A sink behind a proxy, for this queue.
 async fn sink(queue: &Queue) -> (SqsSink, Service) {
     let service = Service::behind_proxy("MINISTACK_URL").await;
     let config = aws_sdk_sqs::config::Builder::from(&sdk_config(&service.proxy.url()));
@@ -93,7 +94,7 @@ async fn warm_store() -> (DynamoDbStore, Service) {
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn a_store_that_is_warm_needs_no_plan_of_the_sdks_whatever_it_finds() {
+async fn after_its_warm_up_a_store_makes_every_call_through_the_shortcut() {
     let (store, service) = warm_store().await;
     let (first, second) = (claim("Ev1"), Claim { owner: "b".to_owned(), ..claim("Ev1") });
     assert!(matches!(store.record(&first).await.unwrap(), Recorded::New { took_over: false, .. }));
@@ -108,7 +109,7 @@ async fn a_store_that_is_warm_needs_no_plan_of_the_sdks_whatever_it_finds() {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_sink_that_is_warm_needs_no_plan_of_the_sdks() {
+async fn after_its_warm_up_a_sink_sends_through_the_shortcut() {
     let queue = Queue::fifo().await;
     let (sink, service) = sink(&queue).await;
     sink.warm_up().await.unwrap();
@@ -120,7 +121,7 @@ async fn a_sink_that_is_warm_needs_no_plan_of_the_sdks() {
 #[cfg(feature = "sns")]
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_topic_has_the_shortcut_too() {
+async fn after_its_warm_up_a_topic_publishes_through_the_shortcut() {
     let (topic, service) = (Topic::fifo().await, Service::behind_proxy("MINISTACK_URL").await);
     let config = aws_sdk_sns::config::Builder::from(&sdk_config(&service.proxy.url()));
     let client = aws_sdk_sns::Client::from_conf(config.interceptor(service.by_sdk.clone()).build());
@@ -133,7 +134,7 @@ async fn a_topic_has_the_shortcut_too() {
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn without_a_warm_up_the_first_call_is_the_sdks_and_shows_the_way() {
+async fn without_a_warm_up_the_sdk_makes_the_first_call_and_the_shortcut_the_next_ones() {
     let (store, service) = store(|config| config).await;
     for n in 1..=3 {
         store.record(&claim(&format!("Ev{n}"))).await.unwrap();
@@ -143,7 +144,7 @@ async fn without_a_warm_up_the_first_call_is_the_sdks_and_shows_the_way() {
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn what_goes_wrong_on_the_way_the_sdk_makes_good() {
+async fn a_call_that_fails_through_the_shortcut_is_repeated_by_the_sdk() {
     let (store, service) = warm_store().await;
     let faults = [
         Fault::Refuse(400, "ThrottlingException"),
@@ -165,7 +166,7 @@ async fn what_goes_wrong_on_the_way_the_sdk_makes_good() {
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn a_call_that_hangs_has_the_time_of_one_attempt() {
+async fn a_call_that_hangs_in_the_shortcut_gets_the_time_of_one_attempt() {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(300)).build();
     let (store, service) = store(|config| config.into_builder().timeout_config(timeouts).build()).await;
     store.warm_up().await.unwrap();
@@ -176,7 +177,7 @@ async fn a_call_that_hangs_has_the_time_of_one_attempt() {
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn what_is_refused_for_good_is_refused_in_the_sdks_words() {
+async fn after_a_final_refusal_the_error_is_the_sdks() {
     let (store, service) = warm_store().await;
     service.proxy.always("PutItem", Fault::Refuse(400, "AccessDeniedException"));
     let error = store.record(&claim("Ev1")).await.unwrap_err();
@@ -187,10 +188,10 @@ async fn what_is_refused_for_good_is_refused_in_the_sdks_words() {
     assert_eq!(service.calls("PutItem"), (2, 1));
 }
 
-/// The proxy's own check of signatures can fail.
+/// Shows that the proxy's check of signatures can fail.
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn what_is_signed_with_another_secret_does_not_pass() {
+async fn the_proxys_signature_check_refuses_another_secret() {
     let credentials = SharedCredentialsProvider::new(Credentials::new("test", "other", None, None, "tests"));
     let (store, _service) =
         store(|config| config.into_builder().credentials_provider(credentials).build()).await;
@@ -200,11 +201,11 @@ async fn what_is_signed_with_another_secret_does_not_pass() {
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn credentials_that_end_are_renewed() -> Result<(), Box<dyn Error>> {
+async fn expired_credentials_are_renewed() -> Result<(), Box<dyn Error>> {
     let given = AtomicUsize::new(0);
     let credentials = SharedCredentialsProvider::new(provide_credentials_fn(move || {
         let token = format!("token-{}", given.fetch_add(1, Ordering::Relaxed));
-        // They are over at once.
+        // These credentials expire at once.
         let end = Some(SystemTime::UNIX_EPOCH);
         let credentials = Credentials::new("test", "test", Some(token), end, "tests");
         async { Ok(credentials) }
@@ -222,7 +223,7 @@ async fn credentials_that_end_are_renewed() -> Result<(), Box<dyn Error>> {
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn switched_off_the_sdk_makes_every_call() {
+async fn with_the_shortcut_switched_off_the_sdk_makes_every_call() {
     let (store, service) = store(|config| config).await;
     let store = store.with_shortcut(false);
     store.warm_up().await.unwrap();
@@ -231,7 +232,7 @@ async fn switched_off_the_sdk_makes_every_call() {
     assert_eq!([service.calls("PutItem"), service.calls("UpdateItem")], [(1, 1), (1, 1)]);
 }
 
-/// A 5xx is an unknown outcome: on a standard queue the second send would be a second message.
+/// After a 5xx it is unknown whether the message was sent. On a standard queue a second send would be a second message.
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
 async fn a_5xx_after_the_effect_is_not_repeated_on_a_standard_queue_and_is_on_a_fifo_one() {
@@ -258,7 +259,7 @@ async fn a_5xx_after_the_effect_is_not_repeated_on_a_standard_queue_and_is_on_a_
     assert_eq!(queue.take_event_ids().await, ["Ev1"]);
 }
 
-/// What SQS certainly refused, before any effect, is repeated.
+/// SQS has certainly not accepted a throttled message, so the send is repeated.
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
 async fn a_throttled_send_is_repeated_on_a_standard_queue_too() {

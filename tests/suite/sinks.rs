@@ -1,4 +1,4 @@
-//! Every sink, by the one contract; and what is a sink's own.
+//! Runs the contract of the trait `Sink` against every sink, and tests what is special to each sink.
 
 use slack_ingress::sink::contract::{self, Inbox, Received, message};
 use slack_ingress::sink::message::Message;
@@ -18,7 +18,7 @@ use test_support::aws::{Queue, sdk_config};
 use test_support::lambda::TRACE_HEADER;
 use test_support::servers::server;
 
-/// What was written to a stdout sink.
+/// Keeps the lines that a sink `stdout:` wrote.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -153,12 +153,12 @@ async fn a_subscription_can_filter_by_the_attributes() {
 #[cfg(feature = "sns")]
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_lost_answer_is_asked_for_again_on_a_fifo_topic_only() {
+async fn a_send_whose_answer_is_lost_is_repeated_on_a_fifo_topic_only() {
     for (topic, calls, sent) in [(Topic::fifo().await, 2, true), (Topic::standard().await, 1, false)] {
         let proxy = Proxy::start(&server("MINISTACK_URL")).await;
         let client = aws_sdk_sns::Client::new(&sdk_config(&proxy.url()));
         let sink = SnsSink::new(&client, &topic.arn);
-        // By the SDK, and by the shortcut.
+        // The SDK makes the first call, the shortcut the second.
         for (n, id) in ["Ev1", "Ev2"].into_iter().enumerate() {
             proxy.once("Publish", Fault::LoseAnswer);
             assert_eq!(sink.send(&message(id, "1.0", "{}")).await.is_ok(), sent);
@@ -196,7 +196,7 @@ async fn a_standard_message_has_its_team_as_group_so_that_the_queue_is_fair() {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_trace_header_that_is_none_stays_behind_and_the_message_goes() {
+async fn a_malformed_trace_header_is_left_out_and_the_message_is_sent() {
     let (sink, queue) = sqs_fifo().await;
     sink.send(&Message { trace_header: Some("none".to_owned()), ..traced() }).await.unwrap();
     let [message] = queue.take_all().await.try_into().unwrap();
@@ -205,14 +205,14 @@ async fn a_trace_header_that_is_none_stays_behind_and_the_message_goes() {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_queue_that_takes_less_than_sqs_says_so() {
+async fn a_message_over_a_queues_own_size_limit_is_too_large() {
     let queue = Queue::create(true, &[(QueueAttributeName::MaximumMessageSize, "1024")]).await;
     let sink = SqsSink::new(&queue.client, &queue.url);
     let refused = sink.send(&message("Ev1", "1.0", &"x".repeat(2000))).await;
     assert!(matches!(refused, Err(SendError::TooLarge)), "{refused:?}");
 }
 
-/// A sink behind a proxy, new and warmed up: its calls are made by the SDK, and by the shortcut.
+/// Two sinks, each behind a proxy. The first is new, so the SDK makes its call; the second is warmed up, so the shortcut does.
 async fn behind_proxy(queue: &Queue) -> [(SqsSink, Proxy); 2] {
     let sink = async || {
         let proxy = Proxy::start(&server("MINISTACK_URL")).await;
@@ -226,7 +226,7 @@ async fn behind_proxy(queue: &Queue) -> [(SqsSink, Proxy); 2] {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_lost_answer_is_asked_for_again_on_a_fifo_queue_and_the_message_is_there_once() {
+async fn a_send_whose_answer_is_lost_is_repeated_on_a_fifo_queue_and_the_message_is_there_once() {
     let queue = Queue::fifo().await;
     for (n, (sink, proxy)) in behind_proxy(&queue).await.into_iter().enumerate() {
         let id = format!("Ev{n}");
@@ -239,7 +239,8 @@ async fn a_lost_answer_is_asked_for_again_on_a_fifo_queue_and_the_message_is_the
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_lost_answer_is_an_error_on_a_standard_queue_because_asking_again_would_send_again() {
+async fn a_send_whose_answer_is_lost_is_an_error_on_a_standard_queue_because_a_repeat_would_be_a_second_message()
+ {
     let queue = Queue::standard().await;
     for (sink, proxy) in behind_proxy(&queue).await {
         proxy.once("SendMessage", Fault::LoseAnswer);
@@ -251,7 +252,7 @@ async fn a_lost_answer_is_an_error_on_a_standard_queue_because_asking_again_woul
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_refusal_that_passes_is_asked_again_on_either_queue() {
+async fn a_throttled_or_unavailable_send_is_repeated_on_either_queue() {
     for queue in [Queue::fifo().await, Queue::standard().await] {
         for (n, (sink, proxy)) in behind_proxy(&queue).await.into_iter().enumerate() {
             let id = format!("Ev{n}");

@@ -1,4 +1,4 @@
-//! Our verifier against Slack's own for Python: the same verdict on thousands of requests.
+//! Compares our verifier with Slack's own for Python on thousands of requests: both must give the same verdict.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -12,14 +12,14 @@ use std::process::{Command, Stdio};
 const REQUESTS: usize = 10_000;
 const NOW: u64 = 1_700_000_000;
 
-/// A request that one of the two verifiers might see differently.
+/// A request on which the two verifiers might disagree.
 #[derive(Clone, Debug)]
 struct Case {
     secret: String,
     body: String,
     timestamp: Option<String>,
     signature: Option<String>,
-    /// Signed over a timestamp that is not plain digits, which Slack does not send.
+    /// Its timestamp is not only digits, which Slack's always is.
     odd_timestamp: bool,
 }
 
@@ -37,7 +37,7 @@ fn timestamps() -> impl Strategy<Value = (String, bool)> {
     ]
 }
 
-/// What becomes of a good signature.
+/// A correct signature, unchanged or changed in some way, or none.
 fn tampered(good: String) -> impl Strategy<Value = Option<String>> {
     let other = SigningSecret::new("another secret").sign(&NOW.to_string(), good.as_bytes());
     let digits = good.trim_start_matches("v0=").to_owned();
@@ -77,15 +77,15 @@ fn cases() -> impl Strategy<Value = Case> {
     )
 }
 
-fn ours(case: &Case) -> bool {
+fn our_verdict(case: &Case) -> bool {
     let headers =
         SignatureHeaders { signature: case.signature.as_deref(), timestamp: case.timestamp.as_deref() };
     let secrets = [SigningSecret::new(&case.secret)];
     verify(headers, case.body.clone().into_bytes(), &secrets, UnixMillis::from_millis(NOW * 1000)).is_ok()
 }
 
-/// Slack's verdicts, one for each case.
-fn theirs(cases: &[Case]) -> Vec<bool> {
+/// The verdict of Slack's verifier on each request.
+fn verdicts_of_slack_sdk(cases: &[Case]) -> Vec<bool> {
     let python = std::env::var("PYTHON").expect("PYTHON is not set: run `make test`");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/slack_sdk_verdicts.py");
     let mut verifier = Command::new(python)
@@ -124,19 +124,19 @@ fn slacks_own_verifier_agrees_on_ten_thousand_requests() {
     let strategy = cases();
     let cases: Vec<Case> =
         (0..REQUESTS).map(|_| strategy.new_tree(&mut runner).expect("a case").current()).collect();
-    let theirs = theirs(&cases);
-    assert_eq!(theirs.len(), REQUESTS);
+    let verdicts_of_slack_sdk = verdicts_of_slack_sdk(&cases);
+    assert_eq!(verdicts_of_slack_sdk.len(), REQUESTS);
 
     let mut good = 0;
-    for (case, theirs) in cases.iter().zip(theirs) {
-        let ours = ours(case);
+    for (case, verdicts_of_slack_sdk) in cases.iter().zip(verdicts_of_slack_sdk) {
+        let our_verdict = our_verdict(case);
         if case.odd_timestamp {
-            // Python's int() takes "+1", " 1" and "1_0"; we take what Slack sends. Stricter, never laxer.
-            assert!(theirs || !ours, "{case:?}");
+            // Python's int() accepts "+1", " 1" and "1_0". Our verifier accepts only digits, which is stricter.
+            assert!(verdicts_of_slack_sdk || !our_verdict, "{case:?}");
         } else {
-            assert_eq!(ours, theirs, "{case:?}");
+            assert_eq!(our_verdict, verdicts_of_slack_sdk, "{case:?}");
         }
-        good += usize::from(ours);
+        good += usize::from(our_verdict);
     }
     assert!((REQUESTS / 10..REQUESTS).contains(&good), "{good} good ones tell little");
 }

@@ -1,4 +1,4 @@
-//! Every store, by the one contract.
+//! Runs the contract of the trait `Store` against every store, and tests what is special to each store.
 
 use slack_ingress::dedup::contract;
 use slack_ingress::dedup::dynamodb::DynamoDbStore;
@@ -17,7 +17,7 @@ use test_support::redis::RedisServer;
 #[cfg(feature = "redis")]
 use test_support::wait::eventually;
 
-/// A store, and what must live as long as it.
+/// A store, and the server that must live as long as the store.
 async fn memory() -> (Arc<MemoryStore>, ()) {
     (Arc::new(MemoryStore::new()), ())
 }
@@ -39,7 +39,7 @@ fn connect(url: &str) -> RedisStore {
     RedisStore::new(url, timeouts).expect("a URL")
 }
 
-/// One test a scenario, so that a failure has a name.
+/// Makes one test of each scenario of the contract, so that a failure has the scenario's name.
 macro_rules! holds_the_contract {
     ($attribute:tt $store:ident: $($scenario:ident)*) => {
         mod $store {
@@ -100,8 +100,8 @@ pub(crate) fn claim(event_id: &str) -> Claim {
     }
 }
 
-/// What is recorded in the one store is not there in the other.
-async fn are_apart(one: &impl Store, other: &impl Store) {
+/// Checks that an event recorded in one store is new in the other.
+async fn assert_that_the_stores_share_no_record(one: &impl Store, other: &impl Store) {
     let claim = claim("Ev1");
     one.record(&claim).await.expect("the store answers");
     assert!(one.seen("Ev1", claim.received_at).await.expect("the store answers"));
@@ -111,13 +111,13 @@ async fn are_apart(one: &impl Store, other: &impl Store) {
 
 #[tokio::test]
 async fn two_processes_do_not_share_their_memory() {
-    are_apart(&MemoryStore::new(), &MemoryStore::new()).await;
+    assert_that_the_stores_share_no_record(&MemoryStore::new(), &MemoryStore::new()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
 async fn two_tables_do_not_share_their_records() {
-    are_apart(&*dynamodb().await.0, &*dynamodb().await.0).await;
+    assert_that_the_stores_share_no_record(&*dynamodb().await.0, &*dynamodb().await.0).await;
 }
 
 #[cfg(feature = "redis")]
@@ -125,11 +125,11 @@ async fn two_tables_do_not_share_their_records() {
 #[ignore = "needs a Redis server: make test"]
 async fn two_databases_of_a_redis_server_do_not_share_their_records() {
     let server = RedisServer::start().await;
-    are_apart(&connect(&server.url(0)), &connect(&server.url(1))).await;
+    assert_that_the_stores_share_no_record(&connect(&server.url(0)), &connect(&server.url(1))).await;
 }
 
-/// Every call is an error.
-async fn answers_nothing(store: &impl Store) {
+/// Checks that every call to the store is an error.
+async fn assert_that_every_call_is_an_error(store: &impl Store) {
     let claim = claim("Ev1");
     let lease = || Lease::granted(&claim);
     assert!(store.warm_up().await.is_err());
@@ -143,19 +143,19 @@ async fn answers_nothing(store: &impl Store) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_an_error_and_neither_new_nor_a_duplicate() {
+async fn a_claim_in_a_database_that_cannot_be_reached_is_an_error_and_neither_new_nor_a_duplicate() {
     let client = aws_sdk_dynamodb::Client::new(&sdk_config("http://127.0.0.1:1"));
-    answers_nothing(&DynamoDbStore::new(&client, "events")).await;
+    assert_that_every_call_is_an_error(&DynamoDbStore::new(&client, "events")).await;
     #[cfg(feature = "redis")]
-    answers_nothing(&connect("redis://127.0.0.1:1")).await;
+    assert_that_every_call_is_an_error(&connect("redis://127.0.0.1:1")).await;
 }
 
-/// DynamoDB answers here, and refuses; but not because of a condition.
+/// DynamoDB refuses these calls, but not because of a condition.
 #[tokio::test]
 #[ignore = "needs DynamoDB Local: make test"]
-async fn a_table_that_is_not_there_is_an_error_and_no_lost_lease() {
+async fn a_table_that_does_not_exist_is_an_error_and_no_lost_lease() {
     let table = Table::create().await;
-    answers_nothing(&DynamoDbStore::new(&table.client, "no-such-table")).await;
+    assert_that_every_call_is_an_error(&DynamoDbStore::new(&table.client, "no-such-table")).await;
 }
 
 #[cfg(feature = "redis")]
@@ -172,9 +172,9 @@ async fn a_redis_server_that_goes_away_is_an_error_and_is_found_again_when_it_co
     store.park(Lease::granted(&parked), "{}").await.expect("the store answers");
 
     server.stop().await;
-    answers_nothing(&store).await;
+    assert_that_every_call_is_an_error(&store).await;
     server.start_again().await;
-    // The first call finds its connection gone, and makes another; what was written is still there.
+    // The first call finds its connection closed and opens another one. The records are still there.
     let recorded = store.record(&claim("Ev1")).await;
     assert!(matches!(recorded, Ok(Recorded::Forwarded)), "{recorded:?}");
     assert!(matches!(store.record(&claim("Ev2")).await, Ok(Recorded::InFlight)));
@@ -185,7 +185,7 @@ async fn a_redis_server_that_goes_away_is_an_error_and_is_found_again_when_it_co
 #[cfg(feature = "redis")]
 #[tokio::test]
 #[ignore = "needs a Redis server: make test"]
-async fn a_redis_connection_that_was_closed_meanwhile_costs_no_answer() {
+async fn a_redis_connection_that_was_closed_meanwhile_is_replaced_without_an_error() {
     let mut server = RedisServer::start().await;
     let store = connect(&server.url(0));
     store.record(&claim("Ev1")).await.expect("the store answers");
@@ -197,7 +197,7 @@ async fn a_redis_connection_that_was_closed_meanwhile_costs_no_answer() {
 #[cfg(feature = "redis")]
 #[tokio::test]
 #[ignore = "needs a Redis server: make test"]
-async fn redis_itself_forgets_what_has_expired_and_never_what_is_parked() {
+async fn redis_itself_deletes_expired_records_and_never_parked_ones() {
     let server = RedisServer::start().await;
     let store = connect(&server.url(0));
     let soon = SystemClock.now().as_secs() + 3;
@@ -228,7 +228,7 @@ async fn redis_itself_forgets_what_has_expired_and_never_what_is_parked() {
 #[cfg(feature = "redis")]
 #[tokio::test]
 #[ignore = "needs a Redis server: make test"]
-async fn a_redis_connection_that_nothing_comes_back_on_is_given_up_for_another_in_time() {
+async fn a_redis_connection_on_which_no_answer_comes_is_replaced_in_time() {
     let server = RedisServer::start().await;
     let front = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let store = connect(&format!("redis://{}", front.local_addr().expect("its address")));
@@ -250,7 +250,7 @@ async fn a_redis_connection_that_nothing_comes_back_on_is_given_up_for_another_i
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn a_redis_server_that_accepts_and_says_nothing_is_an_error_in_time() {
+async fn a_redis_server_that_accepts_connections_but_never_answers_is_an_error_in_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("redis://{}", silent.local_addr().expect("its address"));
     let budget = Duration::from_millis(2500);

@@ -1,19 +1,19 @@
-//! docs/threat-model.md is held to its word: every line of its tables names a test that is there, or says why none is.
+//! Checks docs/threat-model.md: every line of its tables names a test that exists, or says why there is none.
 
 use std::fs;
 use std::path::Path;
 
-/// How the tables begin. Each line of theirs is one threat.
+/// The first line of each table of threats. Each further line is one threat.
 const HEADER: &str = "| threat | what stands against it | what remains | test |";
 
-/// So many threats at the least, for tables that are no longer found have none.
+/// The page has at least this many threats. Fewer mean that this test no longer finds the tables.
 const THREATS: usize = 65;
 
 fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
 }
 
-/// The cells of every line of the tables.
+/// The cells of each line of the tables.
 fn threats(document: &str) -> Vec<Vec<&str>> {
     let mut threats = Vec::new();
     let mut lines = document.lines();
@@ -24,8 +24,8 @@ fn threats(document: &str) -> Vec<Vec<&str>> {
     threats
 }
 
-/// Whether the test is there that `path::name` says: a function, a title, a rule of the Makefile, a job; or, by its path
-/// alone, a fuzz target that `make test` runs.
+/// Whether the test that `path::name` names exists. `name` is that of a Rust or Python function, of a TypeScript test, of a rule of
+/// the Makefile, or of a job. A fuzz target that `make test` runs is named by its path alone.
 fn is_there(reference: &str) -> bool {
     let (path, name) = reference.split_once("::").unwrap_or((reference, ""));
     let Some(text) = read(path) else { return false };
@@ -46,7 +46,7 @@ fn is_there(reference: &str) -> bool {
     }
 }
 
-/// Whether the function has the attribute of a test.
+/// Whether the text has this function, with the attribute of a test.
 fn is_rust_test(text: &str, function: &str) -> bool {
     let mut is_test = false;
     for line in text.lines().map(str::trim_start) {
@@ -83,7 +83,7 @@ fn every_threat_names_a_test_that_is_there_or_says_why_there_is_none() {
 }
 
 #[test]
-fn a_test_that_is_not_there_is_missed() {
+fn a_reference_to_a_test_that_does_not_exist_is_noticed() {
     for missing in [
         "src/slack/signature.rs",
         "src/slack/signature.rs::no_such_test",

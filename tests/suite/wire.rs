@@ -1,5 +1,5 @@
-//! What the shortcut through the SDK sends is what the SDK sends: for every kind of request, byte for byte on the wire, but for
-//! the time, the call's id and the signature that follows from both.
+//! Checks for every kind of request that the shortcut sends the same bytes as the SDK, except for the time, the call's id and the
+//! signature, which depends on both.
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::stores::claim;
 
-/// A service that keeps each request as it came over the wire, and says to each that all is well.
+/// A service that keeps the bytes of each request and answers each with success.
 struct Recorder {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -38,7 +38,7 @@ impl Recorder {
         Self { url, requests }
     }
 
-    /// The last request, with the port and what is different each time in words.
+    /// The last request, with words in place of the port and of what differs each time.
     fn last(&self) -> String {
         let request = self.requests.lock().expect("not poisoned").last().expect("a request").clone();
         let port = self.url.rsplit(':').next().expect("a port");
@@ -56,8 +56,8 @@ impl Recorder {
     }
 }
 
-/// The SDK keeps attributes in hash maps, so that even two of its own requests differ in their order (and in nothing else: the
-/// head tells the length).
+/// Sorts the attributes in a body. The SDK keeps attributes in hash maps, so even two of its own requests have them in another
+/// order. They differ in nothing else, because the head has the length.
 fn in_one_order(body: &str) -> String {
     if let Ok(json) = serde_json::from_str::<serde_json::Value>(body) {
         return sorted(&json);
@@ -75,7 +75,7 @@ fn in_one_order(body: &str) -> String {
     fields.join("\n")
 }
 
-/// The same JSON with each object's members in the order of their names.
+/// The JSON with the members of each object sorted by name.
 fn sorted(json: &serde_json::Value) -> String {
     match json {
         serde_json::Value::Object(members) => {
@@ -120,7 +120,7 @@ async fn serve(mut stream: TcpStream, kept: Arc<Mutex<Vec<String>>>) {
     }
 }
 
-/// Where a request ends that is all there.
+/// The length of a request that has been received completely; `None` if it has not.
 fn end_of_request(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let lines = std::str::from_utf8(&bytes[..head]).expect("headers are text").lines();
@@ -129,7 +129,7 @@ fn end_of_request(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= end).then_some(end)
 }
 
-/// With a session token, as every function on Lambda has one.
+/// A configuration with a session token, which every function on Lambda has.
 fn config(recorder: &Recorder) -> aws_config::SdkConfig {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("token".to_owned()), None, "tests");
     sdk_config(&recorder.url)
@@ -138,7 +138,7 @@ fn config(recorder: &Recorder) -> aws_config::SdkConfig {
         .build()
 }
 
-/// The same call, by the SDK and by the shortcut.
+/// Makes the same call by the SDK and by the shortcut, and returns the two requests.
 async fn both(call: impl AsyncFn(bool) -> String) -> [String; 2] {
     [call(false).await, call(true).await]
 }
@@ -159,7 +159,7 @@ async fn assert_same_call_of_the_store(call: impl AsyncFn(&DynamoDbStore, &Claim
 }
 
 #[tokio::test]
-async fn the_stores_requests_are_the_sdks() {
+async fn the_shortcut_sends_the_sdks_requests_to_the_table() {
     assert_same_call_of_the_store(async |store, claim| {
         store.record(claim).await.expect("recorded");
     })
@@ -181,7 +181,7 @@ fn messages() -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn a_queues_requests_are_the_sdks() {
+async fn the_shortcut_sends_the_sdks_requests_to_a_queue() {
     for queue in ["events", "events.fifo"] {
         for message in messages() {
             let [by_sdk, by_shortcut] = both(async |is_enabled| {
@@ -201,7 +201,7 @@ async fn a_queues_requests_are_the_sdks() {
 
 #[cfg(feature = "sns")]
 #[tokio::test]
-async fn a_topics_requests_are_the_sdks() {
+async fn the_shortcut_sends_the_sdks_requests_to_a_topic() {
     for topic in ["events", "events.fifo"] {
         for message in messages() {
             let [by_sdk, by_shortcut] = both(async |is_enabled| {

@@ -1,10 +1,10 @@
-//! One life of a Lambda function: it is started, asks for its first event, gets it, and some more after it.
+//! Measures one life of a Lambda function: the function is started, asks for its first event, gets it, and gets some more events.
 //!
-//! Takes a [`Plan`] as JSON and prints [`Figures`] as JSON. What is compared to what, how often and in which order
-//! is `../run.py`'s affair.
+//! The only argument is a [`Plan`] as JSON. The result is printed as JSON ([`Figures`]). `../run.py` decides which functions are
+//! compared, how often and in which order.
 //!
-//! The function is any program that speaks the Lambda Runtime API. It has all of the machine while it sets itself up
-//! and its share of a core from the first event on, as on Lambda.
+//! The function is any program that speaks the Lambda Runtime API. As on Lambda, it may use the whole machine during its init, and
+//! its share of a core from the first event on.
 
 mod process;
 mod services;
@@ -23,43 +23,43 @@ use process::Function;
 use services::Services;
 use share::Share;
 
-/// No step of a life takes this long; one that does has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A step that takes longer than this has failed.
+const STEP_LIMIT: Duration = Duration::from_secs(60);
 
 /// The function's time-out.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What to run.
+/// Which function to run, and how.
 #[derive(Deserialize)]
 struct Plan {
-    /// Program and arguments.
+    /// The program and its arguments.
     command: Vec<String>,
-    /// What it finds in its environment, beside what Lambda puts there.
+    /// The function's own environment variables. Those of Lambda are added.
     environment: HashMap<String, String>,
-    /// The memory that the function is said to have, which buys its share of a core.
+    /// The function's memory, in MB, by which Lambda computes its share of a core. The memory itself is not limited.
     memory_mb: u32,
-    /// Whether there are control groups to hold it to that share.
+    /// Whether control groups limit the function to that share.
     limit_cpu: bool,
-    /// Invocations after the first one.
+    /// The number of invocations after the first one.
     warm: usize,
-    /// Between one invocation and the next.
+    /// The pause before each of these invocations, in milliseconds.
     pause_ms: u64,
-    /// How long each service takes over a call.
+    /// How long each service takes for a call, in milliseconds.
     latency_ms: services::Latencies,
-    /// A file of certificates that ours is put after.
+    /// A file of root certificates, to which the stand-ins' certificate is added.
     system_roots: Option<PathBuf>,
 }
 
-/// What came out.
+/// What was measured.
 #[derive(Serialize)]
 struct Figures {
     #[serde(flatten)]
     events: Events,
-    /// The most memory that was resident at once, in KiB.
+    /// The most resident memory that the function used at once, in KiB.
     peak_kib: u64,
 }
 
-/// What its events took.
+/// How long the init and each event took.
 #[derive(Serialize)]
 struct Events {
     /// From the start of the program until it asks for its first event.
@@ -70,11 +70,11 @@ struct Events {
     warm_ms: Vec<f64>,
     /// From each later event until the function asks for the next one: what Lambda bills.
     billed_ms: Vec<f64>,
-    /// CPU time of a later event, on the average, in microseconds. Absent without control groups.
+    /// The average CPU time of a later event, in microseconds. Absent without control groups.
     cpu_us: Option<f64>,
-    /// Calls to each operation of a service.
+    /// The number of calls to each operation of a service.
     calls: BTreeMap<String, usize>,
-    /// New connections to each service.
+    /// The number of connections that were opened to each service.
     connections: BTreeMap<&'static str, usize>,
 }
 
@@ -82,12 +82,12 @@ struct Events {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let plan = std::env::args().nth(1).ok_or("a plan, as JSON, is the one argument")?;
-    let figures = live(serde_json::from_str(&plan)?).await?;
+    let figures = run_life(serde_json::from_str(&plan)?).await?;
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())
 }
 
-async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
+async fn run_life(plan: Plan) -> Result<Figures, Box<dyn Error>> {
     let services = Services::start(plan.latency_ms, plan.system_roots.as_deref()).await?;
     let lambda = RuntimeApi::start().await;
     let share = if plan.limit_cpu { Some(Share::create()?) } else { None };
@@ -99,7 +99,7 @@ async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
     let (mut function, started) = Function::start(&plan.command, &environment, share.as_ref()).await?;
 
     let events = async || -> Result<Events, Box<dyn Error>> {
-        let ready = asked(&lambda, 1).await?;
+        let ready = wait_for_request(&lambda, 1).await?;
         if let Some(share) = &share {
             share.limit_to(plan.memory_mb)?;
         }
@@ -109,16 +109,16 @@ async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
         let (mut warm_ms, mut billed_ms) = (Vec::new(), Vec::new());
         for n in 1..=plan.warm {
             sleep(Duration::from_millis(plan.pause_ms)).await;
-            let Invocation { answered_after, over_after } = invoke(&lambda, n).await?;
-            warm_ms.push(millis(answered_after));
-            billed_ms.push(millis(over_after));
+            let Invocation { time_to_answer, time_to_next_request } = invoke(&lambda, n).await?;
+            warm_ms.push(millis(time_to_answer));
+            billed_ms.push(millis(time_to_next_request));
         }
         let cpu_after = share.as_ref().map(Share::cpu_time).transpose()?;
 
         let each = |total: Duration| total.as_secs_f64() * 1e6 / plan.warm.max(1) as f64;
         Ok(Events {
             init_ms: millis(ready - started),
-            first_ms: millis(first.answered_after),
+            first_ms: millis(first.time_to_answer),
             warm_ms,
             billed_ms,
             cpu_us: cpu_after.zip(cpu_before).map(|(after, before)| each(after - before)),
@@ -135,12 +135,13 @@ async fn live(plan: Plan) -> Result<Figures, Box<dyn Error>> {
     Ok(Figures { events: events?, peak_kib: peak_kib? })
 }
 
+/// How long an invocation took, from the moment at which the function got the event.
 struct Invocation {
-    answered_after: Duration,
-    over_after: Duration,
+    time_to_answer: Duration,
+    time_to_next_request: Duration,
 }
 
-/// What Lambda puts into the environment beside what every function needs.
+/// Variables that Lambda sets, beside those of `function_variables`.
 fn lambda_variables(lambda: &RuntimeApi) -> impl Iterator<Item = (String, String)> + use<> {
     [
         ("AWS_LAMBDA_RUNTIME_API", lambda.address()),
@@ -159,23 +160,25 @@ fn lambda_variables(lambda: &RuntimeApi) -> impl Iterator<Item = (String, String
     .map(|(name, value)| (name.to_owned(), value))
 }
 
-/// Waits until the function has asked for an event so many times, and says when it last did.
-async fn asked(lambda: &RuntimeApi, times: usize) -> Result<Instant, Box<dyn Error>> {
-    Ok(timeout(PATIENCE, lambda.asked(times)).await.map_err(|_| "it asks for no event")?)
+/// Waits until the function has asked for an event this many times, and returns the moment of the last time.
+async fn wait_for_request(lambda: &RuntimeApi, times: usize) -> Result<Instant, Box<dyn Error>> {
+    Ok(timeout(STEP_LIMIT, lambda.asked(times))
+        .await
+        .map_err(|_| "the function does not ask for an event")?)
 }
 
-/// Hands over the event with this number, which counts from 0, and waits until the function asks for another.
+/// Invokes the function with the event of this number, from 0 on, and waits until the function asks for the next event.
 async fn invoke(lambda: &RuntimeApi, n: usize) -> Result<Invocation, Box<dyn Error>> {
     let event = slack::http_api_event(&format!("Ev{n:08}"));
-    let handed = Instant::now();
+    let handed_over = Instant::now();
     let Invoked { ended, at } =
-        timeout(PATIENCE, lambda.invoke(&event, TIMEOUT)).await.map_err(|_| "no answer")?;
+        timeout(STEP_LIMIT, lambda.invoke(&event, TIMEOUT)).await.map_err(|_| "no answer")?;
     match ended {
         Ended::Answered(answer) if answer["statusCode"] == 200 => {}
         other => return Err(format!("event {n} was answered {other:?}").into()),
     }
-    let asked = asked(lambda, n + 2).await?;
-    Ok(Invocation { answered_after: at - handed, over_after: asked - handed })
+    let requested = wait_for_request(lambda, n + 2).await?;
+    Ok(Invocation { time_to_answer: at - handed_over, time_to_next_request: requested - handed_over })
 }
 
 fn millis(duration: Duration) -> f64 {

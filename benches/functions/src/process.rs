@@ -1,4 +1,4 @@
-//! The function's process.
+//! Starts, watches and ends the function's process.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,17 +9,19 @@ use tokio::process::{Child, Command};
 
 use crate::share::Share;
 
-/// Joins the control groups that are its arguments before `--`, waits for a line, and becomes the program after it.
+/// A shell script. It joins the control groups that its arguments before `--` name, waits for a line, and then runs the program
+/// after `--` in its place.
 const LAUNCHER: &str =
     r#"while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; read -r _; exec "$@" < /dev/null"#;
 
-/// A function that runs.
+/// The running process of a function.
 pub struct Function {
     child: Child,
 }
 
 impl Function {
-    /// Starts `command` with nothing but `environment`, and says when.
+    /// Starts `command` with exactly the variables of `environment`, as a member of the groups of `share`. Returns the process and
+    /// the moment at which it was started.
     pub async fn start(
         command: &[String],
         environment: &HashMap<String, String>,
@@ -38,14 +40,14 @@ impl Function {
             .kill_on_drop(true)
             .spawn()?;
         let mut launch = child.stdin.take().expect("it is piped");
-        // Until the shell has come to where it waits.
+        // By then the shell has reached the line where it waits.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         let started = Instant::now();
         launch.write_all(b"\n").await?;
         Ok((Self { child }, started))
     }
 
-    /// Waits for the process to end, which it should not.
+    /// Waits for the process to end by itself, which a function should not do, and returns its status as text.
     pub async fn ended(&mut self) -> String {
         self.child
             .wait()
@@ -53,19 +55,19 @@ impl Function {
             .map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string())
     }
 
-    /// The most memory that was resident at once, in KiB.
+    /// The most resident memory that the process has used at once, in KiB.
     pub fn peak_kib(&self) -> io::Result<u64> {
         let pid = self.child.id().ok_or_else(|| io::Error::other("the function has ended"))?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         status
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
-            .ok_or_else(|| io::Error::other("/proc tells of no VmHWM"))
+            .ok_or_else(|| io::Error::other("/proc has no VmHWM of the function"))
     }
 
-    /// Ends it.
+    /// Kills the process.
     pub async fn kill(mut self) {
-        // An error: it has ended by itself.
+        // An error means that the process has ended by itself.
         let _ = self.child.kill().await;
     }
 }

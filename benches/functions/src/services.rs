@@ -1,5 +1,5 @@
-//! Stand-ins for DynamoDB, SQS and Secrets Manager, over TLS. They say yes, after a while: what is timed is the
-//! function, and what the services take must be the same for each.
+//! Stand-ins for DynamoDB, SQS and Secrets Manager, over TLS. Each answers every call with success after a fixed time, so that the
+//! services take the same time for each function that is measured.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::slack::SIGNING_SECRET;
 
-/// Milliseconds that a call takes, its transport apart.
+/// How many milliseconds each service takes for a call, without the transport.
 #[derive(Clone, Copy, Deserialize)]
 pub struct Latencies {
     dynamodb: u64,
@@ -31,22 +31,23 @@ pub struct Latencies {
 
 const NAMES: [&str; 3] = ["DYNAMODB", "SQS", "SECRETS_MANAGER"];
 
-/// All three.
+/// The three services, each on its own port.
 pub struct Services {
     ports: [u16; 3],
-    /// What a client must trust.
+    /// The file of certificates that a client must trust.
     roots: PathBuf,
-    tally: Arc<Mutex<Tally>>,
+    counts: Arc<Mutex<CallCounts>>,
 }
 
+/// How often each operation was called, and how often each service was connected to.
 #[derive(Default)]
-struct Tally {
+struct CallCounts {
     calls: BTreeMap<String, usize>,
     connections: BTreeMap<&'static str, usize>,
 }
 
 impl Services {
-    /// Listens, with a certificate made now.
+    /// Starts the services, with a new certificate.
     pub async fn start(latencies: Latencies, system_roots: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let authority = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(authority.signing_key.serialize_der()));
@@ -55,38 +56,38 @@ impl Services {
             .with_single_cert(vec![authority.cert.der().clone()], key)?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
 
-        // A function on Lambda reads some 140 roots; ours among them.
+        // A function on Lambda reads about 140 root certificates. The stand-ins' certificate is added to them.
         let mut roots = system_roots.map(std::fs::read_to_string).transpose()?.unwrap_or_default();
         roots.push_str(&authority.cert.pem());
         let file = std::env::temp_dir().join(format!("functions-bench-{}.pem", std::process::id()));
         std::fs::write(&file, roots)?;
 
-        let tally = Arc::new(Mutex::new(Tally::default()));
+        let counts = Arc::new(Mutex::new(CallCounts::default()));
         let mut ports = [0; 3];
         let latencies = [latencies.dynamodb, latencies.sqs, latencies.secretsmanager];
         for ((port, latency), name) in ports.iter_mut().zip(latencies).zip(NAMES) {
             let (listener, address) = listen().await;
             *port = address.port();
-            tally.lock().unwrap_or_else(PoisonError::into_inner).connections.insert(name, 0);
+            counts.lock().unwrap_or_else(PoisonError::into_inner).connections.insert(name, 0);
             let service = Service {
                 name,
                 latency: Duration::from_millis(latency),
                 acceptor: acceptor.clone(),
-                tally: Arc::clone(&tally),
+                counts: Arc::clone(&counts),
             };
             tokio::spawn(accept(listener, move |stream| serve(stream, service.clone())));
         }
-        Ok(Self { ports, roots: file, tally })
+        Ok(Self { ports, roots: file, counts })
     }
 
-    /// What leads every SDK here.
+    /// The variables that make every SDK call these services.
     pub fn environment(&self) -> impl Iterator<Item = (String, String)> {
         let endpoint = |port| format!("https://localhost:{port}");
         let endpoints = NAMES
             .into_iter()
             .zip(self.ports)
             .map(move |(name, port)| (format!("AWS_ENDPOINT_URL_{name}"), endpoint(port)));
-        // Rust, Python, Node: each has its own name for it.
+        // Rust, Python and Node read the certificates from these variables.
         let roots = ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]
             .map(|name| (name.to_owned(), self.roots.display().to_string()));
         let queue = format!("{}/123456789012/events.fifo", endpoint(self.ports[1]));
@@ -100,18 +101,18 @@ impl Services {
 
     /// How often each operation was called.
     pub fn calls(&self) -> BTreeMap<String, usize> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
     }
 
     /// How often each service was connected to.
     pub fn connections(&self) -> BTreeMap<&'static str, usize> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).connections.clone()
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).connections.clone()
     }
 }
 
 impl Drop for Services {
     fn drop(&mut self) {
-        // If it is gone already, that is what was wanted.
+        // An error means that the file is gone already.
         let _ = std::fs::remove_file(&self.roots);
     }
 }
@@ -121,19 +122,19 @@ struct Service {
     name: &'static str,
     latency: Duration,
     acceptor: TlsAcceptor,
-    tally: Arc<Mutex<Tally>>,
+    counts: Arc<Mutex<CallCounts>>,
 }
 
-/// One connection, over TLS.
+/// Serves one connection over TLS.
 async fn serve(stream: TcpStream, service: Service) {
     let Ok(stream) = service.acceptor.accept(stream).await else { return };
-    *service.tally().connections.entry(service.name).or_default() += 1;
+    *service.counts().connections.entry(service.name).or_default() += 1;
     serve_connection(stream, |request| service.answer(request)).await;
 }
 
 impl Service {
-    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> std::sync::MutexGuard<'_, CallCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -142,10 +143,10 @@ impl Service {
         let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
         let ready = Instant::now() + self.latency;
         let body = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or(Value::Null);
-        *self.tally().calls.entry(operation.clone()).or_default() += 1;
+        *self.counts().calls.entry(operation.clone()).or_default() += 1;
         let (status, answer) = match operation.as_str() {
             "PutItem" | "UpdateItem" => (200, json!({})),
-            // Of a condition that nothing fulfils.
+            // A delete has a condition, which never holds here.
             "DeleteItem" => (
                 400,
                 json!({
@@ -181,7 +182,7 @@ impl Service {
             ),
             _ => (400, json!({ "__type": "UnknownOperationException" })),
         };
-        // By a thread, because Tokio's timers count whole milliseconds.
+        // A thread sleeps, because Tokio's timers count only whole milliseconds.
         let rest = move || std::thread::sleep(ready.saturating_duration_since(Instant::now()));
         let _ = tokio::task::spawn_blocking(rest).await;
         let headers = [

@@ -1,26 +1,26 @@
-//! A function's share of a core, by a control group of Linux's: version 1 or 2, whichever the machine has.
+//! Limits a function to its share of a core, with a Linux control group of version 1 or 2, whichever the machine has.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The memory, in MB, that buys a whole core (AWS Lambda, "Configure Lambda function memory").
+/// A function with this much memory, in MB, gets a whole core (AWS Lambda, "Configure Lambda function memory").
 const WHOLE_CORE_MB: u64 = 1769;
 
-/// A share is dealt out anew this often. AWS does not say how often Lambda does it; a longer period would give a first
-/// event more of its time at once, and so flatter whoever needs little.
+/// The function gets its share of each period of this length. AWS does not say how long Lambda's period is. With a longer period a
+/// function could use more time at once, which would make a function that needs little time look faster than it is.
 const PERIOD: Duration = Duration::from_millis(20);
 
 const V1: &str = "/sys/fs/cgroup/cpu";
 const V1_ACCOUNTS: &str = "/sys/fs/cgroup/cpuacct";
 const V2: &str = "/sys/fs/cgroup";
 
-/// A group for one function. It is removed when it is dropped.
+/// A control group for one function. Dropping it removes the group.
 pub struct Share {
-    /// Where the limit is set.
+    /// The directory in which the limit is set.
     limits: PathBuf,
-    /// Where the time is counted; in version 2 the same.
+    /// The directory in which the CPU time is counted. In version 2 it is the same.
     accounts: PathBuf,
     is_v2: bool,
 }
@@ -41,14 +41,14 @@ impl Share {
         Ok(share)
     }
 
-    /// The files that a process writes its id to, to become a member.
+    /// The files to which a process writes its id to become a member of the group.
     pub fn member_files(&self) -> Vec<PathBuf> {
         let mut groups = vec![&self.limits, &self.accounts];
         groups.dedup();
         groups.into_iter().map(|group| group.join("cgroup.procs")).collect()
     }
 
-    /// From now on the group has what so much memory buys.
+    /// Limits the group, from now on, to the share of a core that a function with this much memory gets.
     pub fn limit_to(&self, memory_mb: u32) -> io::Result<()> {
         let period = PERIOD.as_micros();
         let quota = period * u128::from(memory_mb) / u128::from(WHOLE_CORE_MB);
@@ -75,7 +75,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         for group in [&self.limits, &self.accounts] {
-            // The second is the first one in version 2.
+            // In version 2 both are the same directory, so the second removal fails.
             let _ = fs::remove_dir(group);
         }
     }

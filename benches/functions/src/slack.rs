@@ -1,4 +1,4 @@
-//! An event as Slack sends it, and as API Gateway hands it over.
+//! Builds the event with which API Gateway invokes a function for a request of Slack's.
 
 use serde_json::Value;
 use test_support::slack::Request;
@@ -7,7 +7,7 @@ pub use test_support::slack::SECRET as SIGNING_SECRET;
 const MENTION: &str = include_str!("../../../tests/fixtures/events/app_mention.json");
 const ID_IN_MENTION: &str = "Ev0LAN670R";
 
-/// What comes with Slack's own headers through API Gateway.
+/// The headers that a request through API Gateway has beside Slack's own.
 const HEADERS: [(&str, &str); 8] = [
     ("accept", "*/*"),
     ("accept-encoding", "gzip,deflate"),
@@ -19,7 +19,7 @@ const HEADERS: [(&str, &str); 8] = [
     ("x-forwarded-proto", "https"),
 ];
 
-/// A mention under this id, signed now, as an HTTP API (payload 2.0) makes it an event.
+/// The event of an HTTP API (payload 2.0) for a mention with this event id, signed with the current time.
 pub fn http_api_event(event_id: &str) -> Value {
     let body = MENTION.replace(ID_IN_MENTION, event_id);
     let length = body.len().to_string();

@@ -39,7 +39,7 @@ export function dispatchTimeout(agentTimeout = AGENT_TIMEOUT): Duration {
 }
 
 /**
- * Returns the visibility time-out that Lambda recommends for a queue that feeds a function: six times the function's
+ * Returns the visibility timeout that Lambda recommends for a queue that feeds a function: six times the function's
  * time-out.
  */
 export function dispatchVisibility(agentTimeout?: Duration): Duration {
@@ -62,7 +62,7 @@ export interface AgentDispatchProps {
   /** The agent that receives the events. */
   readonly agent: AgentTarget;
   /**
-   * The queue whose events are dispatched. Its visibility time-out must be at least the function's time-out;
+   * The queue whose events are dispatched. Its visibility timeout must be at least the function's time-out;
    * `dispatchVisibility` is the recommended one.
    */
   readonly queue: sqs.IQueue;
@@ -123,7 +123,7 @@ export class AgentDispatch extends Construct {
     );
     check(
       !known || (known.visibilityTimeout ?? 30) >= timeout.toSeconds(),
-      "the queue's visibility time-out is shorter than the function's time-out: Lambda refuses that",
+      "the queue's visibility timeout is shorter than the function's time-out: Lambda refuses that",
     );
     check(maxAttempts >= 1 && maxAttempts <= 100, 'maxAttempts must be from 1 to 100');
     const receives = (queue as Partial<sqs.Queue>).deadLetterQueue?.maxReceiveCount;

@@ -98,7 +98,7 @@ export interface SlackIngressProps {
   readonly queueType?: 'fifo' | 'standard';
 
   /**
-   * The queue's visibility time-out: for this long after a consumer has received an event, no other consumer receives
+   * The queue's visibility timeout: for this long after a consumer has received an event, no other consumer receives
    * it. A consumer that needs longer extends it while it works (`ChangeMessageVisibility`, up to 12 hours from
    * receipt).
    * @default 30 minutes, twice the longest time that a Lambda function can run

@@ -130,7 +130,7 @@ test('every prop has its effect', () => {
 for (const [name, make, problem] of [
   ['a time-out that ends before the agent\'s', () => agentStacks({ timeout: Duration.seconds(54) }), /10 s longer/],
   ['an agent time-out that is longer than a function may run', () => agentStacks({ agentTimeout: Duration.seconds(891) }), /1 s to 890 s/],
-  ['a queue whose visibility time-out is shorter than the function\'s time-out', () => agentStacks({}, { visibilityTimeout: Duration.seconds(59) }), /shorter/],
+  ['a queue whose visibility timeout is shorter than the function\'s time-out', () => agentStacks({}, { visibilityTimeout: Duration.seconds(59) }), /shorter/],
   ['a queue that gives an event up before the dispatcher does', () => agentStacks({}, { maxReceiveCount: 8 }), /after 8 receives/],
   ['more attempts than are allowed', () => agentStacks({ maxAttempts: 101 }), /maxAttempts must be/],
   ['an unknown way of thinking', () => agentStacks({ agent: { thinking: 'gpt' } }), /must be "echo" or/],
@@ -152,7 +152,7 @@ test('any queue can feed the dispatcher, if its dead-letter queue is of the same
     logRetention: 7,
     removalPolicy: RemovalPolicy.DESTROY,
   };
-  // SQS's default visibility time-out is 30 s.
+  // SQS's default visibility timeout is 30 s.
   assert.throws(() => new AgentDispatch(stack, 'Short', { ...props, queue: new sqs.Queue(stack, 'A') }), /shorter/);
   const fifo = new sqs.Queue(stack, 'B', { fifo: true, visibilityTimeout: Duration.minutes(1) });
   assert.throws(() => new AgentDispatch(stack, 'Mixed', { ...props, queue: fifo }), /must be of the same type/);

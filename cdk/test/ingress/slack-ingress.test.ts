@@ -1,6 +1,8 @@
 // The resources of an ingress and their properties; grants.test.ts has the rights.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { Annotations, Match } from 'aws-cdk-lib/assertions';
@@ -10,6 +12,7 @@ import type { Construct } from 'constructs';
 import { PATHS } from '../../lib/ingress/http-api.ts';
 import { SlackIngress } from '../../lib/ingress/slack-ingress.ts';
 import {
+  REPOSITORY,
   functions,
   ingressIn,
   isDeadLetterQueue,
@@ -283,12 +286,32 @@ test('no dashboard is created if none is wanted', () => {
 
 for (const [name, props, problem] of [
   ['an ack budget that is longer than Slack waits', { ackBudget: Duration.millis(3001) }, /ackBudget/],
-  ['a visibility time-out that is longer than SQS allows', { visibilityTimeout: Duration.hours(13) }, /visibilityTimeout/],
+  ['a visibility timeout that is longer than SQS allows', { visibilityTimeout: Duration.hours(13) }, /visibilityTimeout/],
   ['a throttle for a Function URL', { frontDoor: 'function-url', throttle: { rateLimit: 1 } }, /Function URL/],
 ] as const) {
   test(`${name} is refused`, () => {
     assert.throws(() => synthesized(props), problem);
   });
+}
+
+/**
+ * Returns the shortest safe `dedupTtl` in seconds, as `MIN_SAFE_DEDUP_TTL` in src/slack/retries.rs has it: the sum of two
+ * constants, each of which is a sum of products of numbers.
+ */
+function minSafeDedupTtl(): number {
+  const source = rustSource('src/slack');
+  const seconds = (constant: RegExp): number => {
+    const [, sum] = constant.exec(source) ?? assert.fail(`nothing in src/slack matches ${constant}`);
+    return sum!
+      .split('+')
+      .map((product) => product.split('*').reduce((result, factor) => result * Number(factor), 1))
+      .reduce((result, product) => result + product);
+  };
+  assert.match(source, /MIN_SAFE_DEDUP_TTL: Duration =\s+LAST_RETRY_AFTER\.saturating_add\(.*\(MAX_SKEW_SECONDS\)\);/);
+  return (
+    seconds(/LAST_RETRY_AFTER: Duration = Duration::from_secs\(([\d +*]+)\);/) +
+    seconds(/MAX_SKEW_SECONDS: u64 = ([\d +*]+);/)
+  );
 }
 
 test("a dedupTtl that ends before Slack's last retry causes a warning", () => {
@@ -297,6 +320,12 @@ test("a dedupTtl that ends before Slack's last retry causes a warning", () => {
     new SlackIngress(stack, 'Ingress', { ...functions(), dedupTtl });
     return Annotations.fromStack(stack).findWarning('*', Match.stringLikeRegexp('last retry')).length;
   };
-  assert.equal(warnings(Duration.seconds(689)), 1);
-  assert.equal(warnings(Duration.seconds(690)), 0);
+  assert.equal(warnings(Duration.seconds(minSafeDedupTtl() - 1)), 1);
+  assert.equal(warnings(Duration.seconds(minSafeDedupTtl())), 0);
+});
+
+test("template.yaml refuses a DedupTtlSeconds that ends before Slack's last retry", () => {
+  const template = readFileSync(join(REPOSITORY, 'template.yaml'), 'utf8');
+  const [, minimum] = /^  DedupTtlSeconds:\n    Type: Number\n    MinValue: (\d+)$/m.exec(template) ?? [];
+  assert.equal(Number(minimum), minSafeDedupTtl());
 });

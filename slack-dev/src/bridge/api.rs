@@ -1,4 +1,5 @@
-//! `apps.connections.open`: where to connect to. Each address is good for one connection, and as secret as the token.
+//! Calls `apps.connections.open`, which returns the address of a WebSocket. Each address is valid for one connection, and must
+//! be kept as secret as the token.
 
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
@@ -6,26 +7,26 @@ use serde::Deserialize;
 use std::fmt;
 use std::time::Duration;
 
-use crate::Trouble;
+use crate::CommandError;
 
-/// The environment variable with the app-level token.
+/// The environment variable that holds the app-level token.
 const TOKEN_VARIABLE: &str = "SLACK_APP_TOKEN";
-/// Slack's Web API; another one for tests.
+/// The environment variable that replaces the address of Slack's Web API in tests.
 pub(crate) const API_VARIABLE: &str = "SLACK_API_URL";
 pub(crate) const API_URL: &str = "https://slack.com/api";
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// What Slack asks for when it gives no `Retry-After`.
+/// How long to wait after Slack has limited the rate without a `Retry-After`.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
-/// Slack's Web API, with an app-level token.
+/// A client of Slack's Web API with the app-level token.
 pub(super) struct Api {
     client: reqwest::Client,
     base: String,
     token: String,
 }
 
-/// The address of a WebSocket. Its query is a ticket.
+/// The address of a WebSocket. Its query has a ticket that lets its holder connect, so `Debug` does not print the address.
 pub(super) struct SocketUrl(String);
 
 impl SocketUrl {
@@ -40,12 +41,12 @@ impl fmt::Debug for SocketUrl {
     }
 }
 
-/// Why there is no connection.
+/// Why no connection could be opened.
 #[derive(Debug)]
 pub(super) enum OpenError {
-    /// Asking again would bring the same answer.
+    /// Slack would answer the same again: somebody has to change something first.
     Final(String),
-    /// It may be there later; Slack may have said when.
+    /// A later attempt may succeed, after `after` if Slack said when.
     Later { reason: String, after: Option<Duration> },
 }
 
@@ -63,7 +64,7 @@ struct Answer {
 }
 
 impl Api {
-    pub(super) fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Trouble> {
+    pub(super) fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, CommandError> {
         let get =
             |name: &str| lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let token = get(TOKEN_VARIABLE).ok_or_else(|| {
@@ -85,13 +86,13 @@ impl Api {
         }
         let client = reqwest::Client::builder()
             .timeout(TIME_LIMIT)
-            // Nobody is to be led away with the token.
+            // A redirect could send the token to another server.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned(), token })
     }
 
-    /// The address of a new connection.
+    /// Asks Slack for the address of a new connection.
     pub(super) async fn open(&self) -> Result<SocketUrl, OpenError> {
         let request =
             self.client.post(format!("{}/apps.connections.open", self.base)).bearer_auth(&self.token);
@@ -123,13 +124,13 @@ impl Api {
         }
     }
 
-    /// Only a Slack that is played on this machine may do without TLS.
+    /// Whether to connect to this address: it must have TLS unless the Web API is a test's on this machine.
     fn may_connect(&self, url: &str) -> bool {
         url.starts_with("wss://") || (url.starts_with("ws://") && self.base.starts_with("http://"))
     }
 }
 
-/// Whether a token may be sent there.
+/// Whether the token may be sent to this address: it must have TLS or be on this machine.
 fn is_safe(base: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(base) else { return false };
     let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
@@ -143,7 +144,7 @@ fn rate_limited(after: Option<Duration>) -> OpenError {
     }
 }
 
-/// By the name of Slack's error: what passes by itself, and what somebody has to change.
+/// Tells by the name of Slack's error whether a later attempt may succeed, or what the user has to change first.
 fn refusal(error: &str, retry_after: Option<Duration>) -> OpenError {
     let name = error.escape_debug();
     match error {
@@ -212,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn no_token_and_another_kind_of_token_are_said_and_not_shown() {
+    fn the_error_for_a_missing_or_wrong_token_names_the_variable_and_does_not_show_the_token() {
         assert!(api(&[]).err().unwrap().contains("SLACK_APP_TOKEN is not set"));
         let error = api(&[("SLACK_APP_TOKEN", "xoxb-xyzzy")]).err().unwrap();
         assert!(error.contains("no app-level token") && !error.contains("xyzzy"), "{error}");
     }
 
     #[test]
-    fn what_passes_by_itself_is_tried_again_and_nothing_else() {
+    fn only_errors_that_pass_by_themselves_are_tried_again() {
         for error in ["ratelimited", "internal_error", "service_unavailable"] {
             assert!(matches!(refusal(error, None), OpenError::Later { .. }), "{error}");
         }

@@ -1,11 +1,12 @@
-//! How long to wait before the next try.
+//! How long to wait before the next attempt to open a connection.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A second, doubling to thirty; each with up to a half taken off by chance, so that many clients do not come at once.
+/// Pauses of 1, 2, 4, 8, 16 and then 30 seconds. Each is shortened by a random part of up to a half, so that many clients do not
+/// connect at the same moment.
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
@@ -18,7 +19,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The next pause.
+    /// The pause before the next attempt. Each call makes the following pause longer.
     pub(super) fn pause(&mut self) -> Duration {
         let full = self.next;
         self.next = (full * 2).min(LONGEST);
@@ -26,7 +27,7 @@ impl Backoff {
     }
 }
 
-/// A pause that was asked for: not less, and a little more by chance.
+/// The pause that Slack asked for, and a random part of up to half a second more.
 pub(super) fn pause_of(asked: Duration) -> Duration {
     asked + FIRST.mul_f64(fastrand::f64() / 2.0)
 }
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_thirty_seconds_each_with_a_spread() {
+    fn pauses_double_up_to_thirty_seconds_and_are_shortened_at_random() {
         let mut backoff = Backoff::default();
         for seconds in [1_u64, 2, 4, 8, 16, 30, 30, 30] {
             let full = Duration::from_secs(seconds);
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_not_cut_short() {
+    fn a_pause_that_slack_asked_for_is_never_shortened() {
         for asked in [0, 1, 45, 600].map(Duration::from_secs) {
             let pause = pause_of(asked);
             assert!(pause >= asked && pause <= asked + FIRST, "{pause:?}");

@@ -1,4 +1,4 @@
-//! What comes through the socket, and what goes back.
+//! Parses the frames that come through the WebSocket, and writes the acknowledgements that go back.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -14,28 +14,30 @@ use std::fmt;
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// One text frame.
+/// A text frame of Slack's.
 #[derive(Debug)]
 pub(super) enum Frame {
+    /// Slack has accepted the connection.
     Hello,
-    Disconnect(Reason),
+    /// Slack ends the connection, now or soon.
+    Disconnect(DisconnectReason),
     Envelope(Envelope),
-    /// One of tomorrow's, or none of Slack's.
+    /// Not a frame that this program knows. It is ignored.
     Unknown,
 }
 
 /// Why Slack ends a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// `warning`, `refresh_requested`: this connection will end soon, and another may be opened.
-    Renew(&'static str),
+pub(super) enum DisconnectReason {
+    /// `warning` or `refresh_requested`, whichever the field has: this connection will end soon, and another may be opened.
+    ConnectionWillEnd(&'static str),
     /// `link_disabled`: Socket Mode was switched off.
-    Disabled,
-    /// `too_many_websockets`, and whatever else.
+    SocketModeDisabled,
+    /// `too_many_websockets` or any other reason, by Slack's name.
     Other(String),
 }
 
-/// A delivery.
+/// A delivery of Slack's, with the content type and the body that Slack would have posted to a request URL.
 #[derive(Debug)]
 pub(super) struct Envelope {
     pub(super) id: String,
@@ -45,7 +47,8 @@ pub(super) struct Envelope {
     body: Vec<u8>,
 }
 
-/// A field of an unexpected shape counts as absent: only the id must be there, or nothing could be acknowledged.
+/// A frame as JSON. A field of an unexpected shape counts as absent. Only an envelope without an id is unknown, because it could
+/// not be acknowledged.
 #[derive(Deserialize)]
 struct Raw<'a> {
     #[serde(rename = "type")]
@@ -75,10 +78,10 @@ impl Frame {
             "hello" => return Self::Hello,
             "disconnect" => {
                 return Self::Disconnect(match read::<String>(raw.reason).unwrap_or_default().as_str() {
-                    "warning" => Reason::Renew("warning"),
-                    "refresh_requested" => Reason::Renew("refresh_requested"),
-                    "link_disabled" => Reason::Disabled,
-                    other => Reason::Other(other.escape_debug().to_string()),
+                    "warning" => DisconnectReason::ConnectionWillEnd("warning"),
+                    "refresh_requested" => DisconnectReason::ConnectionWillEnd("refresh_requested"),
+                    "link_disabled" => DisconnectReason::SocketModeDisabled,
+                    other => DisconnectReason::Other(other.escape_debug().to_string()),
                 });
             }
             _ => {}
@@ -90,7 +93,7 @@ impl Frame {
         let (content_type, body) = match raw.kind.as_str() {
             "slash_commands" => (FORM, command_form(payload)),
             "interactive" => (FORM, interaction_form(payload)),
-            // An event; and what the steps will refuse, in their own words.
+            // An event, or something that the ingress refuses with its own reason.
             _ => (JSON, payload.as_bytes().to_vec()),
         };
         Self::Envelope(Envelope {
@@ -107,7 +110,7 @@ impl Frame {
 }
 
 impl Envelope {
-    /// As Slack would have posted it, signed now.
+    /// The request that Slack would have posted, signed with the current time.
     pub(super) fn signed(self, secret: &SigningSecret, now: UnixMillis) -> Inbound {
         let timestamp = now.as_secs().to_string();
         Inbound {
@@ -121,7 +124,8 @@ impl Envelope {
     }
 }
 
-/// A command's fields, a form as Slack posts it. What is no object stays as it is, and is refused as no command.
+/// The fields of a command as the form that Slack posts. A payload that is no object is returned as it is, and the ingress refuses
+/// it.
 fn command_form(payload: &str) -> Vec<u8> {
     let Ok(Fields(fields)) = serde_json::from_str::<Fields>(payload) else {
         return payload.as_bytes().to_vec();
@@ -138,7 +142,8 @@ fn encode(text: &str) -> impl fmt::Display {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 
-/// The members of an object in their order; one that stands twice stays twice, for the form's own rule on that.
+/// The members of an object in the order of the text. A member that occurs twice stays twice, because the ingress has a rule for
+/// a form field that occurs twice.
 struct Fields(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Fields {
@@ -163,7 +168,7 @@ impl<'de> Deserialize<'de> for Fields {
                                 serde_json::from_str(string).map_err(serde::de::Error::custom)?,
                             ));
                         }
-                        // A form has texts only; a number or an object is its JSON.
+                        // A form has only texts, so a number or an object is given as its JSON.
                         other => fields.push((name, other.to_owned())),
                     }
                 }
@@ -175,19 +180,19 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// What goes back for an envelope.
+/// Whether and how an envelope is acknowledged.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ack {
-    /// This text.
+pub(super) enum Acknowledgement {
+    /// Send this text to Slack.
     Send(String),
-    /// Nothing: Slack is to send it again. Whether the sink was why.
+    /// Send nothing, so that Slack sends the envelope again. `sink_failed` says whether a failure of the sink is the reason.
     Withhold { sink_failed: bool },
 }
 
-impl Ack {
-    /// A 200 is acknowledged. So is what can never be one: the function forbids more attempts at it with
-    /// `X-Slack-No-Retry`, and a socket has no other way to say that. A 503 is not, and neither is a 401, which here
-    /// can only be a clock that was set in between.
+impl Acknowledgement {
+    /// Acknowledges an envelope that the ingress answers with 200. Also acknowledges an envelope that can never succeed: the
+    /// function forbids its retries with `X-Slack-No-Retry`, which a WebSocket has no other way to say. Does not acknowledge one
+    /// that is answered with 503, or with 401: as the bridge has just signed it, the clock must have been set meanwhile.
     pub(super) fn of(outcome: &RequestOutcome, envelope_id: String, accepts_response_payload: bool) -> Self {
         match outcome {
             RequestOutcome::Accepted
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commands_fields_become_a_form_and_one_that_stands_twice_stays_twice() {
+    fn a_commands_fields_become_a_form_and_a_field_that_occurs_twice_stays_twice() {
         let command = envelope(
             r#"{"envelope_id":"1","type":"slash_commands","payload":{"command":"/deploy","text":"a&b=c %üs+","n":1,"o":null,"text":"2"}}"#,
         );
@@ -264,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interaction_is_the_field_payload() {
+    fn an_interaction_becomes_a_form_with_the_field_payload() {
         let button = envelope(
             r#"{"envelope_id":"1","type":"interactive","accepts_response_payload":true,"payload":{"type":"block_actions"}}"#,
         );
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_attempt_is_what_the_envelope_says_and_the_first_has_none() {
+    fn the_retry_number_and_reason_are_the_envelopes_and_absent_on_the_first_attempt() {
         let attempt = |fields: &str| {
             envelope(&format!(r#"{{"envelope_id":"1","type":"events_api","payload":{{}}{fields}}}"#)).attempt
         };
@@ -286,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_id_cannot_be_acknowledged_and_is_none_of_slacks() {
+    fn a_frame_without_an_envelope_id_is_unknown() {
         for text in [
             "",
             "{}",
@@ -308,23 +313,24 @@ mod tests {
             Frame::Disconnect(reason) => reason,
             other => panic!("{other:?}"),
         };
-        assert_eq!(reason(r#""reason":"warning""#), Reason::Renew("warning"));
+        assert_eq!(reason(r#""reason":"warning""#), DisconnectReason::ConnectionWillEnd("warning"));
         assert_eq!(
             reason(r#""reason":"refresh_requested","debug_info":{}"#),
-            Reason::Renew("refresh_requested")
+            DisconnectReason::ConnectionWillEnd("refresh_requested")
         );
-        assert_eq!(reason(r#""reason":"link_disabled""#), Reason::Disabled);
+        assert_eq!(reason(r#""reason":"link_disabled""#), DisconnectReason::SocketModeDisabled);
         assert_eq!(
             reason(r#""reason":"too_many_websockets""#),
-            Reason::Other("too_many_websockets".to_owned())
+            DisconnectReason::Other("too_many_websockets".to_owned())
         );
-        assert_eq!(reason(r#""other":1"#), Reason::Other(String::new()));
+        assert_eq!(reason(r#""other":1"#), DisconnectReason::Other(String::new()));
     }
 
     #[test]
-    fn only_what_may_become_a_200_is_left_for_another_attempt() {
-        let ack = |outcome: &RequestOutcome, accepts| Ack::of(outcome, "e\"1".to_owned(), accepts);
-        let plain = Ack::Send(r#"{"envelope_id":"e\"1"}"#.to_owned());
+    fn an_acknowledgement_is_withheld_only_if_another_attempt_may_succeed() {
+        let acknowledgement =
+            |outcome: &RequestOutcome, accepts| Acknowledgement::of(outcome, "e\"1".to_owned(), accepts);
+        let plain = Acknowledgement::Send(r#"{"envelope_id":"e\"1"}"#.to_owned());
         for outcome in [
             RequestOutcome::Accepted,
             RequestOutcome::Duplicate,
@@ -333,14 +339,18 @@ mod tests {
             RequestOutcome::TooLarge,
             RequestOutcome::Malformed(Malformed::Json),
         ] {
-            assert_eq!(ack(&outcome, true), plain, "{outcome:?}");
+            assert_eq!(acknowledgement(&outcome, true), plain, "{outcome:?}");
         }
         for outcome in [RequestOutcome::InFlight, RequestOutcome::Unavailable(Dependency::Store)] {
-            assert_eq!(ack(&outcome, true), Ack::Withhold { sink_failed: false }, "{outcome:?}");
+            assert_eq!(
+                acknowledgement(&outcome, true),
+                Acknowledgement::Withhold { sink_failed: false },
+                "{outcome:?}"
+            );
         }
-        assert!(ack(&RequestOutcome::Unavailable(Dependency::Sink), false).is_for_the_sink());
-        let options = Ack::Send(r#"{"envelope_id":"e\"1","payload":{"options":[]}}"#.to_owned());
-        assert_eq!(ack(&RequestOutcome::Suggestion, true), options);
-        assert_eq!(ack(&RequestOutcome::Suggestion, false), plain);
+        assert!(acknowledgement(&RequestOutcome::Unavailable(Dependency::Sink), false).is_for_the_sink());
+        let options = Acknowledgement::Send(r#"{"envelope_id":"e\"1","payload":{"options":[]}}"#.to_owned());
+        assert_eq!(acknowledgement(&RequestOutcome::Suggestion, true), options);
+        assert_eq!(acknowledgement(&RequestOutcome::Suggestion, false), plain);
     }
 }

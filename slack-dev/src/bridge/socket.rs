@@ -1,4 +1,4 @@
-//! One connection: takes envelopes, acknowledges, answers pings, notices when nobody is there any more.
+//! One WebSocket connection: takes envelopes, sends acknowledgements, pings Slack, and notices when Slack is gone.
 
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
@@ -12,48 +12,50 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::api::{OpenError, SocketUrl};
-use super::envelope::{Ack, Envelope, Frame, Reason};
-use super::tally::say;
+use super::envelope::{Acknowledgement, DisconnectReason, Envelope, Frame};
+use super::outcome_counts::log;
 use super::{Bridge, Stop};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type OnStop = Arc<dyn Fn(Stop) + Send + Sync>;
 
-/// For TCP, TLS and the upgrade.
+/// How long connecting may take: TCP, TLS and the upgrade to a WebSocket.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// This many pings without a sign of life, and the connection is dead.
+/// A connection is given up if nothing is received for this many pings.
 const PINGS_MISSED: u32 = 3;
-/// A retired connection is closed when nothing has come for this long: Slack does not repeat a command, and may have
-/// sent one before it knew of the other connection.
-const QUIET: Duration = Duration::from_millis(500);
-/// But this is the last moment to take something from it.
+/// A retired connection is closed when it has received nothing for this long. Slack may have sent a command on it before it knew
+/// of the new connection, and Slack does not repeat a command.
+const QUIET_BEFORE_CLOSE: Duration = Duration::from_millis(500);
+/// A retired connection takes no envelopes after this, even if they keep coming.
 const TAKING_LIMIT: Duration = Duration::from_secs(30);
-/// Slack does not always answer a close.
+/// How long to wait for Slack's answer to a close, which does not always come.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-/// One that was open for so long, or has acknowledged something, was not refused.
+/// A connection that was open for this long counts as a success, as does one that has acknowledged an envelope.
 const LASTED: Duration = Duration::from_secs(30);
 
-/// What there is to know about a connection.
+/// What a connection reports to its supervisor.
 #[derive(Debug)]
-pub(super) enum News {
-    /// It will end soon, and takes deliveries until then.
-    Refresh(&'static str),
-    /// There is to be no other.
-    Disabled,
-    /// It is over.
+pub(super) enum ConnectionEvent {
+    /// Slack will end the connection soon, for this reason. It takes envelopes until then.
+    WillEnd(&'static str),
+    /// Socket Mode was switched off for the app: no other connection can be opened.
+    SocketModeDisabled,
+    /// The connection has ended, for this reason.
     Lost(String),
 }
 
-/// The handle of an open connection.
-pub(super) struct Link {
-    news: mpsc::UnboundedReceiver<News>,
+/// The supervisor's handle of an open connection.
+pub(super) struct ConnectionHandle {
+    events: mpsc::UnboundedReceiver<ConnectionEvent>,
     retire: oneshot::Sender<()>,
     opened: Instant,
     has_acknowledged: Arc<AtomicBool>,
 }
 
-impl Link {
-    /// Connects, and waits until Slack has said hello.
+impl ConnectionHandle {
+    /// Connects, waits for Slack's hello, and starts the task that serves the connection.
+    ///
+    /// `on_stop` is called if the bridge must stop. The task holds `running` until everything that it took is confirmed.
     pub(super) async fn open(
         url: SocketUrl,
         ping: Duration,
@@ -62,43 +64,44 @@ impl Link {
         stopped: watch::Receiver<Option<Stop>>,
         running: mpsc::Sender<()>,
     ) -> Result<Self, OpenError> {
-        // Acknowledgements are small, and Slack waits for them.
+        // `true` sends each frame at once: acknowledgements are small, and Slack waits for them.
         let connecting = connect_async_with_config(url.as_str(), None, true);
         let (mut socket, _) = timeout(CONNECT_LIMIT, connecting)
             .await
             .map_err(|_| OpenError::later(format!("no WebSocket within {CONNECT_LIMIT:?}")))?
             .map_err(|error| OpenError::later(reason(&error)))?;
         let silence = ping * PINGS_MISSED;
-        let first = timeout(silence, hello(&mut socket))
+        let first_envelope = timeout(silence, hello(&mut socket))
             .await
             .map_err(|_| OpenError::later(format!("no hello within {silence:?}")))??;
-        let (to_link, news) = mpsc::unbounded_channel();
+        let (to_handle, events) = mpsc::unbounded_channel();
         let (retire, retired) = oneshot::channel();
         let has_acknowledged = Arc::new(AtomicBool::new(false));
         let connection = Connection {
             socket,
             bridge,
             on_stop: Arc::new(on_stop),
-            news: to_link,
+            events: to_handle,
             has_acknowledged: Arc::clone(&has_acknowledged),
             ping,
             silence,
-            heard: Instant::now(),
-            handling: JoinSet::new(),
+            last_heard: Instant::now(),
+            handlers: JoinSet::new(),
             under_way: 0,
-            taking: true,
+            is_taking: true,
         };
-        tokio::spawn(connection.run(first, retired, stopped, running));
-        Ok(Self { news, retire, opened: Instant::now(), has_acknowledged })
+        tokio::spawn(connection.run(first_envelope, retired, stopped, running));
+        Ok(Self { events, retire, opened: Instant::now(), has_acknowledged })
     }
 
-    pub(super) async fn news(&mut self) -> News {
-        self.news.recv().await.unwrap_or_else(|| News::Lost("it ended".to_owned()))
+    pub(super) async fn next_event(&mut self) -> ConnectionEvent {
+        self.events.recv().await.unwrap_or_else(|| ConnectionEvent::Lost("it ended".to_owned()))
     }
 
-    /// Another has taken its place: it is closed once what it took is acknowledged and nothing more comes.
+    /// Closes the connection, because another one has taken its place, once every envelope that it took is acknowledged and no
+    /// more envelopes come.
     pub(super) fn retire(self) {
-        // It may have ended by itself.
+        // Nobody receives this if the connection has ended by itself.
         let _ = self.retire.send(());
     }
 
@@ -107,22 +110,22 @@ impl Link {
     }
 }
 
-/// Reads up to Slack's hello. An envelope in its place is as good, and is kept.
+/// Reads frames until Slack's hello. An envelope in its place counts as the hello, and is returned.
 async fn hello(socket: &mut Socket) -> Result<Option<Envelope>, OpenError> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => match Frame::parse(&text) {
                 Frame::Hello => return Ok(None),
                 Frame::Envelope(envelope) => return Ok(Some(envelope)),
-                Frame::Disconnect(Reason::Disabled) => {
+                Frame::Disconnect(DisconnectReason::SocketModeDisabled) => {
                     return Err(OpenError::Final(
                         "Socket Mode is switched off for this app (link_disabled)".to_owned(),
                     ));
                 }
-                Frame::Disconnect(Reason::Renew(name)) => {
+                Frame::Disconnect(DisconnectReason::ConnectionWillEnd(name)) => {
                     return Err(OpenError::later(format!("Slack said {name} before hello")));
                 }
-                Frame::Disconnect(Reason::Other(name)) => {
+                Frame::Disconnect(DisconnectReason::Other(name)) => {
                     return Err(OpenError::later(format!("Slack ended it: {name}")));
                 }
                 Frame::Unknown => {}
@@ -134,54 +137,58 @@ async fn hello(socket: &mut Socket) -> Result<Option<Envelope>, OpenError> {
     }
 }
 
-/// An error of the WebSocket, which quotes neither addresses nor frames but for what a server refused the upgrade with.
+/// Describes an error of the WebSocket without the address and without the content of frames. Of a refused upgrade it gives only
+/// the status.
 fn reason(error: &tungstenite::Error) -> String {
     match error {
         tungstenite::Error::Http(response) => {
             format!("the WebSocket was refused with {}", response.status().as_u16())
         }
-        tungstenite::Error::Url(_) => "Slack's address is none of a WebSocket".to_owned(),
-        // It quotes its cause already.
+        tungstenite::Error::Url(_) => "the address that Slack gave is not that of a WebSocket".to_owned(),
+        // The text of these errors has their cause already.
         error => error.to_string(),
     }
 }
 
 async fn stop_asked_for(stopped: &mut watch::Receiver<Option<Stop>>) {
-    // With nobody left to ask, it is as good as asked for.
+    // An error means that the supervisor is gone, which ends the connection too.
     let _ = stopped.wait_for(Option::is_some).await;
 }
 
+/// An open connection and the envelopes that it has taken.
 struct Connection {
     socket: Socket,
     bridge: Arc<Bridge>,
     on_stop: OnStop,
-    news: mpsc::UnboundedSender<News>,
+    events: mpsc::UnboundedSender<ConnectionEvent>,
     has_acknowledged: Arc<AtomicBool>,
     ping: Duration,
     silence: Duration,
-    /// When something came last, be it a pong.
-    heard: Instant,
-    handling: JoinSet<()>,
-    /// Envelopes that were taken and neither acknowledged nor given up.
+    /// When the last frame was received, a pong included.
+    last_heard: Instant,
+    handlers: JoinSet<()>,
+    /// The number of envelopes that were taken and for which it is not yet decided whether they are acknowledged.
     under_way: usize,
-    taking: bool,
+    /// Whether new envelopes are taken.
+    is_taking: bool,
 }
 
-/// How serving ends.
+/// Why a connection is no longer served.
 enum End {
-    /// Nothing is under way any more, and nothing more is to be taken.
+    /// No envelope is under way, and no more are to be taken.
     Done,
     Lost(String),
 }
 
-/// What is sent back for an envelope. Dropped unused, it says so: nobody waits for ever for one that panicked.
-struct Reply(Option<mpsc::UnboundedSender<Ack>>);
+/// Passes the acknowledgement of one envelope to its connection. If it is dropped unused, because the handler panicked, it passes
+/// [`Acknowledgement::Withhold`], so that the connection does not wait for ever.
+struct Reply(Option<mpsc::UnboundedSender<Acknowledgement>>);
 
 impl Reply {
-    fn send(mut self, ack: Ack) {
+    fn send(mut self, acknowledgement: Acknowledgement) {
         if let Some(replies) = self.0.take() {
-            // The connection may be gone; then Slack sends it again.
-            let _ = replies.send(ack);
+            // If the connection is gone, Slack sends the envelope again.
+            let _ = replies.send(acknowledgement);
         }
     }
 }
@@ -189,7 +196,7 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if let Some(replies) = self.0.take() {
-            let _ = replies.send(Ack::Withhold { sink_failed: false });
+            let _ = replies.send(Acknowledgement::Withhold { sink_failed: false });
         }
     }
 }
@@ -197,52 +204,52 @@ impl Drop for Reply {
 impl Connection {
     async fn run(
         mut self,
-        first: Option<Envelope>,
+        first_envelope: Option<Envelope>,
         retired: oneshot::Receiver<()>,
         stopped: watch::Receiver<Option<Stop>>,
         running: mpsc::Sender<()>,
     ) {
-        match self.serve(first, retired, stopped).await {
+        match self.serve(first_envelope, retired, stopped).await {
             End::Done => self.close().await,
             End::Lost(reason) => {
                 if self.under_way > 0 {
-                    say(&format!(
+                    log(&format!(
                         "{} under way cannot be acknowledged any more: Slack sends them again",
                         self.under_way
                     ));
                 }
-                // Nobody listens if it was retired.
-                let _ = self.news.send(News::Lost(reason));
+                // Nobody receives this if the connection was retired.
+                let _ = self.events.send(ConnectionEvent::Lost(reason));
             }
         }
-        while self.handling.join_next().await.is_some() {}
+        while self.handlers.join_next().await.is_some() {}
         drop(running);
     }
 
     async fn serve(
         &mut self,
-        first: Option<Envelope>,
+        first_envelope: Option<Envelope>,
         mut retired: oneshot::Receiver<()>,
         mut stopped: watch::Receiver<Option<Stop>>,
     ) -> End {
-        let (replies, mut to_send) = mpsc::unbounded_channel::<Ack>();
+        let (replies, mut to_send) = mpsc::unbounded_channel::<Acknowledgement>();
         let mut ticks = interval(self.ping);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // After retiring: when it is left, and the last moment to take something.
+        // Once the connection is retired: when it is closed if nothing comes, and until when it takes envelopes.
         let mut leaving: Option<(Instant, Instant)> = None;
         let mut may_retire = true;
-        if let Some(envelope) = first {
+        if let Some(envelope) = first_envelope {
             self.take(envelope, &replies);
         }
         loop {
             let is_idle = self.under_way == 0;
             let leave_at = leaving.map(|(quiet_at, _)| quiet_at);
-            if is_idle && (!self.taking || leave_at.is_some_and(|at| Instant::now() >= at)) {
+            if is_idle && (!self.is_taking || leave_at.is_some_and(|at| Instant::now() >= at)) {
                 return End::Done;
             }
             tokio::select! {
                 frame = self.socket.next() => {
-                    self.heard = Instant::now();
+                    self.last_heard = Instant::now();
                     let text = match frame {
                         Some(Ok(Message::Text(text))) => text,
                         Some(Ok(Message::Close(_))) | None => return End::Lost("Slack closed it".to_owned()),
@@ -252,21 +259,21 @@ impl Connection {
                     match Frame::parse(&text) {
                         Frame::Envelope(envelope) => {
                             if let Some((quiet_at, last)) = &mut leaving {
-                                *quiet_at = Instant::now() + QUIET;
-                                self.taking &= Instant::now() < *last;
+                                *quiet_at = Instant::now() + QUIET_BEFORE_CLOSE;
+                                self.is_taking &= Instant::now() < *last;
                             }
                             self.take(envelope, &replies);
                         }
-                        Frame::Disconnect(Reason::Renew(name)) => drop(self.news.send(News::Refresh(name))),
-                        Frame::Disconnect(Reason::Disabled) => drop(self.news.send(News::Disabled)),
-                        Frame::Disconnect(Reason::Other(name)) => return End::Lost(format!("Slack ended it: {name}")),
+                        Frame::Disconnect(DisconnectReason::ConnectionWillEnd(name)) => drop(self.events.send(ConnectionEvent::WillEnd(name))),
+                        Frame::Disconnect(DisconnectReason::SocketModeDisabled) => drop(self.events.send(ConnectionEvent::SocketModeDisabled)),
+                        Frame::Disconnect(DisconnectReason::Other(name)) => return End::Lost(format!("Slack ended it: {name}")),
                         Frame::Hello => {}
-                        Frame::Unknown => say("warning: passed over a frame that is none of Slack's"),
+                        Frame::Unknown => log("warning: passed over a frame that is none of Slack's"),
                     }
                 }
-                Some(ack) = to_send.recv() => {
+                Some(acknowledgement) = to_send.recv() => {
                     self.under_way -= 1;
-                    if let Ack::Send(text) = ack {
+                    if let Acknowledgement::Send(text) = acknowledgement {
                         if let Err(reason) = self.send(Message::text(text)).await {
                             return End::Lost(reason);
                         }
@@ -274,7 +281,7 @@ impl Connection {
                     }
                 }
                 _ = ticks.tick() => {
-                    if self.heard.elapsed() >= self.silence {
+                    if self.last_heard.elapsed() >= self.silence {
                         return End::Lost(format!("nothing was heard for {:?}", self.silence));
                     }
                     if let Err(reason) = self.send(Message::Ping(Bytes::new())).await {
@@ -284,19 +291,19 @@ impl Connection {
                 is_retired = &mut retired, if may_retire => {
                     may_retire = false;
                     if is_retired.is_ok() {
-                        leaving = Some((Instant::now() + QUIET, Instant::now() + TAKING_LIMIT));
+                        leaving = Some((Instant::now() + QUIET_BEFORE_CLOSE, Instant::now() + TAKING_LIMIT));
                     }
                 }
                 () = sleep_until(leave_at.unwrap_or_else(Instant::now)), if is_idle && leave_at.is_some() => {}
-                () = stop_asked_for(&mut stopped), if self.taking => self.taking = false,
-                Some(_) = self.handling.join_next(), if !self.handling.is_empty() => {}
+                () = stop_asked_for(&mut stopped), if self.is_taking => self.is_taking = false,
+                Some(_) = self.handlers.join_next(), if !self.handlers.is_empty() => {}
             }
         }
     }
 
-    /// What comes when nothing is taken any more is neither handled nor acknowledged: Slack sends it again.
-    fn take(&mut self, envelope: Envelope, replies: &mpsc::UnboundedSender<Ack>) {
-        if !self.taking {
+    /// Starts to handle an envelope. If no more envelopes are taken it does nothing, and Slack sends the envelope again.
+    fn take(&mut self, envelope: Envelope, replies: &mpsc::UnboundedSender<Acknowledgement>) {
+        if !self.is_taking {
             return;
         }
         self.under_way += 1;
@@ -304,16 +311,18 @@ impl Connection {
         let (bridge, on_stop) = (Arc::clone(&self.bridge), Arc::clone(&self.on_stop));
         let is_blocking = bridge.writes_to_stdout;
         let handle = async move {
-            if let Some(stop) = bridge.handle(envelope, move |ack| reply.send(ack)).await {
+            if let Some(stop) =
+                bridge.handle(envelope, move |acknowledgement| reply.send(acknowledgement)).await
+            {
                 on_stop(stop);
             }
         };
         if is_blocking {
-            // A reader of the lines may pause, as `less` does; the pings are to go on.
+            // Whoever reads standard output may stop reading, as `less` does. The handler then blocks, and the pings go on.
             let runtime = tokio::runtime::Handle::current();
-            self.handling.spawn_blocking(move || runtime.block_on(handle));
+            self.handlers.spawn_blocking(move || runtime.block_on(handle));
         } else {
-            self.handling.spawn(handle);
+            self.handlers.spawn(handle);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The secret, the table and the queue.
+//! Checks the secret in Secrets Manager, the table in DynamoDB and the queue in SQS.
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
@@ -26,8 +26,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::MaybeSkew;
-use super::clock::Skew;
+use super::clock::ClockSkew;
 use super::report::Check;
 
 const SECRET: &str = "secret";
@@ -36,21 +35,22 @@ const TABLE_KEY: &str = "table, key";
 const TABLE_TTL: &str = "table, TTL";
 const TABLE_INDEX: &str = "table, index";
 const QUEUE: &str = "queue";
-const DEAD_LETTERS: &str = "queue, dead letters";
+const DEAD_LETTER_QUEUE: &str = "queue, dead letters";
 const VISIBILITY: &str = "queue, visibility";
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// A consumer that does slow work, as this is for, takes up to a minute and more.
+/// A visibility timeout below this gets a warning: the consumers that this project is for do slow work, which takes a minute and
+/// more.
 const SHORT_VISIBILITY_SECONDS: u64 = 60;
 
 const CREATE_TABLE: &str =
     "Deploy the stack, or create it as docs/deploy.md says: the key of a table cannot be changed";
 
-/// AWS, when something of it is configured.
+/// The AWS configuration, if a secret, a table or a queue of AWS is configured, and the clock skew seen in AWS's answers.
 pub(super) struct Services {
     sdk: Option<SdkConfig>,
-    dates: Dates,
+    skew_recorder: SkewRecorder,
 }
 
 impl Services {
@@ -63,15 +63,15 @@ impl Services {
             || matches!(store, Some(StoreConfig::DynamoDb { .. }))
             || matches!(sink, Some(SinkConfig::Sqs { .. }));
         let sdk = if is_used { Some(sdk_config().await) } else { None };
-        Self { sdk, dates: Dates::default() }
+        Self { sdk, skew_recorder: SkewRecorder::default() }
     }
 
-    /// By the last answer of any.
-    pub(super) fn skew(&self) -> MaybeSkew {
-        *self.dates.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The clock skew by the last answer of any AWS service; `None` if none has answered.
+    pub(super) fn skew(&self) -> Option<ClockSkew> {
+        *self.skew_recorder.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Or what is missing for it.
+    /// The AWS configuration, or the failed check that says that the region is missing.
     fn sdk(&self, check: &'static str) -> Result<&SdkConfig, Check> {
         let sdk = self.sdk.as_ref().filter(|sdk| sdk.region().is_some());
         sdk.ok_or_else(|| {
@@ -80,7 +80,7 @@ impl Services {
     }
 }
 
-/// As the function connects, but with a person's own credentials and patience.
+/// The configuration for calls with the developer's own credentials. It allows more time than the function's.
 async fn sdk_config() -> SdkConfig {
     let http_client = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -97,14 +97,14 @@ async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// Notes the `Date` of each answer.
+/// Compares this machine's clock with the `Date` of each answer.
 #[derive(Clone, Debug, Default)]
-struct Dates(Arc<Mutex<MaybeSkew>>);
+struct SkewRecorder(Arc<Mutex<Option<ClockSkew>>>);
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
-impl Intercept for Dates {
+impl Intercept for SkewRecorder {
     fn name(&self) -> &'static str {
-        "Dates"
+        "SkewRecorder"
     }
 
     fn read_before_deserialization(
@@ -113,14 +113,14 @@ impl Intercept for Dates {
         _components: &RuntimeComponents,
         _settings: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(skew) = context.response().headers().get("date").and_then(Skew::of_date) {
+        if let Some(skew) = context.response().headers().get("date").and_then(ClockSkew::of_date) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(skew);
         }
         Ok(())
     }
 }
 
-/// What a call that failed says: the service's own words, or what kept it from being asked.
+/// Why a call failed: the service's own code and message, or the error that kept the call from reaching it.
 fn why<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>) -> String {
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
@@ -129,12 +129,12 @@ fn why<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>) -> String
     }
 }
 
-/// The todo for a call that failed for another reason than that the thing is not there.
+/// What to do about a call that failed although the table, queue or secret may exist.
 fn look_at_access(call: &str) -> String {
-    format!("Look at your credentials, the region and the right {call}")
+    format!("Look at your credentials, the region and the permission {call}")
 }
 
-/// Whether the secret can be read, and what there is to sign with.
+/// Checks that the secret can be read, and returns the signing secrets in it or in the environment.
 pub(super) async fn secret(
     services: &Services,
     secret: Option<SecretConfig>,
@@ -152,14 +152,19 @@ pub(super) async fn secret(
         Ok(sdk) => sdk,
         Err(check) => return (vec![check], none),
     };
-    let client =
-        aws_sdk_secretsmanager::Config::from(sdk).to_builder().interceptor(services.dates.clone()).build();
+    let client = aws_sdk_secretsmanager::Config::from(sdk)
+        .to_builder()
+        .interceptor(services.skew_recorder.clone())
+        .build();
     let secrets =
         SigningSecrets::managed(SecretsManager::new(aws_sdk_secretsmanager::Client::from_conf(client), id));
     let check = match secrets.load().await {
         Ok(()) => Check::ok(
             SECRET,
-            format!("readable, {} signing secret(s) with the version before", secrets.current().len()),
+            format!(
+                "readable, {} signing secret(s) in its current and its previous version",
+                secrets.current().len()
+            ),
         ),
         Err(SecretError::Unavailable(error)) => {
             let found = format!("it cannot be read: {}", why(&error));
@@ -188,13 +193,14 @@ pub(super) async fn table(services: &Services, store: Option<StoreConfig>) -> Ve
             unreachable_patterns,
             reason = "which others there are depends on the features of the library"
         )]
-        Some(_) => return vec![Check::skip(TABLE, "the store is no table: not looked into")],
+        Some(_) => return vec![Check::skip(TABLE, "the store is no table of DynamoDB: not checked")],
     };
     let sdk = match services.sdk(TABLE) {
         Ok(sdk) => sdk,
         Err(check) => return vec![check],
     };
-    let config = aws_sdk_dynamodb::Config::from(sdk).to_builder().interceptor(services.dates.clone()).build();
+    let config =
+        aws_sdk_dynamodb::Config::from(sdk).to_builder().interceptor(services.skew_recorder.clone()).build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let table = match client.describe_table().table_name(&name).send().await {
         Ok(described) => described.table.unwrap_or_else(|| TableDescription::builder().build()),
@@ -225,14 +231,14 @@ fn existence_check(name: &str, status: Option<&TableStatus>) -> Check {
     }
 }
 
-/// The key as text: `event_id (S)`.
+/// A key as text, such as `event_id (S)`.
 fn key_of(schema: &[KeySchemaElement], table: &TableDescription) -> String {
     let type_of = |name: &str| {
         let mut all = table.attribute_definitions().iter();
         let found = all.find(|attribute| attribute.attribute_name() == name);
         found.map_or("?", |attribute| attribute.attribute_type().as_str())
     };
-    // The partition key first, as it is spoken of.
+    // The partition key comes first, whatever the order of the answer.
     let mut parts: Vec<_> = schema.iter().collect();
     parts.sort_by_key(|part| *part.key_type() != KeyType::Hash);
     let texts =
@@ -252,13 +258,15 @@ fn key_check(table: &TableDescription) -> Check {
 
 fn ttl_check(table: &str, ttl: Option<&TimeToLiveDescription>) -> Check {
     let todo = format!(
-        "Records stay for ever: aws dynamodb update-time-to-live --table-name {table} --time-to-live-specification \
+        "Without it records stay for ever: aws dynamodb update-time-to-live --table-name {table} --time-to-live-specification \
          Enabled=true,AttributeName=expires_at"
     );
     let attribute = ttl.and_then(TimeToLiveDescription::attribute_name);
     match (ttl.and_then(TimeToLiveDescription::time_to_live_status), attribute) {
         (Some(TimeToLiveStatus::Enabled), Some("expires_at")) => Check::ok(TABLE_TTL, "on expires_at"),
-        (Some(TimeToLiveStatus::Enabling), Some("expires_at")) => Check::ok(TABLE_TTL, "on expires_at, soon"),
+        (Some(TimeToLiveStatus::Enabling), Some("expires_at")) => {
+            Check::ok(TABLE_TTL, "being switched on for expires_at")
+        }
         (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), Some(other)) => {
             Check::fail(TABLE_TTL, format!("on {other} instead of expires_at"), todo)
         }
@@ -267,7 +275,7 @@ fn ttl_check(table: &str, ttl: Option<&TimeToLiveDescription>) -> Check {
 }
 
 fn index_check(table: &TableDescription) -> Check {
-    let todo = "What is parked would never be sent: add it as docs/deploy.md says";
+    let todo = "Without it parked events are never sent: add it as docs/deploy.md says";
     let expected = "parked (S), received_at (N)";
     let mut all = table.global_secondary_indexes().iter();
     let Some(index) = all.find(|index| index.index_name() == Some("parked")) else {
@@ -304,7 +312,7 @@ pub(super) async fn queue(services: &Services, sink: Option<SinkConfig>) -> Vec<
         Some(_) => {
             return vec![Check::skip(
                 QUEUE,
-                "the sink is a topic: not looked into, nor the queues behind it",
+                "the sink is a topic: neither it nor the queues behind it are checked",
             )];
         }
     };
@@ -312,11 +320,12 @@ pub(super) async fn queue(services: &Services, sink: Option<SinkConfig>) -> Vec<
         Ok(sdk) => sdk,
         Err(check) => return vec![check],
     };
-    let config = aws_sdk_sqs::Config::from(sdk).to_builder().interceptor(services.dates.clone()).build();
+    let config =
+        aws_sdk_sqs::Config::from(sdk).to_builder().interceptor(services.skew_recorder.clone()).build();
     let client = aws_sdk_sqs::Client::from_conf(config);
     let attributes = match attributes(&client, &url).await {
         Ok(attributes) => attributes,
-        Err(Missing::NotThere) => {
+        Err(QueueError::DoesNotExist) => {
             let found = "the queue of EVENT_SINK does not exist";
             return vec![Check::fail(
                 QUEUE,
@@ -324,7 +333,7 @@ pub(super) async fn queue(services: &Services, sink: Option<SinkConfig>) -> Vec<
                 "Deploy the stack, and take the URL from its outputs; docs/deploy.md",
             )];
         }
-        Err(Missing::Unknown(why)) => {
+        Err(QueueError::CannotBeRead(why)) => {
             return vec![Check::fail(QUEUE, why, look_at_access("sqs:GetQueueAttributes"))];
         }
     };
@@ -335,15 +344,15 @@ pub(super) async fn queue(services: &Services, sink: Option<SinkConfig>) -> Vec<
     ]
 }
 
-/// Why a queue does not tell of itself.
-enum Missing {
-    NotThere,
-    Unknown(String),
+/// Why the attributes of a queue are not known.
+enum QueueError {
+    DoesNotExist,
+    CannotBeRead(String),
 }
 
-struct Attributes(HashMap<QueueAttributeName, String>);
+struct QueueAttributes(HashMap<QueueAttributeName, String>);
 
-impl Attributes {
+impl QueueAttributes {
     fn get(&self, name: &QueueAttributeName) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -357,17 +366,17 @@ impl Attributes {
     }
 }
 
-async fn attributes(client: &aws_sdk_sqs::Client, url: &str) -> Result<Attributes, Missing> {
+async fn attributes(client: &aws_sdk_sqs::Client, url: &str) -> Result<QueueAttributes, QueueError> {
     match client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await {
-        Ok(output) => Ok(Attributes(output.attributes.unwrap_or_default())),
+        Ok(output) => Ok(QueueAttributes(output.attributes.unwrap_or_default())),
         Err(error) if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) => {
-            Err(Missing::NotThere)
+            Err(QueueError::DoesNotExist)
         }
-        Err(error) => Err(Missing::Unknown(why(&error))),
+        Err(error) => Err(QueueError::CannotBeRead(why(&error))),
     }
 }
 
-fn type_check(queue: &Attributes) -> Check {
+fn type_check(queue: &QueueAttributes) -> Check {
     if !queue.is_fifo() {
         return Check::ok(QUEUE, "standard: the consumer must de-duplicate by the attribute event_id");
     }
@@ -383,24 +392,34 @@ fn type_check(queue: &Attributes) -> Check {
     )
 }
 
-async fn dead_letter_check(client: &aws_sdk_sqs::Client, queue: &Attributes) -> Check {
+async fn dead_letter_check(client: &aws_sdk_sqs::Client, queue: &QueueAttributes) -> Check {
     let todo =
         "Set a RedrivePolicy with the ARN of a dead-letter queue and maxReceiveCount 3; docs/deploy.md";
     let policy = queue.get(&QueueAttributeName::RedrivePolicy);
     let policy: Value = policy.and_then(|policy| serde_json::from_str(policy).ok()).unwrap_or_default();
     let Some(arn) = policy.get("deadLetterTargetArn").and_then(Value::as_str) else {
         return Check::fail(
-            DEAD_LETTERS,
-            "none: an event that no consumer can handle comes back until it is too old",
+            DEAD_LETTER_QUEUE,
+            "none: an event that no consumer can handle is received again and again until it is too old",
             todo,
         );
     };
     let [.., account, name] = arn.split(':').collect::<Vec<_>>()[..] else {
-        return Check::fail(DEAD_LETTERS, "its ARN is none", todo);
+        return Check::fail(DEAD_LETTER_QUEUE, "the RedrivePolicy does not have the ARN of a queue", todo);
     };
-    let not_there = || Check::fail(DEAD_LETTERS, format!("{name} is named and does not exist"), todo);
+    let not_there = || {
+        Check::fail(
+            DEAD_LETTER_QUEUE,
+            format!("{name} is named in the RedrivePolicy but does not exist"),
+            todo,
+        )
+    };
     let unknown = |why| {
-        Check::fail(DEAD_LETTERS, why, look_at_access("sqs:GetQueueUrl and sqs:GetQueueAttributes on it"))
+        Check::fail(
+            DEAD_LETTER_QUEUE,
+            why,
+            look_at_access("sqs:GetQueueUrl and sqs:GetQueueAttributes on it"),
+        )
     };
     let url = match client.get_queue_url().queue_name(name).queue_owner_aws_account_id(account).send().await {
         Ok(output) => output.queue_url.unwrap_or_default(),
@@ -411,17 +430,17 @@ async fn dead_letter_check(client: &aws_sdk_sqs::Client, queue: &Attributes) -> 
     };
     let dead_letters = match attributes(client, &url).await {
         Ok(attributes) => attributes,
-        Err(Missing::NotThere) => return not_there(),
-        Err(Missing::Unknown(why)) => return unknown(why),
+        Err(QueueError::DoesNotExist) => return not_there(),
+        Err(QueueError::CannotBeRead(why)) => return unknown(why),
     };
-    // A number in some answers, a text in others.
+    // SQS gives this number as a JSON number or as a string.
     let receives = match policy.get("maxReceiveCount") {
         Some(Value::String(text)) => text.parse().ok(),
         Some(count) => count.as_u64(),
         None => None,
     };
     let retention =
-        |of: &Attributes| of.number(&QueueAttributeName::MessageRetentionPeriod).unwrap_or_default();
+        |of: &QueueAttributes| of.number(&QueueAttributeName::MessageRetentionPeriod).unwrap_or_default();
     retention_check(name, receives.unwrap_or_default(), retention(queue), retention(&dead_letters))
 }
 
@@ -430,26 +449,29 @@ fn retention_check(name: &str, receives: u64, queue: u64, dead_letters: u64) -> 
     if dead_letters <= queue {
         let found =
             format!("{name} keeps messages for {}, the queue itself for {}", days(dead_letters), days(queue));
-        let todo =
-            "Keep them longer there (14 days): on a standard queue the age counts from the first sending";
-        return Check::warn(DEAD_LETTERS, found, todo);
+        let todo = "Keep them longer there (14 days): on a standard queue a message's age counts from when it was first sent";
+        return Check::warn(DEAD_LETTER_QUEUE, found, todo);
     }
     if receives <= 1 {
-        let found = format!("{name} takes an event after its first failure");
+        let found = format!("an event goes to {name} after its first failure");
         return Check::warn(
-            DEAD_LETTERS,
+            DEAD_LETTER_QUEUE,
             found,
-            "Set maxReceiveCount to 3, or one consumer that dies costs an event",
+            "Set maxReceiveCount to 3, or a consumer that dies once sends its event to the dead-letter queue",
         );
     }
-    Check::ok(DEAD_LETTERS, format!("{name}, after {receives} receives, for {}", days(dead_letters)))
+    Check::ok(DEAD_LETTER_QUEUE, format!("{name}, after {receives} receives, for {}", days(dead_letters)))
 }
 
-fn visibility_check(queue: &Attributes) -> Check {
+fn visibility_check(queue: &QueueAttributes) -> Check {
     let seconds = queue.number(&QueueAttributeName::VisibilityTimeout).unwrap_or_default();
     if seconds < SHORT_VISIBILITY_SECONDS {
         let found = format!("{seconds} s: a consumer that takes longer gets the event a second time");
-        return Check::warn(VISIBILITY, found, "Set it above your consumer's longest run (the stacks: 1800)");
+        return Check::warn(
+            VISIBILITY,
+            found,
+            "Set it above your consumer's longest run (the stacks set 1800)",
+        );
     }
     Check::ok(VISIBILITY, format!("a consumer has {seconds} s for an event"))
 }
@@ -460,7 +482,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_letters_are_to_be_kept_longer_than_the_queue_keeps_them_and_not_at_the_first_failure() {
+    fn a_dead_letter_queue_must_keep_messages_longer_than_the_queue_and_not_take_them_at_the_first_failure() {
         let status =
             |receives, queue, dead_letters| retention_check("dlq", receives, queue, dead_letters).status;
         assert_eq!(status(3, 345_600, 1_209_600), Status::Ok);
@@ -470,10 +492,10 @@ mod tests {
     }
 
     #[test]
-    fn a_visibility_below_a_minute_is_to_be_looked_at() {
+    fn a_visibility_timeout_below_a_minute_is_a_warning() {
         let of = |seconds: &str| {
             let attributes = HashMap::from([(QueueAttributeName::VisibilityTimeout, seconds.to_owned())]);
-            visibility_check(&Attributes(attributes)).status
+            visibility_check(&QueueAttributes(attributes)).status
         };
         assert_eq!(
             [of("30"), of("59"), of("60"), of("1800")],
@@ -482,10 +504,10 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_the_queue_is_told_with_its_throughput() {
+    fn the_check_of_a_queue_names_its_type_and_its_throughput() {
         let of = |pairs: &[(QueueAttributeName, &str)]| {
             let attributes = pairs.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect();
-            type_check(&Attributes(attributes)).found
+            type_check(&QueueAttributes(attributes)).found
         };
         let fifo = (QueueAttributeName::FifoQueue, "true");
         let high = [

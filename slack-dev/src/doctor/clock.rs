@@ -1,4 +1,4 @@
-//! How far our clock is from others', by the `Date` of their answers.
+//! Compares this machine's clock with Slack's and AWS's clocks, by the `Date` of their answers.
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use slack_ingress::time::clock::{Clock, SystemClock};
@@ -7,34 +7,35 @@ use std::time::Duration;
 use super::report::Check;
 use crate::bridge::{API_URL, API_VARIABLE};
 
-/// Slack's signature is good for 300 s either way; a fifth of that is odd, and beyond four fifths it is a matter of luck.
-const ODD_SECONDS: i64 = 60;
-const BAD_SECONDS: i64 = 240;
+/// Above this skew the check warns. Slack's signature is valid for 300 seconds in either direction.
+const WARN_ABOVE_SECONDS: i64 = 60;
+/// Above this skew the check fails: too little of the 300 seconds is left for the request's way.
+const FAIL_ABOVE_SECONDS: i64 = 240;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// Ours minus the other's, in seconds.
+/// This machine's time minus the other clock's, in seconds: positive if this machine is ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Skew(pub(super) i64);
+pub(super) struct ClockSkew(pub(super) i64);
 
-impl Skew {
-    /// By a `Date` that has just arrived.
+impl ClockSkew {
+    /// The skew by a `Date` header that has just arrived; `None` if it is no HTTP date.
     pub(super) fn of_date(date: &str) -> Option<Self> {
         let other = DateTime::from_str(date, Format::HttpDate).ok()?.secs();
         Some(Self(i64::try_from(SystemClock.now().as_secs()).ok()? - other))
     }
 }
 
-/// Why there is nothing to compare with.
+/// Why the skew of a clock is not known.
 #[derive(Debug)]
-pub(super) enum Unknown {
+pub(super) enum UnknownSkew {
     NotAsked(String),
     NoAnswer(String),
 }
 
-pub(super) async fn of_slack(lookup: &impl Fn(&str) -> Option<String>) -> Result<Skew, Unknown> {
+pub(super) async fn of_slack(lookup: &impl Fn(&str) -> Option<String>) -> Result<ClockSkew, UnknownSkew> {
     let base =
         lookup(API_VARIABLE).filter(|base| !base.trim().is_empty()).unwrap_or_else(|| API_URL.to_owned());
-    let no_answer = |error: reqwest::Error| Unknown::NoAnswer(crate::with_causes(&error.without_url()));
+    let no_answer = |error: reqwest::Error| UnknownSkew::NoAnswer(crate::with_causes(&error.without_url()));
     let client = reqwest::Client::builder().timeout(TIME_LIMIT).build().map_err(no_answer)?;
     let answer = client
         .get(format!("{}/api.test", base.trim().trim_end_matches('/')))
@@ -42,18 +43,19 @@ pub(super) async fn of_slack(lookup: &impl Fn(&str) -> Option<String>) -> Result
         .await
         .map_err(no_answer)?;
     let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
-    date.and_then(Skew::of_date).ok_or_else(|| Unknown::NoAnswer("the answer has no Date".to_owned()))
+    date.and_then(ClockSkew::of_date)
+        .ok_or_else(|| UnknownSkew::NoAnswer("the answer has no Date".to_owned()))
 }
 
-pub(super) fn check(name: &'static str, skew: Result<Skew, Unknown>) -> Check {
-    let Skew(seconds) = match skew {
+pub(super) fn check(name: &'static str, skew: Result<ClockSkew, UnknownSkew>) -> Check {
+    let ClockSkew(seconds) = match skew {
         Ok(skew) => skew,
-        Err(Unknown::NotAsked(why)) => return Check::skip(name, why),
-        Err(Unknown::NoAnswer(why)) => {
+        Err(UnknownSkew::NotAsked(why)) => return Check::skip(name, why),
+        Err(UnknownSkew::NoAnswer(why)) => {
             return Check::warn(
                 name,
-                format!("it does not tell: {why}"),
-                "Look at this machine's way to the internet",
+                format!("its time is not known: {why}"),
+                "Look at this machine's connection to the internet",
             );
         }
     };
@@ -64,8 +66,8 @@ pub(super) fn check(name: &'static str, skew: Result<Skew, Unknown>) -> Check {
     };
     let todo = "Have this machine's clock set by NTP: a signature that is 300 s off, in either direction, is refused";
     match seconds.abs() {
-        off if off > BAD_SECONDS => Check::fail(name, found, todo),
-        off if off > ODD_SECONDS => Check::warn(name, found, todo),
+        off if off > FAIL_ABOVE_SECONDS => Check::fail(name, found, todo),
+        off if off > WARN_ABOVE_SECONDS => Check::warn(name, found, todo),
         _ => Check::ok(name, found),
     }
 }
@@ -76,23 +78,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn over_a_minute_is_to_be_looked_at_and_over_four_fails_either_way() {
+    fn a_skew_over_a_minute_warns_and_over_four_minutes_fails_in_both_directions() {
         for (seconds, status) in
             [(0, Status::Ok), (60, Status::Ok), (61, Status::Warn), (240, Status::Warn), (241, Status::Fail)]
         {
             for skew in [seconds, -seconds] {
-                assert_eq!(check("clock", Ok(Skew(skew))).status, status, "{skew}");
+                assert_eq!(check("clock", Ok(ClockSkew(skew))).status, status, "{skew}");
             }
         }
-        assert_eq!(check("clock", Err(Unknown::NotAsked(String::new()))).status, Status::Skip);
-        assert_eq!(check("clock", Err(Unknown::NoAnswer(String::new()))).status, Status::Warn);
+        assert_eq!(check("clock", Err(UnknownSkew::NotAsked(String::new()))).status, Status::Skip);
+        assert_eq!(check("clock", Err(UnknownSkew::NoAnswer(String::new()))).status, Status::Warn);
     }
 
     #[test]
-    fn a_date_is_read_as_http_writes_it() {
-        let Skew(seconds) = Skew::of_date("Thu, 01 Jan 1970 00:01:40 GMT").unwrap();
+    fn only_a_date_in_the_form_of_http_is_read() {
+        let ClockSkew(seconds) = ClockSkew::of_date("Thu, 01 Jan 1970 00:01:40 GMT").unwrap();
         let now = i64::try_from(SystemClock.now().as_secs()).unwrap();
         assert!((now - 101..=now - 99).contains(&seconds));
-        assert_eq!(Skew::of_date("1970-01-01T00:01:40Z"), None);
+        assert_eq!(ClockSkew::of_date("1970-01-01T00:01:40Z"), None);
     }
 }

@@ -1,20 +1,20 @@
-//! The endpoint, from the outside: is it there, does it know Slack from others.
+//! Checks the endpoint from the outside: that it can be reached, that it accepts a request with the app's signature, and that it
+//! refuses a request without one.
 
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Url};
+use slack_ingress::slack::retries::ANSWER_LIMIT;
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::MaybeSkew;
-use super::clock::Skew;
+use super::clock::ClockSkew;
 use super::report::Check;
 
+/// The doctor waits longer than Slack for an answer, to tell a slow endpoint from an absent one.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// What Slack would wait for.
-const SLACK_LIMIT: Duration = Duration::from_secs(3);
 
 const NAME: &str = "endpoint, name";
 const TCP: &str = "endpoint, connection";
@@ -24,7 +24,7 @@ const UNSIGNED: &str = "endpoint, unsigned";
 const SIGNED: &str = "signature, right";
 const FORGED: &str = "signature, wrong";
 
-pub(super) async fn examine(url: Option<&str>, secrets: &[SigningSecret]) -> (Vec<Check>, MaybeSkew) {
+pub(super) async fn examine(url: Option<&str>, secrets: &[SigningSecret]) -> (Vec<Check>, Option<ClockSkew>) {
     let Some(url) = url else { return (vec![Check::skip("endpoint", "no --url")], None) };
     let mut examination = Examination { checks: Vec::new(), skew: None };
     if let Err(stopped) = examination.go_through(url, secrets.first()).await {
@@ -35,17 +35,20 @@ pub(super) async fn examine(url: Option<&str>, secrets: &[SigningSecret]) -> (Ve
 
 struct Examination {
     checks: Vec<Check>,
-    skew: MaybeSkew,
+    skew: Option<ClockSkew>,
 }
 
-/// An answer, as far as it matters.
+/// The status and the body of an answer.
 struct Answer {
     status: u16,
     body: Vec<u8>,
 }
 
 impl Examination {
-    /// Up to the first thing without which there is no next.
+    /// Makes the checks in order.
+    ///
+    /// # Errors
+    /// The first failed check without which the next ones make no sense.
     async fn go_through(&mut self, url: &str, secret: Option<&SigningSecret>) -> Result<(), Check> {
         let wrong = || {
             Check::fail(
@@ -69,10 +72,10 @@ impl Examination {
         }
         let client = reqwest::Client::builder().timeout(TIME_LIMIT).redirect(Policy::none()).build();
         let client = client.map_err(|error| Check::fail(GET, crate::with_causes(&error), "Report this"))?;
-        let got = self.ask(GET, client.get(url.clone())).await.map_err(|check| {
+        let answer = self.ask(GET, client.get(url.clone())).await.map_err(|check| {
             if is_https && check.found.starts_with(CONNECTING) {
                 let todo =
-                    "Look at the certificate: Slack takes no self-signed one, and wants the whole chain";
+                    "Look at the certificate: Slack accepts no self-signed one, and needs the whole chain";
                 return Check::fail(TLS, check.found.replace(CONNECTING, "no TLS connection"), todo);
             }
             check
@@ -80,7 +83,7 @@ impl Examination {
         if is_https {
             self.checks.push(Check::ok(TLS, "the certificate is good"));
         }
-        self.checks.push(match got.status {
+        self.checks.push(match answer.status {
             405 => Check::ok(GET, "405, as it should be"),
             status => Check::fail(GET, format!("{status} instead of 405"), what_answers(status)),
         });
@@ -130,11 +133,11 @@ impl Examination {
         let fail = |error: reqwest::Error| {
             let what = if error.is_connect() { CONNECTING } else { "no answer" };
             let found = format!("{what}: {}", crate::with_causes(&error.without_url()));
-            Check::fail(check, found, "Look at the function's log, and at what stands before it")
+            Check::fail(check, found, "Look at the function's log, and at the API or proxy in front of it")
         };
         let response = request.send().await.map_err(fail)?;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());
-        self.skew = date.and_then(Skew::of_date).or(self.skew);
+        self.skew = date.and_then(ClockSkew::of_date).or(self.skew);
         let status = response.status().as_u16();
         let body = response.bytes().await.map_err(fail)?.to_vec();
         Ok(Answer { status, body })
@@ -147,7 +150,7 @@ impl Examination {
             401 => Check::ok(UNSIGNED, "401, as it should be"),
             status @ 200..=299 => Check::fail(
                 UNSIGNED,
-                format!("{status}: it takes what nobody signed"),
+                format!("{status}: it accepts a request without a signature"),
                 "Is this slack-ingress? Look at the URL",
             ),
             status => Check::fail(UNSIGNED, format!("{status} instead of 401"), what_answers(status)),
@@ -166,10 +169,13 @@ impl Examination {
         let answer = self.ask(SIGNED, challenged(client, url, secret, &challenge)).await?;
         let took = start.elapsed();
         self.checks.push(match answer.status {
-            200 if answer.body == challenge.as_bytes() && took > SLACK_LIMIT => Check::warn(
+            200 if answer.body == challenge.as_bytes() && took > ANSWER_LIMIT => Check::warn(
                 SIGNED,
                 format!("the challenge came back after {:.1} s", took.as_secs_f64()),
-                "Slack waits for 3 s: give the function more memory, or look at what stands before it",
+                format!(
+                    "Slack waits for {} s: give the function more memory, or look at the API or proxy in front of it",
+                    ANSWER_LIMIT.as_secs()
+                ),
             ),
             200 if answer.body == challenge.as_bytes() => {
                 Check::ok(SIGNED, format!("the challenge came back after {} ms", took.as_millis()))
@@ -196,7 +202,7 @@ impl Examination {
             401 => Check::ok(FORGED, "401, as it should be"),
             status @ 200..=299 => Check::fail(
                 FORGED,
-                format!("{status}: it takes another secret's signature"),
+                format!("{status}: it accepts a signature made with another secret"),
                 "Take it off the internet until it verifies signatures",
             ),
             status => Check::fail(FORGED, format!("{status} instead of 401"), what_answers(status)),
@@ -207,7 +213,7 @@ impl Examination {
 
 const CONNECTING: &str = "no connection";
 
-/// Slack's `url_verification`, which has no effect.
+/// A signed `url_verification` request of Slack's. The ingress only returns its challenge.
 fn challenged(
     client: &reqwest::Client,
     url: &Url,
@@ -225,17 +231,17 @@ fn challenged(
         .body(body)
 }
 
-/// What a status says that the ingress does not give here.
+/// What to do about a status that the ingress itself does not answer here.
 const fn what_answers(status: u16) -> &'static str {
     match status {
-        300..=399 => "It leads elsewhere: give the URL that it leads to",
+        300..=399 => "It redirects: give the URL that it redirects to",
         403 => {
-            "Something before the function refuses: a Function URL needs the auth type NONE, an API no authoriser"
+            "Something in front of the function refuses the request: a Function URL needs the auth type NONE, an API no authoriser"
         }
         404 => "Nothing is there: look at the path and the stage of the URL",
         429 => "It is throttled: look at the concurrency of the function and the limits of the API",
         503 => "It cannot do its work: look at the log for `unavailable` and its reason",
-        500..=599 => "The function does not start or not answer: look at its log; docs/operate.md",
+        500..=599 => "The function does not start or does not answer: look at its log; docs/operate.md",
         _ => "Is this slack-ingress? Look at the URL",
     }
 }

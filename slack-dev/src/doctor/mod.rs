@@ -1,5 +1,5 @@
-//! Whether everything is set up: the settings, the endpoint, what it verifies, the table, the queue, the clocks. Changes
-//! nothing anywhere; what it posts has no effect.
+//! `slack-dev doctor`: checks the settings, the signing secret, the endpoint and its signature check, the table, the queue and
+//! the clocks. It changes nothing; the requests that it posts have no effect.
 
 mod aws;
 mod clock;
@@ -9,12 +9,12 @@ mod settings;
 
 use std::process::ExitCode;
 
-use crate::Trouble;
-use clock::Skew;
-use report::{Check, Report};
+use crate::CommandError;
+
+use report::{Check, DoctorReport};
 use settings::Settings;
 
-/// Checks that everything is set up, and says what to do where it is not.
+/// Checks that everything is set up, and says what to do about each thing that is not.
 ///
 /// It reads the variables of the function (SLACK_SIGNING_SECRET or _ARN, DEDUP_STORE, EVENT_SINK, …) from the environment. What is not
 /// configured is skipped. It changes nothing.
@@ -29,8 +29,8 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
-    let report = Report::of(examine(&arguments, |name| std::env::var(name).ok()).await);
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let report = DoctorReport::of(examine(&arguments, |name| std::env::var(name).ok()).await);
     if arguments.json {
         println!("{}", report.to_json());
     } else {
@@ -55,14 +55,11 @@ async fn examine(arguments: &Arguments, lookup: impl Fn(&str) -> Option<String>)
     all.extend(table);
     all.extend(queue);
     all.push(clock::check("clock, Slack's", slack));
-    // A service's answer says it best; an endpoint on AWS is as good.
+    // An AWS service's own clock is preferred. An endpoint on AWS has a good clock too.
     let aws = services.skew().or(endpoint_skew);
     all.push(clock::check(
         "clock, AWS's",
-        aws.ok_or_else(|| clock::Unknown::NotAsked("nothing of AWS was asked".to_owned())),
+        aws.ok_or_else(|| clock::UnknownSkew::NotAsked("no AWS service was asked".to_owned())),
     ));
     all
 }
-
-/// The time between two clocks: ours and another's, in seconds; positive when ours is ahead.
-type MaybeSkew = Option<Skew>;

@@ -1,4 +1,4 @@
-//! What was found, as lines or as JSON.
+//! Prints the results of the checks, as lines or as JSON.
 
 use serde::Serialize;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::fmt;
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
-    /// It works, and somebody should look at it.
+    /// It works, but somebody should look at it.
     Warn,
     Fail,
-    /// Not looked at.
+    /// It was not checked.
     Skip,
 }
 
@@ -25,14 +25,14 @@ impl Status {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     pub(super) check: &'static str,
     pub(super) status: Status,
-    /// What was found.
+    /// What the check found, or why it was skipped.
     pub(super) found: String,
-    /// What to do about it.
+    /// What the user should do about a warning or a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) todo: Option<String>,
 }
@@ -55,19 +55,19 @@ impl Check {
     }
 }
 
-/// All of it.
+/// The results of all checks.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct DoctorReport {
     ok: bool,
     checks: Vec<Check>,
 }
 
-impl Report {
+impl DoctorReport {
     pub(super) fn of(checks: Vec<Check>) -> Self {
         Self { ok: checks.iter().all(|check| check.status != Status::Fail), checks }
     }
 
-    /// Nothing fails.
+    /// Whether no check failed.
     pub(super) fn is_ok(&self) -> bool {
         self.ok
     }
@@ -81,7 +81,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.checks.iter().map(|check| check.check.len()).max().unwrap_or_default();
         for Check { check, status, found, todo } in &self.checks {
@@ -97,7 +97,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// An answer may say what it likes.
+/// Replaces control characters by spaces. A result may quote a server's answer, and must not break the line.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -107,8 +107,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_is_a_line_with_what_to_do_and_only_a_failure_counts() {
-        let report = Report::of(vec![
+    fn each_check_is_a_line_with_what_to_do_and_only_a_failure_makes_the_report_fail() {
+        let report = DoctorReport::of(vec![
             Check::ok("table", "is there"),
             Check::warn("queue", "a\nb", "Do c"),
             Check::skip("secret", "none"),
@@ -118,12 +118,13 @@ mod tests {
             "ok    table   is there\nwarn  queue   a b. Do c\nskip  secret  none\n1 ok, 1 to look at, 0 failed, 1 skipped\n"
         );
         assert!(report.is_ok());
-        assert!(!Report::of(vec![Check::fail("table", "is not there", "Create it")]).is_ok());
+        assert!(!DoctorReport::of(vec![Check::fail("table", "is not there", "Create it")]).is_ok());
     }
 
     #[test]
-    fn as_json_it_says_the_same() {
-        let json = Report::of(vec![Check::fail("table", "no", "Do"), Check::ok("queue", "yes")]).to_json();
+    fn the_json_has_the_same_results_as_the_lines() {
+        let json =
+            DoctorReport::of(vec![Check::fail("table", "no", "Do"), Check::ok("queue", "yes")]).to_json();
         let expected = concat!(
             r#"{"ok":false,"checks":[{"check":"table","status":"fail","found":"no","todo":"Do"},"#,
             r#"{"check":"queue","status":"ok","found":"yes"}]}"#

@@ -1,4 +1,4 @@
-//! The environment, by the function's own rules.
+//! Checks the environment variables by the function's own rules.
 
 use slack_ingress::config::{IngressConfig, SecretConfig, SinkConfig, StoreConfig};
 use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
@@ -8,11 +8,11 @@ use super::report::Check;
 const CHECK: &str = "environment";
 const SECRETS: [&str; 2] = ["SLACK_SIGNING_SECRET", "SLACK_SIGNING_SECRET_ARN"];
 const BACKENDS: [&str; 2] = ["DEDUP_STORE", "EVENT_SINK"];
-/// Stand for what is missing or wrong while the rest is read.
-const IN_PLACE_OF: [(&str, &str); 3] =
-    [("SLACK_SIGNING_SECRET", "in place of one"), ("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")];
+/// Valid values that take the place of the other variables while one variable is read by itself.
+const PLACEHOLDERS: [(&str, &str); 3] =
+    [("SLACK_SIGNING_SECRET", "placeholder"), ("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:")];
 
-/// What the settings lead to, as far as each can be read.
+/// The results of the checks, and each setting that could be read.
 pub(super) struct Settings {
     pub(super) checks: Vec<Check>,
     pub(super) secret: Option<SecretConfig>,
@@ -22,7 +22,7 @@ pub(super) struct Settings {
 
 pub(super) fn examine(lookup: &impl Fn(&str) -> Option<String>) -> Settings {
     let is_set = |name: &&str| lookup(name).is_some_and(|value| !value.trim().is_empty());
-    // Each by itself, whatever the others are.
+    // Reads each variable by itself, so that a mistake in another one does not hide it.
     let by_itself = |names: &[&str]| {
         let config = IngressConfig::from_lookup(|name| {
             if names.contains(&name) {
@@ -30,7 +30,7 @@ pub(super) fn examine(lookup: &impl Fn(&str) -> Option<String>) -> Settings {
             }
             let is_replaced =
                 !(name == "SLACK_SIGNING_SECRET" && names.contains(&"SLACK_SIGNING_SECRET_ARN"));
-            IN_PLACE_OF
+            PLACEHOLDERS
                 .iter()
                 .find(|(known, _)| *known == name && is_replaced)
                 .map(|(_, value)| (*value).to_owned())
@@ -49,7 +49,7 @@ fn checks(lookup: &impl Fn(&str) -> Option<String>, has_secret: bool, has_backen
     if !has_secret && !has_backend {
         return vec![Check::skip(CHECK, "none of SLACK_SIGNING_SECRET, DEDUP_STORE and EVENT_SINK is set")];
     }
-    // For the endpoint alone, the secret is enough.
+    // The signing secret alone is enough to check the endpoint.
     let config = IngressConfig::from_lookup(|name| match name {
         "DEDUP_STORE" if !has_backend => Some("memory:".to_owned()),
         "EVENT_SINK" if !has_backend => Some("stdout:".to_owned()),
@@ -75,8 +75,9 @@ fn memory(seconds: u64) -> Check {
     const CHECK: &str = "DEDUP_TTL_SECONDS";
     let enough = MIN_SAFE_DEDUP_TTL.as_secs();
     if seconds < enough {
-        let found =
-            format!("an event is forgotten after {seconds} s, and Slack's last retry is good for {enough} s");
+        let found = format!(
+            "an event is forgotten after {seconds} s, but Slack's last retry can arrive {enough} s after the first attempt"
+        );
         return Check::warn(CHECK, found, format!("Set at least {enough}; 90000 with Delayed Events"));
     }
     Check::ok(CHECK, format!("an event is remembered for {seconds} s (with Delayed Events set 90000)"))
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_configured_is_skipped_and_a_secret_alone_is_enough_for_an_endpoint() {
+    fn without_settings_the_check_is_skipped_and_a_secret_alone_is_enough_for_an_endpoint() {
         assert_eq!(statuses(&settings(&[])), [Status::Skip]);
         let secret = settings(&[("SLACK_SIGNING_SECRET", "xyzzy")]);
         assert_eq!(statuses(&secret), [Status::Ok, Status::Ok]);
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_a_check_and_what_is_right_is_used_all_the_same() {
+    fn each_problem_is_a_failed_check_and_the_valid_settings_are_used_all_the_same() {
         let settings = settings(&[
             ("SLACK_SIGNING_SECRET_ARN", "slack/secret"),
             ("DEDUP_STORE", "postgres:"),
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_without_a_sink_would_not_start() {
+    fn a_store_without_a_sink_fails_because_the_function_would_not_start() {
         let settings =
             settings(&[("SLACK_SIGNING_SECRET", "xyzzy"), ("DEDUP_STORE", "dynamodb:slack-events")]);
         assert_eq!(statuses(&settings), [Status::Fail]);
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_that_ends_before_slacks_last_retry_is_to_be_looked_at() {
+    fn a_dedup_ttl_that_ends_before_slacks_last_retry_is_a_warning() {
         let of = |seconds| {
             settings(&[("SLACK_SIGNING_SECRET", "xyzzy"), ("DEDUP_TTL_SECONDS", seconds)]).checks[1].status
         };
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_shown() {
+    fn no_check_shows_a_secret() {
         let odd = [
             ("SLACK_SIGNING_SECRET", "xyzzy"),
             ("SLACK_SIGNING_SECRET_ARN", "xyzzy"),

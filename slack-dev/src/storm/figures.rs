@@ -1,4 +1,4 @@
-//! What a storm counted.
+//! Counts the attempts, answers and forgeries of a storm, and prints them.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::ledger::Verdict;
-use crate::slack::{Attempt, DisableRule, Outcome, Schedule};
+use super::ledger::QueueFindings;
+use crate::slack::{AttemptResult, DisableRule, FinishedAttempt, RetrySchedule};
 
-/// Counts while it runs.
+/// The counts of a storm that is running.
 #[derive(Debug)]
 pub(super) struct Figures {
     pub(super) events: u64,
@@ -24,28 +24,30 @@ pub(super) struct Figures {
     rule: DisableRule,
 }
 
+/// How the app answered forged requests.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Forgeries {
     sent: u64,
     refused: u64,
-    /// Answered with a 2xx.
+    /// The app answered with a 2xx status.
     accepted: u64,
-    /// Neither: a 5xx, or no answer.
+    /// The app answered with another status than 2xx and 4xx, or not at all.
     unanswered: u64,
 }
 
-/// Why an event was sent.
+/// Why an attempt was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum AttemptCause {
+    /// It is the event's first attempt.
     First,
-    /// An attempt failed.
+    /// The attempt before it failed.
     Retry,
-    /// The plan says so.
+    /// The plan has Slack send the event again although no attempt failed.
     Repeat,
 }
 
 impl Figures {
-    pub(super) fn new(schedule: Schedule) -> Self {
+    pub(super) fn new(schedule: RetrySchedule) -> Self {
         #[allow(clippy::expect_used, reason = "both bounds are constants, and in order")]
         let latencies = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are in order");
         Self {
@@ -62,21 +64,21 @@ impl Figures {
         }
     }
 
-    pub(super) fn attempt(&mut self, cause: Cause, attempt: &Attempt) {
+    pub(super) fn attempt(&mut self, cause: AttemptCause, attempt: &FinishedAttempt) {
         self.attempts += 1;
         match cause {
-            Cause::First => self.events += 1,
-            Cause::Retry => self.retries += 1,
-            Cause::Repeat => self.repeats += 1,
+            AttemptCause::First => self.events += 1,
+            AttemptCause::Retry => self.retries += 1,
+            AttemptCause::Repeat => self.repeats += 1,
         }
-        let answer = match &attempt.outcome {
-            Outcome::Answered(answer) => answer.status.to_string(),
-            Outcome::Failed { reason, .. } => reason.as_str().to_owned(),
+        let answer = match &attempt.result {
+            AttemptResult::Answered(answer) => answer.status.to_string(),
+            AttemptResult::Failed { reason, .. } => reason.as_str().to_owned(),
         };
         *self.answers.entry(answer).or_default() += 1;
         let micros = u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX);
         self.latencies.saturating_record(micros.max(1));
-        self.rule.count(Instant::now(), cause == Cause::First, !attempt.is_acknowledged());
+        self.rule.count(Instant::now(), cause == AttemptCause::First, !attempt.is_acknowledged());
     }
 
     pub(super) fn event(&mut self, acknowledged: bool) {
@@ -87,22 +89,23 @@ impl Figures {
         }
     }
 
-    pub(super) fn forgery(&mut self, attempt: &Attempt) {
+    pub(super) fn forgery(&mut self, attempt: &FinishedAttempt) {
         let Forgeries { sent, refused, accepted, unanswered } = &mut self.forgeries;
         *sent += 1;
-        *match &attempt.outcome {
-            Outcome::Answered(answer) if (200..300).contains(&answer.status) => accepted,
-            Outcome::Answered(answer) if (400..500).contains(&answer.status) => refused,
+        *match &attempt.result {
+            AttemptResult::Answered(answer) if (200..300).contains(&answer.status) => accepted,
+            AttemptResult::Answered(answer) if (400..500).contains(&answer.status) => refused,
             _ => unanswered,
         } += 1;
     }
 
-    pub(super) fn summary(&self, seed: u64, took: Duration, queue: Option<Verdict>) -> Summary {
+    pub(super) fn summary(&self, seed: u64, took: Duration, queue: Option<QueueFindings>) -> Summary {
         let millis = |micros: u64| micros as f64 / 1e3;
         let quantile = |q: f64| millis(self.latencies.value_at_quantile(q));
         let seconds = took.as_secs_f64();
-        let passed =
-            self.failed == 0 && self.forgeries.accepted == 0 && queue.as_ref().is_none_or(Verdict::is_clean);
+        let passed = self.failed == 0
+            && self.forgeries.accepted == 0
+            && queue.as_ref().is_none_or(QueueFindings::is_clean);
         Summary {
             version: 1,
             passed,
@@ -129,14 +132,14 @@ impl Figures {
         }
     }
 
-    /// In steps of 1, 2, 5: from the first that has anything in it to the last.
+    /// The number of answers by latency, with edges at 1, 2 and 5 times each power of ten, without the empty bars at both ends.
     fn histogram(&self) -> Vec<Bar> {
         let edges =
             [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000].map(|unit| [unit, 2 * unit, 5 * unit]);
         let mut from = 0;
         let mut bars: Vec<Bar> = Vec::new();
         for up_to in edges.into_iter().flatten() {
-            // The library puts neighbours into one bucket: from each bucket's lowest value on it is exact enough.
+            // The library counts neighbouring values in one bucket. The lowest value of a bucket is exact enough here.
             let count = self
                 .latencies
                 .iter_recorded()
@@ -154,7 +157,7 @@ impl Figures {
     }
 }
 
-/// What came of it, for people and for scripts.
+/// The result of a storm, which is printed as text or as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     version: u32,
@@ -166,19 +169,20 @@ pub(super) struct Summary {
     acknowledged: u64,
     failed: u64,
     attempts: u64,
-    /// Because an attempt failed.
+    /// Attempts that were made because the one before failed.
     retries: u64,
-    /// Because the plan says so.
+    /// Attempts that were made because the plan says so, although no attempt failed.
     repeats: u64,
-    /// Statuses, and Slack's names for what was none.
+    /// How many attempts ended with which HTTP status, or with which of Slack's retry reasons if no answer came.
     answers: BTreeMap<String, u64>,
     forgeries: Forgeries,
     disabled_after_attempts: Option<usize>,
     latency_ms: Latency,
     histogram: Vec<Bar>,
-    queue: Option<Verdict>,
+    queue: Option<QueueFindings>,
 }
 
+/// Quantiles of the time from the request to its answer, in milliseconds.
 #[derive(Debug, Serialize)]
 struct Latency {
     p50: f64,
@@ -187,6 +191,7 @@ struct Latency {
     max: f64,
 }
 
+/// How many answers took less than `below_ms` and at least as long as the bar before it says.
 #[derive(Debug, PartialEq, Serialize)]
 struct Bar {
     below_ms: f64,
@@ -227,25 +232,25 @@ impl fmt::Display for Summary {
         }
         match &self.queue {
             Some(queue) => write!(f, "on the queue\n{queue}")?,
-            None => writeln!(f, "what arrived was not looked at: no --queue-url")?,
+            None => writeln!(f, "the queue was not checked: no --queue-url")?,
         }
-        let verdict = match (self.passed, &self.queue) {
+        let findings = match (self.passed, &self.queue) {
             (true, Some(_)) => "passed: none missing, none doubled, no forgery let in",
             (true, None) => "passed: everything acknowledged, no forgery let in",
             (false, _) => "FAILED",
         };
-        writeln!(f, "{verdict}")
+        writeln!(f, "{findings}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slack::{Answer, Reason};
+    use crate::slack::{Answer, FailureReason};
 
-    fn answered(status: u16, millis: u64) -> Attempt {
+    fn answered(status: u16, millis: u64) -> FinishedAttempt {
         let answer = Answer { status, headers: reqwest::header::HeaderMap::new(), body: Vec::new() };
-        Attempt { outcome: Outcome::Answered(answer), took: Duration::from_millis(millis) }
+        FinishedAttempt { result: AttemptResult::Answered(answer), took: Duration::from_millis(millis) }
     }
 
     fn summary(figures: &Figures) -> Summary {
@@ -253,10 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_and_histogram_are_of_every_attempt() {
-        let mut figures = Figures::new(Schedule::compressed(1.0));
+    fn quantiles_and_histogram_count_every_attempt() {
+        let mut figures = Figures::new(RetrySchedule::compressed(1.0));
         for millis in 1..=100 {
-            figures.attempt(Cause::First, &answered(200, millis));
+            figures.attempt(AttemptCause::First, &answered(200, millis));
             figures.event(true);
         }
         let summary = summary(&figures);
@@ -271,15 +276,16 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_event_or_a_forgery_that_is_let_in_fails_the_storm() {
-        let mut failed = Figures::new(Schedule::compressed(1.0));
-        let timeout = Outcome::Failed { reason: Reason::HttpTimeout, why: String::new() };
-        failed.attempt(Cause::First, &Attempt { outcome: timeout, took: Duration::from_secs(3) });
+    fn a_failed_event_or_an_accepted_forgery_fails_the_storm() {
+        let mut failed = Figures::new(RetrySchedule::compressed(1.0));
+        let timeout = AttemptResult::Failed { reason: FailureReason::HttpTimeout, why: String::new() };
+        failed
+            .attempt(AttemptCause::First, &FinishedAttempt { result: timeout, took: Duration::from_secs(3) });
         failed.event(false);
         assert!(!summary(&failed).passed);
         assert_eq!(summary(&failed).answers["http_timeout"], 1);
 
-        let mut forged = Figures::new(Schedule::compressed(1.0));
+        let mut forged = Figures::new(RetrySchedule::compressed(1.0));
         forged.forgery(&answered(401, 1));
         forged.forgery(&answered(503, 1));
         assert!(summary(&forged).passed);
@@ -288,9 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_and_a_repeat_are_no_events() {
-        let mut figures = Figures::new(Schedule::compressed(1.0));
-        for cause in [Cause::First, Cause::Retry, Cause::Retry, Cause::Repeat] {
+    fn retries_and_repeats_do_not_count_as_events() {
+        let mut figures = Figures::new(RetrySchedule::compressed(1.0));
+        for cause in [AttemptCause::First, AttemptCause::Retry, AttemptCause::Retry, AttemptCause::Repeat] {
             figures.attempt(cause, &answered(503, 1));
         }
         let summary = summary(&figures);

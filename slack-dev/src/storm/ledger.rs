@@ -1,36 +1,38 @@
-//! What was acknowledged, what arrived on the queue, and whether the two agree.
+//! Compares the events that the app acknowledged with the messages that arrived on the queue.
 
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::plan::Plans;
 
-/// What makes two events one, as the ingress's `DEDUP_KEY` says.
+/// Which events are duplicates of each other, as the ingress's `DEDUP_KEY` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum DedupKey {
-    /// The same `event_id`
+    /// Events with the same `event_id`
     #[value(name = "event_id")]
     EventId,
-    /// The same message, under whatever ids
+    /// Events about the same message, whatever their ids are
     #[value(name = "message")]
     Message,
 }
 
-/// What must be on the queue once: a message, or a message under one of its ids.
+/// What must be on the queue once: the number of a message, and the number of its copy (always 0 if the message is the key).
 type Key = (u64, u8);
 
+/// Everything that was acknowledged and everything that arrived.
 #[derive(Debug)]
 pub(super) struct Ledger {
     plans: Plans,
     key: DedupKey,
     acknowledged: HashSet<Key>,
     arrived: HashMap<Key, u32>,
-    /// SQS's ids: a standard queue may hand out one message twice, and that is not a second message.
-    known: HashSet<String>,
+    /// The SQS ids of all received messages. A standard queue may hand out one message twice, which is not a second message.
+    seen_message_ids: HashSet<String>,
     counts: Counts,
     altered: BTreeMap<String, ()>,
 }
 
+/// How many received messages were of which kind; the fields of [`QueueFindings`] say what each means.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     messages: u64,
@@ -39,46 +41,47 @@ struct Counts {
     strangers: u64,
 }
 
-/// Whose a message on the queue is.
+/// Who sent a message on the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum Sender {
     ThisRun,
-    Somebody,
+    SomeoneElse,
 }
 
-/// What the queue had.
+/// What was found on the queue.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Verdict {
-    /// Messages of this run.
+pub(super) struct QueueFindings {
+    /// Messages that this run sent.
     messages: u64,
-    /// Events that arrived.
+    /// Events that arrived at least once.
     arrived: u64,
-    /// Acknowledged, and not there.
+    /// Events that were acknowledged and did not arrive.
     missing: u64,
-    /// More than once there.
+    /// Events that arrived in more than one message.
     doubled: u64,
-    /// Forgeries.
+    /// Forgeries that arrived.
     forged: u64,
-    /// Their body is not what was sent.
+    /// Events that arrived with another body than was sent.
     altered: u64,
-    /// There although no attempt was acknowledged: an answer was lost.
+    /// Events that arrived although no attempt was acknowledged, because the answer was lost.
     unacknowledged: u64,
-    /// Handed out again by SQS: not doubled.
+    /// Messages that SQS handed out a second time. They do not count as doubled.
     received_again: u64,
-    /// Of somebody else's, left on the queue.
+    /// Messages that somebody else sent. They were left on the queue.
     strangers: u64,
-    /// Some of the ids.
+    /// The first [`SHOWN`] ids of each kind.
     missing_ids: Vec<String>,
     doubled_ids: Vec<String>,
     altered_ids: Vec<String>,
 }
 
-impl Verdict {
+impl QueueFindings {
     pub(super) fn is_clean(&self) -> bool {
         self.missing == 0 && self.doubled == 0 && self.forged == 0 && self.altered == 0
     }
 }
 
+/// The most ids that are printed for each finding.
 const SHOWN: usize = 10;
 
 impl Ledger {
@@ -88,7 +91,7 @@ impl Ledger {
             key,
             acknowledged: HashSet::new(),
             arrived: HashMap::new(),
-            known: HashSet::new(),
+            seen_message_ids: HashSet::new(),
             counts: Counts::default(),
             altered: BTreeMap::new(),
         }
@@ -105,34 +108,34 @@ impl Ledger {
         self.acknowledged.insert(self.key(n, copy));
     }
 
-    /// A message as it was received.
-    pub(super) fn arrive(&mut self, message_id: &str, body: &str) -> Owner {
+    /// Records a received message, and returns who sent it.
+    pub(super) fn arrive(&mut self, message_id: &str, body: &str) -> Sender {
         #[derive(serde::Deserialize)]
         struct Envelope {
             event_id: String,
         }
         let id = serde_json::from_str(body).map(|Envelope { event_id }| event_id).unwrap_or_default();
         let Some((n, copy)) = self.plans.find(&id) else {
-            self.counts.strangers += u64::from(self.known.insert(message_id.to_owned()));
-            return Owner::Somebody;
+            self.counts.strangers += u64::from(self.seen_message_ids.insert(message_id.to_owned()));
+            return Sender::SomeoneElse;
         };
-        if !self.known.insert(message_id.to_owned()) {
+        if !self.seen_message_ids.insert(message_id.to_owned()) {
             self.counts.received_again += 1;
-            return Owner::ThisRun;
+            return Sender::ThisRun;
         }
         self.counts.messages += 1;
         if Plans::is_forged(copy) {
             self.counts.forged += 1;
-            return Owner::ThisRun;
+            return Sender::ThisRun;
         }
         if self.plans.body(n, copy) != body.as_bytes() {
             self.altered.insert(id, ());
         }
         *self.arrived.entry(self.key(n, copy)).or_default() += 1;
-        Owner::ThisRun
+        Sender::ThisRun
     }
 
-    /// Whether everything that was acknowledged is there.
+    /// Whether every acknowledged event has arrived.
     pub(super) fn is_complete(&self) -> bool {
         self.acknowledged.iter().all(|key| self.arrived.contains_key(key))
     }
@@ -141,7 +144,7 @@ impl Ledger {
         self.counts.messages
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn findings(&self) -> QueueFindings {
         let ids = |keys: Vec<Key>| {
             let mut ids: Vec<_> = keys.into_iter().map(|(n, copy)| self.plans.event_id(n, copy)).collect();
             ids.sort_unstable();
@@ -152,7 +155,7 @@ impl Ledger {
         let unacknowledged = self.arrived.keys().filter(|key| !self.acknowledged.contains(key));
         let (missing, doubled) = (ids(missing.copied().collect()), ids(doubled.copied().collect()));
         let some = |ids: &[String]| ids.iter().take(SHOWN).cloned().collect();
-        Verdict {
+        QueueFindings {
             messages: self.counts.messages,
             arrived: self.arrived.len() as u64,
             missing: missing.len() as u64,
@@ -169,7 +172,7 @@ impl Ledger {
     }
 }
 
-impl std::fmt::Display for Verdict {
+impl std::fmt::Display for QueueFindings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut row = |name: &str, count: u64, ids: &[String]| {
             let more = if (ids.len() as u64) < count && !ids.is_empty() { ", …" } else { "" };
@@ -207,20 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn each_once_is_clean() {
+    fn a_queue_with_each_acknowledged_event_once_is_clean() {
         let plans = plans();
         let mut ledger = Ledger::new(plans.clone(), DedupKey::EventId);
         for n in 0..3 {
             ledger.acknowledge(n, 0);
             assert!(!ledger.is_complete());
-            assert_eq!(ledger.arrive(&format!("m{n}"), &body(&plans, n, 0)), Owner::ThisRun);
+            assert_eq!(ledger.arrive(&format!("m{n}"), &body(&plans, n, 0)), Sender::ThisRun);
         }
         assert!(ledger.is_complete());
-        assert!(ledger.verdict().is_clean());
+        assert!(ledger.findings().is_clean());
     }
 
     #[test]
-    fn what_is_missing_doubled_forged_or_altered_is_not() {
+    fn a_queue_with_a_missing_doubled_forged_or_altered_event_is_not_clean() {
         let plans = plans();
         let ledger = || {
             let mut ledger = Ledger::new(plans.clone(), DedupKey::EventId);
@@ -230,36 +233,36 @@ mod tests {
         };
         let mut missing = ledger();
         missing.acknowledge(1, 0);
-        assert_eq!(missing.verdict().missing_ids, [plans.event_id(1, 0)]);
+        assert_eq!(missing.findings().missing_ids, [plans.event_id(1, 0)]);
         let mut doubled = ledger();
         doubled.arrive("m1", &body(&plans, 0, 0));
-        assert_eq!(doubled.verdict().doubled_ids, [plans.event_id(0, 0)]);
+        assert_eq!(doubled.findings().doubled_ids, [plans.event_id(0, 0)]);
         let mut forged = ledger();
         forged.arrive("m1", &body(&plans, 0, 9));
-        assert_eq!(forged.verdict().forged, 1);
+        assert_eq!(forged.findings().forged, 1);
         let mut altered = Ledger::new(plans.clone(), DedupKey::EventId);
         altered.arrive("m1", &body(&plans, 0, 0).replace('ß', "ss"));
-        assert_eq!(altered.verdict().altered_ids, [plans.event_id(0, 0)]);
+        assert_eq!(altered.findings().altered_ids, [plans.event_id(0, 0)]);
         for ledger in [missing, doubled, forged, altered] {
-            assert!(!ledger.verdict().is_clean(), "{ledger:?}");
+            assert!(!ledger.findings().is_clean(), "{ledger:?}");
         }
     }
 
     #[test]
-    fn what_sqs_hands_out_again_and_what_others_sent_is_no_fault() {
+    fn a_message_that_sqs_hands_out_twice_or_that_others_sent_is_no_fault() {
         let plans = plans();
         let mut ledger = Ledger::new(plans.clone(), DedupKey::EventId);
         for _ in 0..2 {
             ledger.arrive("m0", &body(&plans, 0, 0));
-            assert_eq!(ledger.arrive("m1", r#"{"event_id":"Ev07MENTION1"}"#), Owner::Somebody);
+            assert_eq!(ledger.arrive("m1", r#"{"event_id":"Ev07MENTION1"}"#), Sender::SomeoneElse);
         }
-        let verdict = ledger.verdict();
-        assert!(verdict.is_clean());
-        assert_eq!((verdict.received_again, verdict.strangers, verdict.unacknowledged), (1, 1, 1));
+        let findings = ledger.findings();
+        assert!(findings.is_clean());
+        assert_eq!((findings.received_again, findings.strangers, findings.unacknowledged), (1, 1, 1));
     }
 
     #[test]
-    fn one_message_under_two_ids_is_doubled_only_where_the_message_is_the_key() {
+    fn a_message_under_two_event_ids_is_doubled_only_if_the_message_is_the_key() {
         for (key, doubled) in [(DedupKey::EventId, 0), (DedupKey::Message, 1)] {
             let plans = plans();
             let mut ledger = Ledger::new(plans.clone(), key);
@@ -267,7 +270,7 @@ mod tests {
                 ledger.acknowledge(0, copy);
                 ledger.arrive(&format!("m{copy}"), &body(&plans, 0, copy));
             }
-            assert_eq!(ledger.verdict().doubled, doubled, "{key:?}");
+            assert_eq!(ledger.findings().doubled, doubled, "{key:?}");
         }
     }
 }

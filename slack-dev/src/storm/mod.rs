@@ -1,4 +1,4 @@
-//! `slack-dev storm`: many events at once, and whether each of them arrived, once.
+//! `slack-dev storm`: sends many events at once, and checks that each of them arrived exactly once.
 
 mod figures;
 mod ledger;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::Trouble;
+use crate::CommandError;
 use crate::aws::Queue;
 use crate::play::Target;
-use crate::replay::rate;
-use crate::slack::{JSON, Post, Reason, Retry, Schedule, Slack};
-use figures::{Cause, Figures};
-use ledger::{DedupKey, Ledger, Owner};
+use crate::replay::parse_positive;
+use crate::slack::{FailureReason, JSON, Post, Retry, RetrySchedule, Slack};
+use figures::{AttemptCause, Figures};
+use ledger::{DedupKey, Ledger, Sender};
 use plan::{Plan, Plans, Repeat, Shares};
 
 #[derive(Args)]
@@ -27,49 +27,49 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
 
-    /// How many messages
+    /// How many messages to send
     #[arg(short = 'n', long, default_value_t = 1_000, value_name = "NUMBER", conflicts_with = "duration")]
     events: u64,
 
-    /// For so many seconds, instead of a number
-    #[arg(long, value_name = "SECONDS", value_parser = rate)]
+    /// How long to send, instead of how many
+    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
     duration: Option<f64>,
 
-    /// Messages a second; as fast as it goes without it
-    #[arg(long, value_name = "NUMBER", value_parser = rate)]
+    /// Messages a second; without this, as fast as possible
+    #[arg(long, value_name = "NUMBER", value_parser = parse_positive)]
     rate: Option<f64>,
 
-    /// How many are on their way at once
+    /// How many requests are under way at once
     #[arg(short, long, default_value_t = 32, value_name = "NUMBER")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
     /// Share of the events that Slack sends again though they were acknowledged, or while they are being answered
-    #[arg(long, default_value = "0", value_name = "SHARE", value_parser = share)]
+    #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     retries: f64,
 
     /// Forged requests beside the events, as a share of their number: wrongly signed, stale, tampered with, unsigned
-    #[arg(long, default_value = "0", value_name = "SHARE", value_parser = share)]
+    #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     forgeries: f64,
 
     /// Share of the messages that come under two to four event ids
-    #[arg(long, default_value = "0", value_name = "SHARE", value_parser = share)]
+    #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     duplicates: f64,
 
     /// The ingress's DEDUP_KEY: whether one message under several ids is to arrive once
     #[arg(long, value_enum, default_value = "event_id", value_name = "KEY")]
     dedup_key: DedupKey,
 
-    /// The same dice as in an earlier run; the event ids are new ones all the same
+    /// Send the same messages as an earlier run with this seed; their event ids are new all the same
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
-    /// The queue behind the ingress: what arrives is received, compared and deleted. Nobody else must be receiving
+    /// The queue behind the ingress: what arrives is received, compared and deleted. Nobody else may receive from it
     #[arg(long, value_name = "URL")]
     queue_url: Option<String>,
 
-    /// How long to wait for what has not arrived, after the last message
-    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = rate)]
+    /// How long to wait, after the last message, for events that have not arrived
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = parse_positive)]
     settle: f64,
 
     /// Print the result as JSON
@@ -77,24 +77,24 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+fn parse_share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("from 0 to 1".to_owned()) }
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".to_owned()) }
 }
 
-/// What every task shares.
+/// What all tasks of a storm use.
 struct Storm {
     slack: Slack,
-    schedule: Schedule,
+    schedule: RetrySchedule,
     plans: Plans,
     figures: Mutex<Figures>,
     ledger: Mutex<Ledger>,
-    /// One for each attempt that is on its way; an event that waits for its retry has none.
-    on_their_way: Semaphore,
+    /// Has a permit for each request that may be under way at once. An event that waits for its retry holds no permit.
+    requests_under_way: Semaphore,
     bar: ProgressBar,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let schedule = arguments.target.schedule();
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let shares = Shares {
@@ -109,14 +109,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
         figures: Mutex::new(Figures::new(schedule)),
         ledger: Mutex::new(Ledger::new(plans.clone(), arguments.dedup_key)),
         plans,
-        on_their_way: Semaphore::new(arguments.concurrency.into()),
+        requests_under_way: Semaphore::new(arguments.concurrency.into()),
         bar: progress_bar(&arguments),
     });
     let (sent, is_over) = watch::channel(false);
     let receivers = match &arguments.queue_url {
         Some(url) => {
             let queue = Queue::at(url).await;
-            // One that cannot be asked is found out now, and not when everything has been sent.
+            // A queue that cannot be read is an error now and not after everything has been sent.
             queue.waiting().await?;
             receivers(&storm, &queue, arguments.settle, &is_over)
         }
@@ -127,14 +127,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Trouble> {
     send_all(&storm, &arguments, start).await;
     let took = start.elapsed();
     sent.send_replace(true);
-    let looked_at = !receivers.is_empty();
+    let queue_is_checked = !receivers.is_empty();
     for received in receivers.join_all().await {
         received?;
     }
     storm.bar.finish_and_clear();
 
-    let queue = looked_at.then(|| locked(&storm.ledger).verdict());
-    let summary = locked(&storm.figures).summary(seed, took, queue);
+    let queue = queue_is_checked.then(|| lock(&storm.ledger).findings());
+    let summary = lock(&storm.figures).summary(seed, took, queue);
     if arguments.json {
         println!("{}", serde_json::to_string(&summary)?);
     } else {
@@ -152,7 +152,7 @@ fn progress_bar(arguments: &Arguments) -> ProgressBar {
         Some(_) => "{elapsed_precise} {spinner} {pos} messages, {per_sec:.0}  {msg}",
         None => "{elapsed_precise} [{bar:40}] {pos}/{len}, {per_sec:.0}, {eta} left  {msg}",
     };
-    // The template is a constant; what a typing error in it costs is the looks.
+    // The template is a constant. If it had a mistake, the bar would only look different.
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     if !std::io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -160,7 +160,7 @@ fn progress_bar(arguments: &Arguments) -> ProgressBar {
     bar
 }
 
-/// Sends until the number, the time or somebody's Ctrl-C says that it is enough, and waits for the last answer.
+/// Sends messages until their number or the time is reached, and waits for the last answer. Ctrl-C ends both.
 async fn send_all(storm: &Arc<Storm>, arguments: &Arguments, start: Instant) {
     let end = arguments.duration.map(|seconds| start + Duration::from_secs_f64(seconds));
     let most = if end.is_some() { u64::MAX } else { arguments.events };
@@ -171,8 +171,8 @@ async fn send_all(storm: &Arc<Storm>, arguments: &Arguments, start: Instant) {
                 let due = start + Duration::from_secs_f64(n as f64 / rate);
                 tokio::time::sleep_until(due.into()).await;
             }
-            // Not more tasks than are needed: an event begins when an earlier one has got its answer.
-            drop(storm.on_their_way.acquire().await);
+            // Waiting for a permit here keeps the number of tasks small: an event begins only when a request may go out.
+            drop(storm.requests_under_way.acquire().await);
             if end.is_some_and(|end| Instant::now() >= end) {
                 break;
             }
@@ -185,7 +185,7 @@ async fn send_all(storm: &Arc<Storm>, arguments: &Arguments, start: Instant) {
         () = sending => {}
         _ = tokio::signal::ctrl_c() => {}
     }
-    // What is left after a Ctrl-C may wait for minutes for its retry. It counts neither as acknowledged nor as failed.
+    // After a Ctrl-C, events may still wait minutes for their retry. They count neither as acknowledged nor as failed.
     tasks.shutdown().await;
 }
 
@@ -200,45 +200,47 @@ impl Storm {
             tasks.spawn(async move {
                 let body = storm.plans.body_of(&storm.plans.forged_id(n), n, 0);
                 let post = Post { content_type: JSON, body: &body, retry: None };
-                let permit = storm.on_their_way.acquire().await;
+                let permit = storm.requests_under_way.acquire().await;
                 let attempt = storm.slack.forge(post, forgery).await;
                 drop(permit);
-                locked(&storm.figures).forgery(&attempt);
+                lock(&storm.figures).forgery(&attempt);
             });
         }
     }
 
-    /// One event, until it is acknowledged and has been repeated, or Slack would give it up.
+    /// Delivers one event: with retries until the app acknowledges it or Slack would give it up, and with the repeats of its
+    /// plan.
     async fn event(&self, plan: &Plan, copy: u8) {
         let body = self.plans.body(plan.n, copy);
-        let first = self.attempt(&body, None, Cause::First);
-        let repeated = Retry { num: 1, reason: Reason::HttpTimeout };
+        let first = self.attempt(&body, None, AttemptCause::First);
+        let repeated = Retry { num: 1, reason: FailureReason::HttpTimeout };
         let (mut acknowledged, mut failure, mut num) = if plan.repeat == Some(Repeat::Meanwhile) {
-            let (first, again) = tokio::join!(first, self.attempt(&body, Some(repeated), Cause::Repeat));
+            let (first, again) =
+                tokio::join!(first, self.attempt(&body, Some(repeated), AttemptCause::Repeat));
             (first.is_ok() || again.is_ok(), again.err().or(first.err()), 2)
         } else {
             let first = first.await;
             (first.is_ok(), first.err(), 1)
         };
-        let waits = self.schedule.waits();
+        let pauses = self.schedule.pauses();
         while let (false, Some(Failure { reason, is_final: false })) = (acknowledged, failure) {
-            let Some(wait) = waits.get(num - 1) else { break };
-            tokio::time::sleep(*wait).await;
+            let Some(pause) = pauses.get(num - 1) else { break };
+            tokio::time::sleep(*pause).await;
             let retry = Retry { num: num as u32, reason };
-            let attempt = self.attempt(&body, Some(retry), Cause::Retry).await;
+            let attempt = self.attempt(&body, Some(retry), AttemptCause::Retry).await;
             (acknowledged, failure, num) = (attempt.is_ok(), attempt.err(), num + 1);
         }
         if acknowledged {
-            locked(&self.ledger).acknowledge(plan.n, copy);
+            lock(&self.ledger).acknowledge(plan.n, copy);
             if let Some(Repeat::Afterwards(times)) = plan.repeat {
                 for num in 1..=times {
-                    // What becomes of it does not matter: the event is acknowledged.
+                    // The event is acknowledged already, so the result of the repeat does not matter.
                     let repeated = Retry { num, ..repeated };
-                    let _ = self.attempt(&body, Some(repeated), Cause::Repeat).await;
+                    let _ = self.attempt(&body, Some(repeated), AttemptCause::Repeat).await;
                 }
             }
         }
-        let mut figures = locked(&self.figures);
+        let mut figures = lock(&self.figures);
         figures.event(acknowledged);
         if copy == 0 {
             self.bar.inc(1);
@@ -246,11 +248,11 @@ impl Storm {
         }
     }
 
-    async fn attempt(&self, body: &[u8], retry: Option<Retry>, cause: Cause) -> Result<(), Failure> {
-        let permit = self.on_their_way.acquire().await;
+    async fn attempt(&self, body: &[u8], retry: Option<Retry>, cause: AttemptCause) -> Result<(), Failure> {
+        let permit = self.requests_under_way.acquire().await;
         let attempt = self.slack.post(Post { content_type: JSON, body, retry }).await;
         drop(permit);
-        locked(&self.figures).attempt(cause, &attempt);
+        lock(&self.figures).attempt(cause, &attempt);
         match attempt.failure() {
             None => Ok(()),
             Some(reason) => Err(Failure { reason, is_final: attempt.forbids_retry() }),
@@ -258,20 +260,21 @@ impl Storm {
     }
 }
 
+/// Why an attempt failed.
 #[derive(Clone, Copy, Debug)]
 struct Failure {
-    reason: Reason,
-    /// Slack is told not to ask again.
+    reason: FailureReason,
+    /// The app answered with `X-Slack-No-Retry: 1`, so Slack does not send the event again.
     is_final: bool,
 }
 
-/// Several, or the queue would grow while it is looked at.
+/// Starts the tasks that receive from the queue. One task would be slower than the senders, and the queue would grow.
 fn receivers(
     storm: &Arc<Storm>,
     queue: &Queue,
     settle: f64,
     is_over: &watch::Receiver<bool>,
-) -> JoinSet<Result<(), Trouble>> {
+) -> JoinSet<Result<(), CommandError>> {
     const RECEIVERS: usize = 4;
     let settle = Duration::from_secs_f64(settle);
     let last = Arc::new(Mutex::new(Instant::now()));
@@ -285,49 +288,51 @@ fn receivers(
 }
 
 impl Storm {
-    /// Until everything has been sent and has arrived, or nothing has come for as long as `settle`. `last` is when
-    /// anybody received something.
+    /// Receives, compares and deletes messages. Returns when everything has been sent and either everything acknowledged has
+    /// arrived or nothing has arrived for as long as `settle`. `last` is when one of the receivers last received a message of
+    /// this run.
     async fn receive(
         &self,
         queue: &Queue,
         settle: Duration,
         is_over: &watch::Receiver<bool>,
         last: &Mutex<Instant>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CommandError> {
         const HIDDEN_SECONDS: i32 = 30;
-        /// For a second message of what is there already.
-        const QUIET: Duration = Duration::from_secs(2);
+        /// How long to wait for second messages of events when all events have arrived.
+        const WAIT_FOR_DUPLICATES: Duration = Duration::from_secs(2);
         let mut over_since = None;
         loop {
             let messages = queue.receive(1, HIDDEN_SECONDS).await?;
             let mut receipts = Vec::new();
             {
-                let mut ledger = locked(&self.ledger);
+                let mut ledger = lock(&self.ledger);
                 for message in messages {
                     let id = message.message_id.unwrap_or_default();
-                    // What others sent stays on the queue, hidden for a while.
-                    if ledger.arrive(&id, message.body.as_deref().unwrap_or_default()) == Owner::ThisRun {
+                    // A message that somebody else sent stays on the queue and is hidden for a while.
+                    if ledger.arrive(&id, message.body.as_deref().unwrap_or_default()) == Sender::ThisRun {
                         receipts.extend(message.receipt_handle);
                     }
                 }
             }
             if !receipts.is_empty() {
                 queue.delete(&receipts).await?;
-                *locked(last) = Instant::now();
+                *lock(last) = Instant::now();
             }
             if *is_over.borrow() {
                 let since = *over_since.get_or_insert_with(Instant::now);
-                let quiet_since = since.max(*locked(last));
-                let patience = if locked(&self.ledger).is_complete() { QUIET.min(settle) } else { settle };
+                let quiet_since = since.max(*lock(last));
+                let patience =
+                    if lock(&self.ledger).is_complete() { WAIT_FOR_DUPLICATES.min(settle) } else { settle };
                 if quiet_since.elapsed() >= patience {
                     return Ok(());
                 }
-                self.bar.set_message(format!("{} messages have arrived", locked(&self.ledger).messages()));
+                self.bar.set_message(format!("{} messages have arrived", lock(&self.ledger).messages()));
             }
         }
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,27 +1,27 @@
-//! What is sent: events and forgeries, by dice that fall the same way for the same seed.
+//! Decides by a seed which events and forgeries a storm sends. The same seed gives the same events and forgeries.
 
 use serde_json::json;
 use slack_ingress::time::clock::{Clock, SystemClock};
 
 use crate::slack::Forgery;
 
-/// How much of what.
+/// How many of the messages are repeated, duplicated or accompanied by a forgery, each from 0 to 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
-    /// Of the events, sent again though nothing asked for it.
+    /// The share of the messages whose events are sent again although no attempt failed.
     pub(super) repeats: f64,
-    /// Of the events, the messages that come under several ids.
+    /// The share of the messages that are sent under several event ids.
     pub(super) duplicates: f64,
-    /// Forgeries, for each event.
+    /// The share of the messages beside which a forged request is sent.
     pub(super) forgeries: f64,
 }
 
-/// When Slack sends an event again.
+/// When Slack sends an event again although no attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// While its first attempt is still running, as after three seconds.
+    /// At the same time as the first attempt, as when Slack has given up waiting and the app has not.
     Meanwhile,
-    /// Though it was acknowledged, so many times: the answer did not reach Slack.
+    /// This many times after the app has acknowledged it, as when the answer did not reach Slack.
     Afterwards(u32),
 }
 
@@ -29,10 +29,10 @@ pub(super) enum Repeat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) n: u64,
-    /// Event ids that it comes under.
+    /// The number of event ids under which the message is sent.
     pub(super) copies: u8,
     pub(super) repeat: Option<Repeat>,
-    /// Beside it, a request that must be refused.
+    /// A forged request that is sent beside the message. The app must refuse it.
     pub(super) forgery: Option<Forgery>,
 }
 
@@ -41,12 +41,16 @@ pub(super) struct Plan {
 pub(super) struct Plans {
     seed: u64,
     shares: Shares,
-    /// Sets this run's ids apart from those of every other, of the same seed too: an ingress remembers.
+    /// The beginning of every event id of this run. Another run of the same seed has other ids, because an ingress remembers
+    /// the ids that it has seen.
     run: String,
 }
 
+/// The messages are spread over this many channels.
 const CHANNELS: u64 = 200;
+/// The most event ids of one message.
 const MOST_COPIES: u8 = 4;
+/// Stands in place of the copy's number in the event id of a forgery.
 const FORGED: u8 = 9;
 
 impl Plans {
@@ -55,7 +59,7 @@ impl Plans {
         Self { seed, shares, run: format!("Ev{now:X}") }
     }
 
-    /// The `n`th message; the same one whoever asks and when.
+    /// The `n`th message. Every call with the same `n` returns the same message.
     pub(super) fn get(&self, n: u64) -> Plan {
         let mut dice = fastrand::Rng::with_seed(self.seed ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut hits = |share: f64| dice.f64() < share;
@@ -76,17 +80,17 @@ impl Plans {
         }
     }
 
-    /// The id of a message's copy.
+    /// The event id of a message's copy.
     pub(super) fn event_id(&self, n: u64, copy: u8) -> String {
         format!("{}Z{n:07}{copy}", self.run)
     }
 
-    /// The id of the forgery beside a message.
+    /// The event id of the forgery beside a message.
     pub(super) fn forged_id(&self, n: u64) -> String {
         self.event_id(n, FORGED)
     }
 
-    /// What an id stands for, if it is one of this run's.
+    /// The numbers of the message and of its copy that an event id stands for; `None` for an id of somebody else's.
     pub(super) fn find(&self, event_id: &str) -> Option<(u64, u8)> {
         let digits = event_id.strip_prefix(&self.run)?.strip_prefix('Z')?;
         let (n, copy) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
@@ -97,22 +101,23 @@ impl Plans {
         copy == FORGED
     }
 
-    /// The event: a mention; every other copy is the same message as an app sees it that listens to the channel too.
+    /// The event about a message: `app_mention` for even copies, `message` for odd ones, because Slack sends both to an app
+    /// that also listens to the channel.
     pub(super) fn body(&self, n: u64, copy: u8) -> Vec<u8> {
         self.body_of(&self.event_id(n, copy), n, copy)
     }
 
-    /// The same under another id.
+    /// The event about a message under any event id.
     pub(super) fn body_of(&self, event_id: &str, n: u64, copy: u8) -> Vec<u8> {
         let ts = format!("{}.{:06}", 1_500_000_000 + n / 1_000_000, n % 1_000_000);
-        // Absent in a mention.
+        // An `app_mention` has no `channel_type`.
         let channel_type = (!copy.is_multiple_of(2)).then_some("channel");
         let mut event = json!({
             "type": if channel_type.is_some() { "message" } else { "app_mention" },
             "user": "U02RA9C6T1K",
             "text": format!("<@U05L0GQ7BFD> Größe der Warteschlange {n}? 東京 🚀"),
             "ts": ts,
-            // Run by run another one, so that one message is not that of an earlier run.
+            // Each run has its own channels, so that no message is one of an earlier run.
             "channel": format!("C{}{:03}", self.run.trim_start_matches("Ev"), n % CHANNELS),
             "event_ts": ts,
         });
@@ -156,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shares_are_what_was_asked_for() {
+    fn as_many_messages_are_repeated_duplicated_and_forged_as_was_asked_for() {
         let plans = Plans::new(1, SHARES);
         let all: Vec<_> = (0..10_000).map(|n| plans.get(n)).collect();
         let share = |hits: &dyn Fn(&&Plan) -> bool| all.iter().filter(hits).count() as f64 / 10_000.0;
@@ -171,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_says_what_it_stands_for() {
+    fn an_event_id_tells_the_message_and_the_copy_it_stands_for() {
         let plans = Plans::new(1, SHARES);
         assert_eq!(plans.find(&plans.event_id(12_345_678, 2)), Some((12_345_678, 2)));
         let forged = plans.find(&plans.forged_id(3));
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_one_message_under_several_ids() {
+    fn the_copies_are_events_about_one_message_under_several_event_ids() {
         let plans = Plans::new(1, SHARES);
         let key = |copy| {
             let body: serde_json::Value = serde_json::from_slice(&plans.body(5, copy)).unwrap();

@@ -1,4 +1,4 @@
-//! From a log or a queue to a file, and back.
+//! Tests `slack-dev capture` and `slack-dev replay`: from a log or a queue to a file, and back.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
@@ -15,12 +15,12 @@ fn deliveries(file: &Path) -> Vec<Value> {
 
 async fn capture(more: &[&str]) -> PathBuf {
     let file = fresh_file("deliveries.jsonl");
-    let said = slack_dev(&[&["capture", "-o", file.to_str().unwrap()], more].concat()).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = slack_dev(&[&["capture", "-o", file.to_str().unwrap()], more].concat()).await;
+    assert_eq!(output.code, 0, "{output:?}");
     file
 }
 
-/// The sink's lines, in a file, with a few beside them that are none.
+/// A file with the lines of the sink `stdout:` and a few other lines.
 fn log_of(ingress: &Ingress) -> PathBuf {
     let file = fresh_file("stdout.log");
     let log = format!("INFO starting lambda function\n{{\"level\":\"INFO\"}}\n\n{}", ingress.stdout());
@@ -28,19 +28,19 @@ fn log_of(ingress: &Ingress) -> PathBuf {
     file
 }
 
-/// An ingress that every fixture was played to.
+/// An ingress that has received every fixture.
 async fn played() -> Ingress {
     let ingress = Ingress::local().await;
     let fixtures = fixtures();
     let files: Vec<_> = fixtures.iter().map(|file| file.to_str().unwrap()).collect();
-    let said = slack_dev(&[&["play", "--url", &ingress.url], &files[..]].concat()).await;
-    assert_eq!(said.code, 0, "{}", said.stdout);
+    let output = slack_dev(&[&["play", "--url", &ingress.url], &files[..]].concat()).await;
+    assert_eq!(output.code, 0, "{}", output.stdout);
     assert!(files.len() > 25, "{}", files.len());
     assert_eq!(ingress.stdout().lines().count(), files.len());
     ingress
 }
 
-/// What does not change from one ingress to the next: all but the time.
+/// The delivery without the time at which an ingress received it.
 fn timeless(delivery: &Value) -> Value {
     let mut delivery = delivery.clone();
     delivery.as_object_mut().unwrap().remove("received_at");
@@ -49,12 +49,12 @@ fn timeless(delivery: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_captured_and_replayed_is_the_same_byte_for_byte() {
+async fn captured_and_replayed_deliveries_are_the_same_byte_for_byte() {
     let first = played().await;
     let file = capture(&["--log", log_of(&first).to_str().unwrap()]).await;
     let second = Ingress::local().await;
-    let said = slack_dev(&["replay", file.to_str().unwrap(), "--url", &second.url]).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = slack_dev(&["replay", file.to_str().unwrap(), "--url", &second.url]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     let again = capture(&["--log", log_of(&second).to_str().unwrap()]).await;
     let (before, after) = (deliveries(&file), deliveries(&again));
     assert_eq!(before.len(), fixtures().len());
@@ -70,17 +70,18 @@ async fn what_was_captured_and_replayed_is_the_same_byte_for_byte() {
     assert_eq!(lines(&first, "group_id"), lines(&second, "group_id"));
     assert_eq!(lines(&first, "deduplication_id"), lines(&second, "deduplication_id"));
 
-    // It knows them now, unless they have new ids.
+    // The second ingress has seen these ids now, so it forwards only deliveries with new ids.
     let count = after.len();
-    let said = slack_dev(&["replay", "-q", file.to_str().unwrap(), "--url", &second.url]).await;
-    assert_eq!((said.code, second.stdout().lines().count()), (0, count));
-    let said = slack_dev(&["replay", "-q", "--new-ids", file.to_str().unwrap(), "--url", &second.url]).await;
-    assert_eq!((said.code, second.stdout().lines().count()), (0, 2 * count), "{said:?}");
+    let output = slack_dev(&["replay", "-q", file.to_str().unwrap(), "--url", &second.url]).await;
+    assert_eq!((output.code, second.stdout().lines().count()), (0, count));
+    let output =
+        slack_dev(&["replay", "-q", "--new-ids", file.to_str().unwrap(), "--url", &second.url]).await;
+    assert_eq!((output.code, second.stdout().lines().count()), (0, 2 * count), "{output:?}");
 
-    // `play` takes the file too.
+    // `play` accepts the file too.
     let third = Ingress::local().await;
-    let said = slack_dev(&["play", file.to_str().unwrap(), "--url", &third.url]).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = slack_dev(&["play", file.to_str().unwrap(), "--url", &third.url]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(lines(&first, "body"), lines(&third, "body"));
 }
 
@@ -113,12 +114,12 @@ async fn filters_and_redaction_at_the_capture() {
     }
     assert!(redacted.iter().all(|delivery| delivery["redacted"] == true));
 
-    // An ingress takes what is left, under the same ids.
+    // An ingress accepts the redacted deliveries under the same ids.
     let second = Ingress::local().await;
-    let said = slack_dev(&["replay", redacted_file.to_str().unwrap(), "--url", &second.url]).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = slack_dev(&["replay", redacted_file.to_str().unwrap(), "--url", &second.url]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     let ids = |deliveries: &[Value]| -> BTreeSet<String> {
-        // A modal that was closed goes by its bytes, and those are others now.
+        // An ingress knows a closed modal by the hash of its bytes, which the redaction has changed.
         let known = deliveries.iter().filter(|delivery| delivery["attributes"]["type"] != "view_closed");
         known.map(|delivery| delivery["attributes"]["event_id"].to_string()).collect()
     };
@@ -132,26 +133,26 @@ async fn lines_that_are_no_messages_are_counted_and_a_file_is_not_written_over()
     std::fs::write(&log, b"hello\n{\"body\":\"{}\"}\n\xff\xfe\n\n").unwrap();
     let file = fresh_file("strange.jsonl");
     let arguments = ["capture", "--log", log.to_str().unwrap(), "-o", file.to_str().unwrap()];
-    let said = slack_dev_with(&arguments, &[]).await;
-    assert_eq!(said.code, 0);
-    assert!(said.stderr.contains("0 captured") && said.stderr.contains("3 skipped"), "{said:?}");
-    let said = slack_dev_with(&arguments, &[]).await;
-    assert_eq!(said.code, 2);
-    assert!(said.stderr.contains("strange.jsonl"), "{said:?}");
+    let output = slack_dev_with(&arguments, &[]).await;
+    assert_eq!(output.code, 0);
+    assert!(output.stderr.contains("0 captured") && output.stderr.contains("3 skipped"), "{output:?}");
+    let output = slack_dev_with(&arguments, &[]).await;
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("strange.jsonl"), "{output:?}");
 }
 
 #[tokio::test]
-async fn what_no_ingress_takes_is_counted_as_failed() {
+async fn a_delivery_that_the_ingress_refuses_counts_as_failed() {
     let file = fresh_file("broken.jsonl");
     let line = r#"{"version":1,"attributes":{"kind":"event","type":"x","event_id":"Ev1"},"body":"no JSON"}"#;
     std::fs::write(&file, line).unwrap();
     let ingress = Ingress::local().await;
-    let said = slack_dev(&["replay", file.to_str().unwrap(), "--url", &ingress.url]).await;
-    assert_eq!(said.code, 1);
-    assert!(said.stdout.contains("1 failed") && said.stdout.contains("X-Slack-No-Retry"), "{said:?}");
+    let output = slack_dev(&["replay", file.to_str().unwrap(), "--url", &ingress.url]).await;
+    assert_eq!(output.code, 1);
+    assert!(output.stdout.contains("1 failed") && output.stdout.contains("X-Slack-No-Retry"), "{output:?}");
 }
 
-/// Of what SQS adds to a message, only what its sender chose.
+/// The messages by event id, without the system attributes that SQS itself sets.
 fn by_id(received: Vec<QueueMessage>) -> BTreeMap<String, QueueMessage> {
     let chosen = |mut message: QueueMessage| {
         let names = ["MessageGroupId", "MessageDeduplicationId"];
@@ -163,39 +164,39 @@ fn by_id(received: Vec<QueueMessage>) -> BTreeMap<String, QueueMessage> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs DynamoDB and SQS"]
-async fn from_one_queue_to_another_it_is_the_same_message() {
+async fn a_message_replayed_from_one_queue_to_another_is_the_same() {
     let (first, second) = (Queue::fifo().await, Queue::fifo().await);
     let ingress = Ingress::before(&first, &[]).await;
     let fixtures = fixtures();
     let files: Vec<_> = fixtures.iter().map(|file| file.to_str().unwrap()).collect();
-    let said = slack_dev(&[&["play", "--url", &ingress.url], &files[..]].concat()).await;
-    assert_eq!(said.code, 0, "{}", said.stdout);
+    let output = slack_dev(&[&["play", "--url", &ingress.url], &files[..]].concat()).await;
+    assert_eq!(output.code, 0, "{}", output.stdout);
 
-    // Given back, as far as a FIFO queue lets us look; then taken.
-    let looked_at = fresh_file("looked-at.jsonl");
-    let said = slack_dev(&["capture", "-o", looked_at.to_str().unwrap(), "--queue-url", &first.url]).await;
-    let seen = deliveries(&looked_at).len();
-    assert_eq!(said.code, 0, "{said:?}");
+    // First capture without deleting, which a FIFO queue allows for some of the messages only; then capture and delete all.
+    let copied = fresh_file("looked-at.jsonl");
+    let output = slack_dev(&["capture", "-o", copied.to_str().unwrap(), "--queue-url", &first.url]).await;
+    let seen = deliveries(&copied).len();
+    assert_eq!(output.code, 0, "{output:?}");
     assert!(
-        said.stderr.contains(&format!("{} more are on the queue", files.len() - seen)),
-        "{seen}: {said:?}"
+        output.stderr.contains(&format!("{} more are on the queue", files.len() - seen)),
+        "{seen}: {output:?}"
     );
     let file = capture(&["--queue-url", &first.url, "--delete"]).await;
     assert_eq!(deliveries(&file).len(), files.len());
     assert_eq!(first.take_all().await, []);
 
     let renamed = ["replay", file.to_str().unwrap(), "--queue-url", &second.url, "--new-ids"];
-    let said = slack_dev_with(&renamed, &[]).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = slack_dev_with(&renamed, &[]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(second.take_all().await.len(), files.len());
 
-    // The ids of group and de-duplication are the ingress's: what it sends is what the replay sends.
+    // A replay to a queue sends the same message group ids and de-duplication ids as the ingress.
     let (third, fourth) = (Queue::fifo().await, Queue::fifo().await);
     let ingress = Ingress::before(&third, &[]).await;
-    let said = slack_dev(&["replay", file.to_str().unwrap(), "--url", &ingress.url]).await;
-    assert_eq!(said.code, 0, "{said:?}");
-    let said = slack_dev_with(&["replay", file.to_str().unwrap(), "--queue-url", &fourth.url], &[]).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = slack_dev(&["replay", file.to_str().unwrap(), "--url", &ingress.url]).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    let output = slack_dev_with(&["replay", file.to_str().unwrap(), "--queue-url", &fourth.url], &[]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     let (mut sent, mut replayed) = (by_id(third.take_all().await), by_id(fourth.take_all().await));
     assert_eq!(sent.len(), files.len());
     for received in sent.values_mut().chain(replayed.values_mut()) {
@@ -206,8 +207,8 @@ async fn from_one_queue_to_another_it_is_the_same_message() {
 
 #[tokio::test]
 #[ignore = "needs SQS"]
-async fn only_what_the_filter_matches_is_taken_off_the_queue() {
-    // Each look is a receive, and after three a queue with a dead-letter queue would give the message up.
+async fn only_messages_that_match_the_filter_are_deleted_from_the_queue() {
+    // Each capture is a receive. After three receives a queue with a dead-letter queue would move the message there.
     let queue = Queue::create(false, &[(QueueAttributeName::RedrivePolicy, "")]).await;
     let file = fresh_file("two.jsonl");
     let line = |event_type: &str, id: &str| {
@@ -215,11 +216,11 @@ async fn only_what_the_filter_matches_is_taken_off_the_queue() {
         json!({"version": 1, "attributes": attributes, "body": r#"{"event":{}}"#})
     };
     std::fs::write(&file, format!("{}\n{}\n", line("message", "Ev1"), line("app_mention", "Ev2"))).unwrap();
-    let said = slack_dev(&["replay", file.to_str().unwrap(), "--queue-url", &queue.url]).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = slack_dev(&["replay", file.to_str().unwrap(), "--queue-url", &queue.url]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     for _ in 0..2 {
-        let looked_at = capture(&["--queue-url", &queue.url]).await;
-        assert_eq!(deliveries(&looked_at).len(), 2, "it was given back");
+        let copied = capture(&["--queue-url", &queue.url]).await;
+        assert_eq!(deliveries(&copied).len(), 2, "it was given back");
     }
     let taken = capture(&["--queue-url", &queue.url, "--delete", "--type", "message"]).await;
     assert_eq!(deliveries(&taken).len(), 1);

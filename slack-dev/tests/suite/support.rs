@@ -1,4 +1,4 @@
-//! What the tests add to the stand-ins of `test-support`: the tool as a process, and the real ingress behind an HTTP front.
+//! What these tests need beside `test-support`: slack-dev as a process, and the real ingress behind an HTTP server.
 
 use http_body_util::Full;
 use hyper::Response;
@@ -16,12 +16,12 @@ use test_support::servers::fresh_name;
 use test_support::slack::{SECRET, fixtures};
 use tokio::process::Command;
 
-/// A file that no other test has.
+/// The path of a file that no other test uses.
 pub(crate) fn fresh_file(what: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(fresh_name(what))
 }
 
-/// How the tool ended.
+/// The exit code and the output of slack-dev.
 #[derive(Debug)]
 pub(crate) struct ToolOutput {
     pub(crate) code: i32,
@@ -35,7 +35,7 @@ impl ToolOutput {
     }
 }
 
-/// The tool with a secret, and with AWS's emulators if there are any.
+/// Runs slack-dev with the signing secret and, if there are any, with the emulators of AWS.
 pub(crate) async fn slack_dev(arguments: &[&str]) -> ToolOutput {
     slack_dev_with(arguments, &[("SLACK_SIGNING_SECRET", SECRET)]).await
 }
@@ -50,7 +50,7 @@ pub(crate) async fn slack_dev_with(arguments: &[&str], variables: &[(&str, &str)
     }
 }
 
-/// The tool where somebody is watching; whether it is content.
+/// Runs slack-dev with its output on the terminal, and returns whether its exit code is 0.
 pub(crate) async fn slack_dev_shown(arguments: &[&str]) -> bool {
     command(arguments, &[("SLACK_SIGNING_SECRET", SECRET)]).status().await.unwrap().success()
 }
@@ -58,7 +58,7 @@ pub(crate) async fn slack_dev_shown(arguments: &[&str]) -> bool {
 fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slack-dev"));
     command.args(arguments).env_clear().envs(VARIABLES).envs(endpoints()).envs(variables.iter().copied());
-    // For the progress bar.
+    // The progress bar needs TERM.
     command.envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
@@ -80,7 +80,7 @@ fn ingress_binary() -> PathBuf {
     BINARY.get_or_init(build).clone()
 }
 
-/// The real ingress: some processes behind one Runtime API, with an HTTP API before them.
+/// The real ingress: one or more processes behind one Runtime API, and an HTTP server that plays an HTTP API in front of them.
 pub(crate) struct Ingress {
     pub(crate) url: String,
     _front: Endpoint,
@@ -99,7 +99,7 @@ impl Ingress {
         Self::start(1, variables(local)).await
     }
 
-    /// With a table of its own, in front of this queue.
+    /// With a new table, and with this queue.
     pub(crate) async fn before(queue: &Queue, more: &[(&str, &str)]) -> Self {
         let store = format!("dynamodb:{}", Table::create().await.name);
         let mut variables = variables([("DEDUP_STORE", store.as_str()), ("EVENT_SINK", &queue.url)]);
@@ -109,7 +109,7 @@ impl Ingress {
 
     async fn start(environments: usize, mut variables: HashMap<String, String>) -> Self {
         variables.extend(endpoints());
-        // Every fixture is to arrive, those of bots too.
+        // Every fixture must reach the queue, also those of bots.
         variables.insert("BOT_EVENTS".to_owned(), "forward".to_owned());
         variables.insert("RUST_LOG".to_owned(), "off".to_owned());
         let api = Arc::new(RuntimeApi::start().await);
@@ -124,14 +124,14 @@ impl Ingress {
         Self { url: front.url.clone(), _front: front, environments }
     }
 
-    /// What the sink `stdout:` wrote.
+    /// Everything that the sink `stdout:` has written.
     pub(crate) fn stdout(&self) -> String {
         let lines = self.environments.iter().flat_map(Lambda::stdout);
         lines.map(|line| line + "\n").collect()
     }
 }
 
-/// As an HTTP API does it.
+/// Invokes the function as an HTTP API does, and returns its answer as an HTTP response.
 async fn invoke(api: &RuntimeApi, request: &ReceivedRequest) -> Response<Full<Bytes>> {
     let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
     let event = http_api::event(request.method.as_str(), headers, &request.body);

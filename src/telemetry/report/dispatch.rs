@@ -76,7 +76,7 @@ pub struct MessageReport {
     pub outcome: MessageOutcome,
     /// The id that SQS gave to the message.
     pub message_id: String,
-    /// The handle that SQS gave to this receive of the message. Its visibility time-out is changed by it.
+    /// The handle that SQS gave to this receive of the message. Its visibility timeout is changed by it.
     pub receipt_handle: String,
     /// How often SQS has handed the message out, this time included.
     pub receive_count: u32,
@@ -91,7 +91,7 @@ pub struct MessageReport {
     pub invoke: Option<Duration>,
     /// Whether the event was taken over from an invocation whose lease had run out. That one may have called the agent.
     pub took_over: bool,
-    /// After how long SQS hands the message out again; absent if that is left to the queue's visibility time-out.
+    /// After how long SQS hands the message out again; absent if that is left to the queue's visibility timeout.
     pub put_off_for: Option<Duration>,
     /// Why the message goes to the dead-letter queue; absent if it does not.
     pub reason: Option<String>,

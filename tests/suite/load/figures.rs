@@ -1,19 +1,19 @@
-//! What a run measured, in a form to be quoted.
+//! Prints what a run measured.
 
 use slack_ingress::time::budget::CallTimeouts;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use super::resources::ResourceGrowth;
 use super::traffic::Kind;
-use super::vitals::Course;
 use super::{ACK_BUDGET, Answer};
 
-/// What was on the queue.
-pub(crate) struct Found {
-    /// Of each event, how many messages.
+/// The messages that were on the queue.
+pub(crate) struct QueueContents {
+    /// For each event, the number of its messages.
     pub(crate) messages: Vec<usize>,
-    /// Bodies that are no event's.
+    /// The bodies of messages that belong to no event.
     pub(crate) strangers: Vec<String>,
 }
 
@@ -22,24 +22,24 @@ pub(crate) struct Figures<'a> {
     pub(crate) start: Instant,
     pub(crate) answers: &'a [Answer],
     pub(crate) acknowledged: &'a [bool],
-    pub(crate) found: &'a Found,
-    pub(crate) courses: &'a [Course],
+    pub(crate) found: &'a QueueContents,
+    pub(crate) growths: &'a [ResourceGrowth],
     pub(crate) sends: usize,
 }
 
 impl Figures<'_> {
-    /// Events that were acknowledged and are not on the queue.
+    /// The number of events that were answered with 200 and are not on the queue.
     pub(crate) fn missing(&self) -> usize {
         let events = self.acknowledged.iter().zip(&self.found.messages);
         events.filter(|(acknowledged, messages)| **acknowledged && **messages == 0).count()
     }
 
-    /// Events that are on the queue more than once.
+    /// The number of events that are on the queue more than once.
     pub(crate) fn doubled(&self) -> usize {
         self.found.messages.iter().filter(|messages| **messages > 1).count()
     }
 
-    /// Answers so late that a call may have been given up, and its effect may be there all the same.
+    /// The number of answers so late that a call may have timed out. The call may have taken effect all the same.
     pub(crate) fn late(&self) -> usize {
         let first_timeout = CallTimeouts::for_budget(ACK_BUDGET).connect;
         self.count(|answer| answer.took >= first_timeout)
@@ -49,7 +49,7 @@ impl Figures<'_> {
         self.answers.iter().filter(|answer| condition(answer)).count()
     }
 
-    /// Answers a second in each tenth of the answers.
+    /// The answers a second, for each tenth of the answers.
     fn rates(&self) -> Vec<f64> {
         let mut times: Vec<_> = self.answers.iter().map(|answer| answer.at).collect();
         times.sort_unstable();
@@ -80,7 +80,7 @@ impl fmt::Display for Figures<'_> {
         let rates = self.rates();
         let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
         let fastest = rates.iter().copied().fold(0.0, f64::max);
-        writeln!(f, "{} queue, {} execution environments", self.queue, self.courses.len())?;
+        writeln!(f, "{} queue, {} execution environments", self.queue, self.growths.len())?;
         writeln!(f, "  {events} events in {took:.0} s: {:.0} a second", events as f64 / took)?;
         writeln!(
             f,
@@ -110,24 +110,24 @@ impl fmt::Display for Figures<'_> {
             self.missing(),
             self.doubled()
         )?;
-        let range = |value: fn(&Course) -> u64| Range::of(self.courses.iter().map(value));
+        let range = |value: fn(&ResourceGrowth) -> u64| Range::of(self.growths.iter().map(value));
         writeln!(
             f,
             "  each environment after its warm-up -> at the end: heap and stack {} -> {} KiB, \
              resident {} -> {} KiB, file descriptors {} -> {}",
-            range(|course| course.start.memory),
-            range(|course| course.end.memory),
-            range(|course| course.start.resident),
-            range(|course| course.end.resident),
-            range(|course| course.start.descriptors),
-            range(|course| course.end.descriptors),
+            range(|growth| growth.start.memory),
+            range(|growth| growth.end.memory),
+            range(|growth| growth.start.resident),
+            range(|growth| growth.end.resident),
+            range(|growth| growth.start.descriptors),
+            range(|growth| growth.end.descriptors),
         )?;
-        let growth = self.courses.iter().map(Course::growth).max().unwrap_or_default();
+        let growth = self.growths.iter().map(ResourceGrowth::memory).max().unwrap_or_default();
         writeln!(f, "  it grew by {growth} KiB at the most")
     }
 }
 
-/// From the least to the most.
+/// The smallest and the largest of several values.
 struct Range(u64, u64);
 
 impl Range {

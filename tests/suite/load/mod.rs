@@ -1,13 +1,14 @@
-//! Many execution environments at once, and for long: nothing missing, nothing doubled, nothing that grows.
+//! Runs several execution environments at once for a long time, and checks that no event is missing or doubled and that no
+//! process uses more and more memory or file descriptors.
 //!
-//! Slack delivers as fast as it gets its answers; what became of it is counted on the queue itself. No time is
-//! asserted: what was measured is printed.
+//! The simulated Slack sends the next delivery as soon as it has an answer. The messages are counted on the queue itself. Times
+//! are measured and printed, but not asserted.
 //!
-//! `make load` takes 100,000 events to each kind of queue, `make test` 1,000 (`LOAD_EVENTS`).
+//! `make load` sends 100,000 events to each kind of queue, `make test` 1,000 (`LOAD_EVENTS`).
 
 mod figures;
+mod resources;
 mod traffic;
-mod vitals;
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
@@ -22,26 +23,26 @@ use test_support::wait::all;
 use tokio::time::Instant;
 
 use crate::support::ingress;
-use figures::{Figures, Found};
+use figures::{Figures, QueueContents};
+use resources::{ResourceGrowth, ResourceUse};
 use traffic::{Delivery, Kind, Slack};
-use vitals::{Course, Vitals};
 
 const ENVIRONMENTS: usize = 8;
 
-/// An environment is looked at after every so many of its invocations, while it has nothing to do.
+/// The memory and the file descriptors of an environment are read after every five of its invocations, while it is idle.
 const SAMPLE_EVERY: usize = 5;
 
-/// How much more memory an environment may hold at the end than after its warm-up, in KiB. It was 20 in 100,000
-/// events; and 90 in 1,000, in which the heap still finds its size.
+/// How much more memory, in KiB, an environment may use at the end than after its warm-up. Measured: 20 with 100,000 events, and 90
+/// with 1,000 events, during which the heap still grows to its usual size.
 ///
-/// Between those two moments an environment sends a tenth of all events. So the long run finds a leak of 30
-/// bytes an event, the short one of 3,000; and either one a descriptor.
+/// Between these two moments an environment sends a tenth of all events. The long run therefore notices a leak of 30 bytes an
+/// event, the short run a leak of 3,000. Both notice a file descriptor that stays open.
 const GROWTH_LIMIT: u64 = 256;
 
-/// The most that can be set: where other work is done beside this, an emulator may be slow.
+/// The largest ACK_BUDGET_MS that can be set, because an emulator on a busy machine may be slow.
 const ACK_BUDGET: Duration = Duration::from_secs(3);
 
-/// So many receive the messages in the end.
+/// How many tasks receive the messages from the queue at the end.
 const CONSUMERS: usize = 4;
 
 #[tokio::test]
@@ -50,7 +51,7 @@ async fn on_a_fifo_queue_each_event_is_there_once_and_nothing_grows() {
     load(Queue::fifo().await).await;
 }
 
-/// Nothing but our record keeps a second message from this one.
+/// A standard queue does not de-duplicate: only the record in the store prevents a second message.
 #[tokio::test]
 #[ignore = "needs servers: make load"]
 async fn on_a_standard_queue_each_event_is_there_once_and_nothing_grows() {
@@ -74,7 +75,7 @@ async fn load(queue: Queue) {
     let slack = Arc::new(Slack::with(events));
     let start = SystemClock.instant();
     let served = all((0..ENVIRONMENTS).map(|_| serve(variables.clone(), Arc::clone(&slack)))).await;
-    let (answers, courses): (Vec<_>, Vec<_>) = served.into_iter().unzip();
+    let (answers, growths): (Vec<_>, Vec<_>) = served.into_iter().unzip();
     let answers: Vec<_> = answers.into_iter().flatten().collect();
 
     let acknowledged = acknowledged(events, &answers);
@@ -85,7 +86,7 @@ async fn load(queue: Queue) {
         answers: &answers,
         acknowledged: &acknowledged,
         found: &found,
-        courses: &courses,
+        growths: &growths,
         sends: sqs.calls(),
     };
     println!("{figures}");
@@ -93,18 +94,18 @@ async fn load(queue: Queue) {
     assert!(acknowledged.iter().all(|acknowledged| *acknowledged), "Slack gave up on an event");
     assert_eq!(found.strangers, Vec::<String>::new(), "nobody sent that");
     assert_eq!(figures.missing(), 0);
-    // A call that is given up may have taken effect. Then a FIFO queue is asked again, up to twice, and knows
-    // the message; on a standard queue it may be twice. If no answer was late, none of this may happen.
+    // A call that timed out may have taken effect. The client repeats it up to twice on a FIFO queue, which drops the repeated
+    // message; on a standard queue the message may then be there twice. If no answer was late, neither may happen.
     let late = figures.late();
     assert!(figures.doubled() <= if is_fifo { 0 } else { late }, "{} doubled", figures.doubled());
     assert!((events..=events + 2 * late).contains(&sqs.calls()), "{} messages sent", sqs.calls());
-    for course in courses {
-        assert!(course.growth() <= GROWTH_LIMIT, "memory grew: {course:?}");
-        assert!(course.end.descriptors <= course.start.descriptors, "descriptors stay open: {course:?}");
+    for growth in growths {
+        assert!(growth.memory() <= GROWTH_LIMIT, "memory grew: {growth:?}");
+        assert!(growth.end.descriptors <= growth.start.descriptors, "descriptors stay open: {growth:?}");
     }
 }
 
-/// An answer, and when.
+/// The answer to a delivery, when it came, and how long it took.
 struct Answer {
     delivery: Delivery,
     status: u64,
@@ -112,8 +113,8 @@ struct Answer {
     took: Duration,
 }
 
-/// One execution environment, until Slack has nothing more.
-async fn serve(variables: HashMap<String, String>, slack: Arc<Slack>) -> (Vec<Answer>, Course) {
+/// Runs one execution environment until Slack has nothing more to deliver.
+async fn serve(variables: HashMap<String, String>, slack: Arc<Slack>) -> (Vec<Answer>, ResourceGrowth) {
     let lambda = ingress::start(variables).await;
     let (mut answers, mut samples) = (Vec::new(), Vec::new());
     while let Some(delivery) = slack.next().await {
@@ -124,19 +125,19 @@ async fn serve(variables: HashMap<String, String>, slack: Arc<Slack>) -> (Vec<An
         let status = reply.status;
         match (delivery.kind, status) {
             (Kind::Forged, _) => assert_eq!(reply, answers::unauthorized()),
-            (Kind::Slacks, 503) => assert_eq!(reply, answers::ask_again()),
-            (Kind::Slacks, _) => assert_eq!(reply, answers::ok()),
+            (Kind::Genuine, 503) => assert_eq!(reply, answers::ask_again()),
+            (Kind::Genuine, _) => assert_eq!(reply, answers::ok()),
         }
         slack.answered(delivery, status);
         answers.push(Answer { delivery, status, at, took: at - sent });
         if answers.len() % SAMPLE_EVERY == 0 {
-            samples.push(Vitals::of(lambda.pid()));
+            samples.push(ResourceUse::of(lambda.pid()));
         }
     }
-    (answers, Course::of(&samples))
+    (answers, ResourceGrowth::of(&samples))
 }
 
-/// Of each event, whether Slack was told that it is on the queue.
+/// For each event, whether any delivery of it was answered with 200.
 fn acknowledged(events: usize, answers: &[Answer]) -> Vec<bool> {
     let mut acknowledged = vec![false; events];
     for answer in answers.iter().filter(|answer| answer.status == 200) {
@@ -145,9 +146,9 @@ fn acknowledged(events: usize, answers: &[Answer]) -> Vec<bool> {
     acknowledged
 }
 
-/// Everything that is on the queue.
-async fn take_all(queue: Queue, events: usize) -> Found {
-    let mut found = Found { messages: vec![0; events], strangers: Vec::new() };
+/// Receives everything that is on the queue.
+async fn take_all(queue: Queue, events: usize) -> QueueContents {
+    let mut found = QueueContents { messages: vec![0; events], strangers: Vec::new() };
     let taken = all((0..CONSUMERS).map(|_| {
         let queue = queue.clone();
         async move { queue.take_all().await }

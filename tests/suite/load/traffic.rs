@@ -1,4 +1,4 @@
-//! What Slack and others send, in which order: events, retries, duplicates, forgeries.
+//! Decides what is sent, and in which order: events, their retries, duplicates, and forgeries.
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::sync::Mutex;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use test_support::slack::{Request, mention_in};
 use tokio::time::Instant;
 
-/// How long after a 503 the next retry comes. Slack waits not at all, then a minute, then five. Here the last
-/// one waits until a lease is over: where an emulator was too slow for once, the event is not lost.
+/// How long after a 503 the next retry is sent. These pauses are shorter than Slack's. The last one is longer than a lease, so that
+/// an event is not lost if an emulator was too slow once.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(100), Duration::from_secs(8)];
 
-/// So many conversations go on at the same time.
+/// The number of conversations, over which the events are spread.
 const CONVERSATIONS: usize = 1000;
 
-/// One request.
+/// A request for one event: an attempt of Slack's, or a forgery.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
     pub(crate) event: usize,
@@ -23,14 +23,15 @@ pub(crate) struct Delivery {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Slacks,
-    /// Somebody else's, who knows the id that an event will have, and comes before it.
+    /// It is signed with the app's secret.
+    Genuine,
+    /// It has the id of an event that follows, but is signed with another secret.
     Forged,
 }
 
 impl Delivery {
     fn of(event: usize, retry: u8) -> Self {
-        Self { event, retry, kind: Kind::Slacks }
+        Self { event, retry, kind: Kind::Genuine }
     }
 
     pub(crate) fn request(self) -> Request {
@@ -40,13 +41,15 @@ impl Delivery {
                 let body = body(self.event, "forged");
                 Request::signed_with("not the secret", now, "application/json", body)
             }
-            Kind::Slacks if self.retry == 0 => Request::json(body(self.event, "hello")),
-            Kind::Slacks => Request::json(body(self.event, "hello")).retry(self.retry.into(), "http_timeout"),
+            Kind::Genuine if self.retry == 0 => Request::json(body(self.event, "hello")),
+            Kind::Genuine => {
+                Request::json(body(self.event, "hello")).retry(self.retry.into(), "http_timeout")
+            }
         }
     }
 }
 
-/// What the queue must hold for this event.
+/// The body that the message for this event must have.
 pub(crate) fn true_body(event: usize) -> Vec<u8> {
     body(event, "hello")
 }
@@ -56,11 +59,10 @@ fn body(event: usize, text: &str) -> Vec<u8> {
     mention_in(&channel, "1515449522.000016", &format!("Ev{event}"), text)
 }
 
-/// The deliveries of all events, before it is known what is answered to them.
+/// The deliveries of all events that do not depend on the answers.
 ///
-/// A third of the events is sent again without waiting for the first answer. Before every tenth there is a
-/// forgery of it. Every tenth of the first half comes again when half of the run is over, as if Slack had never
-/// got its answer.
+/// A third of the events is sent a second time without waiting for the first answer. Before every tenth event a forgery of it is
+/// sent. Every tenth event of the first half is sent again after half of the run, as if its answer had not reached Slack.
 fn plan(events: usize) -> impl Iterator<Item = Delivery> + Send {
     let long_after = events / 2;
     (0..events).flat_map(move |event| {
@@ -77,16 +79,16 @@ fn plan(events: usize) -> impl Iterator<Item = Delivery> + Send {
     })
 }
 
-/// Slack, from which each execution environment takes its next delivery.
+/// The simulated Slack, which gives each execution environment its next delivery.
 pub(crate) struct Slack(Mutex<State>);
 
 struct State {
     plan: Box<dyn Iterator<Item = Delivery> + Send>,
-    /// Deliveries that are due later.
+    /// Retries, and when each is due.
     again: Vec<(Instant, Delivery)>,
-    /// Deliveries whose answer is not there yet.
+    /// The number of deliveries that have not been answered yet.
     running: usize,
-    /// Of each event, its last retry.
+    /// For each event, the number of its latest retry.
     retries: Vec<u8>,
 }
 
@@ -96,7 +98,7 @@ impl Slack {
         Self(Mutex::new(State { plan, again: Vec::new(), running: 0, retries: vec![0; events] }))
     }
 
-    /// The next delivery; none when everything has its answer.
+    /// The next delivery; `None` when every delivery has been answered and no retry is due.
     pub(crate) async fn next(&self) -> Option<Delivery> {
         loop {
             {
@@ -112,7 +114,7 @@ impl Slack {
         }
     }
 
-    /// The delivery was answered with this status. Who is told to ask again does so, but for the last retry.
+    /// Records the status of a delivery's answer. After a 503 it plans the next retry, unless this was the last one.
     pub(crate) fn answered(&self, delivery: Delivery, status: u64) {
         let state = &mut *self.0.lock().expect("not poisoned");
         state.running -= 1;

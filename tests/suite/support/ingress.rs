@@ -1,4 +1,4 @@
-//! The binaries under test.
+//! Finds and starts the binaries under test.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

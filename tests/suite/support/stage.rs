@@ -1,4 +1,4 @@
-//! The function with its table and its queue.
+//! Deploys the function for a test, with a table and a queue.
 
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use test_support::wait::eventually;
 
 use super::ingress::{self, redrive_binary};
 
-/// One deployment: a table, a queue, proxies before both, and as many environments as are asked for.
+/// One deployment: a table, a queue and a proxy before each. A test starts as many environments as it needs.
 pub(crate) struct Stage {
     pub(crate) table: Table,
     pub(crate) queue: Queue,
@@ -50,7 +50,7 @@ impl Stage {
         Lambda::start(&redrive_binary(), self.redrive_variables()).await
     }
 
-    /// The redrive knows no secret.
+    /// The redrive's variables. It has no signing secret.
     pub(crate) fn redrive_variables(&self) -> HashMap<String, String> {
         let mut variables = self.variables();
         variables.remove("SLACK_SIGNING_SECRET");
@@ -58,7 +58,7 @@ impl Stage {
         variables
     }
 
-    /// Waits until the lease on the event is over.
+    /// Waits until the event's lease has ended.
     pub(crate) async fn lease_over(&self, event_id: &str) {
         let item = self.table.item(event_id).await.expect("a record");
         let lease_until: u64 = item["lease_until"].parse().expect("a number");

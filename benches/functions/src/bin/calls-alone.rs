@@ -1,5 +1,5 @@
-//! What no function can be faster than: an event's calls, one after the other, and nothing else. Nothing is verified, signed,
-//! or looked at; the requests are of the size of ours, and the same each time.
+//! A lower bound for every function's time: it makes the calls for an event, one after the other, and does nothing else. It verifies
+//! no signature, signs nothing and reads no answer. Its requests have the size of the real function's, and are the same each time.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -16,12 +16,12 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A header's worth of session token, and one of signature.
+/// The sizes of the headers with the session token and with the signature.
 const TOKEN_BYTES: usize = 400;
 const SIGNATURE_BYTES: usize = 250;
-/// What is written into the table.
+/// The size of the item that is written to the table.
 const ITEM_BYTES: usize = 600;
-/// What is put on the queue: the event, and its attributes.
+/// The size of the message that is sent to the queue: the event and its attributes.
 const MESSAGE_BYTES: usize = 2000;
 
 struct Connection(SendRequest<Full<Bytes>>);
@@ -87,7 +87,7 @@ fn text_of(bytes: usize) -> Bytes {
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(std::env::var("SSL_CERT_FILE")?)? {
-        // Of the machine's own, rustls does not take every one.
+        // rustls does not accept every one of the machine's root certificates.
         let _ = roots.add(certificate?);
     }
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();

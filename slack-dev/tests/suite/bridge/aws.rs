@@ -1,9 +1,9 @@
-//! With the protocols of DynamoDB and SQS behind it, and a process that is killed.
+//! Tests the bridge with a table and a queue of AWS's emulators, also when its process is killed.
 
 use super::*;
 use test_support::aws::{Queue, Table, VARIABLES, endpoints};
 
-/// A queue, and what the bridge is given to reach it and a table.
+/// Creates a queue and a table, and returns the queue and the bridge's variables for both.
 async fn stage() -> (Queue, Vec<(String, String)>) {
     let (table, queue) = (Table::create().await, Queue::fifo().await);
     let store = format!("dynamodb:{}", table.name);
@@ -18,7 +18,7 @@ fn borrowed(variables: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 async fn assert_each_once_on(queue: &Queue, slack: &Slack, context: &str) {
-    // A message of a process that was killed may still be on its way.
+    // A message that a killed process has sent may still be under way.
     let messages = queue.take_all_waiting(1).await;
     let state = slack.state();
     assert!(state.problems.is_empty(), "{context}: {:?}", state.problems);
@@ -31,16 +31,16 @@ async fn assert_each_once_on(queue: &Queue, slack: &Slack, context: &str) {
 
 #[tokio::test]
 #[ignore = "needs servers: make test-dev"]
-async fn on_a_queue_too_each_delivery_is_there_once_whatever_is_cut() {
-    let cut = [Step::Hello, Step::Deliver(0), Step::Deliver(1), Step::Deliver(2)];
-    let scripts: [(&str, Vec<Step>); 3] = [
-        ("at once", vec![Step::Cut]),
-        ("with the acknowledgements unread", vec![Step::Unread, Step::Cut]),
-        ("after one was read", vec![Step::Ack(1), Step::Cut]),
+async fn each_delivery_is_on_a_queue_once_wherever_a_connection_is_cut() {
+    let cut = [ScriptStep::Hello, ScriptStep::Deliver(0), ScriptStep::Deliver(1), ScriptStep::Deliver(2)];
+    let scripts: [(&str, Vec<ScriptStep>); 3] = [
+        ("at once", vec![ScriptStep::Cut]),
+        ("with the acknowledgements unread", vec![ScriptStep::WaitForUnread, ScriptStep::Cut]),
+        ("after one was read", vec![ScriptStep::ReadUntilAcknowledged(1), ScriptStep::Cut]),
     ];
     for (context, end) in scripts {
         let (queue, variables) = stage().await;
-        let (scratch, slack) = scene(&format!("queue-{}", end.len())).await;
+        let (scratch, slack) = set_up(&format!("queue-{}", end.len())).await;
         one_of_each(&slack);
         slack.script([cut.into_iter().chain(end).collect()]);
         let mut bridge = Bridge::with(scratch, &slack, &[], &borrowed(&variables));
@@ -52,20 +52,21 @@ async fn on_a_queue_too_each_delivery_is_there_once_whatever_is_cut() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test-dev"]
-async fn killed_at_any_moment_and_started_again_it_loses_nothing_and_doubles_nothing() {
-    // Some before the record, some between record and send, send and acknowledgement, acknowledgement and confirm.
+async fn a_bridge_that_is_killed_at_any_moment_and_restarted_loses_and_doubles_nothing() {
+    // The kills hit before the record, between record and send, between send and acknowledgement, and between acknowledgement and
+    // confirm.
     join_all([0_u64, 2, 4, 6, 8, 10, 14, 18, 25, 40].map(async |millis| {
         let (queue, variables) = stage().await;
-        let (scratch, slack) = scene(&format!("killed-{millis}")).await;
+        let (scratch, slack) = set_up(&format!("killed-{millis}")).await;
         one_of_each(&slack);
-        slack.script([vec![Step::Hello]]);
+        slack.script([vec![ScriptStep::Hello]]);
         let bridge = Bridge::with(scratch, &slack, &[], &borrowed(&variables));
-        slack.until("the first is delivered", |state| state.deliveries[0].sent_once()).await;
+        slack.until("the first is delivered", |state| state.deliveries[0].was_sent()).await;
         sleep(Duration::from_millis(millis)).await;
         let scratch = bridge.kill().await;
-        // A lease of the dead one is over after seven seconds; until then Slack is told to ask again.
+        // A lease of the killed process ends after seven seconds. Until then the envelope is not acknowledged.
         let mut bridge = Bridge::with(scratch, &slack, &[], &borrowed(&variables));
-        // The first may have been done with all of it.
+        // The first process may have acknowledged everything.
         slack
             .until("the second connects", |state| {
                 state.connections.iter().filter(|one| one.hello.is_some()).count() > 1

@@ -1,5 +1,5 @@
-//! The bridge, as a process, against a stand-in for Slack's side of Socket Mode: whatever is cut, and wherever, each
-//! delivery is on the sink once, and none is acknowledged before.
+//! Tests `slack-dev bridge` against a stand-in for Slack's side of Socket Mode: wherever a connection is cut, each delivery is on the
+//! sink once, and none is acknowledged before it is there.
 
 mod aws;
 mod process;
@@ -15,9 +15,9 @@ use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
 use process::{Bridge, Scratch};
-use slack::{Slack, Step};
+use slack::{ScriptStep, Slack};
 
-/// More than a pipe takes, and less than an envelope may have.
+/// A size, in bytes, that is larger than a pipe's buffer and allowed in an envelope.
 const TOO_MUCH_FOR_A_PIPE: usize = 200_000;
 
 fn fixture(kind: &str, name: &str) -> Value {
@@ -30,7 +30,7 @@ fn event(id: &str) -> Value {
     event
 }
 
-/// Two of these differ in nothing but the mark: Slack gives each its own `trigger_id`, but the bridge must not need it.
+/// A command with this mark in its text and without the `trigger_id` that Slack sends, because the bridge must not need it.
 fn command(mark: &str) -> Value {
     json!({
         "token": "gIkuvaNzQIHg97ATvDxqgjtO", "team_id": "T061EG9R6", "channel_id": "C0LAN2Q65", "user_id": "U061F7AUR",
@@ -45,22 +45,22 @@ fn interaction(mark: &str) -> Value {
     view
 }
 
-/// One of each kind; their numbers are 0, 1 and 2, their marks on the sink these.
+/// The texts by which the lines of deliveries 0, 1 and 2 are found on the sink: an event, a command and an interaction.
 const MARKS: [&str; 3] = ["EvMARK0", "CmdMARK1", "IntMARK2"];
 
 fn one_of_each(slack: &Slack) {
-    slack.has("events_api", event(MARKS[0]), MARKS[0]);
-    slack.has("slash_commands", command(MARKS[1]), MARKS[1]);
-    slack.has("interactive", interaction(MARKS[2]), MARKS[2]);
+    slack.add_delivery("events_api", event(MARKS[0]), MARKS[0]);
+    slack.add_delivery("slash_commands", command(MARKS[1]), MARKS[1]);
+    slack.add_delivery("interactive", interaction(MARKS[2]), MARKS[2]);
 }
 
-async fn scene(name: &str) -> (Scratch, Slack) {
+async fn set_up(name: &str) -> (Scratch, Slack) {
     let scratch = Scratch::new(name);
     let slack = Slack::start(scratch.sink()).await;
     (scratch, slack)
 }
 
-/// Each delivery is on the sink once, was there when it was acknowledged, and nothing went wrong on the way.
+/// Checks that each delivery is on the sink once, that it was there when it was acknowledged, and that the stand-in noted no problem.
 fn assert_each_once(slack: &Slack, lines: &[Value], context: &str) {
     let state = slack.state();
     assert!(state.problems.is_empty(), "{context}: {:?}", state.problems);
@@ -84,8 +84,8 @@ fn attribute<'a>(line: &'a Value, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn all_three_kinds_go_through_the_steps_and_are_recorded_under_their_ids() {
-    let (scratch, slack) = scene("kinds").await;
+async fn all_three_kinds_of_delivery_reach_the_sink_and_are_recorded_under_their_ids() {
+    let (scratch, slack) = set_up("kinds").await;
     one_of_each(&slack);
     let mut bridge = Bridge::start(scratch, &slack, &[]);
     slack.until_all_acknowledged().await;
@@ -110,9 +110,9 @@ async fn all_three_kinds_go_through_the_steps_and_are_recorded_under_their_ids()
 }
 
 #[tokio::test]
-async fn a_menu_that_wants_its_options_gets_none_at_once() {
-    let (scratch, slack) = scene("suggestion").await;
-    let menu = slack.has("interactive", fixture("forms", "block_suggestion"), "no line");
+async fn a_request_for_a_menus_options_is_answered_with_none_at_once() {
+    let (scratch, slack) = set_up("suggestion").await;
+    let menu = slack.add_delivery("interactive", fixture("forms", "block_suggestion"), "no line");
     let mut bridge = Bridge::start(scratch, &slack, &[]);
     slack.until_all_acknowledged().await;
     let expected = json!({ "envelope_id": slack.envelope_ids(menu)[0], "payload": { "options": [] } });
@@ -122,25 +122,38 @@ async fn a_menu_that_wants_its_options_gets_none_at_once() {
 }
 
 #[tokio::test]
-async fn whatever_is_cut_and_wherever_each_delivery_is_on_the_sink_once() {
-    use Step::{Ack, Closed, Cut, Deliver, Disconnect, Half, Hello, Line, Opened, Read, Unread};
+async fn wherever_a_connection_is_cut_each_delivery_is_on_the_sink_once() {
+    use ScriptStep::{
+        Cut, Deliver, DeliverHalf, Disconnect, Hello, Read, ReadUntilAcknowledged, ReadUntilClosed,
+        WaitForConnections, WaitForLine, WaitForUnread,
+    };
     let renew = Disconnect("refresh_requested");
-    let cuts: [(&str, Vec<Vec<Step>>); 16] = [
+    let cuts: [(&str, Vec<Vec<ScriptStep>>); 16] = [
         ("before hello", vec![vec![Cut]]),
         ("before hello, twice", vec![vec![Cut], vec![Cut]]),
         ("after hello", vec![vec![Hello, Cut]]),
-        ("within an event's envelope", vec![vec![Hello, Half(0), Cut]]),
-        ("within a command's envelope", vec![vec![Hello, Deliver(0), Half(1), Cut]]),
+        ("within an event's envelope", vec![vec![Hello, DeliverHalf(0), Cut]]),
+        ("within a command's envelope", vec![vec![Hello, Deliver(0), DeliverHalf(1), Cut]]),
         ("after the envelopes, at once", vec![vec![Hello, Deliver(0), Deliver(1), Deliver(2), Cut]]),
-        ("when an event is on the sink", vec![vec![Hello, Deliver(0), Line(0), Cut]]),
-        ("when a command is on the sink", vec![vec![Hello, Deliver(1), Line(1), Cut]]),
+        ("when an event is on the sink", vec![vec![Hello, Deliver(0), WaitForLine(0), Cut]]),
+        ("when a command is on the sink", vec![vec![Hello, Deliver(1), WaitForLine(1), Cut]]),
         (
             "when the acknowledgements were sent and none was read",
-            vec![vec![Hello, Deliver(0), Deliver(1), Deliver(2), Line(0), Line(1), Line(2), Unread, Cut]],
+            vec![vec![
+                Hello,
+                Deliver(0),
+                Deliver(1),
+                Deliver(2),
+                WaitForLine(0),
+                WaitForLine(1),
+                WaitForLine(2),
+                WaitForUnread,
+                Cut,
+            ]],
         ),
         (
             "after one acknowledgement of three",
-            vec![vec![Hello, Deliver(0), Deliver(1), Ack(0), Deliver(2), Cut]],
+            vec![vec![Hello, Deliver(0), Deliver(1), ReadUntilAcknowledged(0), Deliver(2), Cut]],
         ),
         (
             "after a warning, before the other is there",
@@ -149,40 +162,69 @@ async fn whatever_is_cut_and_wherever_each_delivery_is_on_the_sink_once() {
         (
             "the old one, while both are there",
             vec![
-                vec![Hello, Deliver(0), Ack(0), renew, Opened(2), Deliver(1), Cut],
-                vec![Hello, Deliver(2), Ack(2)],
+                vec![
+                    Hello,
+                    Deliver(0),
+                    ReadUntilAcknowledged(0),
+                    renew,
+                    WaitForConnections(2),
+                    Deliver(1),
+                    Cut,
+                ],
+                vec![Hello, Deliver(2), ReadUntilAcknowledged(2)],
             ],
         ),
         (
             "the new one before its hello",
-            vec![vec![Hello, renew, Deliver(0), Read(300), Deliver(1), Ack(1), Closed], vec![Cut]],
+            vec![
+                vec![
+                    Hello,
+                    renew,
+                    Deliver(0),
+                    Read(300),
+                    Deliver(1),
+                    ReadUntilAcknowledged(1),
+                    ReadUntilClosed,
+                ],
+                vec![Cut],
+            ],
         ),
         (
             "the new one, while both are there",
             vec![
-                vec![Hello, renew, Opened(2), Deliver(1), Ack(1), Closed],
-                vec![Hello, Deliver(0), Line(0), Cut],
+                vec![
+                    Hello,
+                    renew,
+                    WaitForConnections(2),
+                    Deliver(1),
+                    ReadUntilAcknowledged(1),
+                    ReadUntilClosed,
+                ],
+                vec![Hello, Deliver(0), WaitForLine(0), Cut],
             ],
         ),
         (
             "both, while both are there",
-            vec![vec![Hello, renew, Opened(2), Deliver(1), Cut], vec![Hello, Deliver(0), Deliver(2), Cut]],
+            vec![
+                vec![Hello, renew, WaitForConnections(2), Deliver(1), Cut],
+                vec![Hello, Deliver(0), Deliver(2), Cut],
+            ],
         ),
         (
             "the same events on two connections at once",
             vec![
-                vec![Hello, Deliver(0), Deliver(1), renew, Opened(2), Read(100), Cut],
+                vec![Hello, Deliver(0), Deliver(1), renew, WaitForConnections(2), Read(100), Cut],
                 vec![Hello, Deliver(0), Deliver(1), Cut],
             ],
         ),
     ];
     join_all(cuts.into_iter().enumerate().map(async |(number, (cut, scripts))| {
-        let (scratch, slack) = scene(&format!("cut-{number}")).await;
+        let (scratch, slack) = set_up(&format!("cut-{number}")).await;
         one_of_each(&slack);
         slack.script(scripts);
         let mut bridge = Bridge::start(scratch, &slack, &[]);
         slack.until_all_acknowledged().await;
-        // What would come a second time had time to.
+        // A second line would have been written by now.
         sleep(Duration::from_millis(300)).await;
         bridge.stop().await;
         assert_each_once(&slack, &bridge.lines(), cut);
@@ -192,20 +234,20 @@ async fn whatever_is_cut_and_wherever_each_delivery_is_on_the_sink_once() {
 }
 
 #[tokio::test]
-async fn fifty_events_through_connections_that_are_cut_again_and_again_are_there_once_each() {
-    let (scratch, slack) = scene("again-and-again").await;
+async fn fifty_events_through_connections_that_are_cut_repeatedly_are_each_on_the_sink_once() {
+    let (scratch, slack) = set_up("again-and-again").await;
     for number in 0..50 {
         let mark = format!("EvMANY{number:03}.");
-        slack.has("events_api", event(&mark), &mark);
+        slack.add_delivery("events_api", event(&mark), &mark);
     }
-    let deliver = |from: usize| (from..from + 8).map(Step::Deliver);
+    let deliver = |from: usize| (from..from + 8).map(ScriptStep::Deliver);
     slack.script((0..6).map(|n| {
-        let acknowledged_before_the_cut = (n % 2 == 0).then_some(Step::Ack(n * 8));
-        [Step::Hello]
+        let acknowledged_before_the_cut = (n % 2 == 0).then_some(ScriptStep::ReadUntilAcknowledged(n * 8));
+        [ScriptStep::Hello]
             .into_iter()
             .chain(deliver(n * 8))
             .chain(acknowledged_before_the_cut)
-            .chain([Step::Cut])
+            .chain([ScriptStep::Cut])
             .collect()
     }));
     let mut bridge = Bridge::start(scratch, &slack, &["--connections", "2"]);
@@ -214,22 +256,27 @@ async fn fifty_events_through_connections_that_are_cut_again_and_again_are_there
     assert_each_once(&slack, &bridge.lines(), "again and again");
 }
 
-/// A delivery that is on its way to the sink for as long as the sink is not read.
-fn held_up(slack: &Slack) -> usize {
+/// Adds a delivery whose line is too large for the pipe's buffer, so that writing it blocks until the test reads the pipe.
+fn blocked(slack: &Slack) -> usize {
     let mut event = event("EvHELD");
     event["event"]["text"] = json!("x".repeat(TOO_MUCH_FOR_A_PIPE));
-    slack.has("events_api", event, "EvHELD")
+    slack.add_delivery("events_api", event, "EvHELD")
 }
 
 #[tokio::test]
 async fn nothing_is_acknowledged_before_the_sink_has_taken_it() {
-    let (scratch, slack) = scene("order").await;
-    let held_up = held_up(&slack);
-    slack.script([vec![Step::Hello, Step::Deliver(held_up), Step::Read(1000), Step::Ack(held_up)]]);
+    let (scratch, slack) = set_up("order").await;
+    let blocked = blocked(&slack);
+    slack.script([vec![
+        ScriptStep::Hello,
+        ScriptStep::Deliver(blocked),
+        ScriptStep::Read(1000),
+        ScriptStep::ReadUntilAcknowledged(blocked),
+    ]]);
     let (mut bridge, mut pipe) = Bridge::into_pipe(scratch, &slack, &[]);
     slack.until("delivered", |state| state.connections.first().is_some_and(|one| one.hello.is_some())).await;
     sleep(Duration::from_millis(700)).await;
-    assert!(slack.acknowledged(held_up).is_none(), "acknowledged, and not on the sink");
+    assert!(slack.acknowledged(blocked).is_none(), "acknowledged, and not on the sink");
     let mut taken = vec![0; TOO_MUCH_FOR_A_PIPE];
     pipe.read_exact(&mut taken).await.unwrap();
     slack.until_all_acknowledged().await;
@@ -237,18 +284,18 @@ async fn nothing_is_acknowledged_before_the_sink_has_taken_it() {
 }
 
 #[tokio::test]
-async fn the_old_connection_is_closed_when_the_new_one_is_there_and_all_that_it_brought_is_acknowledged() {
-    let (scratch, slack) = scene("overlap").await;
-    let held_up = held_up(&slack);
+async fn the_old_connection_is_closed_when_the_new_one_is_open_and_all_its_envelopes_are_acknowledged() {
+    let (scratch, slack) = set_up("overlap").await;
+    let blocked = blocked(&slack);
     slack.script([
         vec![
-            Step::Hello,
-            Step::Deliver(held_up),
-            Step::Disconnect("refresh_requested"),
-            Step::Opened(2),
-            Step::Closed,
+            ScriptStep::Hello,
+            ScriptStep::Deliver(blocked),
+            ScriptStep::Disconnect("refresh_requested"),
+            ScriptStep::WaitForConnections(2),
+            ScriptStep::ReadUntilClosed,
         ],
-        vec![Step::Hello],
+        vec![ScriptStep::Hello],
     ]);
     let (mut bridge, mut pipe) = Bridge::into_pipe(scratch, &slack, &[]);
     slack
@@ -260,7 +307,7 @@ async fn the_old_connection_is_closed_when_the_new_one_is_there_and_all_that_it_
     slack.until("the old one closed", |state| state.connections[0].closed.is_some()).await;
     {
         let state = slack.state();
-        let acknowledged = state.deliveries[held_up].acknowledged.clone().unwrap();
+        let acknowledged = state.deliveries[blocked].acknowledged.clone().unwrap();
         assert_eq!(acknowledged.connection, 0, "on the connection that brought it");
         assert!(acknowledged.at < state.connections[0].closed.unwrap());
         assert!(state.connections[1].ended.is_none() && state.problems.is_empty());
@@ -270,15 +317,26 @@ async fn the_old_connection_is_closed_when_the_new_one_is_there_and_all_that_it_
 }
 
 #[tokio::test]
-async fn both_connections_are_taken_from_while_there_are_two() {
-    use Step::{Ack, Closed, Deliver, Disconnect, Hello, Opened};
+async fn envelopes_are_taken_from_both_connections_while_there_are_two() {
+    use ScriptStep::{
+        Deliver, Disconnect, Hello, ReadUntilAcknowledged, ReadUntilClosed, WaitForConnections,
+    };
     for reason in ["warning", "refresh_requested"] {
-        let (scratch, slack) = scene(&format!("both-{reason}")).await;
+        let (scratch, slack) = set_up(&format!("both-{reason}")).await;
         one_of_each(&slack);
         slack.script([
-            vec![Hello, Disconnect(reason), Deliver(0), Ack(0), Opened(2), Deliver(1), Ack(1), Closed],
-            // The last step keeps it from delivering what is the other's.
-            vec![Hello, Deliver(2), Ack(2), Ack(1)],
+            vec![
+                Hello,
+                Disconnect(reason),
+                Deliver(0),
+                ReadUntilAcknowledged(0),
+                WaitForConnections(2),
+                Deliver(1),
+                ReadUntilAcknowledged(1),
+                ReadUntilClosed,
+            ],
+            // The last step keeps the second connection from delivering the first one's delivery.
+            vec![Hello, Deliver(2), ReadUntilAcknowledged(2), ReadUntilAcknowledged(1)],
         ]);
         let mut bridge = Bridge::start(scratch, &slack, &[]);
         slack
@@ -296,9 +354,12 @@ async fn both_connections_are_taken_from_while_there_are_two() {
 }
 
 #[tokio::test]
-async fn two_connections_are_kept_open_if_that_is_asked_for() {
-    let (scratch, slack) = scene("two").await;
-    slack.script([vec![Step::Hello, Step::Opened(2), Step::Read(300), Step::Cut], vec![Step::Hello]]);
+async fn two_connections_are_kept_open_if_the_flag_says_so() {
+    let (scratch, slack) = set_up("two").await;
+    slack.script([
+        vec![ScriptStep::Hello, ScriptStep::WaitForConnections(2), ScriptStep::Read(300), ScriptStep::Cut],
+        vec![ScriptStep::Hello],
+    ]);
     let mut bridge = Bridge::start(scratch, &slack, &["--connections", "2"]);
     let open = |state: &slack::State| {
         state.connections.iter().filter(|one| one.hello.is_some() && one.ended.is_none()).count()
@@ -311,9 +372,9 @@ async fn two_connections_are_kept_open_if_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_503_is_not_acknowledged_and_the_last_attempt_goes_round_the_store() {
-    let (scratch, slack) = scene("store-down").await;
-    slack.has("events_api", event(MARKS[0]), MARKS[0]);
+async fn a_503_is_not_acknowledged_and_the_last_attempt_is_sent_without_the_store() {
+    let (scratch, slack) = set_up("store-down").await;
+    slack.add_delivery("events_api", event(MARKS[0]), MARKS[0]);
     let variables = [
         ("DEDUP_STORE", "dynamodb:slack-events"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9"), // "discard": nobody listens
@@ -335,13 +396,13 @@ async fn a_503_is_not_acknowledged_and_the_last_attempt_goes_round_the_store() {
 }
 
 #[tokio::test]
-async fn what_can_never_be_a_200_is_acknowledged_with_a_warning_that_quotes_nothing() {
-    let (scratch, slack) = scene("malformed").await;
+async fn an_envelope_that_can_never_succeed_is_acknowledged_with_a_warning_that_quotes_nothing() {
+    let (scratch, slack) = set_up("malformed").await;
     let nameless = json!({ "type": "event_callback", "event": { "type": "message", "text": "xyzzy" } });
-    slack.has("events_api", nameless, "no line");
-    slack.has("of_tomorrow", json!({ "type": "of_tomorrow", "text": "xyzzy" }), "no line");
-    slack.has("slash_commands", json!({ "text": "xyzzy" }), "no line");
-    slack.has("interactive", json!("xyzzy"), "no line");
+    slack.add_delivery("events_api", nameless, "no line");
+    slack.add_delivery("of_tomorrow", json!({ "type": "of_tomorrow", "text": "xyzzy" }), "no line");
+    slack.add_delivery("slash_commands", json!({ "text": "xyzzy" }), "no line");
+    slack.add_delivery("interactive", json!("xyzzy"), "no line");
     let mut bridge = Bridge::start(scratch, &slack, &[]);
     slack.until_all_acknowledged().await;
     bridge.stop().await;
@@ -361,9 +422,14 @@ async fn what_can_never_be_a_200_is_acknowledged_with_a_warning_that_quotes_noth
 
 #[tokio::test]
 async fn the_log_has_counts_and_neither_texts_nor_tokens_nor_addresses() {
-    let (scratch, slack) = scene("log").await;
+    let (scratch, slack) = set_up("log").await;
     one_of_each(&slack);
-    slack.script([vec![Step::Hello, Step::Deliver(0), Step::Line(0), Step::Cut]]);
+    slack.script([vec![
+        ScriptStep::Hello,
+        ScriptStep::Deliver(0),
+        ScriptStep::WaitForLine(0),
+        ScriptStep::Cut,
+    ]]);
     let mut bridge = Bridge::with(scratch, &slack, &[], &[("RUST_LOG", "trace")]);
     slack.until_all_acknowledged().await;
     bridge.stop().await;
@@ -376,13 +442,13 @@ async fn the_log_has_counts_and_neither_texts_nor_tokens_nor_addresses() {
 }
 
 #[tokio::test]
-async fn a_token_that_slack_does_not_take_ends_it_and_is_not_shown() {
+async fn a_token_that_slack_refuses_ends_the_bridge_and_is_not_shown() {
     for (token, expected) in [
         ("xapp-of-somebody-else", "does not accept the token in SLACK_APP_TOKEN (invalid_auth)"),
         ("xoxb-a-bots", "no app-level token"),
         ("", "SLACK_APP_TOKEN is not set"),
     ] {
-        let (scratch, slack) = scene(&format!("token-{}", token.len())).await;
+        let (scratch, slack) = set_up(&format!("token-{}", token.len())).await;
         let mut bridge = Bridge::with(scratch, &slack, &[], &[("SLACK_APP_TOKEN", token)]);
         assert_eq!(bridge.ended().await, 1);
         let log = bridge.log();
@@ -392,11 +458,12 @@ async fn a_token_that_slack_does_not_take_ends_it_and_is_not_shown() {
 }
 
 #[tokio::test]
-async fn socket_mode_switched_off_ends_it_with_what_to_do() {
-    for script in
-        [vec![Step::Hello, Step::Disconnect("link_disabled")], vec![Step::Disconnect("link_disabled")]]
-    {
-        let (scratch, slack) = scene(&format!("disabled-{}", script.len())).await;
+async fn if_socket_mode_is_switched_off_the_bridge_ends_and_says_what_to_do() {
+    for script in [
+        vec![ScriptStep::Hello, ScriptStep::Disconnect("link_disabled")],
+        vec![ScriptStep::Disconnect("link_disabled")],
+    ] {
+        let (scratch, slack) = set_up(&format!("disabled-{}", script.len())).await;
         slack.script([script]);
         let mut bridge = Bridge::start(scratch, &slack, &[]);
         assert_eq!(bridge.ended().await, 1);
@@ -406,8 +473,8 @@ async fn socket_mode_switched_off_ends_it_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_wrong_setting_ends_it_with_every_problem() {
-    let (scratch, slack) = scene("settings").await;
+async fn wrong_settings_end_the_bridge_and_each_is_named() {
+    let (scratch, slack) = set_up("settings").await;
     let mut bridge =
         Bridge::with(scratch, &slack, &[], &[("DEDUP_STORE", "postgres:"), ("BOT_EVENTS", "none")]);
     assert_eq!(bridge.ended().await, 1);
@@ -417,8 +484,8 @@ async fn a_wrong_setting_ends_it_with_every_problem() {
 }
 
 #[tokio::test]
-async fn a_limit_on_the_rate_is_kept_and_a_failure_of_slacks_is_waited_out() {
-    let (scratch, slack) = scene("rate").await;
+async fn the_bridge_waits_as_long_as_a_rate_limit_says_and_longer_after_each_failure_of_slacks() {
+    let (scratch, slack) = set_up("rate").await;
     one_of_each(&slack);
     slack.refuse(429, json!({ "ok": false, "error": "ratelimited" }), Some(2));
     slack.refuse(200, json!({ "ok": false, "error": "internal_error" }), None);
@@ -437,10 +504,14 @@ async fn a_limit_on_the_rate_is_kept_and_a_failure_of_slacks_is_waited_out() {
 }
 
 #[tokio::test]
-async fn a_connection_where_nobody_answers_any_more_is_given_up() {
-    let (scratch, slack) = scene("dead").await;
+async fn a_connection_on_which_nothing_is_received_is_given_up() {
+    let (scratch, slack) = set_up("dead").await;
     one_of_each(&slack);
-    slack.script([vec![Step::Hello, Step::Deliver(0), Step::Deaf], vec![Step::Deaf], vec![Step::Hello]]);
+    slack.script([
+        vec![ScriptStep::Hello, ScriptStep::Deliver(0), ScriptStep::ReadNothing],
+        vec![ScriptStep::ReadNothing],
+        vec![ScriptStep::Hello],
+    ]);
     let start = Instant::now();
     let mut bridge = Bridge::start(scratch, &slack, &["--ping-seconds", "1"]);
     slack.until_all_acknowledged().await;
@@ -453,7 +524,7 @@ async fn a_connection_where_nobody_answers_any_more_is_given_up() {
 
 #[tokio::test]
 async fn a_quiet_connection_whose_pings_are_answered_is_kept() {
-    let (scratch, slack) = scene("quiet").await;
+    let (scratch, slack) = set_up("quiet").await;
     let mut bridge = Bridge::start(scratch, &slack, &["--ping-seconds", "1"]);
     sleep(Duration::from_secs(5)).await;
     assert_eq!(slack.state().connections.len(), 1, "{}", bridge.log());
@@ -461,33 +532,33 @@ async fn a_quiet_connection_whose_pings_are_answered_is_kept() {
 }
 
 #[tokio::test]
-async fn asked_to_end_it_takes_nothing_new_and_finishes_what_is_under_way() {
+async fn after_a_signal_the_bridge_takes_nothing_new_and_finishes_what_is_under_way() {
     for signal in ["INT", "TERM"] {
-        let (scratch, slack) = scene(&format!("signal-{signal}")).await;
-        let held_up = held_up(&slack);
-        let late = slack.has("events_api", event("EvLATE"), "EvLATE");
-        let read = Step::Read(200);
+        let (scratch, slack) = set_up(&format!("signal-{signal}")).await;
+        let blocked = blocked(&slack);
+        let late = slack.add_delivery("events_api", event("EvLATE"), "EvLATE");
+        let read = ScriptStep::Read(200);
         slack.script([vec![
-            Step::Hello,
-            Step::Deliver(held_up),
+            ScriptStep::Hello,
+            ScriptStep::Deliver(blocked),
             read,
             read,
             read,
-            Step::Deliver(late),
-            Step::Closed,
+            ScriptStep::Deliver(late),
+            ScriptStep::ReadUntilClosed,
         ]]);
         let (mut bridge, mut pipe) = Bridge::into_pipe(scratch, &slack, &[]);
-        slack.until("delivered", |state| state.deliveries[held_up].sent_once()).await;
+        slack.until("delivered", |state| state.deliveries[blocked].was_sent()).await;
         sleep(Duration::from_millis(250)).await;
         bridge.signal(signal);
-        slack.until("the late one", |state| state.deliveries[late].sent_once()).await;
+        slack.until("the late one", |state| state.deliveries[late].was_sent()).await;
         sleep(Duration::from_millis(200)).await;
-        assert!(slack.acknowledged(held_up).is_none());
+        assert!(slack.acknowledged(blocked).is_none());
         let mut lines = String::new();
         pipe.read_to_string(&mut lines).await.unwrap();
         assert_eq!(bridge.ended().await, 0, "{}", bridge.log());
         assert!(
-            slack.acknowledged(held_up).is_some() && slack.acknowledged(late).is_none(),
+            slack.acknowledged(blocked).is_some() && slack.acknowledged(late).is_none(),
             "{}",
             bridge.log()
         );
@@ -498,8 +569,8 @@ async fn asked_to_end_it_takes_nothing_new_and_finishes_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn asked_to_end_while_it_waits_to_connect_it_ends_at_once() {
-    let (scratch, slack) = scene("waiting").await;
+async fn a_signal_while_the_bridge_waits_to_connect_ends_it_at_once() {
+    let (scratch, slack) = set_up("waiting").await;
     slack.refuse(429, json!({ "ok": false, "error": "ratelimited" }), Some(600));
     let mut bridge = Bridge::start(scratch, &slack, &[]);
     slack.until("asked", |state| !state.asked.is_empty()).await;
@@ -510,11 +581,11 @@ async fn asked_to_end_while_it_waits_to_connect_it_ends_at_once() {
 }
 
 #[tokio::test]
-async fn asked_twice_it_ends_at_once() {
-    let (scratch, slack) = scene("twice").await;
-    let held_up = held_up(&slack);
+async fn a_second_signal_ends_the_bridge_at_once() {
+    let (scratch, slack) = set_up("twice").await;
+    let blocked = blocked(&slack);
     let (mut bridge, pipe) = Bridge::into_pipe(scratch, &slack, &[]);
-    slack.until("delivered", |state| state.deliveries[held_up].sent_once()).await;
+    slack.until("delivered", |state| state.deliveries[blocked].was_sent()).await;
     sleep(Duration::from_millis(200)).await;
     bridge.signal("INT");
     sleep(Duration::from_millis(300)).await;
@@ -524,8 +595,8 @@ async fn asked_twice_it_ends_at_once() {
 }
 
 #[tokio::test]
-async fn without_a_reader_of_its_lines_it_ends_and_acknowledges_nothing() {
-    let (scratch, slack) = scene("no-reader").await;
+async fn if_nobody_reads_its_standard_output_the_bridge_ends_and_acknowledges_nothing() {
+    let (scratch, slack) = set_up("no-reader").await;
     one_of_each(&slack);
     let (mut bridge, pipe) = Bridge::into_pipe(scratch, &slack, &[]);
     drop(pipe);
@@ -535,11 +606,11 @@ async fn without_a_reader_of_its_lines_it_ends_and_acknowledges_nothing() {
 }
 
 #[tokio::test]
-async fn a_socket_behind_tls_is_spoken_to_in_tls() {
-    let (scratch, slack) = scene("tls").await;
+async fn the_bridge_speaks_tls_to_a_wss_address() {
+    let (scratch, slack) = set_up("tls").await;
     slack.with_scheme("wss");
     let mut bridge = Bridge::start(scratch, &slack, &[]);
-    // The stand-in has no certificate: what arrives there is TLS, and no WebSocket.
+    // The stand-in has no certificate, so it receives the beginning of TLS and no WebSocket.
     slack.until("asked twice", |state| state.asked.len() >= 2).await;
     assert!(slack.state().connections.is_empty());
     bridge.stop().await;
@@ -548,7 +619,7 @@ async fn a_socket_behind_tls_is_spoken_to_in_tls() {
 }
 
 #[test]
-fn a_test_that_needs_signals_can_send_them() {
+fn the_command_kill_exists() {
     let missing = std::process::Command::new("kill")
         .arg("-l")
         .output()

@@ -1,4 +1,4 @@
-//! The bridge itself: the program, as a process.
+//! Runs the bridge as a process.
 
 use serde_json::Value;
 use std::fs::File;
@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::slack::{Slack, TOKEN};
 
-/// A directory of its own for each test.
+/// A directory for one test. Dropping it removes the directory.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -41,7 +41,7 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// With its sink in a file.
+    /// Starts the bridge with its standard output, which is the sink, in a file.
     pub(crate) fn start(scratch: Scratch, slack: &Slack, arguments: &[&str]) -> Self {
         Self::with(scratch, slack, arguments, &[])
     }
@@ -52,12 +52,12 @@ impl Bridge {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
-        // Appended to: the lines of an earlier process stay.
+        // The file is appended to, so that the lines of an earlier process stay.
         let sink = File::options().create(true).append(true).open(scratch.sink()).unwrap();
         Self::spawn(scratch, slack, arguments, variables, Stdio::from(sink))
     }
 
-    /// With its sink in a pipe that takes 64 KiB and no more until it is read.
+    /// Starts the bridge with its standard output in a pipe, which holds 64 KiB until the test reads it.
     pub(crate) fn into_pipe(scratch: Scratch, slack: &Slack, arguments: &[&str]) -> (Self, ChildStdout) {
         let mut bridge = Self::spawn(scratch, slack, arguments, &[], Stdio::piped());
         let pipe = bridge.child.stdout.take().unwrap();
@@ -93,20 +93,20 @@ impl Bridge {
         assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Its exit code, or the signal that ended it as a negative number.
+    /// Waits for the end of the process. Returns its exit code, or the negative number of the signal that ended it.
     pub(crate) async fn ended(&mut self) -> i32 {
         let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
         let status: ExitStatus = ended.unwrap_or_else(|_| panic!("it goes on:\n{}", self.log())).unwrap();
         status.code().unwrap_or_else(|| -status.signal().unwrap())
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Ends the bridge as Ctrl-C does.
     pub(crate) async fn stop(&mut self) {
         self.signal("INT");
         assert_eq!(self.ended().await, 0, "{}", self.log());
     }
 
-    /// Kills it, for another to follow.
+    /// Kills the process, and returns the directory for the next one.
     pub(crate) async fn kill(mut self) -> Scratch {
         self.child.kill().await.unwrap();
         self.scratch

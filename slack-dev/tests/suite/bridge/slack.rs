@@ -1,9 +1,9 @@
 //! A stand-in for Slack's side of Socket Mode: `apps.connections.open` over HTTP, and the WebSockets behind it.
 //!
-//! It does what the documentation says that Slack does: each address is good for one connection; what is not
-//! acknowledged is sent again, on whichever connection is open, an event in a new envelope with its retry counted, a
-//! command or an interaction in the same one. (Of those two no document says that they are sent again at all; here they
-//! are, so that the bridge's own key is put to the test.) It repeats after a second and without end, which Slack does not.
+//! It behaves as Slack's documentation says. Each address is valid for one connection. A delivery that is not acknowledged is sent
+//! again on any open connection: an event in a new envelope with the number of its retry, a command or an interaction in the same
+//! envelope. No document says that Slack repeats commands and interactions; the stand-in does, to test how the bridge recognises
+//! them. Unlike Slack it repeats after one second and without end.
 
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
@@ -28,36 +28,36 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 pub(crate) const TOKEN: &str = "xapp-1-A0F7YS25R-the-app-level-token";
 const TICK: Duration = Duration::from_millis(10);
-/// What was sent and not acknowledged for so long is sent again.
+/// A delivery that is not acknowledged for this long is sent again.
 const REPEAT: Duration = Duration::from_secs(1);
 /// A step of a script that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What a connection does, in this order; after the last step it serves.
+/// A step of the stand-in on one connection. After the last step of its script the connection delivers everything that is due.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
+pub(crate) enum ScriptStep {
     Hello,
     /// Sends this delivery's envelope.
     Deliver(usize),
-    /// Sends the first half of its frame.
-    Half(usize),
+    /// Sends the first half of the frame with this delivery's envelope.
+    DeliverHalf(usize),
     /// Reads until this delivery is acknowledged.
-    Ack(usize),
+    ReadUntilAcknowledged(usize),
     /// Waits, reading nothing, until this delivery's line is on the sink.
-    Line(usize),
-    /// Waits, reading nothing, until there is something to read after what was read.
-    Unread,
-    /// Says that the connection will end, or that there is to be none.
+    WaitForLine(usize),
+    /// Waits until there is something to read, and does not read it.
+    WaitForUnread,
+    /// Sends a `disconnect` with this reason.
     Disconnect(&'static str),
-    /// Waits, reading nothing, until so many connections have been opened, this one counted.
-    Opened(usize),
-    /// Reads for so many milliseconds.
+    /// Waits, reading nothing, until this many connections have been opened, including this one.
+    WaitForConnections(usize),
+    /// Reads for this many milliseconds.
     Read(u64),
-    /// Reads nothing, answers no ping.
-    Deaf,
+    /// Reads nothing, and thus answers no ping, until the limit of a step.
+    ReadNothing,
     /// Reads until the bridge closes it.
-    Closed,
-    /// The TCP connection ends without a close.
+    ReadUntilClosed,
+    /// Ends the TCP connection without closing the WebSocket.
     Cut,
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum Step {
 pub(crate) struct Delivery {
     kind: &'static str,
     payload: Value,
-    /// What its line on the sink has in it.
+    /// A text by which its line on the sink is found.
     pub(crate) mark: String,
     accepts_response_payload: bool,
     attempt: u32,
@@ -75,7 +75,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    pub(crate) fn sent_once(&self) -> bool {
+    pub(crate) fn was_sent(&self) -> bool {
         self.sent.is_some()
     }
 }
@@ -85,7 +85,7 @@ pub(crate) struct Acknowledged {
     pub(crate) connection: usize,
     pub(crate) at: Instant,
     pub(crate) frame: Value,
-    /// Whether its line was on the sink by then, where that is a file.
+    /// Whether its line was on the sink by then, if the sink is a file.
     pub(crate) was_on_sink: bool,
     pub(crate) attempt: u32,
 }
@@ -93,10 +93,10 @@ pub(crate) struct Acknowledged {
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     pub(crate) hello: Option<Instant>,
-    /// When the bridge's close came.
+    /// When the bridge closed the WebSocket.
     pub(crate) closed: Option<Instant>,
     pub(crate) ended: Option<Instant>,
-    /// No more is sent on it of itself.
+    /// Whether a `disconnect` was sent, after which only the script sends on it.
     leaving: bool,
 }
 
@@ -104,8 +104,8 @@ pub(crate) struct Connection {
 pub(crate) struct State {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) connections: Vec<Connection>,
-    scripts: VecDeque<Vec<Step>>,
-    /// Answers of `apps.connections.open`, before it gives addresses.
+    scripts: VecDeque<Vec<ScriptStep>>,
+    /// The next answers of `apps.connections.open`. When they are used up it gives addresses.
     refusals: VecDeque<(u16, Value, Option<u64>)>,
     pub(crate) asked: Vec<Instant>,
     tickets: BTreeMap<String, bool>,
@@ -122,7 +122,7 @@ pub(crate) struct Slack {
 }
 
 impl Slack {
-    /// One that looks into `sink` for the lines when something is acknowledged.
+    /// Starts the stand-in. When a delivery is acknowledged it looks for the delivery's line in the file `sink`.
     pub(crate) async fn start(sink: PathBuf) -> Self {
         let ((api, api_address), (sockets, sockets_address)) = (listen().await, listen().await);
         let slack = Self {
@@ -144,23 +144,23 @@ impl Slack {
         self.state.lock().unwrap()
     }
 
-    /// The scripts of the first connections.
-    pub(crate) fn script(&self, scripts: impl IntoIterator<Item = Vec<Step>>) {
+    /// Sets the scripts of the next connections.
+    pub(crate) fn script(&self, scripts: impl IntoIterator<Item = Vec<ScriptStep>>) {
         self.state().scripts.extend(scripts);
     }
 
-    /// The next calls are answered like this.
+    /// Answers the next call of `apps.connections.open` like this.
     pub(crate) fn refuse(&self, status: u16, body: Value, retry_after: Option<u64>) {
         self.state().refusals.push_back((status, body, retry_after));
     }
 
-    /// Gives addresses with this scheme.
+    /// Gives addresses with this scheme from now on.
     pub(crate) fn with_scheme(&self, scheme: &'static str) {
         self.state().scheme = scheme;
     }
 
-    /// Something to be delivered; its number.
-    pub(crate) fn has(&self, kind: &'static str, payload: Value, mark: &str) -> usize {
+    /// Adds a delivery, and returns its number.
+    pub(crate) fn add_delivery(&self, kind: &'static str, payload: Value, mark: &str) -> usize {
         let mut state = self.state();
         state.deliveries.push(Delivery {
             kind,
@@ -175,7 +175,7 @@ impl Slack {
         state.deliveries.len() - 1
     }
 
-    /// Its envelopes' ids so far.
+    /// The ids of all envelopes in which the delivery was sent so far.
     pub(crate) fn envelope_ids(&self, number: usize) -> Vec<String> {
         self.state().deliveries[number].envelope_ids.clone()
     }
@@ -184,7 +184,7 @@ impl Slack {
         self.state().deliveries[number].acknowledged.clone()
     }
 
-    /// Waits until `is_so`, and says what was waited for if it never is.
+    /// Waits until `is_so` returns true. If it never does, fails with `what`.
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&State) -> bool) {
         let start = Instant::now();
         while !is_so(&self.state()) {
@@ -198,7 +198,7 @@ impl Slack {
             .await;
     }
 
-    /// `apps.connections.open`
+    /// Answers a call of `apps.connections.open`.
     fn open(&self, request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
         let mut state = self.state();
         state.asked.push(Instant::now());
@@ -253,7 +253,10 @@ impl Slack {
         let (number, script) = {
             let mut state = self.state();
             state.connections.push(Connection::default());
-            (state.connections.len() - 1, state.scripts.pop_front().unwrap_or_else(|| vec![Step::Hello]))
+            (
+                state.connections.len() - 1,
+                state.scripts.pop_front().unwrap_or_else(|| vec![ScriptStep::Hello]),
+            )
         };
         let done = self.play(&mut socket, number, &script).await;
         if done.is_some() {
@@ -262,12 +265,12 @@ impl Slack {
         self.state().connections[number].ended = Some(Instant::now());
     }
 
-    /// [`None`] when the connection is over.
+    /// Runs a script. Returns [`None`] when the connection has ended.
     async fn play(
         &self,
         socket: &mut WebSocketStream<TcpStream>,
         number: usize,
-        script: &[Step],
+        script: &[ScriptStep],
     ) -> Option<()> {
         for step in script {
             let start = Instant::now();
@@ -278,7 +281,7 @@ impl Slack {
                 start.elapsed() > LIMIT
             };
             match *step {
-                Step::Hello => {
+                ScriptStep::Hello => {
                     let hello = json!({
                         "type": "hello", "num_connections": 1, "connection_info": { "app_id": "A0F7YS25R" },
                         "debug_info": { "host": "applink-1", "build_number": 10, "approximate_connection_time": 18060 },
@@ -286,8 +289,8 @@ impl Slack {
                     socket.send(Message::text(hello.to_string())).await.ok()?;
                     self.state().connections[number].hello = Some(Instant::now());
                 }
-                Step::Deliver(which) => self.deliver(socket, number, which).await?,
-                Step::Half(which) => {
+                ScriptStep::Deliver(which) => self.deliver(socket, number, which).await?,
+                ScriptStep::DeliverHalf(which) => {
                     let frame = self.envelope(number, which);
                     let length = u16::try_from(frame.len()).unwrap();
                     let mut bytes = vec![0x81, 126];
@@ -296,51 +299,51 @@ impl Slack {
                     socket.get_mut().write_all(&bytes).await.ok()?;
                     sleep(TICK).await;
                 }
-                Step::Ack(which) => {
+                ScriptStep::ReadUntilAcknowledged(which) => {
                     while self.acknowledged(which).is_none() && !late("acknowledged") {
                         self.read(socket, number, TICK).await?;
                     }
                 }
-                Step::Line(which) => {
+                ScriptStep::WaitForLine(which) => {
                     while !self.is_on_sink(which) && !late("on the sink") {
                         sleep(TICK).await;
                     }
                 }
-                Step::Unread => {
+                ScriptStep::WaitForUnread => {
                     socket.get_mut().peek(&mut [0]).await.ok()?;
                     sleep(TICK * 5).await;
                 }
-                Step::Disconnect(reason) => {
+                ScriptStep::Disconnect(reason) => {
                     self.state().connections[number].leaving = true;
                     let frame = json!({ "type": "disconnect", "reason": reason, "debug_info": { "host": "applink-1" } });
                     socket.send(Message::text(frame.to_string())).await.ok()?;
                 }
-                Step::Opened(count) => {
+                ScriptStep::WaitForConnections(count) => {
                     while self.hellos() < count && !late("opened") {
                         sleep(TICK).await;
                     }
                 }
-                Step::Read(millis) => {
+                ScriptStep::Read(millis) => {
                     while start.elapsed() < Duration::from_millis(millis) {
                         self.read(socket, number, TICK).await?;
                     }
                 }
-                Step::Deaf => {
+                ScriptStep::ReadNothing => {
                     sleep(LIMIT).await;
                     return None;
                 }
-                Step::Closed => {
+                ScriptStep::ReadUntilClosed => {
                     while !late("closed") {
                         self.read(socket, number, TICK).await?;
                     }
                 }
-                Step::Cut => return None,
+                ScriptStep::Cut => return None,
             }
         }
         Some(())
     }
 
-    /// Sends what is due, until the connection is over.
+    /// Sends every delivery that is due, until the connection ends.
     async fn serve(&self, socket: &mut WebSocketStream<TcpStream>, number: usize) {
         loop {
             let due = {
@@ -374,7 +377,7 @@ impl Slack {
         socket.send(Message::text(frame)).await.ok()
     }
 
-    /// The next envelope of a delivery, for this connection.
+    /// Makes the next envelope of a delivery, for this connection.
     fn envelope(&self, number: usize, which: usize) -> String {
         let mut state = self.state();
         let delivery = &mut state.deliveries[which];
@@ -399,7 +402,7 @@ impl Slack {
         envelope.to_string()
     }
 
-    /// Reads for a while. [`None`] when the connection is over.
+    /// Reads one message, or waits for `limit`. Returns [`None`] when the connection has ended.
     async fn read(
         &self,
         socket: &mut WebSocketStream<TcpStream>,
@@ -414,7 +417,7 @@ impl Slack {
             }
             Ok(Some(Ok(Message::Close(_)))) => {
                 self.state().connections[number].closed = Some(Instant::now());
-                // Answers the close.
+                // Reading on answers the close.
                 let _ = socket.next().await;
                 None
             }

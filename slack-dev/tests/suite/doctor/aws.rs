@@ -1,4 +1,4 @@
-//! Tables, queues and secrets that are wrong in one thing each.
+//! Tests the doctor with tables, queues and secrets, each of which has one fault.
 
 use super::*;
 use aws_sdk_dynamodb::types::ScalarAttributeType;
@@ -7,13 +7,13 @@ use aws_sdk_sqs::types::QueueAttributeName as Name;
 use test_support::aws::{FOURTEEN_DAYS, Queue, Schema, Table, VARIABLES, endpoints, sdk_config};
 use test_support::servers::{fresh_name, server};
 
-/// What leads the doctor to the emulators, and more.
+/// The variables that make the doctor call the emulators, and these variables.
 fn variables(more: &[(&str, &str)]) -> Vec<(String, String)> {
     let more = VARIABLES.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     endpoints().chain(more).collect()
 }
 
-/// Examines what these lead to.
+/// Runs the doctor with this table and this queue.
 async fn examined(table: &str, queue: &str) -> Examined {
     let store = format!("dynamodb:{table}");
     let more = [("SLACK_SIGNING_SECRET", SECRET), ("DEDUP_STORE", store.as_str()), ("EVENT_SINK", queue)];
@@ -47,7 +47,7 @@ async fn a_table_and_a_queue_as_the_stack_makes_them_are_ok() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test-dev"]
-async fn each_fault_of_a_table_is_its_own() {
+async fn each_fault_of_a_table_fails_its_own_check_only() {
     let queue = Queue::fifo().await.url;
     let right = Schema::default;
     let cases = [
@@ -74,17 +74,19 @@ async fn each_fault_of_a_table_is_its_own() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test-dev"]
-async fn each_fault_of_a_queue_is_its_own() {
+async fn each_fault_of_a_queue_fails_its_own_check_only() {
     let table = Table::create().await.name;
     let without = Queue::create(true, &[(Name::RedrivePolicy, "")]).await.url;
     examined(&table, &without).await.fails(&["queue, dead letters"], "none");
 
     let gone = Queue::dead_letters(true, FOURTEEN_DAYS).await;
-    // A number, as CloudFormation writes it; the others have it as a string, as SQS's own documentation does.
+    // Here maxReceiveCount is a number, as CloudFormation writes it. The other queues have a string, as in SQS's documentation.
     let policy = gone.redrive_policy().await.replace(r#""3""#, "3");
     let dangling = Queue::create(true, &[(Name::RedrivePolicy, &policy)]).await.url;
     gone.delete().await;
-    examined(&table, &dangling).await.fails(&["queue, dead letters"], ".fifo is named and does not exist");
+    examined(&table, &dangling)
+        .await
+        .fails(&["queue, dead letters"], ".fifo is named in the RedrivePolicy but does not exist");
 
     let short = Queue::dead_letters(true, "86400").await.redrive_policy().await;
     for (queue, check, why) in [
@@ -110,7 +112,7 @@ async fn each_fault_of_a_queue_is_its_own() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test-dev"]
-async fn a_secret_is_read_and_signs_the_challenge_and_one_that_cannot_be_is_told() {
+async fn a_secret_that_can_be_read_signs_the_challenge_and_one_that_cannot_be_read_is_reported() {
     let client = aws_sdk_secretsmanager::Client::new(&sdk_config(&server("MINISTACK_URL")));
     let ingress = Ingress::local().await;
     let examined = async |secret: &str| {

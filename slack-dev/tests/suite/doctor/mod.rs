@@ -1,4 +1,4 @@
-//! The doctor, as a process: each check fails for its own reason and for no other's.
+//! Tests `slack-dev doctor`: each check fails for its own reason only.
 
 mod aws;
 mod servers;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::support::Ingress;
 
-/// With Slack's clock played on this machine, unless `variables` has another.
+/// Runs the doctor. A server on this machine stands in for Slack's Web API, unless `variables` has another address.
 async fn output(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let slack = servers::always(200, r#"{"ok":true}"#).await;
     Command::new(env!("CARGO_BIN_EXE_slack-dev"))
@@ -27,7 +27,7 @@ async fn output(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-/// What there was to say.
+/// The results of the doctor's checks (name, status and finding of each) and its whole output.
 struct Examined {
     checks: Vec<(String, String, String)>,
     text: String,
@@ -59,7 +59,7 @@ impl Examined {
         Self { checks, text }
     }
 
-    /// The names of those with this status.
+    /// The names of the checks with this status.
     fn with(&self, wanted: &str) -> Vec<&str> {
         self.checks
             .iter()
@@ -73,14 +73,14 @@ impl Examined {
         found.map_or_else(|| panic!("no {wanted}: {}", self.text), |(_, _, found)| found)
     }
 
-    /// Exactly these fail, and this one says why.
+    /// Checks that exactly these checks fail, and that the finding of the first one contains `why`.
     fn fails(&self, checks: &[&str], why: &str) {
         assert_eq!(self.with("fail"), checks, "{}", self.text);
         assert!(self.found(checks[0]).contains(why), "{why}: {}", self.text);
     }
 }
 
-const OK_OF_AN_ENDPOINT: [&str; 6] = [
+const CHECKS_OF_AN_ENDPOINT: [&str; 6] = [
     "endpoint, name",
     "endpoint, connection",
     "endpoint, GET",
@@ -90,10 +90,10 @@ const OK_OF_AN_ENDPOINT: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn an_ingress_that_is_right_in_everything_is_ok() {
+async fn a_correct_ingress_is_ok() {
     let ingress = Ingress::local().await;
     let examined = Examined::of(&["--url", &ingress.url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
-    for check in OK_OF_AN_ENDPOINT.iter().chain(&[
+    for check in CHECKS_OF_AN_ENDPOINT.iter().chain(&[
         "environment",
         "DEDUP_TTL_SECONDS",
         "clock, Slack's",
@@ -127,7 +127,7 @@ async fn every_problem_of_the_environment_is_a_line() {
 }
 
 #[tokio::test]
-async fn another_secret_than_the_endpoints_is_found_out() {
+async fn a_secret_that_is_not_the_endpoints_is_noticed() {
     let ingress = Ingress::with_secret("another").await;
     let examined = Examined::of(&["--url", &ingress.url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
     examined.fails(&["signature, right"], "another signing secret");
@@ -145,7 +145,7 @@ async fn without_a_secret_the_signature_is_skipped_and_the_rest_is_not() {
 }
 
 #[tokio::test]
-async fn what_verifies_nothing_fails_for_that() {
+async fn an_endpoint_that_verifies_nothing_fails() {
     let url = servers::unguarded().await;
     let examined = Examined::of(&["--url", &url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
     assert_eq!(
@@ -154,14 +154,14 @@ async fn what_verifies_nothing_fails_for_that() {
         "{}",
         examined.text
     );
-    assert!(examined.found("signature, wrong").contains("takes another secret's signature"));
+    assert!(examined.found("signature, wrong").contains("accepts a signature made with another secret"));
 }
 
 #[tokio::test]
-async fn what_is_no_ingress_is_told_by_what_it_answers() {
+async fn the_status_of_an_endpoint_that_is_no_ingress_leads_to_what_to_do() {
     for (status, todo) in [
         (200, "Is this slack-ingress"),
-        (301, "leads elsewhere"),
+        (301, "redirects"),
         (403, "auth type NONE"),
         (404, "path"),
         (502, "its log"),
@@ -177,7 +177,7 @@ async fn what_is_no_ingress_is_told_by_what_it_answers() {
 }
 
 #[tokio::test]
-async fn how_far_one_gets_is_told_when_nothing_answers() {
+async fn the_failed_check_says_which_step_of_connecting_failed() {
     let (_, free) = listen().await;
     Examined::of(&["--url", &format!("http://{free}/")], &[]).await.fails(&["endpoint, connection"], "port");
     Examined::of(&["--url", "https://slack-ingress.invalid/"], &[])
@@ -191,7 +191,7 @@ async fn how_far_one_gets_is_told_when_nothing_answers() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_by_whose_date_it_is() {
+async fn a_clock_that_is_wrong_is_noticed_by_the_date_of_an_answer() {
     for (seconds, status) in [(10, "ok"), (100, "warn"), (-100, "warn"), (280, "fail"), (-280, "fail")] {
         let slack = servers::behind(seconds, 200, "").await;
         let examined = Examined::of(&[], &[("SLACK_API_URL", &slack)]).await;
@@ -217,13 +217,13 @@ async fn a_clock_that_is_off_is_told_by_whose_date_it_is() {
 }
 
 #[tokio::test]
-async fn a_slack_that_cannot_be_reached_is_to_be_looked_at() {
+async fn a_slack_that_cannot_be_reached_is_a_warning() {
     let examined = Examined::of(&[], &[("SLACK_API_URL", "http://127.0.0.1:9")]).await;
     assert_eq!(examined.with("warn"), ["clock, Slack's"], "{}", examined.text);
 }
 
 #[tokio::test]
-async fn aws_without_a_region_or_credentials_is_told() {
+async fn a_missing_aws_region_or_credentials_is_reported() {
     let store = ("DEDUP_STORE", "dynamodb:slack-events");
     let sink = ("EVENT_SINK", "stdout:");
     let secret = ("SLACK_SIGNING_SECRET", SECRET);
@@ -237,7 +237,7 @@ async fn aws_without_a_region_or_credentials_is_told() {
 }
 
 #[tokio::test]
-async fn for_a_person_each_check_is_a_line() {
+async fn without_json_each_check_is_a_line() {
     let ingress = Ingress::with_secret("another").await;
     let output = output(&["--url", &ingress.url], &[("SLACK_SIGNING_SECRET", SECRET)]).await;
     let text = String::from_utf8(output.stdout).unwrap();

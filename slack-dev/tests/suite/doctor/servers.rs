@@ -1,15 +1,15 @@
-//! HTTP servers that are no ingress.
+//! HTTP servers that are no ingress, for the doctor to examine. Each function starts one and returns its URL.
 
 use serde_json::Value;
 use slack_ingress::time::clock::{Clock, SystemClock};
 use test_support::http::{Endpoint, response};
 
-/// It answers everything alike; its URL.
+/// A server that gives the same answer to every request.
 pub(super) async fn always(status: u16, body: &'static str) -> String {
     Endpoint::start(move |_, _| async move { response(status, &[], body) }).await.url
 }
 
-/// It gives challenges back without looking at who asks; its URL.
+/// A server that answers every challenge without checking the signature.
 pub(super) async fn unguarded() -> String {
     let endpoint = Endpoint::start(async |_, request| {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
@@ -18,7 +18,7 @@ pub(super) async fn unguarded() -> String {
     endpoint.await.url
 }
 
-/// Its clock is so many seconds behind ours; its URL.
+/// A server whose clock is this many seconds behind this machine's.
 pub(super) async fn behind(seconds: i64, status: u16, body: &'static str) -> String {
     let endpoint = Endpoint::start(move |_, _| async move {
         let now = i64::try_from(SystemClock.now().as_secs()).unwrap();

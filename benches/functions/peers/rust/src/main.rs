@@ -1,4 +1,4 @@
-//! Verify, one conditional write, one send. Two calls, and none to confirm.
+//! Verifies the signature, makes one conditional write and sends the event. It makes no third call to confirm the record.
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::types::AttributeValue;

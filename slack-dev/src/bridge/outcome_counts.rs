@@ -1,4 +1,4 @@
-//! What there is to log: what became of each delivery, and of all of them. Never a text, a token or an address.
+//! Logs the outcome of each delivery and counts the outcomes. The log never has a message's text, a token or an address.
 
 use slack_ingress::telemetry::logging;
 use slack_ingress::telemetry::report::ingress::RequestOutcome;
@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A line of the log. Standard output is the sink's.
-pub(super) fn say(line: &str) {
+/// Writes a line to the log on standard error. Standard output belongs to the sink `stdout:`.
+pub(super) fn log(line: &str) {
     logging::write_line(&format!("bridge: {line}"));
 }
 
-/// How many deliveries ended how.
+/// How many deliveries had which outcome.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct OutcomeCounts {
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-impl Tally {
+impl OutcomeCounts {
     /// Counts a delivery, and logs it.
     pub(super) fn count(&self, report: &RequestReport, took: Duration) {
         let name = report.outcome.as_str();
@@ -32,7 +32,7 @@ impl Tally {
             text = format!("{text} ({reason})");
         }
         if let Some(delivery) = &report.details.delivery {
-            // Both are from outside, and a log line is one line.
+            // Both come from outside and are escaped, so that a log line stays one line.
             let (event_type, id) = (delivery.event_type.escape_debug(), delivery.event_id.escape_debug());
             text = format!("{text} {} {event_type} {id}", delivery.kind);
         }
@@ -45,17 +45,19 @@ impl Tally {
         }
         match &report.outcome {
             RequestOutcome::Malformed(_) | RequestOutcome::TooLarge => {
-                text = format!("warning: {text}; acknowledged and not kept, for it will not get better");
+                text = format!(
+                    "warning: {text}; acknowledged and dropped, because another attempt would fail too"
+                );
             }
             RequestOutcome::InFlight | RequestOutcome::Unavailable(_) | RequestOutcome::Rejected(_) => {
                 text = format!("warning: {text}; not acknowledged");
             }
             _ => {}
         }
-        say(&format!("{text} [{counts}]"));
+        log(&format!("{text} [{counts}]"));
     }
 
-    /// All of them.
+    /// The counts of all outcomes, for the log.
     pub(super) fn line(&self) -> String {
         line(&self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }

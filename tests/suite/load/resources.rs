@@ -1,16 +1,16 @@
-//! What a process holds: memory and file descriptors, through its life.
+//! Measures the memory and the file descriptors of a process.
 
-/// At one moment.
+/// What a process uses at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Vitals {
-    /// Heap and stack, in KiB.
+pub(crate) struct ResourceUse {
+    /// The heap and the stack, in KiB.
     pub(crate) memory: u64,
-    /// These and what was read of the binary, which is more whenever a page of it is first needed, in KiB.
+    /// The heap, the stack and the pages of the binary that have been read, in KiB. It grows when a page is needed for the first time.
     pub(crate) resident: u64,
     pub(crate) descriptors: u64,
 }
 
-impl Vitals {
+impl ResourceUse {
     pub(crate) fn of(pid: u32) -> Self {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
         let kib = |name| {
@@ -22,34 +22,34 @@ impl Vitals {
     }
 }
 
-/// A process after its warm-up, and at its end.
+/// What a process uses after its warm-up, and at its end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Course {
-    pub(crate) start: Vitals,
-    pub(crate) end: Vitals,
+pub(crate) struct ResourceGrowth {
+    pub(crate) start: ResourceUse,
+    pub(crate) end: ResourceUse,
 }
 
-impl Course {
-    /// The medians of the second tenth of the samples, and of the last: the first tenth is the warm-up.
-    pub(crate) fn of(samples: &[Vitals]) -> Self {
+impl ResourceGrowth {
+    /// Takes the median of the second tenth of the samples and that of the last tenth. The first tenth is the warm-up.
+    pub(crate) fn of(samples: &[ResourceUse]) -> Self {
         let tenth = samples.len() / 10;
         assert!(tenth > 0, "too few samples: {}", samples.len());
         Self { start: median(&samples[tenth..2 * tenth]), end: median(&samples[samples.len() - tenth..]) }
     }
 
-    /// By how many KiB of memory.
-    pub(crate) fn growth(&self) -> u64 {
+    /// How much more memory the process uses at its end, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
         self.end.memory.saturating_sub(self.start.memory)
     }
 }
 
-fn median(samples: &[Vitals]) -> Vitals {
-    let middle = |value: fn(&Vitals) -> u64| {
+fn median(samples: &[ResourceUse]) -> ResourceUse {
+    let middle = |value: fn(&ResourceUse) -> u64| {
         let mut values: Vec<_> = samples.iter().map(value).collect();
         values.sort_unstable();
         values[values.len() / 2]
     };
-    Vitals {
+    ResourceUse {
         memory: middle(|sample| sample.memory),
         resident: middle(|sample| sample.resident),
         descriptors: middle(|sample| sample.descriptors),
