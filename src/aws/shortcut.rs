@@ -1,15 +1,17 @@
 //! A shortcut through the AWS SDK, for the calls that every event makes.
 //!
-//! The SDK plans each call anew: its plug-ins, a dozen interceptors, the endpoint, the auth scheme, the retry budget. For an
-//! event's three calls that was two fifths of all CPU time. A [`Shortcut`] looks on while the SDK makes one call (at init,
-//! the warm-up) and remembers what came of the plan: the endpoint, the signature's scope, whose credentials, which HTTP
-//! client, the time-out. Later calls are made of the same parts of the SDK, one after the other, with no plan: its
-//! serialiser, its identity cache, its signer, its HTTP client with the same connections, its deserialiser.
+//! The SDK works out anew for each call what stays the same: its plug-ins, a dozen interceptors, the endpoint, the auth scheme,
+//! the retry budget. That takes a large part of an event's CPU time. A [`Shortcut`] looks on while the SDK makes one call, the
+//! warm-up at init, and keeps what the SDK resolved: the endpoint, the signature's scope, the source of the credentials, the HTTP
+//! client and the time-out. Later calls are made of the SDK's own parts, one after the other: its serialiser, its identity cache,
+//! its signer, its HTTP client with the same connections, its deserialiser.
 //!
-//! That goes as far as one attempt that is answered as it should be. Whatever else happens (a throttle, a failure, a clock
-//! that is off, a token that is over, a connection that breaks), the SDK makes the call from the start, with all that it
-//! knows of such things. So a shortcut never decides what to repeat, but for the one case in which nothing may be: see
-//! [`Repeat::IfRefused`].
+//! A shortcut makes one attempt. If the service answers as it should, that is the answer. If anything else happens (a throttle, a
+//! failure, a clock that is wrong, an expired token, a broken connection), the SDK makes the call from the start, and does what it
+//! does in such a case. So the shortcut does not decide what is repeated, with one exception: where a second call would take effect
+//! a second time, an unknown outcome is not repeated at all ([`Repeat::IfRefused`]).
+//!
+//! `tests/suite/wire.rs` compares what the shortcut sends with what the SDK sends, and `SDK_SHORTCUT=off` turns it off.
 
 use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4;
@@ -63,7 +65,7 @@ pub(crate) struct Shortcut {
 /// What the SDK resolved, and what stays the same for every call to the service.
 #[derive(Debug)]
 struct Route {
-    /// Scheme and authority.
+    /// The scheme and the authority of the service's URL.
     endpoint: String,
     user_agent: String,
     /// The SDK sends its user agent twice: proxies rewrite the one, and the other is signed.
@@ -72,14 +74,14 @@ struct Route {
     sdk_request: String,
     scope: Scope,
     connector: SharedHttpConnector,
-    /// For one attempt.
+    /// How long one attempt may take, connecting included; absent if the SDK bounds no attempt.
     timeout: Option<Duration>,
     identities: SharedIdentityResolver,
     /// The identity cache and the clock among them.
     components: RuntimeComponents,
 }
 
-/// What a signature is good for.
+/// The region and the service that a signature is valid for.
 #[derive(Debug, PartialEq, Eq)]
 struct Scope {
     region: String,
@@ -138,7 +140,7 @@ impl Shortcut {
     /// Calls `operation` with `input` by the shortcut, and `by_sdk` where that cannot be taken or does not end well.
     ///
     /// # Errors
-    /// The SDK's own.
+    /// The error that the SDK returns for the operation.
     pub(crate) async fn call<I, O, E, B>(
         &self,
         operation: &Operation<I, O, E>,

@@ -82,9 +82,9 @@ async fn report_failed_init(problem: &str) {
 /// An invocation, with what its log line says about the function.
 #[derive(Clone, Debug)]
 pub struct Invoked {
-    /// What the steps need.
+    /// Its request id, its deadline and its trace header.
     pub invocation: Invocation,
-    /// The function's name.
+    /// The function's name (`AWS_LAMBDA_FUNCTION_NAME`).
     pub function_name: String,
     /// Whether the invocation is the first of its execution environment.
     pub cold_start: bool,
@@ -117,7 +117,7 @@ pub trait HttpFunction: Send + Sync + 'static {
     /// What is left to do when the answer has been sent.
     type Unfinished: Send + 'static;
 
-    /// Answers a request.
+    /// Answers a request, and says what is left to do when the answer has been sent.
     fn answer(
         &self,
         request: Request,
@@ -209,8 +209,8 @@ where
     Runtime::new(handler).layer(around).run().await.map_err(|error| with_causes(error.as_ref()))
 }
 
-/// An answer that Lambda did not take is no reason to end the process: the invocation may have been too late, and the next
-/// one is another.
+/// Logs an answer that Lambda did not take, and lets the process live: the invocation may have been too late, and the next one
+/// may not be.
 fn go_on(sent: Result<(), Error>) -> Result<(), Error> {
     if let Err(error) = sent {
         tracing::error!(error = with_causes(error.as_ref()), "Lambda did not take the answer");

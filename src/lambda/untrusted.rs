@@ -5,8 +5,7 @@
 //! event whose headers are `null` or hold what HTTP does not allow. We need the method, five headers and the body. So
 //! [`reduce`] writes a new event of these and nothing else, in the form of the same front door, for the library to read.
 //!
-//! It is also the cheaper way: a real event has some twenty headers and a long context, and the library would make a value
-//! of each.
+//! It is also cheaper: a real event has some twenty headers and a long context, and the library would make a value of each.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,11 +23,11 @@ pub(super) mod header {
     pub(crate) const SIGNATURE: &str = "x-slack-signature";
     /// Seconds since the epoch; signed together with the body.
     pub(crate) const TIMESTAMP: &str = "x-slack-request-timestamp";
-    /// JSON or a form.
+    /// Says whether the body is JSON or a form.
     pub(crate) const CONTENT_TYPE: &str = "content-type";
     /// Absent on Slack's first attempt, then 1 to 3.
     pub(crate) const RETRY_NUM: &str = "x-slack-retry-num";
-    /// Why Slack asks again.
+    /// Why Slack asks again; absent on its first attempt.
     pub(crate) const RETRY_REASON: &str = "x-slack-retry-reason";
 
     /// Added by [`super::reduce`] itself. Nobody else can: whatever a stranger sends under this name is left out.
@@ -65,10 +64,10 @@ struct Event<'a> {
     headers: Headers,
     #[serde(default, deserialize_with = "or_default")]
     multi_value_headers: Headers,
-    /// HTTP API.
+    /// The query as an HTTP API sends it.
     #[serde(borrow, default)]
     raw_query_string: Option<Text<'a>>,
-    /// REST API and load balancer.
+    /// The query as a REST API and a load balancer send it.
     #[serde(borrow, default)]
     query_string_parameters: Option<&'a RawValue>,
     /// A load balancer that is set to send lists sends these alone.

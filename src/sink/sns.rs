@@ -15,7 +15,7 @@ use crate::sink::message::Message;
 /// What SNS takes at the most, attributes included (Amazon SNS quotas, "Message size").
 const MAX_BYTES: usize = 256 * 1024;
 
-/// A topic.
+/// An SNS topic, standard or FIFO.
 #[derive(Debug)]
 pub struct SnsSink {
     client: Client,

@@ -19,7 +19,7 @@ use crate::sink::message::Message;
 /// What SQS takes at the most, attributes included (Amazon SQS quotas, "Message size").
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// A queue.
+/// An SQS queue, standard or FIFO.
 #[derive(Debug)]
 pub struct SqsSink {
     client: Client,
