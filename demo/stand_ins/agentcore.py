@@ -2,7 +2,7 @@
 
 It speaks the service's protocol (restJson1; paths, headers, errors and their status codes as in AWS's model of
 2024-02-28), verifies the signature, and fails when a test tells it to. One thing differs from AWS: there, each session
-has its own machine; here, one agent serves all sessions. tests/suite/support/agentcore.rs is simpler: it has no agent
+has its own machine; here, one agent serves all sessions. test-support/src/agentcore.rs is simpler: it has no agent
 behind it and answers what a test has written down.
 """
 
