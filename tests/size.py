@@ -10,8 +10,9 @@ import sys
 import zipfile
 import zlib
 
-# Megabytes of a million bytes. Measured: 5.6 and 2.5 on x86-64, less on arm64. The goal was 8 and 3.5.
-BOUNDS = {"program": 6.0, "zip": 2.7}
+# Megabytes of a million bytes. Measured: 6.8 and 3.1 on x86-64, less on arm64. They were 5.6 and 2.5 before lambda_http, which
+# is 0.6 MB of the program, and unwinding, which is as much again (DESIGN.md, "Why is a panic a 500").
+BOUNDS = {"program": 7.0, "zip": 3.3}
 
 
 def sizes(path):

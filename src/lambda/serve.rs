@@ -224,7 +224,7 @@ where
     let around = layer_fn(|answering| {
         ServiceExt::<LambdaInvocation>::then(answering, |sent: Result<(), Error>| async { go_on(sent) })
     });
-    until_runtime_api_is_gone(|| Runtime::new(handler.clone()).layer(around.clone()).run()).await
+    until_runtime_api_is_gone(|| Runtime::new(handler).layer(around).run()).await
 }
 
 /// Runs the runtime until the Runtime API is gone. An invocation whose headers cannot be read ends the library's loop. It is no

@@ -252,14 +252,20 @@ async fn a_send_whose_answer_is_lost_is_an_error_on_a_standard_queue_because_a_r
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
-async fn a_throttled_or_unavailable_send_is_repeated_on_either_queue() {
-    for queue in [Queue::fifo().await, Queue::standard().await] {
+async fn a_throttled_send_is_repeated_and_an_unavailable_one_only_where_the_queue_deduplicates() {
+    for (queue, repeats_a_5xx) in [(Queue::fifo().await, true), (Queue::standard().await, false)] {
         for (n, (sink, proxy)) in behind_proxy(&queue).await.into_iter().enumerate() {
             let id = format!("Ev{n}");
             proxy.once("SendMessage", Fault::Refuse(400, "ThrottlingException"));
-            proxy.once("SendMessage", Fault::Refuse(503, "ServiceUnavailable"));
             sink.send(&message(&id, "1.0", "{}")).await.unwrap();
             assert_eq!(queue.take_event_ids().await, [id]);
+
+            let id = format!("Ev{n}-unavailable");
+            proxy.once("SendMessage", Fault::Refuse(503, "ServiceUnavailable"));
+            let sent = sink.send(&message(&id, "1.0", "{}")).await;
+            assert_eq!(sent.is_ok(), repeats_a_5xx);
+            let expected = if repeats_a_5xx { vec![id] } else { Vec::new() };
+            assert_eq!(queue.take_event_ids().await, expected);
         }
     }
 }
