@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "demo"))
 
 from stand_ins.world import Settings, World, world  # noqa: E402
 
-# The visibility time-out is short, so that an event is soon delivered again after a crash. It is longer than the lease
+# The visibility timeout is short, so that an event is soon delivered again after a crash. It is longer than the lease
 # of the process that crashed, which ends two seconds after the function's time-out. The function's time-out is the
 # agent's, plus ten seconds for the rest, plus two more for the second message of a batch.
 SETTINGS = Settings(echo_seconds=1, agent_timeout=5, function_timeout=17, visibility_timeout=20, max_attempts=3)
