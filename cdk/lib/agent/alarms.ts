@@ -3,7 +3,7 @@
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
-import { alarmFactory } from '../shared/alarm.ts';
+import { alarmFactory } from '../common/alarm.ts';
 import type { DispatchMetrics } from './metrics.ts';
 
 export interface DispatchAlarmsProps {

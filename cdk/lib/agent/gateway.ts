@@ -6,7 +6,7 @@ import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../shared/secret.ts';
+import { arnForPolicy } from '../common/secret.ts';
 import { openApiDocument } from './openapi.ts';
 
 /**

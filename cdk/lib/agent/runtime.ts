@@ -7,7 +7,7 @@ import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
-import { CRATE } from '../shared/code.ts';
+import { CRATE } from '../common/code.ts';
 import type { AgentTarget } from './dispatch.ts';
 import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway.ts';
 

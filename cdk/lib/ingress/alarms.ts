@@ -5,7 +5,7 @@ import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { alarmFactory } from '../shared/alarm.ts';
+import { alarmFactory } from '../common/alarm.ts';
 import type { IngressMetrics } from './metrics.ts';
 
 export interface AlarmsProps {

@@ -20,7 +20,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../shared/secret.ts';
+import { arnForPolicy } from '../common/secret.ts';
 import { Alarms } from './alarms.ts';
 import { IngressDashboard } from './dashboard.ts';
 import { IngressHttpApi, PATHS } from './http-api.ts';

@@ -2,7 +2,7 @@
 
 import type { Construct } from 'constructs';
 import type { AgentProps } from '../agent/stack.ts';
-import { functionCode } from '../shared/code.ts';
+import { functionCode } from '../common/code.ts';
 import { type Setting, checkPaths, settingsOf } from './context.ts';
 
 /**

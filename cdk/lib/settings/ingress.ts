@@ -3,7 +3,7 @@
 import type { Construct } from 'constructs';
 import { MAX_RECEIVE_COUNT, dispatchVisibility } from '../agent/dispatch.ts';
 import type { SlackIngressProps } from '../ingress/slack-ingress.ts';
-import { functionCode } from '../shared/code.ts';
+import { functionCode } from '../common/code.ts';
 import { checkPaths, settingsOf, wantsAgent } from './context.ts';
 
 /**
