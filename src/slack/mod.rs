@@ -4,7 +4,8 @@
 //! 1. [`signature`]: whether Slack sent these bytes. Only this file can make a [`signature::Verified`].
 //! 2. [`payload`]: what the bytes are. It reads nothing but a `Verified`, so nobody parses what Slack did not sign.
 //! 3. [`secrets`]: where the signing secrets come from, and how they change without a deploy.
-//! 4. [`retries`]: Slack's limit, its schedule, its reasons.
+//! 4. [`apps`]: whether one app or several stand behind the function.
+//! 5. [`retries`]: Slack's limit, its schedule, its reasons.
 //!
 //! ```text
 //! secrets ──▶ signature::verify ──Verified──▶ payload::classify ──▶ Payload
@@ -12,6 +13,7 @@
 //!
 //! This room imports `time`, and the SDK of Secrets Manager.
 
+pub mod apps;
 pub mod payload;
 pub mod retries;
 pub mod secrets;

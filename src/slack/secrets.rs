@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+use crate::slack::apps::Apps;
 use crate::slack::signature::SigningSecret;
 
 /// After a signature that does not match the secret is read again, and at most once in this time: anybody can send a forgery.
@@ -47,6 +48,15 @@ impl SigningSecrets {
     /// The secrets as they were read last.
     pub fn current(&self) -> Arc<[SigningSecret]> {
         Arc::clone(&self.lock().secrets)
+    }
+
+    /// Whether the secrets are those of one app or of several. Before any secret was read it is [`Apps::One`].
+    pub fn apps(&self) -> Apps {
+        let secrets = self.current();
+        let mut apps: Vec<_> = secrets.iter().filter_map(SigningSecret::app).collect();
+        apps.sort_unstable();
+        apps.dedup();
+        if apps.len() > 1 { Apps::Several } else { Apps::One }
     }
 
     /// Reads the secrets from Secrets Manager, unless they are fixed.

@@ -79,6 +79,13 @@ impl SigningSecret {
     }
 }
 
+impl SigningSecret {
+    /// The id of the app that the secret belongs to; `None` if it speaks for every app.
+    pub fn app(&self) -> Option<&str> {
+        self.app.as_deref()
+    }
+}
+
 impl fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningSecret(…)")
