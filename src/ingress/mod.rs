@@ -377,9 +377,10 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         budget: &Budget,
         details: &mut RequestDetails,
     ) -> RequestOutcome {
+        let conversation = message.conversation_group.clone();
         let park = async {
             let message = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
-            self.store.park(lease, &message).await
+            self.store.park(lease, &conversation, &message).await
         };
         match self.settle("park", park, budget.settle_until(), details).await {
             Ok(()) => RequestOutcome::Parked,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
-use crate::dedup::{Pending, Taken};
+use crate::dedup::{Left, Pending, Taken};
 use crate::sink::stdout::StdoutSink;
 use crate::slack::payload::Malformed;
 use crate::slack::signature::SigningSecret;
@@ -129,8 +129,13 @@ impl Store for Arc<World> {
         self.call("delete", |faults| faults.delete).befall(store_error, self.store.delete(lease)).await
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
-        self.call("park", |faults| faults.park).befall(store_error, self.store.park(lease, message)).await
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+        let park = self.store.park(lease, conversation, message);
+        self.call("park", |faults| faults.park).befall(store_error, park).await
+    }
+
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+        self.store.leave(claim, conversation, message).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
