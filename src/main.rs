@@ -71,8 +71,8 @@ impl HttpFunction for Function {
         Unfinished::after(answered, invoked)
     }
 
-    fn panicked(&self, invoked: Invoked) -> (http::Answer, Unfinished) {
-        Unfinished::after(Answered::from(RequestOutcome::Panicked), invoked)
+    fn panicked(&self, is_last: bool, invoked: Invoked) -> (http::Answer, Unfinished) {
+        Unfinished::after(Answered::panicked(is_last), invoked)
     }
 
     async fn finish(&self, unfinished: Unfinished) {

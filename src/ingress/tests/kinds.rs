@@ -102,12 +102,12 @@ async fn a_command_that_the_queue_does_not_take_is_parked_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_another_invocation_holds_is_not_sent() {
+async fn a_command_that_another_invocation_holds_is_left_with_it() {
     let scene = scene();
     let claim = Claim { event_id: COMMAND_ID.to_owned(), ..scene.claim_of_another(scene.world.now()) };
     scene.world.store.record(&claim).await.unwrap();
-    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::InFlight);
-    assert_eq!(scene.calls(), ["record"]);
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::Kept);
+    assert_eq!(scene.calls(), ["record", "leave"]);
 }
 
 #[tokio::test(start_paused = true)]
