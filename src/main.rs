@@ -8,7 +8,6 @@ use slack_ingress::ingress::Answered;
 use slack_ingress::lambda::http;
 use slack_ingress::lambda::serve::{self, HttpFunction, Invoked};
 use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
-use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};

@@ -5,6 +5,7 @@ use lambda_http::{Request, RequestExt};
 use slack_ingress::ingress::Answered;
 use slack_ingress::lambda::http::{Answer, answer};
 use slack_ingress::lambda::serve::{self, HttpFunction, Invoked};
+use slack_ingress::telemetry::logging;
 use slack_ingress::telemetry::report::ingress::{RequestDetails, RequestOutcome, RequestReport};
 use std::process::ExitCode;
 use test_support::lambda::{Lambda, Reply, variables};
@@ -24,16 +25,12 @@ impl HttpFunction for OnDemand {
     }
 
     fn panicked(&self, is_last: bool, _invoked: Invoked) -> (Answer, String) {
-        let answered = Answered::panicked(is_last);
-        (
-            answer(answered.report()),
-            if answered.report().details.lost { "lost".to_owned() } else { String::new() },
-        )
+        (answer(Answered::panicked(is_last).report()), format!("is last: {is_last}"))
     }
 
     async fn finish(&self, body: String) {
         if body.starts_with("is last") {
-            tracing::error!("panicked, {body}");
+            logging::write_problem(&format!("panicked, {body}"));
         }
         assert!(body != "panic afterwards", "secret words of {body}");
     }
