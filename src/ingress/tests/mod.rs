@@ -182,6 +182,8 @@ fn settings() -> IngressSettings {
     IngressSettings {
         dedup_ttl: Duration::from_secs(3600),
         dedup_key: DedupKey::EventId,
+        dm_conversation: payload::DmConversation::Channel,
+        control_events: payload::ControlEvents::default(),
         bot_events: BotEvents::Drop,
         ack_budget: BUDGET,
     }
@@ -492,10 +494,13 @@ async fn a_claim_is_leased_to_the_invocations_deadline_and_a_margin() {
                 message_key: None,
                 kind: payload::Kind::Event,
                 event_type: String::new(),
+                subtype: None,
                 team_id: None,
                 api_app_id: None,
                 author: Author::Person,
                 conversation: payload::Conversation::default(),
+                direct_message: None,
+                is_control: false,
                 body: String::new(),
             },
             &invocation,
