@@ -14,7 +14,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use slack_ingress::sink::message::{Arrival, Message};
-use slack_ingress::slack::payload::{self, Author, Kind};
+use slack_ingress::slack::payload::{self, Author, ControlEvents, Kind};
 use slack_ingress::time::clock::UnixMillis;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -37,8 +37,8 @@ pub(crate) struct Delivery {
     pub(crate) body: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) redacted: bool,
-    /// The value of a form field `new_id` that is sent beside the payload of an interaction. The ingress knows an interaction
-    /// without a `trigger_id` only by the hash of its bytes, so a further field makes it a new one.
+    /// The value of a form field `new_id` that is sent beside the payload of an interaction. The ingress knows an interaction by
+    /// the hash of its bytes. If it has no `trigger_id` that could be replaced, a further field makes it a new one.
     #[serde(skip)]
     beside_payload: Option<String>,
 }
@@ -88,7 +88,8 @@ impl Delivery {
     }
 
     /// The message as the ingress would send it to a queue: it has the same message group and de-duplication id, and exactly
-    /// this delivery's body and attributes.
+    /// this delivery's body and attributes. An ingress with other `CONTROL_EVENTS` than the default gives some events another
+    /// message group.
     pub(crate) fn message(&self) -> Result<Message, CommandError> {
         let kind = self.kind()?;
         let conversation = payload::conversation(kind, &self.body)
@@ -97,19 +98,30 @@ impl Delivery {
         let delivery = payload::Delivery {
             kind,
             event_type: text("type").unwrap_or_default(),
+            subtype: None,
             id: text("event_id").ok_or("it has no attribute `event_id`")?,
             message_key: None,
             team_id: text("team_id"),
             api_app_id: text("api_app_id"),
             author: Author::Person,
             conversation,
+            direct_message: None,
+            is_control: false,
             body: self.body.clone(),
         };
         let received_at = UnixMillis::from_millis(self.received_at.unwrap_or_default());
         let arrival = Arrival { received_at, retry_num: None, retry_reason: None, trace_header: None };
         let attributes = self.attributes.iter().filter(|(_, value)| !value.is_empty());
         let attributes = attributes.map(|(name, value)| (Cow::Owned(name.clone()), value.clone())).collect();
-        Ok(Message { attributes, ..Message::new(delivery, arrival) })
+        let delivery = delivery.controlled_by(&ControlEvents::default());
+        let is_control = delivery.is_control;
+        let message = Message::new(delivery, arrival);
+        let conversation_group = match self.attribute("conversation") {
+            Some(conversation) if is_control => format!("{conversation}:control"),
+            Some(conversation) => conversation.to_owned(),
+            None => message.conversation_group,
+        };
+        Ok(Message { attributes, conversation_group, ..message })
     }
 
     /// The same delivery under another id, so that an ingress treats it as a new one. Nothing else in the body changes. An
@@ -279,14 +291,17 @@ pub(crate) mod tests {
     fn a_new_id_changes_nothing_else_in_the_delivery() {
         for (name, content_type, body) in fixtures() {
             let kept = delivery(&queued(content_type, &body).unwrap());
-            let old = kept.attributes["event_id"].clone();
+            let recorded = kept.attributes["event_id"].clone();
+            let body: serde_json::Value = serde_json::from_str(&kept.body).unwrap();
+            let old = ["event_id", "trigger_id"].into_iter().find_map(|field| body[field].as_str());
+            let old = old.unwrap_or_default();
             let renamed = kept.clone().with_id("EvNEW").unwrap();
             assert_eq!(renamed.message().unwrap().deduplication_id, "EvNEW", "{name}");
             assert_eq!(renamed.body.replace("\"EvNEW\"", &format!("\"{old}\"")), kept.body, "{name}");
             let (content_type, body) = renamed.request().unwrap();
             let resent = queued(content_type, &body).unwrap();
             assert_eq!(resent.body, renamed.body, "{name}");
-            assert_ne!(resent.deduplication_id, old, "{name}");
+            assert_ne!(resent.deduplication_id, recorded, "{name}");
         }
     }
 

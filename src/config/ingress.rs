@@ -9,7 +9,7 @@ use super::parse::{
 };
 use super::{ConfigError, SinkConfig, StoreConfig};
 use crate::ingress::{BotEvents, IngressSettings};
-use crate::slack::payload::DedupKey;
+use crate::slack::payload::{ControlEvents, DedupKey, DmConversation};
 use crate::slack::retries;
 use crate::slack::secrets::text::{SecretText, SecretTextError};
 
@@ -53,7 +53,8 @@ impl fmt::Debug for SecretConfig {
 }
 
 impl IngressConfig {
-    /// Reads the configuration. `lookup` gives the value of a variable; an empty value is as good as none.
+    /// Reads the configuration. `lookup` gives the value of a variable. An empty value is as good as none, but for
+    /// `CONTROL_EVENTS`, where it means that there are no such events.
     ///
     /// # Errors
     /// When a variable is missing or wrong. The error has all problems, not only the first.
@@ -76,15 +77,19 @@ impl IngressConfig {
         );
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
         let dedup_key = value_or_problem(&mut problems, dedup_key(get("DEDUP_KEY")));
+        let dm_conversation = value_or_problem(&mut problems, dm_conversation(get("DM_CONVERSATION")));
+        let control_events = value_or_problem(&mut problems, control_events(lookup("CONTROL_EVENTS")));
         let sdk_shortcut = value_or_problem(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
+        let conversations = dm_conversation.zip(control_events);
 
-        match (secret, store, sink, ttl, dedup_key, bot_events, budget, log, sdk_shortcut) {
+        match (secret, store, sink, ttl, dedup_key, conversations, bot_events, budget, log, sdk_shortcut) {
             (
                 Some(secret),
                 Some(store),
                 Some(sink),
                 Some(ttl),
                 Some(dedup_key),
+                Some((dm_conversation, control_events)),
                 Some(bot_events),
                 Some(budget),
                 Some(log),
@@ -93,6 +98,8 @@ impl IngressConfig {
                 let settings = IngressSettings {
                     dedup_ttl: ttl,
                     dedup_key,
+                    dm_conversation,
+                    control_events,
                     bot_events,
                     ack_budget: Duration::from_millis(budget),
                 };
@@ -148,5 +155,28 @@ fn dedup_key(value: Option<String>) -> Result<DedupKey, String> {
         None | Some("event_id") => Ok(DedupKey::EventId),
         Some("message") => Ok(DedupKey::Message),
         Some(_) => Err("DEDUP_KEY is neither event_id nor message".to_owned()),
+    }
+}
+
+/// Reads `DM_CONVERSATION`. Without a value it is `channel`.
+fn dm_conversation(value: Option<String>) -> Result<DmConversation, String> {
+    match value.as_deref() {
+        None | Some("channel") => Ok(DmConversation::Channel),
+        Some("thread") => Ok(DmConversation::Thread),
+        Some(_) => Err("DM_CONVERSATION is neither channel nor thread".to_owned()),
+    }
+}
+
+/// Reads `CONTROL_EVENTS`, event types with commas between them. If it is not set, they are the default; if it is empty, there are
+/// none.
+fn control_events(value: Option<String>) -> Result<ControlEvents, String> {
+    let Some(value) = value else { return Ok(ControlEvents::default()) };
+    let types: Vec<_> = value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let is_type = |name: &&str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if types.iter().all(is_type) {
+        Ok(ControlEvents::new(types))
+    } else {
+        Err("CONTROL_EVENTS is no list of event types, such as agent_session_stopped,message_deleted"
+            .to_owned())
     }
 }

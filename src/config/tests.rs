@@ -1,6 +1,6 @@
 use super::*;
 use crate::ingress::BotEvents;
-use crate::slack::payload::DedupKey;
+use crate::slack::payload::{ControlEvents, DedupKey, DmConversation};
 use crate::slack::secrets::text::SecretText;
 use std::time::Duration;
 use tracing::Level;
@@ -89,7 +89,9 @@ fn a_value_is_trimmed_and_an_empty_one_is_as_good_as_none() {
     assert_eq!(with("DEDUP_STORE", " memory:\n").unwrap().store, StoreConfig::Memory);
     assert_eq!(with("BOT_EVENTS", "own ").unwrap().settings.bot_events, BotEvents::DropOwn);
     for empty in ["", " ", "\r\n"] {
-        for name in ["DEDUP_TTL_SECONDS", "DEDUP_KEY", "BOT_EVENTS", "ACK_BUDGET_MS", "RUST_LOG"] {
+        for name in
+            ["DEDUP_TTL_SECONDS", "DEDUP_KEY", "DM_CONVERSATION", "BOT_EVENTS", "ACK_BUDGET_MS", "RUST_LOG"]
+        {
             assert!(with(name, empty).is_ok(), "{name}");
         }
         assert!(with("SLACK_SIGNING_SECRET_ARN", empty).is_ok());
@@ -152,6 +154,10 @@ fn each_bad_value_is_one_problem_that_names_its_variable() {
         ("DEDUP_TTL_SECONDS", "315360001"),
         ("DEDUP_TTL_SECONDS", "99999999999999999999"),
         ("DEDUP_KEY", "client_msg_id"),
+        ("DM_CONVERSATION", "threads"),
+        ("CONTROL_EVENTS", "message.im"),
+        ("CONTROL_EVENTS", "agent_session_stopped message_deleted"),
+        ("CONTROL_EVENTS", "*"),
         ("BOT_EVENTS", "DROP"),
         ("BOT_EVENTS", "true"),
         ("ACK_BUDGET_MS", "0"),
@@ -186,6 +192,8 @@ fn all_problems_are_listed_at_once_in_one_line() {
         ("DEDUP_STORE", "postgres://localhost"),
         ("DEDUP_TTL_SECONDS", "soon"),
         ("DEDUP_KEY", "ts"),
+        ("DM_CONVERSATION", "user"),
+        ("CONTROL_EVENTS", "message.im"),
         ("BOT_EVENTS", "none"),
         ("ACK_BUDGET_MS", "9000"),
         ("RUST_LOG", "a=b=c"),
@@ -193,12 +201,14 @@ fn all_problems_are_listed_at_once_in_one_line() {
     .unwrap_err()
     .to_string();
     for name in [
-        "8 problem(s)",
+        "10 problem(s)",
         "SLACK_SIGNING_SECRET or SLACK_SIGNING_SECRET_ARN is missing",
         "DEDUP_STORE",
         "EVENT_SINK is missing",
         "DEDUP_TTL_SECONDS",
         "DEDUP_KEY",
+        "DM_CONVERSATION",
+        "CONTROL_EVENTS",
         "BOT_EVENTS",
         "ACK_BUDGET_MS",
         "RUST_LOG",
@@ -227,6 +237,8 @@ fn the_secret_is_shown_nowhere_not_even_from_the_wrong_variable() {
         "EVENT_SINK",
         "DEDUP_TTL_SECONDS",
         "DEDUP_KEY",
+        "DM_CONVERSATION",
+        "CONTROL_EVENTS",
         "BOT_EVENTS",
         "ACK_BUDGET_MS",
     ] {
@@ -259,6 +271,31 @@ fn the_key_of_an_event_is_its_id_or_its_message() {
     assert_eq!(parse(&MINIMAL).unwrap().settings.dedup_key, DedupKey::EventId);
     assert_eq!(with("DEDUP_KEY", "event_id").unwrap().settings.dedup_key, DedupKey::EventId);
     assert_eq!(with("DEDUP_KEY", "message").unwrap().settings.dedup_key, DedupKey::Message);
+}
+
+#[test]
+fn a_direct_message_is_one_conversation_or_each_of_its_messages_starts_one() {
+    assert_eq!(parse(&MINIMAL).unwrap().settings.dm_conversation, DmConversation::Channel);
+    for (value, expected) in [("channel", DmConversation::Channel), ("thread", DmConversation::Thread)] {
+        assert_eq!(with("DM_CONVERSATION", value).unwrap().settings.dm_conversation, expected);
+    }
+}
+
+#[test]
+fn the_events_that_wait_for_nothing_are_the_default_or_a_list_or_none() {
+    assert_eq!(
+        parse(&MINIMAL).unwrap().settings.control_events,
+        ControlEvents::new(["agent_session_stopped"])
+    );
+    for (value, expected) in [
+        ("", vec![]),
+        (" ", vec![]),
+        ("message_deleted", vec!["message_deleted"]),
+        (" agent_session_stopped, ,message_deleted ,", vec!["agent_session_stopped", "message_deleted"]),
+    ] {
+        let config = with("CONTROL_EVENTS", value).unwrap();
+        assert_eq!(config.settings.control_events, ControlEvents::new(expected), "{value:?}");
+    }
 }
 
 fn parse_redrive(variables: &[(&str, &str)]) -> Result<RedriveConfig, ConfigError> {

@@ -30,7 +30,7 @@ use crate::dedup::settling::{SettleError, settle};
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, Left, MAX_LEASE, Recorded, Settled, Store, StoreError};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
-use crate::slack::payload::{self, Author, DedupKey, Encoding, Payload};
+use crate::slack::payload::{self, Author, ControlEvents, DedupKey, DmConversation, Encoding, Payload};
 use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
@@ -70,6 +70,10 @@ pub struct IngressSettings {
     pub dedup_ttl: Duration,
     /// What makes two events the same one (`DEDUP_KEY`).
     pub dedup_key: DedupKey,
+    /// What the conversation of a direct message is (`DM_CONVERSATION`).
+    pub dm_conversation: DmConversation,
+    /// Which events never wait behind their conversation (`CONTROL_EVENTS`).
+    pub control_events: ControlEvents,
     /// Whose messages are forwarded (`BOT_EVENTS`).
     pub bot_events: BotEvents,
     /// How long the steps of one invocation may take (`ACK_BUDGET_MS`). Slack waits 3 seconds.
@@ -237,9 +241,12 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             payload if !signer.speaks_for(payload.api_app_id()) => {
                 return Err(RequestOutcome::Rejected(Rejection::OtherApp));
             }
-            Payload::Delivery(delivery) => {
-                delivery.identified_by(delivery_id).keyed_by(self.settings.dedup_key)
-            }
+            Payload::Delivery(delivery) => delivery
+                .identified_by(delivery_id)
+                .of_apps(self.secrets.apps())
+                .keyed_by(self.settings.dedup_key)
+                .in_direct_messages(self.settings.dm_conversation)
+                .controlled_by(&self.settings.control_events),
             Payload::Suggestion { .. } => return Err(RequestOutcome::Suggestion),
             Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
@@ -267,11 +274,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             retry_reason: attempt.retry_reason,
             trace_header: invocation.trace_header,
         };
-        let message = Message::new(delivery, arrival);
-        let size = if is_last { message.size_unguarded() } else { message.size() };
-        if size > self.sink.max_bytes() {
-            return Err(RequestOutcome::TooLarge);
-        }
+        let message =
+            Message::new(delivery, arrival).fit(self.sink.max_bytes()).ok_or(RequestOutcome::TooLarge)?;
 
         let mut recorded = self.record(&claim, is_last, &budget, details).await;
         if is_last && matches!(recorded, Err(RequestOutcome::InFlight)) {
@@ -379,7 +383,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let lease = match mode {
             SendMode::WithLease(lease) => lease,
             SendMode::WithoutRecord => {
-                self.call_sink(&message.unguarded(), budget, details).await?;
+                self.call_sink(&message.unguarded(self.sink.max_bytes()), budget, details).await?;
                 details.unguarded = true;
                 return Ok(Accepted { unconfirmed: None });
             }

@@ -34,16 +34,20 @@ pub fn message(id: &str, thread: &str, body: &str) -> Message {
     let delivery = Delivery {
         kind: Kind::Event,
         event_type: "app_mention".to_owned(),
+        subtype: None,
         id: id.to_owned(),
         message_key: None,
         team_id: Some("T0001".to_owned()),
         api_app_id: Some("A0001".to_owned()),
         author: Author::Person,
         conversation: Conversation {
+            app: None,
             team: Some("T0001".to_owned()),
             channel: Some("C0001".to_owned()),
             thread: Some(thread.to_owned()),
         },
+        direct_message: None,
+        is_control: false,
         body: body.to_owned(),
     };
     let arrival = Arrival {

@@ -4,7 +4,7 @@
 use slack_ingress::dedup::Claim;
 use slack_ingress::ingress::{BotEvents, Inbound, Ingress, IngressSettings};
 use slack_ingress::redrive::Redrive;
-use slack_ingress::slack::payload::DedupKey;
+use slack_ingress::slack::payload::{ControlEvents, DedupKey, DmConversation};
 use slack_ingress::slack::secrets::SigningSecrets;
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::telemetry::report::ingress::RequestOutcome;
@@ -35,6 +35,8 @@ impl Environment {
         let settings = IngressSettings {
             dedup_ttl,
             dedup_key: DedupKey::EventId,
+            dm_conversation: DmConversation::Channel,
+            control_events: ControlEvents::default(),
             bot_events: BotEvents::Drop,
             ack_budget: services.settings.ack_budget,
         };

@@ -199,6 +199,7 @@ impl Acknowledgement {
             RequestOutcome::Accepted
             | RequestOutcome::Parked
             | RequestOutcome::Duplicate
+            | RequestOutcome::Kept
             | RequestOutcome::Ignored
             | RequestOutcome::RateLimited
             | RequestOutcome::Challenge(_)

@@ -96,15 +96,20 @@ pub fn session_id(message: &QueueMessage) -> Option<String> {
     conversation(message).ok().map(|key| session_id_of(&key))
 }
 
-/// The session is named after the conversation and not after the message group, which on a standard queue is the workspace.
+/// The session is named after the conversation and not after the message group: on a standard queue that is the workspace, and what
+/// controls a conversation has a group of its own.
 fn session_id_of(conversation: &str) -> String {
     format!("slack-{}", hex::encode(Sha256::digest(conversation)))
 }
 
+/// The message's conversation, as the ingress wrote it. A message that an earlier version queued does not have the attribute; its
+/// conversation is read from the body.
 fn conversation(message: &QueueMessage) -> Result<String, InvalidMessage> {
-    let kind = message.published_attributes().get("kind").and_then(|kind| Kind::parse(kind));
-    let conversation = payload::conversation(kind.ok_or(InvalidMessage::Kind)?, message.published_body());
-    Ok(conversation_key(&conversation.map_err(|_| InvalidMessage::Body)?))
+    let attributes = message.published_attributes();
+    let kind = attributes.get("kind").and_then(|kind| Kind::parse(kind)).ok_or(InvalidMessage::Kind)?;
+    let in_body = payload::conversation(kind, message.published_body()).map_err(|_| InvalidMessage::Body)?;
+    let attribute = attributes.get("conversation").filter(|conversation| !conversation.is_empty());
+    Ok(attribute.cloned().unwrap_or_else(|| conversation_key(&in_body)))
 }
 
 #[cfg(test)]

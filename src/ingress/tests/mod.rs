@@ -196,6 +196,8 @@ fn settings() -> IngressSettings {
     IngressSettings {
         dedup_ttl: Duration::from_secs(3600),
         dedup_key: DedupKey::EventId,
+        dm_conversation: DmConversation::Channel,
+        control_events: ControlEvents::default(),
         bot_events: BotEvents::Drop,
         ack_budget: BUDGET,
     }

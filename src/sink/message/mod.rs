@@ -24,13 +24,14 @@ pub struct Message {
     /// [`Delivery::body`], byte for byte, but for the two characters that SQS refuses (U+FFFE and U+FFFF): they are written as
     /// JSON escapes.
     pub body: String,
-    /// The string attributes. None of them is empty, and there are nine at the most; SQS takes ten.
+    /// The string attributes. None of them is empty, and there are ten at the most, which is SQS's limit.
     pub attributes: Vec<Attribute>,
     /// The id that the event is recorded under. A FIFO queue drops a second message with the same id for five minutes.
     pub deduplication_id: String,
-    /// The conversation, such as `T061EG9R6:C0LAN2Q65:1515449522.000016`. A FIFO queue keeps the order of its messages.
+    /// The conversation, such as `T061EG9R6:C0LAN2Q65:1515449522.000016`; with `:control` behind it for what never waits behind
+    /// its conversation. A FIFO queue keeps the order of its messages.
     pub conversation_group: String,
-    /// The workspace, such as `T061EG9R6`. A standard queue hands out the messages of a workspace with few of them first
+    /// The tenant, such as `T061EG9R6`. A standard queue hands out the messages of a tenant with few of them first
     /// ([fair queues](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html)).
     pub team_group: String,
     /// The X-Ray trace header of the invocation that received the event; absent where tracing is off.
@@ -80,7 +81,9 @@ impl Message {
     /// ```
     pub fn new(delivery: Delivery, arrival: Arrival) -> Self {
         let team_group = queue_id(team(&delivery.conversation));
-        let conversation_group = queue_id(&conversation_key(&delivery.conversation));
+        let conversation = conversation_key(&delivery.conversation);
+        let conversation_group =
+            if delivery.is_control { control_group(&delivery.conversation) } else { conversation.clone() };
         let deduplication_id = queue_id(&delivery.id);
 
         let attributes = [
@@ -90,6 +93,7 @@ impl Message {
             ("received_at", Some(arrival.received_at.as_millis().to_string())),
             ("team_id", delivery.team_id),
             ("api_app_id", delivery.api_app_id),
+            ("conversation", Some(conversation)),
             ("retry_num", arrival.retry_num.map(|num| num.to_string())),
             ("retry_reason", arrival.retry_reason),
         ];
@@ -111,12 +115,42 @@ impl Message {
         }
     }
 
-    /// Adds the attribute `unguarded`. It marks a message that is sent without a record, and may be on the queue twice.
+    /// The message with at most `max_bytes`, as [`Message::size`] counts them. As far as needed it leaves out the attributes that
+    /// are there for convenience only: `retry_reason`, then `retry_num`. `None` if it is too large without them, too. So a message
+    /// that fits at Slack's first attempt also fits at every retry.
     #[must_use]
-    pub fn unguarded(mut self) -> Self {
+    pub fn fit(mut self, max_bytes: usize) -> Option<Self> {
+        self.leave_out_conveniences(max_bytes);
+        (self.size() <= max_bytes).then_some(self)
+    }
+
+    fn leave_out_conveniences(&mut self, max_bytes: usize) {
+        for convenience in CONVENIENCES {
+            if self.size() > max_bytes {
+                self.attributes.retain(|(name, _)| name != convenience);
+            }
+        }
+    }
+
+    /// The message with the attribute `unguarded`, which marks that it is sent without a record and may be on the queue twice. To
+    /// keep within `max_bytes` it takes the place of what is there for convenience; if it does not fit even so, it is left out.
+    #[must_use]
+    pub fn unguarded(self, max_bytes: usize) -> Self {
         let (name, value) = UNGUARDED;
-        self.attributes.push((Cow::Borrowed(name), value.to_owned()));
-        self
+        let of_conveniences: usize = self
+            .attributes
+            .iter()
+            .filter(|(name, _)| CONVENIENCES.contains(&name.as_ref()))
+            .map(|(name, value)| attribute_size(name, value))
+            .sum();
+        let left = max_bytes.saturating_sub(attribute_size(name, value));
+        if self.size() - of_conveniences > left {
+            return self;
+        }
+        let mut marked = self;
+        marked.attributes.push((Cow::Borrowed(name), value.to_owned()));
+        marked.leave_out_conveniences(max_bytes);
+        marked
     }
 
     /// The message as JSON, for [`Store::park`](crate::dedup::Store::park).
@@ -140,13 +174,10 @@ impl Message {
         let attributes = self.attributes.iter().map(|(name, value)| attribute_size(name, value));
         self.body.len() + attributes.sum::<usize>()
     }
-
-    /// The size in bytes that the message will have when it is [`Message::unguarded`].
-    pub fn size_unguarded(&self) -> usize {
-        let (name, value) = UNGUARDED;
-        self.size() + attribute_size(name, value)
-    }
 }
+
+/// The attributes without which a message says as much, in the order in which they give way.
+const CONVENIENCES: [&str; 2] = ["retry_reason", "retry_num"];
 
 const UNGUARDED: (&str, &str) = ("unguarded", "true");
 
@@ -158,17 +189,44 @@ fn team(conversation: &Conversation) -> &str {
     conversation.team.as_deref().unwrap_or("none")
 }
 
-/// The key of a conversation, such as `T061EG9R6:C0LAN2Q65:1515449522.000016`. Two conversations never have the same key.
+/// The id of a conversation, such as `T061EG9R6:C0LAN2Q65:1515449522.000016`: the attribute `conversation`, the message group of a
+/// FIFO queue, and what an agent's session is made from. Where several apps stand behind the function, the app is in front. Two
+/// conversations never have the same id.
 pub fn conversation_key(conversation: &Conversation) -> String {
-    let parts = [Some(team(conversation)), conversation.channel.as_deref(), conversation.thread.as_deref()];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(":")
+    queue_id(&unbounded_key(conversation))
+}
+
+/// The group of what never waits behind `conversation`. No conversation has the same id: none ends in `:control`.
+fn control_group(conversation: &Conversation) -> String {
+    let key = unbounded_key(conversation);
+    let group = format!("{key}{CONTROL}");
+    if is_queue_id(&group) { group } else { format!("{}{CONTROL}", sha256(&key)) }
+}
+
+const CONTROL: &str = ":control";
+
+/// The parts of a conversation with colons between them. A part that has a colon itself, or would make the id that of a control
+/// group, is replaced by its SHA-256. Slack's ids stay as they are.
+fn unbounded_key(conversation: &Conversation) -> String {
+    let Conversation { app, team: _, channel, thread } = conversation;
+    let parts = [app.as_deref(), Some(team(conversation)), channel.as_deref(), thread.as_deref()];
+    let part =
+        |part: &str| if part.contains(':') || part == "control" { sha256(part) } else { part.to_owned() };
+    parts.into_iter().flatten().map(part).collect::<Vec<_>>().join(":")
 }
 
 /// An id as SQS and SNS take it: up to 128 letters, digits and punctuation marks. An id that has anything else is replaced by
 /// its SHA-256, so that different ids stay different. Slack's ids stay as they are.
 fn queue_id(id: &str) -> String {
-    let accepted = (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    if accepted { id.to_owned() } else { hex::encode(Sha256::digest(id)) }
+    if is_queue_id(id) { id.to_owned() } else { sha256(id) }
+}
+
+fn is_queue_id(id: &str) -> bool {
+    (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
 }
 
 const NONCHARACTERS: [(char, &str); 2] = [('\u{fffe}', "\\ufffe"), ('\u{ffff}', "\\uffff")];

@@ -2,22 +2,28 @@ use super::*;
 use crate::slack::payload::{Author, Kind};
 use proptest::prelude::*;
 
+const NO_LIMIT: usize = usize::MAX;
+
 fn delivery() -> Delivery {
     Delivery {
         kind: Kind::Event,
         event_type: "app_mention".to_owned(),
+        subtype: None,
         id: "Ev0LAN670R".to_owned(),
         message_key: None,
         team_id: Some("T061EG9R6".to_owned()),
         api_app_id: Some("A0F7YS25R".to_owned()),
         author: Author::Person,
         conversation: conversation("T061EG9R6", Some("C0LAN2Q65"), Some("1515449522.000016")),
+        direct_message: None,
+        is_control: false,
         body: r#"{"event_id":"Ev0LAN670R"}"#.to_owned(),
     }
 }
 
 fn conversation(team: &str, channel: Option<&str>, thread: Option<&str>) -> Conversation {
     Conversation {
+        app: None,
         team: Some(team.to_owned()),
         channel: channel.map(str::to_owned),
         thread: thread.map(str::to_owned),
@@ -55,9 +61,10 @@ fn sorted(message: &Message) -> Vec<(&str, &str)> {
 
 #[test]
 fn the_attributes_are_those_of_the_contract() {
-    let message = Message::new(delivery(), retry_arrival()).unguarded();
+    let message = Message::new(delivery(), retry_arrival()).unguarded(NO_LIMIT);
     let expected = [
         ("api_app_id", "A0F7YS25R"),
+        ("conversation", "T061EG9R6:C0LAN2Q65:1515449522.000016"),
         ("event_id", "Ev0LAN670R"),
         ("kind", "event"),
         ("received_at", "1515449522016"),
@@ -78,6 +85,7 @@ fn an_attribute_without_a_value_is_absent() {
     let delivery = Delivery { team_id: None, api_app_id: None, ..delivery() };
     let message = Message::new(delivery, arrival());
     let expected = [
+        ("conversation", "T061EG9R6:C0LAN2Q65:1515449522.000016"),
         ("event_id", "Ev0LAN670R"),
         ("kind", "event"),
         ("received_at", "1515449522016"),
@@ -96,11 +104,61 @@ fn the_size_counts_the_body_and_each_attributes_name_type_and_value() {
     assert_eq!(message.size(), 20 + (4 + 6 + 5) + (1 + 6 + 2));
 }
 
+/// The names of the attributes that `message` has and a message at Slack's first attempt has not.
+fn extras(message: &Message) -> Vec<&str> {
+    let first = Message::new(delivery(), arrival());
+    let is_extra = |name: &str| first.attributes.iter().all(|(known, _)| known != name);
+    message.attributes.iter().map(|(name, _)| name.as_ref()).filter(|name| is_extra(name)).collect()
+}
+
 #[test]
-fn the_size_unguarded_is_the_size_of_the_message_once_it_is_marked() {
-    let message = Message::new(delivery(), arrival());
-    assert_eq!(message.size_unguarded(), message.clone().unguarded().size());
-    assert_eq!(message.size_unguarded() - message.size(), 9 + 6 + 4);
+fn what_is_there_for_convenience_gives_way_as_far_as_needed_and_no_message_is_larger_at_a_retry() {
+    let first = Message::new(delivery(), arrival());
+    let retry = Message::new(delivery(), retry_arrival());
+    let without_reason = retry.size() - attribute_size("retry_reason", "http_timeout");
+    for (max_bytes, expected) in [
+        (retry.size(), vec!["retry_num", "retry_reason"]),
+        (retry.size() - 1, vec!["retry_num"]),
+        (without_reason, vec!["retry_num"]),
+        (without_reason - 1, vec![]),
+        (first.size(), vec![]),
+    ] {
+        let fitted = retry.clone().fit(max_bytes).unwrap();
+        assert_eq!(extras(&fitted), expected, "{max_bytes}");
+        assert!(fitted.size() <= max_bytes);
+        assert_eq!(fitted.body, first.body);
+    }
+    assert_eq!(retry.fit(first.size() - 1), None);
+    assert_eq!(first.clone().fit(first.size()), Some(first.clone()));
+    assert_eq!(first.clone().fit(first.size() - 1), None);
+}
+
+#[test]
+fn the_mark_of_an_unguarded_message_takes_the_place_of_a_convenience_but_never_makes_it_too_large() {
+    let first = Message::new(delivery(), arrival());
+    let retry = Message::new(delivery(), retry_arrival());
+    let mark = attribute_size("unguarded", "true");
+    for (max_bytes, expected) in [
+        (retry.size() + mark, vec!["retry_num", "retry_reason", "unguarded"]),
+        (retry.size() + mark - 1, vec!["retry_num", "unguarded"]),
+        (first.size() + mark, vec!["unguarded"]),
+        (first.size() + mark - 1, vec![]),
+        (first.size(), vec![]),
+    ] {
+        let marked = retry.clone().fit(max_bytes).unwrap().unguarded(max_bytes);
+        let of_retry = |name: &&str| name.starts_with("retry_") && !expected.contains(name);
+        let extras: Vec<_> = extras(&marked).into_iter().filter(|name| !of_retry(name)).collect();
+        assert_eq!(extras, expected, "{max_bytes}");
+        assert!(marked.size() <= max_bytes, "{max_bytes}");
+    }
+}
+
+#[test]
+fn a_message_that_an_earlier_version_parked_is_read() {
+    let parked = r#"{"body":"{}","attributes":[["kind","event"],["event_id","Ev1"]],"deduplication_id":"Ev1","conversation_group":"T1:C1:1.2","team_group":"T1","trace_header":null}"#;
+    let message = Message::from_parked(parked).unwrap();
+    assert_eq!((message.conversation_group.as_str(), message.attributes.len()), ("T1:C1:1.2", 2));
+    assert_eq!(message.to_parked().unwrap(), parked);
 }
 
 #[test]
@@ -119,6 +177,53 @@ fn a_conversation_group_names_team_channel_and_thread() {
     assert_eq!(group(conversation("T1", Some("D1"), None)), "T1:D1");
     assert_eq!(group(conversation("T1", None, None)), "T1");
     assert_eq!(group(Conversation::default()), "none");
+}
+
+#[test]
+fn the_attribute_conversation_is_the_group_and_with_several_apps_begins_with_the_app() {
+    let one = conversation("T1", Some("C1"), Some("1.2"));
+    let several = Conversation { app: Some("A1".to_owned()), ..conversation("T1", Some("C1"), Some("1.2")) };
+    for (conversation, expected) in [(one, "T1:C1:1.2"), (several, "A1:T1:C1:1.2")] {
+        let message = Message::new(Delivery { conversation, ..delivery() }, arrival());
+        assert_eq!(message.conversation_group, expected);
+        assert!(message.attributes.contains(&("conversation".into(), expected.to_owned())));
+        assert_eq!(message.team_group, "T1", "the tenant, for a fair queue");
+    }
+}
+
+#[test]
+fn what_controls_a_conversation_has_a_group_that_no_conversation_has_and_the_same_attribute() {
+    let long = "C".repeat(128);
+    let barely = "C".repeat(124); // With `:control` it is too long, and without it is not.
+    let mut groups = Vec::new();
+    for (team, channel, thread) in [
+        ("T1", "C1", Some("1.2")),
+        ("T1", "C1", None),
+        ("T1", &long, None),
+        ("T1", &long, Some("1.2")),
+        ("T1", &barely, None),
+        ("T1", "ü", None),
+        ("T1", "C1", Some("control")),
+        ("T1", "C1", Some("1.2:control")),
+        ("T1", "C1:1.2", Some("control")),
+        ("T1", "C1:1.2", None),
+        ("T1:C1", "1.2", None),
+        ("T1:C1", "control", None),
+    ] {
+        let [plain, control] = [false, true].map(|is_control| {
+            let conversation = conversation(team, Some(channel), thread);
+            Message::new(Delivery { conversation, is_control, ..delivery() }, arrival())
+        });
+        assert!(control.conversation_group.ends_with(":control") && control.conversation_group.len() <= 128);
+        assert!(!plain.conversation_group.ends_with(":control"));
+        let attribute = ("conversation".into(), plain.conversation_group.clone());
+        assert!(plain.attributes.contains(&attribute) && control.attributes.contains(&attribute));
+        groups.extend([plain.conversation_group, control.conversation_group]);
+    }
+    for (i, group) in groups.iter().enumerate() {
+        assert!(!groups[i + 1..].contains(group), "{group}: {groups:?}");
+    }
+    assert_eq!(groups[..4], ["T1:C1:1.2", "T1:C1:1.2:control", "T1:C1", "T1:C1:control"]);
 }
 
 #[test]
@@ -157,7 +262,7 @@ fn an_id_that_a_queue_takes_is_kept_and_another_is_hashed() {
 fn what_sqs_refuses_in_an_attribute_is_replaced() {
     let delivery = Delivery { event_type: "a\u{1}b\u{ffff}c\td\u{fffe}\0".to_owned(), ..delivery() };
     let message = Message::new(delivery, arrival());
-    assert_eq!(sorted(&message)[5], ("type", "a\u{fffd}b\u{fffd}c\td\u{fffd}\u{fffd}"));
+    assert_eq!(sorted(&message)[6], ("type", "a\u{fffd}b\u{fffd}c\td\u{fffd}\u{fffd}"));
 }
 
 #[test]
@@ -219,13 +324,14 @@ proptest! {
             event_type: some(&event_type).unwrap_or_else(|| "unknown".to_owned()),
             id: some(&id).unwrap_or_else(|| "Ev1".to_owned()),
             team_id: some(&team),
-            conversation: Conversation { team: some(&team), channel: some(&channel), thread: some(&thread) },
+            is_control: retry_num.is_some(),
+            conversation: Conversation { app: some(&id), team: some(&team), channel: some(&channel), thread: some(&thread) },
             ..delivery()
         };
         let arrival = Arrival { retry_num, retry_reason: some(&reason), ..arrival() };
-        let message = Message::new(delivery, arrival).unguarded();
+        let message = Message::new(delivery, arrival).unguarded(NO_LIMIT);
 
-        prop_assert!(message.attributes.len() <= 9);
+        prop_assert!(message.attributes.len() <= 10);
         let mut names: Vec<_> = message.attributes.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
         names.dedup();

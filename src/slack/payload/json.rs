@@ -64,6 +64,11 @@ impl<'a> Slice<'a> {
         self.0.is_some()
     }
 
+    /// Whether the value is `true`. Forms have it as a string, and so have some of Slack's payloads.
+    pub(super) fn is_true(self) -> bool {
+        self.read() == Some(true) || self.string().as_deref() == Some("true")
+    }
+
     /// The value, if it is a string and not empty.
     pub(super) fn string(self) -> Option<Cow<'a, str>> {
         let Str(string) = self.read()?;
@@ -127,6 +132,16 @@ mod tests {
             assert_eq!(text(json), None, "{json}");
         }
         assert_eq!(Slice::default().to_text(), None);
+    }
+
+    #[test]
+    fn true_is_true_as_a_boolean_and_as_a_string() {
+        let is_true = |json| serde_json::from_str::<Slice<'_>>(json).unwrap().is_true();
+        assert!(is_true("true") && is_true(r#""true""#));
+        for json in ["false", "null", "1", "{}", r#""false""#, r#""""#, r#"["true"]"#] {
+            assert!(!is_true(json), "{json}");
+        }
+        assert!(!Slice::default().is_true());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What Slack sends, and what has to be done with it: from signed bytes to a [`Payload`]. All of it is pure.
 //!
 //! In reading order: this page has the words and [`classify`]; `event` reads the Events API, which is JSON; `interactive` reads
-//! slash commands and interactions, which are forms; `form` and `json` are their parsers.
+//! slash commands and interactions, which are forms; `form` and `json` are their parsers. `docs/events.md` says of every type of
+//! event and interaction to which conversation it belongs and whose act it is; a test holds that page to this code.
 //!
 //! Only the few fields that decide something are read, in one pass over the body. The body itself is forwarded as it came.
 //! Slack's payloads have different shapes (`user` is an id in one event and an object in the next), so a field of an unexpected
@@ -15,6 +16,7 @@ mod json;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::slack::apps::Apps;
 use crate::slack::signature::Verified;
 
 /// A signed request, by what has to be done with it. [`classify`] makes one.
@@ -31,7 +33,9 @@ pub enum Payload {
         /// The id of the app that they were for; absent if the payload does not name it.
         api_app_id: Option<String>,
     },
-    /// A menu asks for its options and waits for them (`block_suggestion`). What reads the queue cannot answer in time.
+    /// A menu asks for its options and waits for them: `block_suggestion`, `dialog_suggestion`, or an `interactive_message` that
+    /// has no actions. What reads the queue cannot answer in time. All three take an empty list in the same shape,
+    /// `{"options":[]}`.
     Suggestion {
         /// The id of the app that the menu belongs to; absent if the payload does not name it.
         api_app_id: Option<String>,
@@ -94,6 +98,37 @@ pub enum DedupKey {
     Message,
 }
 
+/// What the conversation of a direct message is (`DM_CONVERSATION`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DmConversation {
+    /// The whole direct message is one conversation, but for its threads.
+    Channel,
+    /// Every message outside of a thread starts a conversation. It is for apps with `agent_view`, where Slack shows it so.
+    Thread,
+}
+
+/// The events that never wait behind their conversation (`CONTROL_EVENTS`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlEvents(Vec<String>);
+
+impl ControlEvents {
+    /// The events of these types. A subtype of `message`, such as `message_deleted`, counts as a type.
+    pub fn new(types: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self(types.into_iter().map(Into::into).collect())
+    }
+
+    fn has(&self, name: Option<&str>) -> bool {
+        name.is_some_and(|name| self.0.iter().any(|known| known == name))
+    }
+}
+
+impl Default for ControlEvents {
+    /// `agent_session_stopped`: somebody pressed stop, and the work that it stops must not be waited for.
+    fn default() -> Self {
+        Self::new(["agent_session_stopped"])
+    }
+}
+
 /// An event, a command or an interaction, which is to be on the queue once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -102,20 +137,31 @@ pub struct Delivery {
     /// The type of the event or interaction, such as `app_mention` or `block_actions`, or the name of the command, such as
     /// `/weather`; `unknown` if an event has none.
     pub event_type: String,
-    /// The id that it is recorded under. An event has its `event_id`, such as `Ev0LAN670R`. A command or an interaction has its
-    /// `trigger_id`, or the SHA-256 of its bytes where there is none, or what [`Delivery::identified_by`] was given.
+    /// The subtype of a `message` event, such as `message_deleted`; absent if it has none, or is no `message`.
+    pub subtype: Option<String>,
+    /// The id that it is recorded under. An event has its `event_id`, such as `Ev0LAN670R`. A command or an interaction has the
+    /// SHA-256 of its bytes in hexadecimal digits, because Slack has sent different clicks with one `trigger_id`; or what
+    /// [`Delivery::identified_by`] was given. Where several apps stand behind the function, the app's id is in front of it
+    /// ([`Delivery::of_apps`]).
     pub id: String,
-    /// The id of the message that the event tells of, such as `A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449522.000016`: with
+    /// The id of the message that the event tells of, such as `A0F7YS25R:C0LAN2Q65:1515449522.000016`: with
     /// [`DedupKey::Message`] the event is recorded under it. Absent if the event tells of no message.
     pub message_key: Option<String>,
-    /// The id of the workspace that the app is installed in, such as `T061EG9R6`; absent if the payload names none.
+    /// The id of the workspace that the app is installed in, such as `T061EG9R6`, which in a shared channel may be another one
+    /// than the author's. If the app is installed in a whole organisation, it is the workspace that it happened in. Absent if the
+    /// payload names none.
     pub team_id: Option<String>,
     /// The id of the app that it is for, such as `A0F7YS25R`; absent if the payload names none.
     pub api_app_id: Option<String>,
-    /// Who wrote the message, if it is one.
+    /// Who wrote the message or did what the event tells of.
     pub author: Author,
     /// The conversation that it belongs to.
     pub conversation: Conversation,
+    /// In a direct message outside of a thread, the `ts` of the message that it is about. With [`DmConversation::Thread`] that
+    /// message starts a conversation. Absent everywhere else.
+    pub direct_message: Option<String>,
+    /// Whether it never waits behind its conversation ([`Delivery::controlled_by`]).
+    pub is_control: bool,
     /// What goes to the queue: of an event or an interaction the JSON exactly as Slack sent it, of a command its fields as a
     /// JSON object.
     pub body: String,
@@ -131,7 +177,19 @@ impl Delivery {
         self
     }
 
-    /// Has an event recorded under what `key` says.
+    /// Has the id and the conversation of each app be its own, if several apps stand behind the function: Slack gives one message
+    /// the same `event_id` for every app that gets it.
+    #[must_use]
+    pub fn of_apps(mut self, apps: Apps) -> Self {
+        if let (Apps::Several, Some(app)) = (apps, &self.api_app_id) {
+            self.id = record_key(format!("{app}:{}", self.id));
+            self.conversation.app = Some(app.clone());
+        }
+        self
+    }
+
+    /// Has an event recorded under what `key` says. The key of a message begins with its app already, so it replaces what
+    /// [`Delivery::of_apps`] made and is therefore asked for after it.
     #[must_use]
     pub fn keyed_by(mut self, key: DedupKey) -> Self {
         if let (DedupKey::Message, Some(message_key)) = (key, self.message_key.take()) {
@@ -139,29 +197,79 @@ impl Delivery {
         }
         self
     }
+
+    /// Has a direct message belong to what `dm_conversation` says.
+    #[must_use]
+    pub fn in_direct_messages(mut self, dm_conversation: DmConversation) -> Self {
+        if let (DmConversation::Thread, Some(ts)) = (dm_conversation, self.direct_message.take()) {
+            self.conversation.thread = Some(ts);
+        }
+        self
+    }
+
+    /// Has an event of one of these types wait for nothing of its conversation.
+    #[must_use]
+    pub fn controlled_by(mut self, control_events: &ControlEvents) -> Self {
+        self.is_control = self.kind == Kind::Event
+            && (control_events.has(Some(&self.event_type)) || control_events.has(self.subtype.as_deref()));
+        self
+    }
 }
 
-/// Who wrote a message, as far as [`BotEvents`](crate::ingress::BotEvents) makes a difference.
+/// Who wrote a message or did what an event tells of, as far as [`BotEvents`](crate::ingress::BotEvents) makes a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {
-    /// A person wrote it, or it is no message.
+    /// A person, or nobody in particular. What another bot did that is no message counts as a person's.
     Person,
-    /// The app that the event is for wrote it.
+    /// The app that the event is for.
     ThisApp,
-    /// Another bot wrote it.
+    /// Another bot wrote it; or it is Slackbot's.
     OtherBot,
 }
 
 /// The conversation that a delivery belongs to. On a FIFO queue the messages of one conversation keep their order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Conversation {
-    /// The id of the workspace; or of the organisation, or else of the app, where the payload names no workspace.
+    /// The id of the app. It is there only where several apps stand behind the function ([`Delivery::of_apps`]).
+    pub app: Option<String>,
+    /// The id of the tenant, which is the installation and not the author's workspace: the organisation, if the app is installed
+    /// in all of it, or else the workspace. Where the payload names neither, the app.
     pub team: Option<String>,
-    /// The id of the channel, such as `C0LAN2Q65`. A modal is in no channel, and has the user's id here.
+    /// The id of the channel, such as `C0LAN2Q65`. What is in no channel has the id of its subject here (the user, the file, the
+    /// function's execution …), or else its own id, so that it waits for nothing else of its workspace.
     pub channel: Option<String>,
     /// The thread, such as `1515449522.000016`: its `thread_ts`, or the `ts` of the message that a thread would start from.
-    /// Absent in a direct message outside of a thread, because there the whole channel is one conversation.
+    /// Absent in a direct message outside of a thread, because there the whole channel is one conversation
+    /// ([`Delivery::in_direct_messages`] can change that).
     pub thread: Option<String>,
+}
+
+/// Where something is, before the settings say what that means: a conversation, and [`Delivery::direct_message`].
+struct Place {
+    conversation: Conversation,
+    direct_message: Option<String>,
+}
+
+impl Place {
+    /// A place in a channel. `thread` is the thread that it is in; `starts` is the message that a thread would start from.
+    fn in_channel(
+        team: Option<String>,
+        channel: String,
+        is_direct: bool,
+        thread: Option<String>,
+        starts: Option<String>,
+    ) -> Self {
+        let is_outside = thread.is_none() && is_direct;
+        let (thread, direct_message) = if is_outside { (None, starts) } else { (thread.or(starts), None) };
+        let conversation = Conversation { app: None, team, channel: Some(channel), thread };
+        Self { conversation, direct_message }
+    }
+
+    /// The place of what is in no channel: it orders with its subject only.
+    fn of_subject(team: Option<String>, subject: Option<String>) -> Self {
+        let conversation = Conversation { app: None, team, channel: subject, thread: None };
+        Self { conversation, direct_message: None }
+    }
 }
 
 /// Why signed bytes are not what Slack sends. The answer is 400 for each, and Slack does not ask again.
@@ -239,8 +347,9 @@ pub fn classify(verified: Verified, encoding: Option<Encoding>) -> Result<Payloa
     }
 }
 
-/// The conversation of a delivery that was on the queue, read from the `body` of its message. It is the same as
-/// [`Delivery::conversation`] was.
+/// The conversation of a delivery, read from the `body` of its message: for messages that an earlier version queued, which have
+/// no attribute `conversation`. It is that of one app, with [`DmConversation::Channel`]; where it was made from the hash of the
+/// request's bytes, it has no channel.
 ///
 /// # Errors
 /// [`Malformed`], when the ingress did not put this body on the queue.
@@ -250,6 +359,11 @@ pub fn conversation(kind: Kind, body: &str) -> Result<Conversation, Malformed> {
         Kind::Command => interactive::queued_command_conversation(body),
         Kind::Interaction => interactive::queued_interaction_conversation(body),
     }
+}
+
+/// The first of these fields that has a text.
+fn first(slices: &[json::Slice<'_>]) -> Option<String> {
+    slices.iter().copied().find_map(json::Slice::to_text)
 }
 
 /// Reads a text that is one JSON object.
@@ -263,8 +377,13 @@ fn is_direct(channel: &str) -> bool {
     channel.starts_with('D')
 }
 
+/// Whether a team's id is that of an organisation, such as `E0ORG12345`. Slack has it in some fields that are for a workspace.
+fn is_organisation(team: &str) -> bool {
+    team.starts_with('E')
+}
+
 /// The key under which an id from a request is recorded. An id with a `:` or a `#` is replaced by its SHA-256. Slack's ids have
-/// neither, but the keys of `DEDUP_KEY=message`, of the dispatcher and of a consumer's guard have: whoever may sign for one app
+/// neither, but the keys of several apps, of `DEDUP_KEY=message`, of the dispatcher and of a consumer's guard have: whoever may sign for one app
 /// could otherwise claim such a key of another app.
 fn record_id(id: String) -> String {
     if id.contains([':', '#']) { hex::encode(Sha256::digest(id)) } else { record_key(id) }

@@ -75,7 +75,7 @@ fn delivery(name: &str) -> Delivery {
 
 fn conversation(team: Option<&str>, channel: Option<&str>, thread: Option<&str>) -> Conversation {
     let owned = |id: Option<&str>| id.map(str::to_owned);
-    Conversation { team: owned(team), channel: owned(channel), thread: owned(thread) }
+    Conversation { app: None, team: owned(team), channel: owned(channel), thread: owned(thread) }
 }
 
 #[test]
@@ -85,12 +85,15 @@ fn a_mention_is_read_whole() {
         Delivery {
             kind: Kind::Event,
             event_type: "app_mention".to_owned(),
+            subtype: None,
             id: "Ev0LAN670R".to_owned(),
-            message_key: Some("A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449522.000016".to_owned()),
+            message_key: Some("A0F7YS25R:C0LAN2Q65:1515449522.000016".to_owned()),
             team_id: TEAM.map(str::to_owned),
             api_app_id: Some("A0F7YS25R".to_owned()),
             author: Author::Person,
             conversation: conversation(TEAM, CHANNEL, Some("1515449522.000016")),
+            direct_message: None,
+            is_control: false,
             body: fixture("app_mention").to_owned(),
         }
     );
@@ -235,12 +238,12 @@ fn what_is_no_message_has_no_bot_for_an_author() {
 fn an_event_belongs_to_what_it_is_about() {
     let cases = [
         ("reaction_added", conversation(TEAM, CHANNEL, Some("1515449522.000016"))),
-        ("team_join", conversation(TEAM, None, None)),
+        ("team_join", conversation(TEAM, Some("U0NEWUSER"), None)),
         ("channel_created", conversation(TEAM, Some("C0NEWCHAN"), None)),
         ("app_home_opened", conversation(TEAM, DIRECT, None)),
         ("assistant_thread_started", conversation(TEAM, DIRECT, Some("1729999327.187299"))),
-        ("function_executed", conversation(TEAM, None, None)),
-        ("app_uninstalled", conversation(TEAM, None, None)),
+        ("function_executed", conversation(TEAM, Some("Fx1234567O9L"), None)),
+        ("app_uninstalled", conversation(TEAM, Some("Ev0UNI0001"), None)),
         ("enterprise_without_team", conversation(Some("E0ORG12345"), CHANNEL, Some("1515449522.000016"))),
     ];
     for (name, expected) in cases {
@@ -249,9 +252,9 @@ fn an_event_belongs_to_what_it_is_about() {
 }
 
 #[test]
-fn an_organisations_event_has_no_team_id() {
+fn an_organisations_event_has_the_workspace_that_it_happened_in() {
     let event = delivery("enterprise_without_team");
-    assert_eq!((event.team_id, event.id.as_str()), (None, "Ev0ENT0001"));
+    assert_eq!((event.team_id.as_deref(), event.id.as_str()), (TEAM, "Ev0ENT0001"));
 }
 
 #[test]
@@ -333,6 +336,8 @@ fn a_field_that_matters_and_stands_twice_refuses_the_request() {
         "event_id",
         "team_id",
         "enterprise_id",
+        "context_team_id",
+        "context_enterprise_id",
         "api_app_id",
         "authorizations",
         r"\u0065vent_id",
@@ -340,7 +345,7 @@ fn a_field_that_matters_and_stands_twice_refuses_the_request() {
     for field in outer {
         for twice in [format!(r#""{field}":"x""#), format!(r#""{field}":null"#)] {
             let event = format!(
-                r#"{{"type":"event_callback","challenge":"c","event_id":"Ev1","team_id":"T1","enterprise_id":"E1",
+                r#"{{"type":"event_callback","challenge":"c","event_id":"Ev1","team_id":"T1","enterprise_id":"E1","context_team_id":"T1","context_enterprise_id":"E1",
                     "api_app_id":"A1","authorizations":[],"event":{{"type":"message"}},{twice}}}"#
             );
             assert_eq!(classify_text(event), Err(Malformed::Json), "{twice}");
@@ -349,8 +354,22 @@ fn a_field_that_matters_and_stands_twice_refuses_the_request() {
     let twice =
         r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"message"},"event":{"type":"message"}}"#;
     assert_eq!(classify_text(twice), Err(Malformed::Json));
-    for field in ["type", "subtype", "user", "bot_id", "app_id", "channel", "channel_type", "ts", "thread_ts"]
-    {
+    let inner = [
+        "type",
+        "subtype",
+        "user",
+        "user_id",
+        "bot_id",
+        "app_id",
+        "channel",
+        "channel_id",
+        "channel_type",
+        "ts",
+        "thread_ts",
+        "message_ts",
+        "edited",
+    ];
+    for field in inner {
         let event = format!(
             r#"{{"type":"event_callback","event_id":"Ev1","event":{{"{field}":"a","{field}":"b"}}}}"#
         );
@@ -546,19 +565,33 @@ fn any_event() -> impl Strategy<Value = String> {
         "bot_id",
         "app_id",
         "channel",
+        "channel_id",
         "channel_type",
         "ts",
         "thread_ts",
+        "message_ts",
+        "edited",
         "message",
         "previous_message",
         "item",
         "assistant_thread",
+        "user_id",
+        "file",
+        "workflow_step",
         "text",
         "blocks",
         "event_id",
     ]);
-    let outer =
-        any_fields(&["challenge", "team_id", "enterprise_id", "api_app_id", "authorizations", "token"]);
+    let outer = any_fields(&[
+        "challenge",
+        "team_id",
+        "enterprise_id",
+        "context_team_id",
+        "context_enterprise_id",
+        "api_app_id",
+        "authorizations",
+        "token",
+    ]);
     (inner, outer, prop::collection::vec(any_json(), 0..3), select(vec!["", " ", "\r\n\t"]))
         .prop_flat_map(|(inner, mut outer, extra, space)| {
             outer.extend(extra.iter().enumerate().map(|(i, value)| format!("\"x_{i}\":{value}")));
@@ -576,7 +609,8 @@ proptest! {
         let delivery = delivery_of(&event);
         prop_assert_eq!(&delivery.body, &event);
         prop_assert_eq!(delivery.id, "Ev1");
-        let Conversation { team, channel, thread } = delivery.conversation;
+        let Conversation { app, team, channel, thread } = delivery.conversation;
+        prop_assert!(app.is_none() && channel.is_some());
         for text in [delivery.team_id, delivery.api_app_id, team, channel, thread].into_iter().flatten() {
             prop_assert!(!text.is_empty());
         }

@@ -200,12 +200,15 @@ mod tests {
         let logged = LoggedDelivery::from(&Delivery {
             kind: Kind::Event,
             event_type: "message".to_owned(),
+            subtype: None,
             id: "Ev1".to_owned(),
             message_key: None,
             team_id: Some("T1".to_owned()),
             api_app_id: None,
             author: Author::Person,
             conversation: Conversation { channel: Some("C1".to_owned()), ..Conversation::default() },
+            direct_message: None,
+            is_control: false,
             body: "the text".to_owned(),
         });
         let shown = format!("{logged:?}");

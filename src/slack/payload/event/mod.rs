@@ -1,11 +1,21 @@
 //! The [Events API](https://docs.slack.dev/apis/events-api/): a JSON object, the envelope, with the event inside.
+//!
+//! In reading order: this page reads the envelope and says what makes two events one; `installation` says whose they are,
+//! `place` to which conversation they belong, `author` whose act they tell of.
+
+mod author;
+mod installation;
+mod place;
 
 use serde::Deserialize;
 
 use super::json::{Object, Slice};
 use super::{
-    Author, Conversation, Delivery, Kind, Malformed, Payload, is_direct, object, record_id, record_key,
+    Conversation, Delivery, Kind, Malformed, Payload, Place, first, is_direct, object, record_id, record_key,
 };
+use author::author;
+use installation::{Authorization, Installation};
+use place::place;
 
 /// The outer object. A request in which one of these fields is there twice is refused, because readers differ in which of the
 /// two they take.
@@ -22,6 +32,10 @@ struct Envelope<'a> {
     #[serde(borrow, default)]
     enterprise_id: Slice<'a>,
     #[serde(borrow, default)]
+    context_team_id: Slice<'a>,
+    #[serde(borrow, default)]
+    context_enterprise_id: Slice<'a>,
+    #[serde(borrow, default)]
     api_app_id: Slice<'a>,
     #[serde(borrow, default)]
     authorizations: Slice<'a>,
@@ -29,14 +43,15 @@ struct Envelope<'a> {
     event: Object<Event<'a>>,
 }
 
-#[derive(Deserialize)]
-struct Authorization<'a> {
-    #[serde(borrow, default)]
-    user_id: Slice<'a>,
-    #[serde(borrow, default)]
-    is_bot: Slice<'a>,
+impl<'a> Envelope<'a> {
+    /// The installations of the app that the event is for. Slack names one of them.
+    fn authorizations(&self) -> Vec<Object<Authorization<'a>>> {
+        self.authorizations.read().unwrap_or_default()
+    }
 }
 
+/// The inner object. Slack has about a hundred types of it; these are the fields by which any of them says where it happened,
+/// what it is about, and who did it.
 #[derive(Default, Deserialize)]
 struct Event<'a> {
     #[serde(borrow, default, rename = "type")]
@@ -46,17 +61,31 @@ struct Event<'a> {
     #[serde(borrow, default)]
     user: Slice<'a>,
     #[serde(borrow, default)]
+    user_id: Slice<'a>,
+    #[serde(borrow, default)]
     bot_id: Slice<'a>,
     #[serde(borrow, default)]
     app_id: Slice<'a>,
     #[serde(borrow, default)]
     channel: Slice<'a>,
+    /// In events about files, pins, metadata, calls and invitations: the channel.
+    #[serde(borrow, default)]
+    channel_id: Slice<'a>,
+    /// In `channel_id_changed`: the channel as it is called from now on.
+    #[serde(borrow, default)]
+    new_channel_id: Slice<'a>,
     #[serde(borrow, default)]
     channel_type: Slice<'a>,
     #[serde(borrow, default)]
     ts: Slice<'a>,
     #[serde(borrow, default)]
     thread_ts: Slice<'a>,
+    /// In events about links and metadata: the message that has them.
+    #[serde(borrow, default)]
+    message_ts: Slice<'a>,
+    /// In a message that was edited: by whom and when.
+    #[serde(borrow, default)]
+    edited: Slice<'a>,
     /// In `message_changed`: the message as it is now.
     #[serde(borrow, default)]
     message: Slice<'a>,
@@ -69,20 +98,62 @@ struct Event<'a> {
     /// In `assistant_thread_started` and `assistant_thread_context_changed`: where the thread is.
     #[serde(borrow, default)]
     assistant_thread: Slice<'a>,
+    #[serde(borrow, default)]
+    function_execution_id: Slice<'a>,
+    /// In `workflow_step_execute`: the step, with the id of its execution.
+    #[serde(borrow, default)]
+    workflow_step: Slice<'a>,
+    #[serde(borrow, default)]
+    workflow_id: Slice<'a>,
+    #[serde(borrow, default)]
+    call_id: Slice<'a>,
+    #[serde(borrow, default)]
+    file_id: Slice<'a>,
+    #[serde(borrow, default)]
+    file: Slice<'a>,
+    #[serde(borrow, default)]
+    subteam_id: Slice<'a>,
+    #[serde(borrow, default)]
+    subteam: Slice<'a>,
+    #[serde(borrow, default)]
+    app_request: Slice<'a>,
+    #[serde(borrow, default)]
+    invite_request: Slice<'a>,
+    #[serde(borrow, default)]
+    invite: Slice<'a>,
 }
 
 impl Event<'_> {
     fn is_message(&self) -> bool {
         matches!(self.event_type.text().as_deref(), Some("message" | "app_mention"))
     }
+
+    /// Whether it carries another message inside and says what became of that one: `message_changed`, `message_deleted`,
+    /// `message_replied`. Slack has been seen to leave the subtype out.
+    fn has_inner_message(&self) -> bool {
+        self.message.is_some() || self.previous_message.is_some()
+    }
 }
 
-#[derive(Deserialize)]
-struct AssistantThread<'a> {
+/// The message or file inside of an event.
+#[derive(Default, Deserialize)]
+struct Inner<'a> {
     #[serde(borrow, default)]
-    channel_id: Slice<'a>,
+    subtype: Slice<'a>,
+    #[serde(borrow, default)]
+    user: Slice<'a>,
+    #[serde(borrow, default)]
+    bot_id: Slice<'a>,
+    #[serde(borrow, default)]
+    app_id: Slice<'a>,
+    #[serde(borrow, default)]
+    channel: Slice<'a>,
+    #[serde(borrow, default)]
+    ts: Slice<'a>,
     #[serde(borrow, default)]
     thread_ts: Slice<'a>,
+    #[serde(borrow, default)]
+    file: Slice<'a>,
 }
 
 pub(super) fn classify(body: Vec<u8>) -> Result<Payload, Malformed> {
@@ -108,100 +179,61 @@ pub(super) fn classify(body: Vec<u8>) -> Result<Payload, Malformed> {
 }
 
 pub(super) fn queued_conversation(body: &str) -> Result<Conversation, Malformed> {
-    Ok(conversation(&object(body)?))
+    let envelope: Envelope<'_> = object(body)?;
+    let installation = Installation::of(&envelope, &envelope.authorizations());
+    let id = envelope.event_id.string().map(|id| record_id(id.into_owned()));
+    Ok(place(&envelope.event.0, installation.tenant, id).conversation)
 }
 
 /// The delivery of an event without its body, from which `envelope` still borrows.
 fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
-    let event_type = envelope.event.0.event_type.to_text();
+    let event = &envelope.event.0;
+    let id = record_id(envelope.event_id.string().ok_or(Malformed::MissingEventId)?.into_owned());
+    let authorizations = envelope.authorizations();
+    let Installation { tenant, team_id } = Installation::of(envelope, &authorizations);
+    let Place { conversation, direct_message } = place(event, tenant, Some(id.clone()));
+    let event_type = event.event_type.to_text().unwrap_or_else(|| "unknown".to_owned());
     Ok(Delivery {
         kind: Kind::Event,
-        event_type: event_type.unwrap_or_else(|| "unknown".to_owned()),
-        id: record_id(envelope.event_id.string().ok_or(Malformed::MissingEventId)?.into_owned()),
+        subtype: if event_type == "message" { event.subtype.to_text() } else { None },
+        event_type,
+        id,
         message_key: message_key(envelope),
-        team_id: envelope.team_id.to_text(),
+        team_id,
         api_app_id: envelope.api_app_id.to_text(),
-        author: author(envelope),
-        conversation: conversation(envelope),
+        author: author(envelope, &authorizations),
+        conversation,
+        direct_message,
+        is_control: false,
         body: String::new(),
     })
 }
 
-/// The id of the message that an event tells of: app, team, channel and `ts`. An app that is subscribed to mentions and to the
-/// channel gets one message as two events, and both have these four.
+/// The id of the message that an event tells of: app, channel and `ts`. An app that is subscribed to mentions and to the channel
+/// gets one message as two events, and both have these three. The workspace is not part of it, because a message in a shared
+/// channel may come once for each.
 ///
-/// An edit, a deletion and a `message_replied` have another message inside and say what became of it. These are events of their
-/// own and have no such id. A reply in a thread has a `ts` of its own, and so another id.
+/// A mention that was made by editing a message has the `ts` of that message and says something new, so `edited.ts` is part of
+/// its id. An event with another message inside is one of its own and has no such id. A reply in a thread has a `ts` of its own,
+/// and so another id.
 fn message_key(envelope: &Envelope<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Edited<'a> {
+        #[serde(borrow, default)]
+        ts: Slice<'a>,
+    }
+
     let event = &envelope.event.0;
-    if !event.is_message() || event.message.is_some() || event.previous_message.is_some() {
+    if !event.is_message() || event.has_inner_message() {
         return None;
     }
-    let parts = [envelope.api_app_id, envelope.team_id, event.channel, event.ts];
+    let mut parts = vec![envelope.api_app_id, event.channel, event.ts];
+    if event.event_type.text().as_deref() == Some("app_mention") && event.edited.is_some() {
+        // An edit that does not say when it was made is compared with no other.
+        parts.push(event.edited.object::<Edited<'_>>()?.ts);
+    }
     let parts: Option<Vec<_>> = parts.into_iter().map(Slice::text).collect();
     Some(record_key(parts?.join(":")))
-}
-
-/// Who wrote the message that an event tells of. Only a message can make a bot answer itself: that a bot joined a channel, or
-/// reacted, counts as a person's. An edit or a deletion has the author of the message that it is about, because an agent that
-/// writes its answer by many edits would otherwise get every edit as an event.
-fn author(envelope: &Envelope<'_>) -> Author {
-    let event = &envelope.event.0;
-    if !event.is_message() {
-        return Author::Person;
-    }
-    let about = event.message.object().or_else(|| event.previous_message.object());
-    let author_of = |message: &Event<'_>| {
-        let app = message.app_id.text();
-        let user = message.user.text();
-        if app.is_some() && app == envelope.api_app_id.text()
-            || user.is_some_and(|user| is_own_bot_user(envelope.authorizations, &user))
-        {
-            Author::ThisApp
-        } else if message.bot_id.text().is_some() || message.subtype.text().as_deref() == Some("bot_message")
-        {
-            Author::OtherBot
-        } else {
-            Author::Person
-        }
-    };
-    match author_of(event) {
-        Author::Person => about.as_ref().map_or(Author::Person, author_of),
-        bot => bot,
-    }
-}
-
-/// Whether `user` is the app's bot user. An authorization may also name the person who installed the app
-/// (`is_bot: false`), and what that person writes is not the app's.
-fn is_own_bot_user(authorizations: Slice<'_>, user: &str) -> bool {
-    let authorizations: Vec<Object<Authorization<'_>>> = authorizations.read().unwrap_or_default();
-    authorizations.iter().any(|Object(authorization)| {
-        authorization.is_bot.read() != Some(false) && authorization.user_id.text().as_deref() == Some(user)
-    })
-}
-
-fn conversation(envelope: &Envelope<'_>) -> Conversation {
-    let event = &envelope.event.0;
-    let about: Option<Event<'_>> =
-        event.message.object().or_else(|| event.previous_message.object()).or_else(|| event.item.object());
-    let about = about.unwrap_or_default();
-    let assistant: Option<AssistantThread<'_>> = event.assistant_thread.object();
-    let (assistant_channel, assistant_thread) =
-        assistant.map_or_else(Default::default, |thread| (thread.channel_id, thread.thread_ts));
-
-    let first = |slices: [Slice<'_>; 3]| slices.into_iter().find_map(Slice::to_text);
-    let channel = first([event.channel, about.channel, assistant_channel]);
-    let direct =
-        event.channel_type.text().as_deref() == Some("im") || channel.as_deref().is_some_and(is_direct);
-    let thread = first([event.thread_ts, about.thread_ts, assistant_thread]);
-    Conversation {
-        team: first([envelope.team_id, envelope.enterprise_id, envelope.api_app_id]),
-        channel,
-        thread: thread.or_else(|| {
-            let starts_thread = !direct;
-            starts_thread.then(|| first([about.ts, event.ts, Slice::default()])).flatten()
-        }),
-    }
 }
 
 #[cfg(test)]

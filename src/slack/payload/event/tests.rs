@@ -4,7 +4,7 @@ use super::super::DedupKey;
 use super::super::tests::{delivery_of, fixture};
 use serde_json::{Value, json};
 
-const KEY: &str = "A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449522.000016";
+const KEY: &str = "A0F7YS25R:C0LAN2Q65:1515449522.000016";
 
 fn key_of(event: &Value) -> Option<String> {
     delivery_of(&event.to_string()).message_key
@@ -30,13 +30,11 @@ fn a_mention_and_its_channel_message_have_one_key_and_each_its_own_id() {
 }
 
 #[test]
-fn a_message_of_another_app_team_channel_or_time_has_another_key() {
+fn a_message_of_another_app_channel_or_time_has_another_key() {
     let mut keys = vec![key_of(&message(json!({})))];
-    for field in ["api_app_id", "team_id"] {
-        let mut event = message(json!({}));
-        event[field] = json!("X1");
-        keys.push(key_of(&event));
-    }
+    let mut other_app = message(json!({}));
+    other_app["api_app_id"] = json!("X1");
+    keys.push(key_of(&other_app));
     keys.push(key_of(&message(json!({ "channel": "C2" }))));
     keys.push(key_of(&message(json!({ "ts": "1515449522.000017" }))));
     for (n, key) in keys.iter().enumerate() {
@@ -45,11 +43,34 @@ fn a_message_of_another_app_team_channel_or_time_has_another_key() {
 }
 
 #[test]
+fn a_message_in_a_shared_channel_has_one_key_however_many_workspaces_it_comes_for() {
+    for team in [json!("T0OTHER"), Value::Null] {
+        let mut event = message(json!({}));
+        event["team_id"] = team.clone();
+        event["context_team_id"] = team.clone();
+        event["authorizations"][0]["team_id"] = team;
+        assert_eq!(key_of(&event).as_deref(), Some(KEY));
+    }
+}
+
+#[test]
+fn an_edited_mention_has_a_key_of_its_own_for_each_edit() {
+    let mention = |edited: Value| key_of(&message(json!({ "type": "app_mention", "edited": edited })));
+    assert_eq!(mention(Value::Null).as_deref(), Some(KEY));
+    let edited = mention(json!({ "user": "U1", "ts": "1515449600.000000" }));
+    assert_eq!(edited, Some(format!("{KEY}:1515449600.000000")));
+    assert_ne!(mention(json!({ "user": "U1", "ts": "1515449700.000000" })), edited);
+    // What does not say when it was edited is compared with no other message.
+    for odd in [json!({}), json!({ "ts": "" }), json!({ "ts": 7 }), json!("1515449600.000000"), json!(true)] {
+        assert_eq!(mention(odd.clone()), None, "{odd}");
+    }
+    // A message by itself is the same, whether it says that it was edited or not.
+    assert_eq!(key_of(&message(json!({ "edited": { "ts": "9.0" } }))).as_deref(), Some(KEY));
+}
+
+#[test]
 fn a_reply_is_a_message_of_its_own_by_its_own_ts() {
-    assert_eq!(
-        fixture_key("message_thread").as_deref(),
-        Some("A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449533.000400")
-    );
+    assert_eq!(fixture_key("message_thread").as_deref(), Some("A0F7YS25R:C0LAN2Q65:1515449533.000400"));
     assert_eq!(fixture_key("message_im").as_deref(), Some("A0F7YS25R:T061EG9R6:D024BE91L:1515449522.000016"));
 }
 
@@ -84,17 +105,15 @@ fn what_is_no_message_has_no_key() {
 }
 
 #[test]
-fn a_message_that_lacks_one_of_the_four_has_no_key() {
-    assert_eq!(fixture_key("enterprise_without_team"), None);
+fn a_message_that_lacks_one_of_the_three_has_no_key() {
+    assert_eq!(fixture_key("enterprise_without_team").as_deref(), Some(KEY));
     for odd in [Value::Null, json!(""), json!(7), json!([]), json!({})] {
         for field in ["ts", "channel"] {
             assert_eq!(key_of(&message(json!({ field: odd }))), None, "{field}: {odd}");
         }
-        for field in ["api_app_id", "team_id"] {
-            let mut event = message(json!({}));
-            event[field] = odd.clone();
-            assert_eq!(key_of(&event), None, "{field}: {odd}");
-        }
+        let mut event = message(json!({}));
+        event["api_app_id"] = odd.clone();
+        assert_eq!(key_of(&event), None, "api_app_id: {odd}");
     }
 }
 
@@ -104,7 +123,7 @@ fn the_key_is_used_only_where_the_settings_say_so_and_there_is_one() {
     assert_eq!(keyed("message_channel", DedupKey::Message), KEY);
     assert_eq!(keyed("message_channel", DedupKey::EventId), "Ev0MSG0001");
     assert_eq!(keyed("message_changed", DedupKey::Message), "Ev0MSG0005");
-    assert_eq!(keyed("enterprise_without_team", DedupKey::Message), "Ev0ENT0001");
+    assert_eq!(keyed("reaction_added", DedupKey::Message), delivery_of(fixture("reaction_added")).id);
 }
 
 #[test]

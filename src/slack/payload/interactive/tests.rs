@@ -71,7 +71,7 @@ fn interaction(fields: &Value) -> Delivery {
 
 fn conversation(team: Option<&str>, channel: Option<&str>, thread: Option<&str>) -> Conversation {
     let owned = |id: Option<&str>| id.map(str::to_owned);
-    Conversation { team: owned(team), channel: owned(channel), thread: owned(thread) }
+    Conversation { app: None, team: owned(team), channel: owned(channel), thread: owned(thread) }
 }
 
 #[test]
@@ -86,12 +86,16 @@ fn a_command_is_read_whole() {
         Delivery {
             kind: Kind::Command,
             event_type: "/weather".to_owned(),
-            id: "13345224609.738474920.8088930838d88f008e0".to_owned(),
+            subtype: None,
+            // `sha256sum tests/fixtures/forms/slash_command.txt`
+            id: "416ff95ba2ce2327e37c7896cfeb53f7434d19df605cd14cc8e99341d10f7bfa".to_owned(),
             message_key: None,
             team_id: TEAM.map(str::to_owned),
             api_app_id: Some("A0F7YS25R".to_owned()),
             author: Author::Person,
             conversation: conversation(TEAM, CHANNEL, None),
+            direct_message: None,
+            is_control: false,
             body: String::new(),
         }
     );
@@ -105,12 +109,16 @@ fn an_interaction_is_read_whole() {
         Delivery {
             kind: Kind::Interaction,
             event_type: "block_actions".to_owned(),
-            id: "12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3".to_owned(),
+            subtype: None,
+            // `sha256sum tests/fixtures/forms/block_actions_in_a_thread.txt`
+            id: "412223881b562323c02a60318e894f126628c5eca08b366f514d0e25d07e1cd5".to_owned(),
             message_key: None,
             team_id: TEAM.map(str::to_owned),
             api_app_id: Some("A0F7YS25R".to_owned()),
             author: Author::Person,
             conversation: conversation(TEAM, CHANNEL, Some("1515449522.000016")),
+            direct_message: None,
+            is_control: false,
             body: decoded.to_owned(),
         }
     );
@@ -200,13 +208,7 @@ fn a_button_in_a_direct_message_belongs_with_what_is_said_there() {
 }
 
 #[test]
-fn an_organisations_command_has_no_team_id() {
-    let command = delivery_of("command=%2Fdeploy&team_id=&enterprise_id=E1&channel_id=&trigger_id=1");
-    assert_eq!((command.team_id, command.conversation), (None, conversation(Some("E1"), None, None)));
-}
-
-#[test]
-fn what_has_no_trigger_id_is_known_by_all_of_its_bytes() {
+fn a_command_and_an_interaction_are_known_by_all_of_their_bytes_and_not_by_their_trigger_id() {
     // `sha256sum tests/fixtures/forms/view_closed.txt`
     assert_eq!(
         delivery("view_closed").id,
@@ -214,28 +216,19 @@ fn what_has_no_trigger_id_is_known_by_all_of_its_bytes() {
     );
     let ids = [
         delivery_of("command=%2Fdeploy").id,
-        delivery_of("command=%2Fdeploy&trigger_id=").id,
-        delivery_of("command=%2Fdeploy&text=now").id,
+        delivery_of("command=%2Fdeploy&trigger_id=1").id,
+        delivery_of("command=%2Fdeploy&trigger_id=1&text=now").id,
+        delivery_of("command=%2Fdeploy&trigger_id=2").id,
         // This form has the same field, and other bytes.
         delivery_of("command=/deploy").id,
-        interaction(&json!({ "trigger_id": null })).id,
-        interaction(&json!({ "trigger_id": 7 })).id,
+        interaction(&json!({})).id,
+        interaction(&json!({ "actions": [{ "value": "yes" }] })).id,
+        interaction(&json!({ "actions": [{ "value": "no" }] })).id,
     ];
     for (n, id) in ids.iter().enumerate() {
         assert!(id.len() == 64 && !ids[n + 1..].contains(id), "{ids:?}");
     }
-}
-
-#[test]
-fn a_trigger_id_too_long_for_a_store_is_hashed() {
-    let longest = "x".repeat(1024);
-    for (id, kept) in [(longest.clone(), true), (format!("{longest}y"), false)] {
-        let command = delivery_of(format!("command=%2Fdeploy&trigger_id={id}")).id;
-        let interaction = interaction(&json!({ "trigger_id": id })).id;
-        assert_eq!(command, interaction, "the same id, the same record");
-        assert_eq!(command == id, kept);
-        assert!(kept || command.len() == 64);
-    }
+    assert_eq!(ids[7], interaction(&json!({ "actions": [{ "value": "no" }] })).id, "the same bytes");
 }
 
 #[test]
@@ -271,8 +264,22 @@ fn a_payload_that_is_not_one_json_object_is_refused() {
 
 #[test]
 fn a_key_that_decides_something_and_stands_twice_refuses_the_payload() {
-    let keys =
-        ["type", "trigger_id", "api_app_id", "team", "enterprise", "user", "channel", "container", "message"];
+    let keys = [
+        "type",
+        "api_app_id",
+        "team",
+        "enterprise",
+        "is_enterprise_install",
+        "user",
+        "channel",
+        "container",
+        "message",
+        "original_message",
+        "message_ts",
+        "view",
+        "actions",
+        "name",
+    ];
     for key in keys {
         let twice = format!(r#"{{"type":"shortcut","trigger_id":"1","{key}":"a","{key}":"b"}}"#);
         assert_eq!(classified(payload(&twice)), Err(Malformed::Json), "{key}");
@@ -287,13 +294,24 @@ fn fields_of_any_shape_refuse_nothing() {
     for odd in
         [Value::Null, json!(7), json!("x"), json!([{}]), json!({ "id": 7 }), json!({ "id": { "id": "x" } })]
     {
-        for field in ["api_app_id", "team", "enterprise", "user", "channel", "container", "message"] {
+        let fields = [
+            "api_app_id",
+            "team",
+            "enterprise",
+            "is_enterprise_install",
+            "user",
+            "channel",
+            "container",
+            "message",
+            "original_message",
+            "message_ts",
+            "view",
+            "actions",
+            "name",
+        ];
+        for field in fields {
             let delivery = interaction(&json!({ field: odd }));
-            assert_eq!(
-                (delivery.id.as_str(), delivery.event_type.as_str()),
-                ("1", "block_actions"),
-                "{field}: {odd}"
-            );
+            assert_eq!(delivery.event_type, "block_actions", "{field}: {odd}");
         }
     }
 }
