@@ -157,7 +157,7 @@ export interface SlackIngressProps {
 
   /**
    * The types of events that control a conversation, such as "stop": on a FIFO queue they do not wait behind the
-   * conversation's other events. The subtype of a `message` counts as a type.
+   * conversation's other events. The subtype of a `message` counts as a type. With an empty list every event waits.
    * @default ['agent_session_stopped']
    */
   readonly controlEvents?: string[];
@@ -249,7 +249,7 @@ export class SlackIngress extends Construct {
     check(ackBudget.toMilliseconds() >= 100 && ackBudget.toMilliseconds() <= 3000, 'ackBudget must be from 100 ms to 3 s');
     const { controlEvents = ['agent_session_stopped'], warmWriteUnits } = props;
     check(
-      controlEvents.length > 0 && controlEvents.every((type) => /^[a-z0-9_]+$/.test(type)),
+      controlEvents.every((type) => /^[a-z_]+$/.test(type)),
       `controlEvents must be types of events, such as agent_session_stopped, and is: ${controlEvents.join(', ')}`,
     );
     check(

@@ -39,7 +39,8 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     dedupKey: choice('dedupKey', 'event_id', 'message'),
     botEvents: choice('botEvents', 'drop', 'own', 'forward'),
     dmConversation: choice('dmConversation', 'channel', 'thread'),
-    controlEvents: list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
+    // An empty value would count as not given, so there is a word for an empty list.
+    controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
     warmWriteUnits: number('warmWriteUnits'),
     alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
     removalPolicy: other.removalPolicy(),

@@ -193,7 +193,8 @@ test('the redrive function runs each minute, and Lambda repeats no run that fail
 test('the functions read every variable that they are given', () => {
   const config = rustSource('src/config');
   for (const name of Object.keys({ ...fn.Environment.Variables, ...redrive.Environment.Variables })) {
-    assert.ok(config.includes(`get("${name}")`), `nothing in src/config reads ${name}`);
+    // `get` takes an empty value for none, `lookup` gives it as it is.
+    assert.match(config, new RegExp(`\\b(get|lookup)\\("${name}"\\)`), `nothing in src/config reads ${name}`);
   }
 });
 
@@ -302,7 +303,6 @@ for (const [name, props, problem] of [
   ['a visibility timeout that is longer than SQS allows', { visibilityTimeout: Duration.hours(13) }, /visibilityTimeout/],
   ['a throttle for a Function URL', { frontDoor: 'function-url', throttle: { rateLimit: 1 } }, /Function URL/],
   ['a warm throughput that is below what a new table has', { warmWriteUnits: 3999 }, /warmWriteUnits must be at least 4000/],
-  ['an empty list of control events', { controlEvents: [] }, /controlEvents must be types of events/],
   ['a list of control events in one string', { controlEvents: ['one,other'] }, /controlEvents must be types of events/],
 ] as const satisfies [string, Parameters<typeof synthesized>[0], RegExp][]) {
   test(`${name} is refused`, () => {

@@ -89,6 +89,7 @@ test('with an agent, a deletion controls a conversation and does not wait in it,
   assert.equal(controlEvents({}), 'agent_session_stopped,message_deleted');
   assert.equal(controlEvents({ controlEvents: '' }), 'agent_session_stopped,message_deleted');
   assert.equal(controlEvents({ controlEvents: 'agent_session_stopped' }), 'agent_session_stopped');
+  assert.equal(controlEvents({ controlEvents: 'none' }), '');
 });
 
 test('an agent may consume a standard queue', () => {
