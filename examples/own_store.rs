@@ -9,13 +9,15 @@
 //! ```
 
 use slack_ingress::dedup::record::{Record, State, Verdict};
-use slack_ingress::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken, contract};
+use slack_ingress::dedup::{
+    Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken, contract,
+};
 use slack_ingress::time::clock::UnixMillis;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// A row of the database: the record of an event, and its message if the event is parked.
+/// A row of the database: the record of an event, and its message if the record holds the event.
 type Row = (Record, Option<String>);
 
 /// A store in memory, which stands for your database.
@@ -57,6 +59,7 @@ impl Store for OwnStore {
         let confirm = |(record, message): &mut Row| {
             record.state = State::Forwarded;
             record.expires_at = Some(lease.expires_at());
+            record.holds_event = false;
             *message = None;
         };
         Ok(self.settle(&lease, |_| true, confirm).await)
@@ -64,28 +67,45 @@ impl Store for OwnStore {
 
     async fn delete(&self, lease: Lease) -> Result<Settled, StoreError> {
         let mut rows = self.rows.lock().await;
-        match rows.get(lease.event_id()) {
+        match rows.get_mut(lease.event_id()) {
             None => Ok(Settled::Done),
-            Some((record, _)) if record.owner == lease.owner() && record.state == State::InFlight => {
+            Some((record, _)) if !record.can_be_deleted_by(lease.owner()) => Ok(Settled::Lost),
+            Some((record, _)) if record.is_parked_by_a_delete() => {
+                record.state = State::Parked;
+                Ok(Settled::Done)
+            }
+            Some(_) => {
                 rows.remove(lease.event_id());
                 Ok(Settled::Done)
             }
-            Some(_) => Ok(Settled::Lost),
         }
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
         let park = |row: &mut Row| {
             row.0.state = State::Parked;
             row.0.expires_at = None;
+            row.0.holds_event = true;
             row.1 = Some(message.to_owned());
         };
         Ok(self.settle(&lease, |state| state != State::Forwarded, park).await)
     }
 
+    async fn leave(&self, claim: &Claim, _conversation: &str, message: &str) -> Result<Left, StoreError> {
+        let mut rows = self.rows.lock().await;
+        let Some((record, kept)) = rows.get_mut(&claim.event_id) else { return Ok(Left::Gone) };
+        let left = record.left(claim.received_at);
+        if left == Left::Kept {
+            record.expires_at = None;
+            record.holds_event = true;
+            kept.get_or_insert_with(|| message.to_owned());
+        }
+        Ok(left)
+    }
+
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
         let rows = self.rows.lock().await;
-        let parked = rows.iter().filter(|(_, (record, _))| record.state == State::Parked);
+        let parked = rows.iter().filter(|(_, (record, _))| record.holds_event);
         let mut pending: Vec<_> = parked
             .map(|(event_id, (record, _))| Pending {
                 event_id: event_id.clone(),
@@ -101,11 +121,12 @@ impl Store for OwnStore {
         let mut rows = self.rows.lock().await;
         Ok(match rows.get_mut(&claim.event_id) {
             Some((record, Some(message))) if record.can_be_taken(claim) => {
+                record.state = State::Parked;
                 record.owner.clone_from(&claim.owner);
                 record.lease_until = claim.lease_until;
                 Taken::Yours { lease: Lease::granted(claim), message: message.clone() }
             }
-            Some((record, _)) if record.state == State::Parked => Taken::Held,
+            Some((record, _)) if record.holds_event => Taken::Held,
             _ => Taken::NotParked,
         })
     }

@@ -8,7 +8,6 @@ use slack_ingress::ingress::Answered;
 use slack_ingress::lambda::http;
 use slack_ingress::lambda::serve::{self, HttpFunction, Invoked};
 use slack_ingress::slack::retries::MIN_SAFE_DEDUP_TTL;
-use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};
@@ -71,8 +70,8 @@ impl HttpFunction for Function {
         Unfinished::after(answered, invoked)
     }
 
-    fn panicked(&self, invoked: Invoked) -> (http::Answer, Unfinished) {
-        Unfinished::after(Answered::from(RequestOutcome::Panicked), invoked)
+    fn panicked(&self, is_last: bool, invoked: Invoked) -> (http::Answer, Unfinished) {
+        Unfinished::after(Answered::panicked(is_last), invoked)
     }
 
     async fn finish(&self, unfinished: Unfinished) {

@@ -8,7 +8,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
-import { MAX_RECEIVE_COUNT, dispatchVisibility } from '../lib/agent/dispatch.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, dispatchVisibility } from '../lib/agent/dispatch.ts';
 import { type AgentProps, AgentStack } from '../lib/agent/stack.ts';
 import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress.ts';
 
@@ -84,7 +84,8 @@ export function agentStacks(agent: AgentRest | ((scope: Construct) => AgentRest)
   const stack = new AgentStack(app, 'Agent', {
     ingress: new SlackIngress(producer, 'Ingress', {
       ...functions(),
-      // The values that the settings choose with an agent. With a topic there is no queue to set them for.
+      // The values that the settings choose with an agent. With a topic there is no queue to set the last two for.
+      controlEvents: CONTROL_EVENTS,
       ...(!ingress.topic && { visibilityTimeout: dispatchVisibility(), maxReceiveCount: MAX_RECEIVE_COUNT }),
       ...ingress,
     }),

@@ -9,7 +9,7 @@ use crate::CommandError;
 use crate::delivery::{self, Delivery};
 use crate::slack::{
     Answer, AttemptResult, DeliveryProgress, DisableRule, FORM, FinishedAttempt, JSON, RetrySchedule, Slack,
-    parse_compression_factor, secret_from_environment,
+    parse_compression_factor, secrets_from_environment,
 };
 
 /// The requests that are part of this program, by name.
@@ -36,7 +36,7 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn slack(&self) -> Result<Slack, CommandError> {
-        Slack::new(&self.url, secret_from_environment()?)
+        Slack::new(&self.url, secrets_from_environment()?)
     }
 
     pub(crate) fn schedule(&self) -> RetrySchedule {

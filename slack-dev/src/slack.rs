@@ -4,6 +4,7 @@
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
 use slack_ingress::slack::retries::{ANSWER_LIMIT, PAUSES, REASONS};
+use slack_ingress::slack::secrets::text::{SecretText, SecretTextError};
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::VecDeque;
@@ -12,24 +13,43 @@ use std::time::{Duration, Instant};
 
 use crate::CommandError;
 
-/// The environment variable that holds the app's signing secret.
+/// The environment variable that holds the app's signing secret, or those of several apps.
 pub(crate) const SECRET_VARIABLE: &str = "SLACK_SIGNING_SECRET";
 
 const USER_AGENT_OF_SLACK: &str = "Slackbot 1.0 (+https://api.slack.com/robots)";
 
-/// Reads the signing secret from the environment. No flag takes it, because every process of the machine can read a command
+/// Reads the signing secrets from the environment. No flag takes them, because every process of the machine can read a command
 /// line.
-pub(crate) fn secret_from_environment() -> Result<SigningSecret, CommandError> {
+pub(crate) fn secrets_from_environment() -> Result<AppSecrets, CommandError> {
     let secrets = std::env::var(SECRET_VARIABLE).unwrap_or_default();
-    // The function accepts several secrets, separated by commas. One of them is enough for signing.
-    let secret = secrets.split(',').map(str::trim).find(|secret| !secret.is_empty());
-    secret.map(SigningSecret::new).ok_or_else(|| {
-        format!(
+    match SecretText::parse_list(&secrets) {
+        Ok(text) => Ok(AppSecrets(text.signing_secrets())),
+        Err(SecretTextError::Malformed) => {
+            Err(format!("{SECRET_VARIABLE}: {}", SecretTextError::Malformed).into())
+        }
+        Err(SecretTextError::Empty) => Err(format!(
             "{SECRET_VARIABLE} is not set. It is read from the environment only:\n    \
              read -rs {SECRET_VARIABLE} && export {SECRET_VARIABLE}"
         )
-        .into()
-    })
+        .into()),
+    }
+}
+
+/// The signing secrets of one app, any of which signs, or of several apps. There is at least one.
+#[derive(Clone, Debug)]
+pub(crate) struct AppSecrets(Vec<SigningSecret>);
+
+impl AppSecrets {
+    /// Signs `body` as Slack does: with the secret of the app that the body is for. A body that names none of the apps gets the
+    /// first one's signature.
+    fn sign(&self, timestamp: &str, body: &[u8]) -> String {
+        let is_for = |secret: &&SigningSecret| match secret.app() {
+            None => true,
+            Some(app) => body.windows(app.len()).any(|part| part == app.as_bytes()),
+        };
+        let secret = self.0.iter().find(is_for).or(self.0.first());
+        secret.map(|secret| secret.sign(timestamp, body)).unwrap_or_default()
+    }
 }
 
 /// The content type of an event.
@@ -147,23 +167,23 @@ impl FinishedAttempt {
 pub(crate) struct Slack {
     client: reqwest::Client,
     url: String,
-    secret: SigningSecret,
+    secrets: AppSecrets,
 }
 
 impl Slack {
-    pub(crate) fn new(url: &str, secret: SigningSecret) -> Result<Self, CommandError> {
+    pub(crate) fn new(url: &str, secrets: AppSecrets) -> Result<Self, CommandError> {
         let client = reqwest::Client::builder()
             .timeout(ANSWER_LIMIT)
             // Slack follows at most two redirects.
             .redirect(Policy::limited(2))
             .build()?;
-        Ok(Self { client, url: url.to_owned(), secret })
+        Ok(Self { client, url: url.to_owned(), secrets })
     }
 
     /// Signs the request with the current time and posts it.
     pub(crate) async fn post(&self, post: Post<'_>) -> FinishedAttempt {
         let timestamp = now().to_string();
-        let signature = self.secret.sign(&timestamp, post.body);
+        let signature = self.secrets.sign(&timestamp, post.body);
         self.send(post, Some((&timestamp, &signature))).await
     }
 
@@ -178,8 +198,8 @@ impl Slack {
         let signature = match forgery {
             Forgery::Unsigned => return self.send(post, None).await,
             Forgery::OtherSecret => SigningSecret::new("not the app's").sign(&timestamp, post.body),
-            Forgery::Stale => self.secret.sign(&timestamp, post.body),
-            Forgery::Tampered => self.secret.sign(&timestamp, &[post.body, b" "].concat()),
+            Forgery::Stale => self.secrets.sign(&timestamp, post.body),
+            Forgery::Tampered => self.secrets.sign(&timestamp, &[post.body, b" "].concat()),
         };
         self.send(post, Some((&timestamp, &signature))).await
     }

@@ -11,6 +11,7 @@ use super::{ConfigError, SinkConfig, StoreConfig};
 use crate::ingress::{BotEvents, IngressSettings};
 use crate::slack::payload::{ControlEvents, DedupKey, DmConversation};
 use crate::slack::retries;
+use crate::slack::secrets::text::{SecretText, SecretTextError};
 
 /// The largest `ACK_BUDGET_MS`: Slack does not wait longer for an answer.
 const MAX_ACK_BUDGET_MS: u64 = retries::ANSWER_LIMIT.as_secs() * 1000;
@@ -35,8 +36,8 @@ pub struct IngressConfig {
 
 /// Where the signing secrets come from. Exactly one of the two variables has to be set.
 pub enum SecretConfig {
-    /// `SLACK_SIGNING_SECRET` has the secrets themselves, separated by commas.
-    Inline(Vec<String>),
+    /// `SLACK_SIGNING_SECRET` has the secrets themselves: one app's, separated by commas, or a JSON object from app id to secret.
+    Inline(SecretText),
     /// `SLACK_SIGNING_SECRET_ARN` has the name or the ARN of a secret in Secrets Manager.
     Managed(String),
 }
@@ -44,7 +45,7 @@ pub enum SecretConfig {
 impl fmt::Debug for SecretConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inline(secrets) => write!(f, "Inline({} secrets)", secrets.len()),
+            Self::Inline(text) => write!(f, "Inline({text:?})"),
             // The id itself is no secret. It is not shown because somebody may have set the secret in its place.
             Self::Managed(_) => f.write_str("Managed(…)"),
         }
@@ -116,16 +117,13 @@ const SLACKS_SECRET_LEN: usize = 32;
 fn secret(inline: Option<String>, managed: Option<String>) -> Result<SecretConfig, String> {
     match (inline, managed) {
         (Some(inline), None) => {
-            let secrets: Vec<_> = inline
-                .split(',')
-                .map(str::trim)
-                .filter(|secret| !secret.is_empty())
-                .map(str::to_owned)
-                .collect();
-            if secrets.is_empty() {
-                return Err("SLACK_SIGNING_SECRET holds no secret".to_owned());
-            }
-            Ok(SecretConfig::Inline(secrets))
+            let text = SecretText::parse_list(&inline);
+            text.map(SecretConfig::Inline).map_err(|error| match error {
+                SecretTextError::Empty => "SLACK_SIGNING_SECRET holds no secret, or an empty one".to_owned(),
+                SecretTextError::Malformed => {
+                    "SLACK_SIGNING_SECRET begins like a JSON object and is none from api_app_id to signing secret".to_owned()
+                }
+            })
         }
         // If Secrets Manager were asked for a secret of this name, its refusal would quote it, and the log would have it.
         (None, Some(id))

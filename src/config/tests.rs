@@ -1,6 +1,7 @@
 use super::*;
 use crate::ingress::BotEvents;
 use crate::slack::payload::{ControlEvents, DedupKey, DmConversation};
+use crate::slack::secrets::text::SecretText;
 use std::time::Duration;
 use tracing::Level;
 
@@ -22,7 +23,8 @@ fn with(name: &str, value: &str) -> Result<IngressConfig, ConfigError> {
 
 fn secrets(config: IngressConfig) -> Vec<String> {
     match config.secret {
-        SecretConfig::Inline(secrets) => secrets,
+        SecretConfig::Inline(SecretText::Plain(secrets)) => secrets,
+        SecretConfig::Inline(by_app) => panic!("{by_app:?}"),
         SecretConfig::Managed(id) => panic!("managed: {id}"),
     }
 }
@@ -67,6 +69,18 @@ fn every_variable_is_read() {
 fn several_secrets_are_separated_by_commas() {
     for value in ["one,two", " one , two ", "one,,two,", ",one\n,\ttwo\n"] {
         assert_eq!(secrets(with("SLACK_SIGNING_SECRET", value).unwrap()), ["one", "two"], "{value:?}");
+    }
+}
+
+#[test]
+fn the_secrets_of_several_apps_are_an_object_as_in_secrets_manager() {
+    let config = with("SLACK_SIGNING_SECRET", r#"{"A1":"one, two","A2":"three"}"#).unwrap();
+    let SecretConfig::Inline(SecretText::ByApp(by_app)) = config.secret else { panic!("not by app") };
+    let by_app: Vec<_> = by_app.iter().map(|(app, secret)| (app.as_str(), secret.as_str())).collect();
+    assert_eq!(by_app, [("A1", "one, two"), ("A2", "three")]);
+    for value in ["{", "{}", r#"{"A1":""}"#, r#"{"A1":xyzzy}"#] {
+        let error = with("SLACK_SIGNING_SECRET", value).unwrap_err().to_string();
+        assert!(error.contains("SLACK_SIGNING_SECRET") && !error.contains("xyzzy"), "{value}: {error}");
     }
 }
 

@@ -4,7 +4,7 @@ use super::dynamodb::DynamoDbStore;
 use super::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use super::redis::RedisStore;
-use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
+use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::clock::UnixMillis;
 
 /// One of the stores that this build has. Each call goes to the store inside.
@@ -56,12 +56,21 @@ impl Store for AnyStore {
         }
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
         match self {
-            Self::DynamoDb(store) => store.park(lease, message).await,
-            Self::Memory(store) => store.park(lease, message).await,
+            Self::DynamoDb(store) => store.park(lease, conversation, message).await,
+            Self::Memory(store) => store.park(lease, conversation, message).await,
             #[cfg(feature = "redis")]
-            Self::Redis(store) => store.park(lease, message).await,
+            Self::Redis(store) => store.park(lease, conversation, message).await,
+        }
+    }
+
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+        match self {
+            Self::DynamoDb(store) => store.leave(claim, conversation, message).await,
+            Self::Memory(store) => store.leave(claim, conversation, message).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.leave(claim, conversation, message).await,
         }
     }
 

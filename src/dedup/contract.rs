@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::task::JoinSet;
 
-use super::{Claim, Lease, Pending, Recorded, Settled, Store, Taken};
+use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, Taken};
 use crate::time::clock::{Clock, SystemClock, UnixMillis};
 
 const LEASE_MS: u64 = 5_000;
@@ -67,7 +67,11 @@ async fn delete(store: &impl Store, lease: Lease) -> Settled {
 }
 
 async fn park(store: &impl Store, lease: Lease, message: &str) -> Settled {
-    store.park(lease, message).await.expect("the store answers")
+    store.park(lease, "a conversation", message).await.expect("the store answers")
+}
+
+async fn leave(store: &impl Store, claim: &Claim, message: &str) -> Left {
+    store.leave(claim, "a conversation", message).await.expect("the store answers")
 }
 
 /// Which of these events are pending. The store may have those of other scenarios, too.
@@ -250,7 +254,9 @@ pub async fn a_parked_event_is_kept_until_it_is_confirmed<S: Store>(store: Arc<S
     for offset in [1, LEASE_MS * 2, TTL_MS * 1000] {
         expect_parked(&*store, &claim(&id, "b", offset)).await;
     }
-    assert_eq!(delete(&*store, Lease::granted(&first)).await, Settled::Lost);
+    // To its owner a record that holds the event is given up by a delete, and is not deleted.
+    assert_eq!(delete(&*store, Lease::granted(&first)).await, Settled::Done);
+    expect_parked(&*store, &claim(&id, "b", 1)).await;
     let expected = Pending { event_id: id.clone(), received_at: at(0) };
     assert_eq!(pending_of(&*store, &[&id]).await, [expected]);
 
@@ -355,6 +361,115 @@ pub async fn only_the_owner_of_an_event_in_flight_parks_it<S: Store>(store: Arc<
     assert_eq!(pending_of(&*store, &[&id, &nobodys.event_id]).await, []);
 }
 
+/// An event left in a record in flight is kept in it, also past its lease and past the time at which the record would have
+/// expired. To every claim it is parked, and no claim overwrites it. It is listed, and the redrive takes it when the holder's
+/// lease is over.
+pub async fn an_event_left_in_flight_is_kept_and_taken_when_the_holder_is_dead<S: Store>(store: Arc<S>) {
+    let id = fresh_id("left");
+    let holder = claim(&id, "a", 0);
+    take(&*store, &holder).await;
+    let message = "{\"body\":\"Grüße 🦀\"}";
+    assert_eq!(leave(&*store, &claim(&id, "b", 1), message).await, Left::Kept);
+    assert_eq!(leave(&*store, &claim(&id, "b", 1), message).await, Left::Kept, "its answer was lost");
+    assert_eq!(leave(&*store, &claim(&id, "c", 2), "another").await, Left::Kept, "the first one is kept");
+    // The holder's own write too, repeated because its answer was lost: nobody sends it but the redrive.
+    expect_parked(&*store, &holder).await;
+    for offset in [1, LEASE_MS, LEASE_MS + 1, TTL_MS, TTL_MS * 1000] {
+        expect_parked(&*store, &claim(&id, "d", offset)).await;
+        assert!(store.seen(&id, at(offset)).await.expect("the store answers"), "{offset}");
+    }
+    let expected = Pending { event_id: id.clone(), received_at: at(0) };
+    assert_eq!(pending_of(&*store, &[&id]).await, [expected]);
+
+    expect_held(&*store, &holder).await;
+    expect_held(&*store, &claim(&id, "e", LEASE_MS)).await;
+    let taker = claim(&id, "e", LEASE_MS + 1);
+    take_parked(&*store, &taker, message).await;
+    let lease = take_parked(&*store, &taker, message).await;
+    expect_held(&*store, &claim(&id, "f", LEASE_MS + 2)).await;
+    // The holder wakes up too late.
+    assert_eq!(confirm(&*store, Lease::granted(&holder)).await, Settled::Lost);
+    assert_eq!(delete(&*store, Lease::granted(&holder)).await, Settled::Lost);
+    assert_eq!(leave(&*store, &claim(&id, "g", LEASE_MS + 2), "late").await, Left::Parked);
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert_eq!(pending_of(&*store, &[&id]).await, []);
+    expect_forwarded(&*store, &claim(&id, "g", LEASE_MS + 3)).await;
+}
+
+/// A holder that confirms takes the event that was left out of the record again, which then expires like any other.
+pub async fn a_confirm_removes_the_event_that_was_left<S: Store>(store: Arc<S>) {
+    let id = fresh_id("left-confirmed");
+    let holder = claim(&id, "a", 0);
+    let lease = take(&*store, &holder).await;
+    assert_eq!(leave(&*store, &claim(&id, "b", 1), "{}").await, Left::Kept);
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert_eq!(pending_of(&*store, &[&id]).await, []);
+    expect_not_parked(&*store, &claim(&id, "c", LEASE_MS * 2)).await;
+    assert_eq!(leave(&*store, &claim(&id, "c", 2), "{}").await, Left::Forwarded);
+    assert_eq!(pending_of(&*store, &[&id]).await, []);
+    expect_forwarded(&*store, &claim(&id, "c", TTL_MS - 1)).await;
+    take(&*store, &claim(&id, "c", TTL_MS)).await;
+}
+
+/// A holder that gives up leaves the event parked: its delete deletes nothing, also when it is made twice. A holder that parks
+/// over it parks it.
+pub async fn a_holder_that_gives_up_leaves_the_event_parked<S: Store>(store: Arc<S>) {
+    for parks in [false, true] {
+        let id = fresh_id("left-given-up");
+        let holder = claim(&id, "a", 0);
+        take(&*store, &holder).await;
+        assert_eq!(leave(&*store, &claim(&id, "b", 1), "{}").await, Left::Kept);
+        for _ in 0..2 {
+            let given_up = if parks {
+                park(&*store, Lease::granted(&holder), "{}").await
+            } else {
+                delete(&*store, Lease::granted(&holder)).await
+            };
+            assert_eq!(given_up, Settled::Done);
+        }
+        let expected = Pending { event_id: id.clone(), received_at: at(0) };
+        assert_eq!(pending_of(&*store, &[&id]).await, [expected]);
+        assert_eq!(leave(&*store, &claim(&id, "b", 2), "{}").await, Left::Parked);
+        expect_parked(&*store, &claim(&id, "b", TTL_MS)).await;
+        // A send of the holder's may still be under way, as after a park.
+        expect_held(&*store, &claim(&id, "c", LEASE_MS)).await;
+        take_parked(&*store, &claim(&id, "c", LEASE_MS + 1), "{}").await;
+    }
+}
+
+/// Nothing is left where there is no record, be it deleted, expired or never written. The caller may then claim the event.
+pub async fn nothing_is_left_where_there_is_no_record<S: Store>(store: Arc<S>) {
+    let id = fresh_id("left-nowhere");
+    assert_eq!(leave(&*store, &claim(&id, "b", 0), "{}").await, Left::Gone);
+    let lease = take(&*store, &claim(&id, "a", 0)).await;
+    assert_eq!(delete(&*store, lease).await, Settled::Done);
+    assert_eq!(leave(&*store, &claim(&id, "b", 1), "{}").await, Left::Gone);
+    take(&*store, &claim(&id, "a", 2)).await;
+    assert_eq!(leave(&*store, &claim(&id, "b", TTL_MS + 2), "{}").await, Left::Gone);
+    let lease = take(&*store, &claim(&id, "b", TTL_MS + 3)).await;
+    assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    assert_eq!(leave(&*store, &claim(&id, "c", TTL_MS * 2 + 3), "{}").await, Left::Gone);
+    assert_eq!(pending_of(&*store, &[&id]).await, []);
+}
+
+/// Of a holder that gives up and a last attempt that leaves its event, whichever comes first: the event is either kept, or its
+/// bearer is told that the record is gone. This is tried with 50 events.
+pub async fn a_delete_and_a_leave_at_once_lose_nothing<S: Store + 'static>(store: Arc<S>) {
+    for _ in 0..50 {
+        let id = fresh_id("left-race");
+        let lease = take(&*store, &claim(&id, "a", 0)).await;
+        let (deleter, claim) = (Arc::clone(&store), claim(&id, "b", 1));
+        let deleting = tokio::spawn(async move { delete(&*deleter, lease).await });
+        let left = leave(&*store, &claim, "{}").await;
+        assert_eq!(deleting.await.expect("no panic"), Settled::Done, "{id}");
+        match left {
+            Left::Kept => expect_parked(&*store, &claim).await,
+            Left::Gone => drop(take(&*store, &claim).await),
+            Left::Forwarded | Left::Parked => panic!("{id}: {left:?}"),
+        }
+    }
+}
+
 /// Parked events are listed in the order in which they were received and not in that of parking, and no more than the limit.
 pub async fn pending_is_in_the_order_of_receipt<S: Store>(store: Arc<S>) {
     let ids: Vec<String> = (0..20).map(|_| fresh_id("pending")).collect();
@@ -424,6 +539,11 @@ pub async fn all<S: Store + 'static>(store: Arc<S>) {
     only_a_parked_event_is_taken(Arc::clone(&store)).await;
     a_large_message_is_kept_to_the_letter(Arc::clone(&store)).await;
     only_the_owner_of_an_event_in_flight_parks_it(Arc::clone(&store)).await;
+    an_event_left_in_flight_is_kept_and_taken_when_the_holder_is_dead(Arc::clone(&store)).await;
+    a_confirm_removes_the_event_that_was_left(Arc::clone(&store)).await;
+    a_holder_that_gives_up_leaves_the_event_parked(Arc::clone(&store)).await;
+    nothing_is_left_where_there_is_no_record(Arc::clone(&store)).await;
+    a_delete_and_a_leave_at_once_lose_nothing(Arc::clone(&store)).await;
     pending_is_in_the_order_of_receipt(Arc::clone(&store)).await;
     seen_tells_of_every_live_record(Arc::clone(&store)).await;
     warming_up_changes_nothing(Arc::clone(&store)).await;

@@ -19,7 +19,7 @@ use miniz_oxide::inflate;
 use std::collections::HashMap;
 
 use super::record::{Record, State, Verdict};
-use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
+use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::time::clock::{UnixMillis, UnixSeconds};
 
@@ -29,7 +29,7 @@ const OWNER: &str = "owner";
 const LEASE_UNTIL: &str = "lease_until";
 const EXPIRES_AT: &str = "expires_at";
 const RECEIVED_AT: &str = "received_at";
-/// Only the items of parked events have this attribute, always with the value [`PARKED_VALUE`]. The index therefore has those
+/// Only the items that hold an event have this attribute, always with the value [`PARKED_VALUE`]. The index therefore has those
 /// items and no others.
 const PARKED: &str = "parked";
 const PARKED_VALUE: &str = "1";
@@ -50,23 +50,32 @@ const DEFLATE_LEVEL: u8 = 1;
 const MAX_INFLATED_BYTES: usize = 8 * 1024 * 1024;
 
 /// When a claim may be written, in DynamoDB's words. The clauses are those of [`super::record`]: no record or an expired one
-/// (R1), or one in flight whose lease is over (R4). What it refuses is R2, R3 or R5, and [`Record::verdict`] tells which.
+/// (R1), or one in flight whose lease is over (R4) and that holds no event (R2). What it refuses is R2, R3 or R5, and
+/// [`Record::verdict`] tells which.
 const IS_FREE: &str = "attribute_not_exists(event_id) \
     OR expires_at <= :now_seconds \
-    OR (#state = :in_flight AND lease_until < :now_millis)";
+    OR (#state = :in_flight AND lease_until < :now_millis AND attribute_not_exists(parked))";
 
 /// When an owner may confirm (C1).
 const CAN_BE_CONFIRMED: &str = "#owner = :owner";
 
-/// When an owner may delete (C2). A record that is gone already is as good as deleted.
-const CAN_BE_DELETED: &str = "attribute_not_exists(event_id) OR (#owner = :owner AND #state = :in_flight)";
+/// When an owner may delete and the record holds no event (C2). A record that is gone already is as good as deleted.
+const CAN_BE_DELETED: &str = "attribute_not_exists(event_id) \
+    OR (#owner = :owner AND #state = :in_flight AND attribute_not_exists(parked))";
+
+/// When an owner may delete and the record holds the event, so that it becomes parked instead (C2).
+const IS_PARKED_BY_A_DELETE: &str = "#owner = :owner AND #state <> :forwarded AND attribute_exists(parked)";
 
 /// When an owner may park (C3).
 const CAN_BE_PARKED: &str = "#owner = :owner AND #state <> :forwarded";
 
-/// When a claim may take a parked event (C4).
-const CAN_BE_TAKEN: &str = "#state = :parked \
-    AND (lease_until < :now_millis OR (#owner = :owner AND lease_until = :lease_until))";
+/// When a claim may take an event that a record holds (C4).
+const CAN_BE_TAKEN: &str = "attribute_exists(parked) AND (lease_until < :now_millis \
+    OR (#state = :parked AND #owner = :owner AND lease_until = :lease_until))";
+
+/// When an event may be left in a record (C5). What it refuses, [`Record::left`] tells apart.
+const CAN_BE_LEFT: &str =
+    "#state = :in_flight AND (expires_at > :now_seconds OR attribute_not_exists(expires_at))";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -111,6 +120,26 @@ impl DynamoDbStore {
         let get = self.client.get_item().table_name(&self.table).key(EVENT_ID, string(event_id));
         let output = get.consistent_read(true).send().await;
         output.map(|output| output.item).map_err(|error| StoreError::new("DynamoDB GetItem", error))
+    }
+
+    /// What a delete does that found a record which is not to be deleted: if that is because it holds the event, the record
+    /// becomes parked.
+    async fn park_what_it_holds(&self, lease: &Lease) -> Result<Settled, StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(lease.event_id()))
+            .update_expression("SET #state = :parked")
+            .condition_expression(IS_PARKED_BY_A_DELETE)
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_values(":parked", string(State::Parked.as_str()))
+            .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
+            .expression_attribute_values(":owner", string(lease.owner()))
+            .send()
+            .await;
+        settled(update)
     }
 }
 
@@ -173,9 +202,7 @@ impl Store for DynamoDbStore {
                     Some(Verdict::Forwarded) => Ok(Recorded::Forwarded),
                     Some(Verdict::Parked) => Ok(Recorded::Parked),
                     // DynamoDB says that the record is not free, and by the rules it is: something else wrote this item.
-                    Some(Verdict::Free { .. }) | None => {
-                        Err(StoreError::new("DynamoDB PutItem", "the table holds an item that is no record"))
-                    }
+                    Some(Verdict::Free { .. }) | None => Err(no_record("DynamoDB PutItem")),
                 }
             }
             Err(error) => Err(StoreError::new("DynamoDB PutItem", error)),
@@ -221,13 +248,13 @@ impl Store for DynamoDbStore {
             Err(SdkError::ServiceError(refused))
                 if matches!(refused.err(), DeleteItemError::ConditionalCheckFailedException(_)) =>
             {
-                Ok(Settled::Lost)
+                self.park_what_it_holds(&lease).await
             }
             Err(error) => Err(StoreError::new("DynamoDB DeleteItem", error)),
         }
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
         let message = packed(message)?;
         let update = self
             .client
@@ -250,6 +277,46 @@ impl Store for DynamoDbStore {
             .send()
             .await;
         settled(update)
+    }
+
+    async fn leave(&self, claim: &Claim, _conversation: &str, message: &str) -> Result<Left, StoreError> {
+        let message = packed(message)?;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(&claim.event_id))
+            .update_expression(
+                "SET #parked = if_not_exists(#parked, :parked), \
+                    #message = if_not_exists(#message, :message) \
+                 REMOVE expires_at",
+            )
+            .condition_expression(CAN_BE_LEFT)
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_names("#parked", PARKED)
+            .expression_attribute_names("#message", MESSAGE)
+            .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
+            .expression_attribute_values(":now_seconds", number(claim.received_at.as_secs()))
+            .expression_attribute_values(":parked", string(PARKED_VALUE))
+            .expression_attribute_values(":message", message)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match update {
+            Ok(_) => Ok(Left::Kept),
+            Err(SdkError::ServiceError(refused)) => match refused.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(failure) => {
+                    let Some(item) = failure.item else { return Ok(Left::Gone) };
+                    match parse_item(&item).map(|record| record.left(claim.received_at)) {
+                        Some(left @ (Left::Forwarded | Left::Parked | Left::Gone)) => Ok(left),
+                        // By the rules the event may be left here, and DynamoDB says no: something else wrote this item.
+                        Some(Left::Kept) | None => Err(no_record("DynamoDB UpdateItem")),
+                    }
+                }
+                error => Err(StoreError::new("DynamoDB UpdateItem", error)),
+            },
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
@@ -280,7 +347,7 @@ impl Store for DynamoDbStore {
             .update_item()
             .table_name(&self.table)
             .key(EVENT_ID, string(&claim.event_id))
-            .update_expression("SET #owner = :owner, lease_until = :lease_until")
+            .update_expression("SET #state = :parked, #owner = :owner, lease_until = :lease_until")
             .condition_expression(CAN_BE_TAKEN)
             .expression_attribute_names("#state", STATE)
             .expression_attribute_names("#owner", OWNER)
@@ -303,8 +370,8 @@ impl Store for DynamoDbStore {
             Err(SdkError::ServiceError(refused)) => match refused.into_err() {
                 UpdateItemError::ConditionalCheckFailedException(failure) => {
                     let standing = failure.item.as_ref().and_then(parse_item);
-                    let is_parked = standing.is_some_and(|record| record.state == State::Parked);
-                    Ok(if is_parked { Taken::Held } else { Taken::NotParked })
+                    let holds_event = standing.is_some_and(|record| record.holds_event);
+                    Ok(if holds_event { Taken::Held } else { Taken::NotParked })
                 }
                 error => Err(StoreError::new("DynamoDB UpdateItem", error)),
             },
@@ -330,6 +397,10 @@ fn settled<T>(update: Result<T, SdkError<UpdateItemError>>) -> Result<Settled, S
         }
         Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
     }
+}
+
+fn no_record(what: &'static str) -> StoreError {
+    StoreError::new(what, "the table holds an item that is no record")
 }
 
 fn string(value: impl Into<String>) -> AttributeValue {
@@ -397,6 +468,7 @@ fn parse_item(item: &Item) -> Option<Record> {
         received_at: millis(RECEIVED_AT),
         lease_until: millis(LEASE_UNTIL),
         expires_at: number(EXPIRES_AT).map(UnixSeconds::from_secs),
+        holds_event: item.contains_key(PARKED),
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::record::{Record, State, Verdict};
-use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
+use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::clock::UnixMillis;
 
 /// The store deletes expired records when it has twice as many records as after the last time, and at least this many.
@@ -21,7 +21,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Records {
     by_id: HashMap<String, Record>,
-    /// The messages of the parked events, by their ids.
+    /// The messages of the events that a record holds, by their ids.
     parked: BTreeMap<String, String>,
     sweep_at: usize,
 }
@@ -32,10 +32,17 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// An empty store that no redrive can read, because it is the memory of another process. It refuses to park: the 200 after
-    /// a park promises that the event is sent later, and nobody could keep that promise.
+    /// An empty store that no redrive can read, because it is the memory of another process. It refuses to park and to leave:
+    /// the 200 after it promises that the event is sent later, and nobody could keep that promise.
     pub fn without_redrive() -> Self {
         Self { has_no_redrive: true, ..Self::default() }
+    }
+
+    fn refuse_without_redrive(&self, what: &'static str) -> Result<(), StoreError> {
+        if self.has_no_redrive {
+            return Err(StoreError::new(what, "what is kept in memory is gone with its process"));
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {
@@ -68,6 +75,7 @@ impl MemoryStore {
             Some(record) if record.can_be_confirmed_by(lease.owner()) => {
                 record.state = State::Forwarded;
                 record.expires_at = Some(lease.expires_at());
+                record.holds_event = false;
                 records.parked.remove(lease.event_id());
                 Settled::Done
             }
@@ -81,11 +89,24 @@ impl MemoryStore {
             Some(record) if record.can_be_parked_by(lease.owner()) => {
                 record.state = State::Parked;
                 record.expires_at = None;
+                record.holds_event = true;
                 records.parked.insert(lease.event_id().to_owned(), message.to_owned());
                 Settled::Done
             }
             _ => Settled::Lost,
         }
+    }
+
+    fn leave_now(&self, claim: &Claim, message: &str) -> Left {
+        let mut records = self.lock();
+        let Some(record) = records.by_id.get_mut(&claim.event_id) else { return Left::Gone };
+        let left = record.left(claim.received_at);
+        if left == Left::Kept && !record.holds_event {
+            record.expires_at = None;
+            record.holds_event = true;
+            records.parked.insert(claim.event_id.clone(), message.to_owned());
+        }
+        left
     }
 
     fn pending_now(&self, limit: usize) -> Vec<Pending> {
@@ -106,6 +127,7 @@ impl MemoryStore {
         let Records { by_id, parked, .. } = &mut *records;
         match (by_id.get_mut(&claim.event_id), parked.get(&claim.event_id)) {
             (Some(record), Some(message)) if record.can_be_taken(claim) => {
+                record.state = State::Parked;
                 record.owner.clone_from(&claim.owner);
                 record.lease_until = claim.lease_until;
                 Taken::Yours { lease: Lease::granted(claim), message: message.clone() }
@@ -117,13 +139,17 @@ impl MemoryStore {
 
     fn delete_now(&self, lease: &Lease) -> Settled {
         let mut records = self.lock();
-        match records.by_id.get(lease.event_id()) {
+        match records.by_id.get_mut(lease.event_id()) {
             None => Settled::Done,
-            Some(record) if record.can_be_deleted_by(lease.owner()) => {
+            Some(record) if !record.can_be_deleted_by(lease.owner()) => Settled::Lost,
+            Some(record) if record.is_parked_by_a_delete() => {
+                record.state = State::Parked;
+                Settled::Done
+            }
+            Some(_) => {
                 records.by_id.remove(lease.event_id());
                 Settled::Done
             }
-            Some(_) => Settled::Lost,
         }
     }
 }
@@ -150,11 +176,14 @@ impl Store for MemoryStore {
         Ok(self.delete_now(&lease))
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
-        if self.has_no_redrive {
-            return Err(StoreError::new("park", "what is kept in memory is gone with its process"));
-        }
+    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
+        self.refuse_without_redrive("park")?;
         Ok(self.park_now(&lease, message))
+    }
+
+    async fn leave(&self, claim: &Claim, _conversation: &str, message: &str) -> Result<Left, StoreError> {
+        self.refuse_without_redrive("leave")?;
+        Ok(self.leave_now(claim, message))
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
@@ -221,7 +250,8 @@ mod tests {
             expires_at: now.after(Duration::from_secs(3600)).in_seconds(),
         };
         let Ok(Recorded::New { lease, .. }) = store.record(&claim).await else { panic!("not recorded") };
-        assert!(store.park(lease, "{}").await.is_err());
+        assert!(store.leave(&claim, "a", "{}").await.is_err());
+        assert!(store.park(lease, "a", "{}").await.is_err());
         assert!(store.pending(1).await.unwrap().is_empty());
         let later =
             Claim { owner: "second".to_owned(), received_at: now.after(Duration::from_secs(6)), ..claim };

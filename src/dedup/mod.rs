@@ -1,14 +1,24 @@
 //! The idempotency record: who has an event, and whether it is on the queue yet.
 //!
 //! ```text
-//!            record                       confirm
-//! (absent) ─────────▶ in flight ─────────────────────▶ forwarded ──▶ (expired = absent)
-//!     ▲                │   │  │                          ▲
-//!     └──── delete ────┘   │  └── park ──▶ parked ───────┘ confirm
-//!                          └── lease past: the next `record` takes it over
+//!            record                           confirm
+//! (absent) ─────────▶ in flight ─────────────────────────▶ forwarded ──▶ (expired = absent)
+//!     ▲                │  │  │ │                              ▲
+//!     └──── delete ────┘  │  │ └── park ──▶ parked ───────────┤ confirm
+//!                         │  │                ▲               │
+//!                         │  │ leave          │ delete, or    │
+//!                         │  ▼                │ lease past:   │
+//!                         │ in flight, with ──┘ `take`        │
+//!                         │ the event in it ──────────────────┘ confirm
+//!                         └── lease past: the next `record` takes it over
 //! ```
 //!
 //! A parked record has a lease too: `take` it to send it, so that of several who try one does.
+//!
+//! `leave` is for Slack's last attempt when it meets a record that another invocation holds. It puts the event into that
+//! record, beside the state `in_flight`. From then on the event is not lost, whatever becomes of the holder: if the holder sends
+//! it, `confirm` removes it; if the holder gives up, `delete` makes the record parked; if the holder dies, the redrive takes it
+//! when the lease is over.
 //!
 //! In reading order: this page has the words ([`Claim`], [`Lease`], what a store answers) and the trait [`Store`]; [`record`]
 //! has the rules, as numbered clauses; [`memory`] is the plainest store, [`dynamodb`] the one of production, `redis` another;
@@ -112,10 +122,25 @@ pub enum Taken {
         /// The message as [`Store::park`] was given it.
         message: String,
     },
-    /// Another owner holds a live lease: one who took the event too, or still the one who parked it.
+    /// Another owner holds a live lease: one who took the event too, or still the one who parked it or in whose record it was
+    /// left.
     Held,
-    /// The event is not parked, or not any more.
+    /// No record holds the event, or not any more.
     NotParked,
+}
+
+/// The answer to [`Store::leave`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The record is in flight and holds the event now, or held it before. The holder sends it, or else the redrive does.
+    Kept,
+    /// The event is on the queue: the holder has confirmed it meanwhile.
+    Forwarded,
+    /// The event is stored for the redrive already.
+    Parked,
+    /// There is no record any more, because the holder has deleted it, or it has expired. Nothing is kept, and the caller may
+    /// claim the event.
+    Gone,
 }
 
 /// The answer to [`Store::record`].
@@ -201,28 +226,49 @@ pub trait Store: Send + Sync {
     fn confirm(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Deletes the record so that the next attempt can claim the event, provided that this owner still holds it (C2). A record
-    /// that is gone already is [`Settled::Done`].
+    /// that is gone already is [`Settled::Done`]. A record that holds the event is not deleted: it becomes or stays parked, and
+    /// there is no moment at which the event is gone.
     ///
     /// # Errors
     /// When it is unknown whether the record was deleted. If it was not, it is free when its lease is over.
     fn delete(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Keeps the event itself, as `message`, until it is confirmed, provided that this owner still holds it (C3). A parked
-    /// record does not expire. Its lease ends as it would have.
+    /// record does not expire. Its lease ends as it would have. `conversation` names what the event must stay in order with.
     ///
     /// # Errors
     /// When it is unknown whether the event is kept; and when the message is larger than the store takes.
-    fn park(&self, lease: Lease, message: &str) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+    fn park(
+        &self,
+        lease: Lease,
+        conversation: &str,
+        message: &str,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Lists up to `limit` parked events, the one that was received first at the head. What happened a moment ago may not show
-    /// yet.
+    /// Puts the event itself, as `message`, into the record that another invocation holds (C5), so that it is sent also if the
+    /// holder fails or dies. The state, the owner and the lease stay as they are. The record does not expire until it is
+    /// confirmed. Check and write are one atomic step. `claim` is the one that [`Store::record`] answered
+    /// [`Recorded::InFlight`]; its `received_at` is "now", and the rest of it is not kept.
+    ///
+    /// # Errors
+    /// When it is unknown whether the event is kept; and when the message is larger than the store takes.
+    fn leave(
+        &self,
+        claim: &Claim,
+        conversation: &str,
+        message: &str,
+    ) -> impl Future<Output = Result<Left, StoreError>> + Send;
+
+    /// Lists up to `limit` events that a record holds, the one that was received first at the head: those that are parked, and
+    /// those that were left in a record in flight. What happened a moment ago may not show yet.
     ///
     /// # Errors
     /// When the store cannot be listed.
     fn pending(&self, limit: usize) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
-    /// Takes a parked event, to send it, provided that nobody else holds it (C4). Check and write are one atomic step. The
-    /// event stays parked until the lease is confirmed. The claim's `received_at` is "now" and is not kept.
+    /// Takes an event that a record holds, to send it, provided that nobody else has a live lease on it (C4). Check and write
+    /// are one atomic step. The event is parked from then on, until the lease is confirmed. The claim's `received_at` is "now"
+    /// and is not kept.
     ///
     /// # Errors
     /// When it is unknown whether the event was taken, and when its message cannot be read.

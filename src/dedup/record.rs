@@ -5,7 +5,8 @@
 //! What a claim finds ([`Record::verdict`]); "now" is the claim's `received_at`:
 //!
 //! - **R1** A record that has expired counts as absent, though it still stands there.
-//! - **R2** A record of an event that is forwarded or parked is not free.
+//! - **R2** A record of an event that is forwarded is not free, and neither is a record that holds the event itself: to every
+//!   claim that event is parked, whatever the record's state, and also to the holder's own claim made again.
 //! - **R3** A record in flight that equals the claim is the claim's own: the write was repeated because its answer was lost.
 //! - **R4** A record in flight whose lease is over is free, and the claim takes it over.
 //! - **R5** Any other record in flight is held.
@@ -13,14 +14,20 @@
 //! What an owner may do:
 //!
 //! - **C1** Confirm: whoever wrote the record last ([`Record::can_be_confirmed_by`]).
-//! - **C2** Delete: whoever wrote the record last, as long as it is in flight ([`Record::can_be_deleted_by`]).
+//! - **C2** Delete: whoever wrote the record last, unless it is forwarded ([`Record::can_be_deleted_by`]). A record that holds
+//!   the event becomes parked in place of being deleted ([`Record::is_parked_by_a_delete`]).
 //! - **C3** Park: whoever wrote the record last, unless it is forwarded ([`Record::can_be_parked_by`]).
-//! - **C4** Take what is parked: anybody, when the lease on it is over; and whoever has taken it by this very claim
-//!   ([`Record::can_be_taken`]).
+//!
+//! What anybody may do:
+//!
+//! - **C4** Take an event that a record holds: when the lease on it is over; and whoever has taken it by this very claim
+//!   ([`Record::can_be_taken`]). The record is parked from then on.
+//! - **C5** Leave an event in a record that is in flight ([`Record::left`]). A record that holds an event does not expire; it
+//!   holds the first one that it was given, unless its owner parks over it: it is the same event.
 //!
 //! "Whoever wrote the record last" is fencing: an invocation that wakes up too late finds another's token and changes nothing.
 
-use super::Claim;
+use super::{Claim, Left};
 use crate::time::clock::{UnixMillis, UnixSeconds};
 
 /// How far an event got: the attribute `state` of its record.
@@ -61,8 +68,11 @@ pub struct Record {
     pub received_at: UnixMillis,
     /// When that invocation is dead for certain.
     pub lease_until: UnixMillis,
-    /// When the record no longer counts. A parked record never expires.
+    /// When the record no longer counts. A record that holds an event never expires.
     pub expires_at: Option<UnixSeconds>,
+    /// Whether the record holds the event itself. A parked record does, a forwarded one does not, and one in flight does if the
+    /// event was left in it.
+    pub holds_event: bool,
 }
 
 /// What a claim finds.
@@ -79,7 +89,7 @@ pub enum Verdict {
     InFlight,
     /// The event is on the queue (R2).
     Forwarded,
-    /// The event is stored for the redrive (R2).
+    /// The record holds the event itself, for the redrive (R2).
     Parked,
 }
 
@@ -92,6 +102,7 @@ impl Record {
             received_at: claim.received_at,
             lease_until: claim.lease_until,
             expires_at: Some(claim.expires_at),
+            holds_event: false,
         }
     }
 
@@ -136,6 +147,7 @@ impl Record {
         match self.state {
             State::Forwarded => Verdict::Forwarded,                      // R2
             State::Parked => Verdict::Parked,                            // R2
+            State::InFlight if self.holds_event => Verdict::Parked,      // R2
             State::InFlight if *self == Self::of(claim) => Verdict::Own, // R3
             State::InFlight if self.lease_until < now => Verdict::Free { takes_over: true }, // R4
             State::InFlight => Verdict::InFlight,                        // R5
@@ -149,7 +161,12 @@ impl Record {
 
     /// Whether `owner` may delete the record (C2).
     pub fn can_be_deleted_by(&self, owner: &str) -> bool {
-        self.owner == owner && self.state == State::InFlight
+        self.owner == owner && self.state != State::Forwarded
+    }
+
+    /// Whether a delete makes this record parked, and leaves it where it is, because it holds the event (C2).
+    pub fn is_parked_by_a_delete(&self) -> bool {
+        self.holds_event
     }
 
     /// Whether `owner` may put the event itself into the record (C3).
@@ -157,10 +174,24 @@ impl Record {
         self.owner == owner && self.state != State::Forwarded
     }
 
-    /// Whether `claim` may take the event that is parked in this record (C4).
+    /// Whether `claim` may take the event that this record holds (C4).
     pub fn can_be_taken(&self, claim: &Claim) -> bool {
-        let is_own = self.owner == claim.owner && self.lease_until == claim.lease_until;
-        self.state == State::Parked && (is_own || self.lease_until < claim.received_at)
+        let was_taken_by_it =
+            self.state == State::Parked && self.owner == claim.owner && self.lease_until == claim.lease_until;
+        self.holds_event && (was_taken_by_it || self.lease_until < claim.received_at)
+    }
+
+    /// What comes of leaving the event in this record at `now` (C5). If it is [`Left::Kept`], the record holds the event from
+    /// then on and does not expire; any other answer changes nothing.
+    pub fn left(&self, now: UnixMillis) -> Left {
+        if self.has_expired(now) {
+            return Left::Gone; // R1
+        }
+        match self.state {
+            State::InFlight => Left::Kept,
+            State::Forwarded => Left::Forwarded,
+            State::Parked => Left::Parked,
+        }
     }
 }
 
@@ -190,7 +221,8 @@ mod tests {
             ..claim()
         };
         let expires_at = expires_at.map(UnixSeconds::from_secs);
-        Record { state, expires_at, ..Record::of(&claim()) }.verdict(&later)
+        let holds_event = state == State::Parked;
+        Record { state, expires_at, holds_event, ..Record::of(&claim()) }.verdict(&later)
     }
 
     #[test]
@@ -253,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_parked_event_can_be_taken_when_nobody_holds_it_and_by_nobody_twice() {
-        let parked = Record { state: State::Parked, expires_at: None, ..Record::of(&claim()) };
+        let parked =
+            Record { state: State::Parked, expires_at: None, holds_event: true, ..Record::of(&claim()) };
         let taker = |owner: &str, now: u64, lease_until: u64| Claim {
             owner: owner.to_owned(),
             received_at: UnixMillis::from_millis(now),
@@ -272,10 +305,65 @@ mod tests {
             assert_eq!(parked.can_be_taken(&taker(owner, now, lease_until)), can, "{owner} {now}");
         }
         for state in [State::InFlight, State::Forwarded] {
-            let record = Record { state, ..parked.clone() };
+            let record = Record { state, holds_event: false, ..parked.clone() };
             assert!(!record.can_be_taken(&taker("second", u64::MAX, u64::MAX)), "{state:?}");
             assert!(!record.can_be_taken(&claim()), "{state:?}");
         }
+    }
+
+    /// The record of [`claim`] with an event left in it.
+    fn with_event_left() -> Record {
+        Record { expires_at: None, holds_event: true, ..Record::of(&claim()) }
+    }
+
+    #[test]
+    fn a_record_in_flight_that_holds_an_event_is_never_overwritten_not_even_by_its_own_claim() {
+        for now in [1_000_000, 1_005_001, u64::MAX] {
+            let received_at = UnixMillis::from_millis(now);
+            for owner in ["first", "second"] {
+                let claim = Claim { owner: owner.to_owned(), received_at, ..claim() };
+                assert_eq!(with_event_left().verdict(&claim), Verdict::Parked, "{owner} {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_holds_an_event_is_parked_by_a_delete_and_any_other_is_deleted() {
+        let parked = Record { state: State::Parked, ..with_event_left() };
+        let records = [with_event_left(), parked, Record::of(&claim())];
+        assert_eq!(records.map(|record| record.is_parked_by_a_delete()), [true, true, false]);
+    }
+
+    #[test]
+    fn an_event_left_in_a_record_is_taken_when_the_holders_lease_is_over_and_not_by_the_holder_itself() {
+        let taker = |owner: &str, now: u64| Claim {
+            owner: owner.to_owned(),
+            received_at: UnixMillis::from_millis(now),
+            ..claim()
+        };
+        for (owner, now, can) in
+            [("first", 1_000_000, false), ("second", 1_005_000, false), ("second", 1_005_001, true)]
+        {
+            assert_eq!(with_event_left().can_be_taken(&taker(owner, now)), can, "{owner} {now}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_left_in_a_record_in_flight_until_that_expires_and_nowhere_else() {
+        let left = |record: &Record, now| record.left(UnixMillis::from_millis(now));
+        let in_flight = Record::of(&claim());
+        for (now, expected) in [
+            (1_000_000, Left::Kept),
+            (1_005_001, Left::Kept),
+            (4_599_999, Left::Kept),
+            (4_600_000, Left::Gone),
+        ] {
+            assert_eq!(left(&in_flight, now), expected, "{now}");
+        }
+        assert_eq!(left(&with_event_left(), u64::MAX), Left::Kept);
+        assert_eq!(left(&Record { state: State::Parked, ..with_event_left() }, u64::MAX), Left::Parked);
+        let forwarded = Record { state: State::Forwarded, ..in_flight };
+        assert_eq!([left(&forwarded, 4_599_999), left(&forwarded, 4_600_000)], [Left::Forwarded, Left::Gone]);
     }
 
     #[test]
@@ -294,7 +382,7 @@ mod tests {
     fn only_whoever_wrote_the_record_last_may_settle_it_and_each_only_from_its_states() {
         for (state, confirm, delete, park) in [
             (State::InFlight, true, true, true),
-            (State::Parked, true, false, true),
+            (State::Parked, true, true, true),
             (State::Forwarded, true, false, false),
         ] {
             let record = Record { state, ..Record::of(&claim()) };

@@ -10,7 +10,7 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, S
 use std::fmt;
 use tokio::sync::Mutex;
 
-use super::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
+use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::UnixMillis;
 
@@ -29,6 +29,9 @@ local answer = 'new'
 if state and not (expires_at and tonumber(expires_at) <= math.floor(now / 1000)) then -- R1
     if state ~= 'in_flight' then -- R2
         return state
+    end
+    if redis.call('HEXISTS', KEYS[1], 'message') == 1 then -- R2
+        return 'parked'
     end
     if owner == ARGV[1] and received_at == ARGV[2] and lease_until == ARGV[3] and expires_at == ARGV[4] then
         return 'new' -- R3
@@ -65,10 +68,14 @@ local state, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'owner'))
 if not state then
     return 'done'
 end
-if owner ~= ARGV[1] or state ~= 'in_flight' then
+if owner ~= ARGV[1] or state == 'forwarded' then
     return 'lost'
 end
-redis.call('DEL', KEYS[1])
+if redis.call('HEXISTS', KEYS[1], 'message') == 1 then
+    redis.call('HSET', KEYS[1], 'state', 'parked')
+else
+    redis.call('DEL', KEYS[1])
+end
 return 'done'
 ";
 
@@ -86,6 +93,24 @@ redis.call('ZADD', KEYS[2], received_at, ARGV[2])
 return 'done'
 ";
 
+/// Leaves the message in a record in flight (C5).
+/// KEYS: record, parked. ARGV: now, in seconds, event id, message.
+const LEAVE: &str = r"
+local state, received_at, expires_at =
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'received_at', 'expires_at'))
+if not state or (expires_at and tonumber(expires_at) <= tonumber(ARGV[1])) then -- R1
+    return 'gone'
+end
+if state ~= 'in_flight' then
+    return state
+end
+redis.call('HSETNX', KEYS[1], 'message', ARGV[3])
+redis.call('HDEL', KEYS[1], 'expires_at')
+redis.call('PERSIST', KEYS[1])
+redis.call('ZADD', KEYS[2], received_at, ARGV[2])
+return 'kept'
+";
+
 /// Lists what is parked.
 /// KEYS: parked. ARGV: how many.
 const PENDING: &str = r"
@@ -97,13 +122,14 @@ return redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')
 const TAKE: &str = r"
 local state, owner, lease_until, message =
     unpack(redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease_until', 'message'))
-if state ~= 'parked' then
+if not message then
     return { 'not_parked', '' }
 end
-if not (owner == ARGV[1] and lease_until == ARGV[3]) and tonumber(lease_until) >= tonumber(ARGV[2]) then
+local was_taken_by_it = state == 'parked' and owner == ARGV[1] and lease_until == ARGV[3]
+if not was_taken_by_it and tonumber(lease_until) >= tonumber(ARGV[2]) then
     return { 'held', '' }
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'lease_until', ARGV[3])
+redis.call('HSET', KEYS[1], 'state', 'parked', 'owner', ARGV[1], 'lease_until', ARGV[3])
 return { 'yours', message }
 ";
 
@@ -131,6 +157,7 @@ struct Scripts {
     confirm: Script,
     delete: Script,
     park: Script,
+    leave: Script,
     pending: Script,
     take: Script,
     seen: Script,
@@ -148,6 +175,7 @@ impl RedisStore {
             confirm: Script::new(CONFIRM),
             delete: Script::new(DELETE),
             park: Script::new(PARK),
+            leave: Script::new(LEAVE),
             pending: Script::new(PENDING),
             take: Script::new(TAKE),
             seen: Script::new(SEEN),
@@ -235,10 +263,23 @@ impl Store for RedisStore {
         Ok(settled(&self.run::<String>("Redis delete", &script).await?))
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
         let mut script = self.scripts.park.key(key(lease.event_id()));
         script.key(PARKED).arg(lease.owner()).arg(lease.event_id()).arg(message);
         Ok(settled(&self.run::<String>("Redis park", &script).await?))
+    }
+
+    async fn leave(&self, claim: &Claim, _conversation: &str, message: &str) -> Result<Left, StoreError> {
+        let mut script = self.scripts.leave.key(key(&claim.event_id));
+        script.key(PARKED).arg(claim.received_at.as_secs()).arg(&claim.event_id).arg(message);
+        let answer: String = self.run("Redis leave", &script).await?;
+        match answer.as_str() {
+            "kept" => Ok(Left::Kept),
+            "forwarded" => Ok(Left::Forwarded),
+            "parked" => Ok(Left::Parked),
+            "gone" => Ok(Left::Gone),
+            _ => Err(StoreError::new("Redis leave", "the key holds a hash that is no record")),
+        }
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {

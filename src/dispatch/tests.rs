@@ -1,6 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
-use crate::dedup::{Pending, StoreError, Taken};
+use crate::dedup::{Left, Pending, StoreError, Taken};
 use crate::sink::SendError;
 use crate::sink::message::Message;
 use crate::time::clock::UnixMillis;
@@ -95,7 +95,11 @@ impl Store for Arc<World> {
         self.store.delete(lease).await
     }
 
-    async fn park(&self, _: Lease, _: &str) -> Result<Settled, StoreError> {
+    async fn leave(&self, _: &Claim, _: &str, _: &str) -> Result<Left, StoreError> {
+        unreachable!("the dispatcher leaves nothing")
+    }
+
+    async fn park(&self, _: Lease, _: &str, _: &str) -> Result<Settled, StoreError> {
         unreachable!("the dispatch parks nothing")
     }
 

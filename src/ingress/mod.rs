@@ -6,6 +6,7 @@
 //!                                        │         └─▶ park ─▶ 200        on Slack's last attempt
 //!                                        ├─ forwarded or parked ─▶ 200
 //!                                        └─ in flight ─▶ 503
+//!                                              └─▶ leave ─▶ 200           on Slack's last attempt
 //! ```
 //!
 //! A confirm does not change the answer, so Slack does not wait for it: [`Ingress::answer`] ends as soon as the answer is
@@ -14,7 +15,8 @@
 //!
 //! When a step fails, the answer is 503 and Slack asks again. After its last attempt Slack does not ask again. If the store
 //! fails then, the event is sent without a record, because a possible duplicate is better than a certain loss. If the queue
-//! fails then, the store keeps the event itself, and [`crate::redrive`] sends it later.
+//! fails then, the store keeps the event itself, and [`crate::redrive`] sends it later. If another invocation holds the event
+//! then, and may yet fail, the last attempt leaves the event in the record that the other one holds.
 //!
 //! In reading order: [`Ingress::answer`], and in it `steps`; then what `steps` calls. This room imports `dedup`, `sink`,
 //! `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http` makes an [`Inbound`] from a request, and an
@@ -25,12 +27,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dedup::settling::{SettleError, settle};
-use crate::dedup::{Claim, LEASE_MARGIN, Lease, MAX_LEASE, Recorded, Settled, Store, StoreError};
+use crate::dedup::{Claim, LEASE_MARGIN, Lease, Left, MAX_LEASE, Recorded, Settled, Store, StoreError};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
-use crate::slack::payload::{
-    self, Author, ControlEvents, DedupKey, Delivery, DmConversation, Encoding, Payload,
-};
+use crate::slack::payload::{self, Author, ControlEvents, DedupKey, DmConversation, Encoding, Payload};
 use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
@@ -41,6 +41,7 @@ use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
+use crate::time::skew;
 
 /// Whose messages are forwarded (`BOT_EVENTS`). It keeps a bot from answering itself, or two bots from answering each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub struct Inbound {
     /// The id under which a command or an interaction is recorded, in the place of its own. HTTP has no such id; in Socket Mode
     /// it is the `envelope_id`.
     pub delivery_id: Option<String>,
+    /// When API Gateway received the request, by its own clock; absent behind a load balancer.
+    pub gateway_time: Option<UnixMillis>,
     /// The body, whose bytes are what Slack signed.
     pub body: Vec<u8>,
 }
@@ -126,6 +129,15 @@ impl From<RequestOutcome> for Answered {
     /// A request that ended before the first step, such as one that is not a POST.
     fn from(outcome: RequestOutcome) -> Self {
         Self { report: RequestReport { outcome, details: RequestDetails::default() }, unconfirmed: None }
+    }
+}
+
+impl Answered {
+    /// A request over which the program panicked. `is_last` says whether Slack will not ask again.
+    pub fn panicked(is_last: bool) -> Self {
+        let outcome = RequestOutcome::Panicked;
+        let details = RequestDetails { lost: is_last && outcome.gives_up(), ..RequestDetails::default() };
+        Self { report: RequestReport { outcome, details }, unconfirmed: None }
     }
 }
 
@@ -166,10 +178,13 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     pub async fn answer(&self, inbound: Inbound, invocation: Invocation) -> Answered {
         let start = self.clock.instant();
         let mut details = RequestDetails::default();
-        let (outcome, unconfirmed) = match self.steps(start, inbound, invocation, &mut details).await {
+        let mut is_last = inbound.attempt.is_last();
+        let steps = self.steps(start, inbound, invocation, &mut is_last, &mut details);
+        let (outcome, unconfirmed) = match steps.await {
             Ok(Accepted { unconfirmed }) => (RequestOutcome::Accepted, unconfirmed),
             Err(outcome) => (outcome, None),
         };
+        details.lost = is_last && outcome.gives_up();
         details.timings.total = self.clock.instant() - start;
         Answered { report: RequestReport { outcome, details }, unconfirmed }
     }
@@ -187,15 +202,18 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     }
 
     /// Takes a request from its first step to the send. `Ok` means that the event is on the queue now; `Err` says how else the
-    /// request ended.
+    /// request ended. `is_last` says whether Slack will not ask again, as far as the headers tell; the steps learn the rest.
     async fn steps(
         &self,
         start: Instant,
         mut inbound: Inbound,
         invocation: Invocation,
+        is_last: &mut bool,
         details: &mut RequestDetails,
     ) -> Result<Accepted, RequestOutcome> {
-        let now = self.clock.now();
+        let own_time = self.clock.now();
+        let gateway_time = inbound.gateway_time;
+        let now = skew::corrected(own_time, gateway_time, None);
         let budget = Budget::new(start, self.settings.ack_budget, now.until(invocation.deadline));
         let encoding = Encoding::of(inbound.content_type.as_deref());
         details.encoding = encoding;
@@ -207,6 +225,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
 
         let verified = self.verify(inbound, now, &budget, details).await?;
         details.attempt = attempt.clone();
+
+        let now = skew::corrected(own_time, gateway_time, Some(verified.signed_at()));
+        if let Some(wrong_clock) = skew::wrong_clock(own_time, now, invocation.deadline) {
+            details.errors.add("clock", &wrong_clock);
+        }
+        let lease_until = invocation.deadline.min(now.after(MAX_LEASE));
+        let budget = Budget::new(start, self.settings.ack_budget, now.until(invocation.deadline))
+            .with_lease_until(own_time.after(now.until(lease_until)));
 
         let signer = verified.signer().clone();
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
@@ -233,8 +259,15 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             return Err(RequestOutcome::Ignored);
         }
 
-        let claim = self.claim(&delivery, &invocation, now);
-        let is_last = attempt.is_last() || !delivery.kind.is_retried();
+        *is_last |= !delivery.kind.is_retried();
+        let is_last = *is_last;
+        let claim = Claim {
+            event_id: delivery.id.clone(),
+            owner: invocation.request_id,
+            received_at: now,
+            lease_until: lease_until.after(LEASE_MARGIN),
+            expires_at: now.after(self.settings.dedup_ttl).in_seconds(),
+        };
         let arrival = Arrival {
             received_at: now,
             retry_num: attempt.retry_num,
@@ -244,22 +277,18 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let message =
             Message::new(delivery, arrival).fit(self.sink.max_bytes()).ok_or(RequestOutcome::TooLarge)?;
 
-        let accepted = match self.record(&claim, is_last, &budget, details).await {
-            Ok(mode) => self.send(message, mode, is_last, &budget, details).await,
-            Err(outcome) => Err(outcome),
-        };
-        details.lost = is_last && matches!(accepted, Err(RequestOutcome::Unavailable(_)));
-        accepted
-    }
-
-    fn claim(&self, delivery: &Delivery, invocation: &Invocation, now: UnixMillis) -> Claim {
-        Claim {
-            event_id: delivery.id.clone(),
-            owner: invocation.request_id.clone(),
-            received_at: now,
-            lease_until: invocation.deadline.min(now.after(MAX_LEASE)).after(LEASE_MARGIN),
-            expires_at: now.after(self.settings.dedup_ttl).in_seconds(),
+        let mut recorded = self.record(&claim, is_last, &budget, details).await;
+        if is_last && matches!(recorded, Err(RequestOutcome::InFlight)) {
+            recorded = match self.leave(&claim, &message, &budget, details).await {
+                Some(Left::Kept) => Err(RequestOutcome::Kept),
+                Some(Left::Forwarded | Left::Parked) => Err(RequestOutcome::Duplicate),
+                // The other invocation has given up and deleted the record, so this one may claim the event. If a third one
+                // was faster, this attempt is answered 503 and counts as lost.
+                Some(Left::Gone) => self.record(&claim, is_last, &budget, details).await,
+                None => Ok(SendMode::WithoutRecord),
+            };
         }
+        self.send(message, recorded?, &claim, is_last, &budget, details).await
     }
 
     /// Verifies the signature by the secrets that were read last. If none of them matches, it reads the secrets again, because
@@ -323,12 +352,30 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
     }
 
+    /// Leaves the event in the record that another invocation holds, because Slack will not ask again: if the other one fails or
+    /// dies, the redrive sends the event. `None` means that the store failed.
+    async fn leave(
+        &self,
+        claim: &Claim,
+        message: &Message,
+        budget: &Budget,
+        details: &mut RequestDetails,
+    ) -> Option<Left> {
+        let leave = async {
+            let text = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
+            self.store.leave(claim, &message.conversation_group, &text).await
+        };
+        let left = run_until(&self.clock, budget.settle_until(), leave).await;
+        left.map_err(|error| details.errors.add("leave", &error)).ok()
+    }
+
     /// Sends the event. If it is not known to be on the queue, the record is deleted so that Slack's next attempt can send it;
     /// or, on the last attempt, the event is parked.
     async fn send(
         &self,
         message: Message,
         mode: SendMode,
+        claim: &Claim,
         is_last: bool,
         budget: &Budget,
         details: &mut RequestDetails,
@@ -347,7 +394,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
                 Ok(Accepted { unconfirmed: Some(Unconfirmed { lease, until }) })
             }
             Err(RequestOutcome::Unavailable(_)) if is_last => {
-                Err(self.park(lease, &message, budget, details).await)
+                Err(self.park(lease, claim, &message, budget, details).await)
             }
             Err(outcome) => {
                 let _ = self.settle("delete", self.store.delete(lease), budget.settle_until(), details).await;
@@ -379,17 +426,24 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     async fn park(
         &self,
         lease: Lease,
+        claim: &Claim,
         message: &Message,
         budget: &Budget,
         details: &mut RequestDetails,
     ) -> RequestOutcome {
+        let conversation = message.conversation_group.clone();
         let park = async {
             let message = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
-            self.store.park(lease, &message).await
+            self.store.park(lease, &conversation, &message).await
         };
         match self.settle("park", park, budget.settle_until(), details).await {
             Ok(()) => RequestOutcome::Parked,
-            Err(SettleError::LeaseLost) => RequestOutcome::InFlight,
+            // Another invocation has taken the event over meanwhile.
+            Err(SettleError::LeaseLost) => match self.leave(claim, message, budget, details).await {
+                Some(Left::Kept) => RequestOutcome::Kept,
+                Some(Left::Forwarded | Left::Parked) => RequestOutcome::Duplicate,
+                Some(Left::Gone) | None => RequestOutcome::InFlight,
+            },
             Err(SettleError::Unknown(_)) => RequestOutcome::Unavailable(Dependency::Sink),
         }
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::http::Answer;
+use super::http::{Answer, is_last_attempt};
 use super::untrusted;
 use crate::telemetry::logging;
 use crate::telemetry::report::with_causes;
@@ -142,8 +142,9 @@ pub trait HttpFunction: Send + Sync + 'static {
         invoked: Invoked,
     ) -> impl Future<Output = (Answer, Self::Unfinished)> + Send;
 
-    /// The answer to a request that made [`HttpFunction::answer`] panic.
-    fn panicked(&self, invoked: Invoked) -> (Answer, Self::Unfinished);
+    /// The answer to a request that made [`HttpFunction::answer`] panic. `is_last` says whether Slack will not repeat it, as far
+    /// as its headers tell.
+    fn panicked(&self, is_last: bool, invoked: Invoked) -> (Answer, Self::Unfinished);
 
     /// Does what is left. Nobody waits for it any more; and Lambda does not freeze the execution environment before it is
     /// over, for the next invocation is asked for only then.
@@ -167,12 +168,13 @@ pub async fn serve_http<F: HttpFunction>(function: F) -> Result<(), String> {
         let (function, unfinished) = (Arc::clone(&function), Arc::clone(&unfinished));
         service_fn(move |request: Request| {
             let invoked = invocations.next(&request.lambda_context());
+            let is_last = is_last_attempt(&request);
             let (function, unfinished) = (Arc::clone(&function), Arc::clone(&unfinished));
             async move {
                 let answered =
                     AssertUnwindSafe(function.answer(request, invoked.clone())).catch_unwind().await;
                 // The panic hook has logged where.
-                let (answer, left) = answered.unwrap_or_else(|_| function.panicked(invoked));
+                let (answer, left) = answered.unwrap_or_else(|_| function.panicked(is_last, invoked));
                 *unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
                 Ok::<_, Error>(answer)
             }

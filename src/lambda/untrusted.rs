@@ -2,8 +2,9 @@
 //!
 //! Whoever knows the URL chooses the path, the query, the headers and the body of an event. `lambda_http` builds a URL of
 //! some of these and panics where that is none, as it does on a body that is marked base64 and is not; and it refuses an
-//! event whose headers are `null` or hold what HTTP does not allow. We need the method, five headers and the body. So
-//! [`reduce`] writes a new event of these and nothing else, in the form of the same front door, for the library to read.
+//! event whose headers are `null` or hold what HTTP does not allow. We need the method, five headers, the body, and the time at
+//! which API Gateway received the request. So [`reduce`] writes a new event of these and nothing else, in the form of the same
+//! front door, for the library to read.
 //!
 //! It is also cheaper: a real event has some twenty headers and a long context, and the library would make a value of each.
 
@@ -30,8 +31,12 @@ pub(super) mod header {
     /// Why Slack asks again; absent on its first attempt.
     pub(crate) const RETRY_REASON: &str = "x-slack-retry-reason";
 
-    /// Added by [`super::reduce`] itself. Nobody else can: whatever a stranger sends under this name is left out.
+    // Added by `super::reduce` itself. Nobody else can: whatever a stranger sends under these names is left out.
+    /// The body is marked as base64 and is none.
     pub(crate) const UNREADABLE_BODY: &str = "x-slack-ingress-unreadable-body";
+    /// When API Gateway received the request, in milliseconds since the epoch. It comes from the request's context, which nobody
+    /// but AWS writes.
+    pub(crate) const GATEWAY_TIME: &str = "x-slack-ingress-gateway-time";
 
     pub(super) const ALL: [&str; 5] = [SIGNATURE, TIMESTAMP, CONTENT_TYPE, RETRY_NUM, RETRY_REASON];
 }
@@ -80,11 +85,24 @@ struct Event<'a> {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext<'a> {
     #[serde(borrow, default)]
     http: Option<HttpDescription<'a>>,
     #[serde(default)]
     elb: Option<IgnoredAny>,
+    /// HTTP API and Function URL: when they received the request, in milliseconds since the epoch.
+    #[serde(borrow, default)]
+    time_epoch: Option<&'a RawValue>,
+    /// REST API: the same.
+    #[serde(borrow, default)]
+    request_time_epoch: Option<&'a RawValue>,
+}
+
+impl RequestContext<'_> {
+    fn gateway_time(&self) -> Option<u64> {
+        self.time_epoch.or(self.request_time_epoch)?.get().parse().ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -132,6 +150,7 @@ enum ReducedContext {
 impl<'a> Reduced<'a> {
     fn of(event: Event<'a>) -> Self {
         let is_ssl_check = event.is_ssl_check();
+        let gateway_time = event.request_context.gateway_time();
         let (request_context, http_method) = match event.request_context {
             RequestContext { http: Some(http), .. } => {
                 (ReducedContext::Http { method: method(&http.method) }, None)
@@ -149,6 +168,9 @@ impl<'a> Reduced<'a> {
         let (name, value) = SSL_CHECK;
         let headers = if event.multi_value_headers.any { event.multi_value_headers } else { event.headers };
         let mut headers = headers.values;
+        if let Some(millis) = gateway_time {
+            headers.insert(header::GATEWAY_TIME, millis.to_string());
+        }
         let mut body = event.body;
         if event.is_base64_encoded && !body.is_none_or(is_base64) {
             headers.insert(header::UNREADABLE_BODY, String::new());

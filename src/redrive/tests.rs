@@ -1,6 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
-use crate::dedup::{Recorded, Settled, StoreError};
+use crate::dedup::{Left, Recorded, Settled, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
@@ -60,8 +60,12 @@ impl Store for Arc<World> {
         self.store.delete(lease).await
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
-        self.store.park(lease, message).await
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+        self.store.park(lease, conversation, message).await
+    }
+
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+        self.store.leave(claim, conversation, message).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
@@ -145,7 +149,7 @@ impl Scene {
         let Ok(Recorded::New { lease, .. }) = self.world.store.record(&claim).await else {
             panic!("{event_id}")
         };
-        assert_eq!(self.world.store.park(lease, message).await.unwrap(), Settled::Done);
+        assert_eq!(self.world.store.park(lease, "a", message).await.unwrap(), Settled::Done);
         self.world.pass(SECOND);
     }
 

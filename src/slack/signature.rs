@@ -121,9 +121,15 @@ impl Signer {
 pub struct Verified {
     body: Vec<u8>,
     signer: Signer,
+    signed_at: UnixMillis,
 }
 
 impl Verified {
+    /// When Slack signed the body, in whole seconds. Of a replay that is up to five minutes ago.
+    pub fn signed_at(&self) -> UnixMillis {
+        self.signed_at
+    }
+
     /// Which apps the signature speaks for.
     pub fn signer(&self) -> &Signer {
         &self.signer
@@ -220,7 +226,7 @@ pub fn verify(
     now: UnixMillis,
 ) -> Result<Verified, Refused> {
     match check(headers, &body, secrets, now) {
-        Ok(signer) => Ok(Verified { body, signer }),
+        Ok((signer, signed_at)) => Ok(Verified { body, signer, signed_at }),
         Err(reason) => Err(Refused { reason, body }),
     }
 }
@@ -230,7 +236,7 @@ fn check(
     body: &[u8],
     secrets: &[SigningSecret],
     now: UnixMillis,
-) -> Result<Signer, Rejection> {
+) -> Result<(Signer, UnixMillis), Rejection> {
     let (Some(signature), Some(timestamp)) = (headers.signature, headers.timestamp) else {
         return Err(Rejection::MissingHeader);
     };
@@ -241,7 +247,10 @@ fn check(
     }
     let matches = |secret: &&SigningSecret| bool::from(secret.hex_digest(timestamp, body).ct_eq(digest));
     let apps: Vec<_> = secrets.iter().filter(matches).map(|secret| secret.app.clone()).collect();
-    if apps.is_empty() { Err(Rejection::Mismatch) } else { Ok(Signer { apps }) }
+    if apps.is_empty() {
+        return Err(Rejection::Mismatch);
+    }
+    Ok((Signer { apps }, UnixMillis::from_secs(signed_at)))
 }
 
 /// The digits of the header's digest; `None` if the header is not `v0=` and 64 lower-case hexadecimal digits, as Slack writes
@@ -340,7 +349,10 @@ mod tests {
     #[test]
     fn nothing_verifies_without_a_secret() {
         let headers = SignatureHeaders { signature: Some(SIGNATURE), timestamp: Some(TIMESTAMP) };
-        assert_eq!(check(headers, BODY.as_bytes(), &[], at(1_531_420_618)), Err(Rejection::Mismatch));
+        assert_eq!(
+            check(headers, BODY.as_bytes(), &[], at(1_531_420_618)).map(drop),
+            Err(Rejection::Mismatch)
+        );
     }
 
     #[test]
@@ -389,7 +401,9 @@ mod tests {
             let signature = secrets[chosen.index(secrets.len())].sign(&timestamp, &body);
             let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(&timestamp) };
             let now = at(signed_at.saturating_add_signed(skew));
-            prop_assert_eq!(verify(headers, body.clone(), &secrets, now).unwrap().into_body(), body);
+            let verified = verify(headers, body.clone(), &secrets, now).unwrap();
+            prop_assert_eq!(verified.signed_at(), at(signed_at));
+            prop_assert_eq!(verified.into_body(), body);
         }
 
         #[test]
@@ -403,7 +417,10 @@ mod tests {
             let index = position.index(body.len());
             body[index] ^= 1 << bit;
             let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(TIMESTAMP) };
-            prop_assert_eq!(check(headers, &body, &[secret], at(1_531_420_618)), Err(Rejection::Mismatch));
+            prop_assert_eq!(
+                check(headers, &body, &[secret], at(1_531_420_618)).map(drop),
+                Err(Rejection::Mismatch)
+            );
         }
     }
 }

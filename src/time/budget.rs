@@ -17,6 +17,8 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
+use crate::time::clock::{Moment, UnixMillis};
+
 /// The steps end this long before Lambda kills the invocation, so that the answer can still reach the Lambda service.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(50);
 
@@ -29,6 +31,7 @@ pub struct Budget {
     start: Instant,
     total: Duration,
     confirm_until: Instant,
+    lease_until: UnixMillis,
 }
 
 impl Budget {
@@ -36,7 +39,19 @@ impl Budget {
     /// the invocation after `remaining`, whichever is shorter.
     pub fn new(start: Instant, ack_budget: Duration, remaining: Duration) -> Self {
         let remaining = remaining.saturating_sub(RESPONSE_MARGIN);
-        Self { start, total: ack_budget.min(remaining), confirm_until: start + remaining.min(MAX_CONFIRM) }
+        Self {
+            start,
+            total: ack_budget.min(remaining),
+            confirm_until: start + remaining.min(MAX_CONFIRM),
+            lease_until: UnixMillis::END_OF_TIME,
+        }
+    }
+
+    /// The same budget for an invocation whose lease is over at `lease_until`, by the wall clock of this machine. A step that
+    /// only the holder of the lease may take does not begin after that, whatever the monotonic clock says.
+    #[must_use]
+    pub fn with_lease_until(self, lease_until: UnixMillis) -> Self {
+        Self { lease_until, ..self }
     }
 
     fn at_percent(&self, percent: u32) -> Instant {
@@ -54,8 +69,8 @@ impl Budget {
     }
 
     /// The message is sent by then, or the send is cut off.
-    pub fn send_until(&self) -> Instant {
-        self.at_percent(87)
+    pub fn send_until(&self) -> Moment {
+        Moment { instant: self.at_percent(87), wall: self.lease_until }
     }
 
     /// The record is deleted or parked by then, or it stays as it is until its lease is over. The answer depends on both.
@@ -98,8 +113,12 @@ mod tests {
     fn the_steps_end_in_their_order_and_the_last_one_with_the_budget() {
         let start = SystemClock.instant();
         let budget = Budget::new(start, Duration::from_millis(2500), Duration::from_secs(10));
-        let points =
-            [budget.reread_until(), budget.record_until(), budget.send_until(), budget.settle_until()];
+        let points = [
+            budget.reread_until(),
+            budget.record_until(),
+            budget.send_until().instant,
+            budget.settle_until(),
+        ];
         assert!(points.is_sorted_by(|a, b| a < b));
         assert_eq!(budget.settle_until() - start, Duration::from_millis(2500));
     }

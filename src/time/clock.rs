@@ -5,7 +5,7 @@
 //! process.
 
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// A point in time by the wall clock, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,11 @@ impl UnixMillis {
     /// The point in time that is `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
+    }
+
+    /// The point in time that is `seconds` seconds after the epoch, or [`UnixMillis::END_OF_TIME`] if that is past the last one.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1000))
     }
 
     /// The number of milliseconds since the epoch.
@@ -65,12 +70,33 @@ impl UnixSeconds {
     }
 }
 
+/// A point in time by both clocks of this machine. It is past as soon as one of them says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// By the monotonic clock.
+    pub instant: Instant,
+    /// By the wall clock, which may be wrong.
+    pub wall: UnixMillis,
+}
+
+impl From<Instant> for Moment {
+    /// A point in time by the monotonic clock alone.
+    fn from(instant: Instant) -> Self {
+        Self { instant, wall: UnixMillis::END_OF_TIME }
+    }
+}
+
 /// What the steps ask about time. It is a trait so that a test can answer instead of the machine.
 pub trait Clock: Send + Sync {
     /// What time it is, by the wall clock.
     fn now(&self) -> UnixMillis;
     /// What time it is, by the monotonic clock that Tokio's timers run by.
     fn instant(&self) -> Instant;
+
+    /// Waits until the monotonic clock says that it is `at`.
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send {
+        sleep_until(at)
+    }
 }
 
 /// The clocks of the machine.

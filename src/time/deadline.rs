@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use tokio::time::{Instant, timeout_at};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
-use crate::time::clock::Clock;
+use crate::time::clock::{Clock, Moment};
 
 /// Why a step did not succeed.
 #[derive(Debug)]
@@ -16,23 +17,29 @@ pub enum StepError<E> {
     TimedOut,
 }
 
-/// Runs `step`, and drops it if it is not over at `until`. If `until` is past already, the step does not even begin: a process
-/// that was frozen must not wake up and send an event that another invocation has taken over since.
+/// Runs `step`, and drops it if it is not over at `until`.
+///
+/// If `until` is past already, the step does not even begin: a process that was stopped must not wake up and send an event that
+/// another invocation has taken over since. Both clocks are asked, because the monotonic one stands still while a virtual
+/// machine is paused, and the wall clock may be set back.
 ///
 /// # Errors
 /// When the step failed, was cut off, or did not begin.
 pub async fn run_until<T, E>(
     clock: &impl Clock,
-    until: Instant,
+    until: impl Into<Moment>,
     step: impl Future<Output = Result<T, E>>,
 ) -> Result<T, StepError<E>> {
-    if clock.instant() >= until {
+    let until = until.into();
+    if clock.instant() >= until.instant || clock.now() > until.wall {
         return Err(StepError::TimedOut);
     }
-    match timeout_at(until, step).await {
-        Ok(result) => result.map_err(StepError::Failed),
-        Err(_) => Err(StepError::TimedOut),
-    }
+    let (mut step, mut over) = (pin!(step), pin!(clock.sleep_until(until.instant)));
+    poll_fn(|context| match step.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result.map_err(StepError::Failed)),
+        Poll::Pending => over.as_mut().poll(context).map(|()| Err(StepError::TimedOut)),
+    })
+    .await
 }
 
 impl<E: fmt::Display> fmt::Display for StepError<E> {

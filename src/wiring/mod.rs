@@ -35,7 +35,6 @@ use crate::sink::sns::SnsSink;
 use crate::sink::sqs::SqsSink;
 use crate::sink::stdout::StdoutSink;
 use crate::slack::secrets::{SecretError, SecretsManager, SigningSecrets};
-use crate::slack::signature::SigningSecret;
 use crate::telemetry::report::with_causes;
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::SystemClock;
@@ -67,9 +66,7 @@ pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn E
     let timeouts = CallTimeouts::for_budget(config.settings.ack_budget);
     let aws = aws(is_managed || uses_aws(&config.store, &config.sink), timeouts).await?;
     let secrets = match config.secret {
-        SecretConfig::Inline(secrets) => {
-            SigningSecrets::fixed(secrets.iter().map(|secret| SigningSecret::new(secret)))
-        }
+        SecretConfig::Inline(text) => SigningSecrets::fixed(text.signing_secrets()),
         SecretConfig::Managed(id) => {
             let client = aws_sdk_secretsmanager::Client::new(&aws);
             SigningSecrets::managed(SecretsManager::new(client, id))

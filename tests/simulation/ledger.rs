@@ -463,7 +463,10 @@ impl Event {
 
 /// Whether the ingress answers 200 to a delivery with this outcome.
 pub(crate) fn is_200(outcome: &RequestOutcome) -> bool {
-    matches!(outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate | RequestOutcome::Parked)
+    matches!(
+        outcome,
+        RequestOutcome::Accepted | RequestOutcome::Duplicate | RequestOutcome::Parked | RequestOutcome::Kept
+    )
 }
 
 impl Totals {

@@ -2,7 +2,7 @@
 //! as the documentation of SQS says.
 
 use slack_ingress::dedup::memory::MemoryStore;
-use slack_ingress::dedup::{Claim, Lease, Pending, Recorded, Settled, Store, StoreError, Taken};
+use slack_ingress::dedup::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
 use slack_ingress::time::clock::{Clock, UnixMillis, UnixSeconds};
@@ -242,7 +242,7 @@ impl Node {
                 let settled = match call {
                     Call::Confirm if services.is_off(Rule::ConfirmAfterSend) => return Ok(Settled::Done),
                     Call::Confirm => services.store.confirm(lease).await,
-                    Call::Park => services.store.park(lease, &message.unwrap_or_default()).await,
+                    Call::Park => services.store.park(lease, "", &message.unwrap_or_default()).await,
                     _ if services.is_off(Rule::DeleteOnFailure) => return Ok(Settled::Done),
                     _ => services.store.delete(lease).await,
                 };
@@ -360,7 +360,11 @@ impl Store for Node {
         self.settle(Call::Delete, lease, None, None).await
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+        self.services.store.leave(claim, conversation, message).await
+    }
+
+    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
         if self.services.is_off(Rule::Parking) {
             return Err(StoreError::new("the store", "does not park"));
         }

@@ -54,6 +54,7 @@ impl SlackRequest {
             content_type: Some(self.content_type.to_owned()),
             attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "http_error".to_owned()) },
             delivery_id: None,
+            gateway_time: None,
             body: self.body.clone().into_bytes(),
         }
     }

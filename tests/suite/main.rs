@@ -16,6 +16,8 @@
 )]
 
 mod answers;
+#[cfg(target_os = "linux")] // where a library can be preloaded
+mod clocks;
 mod dedup_key;
 #[cfg(all(feature = "dispatch", feature = "sns"))]
 mod dispatch;

@@ -2,8 +2,10 @@
 //! panic, so the function here panics on demand. It is served as the real one is.
 
 use lambda_http::{Request, RequestExt};
+use slack_ingress::ingress::Answered;
 use slack_ingress::lambda::http::{Answer, answer};
 use slack_ingress::lambda::serve::{self, HttpFunction, Invoked};
+use slack_ingress::telemetry::logging;
 use slack_ingress::telemetry::report::ingress::{RequestDetails, RequestOutcome, RequestReport};
 use std::process::ExitCode;
 use test_support::lambda::{Lambda, Reply, variables};
@@ -22,11 +24,14 @@ impl HttpFunction for OnDemand {
         (answer(&report(RequestOutcome::Challenge(body.clone()))), body)
     }
 
-    fn panicked(&self, _invoked: Invoked) -> (Answer, String) {
-        (answer(&report(RequestOutcome::Panicked)), String::new())
+    fn panicked(&self, is_last: bool, _invoked: Invoked) -> (Answer, String) {
+        (answer(Answered::panicked(is_last).report()), format!("is last: {is_last}"))
     }
 
     async fn finish(&self, body: String) {
+        if body.starts_with("is last") {
+            logging::write_problem(&format!("panicked, {body}"));
+        }
         assert!(body != "panic afterwards", "secret words of {body}");
     }
 }
@@ -59,13 +64,17 @@ async fn a_panic_is_a_500_and_the_next_request_is_served() {
 
     assert_eq!(post("hello").await, challenge("hello"));
     assert_eq!(post("panic while answering").await, Reply { status: 500, ..Reply::default() });
+    let last = SlackRequest::json("panic while answering").retry(3, "http_error");
+    assert_eq!(lambda.post(&last).await, Reply { status: 500, ..Reply::default() });
     assert_eq!(post("hello again").await, challenge("hello again"));
     assert_eq!(post("panic afterwards").await, challenge("panic afterwards"));
     assert_eq!(post("and again").await, challenge("and again"));
     assert_eq!(lambda.pid(), pid);
 
     let log = lambda.stderr().join("\n");
-    assert_eq!(log.matches(r#""message":"panic""#).count(), 2, "{log}");
+    assert_eq!(log.matches(r#""message":"panic""#).count(), 3, "{log}");
+    let is_last = |is_last| log.matches(&format!("panicked, is last: {is_last}")).count();
+    assert_eq!((is_last(false), is_last(true)), (1, 1), "{log}");
     assert!(log.contains("panics.rs"), "the log says where: {log}");
     assert!(!log.contains("secret words"), "and not what: {log}");
 }

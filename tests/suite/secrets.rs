@@ -6,6 +6,7 @@ use test_support::aws::proxy::{Fault, Proxy};
 use test_support::aws::sdk_config;
 use test_support::lambda::answers::{ask_again, ok, unauthorized};
 use test_support::lambda::variables;
+use test_support::lambda::{Lambda, Reply};
 use test_support::servers::fresh_name;
 use test_support::servers::server;
 use test_support::slack::{Request, mention};
@@ -160,6 +161,60 @@ async fn of_several_apps_each_signs_for_itself_alone() {
     assert_eq!(post("three", "A0THIRD", "Ev4").await, ok());
     assert_eq!(post("one-b", "A0MDYCDME", "Ev5").await, ok());
     assert_eq!(post("one", "A0MDYCDME", "Ev6").await, ok(), "the version before is good for a while");
+}
+
+/// Posts an event of `app` that is signed with `signer`.
+async fn post_of(lambda: &Lambda, signer: &str, app: &str, id: &str) -> Reply {
+    let body = String::from_utf8(mention(id, "hello")).unwrap().replace("A0MDYCDME", app);
+    lambda.post(&Request::signed_with(signer, SystemClock.now().as_secs(), "application/json", body)).await
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_plain_secret_of_before_does_not_speak_for_the_apps_of_now() {
+    let secret = Secret::create("one").await;
+    secret.rotate(r#"{ "A0MDYCDME": "one-b", "A0OTHER": "two" }"#).await;
+    let lambda = ingress::start(secret.variables()).await;
+    for app in ["A0MDYCDME", "A0OTHER"] {
+        assert_eq!(post_of(&lambda, "one", app, "Ev1").await, unauthorized(), "{app}");
+    }
+    assert_eq!(post_of(&lambda, "one-b", "A0MDYCDME", "Ev1").await, ok());
+    assert_eq!(post_of(&lambda, "two", "A0OTHER", "Ev1").await, ok());
+
+    // One app's secret becomes an object with that app alone: its version before is still good, for that app.
+    let secret = Secret::create("one").await;
+    secret.rotate(r#"{ "A0MDYCDME": "one-b" }"#).await;
+    let lambda = ingress::start(secret.variables()).await;
+    assert_eq!(post_of(&lambda, "one", "A0MDYCDME", "Ev1").await, ok());
+    assert_eq!(post_of(&lambda, "one", "A0OTHER", "Ev2").await, unauthorized());
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_plain_secret_put_over_those_of_several_apps_locks_nobody_out() {
+    let secret = Secret::create(r#"{ "A0MDYCDME": "one", "A0OTHER": "two" }"#).await;
+    let before = ingress::start(secret.variables()).await;
+    secret.rotate("new").await;
+    let after = ingress::start(secret.variables()).await;
+    for (lambda, name) in [(&before, "running"), (&after, "started anew")] {
+        assert_eq!(post_of(lambda, "new", "A0OTHER", "Ev1").await, unauthorized(), "{name}");
+        assert_eq!(post_of(lambda, "one", "A0MDYCDME", "Ev1").await, ok(), "{name}");
+        assert_eq!(post_of(lambda, "two", "A0OTHER", "Ev1").await, ok(), "{name}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn a_process_of_one_app_does_not_become_one_of_several() {
+    let secret = Secret::create(r#"{ "A0MDYCDME": "one" }"#).await;
+    let lambda = ingress::start(secret.variables()).await;
+    assert_eq!(post_of(&lambda, "one", "A0MDYCDME", "Ev1").await, ok());
+    secret.rotate(r#"{ "A0MDYCDME": "one", "A0OTHER": "two" }"#).await;
+    // Both apps get one message under one id. Recorded under that id alone, the second app's would count as a duplicate.
+    assert_eq!(post_of(&lambda, "two", "A0OTHER", "Ev1").await, unauthorized());
+    assert_eq!(post_of(&lambda, "one", "A0MDYCDME", "Ev2").await, ok());
+    let deployed = ingress::start(secret.variables()).await;
+    assert_eq!(post_of(&deployed, "two", "A0OTHER", "Ev1").await, ok());
 }
 
 #[tokio::test]

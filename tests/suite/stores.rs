@@ -76,6 +76,11 @@ macro_rules! every_scenario {
             only_a_parked_event_is_taken
             a_large_message_is_kept_to_the_letter
             only_the_owner_of_an_event_in_flight_parks_it
+            an_event_left_in_flight_is_kept_and_taken_when_the_holder_is_dead
+            a_confirm_removes_the_event_that_was_left
+            a_holder_that_gives_up_leaves_the_event_parked
+            nothing_is_left_where_there_is_no_record
+            a_delete_and_a_leave_at_once_lose_nothing
             pending_is_in_the_order_of_receipt
             seen_tells_of_every_live_record
             warming_up_changes_nothing
@@ -136,7 +141,8 @@ async fn assert_that_every_call_is_an_error(store: &impl Store) {
     assert!(store.record(&claim).await.is_err());
     assert!(store.confirm(lease()).await.is_err());
     assert!(store.delete(lease()).await.is_err());
-    assert!(store.park(lease(), "{}").await.is_err());
+    assert!(store.park(lease(), "a", "{}").await.is_err());
+    assert!(store.leave(&claim, "a", "{}").await.is_err());
     assert!(store.pending(1).await.is_err());
     assert!(store.take(&claim).await.is_err());
     assert!(store.seen("Ev1", claim.received_at).await.is_err());
@@ -169,7 +175,7 @@ async fn a_redis_server_that_goes_away_is_an_error_and_is_found_again_when_it_co
         assert!(matches!(store.record(claim).await, Ok(Recorded::New { .. })));
     }
     store.confirm(Lease::granted(&forwarded)).await.expect("the store answers");
-    store.park(Lease::granted(&parked), "{}").await.expect("the store answers");
+    store.park(Lease::granted(&parked), "a", "{}").await.expect("the store answers");
 
     server.stop().await;
     assert_that_every_call_is_an_error(&store).await;
@@ -208,7 +214,7 @@ async fn redis_itself_deletes_expired_records_and_never_parked_ones() {
     }
     let [_, parked, redriven] = &claims;
     for parked in [parked, redriven] {
-        store.park(Lease::granted(parked), "{}").await.expect("the store answers");
+        store.park(Lease::granted(parked), "a", "{}").await.expect("the store answers");
     }
     store.confirm(Lease::granted(redriven)).await.expect("the store answers");
 

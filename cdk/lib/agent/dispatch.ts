@@ -30,6 +30,12 @@ const RESERVE = Duration.seconds(10);
  */
 export const MAX_RECEIVE_COUNT = 100;
 
+/**
+ * The events that control a conversation, for a queue that feeds a dispatcher. A deletion is among them, so that it
+ * reaches the agent while the agent still works on the deleted message. Other consumers want it after the message.
+ */
+export const CONTROL_EVENTS = ['agent_session_stopped', 'message_deleted'];
+
 /** The longest time that SQS can keep a message. */
 const MAX_RETENTION = Duration.days(14);
 

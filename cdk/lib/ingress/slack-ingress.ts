@@ -40,6 +40,9 @@ export const FUNCTION_TIMEOUT = Duration.seconds(5);
  */
 const MIN_SAFE_DEDUP_TTL = Duration.seconds(690);
 
+/** The write units a second that a new table on demand takes. DynamoDB refuses a lower warm throughput. */
+const MIN_WARM_WRITE_UNITS = 4000;
+
 /** The properties of an ingress. */
 export interface SlackIngressProps {
   /** The code of `slack-ingress`: a directory or zip with `bootstrap`, built for `architecture`. See `functionCode`. */
@@ -146,6 +149,29 @@ export interface SlackIngressProps {
   readonly botEvents?: 'drop' | 'own' | 'forward';
 
   /**
+   * What the conversation of a direct message is: with `channel` the whole direct channel, with `thread` the root
+   * message and its replies. `thread` is for apps with `agent_view`, where each root message starts a conversation.
+   * @default 'channel'
+   */
+  readonly dmConversation?: 'channel' | 'thread';
+
+  /**
+   * The types of events that control a conversation, such as "stop": on a FIFO queue they do not wait behind the
+   * conversation's other events. The subtype of a `message` counts as a type. With an empty list every event waits.
+   * @default ['agent_session_stopped']
+   */
+  readonly controlEvents?: string[];
+
+  /**
+   * The write units per second that the table and its index of parked events take at once, at least 4,000. It decides
+   * how many events per second are parked while the queue is down: an event needs about ten (docs/deploy.md has the
+   * arithmetic). AWS charges once for each raise and does not lower the value again; above 40,000 the account needs a
+   * higher quota.
+   * @default not set: DynamoDB starts a new table with 4,000, and raises it as the traffic grows
+   */
+  readonly warmWriteUnits?: number;
+
+  /**
    * The time after which an invocation that is not finished answers 503. At most 3 s, the time that Slack waits.
    * @default 2.5 seconds
    */
@@ -221,6 +247,15 @@ export class SlackIngress extends Construct {
     const removalPolicy = props.removalPolicy ?? RemovalPolicy.DESTROY;
 
     check(ackBudget.toMilliseconds() >= 100 && ackBudget.toMilliseconds() <= 3000, 'ackBudget must be from 100 ms to 3 s');
+    const { controlEvents = ['agent_session_stopped'], warmWriteUnits } = props;
+    check(
+      controlEvents.every((type) => /^[a-z_]+$/.test(type)),
+      `controlEvents must be types of events, such as agent_session_stopped, and is: ${controlEvents.join(', ')}`,
+    );
+    check(
+      warmWriteUnits === undefined || warmWriteUnits >= MIN_WARM_WRITE_UNITS,
+      `warmWriteUnits must be at least ${MIN_WARM_WRITE_UNITS}, with which DynamoDB starts every table`,
+    );
     if (dedupTtl.toSeconds() < MIN_SAFE_DEDUP_TTL.toSeconds()) {
       Annotations.of(this).addWarningV2(
         'slack-ingress:dedupTtl',
@@ -229,10 +264,14 @@ export class SlackIngress extends Construct {
     }
 
     // ── the table of records and parked events ─────────────────────────────────────────────────────────
+    // The index gets as much as the table. Its entries have 32 partition keys, and DynamoDB serves 1,000 write units from
+    // a partition: with few partitions, several keys would share one.
+    const warmThroughput = warmWriteUnits === undefined ? undefined : { writeUnitsPerSecond: warmWriteUnits };
     this.table = new dynamodb.Table(this, 'Table', {
       partitionKey: { name: 'event_id', type: dynamodb.AttributeType.STRING },
       timeToLiveAttribute: 'expires_at',
       billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
+      warmThroughput,
       // A key that AWS owns, which costs nothing. A parked event is encrypted as it would be on the queue.
       encryption: dynamodb.TableEncryption.DEFAULT,
       // No backups. By the time that records were restored, Slack would have sent its last retry. A parked event is
@@ -247,6 +286,7 @@ export class SlackIngress extends Construct {
       sortKey: { name: 'received_at', type: dynamodb.AttributeType.NUMBER },
       // The message is not copied into the index: it would be written, stored and paid for twice.
       projectionType: dynamodb.ProjectionType.KEYS_ONLY,
+      warmThroughput,
     });
     keepWhenReplaced(this.table);
     Validations.of(this.table).acknowledge({
@@ -316,6 +356,8 @@ export class SlackIngress extends Construct {
         SLACK_SIGNING_SECRET_ARN: this.signingSecret.secretArn,
         DEDUP_KEY: props.dedupKey ?? 'event_id',
         BOT_EVENTS: props.botEvents ?? 'drop',
+        DM_CONVERSATION: props.dmConversation ?? 'channel',
+        CONTROL_EVENTS: controlEvents.join(','),
         ACK_BUDGET_MS: String(ackBudget.toMilliseconds()),
       },
     });

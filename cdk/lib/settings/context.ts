@@ -23,6 +23,9 @@ export const SETTINGS = [
   'dedupTtlSeconds',
   'dedupKey',
   'botEvents',
+  'dmConversation',
+  'controlEvents',
+  'warmWriteUnits',
   'alarmTopicArn',
   'removalPolicy',
   'maxReceiveCount',
@@ -71,6 +74,7 @@ export function settingsOf(scope: Construct) {
     if (value !== undefined && !/^\d+$/.test(value)) throw new Error(`${name} must be a whole number, and is: ${value}`);
     return value === undefined ? undefined : Number(value);
   };
+  const list = (name: Setting) => text(name)?.split(',').map((it) => it.trim());
   const choice = <T extends string>(name: Setting, ...choices: T[]): T | undefined => {
     const value = text(name);
     if (value !== undefined && !choices.includes(value as T)) {
@@ -81,6 +85,7 @@ export function settingsOf(scope: Construct) {
   return {
     text,
     number,
+    list,
     choice,
     minutes: (name: Setting) => {
       const value = number(name);

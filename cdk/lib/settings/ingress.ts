@@ -1,7 +1,7 @@
 // From the settings to the props of the ingress.
 
 import type { Construct } from 'constructs';
-import { MAX_RECEIVE_COUNT, dispatchVisibility } from '../agent/dispatch.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, dispatchVisibility } from '../agent/dispatch.ts';
 import type { SlackIngressProps } from '../ingress/slack-ingress.ts';
 import { functionCode } from '../common/code.ts';
 import { checkPaths, settingsOf, wantsAgent } from './context.ts';
@@ -12,7 +12,7 @@ import { checkPaths, settingsOf, wantsAgent } from './context.ts';
  * @throws Error if a setting's value is not allowed; the message says which values are
  */
 export function ingressProps(scope: Construct): SlackIngressProps {
-  const { text, number, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
+  const { text, number, list, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
   const withAgent = wantsAgent(scope);
   const architecture = other.architecture();
   const topicArn = text('topicArn');
@@ -38,6 +38,10 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     dedupTtl: seconds('dedupTtlSeconds'),
     dedupKey: choice('dedupKey', 'event_id', 'message'),
     botEvents: choice('botEvents', 'drop', 'own', 'forward'),
+    dmConversation: choice('dmConversation', 'channel', 'thread'),
+    // An empty value would count as not given, so there is a word for an empty list.
+    controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
+    warmWriteUnits: number('warmWriteUnits'),
     alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
     removalPolicy: other.removalPolicy(),
   };

@@ -22,7 +22,7 @@ def part_lint(work: pathlib.Path) -> None:
     arn = f"arn:aws:bedrock-agentcore:{REGION}:{nowhere.number}:runtime/agent-AbCdEfGhIj"
     for name, (settings, stacks) in {
         "default": ({}, [CDK_STACK]),
-        "other": ({"frontDoor": "function-url", "queueType": "standard"}, [CDK_STACK]),
+        "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000"}, [CDK_STACK]),
         "agent": (agent, [CDK_STACK, AGENT_STACK]),
         "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5"}, [AGENT_STACK]),
         "existing-agent": (agent | {"agentRuntimeArn": arn}, [AGENT_STACK]),

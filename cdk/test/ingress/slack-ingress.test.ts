@@ -60,6 +60,14 @@ test('the table has the key event_id, the TTL expires_at and an index of parked 
   });
 });
 
+test('the table and its index take as many write units from the start as warmWriteUnits says', () => {
+  const plain = only(template, 'AWS::DynamoDB::Table').Properties;
+  const warm = only(synthesized({ warmWriteUnits: 100_000 }), 'AWS::DynamoDB::Table').Properties;
+  const WarmThroughput = { WriteUnitsPerSecond: 100_000 };
+  const [index] = plain.GlobalSecondaryIndexes;
+  assert.deepEqual(warm, { ...plain, WarmThroughput, GlobalSecondaryIndexes: [{ ...index, WarmThroughput }] });
+});
+
 test('the queue is FIFO in high-throughput mode, and after three receives a message goes to the dead-letter queue', () => {
   const deadLetterQueue = only(template, 'AWS::SQS::Queue', isDeadLetterQueue);
   const fifo = { FifoQueue: true, DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' };
@@ -143,6 +151,8 @@ test('the environment of the ingress function', () => {
     SLACK_SIGNING_SECRET_ARN: { Ref: only(template, 'AWS::SecretsManager::Secret').id },
     DEDUP_KEY: 'event_id',
     BOT_EVENTS: 'drop',
+    DM_CONVERSATION: 'channel',
+    CONTROL_EVENTS: 'agent_session_stopped',
     ACK_BUDGET_MS: '2500',
   });
 });
@@ -183,7 +193,8 @@ test('the redrive function runs each minute, and Lambda repeats no run that fail
 test('the functions read every variable that they are given', () => {
   const config = rustSource('src/config');
   for (const name of Object.keys({ ...fn.Environment.Variables, ...redrive.Environment.Variables })) {
-    assert.ok(config.includes(`get("${name}")`), `nothing in src/config reads ${name}`);
+    // `get` takes an empty value for none, `lookup` gives it as it is.
+    assert.match(config, new RegExp(`\\b(get|lookup)\\("${name}"\\)`), `nothing in src/config reads ${name}`);
   }
 });
 
@@ -194,6 +205,8 @@ test('every prop has its effect', () => {
     reservedConcurrentExecutions: 20,
     dedupTtl: Duration.hours(25),
     botEvents: 'own',
+    dmConversation: 'thread',
+    controlEvents: ['agent_session_stopped', 'message_deleted'],
     ackBudget: Duration.seconds(2),
     logLevel: 'debug',
     visibilityTimeout: Duration.hours(12),
@@ -209,8 +222,9 @@ test('every prop has its effect', () => {
   assert.equal(redrive.Environment.Variables.RUST_LOG, 'debug');
   assert.equal(fn.MemorySize, 512);
   assert.equal(fn.ReservedConcurrentExecutions, 20);
-  const { DEDUP_TTL_SECONDS, BOT_EVENTS, ACK_BUDGET_MS, RUST_LOG } = fn.Environment.Variables;
+  const { DEDUP_TTL_SECONDS, BOT_EVENTS, ACK_BUDGET_MS, RUST_LOG, DM_CONVERSATION, CONTROL_EVENTS } = fn.Environment.Variables;
   assert.deepEqual([DEDUP_TTL_SECONDS, BOT_EVENTS, ACK_BUDGET_MS, RUST_LOG], ['90000', 'own', '2000', 'debug']);
+  assert.deepEqual([DM_CONVERSATION, CONTROL_EVENTS], ['thread', 'agent_session_stopped,message_deleted']);
   const queue = only(template, 'AWS::SQS::Queue', isQueue).Properties;
   assert.equal(queue.VisibilityTimeout, 43200);
   assert.equal(queue.RedrivePolicy.maxReceiveCount, 5);
@@ -288,7 +302,9 @@ for (const [name, props, problem] of [
   ['an ack budget that is longer than Slack waits', { ackBudget: Duration.millis(3001) }, /ackBudget/],
   ['a visibility timeout that is longer than SQS allows', { visibilityTimeout: Duration.hours(13) }, /visibilityTimeout/],
   ['a throttle for a Function URL', { frontDoor: 'function-url', throttle: { rateLimit: 1 } }, /Function URL/],
-] as const) {
+  ['a warm throughput that is below what a new table has', { warmWriteUnits: 3999 }, /warmWriteUnits must be at least 4000/],
+  ['a list of control events in one string', { controlEvents: ['one,other'] }, /controlEvents must be types of events/],
+] as const satisfies [string, Parameters<typeof synthesized>[0], RegExp][]) {
   test(`${name} is refused`, () => {
     assert.throws(() => synthesized(props), problem);
   });
@@ -322,6 +338,14 @@ test("a dedupTtl that ends before Slack's last retry causes a warning", () => {
   };
   assert.equal(warnings(Duration.seconds(minSafeDedupTtl() - 1)), 1);
   assert.equal(warnings(Duration.seconds(minSafeDedupTtl())), 0);
+});
+
+test('template.yaml refuses a WarmWriteUnits that the construct refuses, and takes none', () => {
+  const template = readFileSync(join(REPOSITORY, 'template.yaml'), 'utf8');
+  const [, pattern] = /^  WarmWriteUnits:\n    Type: String\n    Default: ""\n    AllowedPattern: '(.+)'$/m.exec(template) ?? [];
+  const allowed = (value: string) => new RegExp(pattern!).test(value);
+  assert.deepEqual(['', '4000', '9999', '10000', '100000'].filter((it) => !allowed(it)), []);
+  assert.deepEqual(['0', '999', '3999', '04000', '4000.5', '10k'].filter(allowed), []);
 });
 
 test("template.yaml refuses a DedupTtlSeconds that ends before Slack's last retry", () => {

@@ -18,6 +18,7 @@ import {
   REPOSITORY,
   agentDirectory,
   codeDirectory,
+  ingressIn,
   isQueue,
   newApp,
   only,
@@ -80,6 +81,15 @@ test('with an agent, an event returns to the queue sooner and may be received mo
   };
   assert.deepEqual(queue({}), [360, 100]);
   assert.deepEqual(queue({ visibilityMinutes: '10', maxReceiveCount: '50' }), [600, 50]);
+});
+
+test('with an agent, a deletion controls a conversation and does not wait in it, unless the settings say otherwise', () => {
+  const controlEvents = (context: Record<string, unknown>) =>
+    ingressIn(deployed(context).ingress).Properties.Environment.Variables.CONTROL_EVENTS;
+  assert.equal(controlEvents({}), 'agent_session_stopped,message_deleted');
+  assert.equal(controlEvents({ controlEvents: '' }), 'agent_session_stopped,message_deleted');
+  assert.equal(controlEvents({ controlEvents: 'agent_session_stopped' }), 'agent_session_stopped');
+  assert.equal(controlEvents({ controlEvents: 'none' }), '');
 });
 
 test('an agent may consume a standard queue', () => {

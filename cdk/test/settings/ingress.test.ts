@@ -50,6 +50,9 @@ test('the settings reach the stack', () => {
     dedupTtlSeconds: '90000',
     dedupKey: 'message',
     botEvents: 'own',
+    dmConversation: 'thread',
+    controlEvents: 'agent_session_stopped, function_executed',
+    warmWriteUnits: '40000',
     alarmTopicArn: topic,
     removalPolicy: 'retain',
   });
@@ -57,12 +60,22 @@ test('the settings reach the stack', () => {
     Architectures: ['x86_64'],
     MemorySize: 512,
     ReservedConcurrentExecutions: 10,
-    Environment: { Variables: { SLACK_SIGNING_SECRET_ARN: secret, DEDUP_TTL_SECONDS: '90000', DEDUP_KEY: 'message', BOT_EVENTS: 'own' } },
+    Environment: {
+      Variables: {
+        SLACK_SIGNING_SECRET_ARN: secret,
+        DEDUP_TTL_SECONDS: '90000',
+        DEDUP_KEY: 'message',
+        BOT_EVENTS: 'own',
+        DM_CONVERSATION: 'thread',
+        CONTROL_EVENTS: 'agent_session_stopped,function_executed',
+      },
+    },
   });
   template.resourceCountIs('AWS::Lambda::Url', 1);
   const queue = only(template, 'AWS::SQS::Queue', isQueue);
   assert.deepEqual([queue.Properties.VisibilityTimeout, queue.Properties.FifoQueue], [3600, undefined]);
   assert.equal(queue.DeletionPolicy, 'Retain');
+  assert.deepEqual(only(template, 'AWS::DynamoDB::Table').Properties.WarmThroughput, { WriteUnitsPerSecond: 40000 });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
 });
 
@@ -98,6 +111,11 @@ test('the stack has these outputs', () => {
 for (const [context, problem] of [
   [{ queueType: 'fif' }, /queueType must be one of fifo, standard, and is: fif/],
   [{ architecture: 'arm' }, /architecture must be one of/],
+  [{ dmConversation: 'root' }, /dmConversation must be one of channel, thread, and is: root/],
+  [{ controlEvents: 'agent_session_stopped,' }, /controlEvents must be types of events/],
+  [{ controlEvents: 'agent_session_stopped;message_deleted' }, /controlEvents must be types of events/],
+  [{ warmWriteUnits: '3999' }, /warmWriteUnits must be at least 4000/],
+  [{ warmWriteUnits: '10k' }, /warmWriteUnits must be a whole number/],
   [{ memorySize: '256 MB' }, /memorySize must be a whole number/],
   [{ codePath: '/nowhere' }, /does not exist: \/nowhere/],
   [{ redriveCodePath: '/nowhere' }, /does not exist: \/nowhere/],

@@ -119,6 +119,7 @@ impl Envelope {
             content_type: Some(self.content_type.to_owned()),
             attempt: self.attempt,
             delivery_id: Some(self.id),
+            gateway_time: None,
             body: self.body,
         }
     }
@@ -198,6 +199,7 @@ impl Acknowledgement {
             RequestOutcome::Accepted
             | RequestOutcome::Parked
             | RequestOutcome::Duplicate
+            | RequestOutcome::Kept
             | RequestOutcome::Ignored
             | RequestOutcome::RateLimited
             | RequestOutcome::Challenge(_)

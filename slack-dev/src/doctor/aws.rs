@@ -142,9 +142,8 @@ pub(super) async fn secret(
     let none: Arc<[SigningSecret]> = Arc::new([]);
     let id = match secret {
         None => return (Vec::new(), none),
-        Some(SecretConfig::Inline(secrets)) => {
-            let secrets = SigningSecrets::fixed(secrets.iter().map(|secret| SigningSecret::new(secret)));
-            return (Vec::new(), secrets.current());
+        Some(SecretConfig::Inline(text)) => {
+            return (Vec::new(), SigningSecrets::fixed(text.signing_secrets()).current());
         }
         Some(SecretConfig::Managed(id)) => id,
     };

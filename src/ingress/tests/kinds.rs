@@ -1,14 +1,19 @@
 //! Commands and interactions, which Slack sends once; secrets of several apps; messages that come under several event ids.
 
 use super::*;
+use sha2::{Digest, Sha256};
 
 const COMMAND: &str = include_str!("../../../tests/fixtures/forms/slash_command.txt");
-const COMMAND_ID: &str = "13345224609.738474920.8088930838d88f008e0";
 const SUGGESTION: &str = include_str!("../../../tests/fixtures/forms/block_suggestion.txt");
 const SHORTCUT: &str = include_str!("../../../tests/fixtures/forms/shortcut.txt");
 const MESSAGE: &str = include_str!("../../../tests/fixtures/events/message_channel.json");
 const MESSAGE_ID: &str = "Ev0MSG0001";
-const KEY: &str = "A0F7YS25R:T061EG9R6:C0LAN2Q65:1515449522.000016";
+const KEY: &str = "A0F7YS25R:C0LAN2Q65:1515449522.000016";
+
+/// The id of [`COMMAND`]: the SHA-256 of its bytes.
+fn command_id() -> String {
+    hex::encode(Sha256::digest(COMMAND))
+}
 
 fn form(scene: &Scene, body: &str) -> Inbound {
     let content_type = Some("application/x-www-form-urlencoded".to_owned());
@@ -28,12 +33,12 @@ fn is_unguarded(message: &Message) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_is_recorded_under_its_trigger_id_sent_and_confirmed_once() {
+async fn a_command_is_recorded_under_the_hash_of_its_bytes_sent_and_confirmed_once() {
     let scene = scene();
     let report = scene.handle(form(&scene, COMMAND)).await;
     assert_eq!((report.outcome, report.details.encoding), (RequestOutcome::Accepted, Some(Encoding::Form)));
     assert_eq!(scene.calls(), ["record", "send", "confirm"]);
-    assert_eq!(scene.world.claims.lock().unwrap()[0].event_id, COMMAND_ID);
+    assert_eq!(scene.world.claims.lock().unwrap()[0].event_id, command_id());
     let delivery = report.details.delivery.unwrap();
     assert_eq!((delivery.kind, delivery.event_type.as_str()), ("command", "/weather"));
     assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::Duplicate);
@@ -97,49 +102,63 @@ async fn a_command_that_the_queue_does_not_take_is_parked_at_once() {
         let report = scene.handle(form(&scene, COMMAND)).await;
         assert_eq!(report.outcome, RequestOutcome::Parked);
         assert_eq!(scene.calls(), ["record", "send", "park"]);
-        assert_eq!(scene.world.store.pending(2).await.unwrap()[0].event_id, COMMAND_ID);
+        assert_eq!(scene.world.store.pending(2).await.unwrap()[0].event_id, command_id());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_another_invocation_holds_is_not_sent() {
+async fn a_command_that_another_invocation_holds_is_left_with_it() {
     let scene = scene();
-    let claim = Claim { event_id: COMMAND_ID.to_owned(), ..scene.claim_of_another(scene.world.now()) };
+    let claim = Claim { event_id: command_id(), ..scene.claim_of_another(scene.world.now()) };
     scene.world.store.record(&claim).await.unwrap();
-    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::InFlight);
-    assert_eq!(scene.calls(), ["record"]);
+    assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::Kept);
+    assert_eq!(scene.calls(), ["record", "leave"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_last_attempt_leaves_room_for_the_mark_of_an_unguarded_message() {
-    let mark = "unguarded".len() + "String".len() + "true".len();
-    let size_of = async |inbound: fn(&Scene) -> Inbound| {
-        let scene = scene();
-        scene.handle(inbound(&scene)).await;
-        scene.queue()[0].size()
+async fn what_fits_at_first_fits_at_every_retry_and_without_a_record() {
+    let attributes = |message: &Message| {
+        ["retry_num", "retry_reason", "unguarded"]
+            .map(|wanted| message.attributes.iter().any(|(name, _)| name == wanted))
     };
-    type Attempted = (fn(&Scene) -> Inbound, usize);
-    let cases: [Attempted; 4] = [
-        (|scene| scene.request(MENTION, None), 0),
-        (|scene| scene.request(MENTION, Some(2)), 0),
-        (|scene| scene.request(MENTION, Some(3)), mark),
-        (|scene| form(scene, COMMAND), mark),
-    ];
-    for (n, (inbound, room)) in cases.into_iter().enumerate() {
-        let limit = size_of(inbound).await + room;
-        for (max_bytes, outcome) in [(limit, RequestOutcome::Accepted), (limit - 1, RequestOutcome::TooLarge)]
+    let first = scene();
+    first.deliver(None).await;
+    let limit = first.queue()[0].size();
+    for attempt in ATTEMPTS {
+        let record = if attempt == Some(3) { Fault::Fails } else { Fault::None };
+        for (room, kept) in
+            [(0, [false; 3]), (1000, [attempt.is_some(), attempt.is_some(), attempt == Some(3)])]
         {
-            let scene = scene();
-            scene.world.max_bytes.store(u64::try_from(max_bytes).unwrap(), Ordering::Relaxed);
-            assert_eq!(scene.handle(inbound(&scene)).await.outcome, outcome, "case {n}");
+            let scene = scene_where(Faults { record, ..Faults::default() });
+            scene.world.max_bytes.store(u64::try_from(limit + room).unwrap(), Ordering::Relaxed);
+            assert_eq!(scene.deliver(attempt).await.outcome, RequestOutcome::Accepted, "{attempt:?} {room}");
+            assert_eq!(attributes(&scene.queue()[0]), kept, "{attempt:?} {room}");
+            assert_eq!(scene.queue()[0].body, MENTION);
         }
-        if room > 0 {
-            // With the mark the message is as large as the limit.
-            let scene = scene_where(Faults { record: Fault::Fails, ..Faults::default() });
-            scene.world.max_bytes.store(u64::try_from(limit).unwrap(), Ordering::Relaxed);
-            assert_eq!(scene.handle(inbound(&scene)).await.outcome, RequestOutcome::Accepted, "case {n}");
-            assert_eq!(scene.queue()[0].size(), limit);
+        let scene = scene();
+        scene.world.max_bytes.store(u64::try_from(limit - 1).unwrap(), Ordering::Relaxed);
+        assert_eq!(scene.deliver(attempt).await.outcome, RequestOutcome::TooLarge, "{attempt:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_apps_get_one_message_under_one_event_id_and_each_has_it_once() {
+    let other = MENTION.replace("A0F7YS25R", "A0OTHER");
+    let both = [SigningSecret::of_app("A0OTHER", SECRET), SigningSecret::of_app("A0F7YS25R", SECRET)];
+    for (secrets, ids) in [
+        (&both[..], &["A0F7YS25R:Ev0LAN670R", "A0OTHER:Ev0LAN670R"][..]),
+        // One app's process takes them for one event, whatever they say.
+        (&[SigningSecret::new(SECRET)], &["Ev0LAN670R"]),
+    ] {
+        let scene = scene_of(secrets.iter().cloned(), settings());
+        for attempt in [None, Some(1)] {
+            for body in [MENTION, &other] {
+                let report = scene.handle(scene.request(body, attempt)).await;
+                assert!(matches!(report.outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate));
+            }
         }
+        let sent: Vec<_> = scene.queue().into_iter().map(|message| message.deduplication_id).collect();
+        assert_eq!(sent, ids);
     }
 }
 

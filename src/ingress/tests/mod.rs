@@ -1,6 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
-use crate::dedup::{Pending, Taken};
+use crate::dedup::{Left, Pending, Taken};
 use crate::sink::stdout::StdoutSink;
 use crate::slack::payload::Malformed;
 use crate::slack::signature::SigningSecret;
@@ -50,6 +50,8 @@ enum Fault {
     Takes(Duration),
     /// The whole process stands still for this time, and then the step does its work at once.
     Freezes(Duration),
+    /// The whole virtual machine stands still for this time, its monotonic clock, too, and then the step does its work at once.
+    PausesTheMachine(Duration),
 }
 
 impl Fault {
@@ -59,7 +61,8 @@ impl Fault {
         step: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         match self {
-            Self::None => step.await,
+            // The wall clock has been put forward by the caller.
+            Self::None | Self::PausesTheMachine(_) => step.await,
             Self::Fails => Err(error()),
             Self::Hangs => std::future::pending().await,
             Self::LosesTheAnswer => {
@@ -91,6 +94,7 @@ struct Faults {
     confirm: Fault,
     delete: Fault,
     park: Fault,
+    leave: Fault,
 }
 
 /// Clock, store and queue, whose steps fail as a test says. The store inside is the real one.
@@ -107,7 +111,11 @@ struct World {
 impl World {
     fn call(&self, step: &'static str, fault: impl Fn(&Faults) -> Fault) -> Fault {
         self.calls.lock().unwrap().push(step);
-        fault(&self.faults.lock().unwrap())
+        let fault = fault(&self.faults.lock().unwrap());
+        if let Fault::PausesTheMachine(duration) = fault {
+            self.now.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+        }
+        fault
     }
 }
 
@@ -129,8 +137,14 @@ impl Store for Arc<World> {
         self.call("delete", |faults| faults.delete).befall(store_error, self.store.delete(lease)).await
     }
 
-    async fn park(&self, lease: Lease, message: &str) -> Result<Settled, StoreError> {
-        self.call("park", |faults| faults.park).befall(store_error, self.store.park(lease, message)).await
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+        let park = self.store.park(lease, conversation, message);
+        self.call("park", |faults| faults.park).befall(store_error, park).await
+    }
+
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+        let leave = self.store.leave(claim, conversation, message);
+        self.call("leave", |faults| faults.leave).befall(store_error, leave).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
@@ -182,8 +196,8 @@ fn settings() -> IngressSettings {
     IngressSettings {
         dedup_ttl: Duration::from_secs(3600),
         dedup_key: DedupKey::EventId,
-        dm_conversation: payload::DmConversation::Channel,
-        control_events: payload::ControlEvents::default(),
+        dm_conversation: DmConversation::Channel,
+        control_events: ControlEvents::default(),
         bot_events: BotEvents::Drop,
         ack_budget: BUDGET,
     }
@@ -240,6 +254,7 @@ impl Scene {
             content_type: Some("application/json".to_owned()),
             attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "http_timeout".to_owned()) },
             delivery_id: None,
+            gateway_time: None,
             body: body.into(),
         }
     }
@@ -359,13 +374,92 @@ async fn a_retry_of_what_failed_is_sent_and_says_which_retry_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_another_invocation_holds_is_not_sent_even_on_the_last_retry() {
-    for attempt in ATTEMPTS {
+async fn what_another_invocation_holds_is_not_sent_and_slack_asks_again() {
+    for attempt in &ATTEMPTS[..3] {
         let scene = scene();
         scene.taken_by_another(scene.world.now()).await;
         scene.pass(Duration::from_secs(5));
-        assert_eq!(scene.deliver(attempt).await.outcome, RequestOutcome::InFlight);
+        let report = scene.deliver(*attempt).await;
+        assert_eq!((report.outcome, report.details.lost), (RequestOutcome::InFlight, false));
         assert_eq!(scene.calls(), ["record"]);
+    }
+}
+
+/// What is parked at this time, when nobody holds it.
+async fn parked(scene: &Scene) -> Option<Message> {
+    let now = scene.world.now().after(Duration::from_secs(60));
+    let claim = Claim { owner: "redrive".to_owned(), ..scene.claim_of_another(now) };
+    match scene.world.store.take(&claim).await.unwrap() {
+        Taken::Yours { message, .. } => Some(Message::from_parked(&message).unwrap()),
+        Taken::Held | Taken::NotParked => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_leaves_its_event_with_another_invocation_that_holds_it() {
+    // The other one sends it.
+    let scene = scene();
+    let lease = scene.taken_by_another(scene.world.now()).await;
+    let report = scene.deliver(Some(3)).await;
+    assert_eq!((report.outcome, report.details.lost), (RequestOutcome::Kept, false));
+    assert_eq!(scene.calls(), ["record", "leave"]);
+    assert_eq!(scene.world.store.confirm(lease).await.unwrap(), Settled::Done);
+    assert_eq!(parked(&scene).await, None);
+    assert_eq!(scene.queue(), []);
+
+    // The other one fails, or dies.
+    for dies in [false, true] {
+        let scene = self::scene();
+        let lease = scene.taken_by_another(scene.world.now()).await;
+        assert_eq!(scene.deliver(Some(3)).await.outcome, RequestOutcome::Kept);
+        if !dies {
+            assert_eq!(scene.world.store.delete(lease).await.unwrap(), Settled::Done);
+        }
+        // A replay without a retry number does not make it a record without an event again.
+        scene.pass(Duration::from_secs(6));
+        assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Duplicate, "{dies}");
+        assert_eq!(parked(&scene).await.expect("it is parked").body, MENTION, "{dies}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_the_holder_has_settled_the_record_meanwhile_the_last_attempt_goes_by_that() {
+    let settled_meanwhile = async |settle: &str| {
+        let scene =
+            scene_where(Faults { leave: Fault::Takes(Duration::from_millis(200)), ..Faults::default() });
+        let lease = scene.taken_by_another(scene.world.now()).await;
+        let holder = async {
+            sleep(Duration::from_millis(100)).await;
+            match settle {
+                "confirm" => scene.world.store.confirm(lease).await,
+                "park" => scene.world.store.park(lease, "T1:C1", "{}").await,
+                _ => scene.world.store.delete(lease).await,
+            }
+        };
+        let (report, settled) = tokio::join!(scene.deliver(Some(3)), holder);
+        assert_eq!(settled.unwrap(), Settled::Done);
+        (report.outcome, scene.calls())
+    };
+    for settle in ["confirm", "park"] {
+        assert_eq!(settled_meanwhile(settle).await, (RequestOutcome::Duplicate, vec!["record", "leave"]));
+    }
+    let calls = vec!["record", "leave", "record", "send", "confirm"];
+    assert_eq!(settled_meanwhile("delete").await, (RequestOutcome::Accepted, calls));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_left_is_sent_without_a_record() {
+    for leave in [Fault::Fails, Fault::LosesTheAnswer] {
+        let scene = scene_where(Faults { leave, ..Faults::default() });
+        scene.taken_by_another(scene.world.now()).await;
+        let report = scene.deliver(Some(3)).await;
+        // What hangs has used up the time in which the event could be sent.
+        let hangs = matches!(leave, Fault::LosesTheAnswer);
+        let outcome =
+            if hangs { RequestOutcome::Unavailable(Dependency::Sink) } else { RequestOutcome::Accepted };
+        assert_eq!((report.outcome, report.details.lost), (outcome, hangs), "{leave:?}");
+        assert_eq!(report.details.unguarded, !hangs);
+        assert!(report.details.errors[0].starts_with("leave: "), "{:?}", report.details.errors);
     }
 }
 
@@ -484,30 +578,14 @@ async fn bot_events_says_whose_messages_go_through() {
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_leased_to_the_invocations_deadline_and_a_margin() {
-    let ttl = Duration::from_secs(90_000);
-    for (remaining, lease) in [(0, 2), (3, 5), (10, 12), (45, 47), (46, 47), (900, 47)] {
-        let scene = scene_with(IngressSettings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
+    for (remaining, lease) in [(1, 3), (3, 5), (10, 12), (45, 47), (46, 47), (900, 47)] {
+        let scene = scene();
         let invocation = scene.invocation("8476a536", Duration::from_secs(remaining));
-        let claim = scene.ingress.claim(
-            &Delivery {
-                id: MENTION_ID.to_owned(),
-                message_key: None,
-                kind: payload::Kind::Event,
-                event_type: String::new(),
-                subtype: None,
-                team_id: None,
-                api_app_id: None,
-                author: Author::Person,
-                conversation: payload::Conversation::default(),
-                direct_message: None,
-                is_control: false,
-                body: String::new(),
-            },
-            &invocation,
-            scene.world.now(),
-        );
+        scene.ingress.handle(scene.request(MENTION, None), invocation).await;
+        let claim = scene.world.claims.lock().unwrap()[0].clone();
         assert_eq!(claim.lease_until, scene.world.now().after(Duration::from_secs(lease)), "{remaining}");
     }
+    let ttl = Duration::from_secs(90_000);
     let scene = scene_with(IngressSettings { dedup_ttl: ttl, ..settings() }, &[SECRET]);
     scene.deliver(None).await;
     let [claim] = &scene.world.claims.lock().unwrap()[..] else { panic!("not one claim") };
@@ -615,16 +693,49 @@ async fn an_event_is_lost_when_neither_takes_it_and_that_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_later_invocation_holds_is_not_parked() {
-    let scene = scene_where(Faults { send: Fault::Hangs, ..Faults::default() });
-    let overtaking = async {
-        sleep(Duration::from_millis(500)).await;
-        scene.taken_by_another(scene.world.now().after(Duration::from_secs(60))).await
-    };
-    let (report, second) = tokio::join!(scene.deliver(Some(3)), overtaking);
-    assert_eq!((report.outcome, report.details.lost), (RequestOutcome::InFlight, false));
-    assert_eq!(scene.calls(), ["record", "send", "park"]);
-    assert_eq!(scene.world.store.confirm(second).await.unwrap(), Settled::Done);
+async fn what_a_later_invocation_holds_is_left_with_it_and_not_parked() {
+    for (leave, outcome) in [(Fault::None, RequestOutcome::Kept), (Fault::Fails, RequestOutcome::InFlight)] {
+        let scene = scene_where(Faults { send: Fault::Hangs, leave, ..Faults::default() });
+        let overtaking = async {
+            sleep(Duration::from_millis(500)).await;
+            scene.taken_by_another(scene.world.now().after(Duration::from_secs(60))).await
+        };
+        let (report, second) = tokio::join!(scene.deliver(Some(3)), overtaking);
+        assert_eq!(report.details.lost, outcome == RequestOutcome::InFlight);
+        assert_eq!(report.outcome, outcome);
+        assert_eq!(scene.calls(), ["record", "send", "park", "leave"]);
+        assert_eq!(scene.world.store.confirm(second).await.unwrap(), Settled::Done);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_given_up_on_the_last_attempt_counts_as_lost() {
+    let lost = async |scene: &Scene, inbound: Inbound| scene.handle(inbound).await.details.lost;
+    let broken = "{";
+    for attempt in ATTEMPTS {
+        let is_last = attempt == Some(3);
+        let scene = scene();
+        assert_eq!(lost(&scene, scene.request(broken, attempt)).await, is_last, "malformed {attempt:?}");
+        scene.world.max_bytes.store(10, Ordering::Relaxed);
+        assert_eq!(lost(&scene, scene.request(MENTION, attempt)).await, is_last, "too large {attempt:?}");
+        // What nobody signed is no event.
+        let forged =
+            Inbound { signature: Some(format!("v0={}", "0".repeat(64))), ..scene.request(MENTION, attempt) };
+        assert!(!lost(&scene, forged).await);
+        for (outcome, is_given_up) in [
+            (RequestOutcome::Panicked, true),
+            (RequestOutcome::Unavailable(Dependency::Secret), true),
+            (RequestOutcome::Ignored, false),
+            (RequestOutcome::Kept, false),
+        ] {
+            assert_eq!(outcome.gives_up(), is_given_up);
+        }
+    }
+    for is_last in [false, true] {
+        let panicked = Answered::panicked(is_last);
+        assert_eq!(panicked.report().outcome, RequestOutcome::Panicked);
+        assert_eq!(panicked.report().details.lost, is_last);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -872,6 +983,76 @@ async fn a_process_that_was_frozen_sends_nothing_when_it_wakes_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_whose_monotonic_clock_stood_still_sends_nothing_when_its_lease_is_over() {
+    // The lease is for ten seconds, and two more for the others.
+    for (paused, sends) in [(9_999, true), (10_000, true), (10_001, false), (60_000, false)] {
+        let record = Fault::PausesTheMachine(Duration::from_millis(paused));
+        let scene = scene_where(Faults { record, ..Faults::default() });
+        let report = scene.deliver(None).await;
+        assert_eq!(report.outcome == RequestOutcome::Accepted, sends, "{paused}");
+        assert_eq!(scene.queue().len(), usize::from(sends), "{paused}");
+    }
+    // However long the function may run, its lease is over after 45 seconds.
+    let record = Fault::PausesTheMachine(Duration::from_millis(45_001));
+    let scene = scene_where(Faults { record, ..Faults::default() });
+    let invocation = scene.invocation("first", Duration::from_secs(900));
+    let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
+    assert_eq!(report.outcome, RequestOutcome::Unavailable(Dependency::Sink));
+
+    // What settles a record is conditional on its owner, and is better late than never.
+    let send = Fault::PausesTheMachine(Duration::from_secs(60));
+    let scene = scene_where(Faults { send, ..Faults::default() });
+    assert_eq!(scene.deliver(None).await.outcome, RequestOutcome::Accepted);
+    assert_eq!(scene.calls(), ["record", "send", "confirm"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_writes_the_leases_of_a_right_one_and_says_so() {
+    let right = UnixMillis::from_millis(NOW);
+    let gateway = Some(right);
+    for (off_by, gateway_time, received_at, is_wrong) in [
+        (-60_000, gateway, 0, true),
+        (-299_000, gateway, 0, true),
+        (-1_000, gateway, 0, false),
+        (1_500, gateway, 1_500, false),
+        (6_000, gateway, 2_000, true),
+        // Without a gateway's time Slack's signature says at least that it is not earlier. It has whole seconds.
+        (-60_000, None, -500, true),
+    ] {
+        let scene = scene();
+        let inbound = Inbound { gateway_time, ..scene.request(MENTION, None) };
+        let invocation = scene.invocation("first", INVOCATION);
+        scene.world.now.store(NOW.saturating_add_signed(off_by), Ordering::Relaxed);
+        let report = scene.ingress.handle(inbound, invocation).await;
+        assert_eq!(report.outcome, RequestOutcome::Accepted, "{off_by}");
+        let claim = scene.world.claims.lock().unwrap()[0].clone();
+        assert_eq!(claim.received_at.as_millis(), NOW.saturating_add_signed(received_at), "{off_by}");
+        assert_eq!(claim.lease_until, right.after(INVOCATION).after(Duration::from_secs(2)), "{off_by}");
+        assert_eq!(
+            report.details.errors.iter().any(|error| error.starts_with("clock: ")),
+            is_wrong,
+            "{off_by}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_and_has_no_other_to_ask_begins_nothing_and_says_so() {
+    let scene = scene();
+    let (inbound, invocation) =
+        (scene.request(MENTION, None), scene.invocation("first", Duration::from_secs(5)));
+    scene.pass(Duration::from_secs(6));
+    let report = scene.ingress.handle(inbound, invocation).await;
+    assert_eq!(report.outcome, RequestOutcome::Unavailable(Dependency::Store));
+    assert!(
+        report.details.errors[0].contains("1000 ms past the invocation's deadline"),
+        "{:?}",
+        report.details.errors
+    );
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_step_is_timed_and_a_step_not_reached_is_not() {
     let takes = |millis| Fault::Takes(Duration::from_millis(millis));
     let scene =
@@ -910,7 +1091,7 @@ proptest! {
             let ack_budget = Duration::from_millis(budget);
             let remaining = Duration::from_millis(remaining);
             let scene = scene_with(IngressSettings { ack_budget, ..settings() }, &[SECRET]);
-            scene.set(Faults { record, send, confirm, delete, park });
+            scene.set(Faults { record, send, confirm, delete, park, leave: Fault::None });
             let invocation = scene.invocation("first", remaining);
             let report = scene.ingress.handle(scene.request(MENTION, retry_num), invocation).await;
 

@@ -23,6 +23,7 @@ fn captured(
         content_type: Some(content_type.to_owned()),
         attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "any words".to_owned()) },
         delivery_id: None,
+        gateway_time: None,
         body: body.into(),
     }
 }

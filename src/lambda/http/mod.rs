@@ -13,6 +13,7 @@ use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
 use crate::telemetry::report::ingress::RequestOutcome;
 use crate::telemetry::report::ingress::RequestReport;
+use crate::time::clock::UnixMillis;
 
 /// Stops Slack's retries of this event.
 const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
@@ -34,11 +35,11 @@ pub fn inbound(request: Request) -> Result<Inbound, RequestOutcome> {
         signature: value(header::SIGNATURE),
         timestamp: value(header::TIMESTAMP),
         content_type: value(header::CONTENT_TYPE),
-        attempt: Attempt {
-            retry_num: value(header::RETRY_NUM).and_then(|num| num.trim().parse().ok()),
-            retry_reason: value(header::RETRY_REASON).filter(|reason| !reason.is_empty()),
-        },
+        attempt: attempt(&parts.headers),
         delivery_id: None,
+        gateway_time: value(header::GATEWAY_TIME)
+            .and_then(|millis| millis.parse().ok())
+            .map(UnixMillis::from_millis),
         body: match body {
             Body::Text(text) => text.into_bytes(),
             Body::Binary(bytes) => bytes,
@@ -46,6 +47,20 @@ pub fn inbound(request: Request) -> Result<Inbound, RequestOutcome> {
             _ => Vec::new(),
         },
     })
+}
+
+fn attempt(headers: &HeaderMap) -> Attempt {
+    Attempt {
+        retry_num: text(headers, header::RETRY_NUM).and_then(|num| num.trim().parse().ok()),
+        retry_reason: text(headers, header::RETRY_REASON).filter(|reason| !reason.is_empty()),
+    }
+}
+
+/// Whether Slack will not repeat this request, as far as its headers tell: it is the last retry, or a form, which Slack sends
+/// once.
+pub fn is_last_attempt(request: &Request) -> bool {
+    let content_type = text(request.headers(), header::CONTENT_TYPE);
+    attempt(request.headers()).is_last() || Encoding::of(content_type.as_deref()) == Some(Encoding::Form)
 }
 
 /// Slack checks the certificate of a command's URL by a GET, too.
@@ -84,6 +99,7 @@ fn response(report: &RequestReport) -> Response<Body> {
         RequestOutcome::Accepted
         | RequestOutcome::Parked
         | RequestOutcome::Duplicate
+        | RequestOutcome::Kept
         | RequestOutcome::Ignored
         | RequestOutcome::RateLimited => match encoding {
             Some(Encoding::Json) => with_body("application/json", r#"{"ok":true}"#.to_owned()),

@@ -396,6 +396,7 @@ fn every_outcome_has_its_answer() {
     for outcome in [
         RequestOutcome::Accepted,
         RequestOutcome::Duplicate,
+        RequestOutcome::Kept,
         RequestOutcome::Ignored,
         RequestOutcome::RateLimited,
     ] {
@@ -557,6 +558,45 @@ fn what_the_library_does_not_stand_is_served_all_the_same() {
             event["requestContext"][context] = json!("//[");
             assert_eq!(inbound(&event).body, BODY.as_bytes(), "{name}: {context}");
         }
+    }
+}
+
+#[test]
+fn the_gateways_time_comes_from_the_context_and_never_from_a_header() {
+    for (name, mut event) in front_doors() {
+        let expected = match name {
+            "HTTP API" => Some(1_583_817_383_220),
+            "Function URL" => Some(1_584_039_838_000),
+            "REST API" => Some(1_583_798_639_428),
+            _ => None,
+        };
+        assert_eq!(inbound(&event).gateway_time, expected.map(UnixMillis::from_millis), "{name}");
+        for headers in ["headers", "multiValueHeaders"] {
+            if event[headers].is_object() {
+                event[headers]["X-Slack-Ingress-Gateway-Time"] = event[headers]["x-slack-signature"].clone();
+            }
+        }
+        assert_eq!(inbound(&event).gateway_time, expected.map(UnixMillis::from_millis), "{name}");
+        for odd in [json!(null), json!("1583817383220"), json!(-1), json!(1.5), json!(1e30), json!({})] {
+            event["requestContext"]["timeEpoch"] = odd.clone();
+            event["requestContext"]["requestTimeEpoch"] = odd;
+            assert_eq!(inbound(&event).gateway_time, None, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_form_and_the_last_retry_are_not_repeated() {
+    for (retry_num, content_type, is_last) in [
+        ("2", "application/json", false),
+        ("3", "application/json", true),
+        ("4", "application/json", true),
+        ("", "application/json", false),
+        ("", "application/x-www-form-urlencoded", true),
+        ("", "text/plain", false),
+    ] {
+        let event = with_headers(json!({ "content-type": content_type, "x-slack-retry-num": retry_num }));
+        assert_eq!(is_last_attempt(&request(&event)), is_last, "{retry_num} {content_type}");
     }
 }
 

@@ -50,7 +50,7 @@ fn count(outcome: &RequestOutcome) -> Option<&'static str> {
     match outcome {
         RequestOutcome::Accepted => Some("Accepted"),
         RequestOutcome::Parked => Some("Parked"),
-        RequestOutcome::Duplicate => Some("Duplicates"),
+        RequestOutcome::Duplicate | RequestOutcome::Kept => Some("Duplicates"),
         RequestOutcome::Ignored => Some("Ignored"),
         RequestOutcome::RateLimited => Some("RateLimited"),
         RequestOutcome::Suggestion => Some("Suggestions"),

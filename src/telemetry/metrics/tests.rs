@@ -158,6 +158,7 @@ fn each_outcome_counts_once_under_its_name_and_has_its_level() {
         (RequestOutcome::Accepted, Some("Accepted"), "accepted", "INFO"),
         (RequestOutcome::Parked, Some("Parked"), "parked", "ERROR"),
         (RequestOutcome::Duplicate, Some("Duplicates"), "duplicate", "INFO"),
+        (RequestOutcome::Kept, Some("Duplicates"), "kept", "INFO"),
         (RequestOutcome::Ignored, Some("Ignored"), "ignored", "INFO"),
         (RequestOutcome::RateLimited, Some("RateLimited"), "app_rate_limited", "WARN"),
         (RequestOutcome::Suggestion, Some("Suggestions"), "suggestion", "INFO"),

@@ -31,7 +31,7 @@ pub struct RequestDetails {
     /// Whether the message was sent without a record, because the store failed and Slack will not ask again. It may then be on
     /// the queue twice.
     pub unguarded: bool,
-    /// Whether the event is lost: neither the queue nor the store is known to have it, and Slack will not ask again.
+    /// Whether the event is lost: the answer was not a 200 ([`RequestOutcome::gives_up`]), and Slack will not ask again.
     pub lost: bool,
     /// How long each step took.
     pub timings: Timings,
@@ -90,6 +90,9 @@ pub enum RequestOutcome {
     Parked,
     /// 200: an earlier delivery put the event on the queue or into the store.
     Duplicate,
+    /// 200: another invocation holds the event and may yet fail, and Slack will not ask again. The record of the other one keeps
+    /// the event, so that the redrive sends it if the other one does not.
+    Kept,
     /// 200: the event is a bot's message, and `BOT_EVENTS` says to ignore those.
     Ignored,
     /// 200: Slack says that it held events back
@@ -136,6 +139,7 @@ impl RequestOutcome {
             Self::Accepted => "accepted",
             Self::Parked => "parked",
             Self::Duplicate => "duplicate",
+            Self::Kept => "kept",
             Self::Ignored => "ignored",
             Self::RateLimited => "app_rate_limited",
             Self::Challenge(_) => "challenge",
@@ -148,6 +152,27 @@ impl RequestOutcome {
             Self::Malformed(_) => "malformed",
             Self::TooLarge => "too_large",
             Self::MethodNotAllowed => "method_not_allowed",
+        }
+    }
+
+    /// Whether an event is lost with this answer if Slack does not ask again. What was not signed is no event; the other answers
+    /// mean that the event is safe, or that there is nothing to forward.
+    pub const fn gives_up(&self) -> bool {
+        match self {
+            Self::InFlight | Self::Unavailable(_) | Self::Panicked | Self::Malformed(_) | Self::TooLarge => {
+                true
+            }
+            Self::Accepted
+            | Self::Parked
+            | Self::Duplicate
+            | Self::Kept
+            | Self::Ignored
+            | Self::RateLimited
+            | Self::Challenge(_)
+            | Self::Suggestion
+            | Self::SslCheck
+            | Self::Rejected(_)
+            | Self::MethodNotAllowed => false,
         }
     }
 

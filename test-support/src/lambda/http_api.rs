@@ -1,6 +1,7 @@
 //! What an HTTP API of API Gateway makes of a request: the event of payload format 2.0.
 
 use serde_json::{Value, json};
+use slack_ingress::time::clock::{Clock, SystemClock};
 
 /// The event: the body as text where it is text, header names in lower case.
 pub fn event<'a>(method: &str, headers: impl IntoIterator<Item = (&'a str, &'a str)>, body: &[u8]) -> Value {
@@ -32,8 +33,7 @@ pub fn event<'a>(method: &str, headers: impl IntoIterator<Item = (&'a str, &'a s
             "requestId": "JKJaXmPLvHcESHA=",
             "routeKey": route,
             "stage": "$default",
-            "time": "12/Mar/2020:19:03:58 +0000",
-            "timeEpoch": 1_583_348_638_390_u64
+            "timeEpoch": SystemClock.now().as_millis()
         },
         "body": body,
         "isBase64Encoded": is_base64

@@ -2,12 +2,14 @@
 //!
 //! A secret in Secrets Manager is read at init, and again when a signature does not match: the secret may have been rotated.
 //! Both the current and the previous version count, so that a rotation refuses no request of Slack's
-//! ([versions of a secret](https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html)).
+//! ([versions of a secret](https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html)); [`text`] says
+//! which of them for which app.
+
+pub mod text;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +18,8 @@ use tokio::time::Instant;
 
 use crate::slack::apps::Apps;
 use crate::slack::signature::SigningSecret;
+
+use text::{InForce, SecretText, SecretTextError};
 
 /// After a signature that does not match the secret is read again, and at most once in this time: anybody can send a forgery.
 const REREAD_INTERVAL: Duration = Duration::from_secs(60);
@@ -30,19 +34,27 @@ pub struct SigningSecrets {
 #[derive(Debug)]
 struct Current {
     secrets: Arc<[SigningSecret]>,
+    /// Absent until secrets were read for the first time.
+    apps: Option<Apps>,
     reread_at: Option<Instant>,
 }
 
 impl SigningSecrets {
     /// Secrets that never change, from `SLACK_SIGNING_SECRET`.
     pub fn fixed(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
-        let secrets = secrets.into_iter().collect();
-        Self { current: Mutex::new(Current { secrets, reread_at: None }), source: None }
+        let fixed = Self::none(None);
+        fixed.take_over(InForce::of(secrets));
+        fixed
     }
 
     /// Secrets that [`SigningSecrets::load`] reads from `source`. Before that there are none.
     pub fn managed(source: SecretsManager) -> Self {
-        Self { source: Some(source), ..Self::fixed([]) }
+        Self::none(Some(source))
+    }
+
+    fn none(source: Option<SecretsManager>) -> Self {
+        let current = Current { secrets: Arc::new([]), apps: None, reread_at: None };
+        Self { current: Mutex::new(current), source }
     }
 
     /// The secrets as they were read last.
@@ -50,13 +62,10 @@ impl SigningSecrets {
         Arc::clone(&self.lock().secrets)
     }
 
-    /// Whether the secrets are those of one app or of several. Before any secret was read it is [`Apps::One`].
+    /// Whether the secrets are those of one app or of several. It is decided when they are read for the first time; before
+    /// that it is [`Apps::One`].
     pub fn apps(&self) -> Apps {
-        let secrets = self.current();
-        let mut apps: Vec<_> = secrets.iter().filter_map(SigningSecret::app).collect();
-        apps.sort_unstable();
-        apps.dedup();
-        if apps.len() > 1 { Apps::Several } else { Apps::One }
+        self.lock().apps.unwrap_or(Apps::One)
     }
 
     /// Reads the secrets from Secrets Manager, unless they are fixed.
@@ -66,10 +75,38 @@ impl SigningSecrets {
     pub async fn load(&self) -> Result<(), SecretError> {
         if let Some(source) = &self.source {
             // The future is boxed because its two SDK calls are 20 KB of state, which hardly any invocation needs.
-            let secrets = Box::pin(source.read()).await?;
-            self.lock().secrets = secrets.into();
+            let in_force = Box::pin(source.read()).await?;
+            self.take_over(in_force);
         }
         Ok(())
+    }
+
+    /// Puts secrets into force that were read just now, unless that would make one app's process one of several apps, or the
+    /// other way round. What an event's record is called depends on that, and must not change between Slack's attempts at it.
+    fn take_over(&self, in_force: InForce) {
+        if in_force.current_is_ignored {
+            tracing::error!(
+                "the signing secret's current version is one plain secret, and the version before it has the secrets of \
+                 several apps. The plain one does not count: put a JSON object from api_app_id to signing secret"
+            );
+        }
+        let mut current = self.lock();
+        let is_by_app = in_force.secrets.iter().all(|secret| secret.app().is_some());
+        let fits = match (current.apps, in_force.apps) {
+            (None, _) | (Some(Apps::One), Apps::One) | (Some(Apps::Several), Apps::Several) => true,
+            // Apps were taken out, and one is left. Its events keep the keys that they have in this process.
+            (Some(Apps::Several), Apps::One) => is_by_app,
+            (Some(Apps::One), Apps::Several) => false,
+        };
+        if !fits {
+            tracing::error!(
+                "the signing secret changed from one app's to several apps', or back: deploy the function to put it into \
+                 force. Until then the secrets of before stay in force"
+            );
+            return;
+        }
+        current.apps.get_or_insert(in_force.apps);
+        current.secrets = in_force.secrets.into();
     }
 
     /// Reads the secrets again, because none of them signed a request at `now`. It does that at most once a minute, unless
@@ -116,22 +153,22 @@ impl SecretsManager {
     }
 
     /// Reads the current version and, where there is one, the version before it.
-    async fn read(&self) -> Result<Vec<SigningSecret>, SecretError> {
+    async fn read(&self) -> Result<InForce, SecretError> {
         let (current, previous) =
             tokio::join!(self.read_version("AWSCURRENT"), self.read_version("AWSPREVIOUS"));
-        let mut secrets = current?.ok_or(SecretError::NoCurrentVersion)?;
+        let current = current?.ok_or(SecretError::NoCurrentVersion)?;
         // Without the previous version, only what Slack signed before the rotation does not verify.
-        secrets.extend(previous.ok().flatten().unwrap_or_default());
-        Ok(secrets)
+        let previous = previous.ok().flatten();
+        Ok(InForce::of_versions(&current, previous.as_ref()))
     }
 
-    async fn read_version(&self, stage: &str) -> Result<Option<Vec<SigningSecret>>, SecretError> {
+    async fn read_version(&self, stage: &str) -> Result<Option<SecretText>, SecretError> {
         let value =
             self.client.get_secret_value().secret_id(&self.secret_id).version_stage(stage).send().await;
         match value {
             Ok(output) => {
                 let text = output.secret_string.ok_or(SecretError::Binary)?;
-                parse(text.trim()).map(Some)
+                SecretText::parse(&text).map(Some).map_err(SecretError::Text)
             }
             Err(SdkError::ServiceError(refused)) if refused.err().is_resource_not_found_exception() => {
                 Ok(None)
@@ -139,20 +176,6 @@ impl SecretsManager {
             Err(error) => Err(SecretError::Unavailable(Box::new(error))),
         }
     }
-}
-
-/// The signing secrets in the text of a secret. The text is one signing secret, or a JSON object from app id to signing secret,
-/// such as `{"A0F7YS25R":"8f742231b10e8888abcd99yyyzzz85a5"}`.
-fn parse(text: &str) -> Result<Vec<SigningSecret>, SecretError> {
-    if !text.starts_with('{') {
-        return if text.is_empty() { Err(SecretError::Empty) } else { Ok(vec![SigningSecret::new(text)]) };
-    }
-    // The parser's own error would quote the secret.
-    let by_app: BTreeMap<String, String> = serde_json::from_str(text).map_err(|_| SecretError::Malformed)?;
-    if by_app.is_empty() || by_app.values().any(|secret| secret.trim().is_empty()) {
-        return Err(SecretError::Empty);
-    }
-    Ok(by_app.iter().map(|(app, secret)| SigningSecret::of_app(app, secret.trim())).collect())
 }
 
 /// Why there is no signing secret. No text of these quotes one.
@@ -164,10 +187,8 @@ pub enum SecretError {
     NoCurrentVersion,
     /// The secret is binary, and a signing secret is text.
     Binary,
-    /// The text is empty, or names no app, or the secret of an app is empty.
-    Empty,
-    /// The text begins like a JSON object, and is none from app ids to signing secrets.
-    Malformed,
+    /// There is no signing secret in the text.
+    Text(SecretTextError),
 }
 
 impl fmt::Display for SecretError {
@@ -176,10 +197,7 @@ impl fmt::Display for SecretError {
             Self::Unavailable(_) => "Secrets Manager GetSecretValue",
             Self::NoCurrentVersion => "the signing secret does not exist in Secrets Manager",
             Self::Binary => "the signing secret in Secrets Manager is binary, not text",
-            Self::Empty => "the signing secret in Secrets Manager is empty",
-            Self::Malformed => {
-                "the signing secret in Secrets Manager is no JSON object from api_app_id to signing secret"
-            }
+            Self::Text(_) => "the secret in Secrets Manager",
         })
     }
 }
@@ -188,7 +206,8 @@ impl Error for SecretError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Unavailable(error) => Some(error.as_ref()),
-            _ => None,
+            Self::Text(error) => Some(error),
+            Self::NoCurrentVersion | Self::Binary => None,
         }
     }
 }
@@ -196,65 +215,39 @@ impl Error for SecretError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slack::signature::{self, SignatureHeaders};
-    use crate::time::clock::UnixMillis;
 
-    /// Which of the apps A1, A2 and none the signature speaks for that was made with `signer`, where `text` is the secret's
-    /// text.
-    fn speaks_for(text: &str, signer: &str) -> Vec<Option<&'static str>> {
-        let (timestamp, body) = ("1531420618", b"{}");
-        let signature = SigningSecret::new(signer).sign(timestamp, body);
-        let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(timestamp) };
-        let now = UnixMillis::from_millis(1_531_420_618_000);
-        let verified = signature::verify(headers, body.into(), &parse(text).unwrap(), now);
-        let apps = [Some("A1"), Some("A2"), None].into_iter();
-        verified.map_or_else(|_| Vec::new(), |v| apps.filter(|app| v.signer().speaks_for(*app)).collect())
+    fn in_force(text: &str) -> InForce {
+        InForce::of(SecretText::parse(text).unwrap().signing_secrets())
+    }
+
+    fn apps_of(secrets: &SigningSecrets) -> Vec<Option<String>> {
+        secrets.current().iter().map(|secret| secret.app().map(str::to_owned)).collect()
     }
 
     #[test]
-    fn a_text_is_one_secret_that_is_no_apps_in_particular() {
-        let everybody = [Some("A1"), Some("A2"), None];
-        for text in ["8f742231b10e8888abcd99yyyzzz85a5", "a,b", "[\"a\"]", "\"a\"", "x{}", "a b"] {
-            assert_eq!(speaks_for(text, text), everybody, "{text}");
-            assert_eq!(speaks_for(text, "another"), []);
-        }
-    }
-
-    #[test]
-    fn an_object_is_a_secret_for_each_app() {
-        let text = r#"{ "A1": "one", "A2": " two\n" }"#;
-        assert_eq!(speaks_for(text, "one"), [Some("A1")]);
-        assert_eq!(speaks_for(text, "two"), [Some("A2")]);
-        for signer in [text, "three", "", "A1", " two\n"] {
-            assert_eq!(speaks_for(text, signer), [], "{signer}");
-        }
-        assert_eq!(speaks_for(r#"{"A1":"same","A2":"same"}"#, "same"), [Some("A1"), Some("A2")]);
-    }
-
-    #[test]
-    fn a_secret_that_signs_nothing_is_an_error_and_not_one_that_anybody_could_guess() {
-        for text in ["", "{}", r#"{"A1":""}"#, r#"{"A1":"one","A2":" \t"}"#] {
-            assert!(matches!(parse(text), Err(SecretError::Empty)), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_begins_like_an_object_and_is_none_is_an_error_that_quotes_nothing() {
-        for text in [
-            "{",
-            r#"{"A1":"xyzzy""#,
-            r#"{"A1":"xyzzy"} x"#,
-            r#"{"A1":17}"#,
-            r#"{"A1":null}"#,
-            r#"{"A1":["xyzzy"]}"#,
-            r#"{"A1":{"secret":"xyzzy"}}"#,
-            "{A1: xyzzy}",
-            "{'A1':'xyzzy'}",
+    fn whether_it_is_one_app_or_several_is_decided_by_what_is_read_first() {
+        let (one, two) = (Some("A1".to_owned()), Some("A2".to_owned()));
+        for (first, apps) in [
+            ("plain", Apps::One),
+            (r#"{"A1":"one"}"#, Apps::One),
+            (r#"{"A1":"one","A2":"two"}"#, Apps::Several),
         ] {
-            let error = parse(text).unwrap_err();
-            assert!(matches!(error, SecretError::Malformed), "{text}");
-            assert!(!format!("{error} {error:?}").contains("xyzzy"), "{text}");
-            assert!(error.source().is_none(), "{text}");
+            let secrets = SigningSecrets::none(None);
+            assert_eq!(secrets.apps(), Apps::One);
+            secrets.take_over(in_force(first));
+            assert_eq!(secrets.apps(), apps, "{first}");
         }
+
+        let secrets = SigningSecrets::fixed(in_force(r#"{"A1":"one"}"#).secrets);
+        secrets.take_over(in_force(r#"{"A1":"one","A2":"two"}"#));
+        assert_eq!((apps_of(&secrets), secrets.apps()), (vec![one.clone()], Apps::One), "wants a deployment");
+        secrets.take_over(in_force("plain"));
+        assert_eq!((apps_of(&secrets), secrets.apps()), (vec![None], Apps::One), "is one app's, too");
+
+        let secrets = SigningSecrets::fixed(in_force(r#"{"A1":"one","A2":"two"}"#).secrets);
+        secrets.take_over(in_force("plain"));
+        assert_eq!((apps_of(&secrets), secrets.apps()), (vec![one, two.clone()], Apps::Several));
+        secrets.take_over(in_force(r#"{"A2":"two"}"#));
+        assert_eq!((apps_of(&secrets), secrets.apps()), (vec![two], Apps::Several), "the key stays as it is");
     }
 }
