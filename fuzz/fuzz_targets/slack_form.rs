@@ -6,9 +6,9 @@
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use slack_ingress::slack::payload::{Delivery, Encoding, Kind, Malformed, Payload, is_ssl_check};
+use slack_ingress::slack::payload::{Encoding, Kind, Malformed, Payload, is_ssl_check};
 use slack_ingress_fuzz::{
-    assert_sendable, bounded, classify, hex, id_of, message, mutate, recorded, unambiguous, without_arrays,
+    assert_sendable, bounded, classify, hex, id_of, message, mutate, unambiguous, without_arrays,
 };
 use std::collections::BTreeMap;
 
@@ -39,26 +39,34 @@ fuzz_target!(|data: &[u8]| {
         Ok(form) => form,
         Err(malformed) => return assert_eq!(payload, Err(malformed)),
     };
-    // A delivery without an id is recorded under the hash of its bytes, which differ between two spellings.
-    let hash = |data: &[u8]| hex(&Sha256::digest(data));
-    let has_id = match &payload {
-        Ok(Payload::Delivery(delivery)) => delivery.id != hash(data),
-        _ => true,
-    };
+    // A delivery is recorded under the hash of its bytes, which differ between two spellings. What is in no channel and of no user
+    // also has it in its conversation.
+    let hash = hex(&Sha256::digest(data));
     if form.contains_key("payload") {
-        assert_interaction(&form["payload"], &payload, &hash(data));
+        assert_interaction(&form["payload"], &payload, &hash);
     } else {
-        assert_command(&form, &payload, &hash(data));
+        assert_command(&form, &payload, &hash);
     }
-    let same_id = |payload| match payload {
-        Ok(Payload::Delivery(delivery)) if !has_id => {
-            Ok(Payload::Delivery(Box::new(Delivery { id: String::new(), ..*delivery })))
+    let spelled = spell(&form);
+    assert_eq!(
+        without_hash(payload),
+        without_hash(classify(spelled.as_bytes(), Encoding::Form)),
+        "{spelled}"
+    );
+});
+
+fn without_hash(payload: Result<Payload, Malformed>) -> Result<Payload, Malformed> {
+    payload.map(|payload| match payload {
+        Payload::Delivery(mut delivery) => {
+            let id = std::mem::take(&mut delivery.id);
+            if delivery.conversation.channel.as_ref() == Some(&id) {
+                delivery.conversation.channel = Some(String::new());
+            }
+            Payload::Delivery(delivery)
         }
         other => other,
-    };
-    let spelled = spell(&form);
-    assert_eq!(same_id(payload), same_id(classify(spelled.as_bytes(), Encoding::Form)), "{spelled}");
-});
+    })
+}
 
 /// Reads the fields of a form, byte by byte, without the code under test.
 fn read(body: &[u8]) -> Result<Form, Malformed> {
@@ -114,8 +122,9 @@ fn assert_command(form: &Form, payload: &Result<Payload, Malformed>, hash: &str)
     };
     assert_eq!(delivery.kind, Kind::Command);
     assert_eq!(Some(delivery.event_type.as_str()), field("command"));
-    assert_eq!(delivery.id, field("trigger_id").map_or_else(|| hash.to_owned(), recorded));
-    assert_eq!(delivery.team_id.as_deref(), field("team_id"));
+    assert_eq!(delivery.id, hash);
+    assert_eq!(delivery.team_id.as_deref(), field("team_id").filter(|team| !team.starts_with('E')));
+    assert!(delivery.conversation.channel.is_some(), "no group holds a whole workspace");
     assert_eq!(delivery.api_app_id.as_deref(), field("api_app_id"));
     assert_eq!(serde_json::from_str::<Form>(&delivery.body).ok().as_ref(), Some(form));
 }
@@ -133,25 +142,42 @@ fn assert_interaction(json: &str, payload: &Result<Payload, Malformed>, hash: &s
     let api_app_id = id("api_app_id").map(str::to_owned);
     match (id("type"), payload) {
         (None, payload) => return assert_eq!(*payload, Err(Malformed::Unsupported)),
-        (Some("block_suggestion"), payload) => {
+        (Some(event_type), payload) if wants_options(event_type, &value) => {
             return assert_eq!(*payload, Ok(Payload::Suggestion { api_app_id }));
         }
         (Some(event_type), Ok(Payload::Delivery(delivery))) => {
             assert_eq!(delivery.event_type, event_type);
-            assert_eq!(delivery.id, id("trigger_id").map_or_else(|| hash.to_owned(), recorded));
-            assert_eq!(delivery.team_id.as_deref(), id("team"));
+            assert_eq!(delivery.id, hash);
+            let teams = [
+                id_of(&value["view"]["app_installed_team_id"]),
+                id("team"),
+                id_of(&value["user"]["team_id"]),
+                id_of(&value["view"]["team_id"]),
+            ];
+            let team_id = teams.into_iter().flatten().find(|team| !team.starts_with('E'));
+            assert_eq!(delivery.team_id.as_deref(), team_id);
+            assert!(delivery.conversation.channel.is_some(), "no group holds a whole workspace");
             assert_eq!(delivery.api_app_id, api_app_id);
         }
         (Some(_), payload) => panic!("{payload:?}"),
     }
 
     // An array where none is expected counts as absent.
-    let conversation = |payload: &Payload| match payload {
-        Payload::Delivery(delivery) => format!("{:?}", delivery.conversation),
-        _ => String::new(),
+    let conversation = |payload: Result<Payload, Malformed>| {
+        without_hash(payload).map(|payload| match payload {
+            Payload::Delivery(delivery) => format!("{:?}", delivery.conversation),
+            _ => String::new(),
+        })
     };
     let plain = without_arrays(value);
-    let form = spell(&Form::from([("payload".to_owned(), Value::to_string(&plain))]));
-    let plain = classify(form.as_bytes(), Encoding::Form);
-    assert_eq!(payload.as_ref().map(conversation), plain.as_ref().map(conversation));
+    let spelled = |json: String| spell(&Form::from([("payload".to_owned(), json)]));
+    let of = |json: String| conversation(classify(spelled(json).as_bytes(), Encoding::Form));
+    assert_eq!(of(json.to_owned()), of(plain.to_string()));
+}
+
+/// Whether a menu asks for its options.
+fn wants_options(event_type: &str, value: &Value) -> bool {
+    let has = |name: &str| value.get(name).is_some_and(|field| !field.is_null());
+    matches!(event_type, "block_suggestion" | "dialog_suggestion")
+        || event_type == "interactive_message" && has("name") && !has("actions")
 }

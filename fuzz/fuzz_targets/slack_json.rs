@@ -98,7 +98,10 @@ fn assert_payload(value: &Value, payload: &Result<Payload, Malformed>) {
             assert_eq!(delivery.id, recorded(string("event_id").expect("an event has an id")));
             let event_type = event.and_then(|event| id_of(&event["type"]));
             assert_eq!(delivery.event_type, event_type.unwrap_or("unknown"));
-            assert_eq!(delivery.team_id.as_deref(), id("team_id"));
+            let (tenant, team_id) = installation(value);
+            assert_eq!(delivery.team_id.as_deref(), team_id);
+            assert_eq!(delivery.conversation.team.as_deref(), tenant);
+            assert!(delivery.conversation.channel.is_some(), "no group holds a whole workspace");
             assert_eq!(delivery.api_app_id.as_deref(), id("api_app_id"));
             let is_message = matches!(event_type, Some("message" | "app_mention"));
             assert!(is_message || delivery.message_key.is_none());
@@ -121,4 +124,23 @@ fn assert_payload(value: &Value, payload: &Result<Payload, Malformed>) {
         }
         (_, payload) => assert_eq!(*payload, Err(Malformed::Unsupported)),
     }
+}
+
+/// The tenant and the workspace of the installation that an event is for, read without the code under test.
+fn installation(value: &Value) -> (Option<&str>, Option<&str>) {
+    let none = Value::Null;
+    let list = value["authorizations"].as_array().filter(|list| list.iter().all(Value::is_object));
+    let authorization = list.and_then(|list| list.first()).unwrap_or(&none);
+    let first = |ids: [Option<&'_ str>; 3]| ids.into_iter().flatten().next();
+    let organisation =
+        [&authorization["enterprise_id"], &value["context_enterprise_id"], &value["enterprise_id"]];
+    let organisation = organisation.into_iter().find_map(id_of);
+    let [authorized, context, outer] =
+        [&authorization["team_id"], &value["context_team_id"], &value["team_id"]].map(id_of);
+    let flag = &authorization["is_enterprise_install"];
+    let is_enterprise = *flag == true || *flag == "true";
+    let teams = if is_enterprise { [context, outer, authorized] } else { [authorized, context, outer] };
+    let tenant = if is_enterprise { organisation.or(first(teams)) } else { first(teams).or(organisation) };
+    let team_id = teams.into_iter().flatten().find(|team| !team.starts_with('E'));
+    (tenant.or(id_of(&value["api_app_id"])), team_id)
 }

@@ -9,7 +9,7 @@ use crate::support::ingress;
 
 const CHANNEL: &str = "C0LAN2Q65";
 const TS: &str = "1515449522.000016";
-const KEY: &str = "A0MDYCDME:T061EG9R6:C0LAN2Q65:1515449522.000016";
+const KEY: &str = "A0MDYCDME:C0LAN2Q65:1515449522.000016";
 
 async fn keyed_by(key: &str) -> Lambda {
     ingress::start(variables([("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("DEDUP_KEY", key)]))
@@ -96,14 +96,23 @@ async fn edits_deletions_and_replies_are_no_duplicates_of_their_message() {
     let reply = event("Ev5", "1515449533.000400", json!({ "type": "message", "thread_ts": TS }));
     let replied =
         event("Ev6", TS, json!({ "type": "message", "subtype": "message_replied", "message": inner }));
+    // Slack has been seen to leave the subtype out.
+    let without_subtype = event("Ev7", TS, json!({ "type": "message", "hidden": true, "message": inner }));
     // The edit counts as another message even if it has the `ts` of its message, which Slack's edits do not have.
-    let events =
-        [message("Ev1"), edit("Ev2", "1515449601.000200"), edit("Ev3", TS), deletion, reply, replied];
+    let events = [
+        message("Ev1"),
+        edit("Ev2", "1515449601.000200"),
+        edit("Ev3", TS),
+        deletion,
+        reply,
+        replied,
+        without_subtype,
+    ];
     post(&lambda, &events).await;
     post(&lambda, &events).await;
-    let messages = lambda.messages(6).await;
-    let reply = "A0MDYCDME:T061EG9R6:C0LAN2Q65:1515449533.000400";
-    assert_eq!(ids(&messages), [KEY, "Ev2", "Ev3", "Ev4", reply, "Ev6"]);
+    let messages = lambda.messages(7).await;
+    let reply = "A0MDYCDME:C0LAN2Q65:1515449533.000400";
+    assert_eq!(ids(&messages), [KEY, "Ev2", "Ev3", "Ev4", reply, "Ev6", "Ev7"]);
 }
 
 #[tokio::test]
@@ -129,14 +138,33 @@ async fn two_apps_that_get_one_message_both_get_it() {
 }
 
 #[tokio::test]
-async fn messages_of_another_team_channel_or_time_are_no_duplicates() {
+async fn messages_of_another_channel_or_time_are_no_duplicates() {
+    let lambda = keyed_by("message").await;
+    let other_channel = event("Ev3", TS, json!({ "type": "message", "channel": "C2" }));
+    let other_time = event("Ev4", "1515449522.000017", json!({ "type": "message" }));
+    post(&lambda, &[message("Ev1"), other_channel, other_time]).await;
+    lambda.messages(3).await;
+}
+
+#[tokio::test]
+async fn a_message_in_a_shared_channel_is_one_for_all_workspaces_that_it_comes_for() {
     let lambda = keyed_by("message").await;
     let mut other_team = message("Ev2");
     other_team["team_id"] = json!("T2");
-    let other_channel = event("Ev3", TS, json!({ "type": "message", "channel": "C2" }));
-    let other_time = event("Ev4", "1515449522.000017", json!({ "type": "message" }));
-    post(&lambda, &[message("Ev1"), other_team, other_channel, other_time]).await;
-    lambda.messages(4).await;
+    other_team["authorizations"][0]["team_id"] = json!("T2");
+    post(&lambda, &[message("Ev1"), other_team]).await;
+    assert_eq!(ids(&lambda.messages(1).await), [KEY]);
+}
+
+#[tokio::test]
+async fn a_mention_that_was_edited_is_news_and_each_edit_once() {
+    let lambda = keyed_by("message").await;
+    let edited = |id: &str, ts: &str| event(id, TS, json!({ "edited": { "user": "W021FGA1Z", "ts": ts } }));
+    post(&lambda, &[mention("Ev1"), message("Ev2"), edited("Ev3", "1515449600.000000")]).await;
+    post(&lambda, &[edited("Ev4", "1515449600.000000"), edited("Ev5", "1515449700.000000")]).await;
+    let of_edit = |ts: &str| format!("{KEY}:{ts}");
+    let expected = [KEY.to_owned(), of_edit("1515449600.000000"), of_edit("1515449700.000000")];
+    assert_eq!(ids(&lambda.messages(3).await), expected);
 }
 
 #[tokio::test]
@@ -148,9 +176,9 @@ async fn an_event_that_is_no_message_is_recorded_under_its_event_id() {
 }
 
 #[tokio::test]
-async fn a_message_without_team_channel_or_time_is_recorded_under_its_event_id() {
+async fn a_message_without_app_channel_or_time_is_recorded_under_its_event_id() {
     for (n, (outer, field)) in
-        [("event", "ts"), ("event", "channel"), ("", "team_id"), ("", "api_app_id")].into_iter().enumerate()
+        [("event", "ts"), ("event", "channel"), ("", "api_app_id")].into_iter().enumerate()
     {
         let lambda = keyed_by("message").await;
         let without = |id: &str| {

@@ -2,6 +2,7 @@
 //! Beside the `.txt` of each form, the `.json` has what Python's `urllib` decodes it to.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use test_support::lambda::answers::{bad_request, empty_ok, ok, unauthorized};
 use test_support::lambda::{Lambda, Reply, reply, variables};
@@ -30,6 +31,11 @@ pub(crate) fn form(body: impl Into<Vec<u8>>) -> Request {
     Request::signed(FORM, body)
 }
 
+/// The SHA-256 of these bytes, under which a command or an interaction is recorded.
+pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 /// Posts a form as an HTTP API does, with the body in base64.
 pub(crate) async fn post(lambda: &Lambda, request: &Request) -> Reply {
     reply(lambda.invoke(&request.encoded_event()).await)
@@ -49,110 +55,40 @@ fn attributes(message: &Value) -> BTreeMap<&str, &str> {
     attributes
 }
 
-/// What the queue's message must have for the form of this fixture.
+/// What the queue's message must have for the form of this fixture. Its id is the SHA-256 of the form's bytes.
 struct Expected {
     name: &'static str,
     kind: &'static str,
     event_type: &'static str,
-    event_id: &'static str,
-    team_id: Option<&'static str>,
-    group_id: &'static str,
+    conversation: &'static str,
 }
 
-const fn command(
-    name: &'static str,
-    event_type: &'static str,
-    event_id: &'static str,
-    group_id: &'static str,
-) -> Expected {
-    Expected { name, kind: "command", event_type, event_id, team_id: Some("T061EG9R6"), group_id }
+const fn command(name: &'static str, event_type: &'static str, conversation: &'static str) -> Expected {
+    Expected { name, kind: "command", event_type, conversation }
 }
 
-const fn interaction(
-    name: &'static str,
-    event_type: &'static str,
-    event_id: &'static str,
-    group_id: &'static str,
-) -> Expected {
-    Expected { name, kind: "interaction", event_type, event_id, team_id: Some("T061EG9R6"), group_id }
+const fn interaction(name: &'static str, event_type: &'static str, conversation: &'static str) -> Expected {
+    Expected { name, kind: "interaction", event_type, conversation }
 }
 
 const COMMANDS: &[Expected] = &[
-    command("slash_command", "/weather", "13345224609.738474920.8088930838d88f008e0", "T061EG9R6:C0LAN2Q65"),
-    command(
-        "slash_command_without_text",
-        "/weather",
-        "13345224610.738474920.8088930838d88f008e1",
-        "T061EG9R6:C0LAN2Q65",
-    ),
-    command(
-        "slash_command_enterprise",
-        "/deploy",
-        "13345224611.738474920.8088930838d88f008e2",
-        "T061EG9R6:C0LAN2Q65",
-    ),
+    command("slash_command", "/weather", "T061EG9R6:C0LAN2Q65"),
+    command("slash_command_without_text", "/weather", "T061EG9R6:C0LAN2Q65"),
+    command("slash_command_enterprise", "/deploy", "E0ORG12345:C0LAN2Q65"),
 ];
 
 const INTERACTIONS: &[Expected] = &[
-    interaction(
-        "block_actions_in_a_thread",
-        "block_actions",
-        "12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3",
-        "T061EG9R6:C0LAN2Q65:1515449522.000016",
-    ),
+    interaction("block_actions_in_a_thread", "block_actions", "T061EG9R6:C0LAN2Q65:1515449522.000016"),
     // Outside of a thread a direct message is one conversation.
-    interaction(
-        "block_actions_in_a_direct_message",
-        "block_actions",
-        "12321423424.333649436676.d8c1bb837935619ccad0f624c448ffb4",
-        "T061EG9R6:D024BE91L",
-    ),
-    interaction(
-        "block_actions_in_a_modal",
-        "block_actions",
-        "12321423425.333649436676.d8c1bb837935619ccad0f624c448ffb5",
-        "T061EG9R6:U061F7AUR",
-    ),
-    interaction(
-        "shortcut",
-        "shortcut",
-        "944799105734.773906753841.38b5894552bdd4a780554ee59d1f3638",
-        "T061EG9R6:U061F7AUR",
-    ),
-    interaction(
-        "message_action",
-        "message_action",
-        "984799105734.773906753841.38b5894552bdd4a780554ee59d1f3639",
-        "T061EG9R6:C0LAN2Q65:1515449522.000016",
-    ),
-    interaction(
-        "view_submission",
-        "view_submission",
-        "12466734323.1395872398.ed2d3b9a7a6a1d5c2bd0a3b6a2f5e4c1",
-        "T061EG9R6:U061F7AUR",
-    ),
-    Expected {
-        team_id: None,
-        ..interaction(
-            "view_submission_enterprise",
-            "view_submission",
-            "12466734324.1395872398.ed2d3b9a7a6a1d5c2bd0a3b6a2f5e4c2",
-            "E0ORG12345:U061F7AUR",
-        )
-    },
-    // It has no trigger_id, so its id is the output of `sha256sum view_closed.txt`.
-    interaction(
-        "view_closed",
-        "view_closed",
-        "392f555b4b7cf898abbd9921fc6694549d72d5bf1aa8b682ee7179305dee1118",
-        "T061EG9R6:U061F7AUR",
-    ),
-    interaction(
-        "type_of_tomorrow",
-        "canvas_gesture",
-        "12321423426.333649436676.d8c1bb837935619ccad0f624c448ffb6",
-        "T061EG9R6:U061F7AUR",
-    ),
+    interaction("block_actions_in_a_direct_message", "block_actions", "T061EG9R6:D024BE91L"),
+    // The `private_metadata` of the modals names the channel that they were opened from.
+    interaction("block_actions_in_a_modal", "block_actions", "T061EG9R6:C0LAN2Q65"),
+    interaction("shortcut", "shortcut", "T061EG9R6:U061F7AUR"),
+    interaction("message_action", "message_action", "T061EG9R6:C0LAN2Q65:1515449522.000016"),
+    interaction("view_submission", "view_submission", "T061EG9R6:C0LAN2Q65"),
+    interaction("view_submission_enterprise", "view_submission", "E0ORG12345:C0LAN2Q65"),
+    interaction("view_closed", "view_closed", "T061EG9R6:C0LAN2Q65"),
+    interaction("type_of_tomorrow", "canvas_gesture", "T061EG9R6:U061F7AUR"),
 ];
 
 /// Posts each form twice, as if Slack had repeated it, and checks that there is one message for each, in order. Returns the messages.
@@ -171,16 +107,18 @@ async fn delivered_twice(expected: &[Expected]) -> Vec<Value> {
     let messages = lambda.messages(expected.len()).await;
     for (message, expected) in messages.iter().zip(expected) {
         let name = expected.name;
-        let mut attributes_expected = BTreeMap::from([
+        let id = sha256(fixture(name));
+        let attributes_expected = BTreeMap::from([
             ("kind", expected.kind),
             ("type", expected.event_type),
-            ("event_id", expected.event_id),
+            ("event_id", &id),
             ("api_app_id", "A0F7YS25R"),
+            ("team_id", "T061EG9R6"),
+            ("conversation", expected.conversation),
         ]);
-        attributes_expected.extend(expected.team_id.map(|team_id| ("team_id", team_id)));
         assert_eq!(attributes(message), attributes_expected, "{name}");
-        assert_eq!(message["group_id"], expected.group_id, "{name}");
-        assert_eq!(message["deduplication_id"], expected.event_id, "{name}");
+        assert_eq!(message["group_id"], expected.conversation, "{name}");
+        assert_eq!(message["deduplication_id"], id, "{name}");
     }
     messages
 }
@@ -266,15 +204,19 @@ async fn an_event_of_any_type_is_200_and_on_the_queue_as_it_came() {
     for (message, (json, event)) in messages.iter().zip(&sent) {
         assert_eq!(body_of(message), json);
         let text = |value: &'static str| event[value].as_str();
+        let mut attributes = attributes(message);
+        assert_eq!(attributes.remove("conversation"), message["group_id"].as_str());
+        // An event of a whole organisation has the workspace that it happened in.
+        let team_id = text("team_id").or(text("context_team_id"));
         let expected = [
             ("kind", Some("event")),
             ("type", event["event"]["type"].as_str()),
             ("event_id", text("event_id")),
-            ("team_id", text("team_id")),
+            ("team_id", team_id),
             ("api_app_id", text("api_app_id")),
         ];
         let expected = expected.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        assert_eq!(attributes(message), expected);
+        assert_eq!(attributes, expected);
     }
 }
 
@@ -324,6 +266,26 @@ async fn the_same_command_typed_twice_is_two_commands() {
         assert_eq!(post(&lambda, &form(body)).await, empty_ok());
     }
     lambda.messages(2).await;
+}
+
+#[tokio::test]
+async fn the_old_menus_that_ask_for_options_get_none_and_are_not_forwarded() {
+    let lambda = ingress::start_local().await;
+    let payload = |fields: Value| {
+        let encoded =
+            percent_encoding::utf8_percent_encode(&fields.to_string(), percent_encoding::NON_ALPHANUMERIC)
+                .to_string();
+        form(format!("payload={encoded}"))
+    };
+    let menu = json!({ "type": "interactive_message", "name": "city", "value": "Zür", "callback_id": "c" });
+    let dialog = json!({ "type": "dialog_suggestion", "name": "city", "value": "Zür", "callback_id": "c" });
+    for fields in [menu, dialog] {
+        assert_eq!(post(&lambda, &payload(fields)).await.body, r#"{"options":[]}"#);
+    }
+    let chosen =
+        json!({ "type": "interactive_message", "actions": [{ "name": "city" }], "callback_id": "c" });
+    assert_eq!(post(&lambda, &payload(chosen)).await, empty_ok());
+    assert_eq!(lambda.messages(1).await[0]["attributes"]["type"], "interactive_message");
 }
 
 #[tokio::test]

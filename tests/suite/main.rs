@@ -24,6 +24,7 @@ mod dispatch;
 mod edges;
 mod faults;
 mod features;
+mod field_cases;
 mod forms;
 mod guarantee;
 mod init;

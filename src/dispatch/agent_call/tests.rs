@@ -70,6 +70,32 @@ fn a_session_is_a_conversation_by_team_channel_and_thread() {
 }
 
 #[test]
+fn a_session_is_that_of_the_attribute_conversation_and_without_it_that_of_the_body() {
+    let session = |conversation: Option<&str>, body: Value| {
+        let mut message = message("event", &body);
+        let attribute = conversation.map(|value| ("conversation".to_owned(), value.to_owned()));
+        message.attributes.extend(attribute);
+        session_id(&message).unwrap()
+    };
+    let queued_before = session(None, mention());
+    // `printf T1:C1:1.2 | sha256sum`
+    let known = "slack-e25352067a9ab81661878c1867086183055296cca9a9f96ed1942ab26f45bf3f";
+    assert_eq!(queued_before, known);
+    assert_eq!(
+        session(Some("T1:C1:1.2"), mention()),
+        queued_before,
+        "one app's session goes on over the update"
+    );
+    assert_eq!(session(Some(""), mention()), queued_before);
+    let of_app = session(Some("A1:T1:C1:1.2"), mention());
+    assert_ne!(of_app, queued_before);
+    assert_eq!(session(Some("A1:T1:C1:1.2"), json!({ "team_id": "T2" })), of_app, "whatever the body names");
+    let mut no_json = message("event", &Value::Null);
+    no_json.attributes.insert("conversation".to_owned(), "T1:C1:1.2".to_owned());
+    assert_eq!(AgentCall::of(&no_json).unwrap_err(), InvalidMessage::Body);
+}
+
+#[test]
 fn commands_and_interactions_have_sessions_of_their_own_form() {
     let session = |kind, body: Value| session_id(&message(kind, &body)).unwrap();
     let command = json!({ "team_id": "T1", "channel_id": "D1", "command": "/x" });

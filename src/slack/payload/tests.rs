@@ -4,6 +4,10 @@ use crate::time::clock::UnixMillis;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+mod event_types;
+mod interaction_types;
+mod types;
+
 macro_rules! fixtures {
     ($($name:ident),* $(,)?) => {
         /// Whole events as Slack sends them, by name.
@@ -238,12 +242,12 @@ fn what_is_no_message_has_no_bot_for_an_author() {
 fn an_event_belongs_to_what_it_is_about() {
     let cases = [
         ("reaction_added", conversation(TEAM, CHANNEL, Some("1515449522.000016"))),
-        ("team_join", conversation(TEAM, Some("U0NEWUSER"), None)),
+        ("team_join", conversation(TEAM, Some("U0NEW00001"), None)),
         ("channel_created", conversation(TEAM, Some("C0NEWCHAN"), None)),
         ("app_home_opened", conversation(TEAM, DIRECT, None)),
         ("assistant_thread_started", conversation(TEAM, DIRECT, Some("1729999327.187299"))),
         ("function_executed", conversation(TEAM, Some("Fx1234567O9L"), None)),
-        ("app_uninstalled", conversation(TEAM, Some("Ev0UNI0001"), None)),
+        ("app_uninstalled", conversation(TEAM, Some("Ev0UNIN001"), None)),
         ("enterprise_without_team", conversation(Some("E0ORG12345"), CHANNEL, Some("1515449522.000016"))),
     ];
     for (name, expected) in cases {

@@ -71,7 +71,7 @@ fn an_edited_mention_has_a_key_of_its_own_for_each_edit() {
 #[test]
 fn a_reply_is_a_message_of_its_own_by_its_own_ts() {
     assert_eq!(fixture_key("message_thread").as_deref(), Some("A0F7YS25R:C0LAN2Q65:1515449533.000400"));
-    assert_eq!(fixture_key("message_im").as_deref(), Some("A0F7YS25R:T061EG9R6:D024BE91L:1515449522.000016"));
+    assert_eq!(fixture_key("message_im").as_deref(), Some("A0F7YS25R:D024BE91L:1515449522.000016"));
 }
 
 #[test]

@@ -145,15 +145,16 @@ fn a_menu_that_wants_its_options_is_no_delivery() {
 fn a_form_belongs_to_where_it_was_sent_from() {
     let cases = [
         ("slash_command", conversation(TEAM, CHANNEL, None)),
-        ("slash_command_enterprise", conversation(TEAM, CHANNEL, None)),
+        ("slash_command_enterprise", conversation(Some("E0ORG12345"), CHANNEL, None)),
         ("block_actions_in_a_thread", conversation(TEAM, CHANNEL, Some("1515449522.000016"))),
         ("block_actions_in_a_direct_message", conversation(TEAM, Some("D024BE91L"), None)),
-        ("block_actions_in_a_modal", conversation(TEAM, USER, None)),
+        // Its `private_metadata` names the channel that it was opened from.
+        ("block_actions_in_a_modal", conversation(TEAM, CHANNEL, None)),
         ("shortcut", conversation(TEAM, USER, None)),
         ("message_action", conversation(TEAM, CHANNEL, Some("1515449522.000016"))),
-        ("view_submission", conversation(TEAM, USER, None)),
-        ("view_submission_enterprise", conversation(Some("E0ORG12345"), USER, None)),
-        ("view_closed", conversation(TEAM, USER, None)),
+        ("view_submission", conversation(TEAM, CHANNEL, None)),
+        ("view_submission_enterprise", conversation(Some("E0ORG12345"), CHANNEL, None)),
+        ("view_closed", conversation(TEAM, CHANNEL, None)),
     ];
     for (name, expected) in cases {
         assert_eq!(delivery(name).conversation, expected, "{name}");
