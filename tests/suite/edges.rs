@@ -61,14 +61,17 @@ async fn a_json_key_that_decides_something_twice_is_400() {
     let spelled = event("", r#","\u0065vent_id":"Ev2""#);
     let inner = ["type", "user"].map(|key| event(&format!(r#","{key}":"x""#), ""));
     let whole = event("", r#","event":{"type":"message","bot_id":"B1"}"#);
-    let interactions =
-        [r#""type":"x""#, r#""trigger_id":"2""#, r#""api_app_id":"A2""#, r#""team":{"id":"T2"}"#].map(
-            |twice| {
-                payload(&format!(
-                    r#"{{"type":"shortcut","trigger_id":"1","api_app_id":"A1","team":{{"id":"T1"}},{twice}}}"#
-                ))
-            },
-        );
+    let interactions = [
+        r#""type":"x""#,
+        r#""user":{"id":"U2"}"#,
+        r#""api_app_id":"A2""#,
+        r#""team":{"id":"T2"}"#,
+    ]
+    .map(|twice| {
+        payload(&format!(
+            r#"{{"type":"shortcut","user":{{"id":"U1"}},"api_app_id":"A1","team":{{"id":"T1"}},{twice}}}"#
+        ))
+    });
     let all = outer.into_iter().chain([spelled]).chain(inner).chain([whole]).chain(interactions);
     refused(all.map(|request| (request, "not_json"))).await;
 }
@@ -78,7 +81,7 @@ async fn a_json_key_that_decides_nothing_may_stand_twice_and_is_forwarded_as_it_
     let lambda = ingress::start_local().await;
     let event = r#"{"type":"event_callback","token":"a","token":"b","event_id":"Ev1","event":{"type":"message","text":"a","text":"b","blocks":[{"id":1,"id":2}]}}"#;
     assert_eq!(lambda.post(&Request::json(event)).await, ok());
-    let interaction = r#"{"type":"shortcut","trigger_id":"1","callback_id":"a","callback_id":"b","user":{"id":"U1","name":"x","name":"y"}}"#;
+    let interaction = r#"{"type":"shortcut","trigger_id":"1","trigger_id":"2","callback_id":"a","callback_id":"b","user":{"id":"U1","name":"x","name":"y"}}"#;
     assert_eq!(post(&lambda, &payload(interaction)).await, empty_ok());
     let messages = lambda.messages(2).await;
     assert_eq!([body_of(&messages[0]), body_of(&messages[1])], [event, interaction]);
@@ -359,7 +362,7 @@ async fn a_hundred_thousand_fields_or_keys_are_answered_quickly_and_in_proportio
     // The body is in memory several times: in the event, as base64, as bytes, as fields, in the message and in its line.
     let grown = peak_memory(NAME) - at_rest;
     assert!(grown < 16 * largest, "{grown} bytes for bodies of {largest}");
-    assert_eq!(lambda.messages(4).await.len(), 4);
+    assert_eq!(lambda.messages(5).await.len(), 5);
 }
 
 #[tokio::test]
