@@ -2,6 +2,7 @@
 //! as the documentation of SQS says.
 
 use slack_ingress::dedup::memory::MemoryStore;
+use slack_ingress::dedup::shard::Shard;
 use slack_ingress::dedup::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
@@ -105,7 +106,7 @@ impl Services {
     }
 
     pub(crate) async fn parked(&self) -> usize {
-        self.store.pending(usize::MAX).await.unwrap().len()
+        self.store.all_pending().len()
     }
 }
 
@@ -227,14 +228,14 @@ impl Node {
         call: Call,
         lease: Lease,
         state: Option<RecordState>,
-        message: Option<&str>,
+        kept: Option<(&str, &str)>,
     ) -> Result<Settled, StoreError> {
         let (event, worker) = (lease.event_id().to_owned(), lease.owner().to_owned());
         let expires_at = lease.expires_at();
-        let message = message.map(str::to_owned);
+        let kept = kept.map(|(conversation, message)| (conversation.to_owned(), message.to_owned()));
         let effect_event = event.clone();
         let effect = move |services: Arc<Services>| {
-            let (event, worker, message) = (effect_event.clone(), worker.clone(), message.clone());
+            let (event, worker, kept) = (effect_event.clone(), worker.clone(), kept.clone());
             async move {
                 let fenced = !services.is_off(Rule::Fencing);
                 let owner = if fenced { None } else { services.ledger().owner(&event) };
@@ -242,7 +243,10 @@ impl Node {
                 let settled = match call {
                     Call::Confirm if services.is_off(Rule::ConfirmAfterSend) => return Ok(Settled::Done),
                     Call::Confirm => services.store.confirm(lease).await,
-                    Call::Park => services.store.park(lease, "", &message.unwrap_or_default()).await,
+                    Call::Park => {
+                        let (conversation, message) = kept.unwrap_or_default();
+                        services.store.park(lease, &conversation, &message).await
+                    }
                     _ if services.is_off(Rule::DeleteOnFailure) => return Ok(Settled::Done),
                     _ => services.store.delete(lease).await,
                 };
@@ -313,7 +317,7 @@ impl Services {
             }
             Ok(Taken::Held) => "Held",
             Ok(Taken::NotParked) => "NotParked",
-            Err(_) => "an error",
+            Ok(Taken::Unreadable(_)) | Err(_) => "an error",
         };
         self.narrate(&claim.owner, &claim.event_id, format_args!("Take is {what}"));
         taken
@@ -364,15 +368,24 @@ impl Store for Node {
         self.services.store.leave(claim, conversation, message).await
     }
 
-    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
         if self.services.is_off(Rule::Parking) {
             return Err(StoreError::new("the store", "does not park"));
         }
-        self.settle(Call::Park, lease, Some(RecordState::Parked), Some(message)).await
+        self.settle(Call::Park, lease, Some(RecordState::Parked), Some((conversation, message))).await
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        let effect = move |services: Arc<Services>| async move { services.store.pending(limit).await };
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        let after = after.cloned();
+        let effect = move |services: Arc<Services>| {
+            let after = after.clone();
+            async move { services.store.pending(shard, after.as_ref(), limit).await }
+        };
         self.call(Call::List, "", Self::store_error(Call::List), effect).await?
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
+use crate::dedup::shard::Shard;
 use crate::dedup::{Left, Pending, Taken};
 use crate::sink::stdout::StdoutSink;
 use crate::slack::payload::Malformed;
@@ -138,8 +139,13 @@ impl Store for Arc<World> {
         self.store.leave(claim, conversation, message).await
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        self.store.pending(limit).await
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        self.store.pending(shard, after, limit).await
     }
 
     async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
@@ -585,7 +591,7 @@ async fn on_the_last_attempt_the_store_keeps_the_message_that_the_queue_did_not_
 
     let scene = scene_where(Faults { send: Fault::Fails, ..Faults::default() });
     assert_eq!(scene.deliver(Some(3)).await.outcome, RequestOutcome::Parked);
-    let pending = scene.world.store.pending(10).await.unwrap();
+    let pending = scene.world.store.all_pending();
     assert_eq!(pending, [Pending { event_id: MENTION_ID.to_owned(), received_at: scene.world.now() }]);
     let later = scene.world.now().after(Duration::from_millis(12_001));
     match scene.world.store.take(&scene.claim_of_another(later)).await.unwrap() {
@@ -919,7 +925,7 @@ proptest! {
             prop_assert!(report.details.timings.total <= limit + Duration::from_millis(1));
             match report.outcome {
                 RequestOutcome::Accepted => prop_assert_eq!(scene.queue().len(), 1),
-                RequestOutcome::Parked => prop_assert_eq!(scene.world.store.pending(2).await.unwrap().len(), 1),
+                RequestOutcome::Parked => prop_assert_eq!(scene.world.store.all_pending().len(), 1),
                 RequestOutcome::Unavailable(_) => prop_assert!(scene.queue().len() <= 1),
                 ref other => prop_assert!(false, "{other:?}"),
             }
@@ -933,7 +939,7 @@ proptest! {
             let report = scene.ingress.handle(scene.request(MENTION, Some(2)), second).await;
             prop_assert!(matches!(report.outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate));
             let bodies: BTreeSet<_> = scene.queue().into_iter().map(|message| message.body).collect();
-            let is_parked = !scene.world.store.pending(1).await.unwrap().is_empty();
+            let is_parked = !scene.world.store.all_pending().is_empty();
             prop_assert!(is_parked || bodies == BTreeSet::from([MENTION.to_owned()]));
             if was_confirmed {
                 prop_assert_eq!(scene.queue().len(), 1);
