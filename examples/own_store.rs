@@ -9,6 +9,7 @@
 //! ```
 
 use slack_ingress::dedup::record::{Record, State, Verdict};
+use slack_ingress::dedup::shard::Shard;
 use slack_ingress::dedup::{
     Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken, contract,
 };
@@ -17,8 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// A row of the database: the record of an event, and its message if the record holds the event.
-type Row = (Record, Option<String>);
+/// A row of the database: the record of an event, and if the record holds the event, its shard and its message.
+type Row = (Record, Option<(Shard, String)>);
 
 /// A store in memory, which stands for your database.
 #[derive(Default)]
@@ -81,38 +82,45 @@ impl Store for OwnStore {
         }
     }
 
-    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
         let park = |row: &mut Row| {
             row.0.state = State::Parked;
             row.0.expires_at = None;
             row.0.holds_event = true;
-            row.1 = Some(message.to_owned());
+            row.1 = Some((Shard::of(conversation), message.to_owned()));
         };
         Ok(self.settle(&lease, |state| state != State::Forwarded, park).await)
     }
 
-    async fn leave(&self, claim: &Claim, _conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
         let mut rows = self.rows.lock().await;
         let Some((record, kept)) = rows.get_mut(&claim.event_id) else { return Ok(Left::Gone) };
         let left = record.left(claim.received_at);
         if left == Left::Kept {
             record.expires_at = None;
             record.holds_event = true;
-            kept.get_or_insert_with(|| message.to_owned());
+            kept.get_or_insert_with(|| (Shard::of(conversation), message.to_owned()));
         }
         Ok(left)
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
         let rows = self.rows.lock().await;
-        let parked = rows.iter().filter(|(_, (record, _))| record.holds_event);
-        let mut pending: Vec<_> = parked
+        let of_the_shard =
+            rows.iter().filter(|(_, (_, held))| held.as_ref().is_some_and(|(of, _)| *of == shard));
+        let mut pending: Vec<_> = of_the_shard
             .map(|(event_id, (record, _))| Pending {
                 event_id: event_id.clone(),
                 received_at: record.received_at,
             })
             .collect();
-        pending.sort_by_key(|pending| pending.received_at);
+        pending.retain(|pending| Some(pending) > after);
+        pending.sort();
         pending.truncate(limit);
         Ok(pending)
     }
@@ -120,7 +128,7 @@ impl Store for OwnStore {
     async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
         let mut rows = self.rows.lock().await;
         Ok(match rows.get_mut(&claim.event_id) {
-            Some((record, Some(message))) if record.can_be_taken(claim) => {
+            Some((record, Some((_, message)))) if record.can_be_taken(claim) => {
                 record.state = State::Parked;
                 record.owner.clone_from(&claim.owner);
                 record.lease_until = claim.lease_until;

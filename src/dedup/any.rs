@@ -4,6 +4,7 @@ use super::dynamodb::DynamoDbStore;
 use super::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use super::redis::RedisStore;
+use super::shard::Shard;
 use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::clock::UnixMillis;
 
@@ -74,12 +75,17 @@ impl Store for AnyStore {
         }
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
         match self {
-            Self::DynamoDb(store) => store.pending(limit).await,
-            Self::Memory(store) => store.pending(limit).await,
+            Self::DynamoDb(store) => store.pending(shard, after, limit).await,
+            Self::Memory(store) => store.pending(shard, after, limit).await,
             #[cfg(feature = "redis")]
-            Self::Redis(store) => store.pending(limit).await,
+            Self::Redis(store) => store.pending(shard, after, limit).await,
         }
     }
 

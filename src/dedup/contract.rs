@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::task::JoinSet;
 
+use super::shard::Shard;
 use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, Taken};
 use crate::time::clock::{Clock, SystemClock, UnixMillis};
 
@@ -76,8 +77,16 @@ async fn leave(store: &impl Store, claim: &Claim, message: &str) -> Left {
 
 /// Which of these events are pending. The store may have those of other scenarios, too.
 async fn pending_of(store: &impl Store, ids: &[&str]) -> Vec<Pending> {
-    let pending = store.pending(usize::from(u16::MAX)).await.expect("the store answers");
-    pending.into_iter().filter(|pending| ids.contains(&pending.event_id.as_str())).collect()
+    let mut found = Vec::new();
+    for shard in Shard::all().chain([Shard::EARLIER]) {
+        let pending = pending(store, shard, None, usize::from(u16::MAX)).await;
+        found.extend(pending.into_iter().filter(|pending| ids.contains(&pending.event_id.as_str())));
+    }
+    found
+}
+
+async fn pending(store: &impl Store, shard: Shard, after: Option<&Pending>, limit: usize) -> Vec<Pending> {
+    store.pending(shard, after, limit).await.expect("the store answers")
 }
 
 /// Takes a parked event, and checks that its message is `expected`.
@@ -470,6 +479,55 @@ pub async fn a_delete_and_a_leave_at_once_lose_nothing<S: Store + 'static>(store
     }
 }
 
+/// The events of a conversation, be they parked or left, are listed in the conversation's shard and in no other, also if it
+/// comes with another event's id.
+pub async fn an_event_is_listed_in_the_shard_of_its_conversation<S: Store>(store: Arc<S>) {
+    for n in 0..40 {
+        let conversation = format!("conversation {n}");
+        let [parked, left] = [fresh_id("sharded"), fresh_id("sharded")];
+        let lease = take(&*store, &claim(&parked, "a", 0)).await;
+        store.park(lease, &conversation, "{}").await.expect("the store answers");
+        take(&*store, &claim(&left, "a", 1)).await;
+        store.leave(&claim(&left, "b", 2), &conversation, "{}").await.expect("the store answers");
+        for shard in Shard::all().chain([Shard::EARLIER]) {
+            let mut listed = pending(&*store, shard, None, usize::from(u16::MAX)).await;
+            listed.retain(|pending| [&parked, &left].contains(&&pending.event_id));
+            let expected = if shard == Shard::of(&conversation) { 2 } else { 0 };
+            assert_eq!(listed.len(), expected, "{conversation} in {shard}");
+        }
+    }
+}
+
+/// A shard is listed to its end page by page, each page after the last event of the one before, whether that event is still
+/// parked or not. Events of the same millisecond have an order, too.
+pub async fn a_shard_is_listed_page_by_page<S: Store>(store: Arc<S>) {
+    let conversation = fresh_id("conversation");
+    let shard = Shard::of(&conversation);
+    let mut expected = Vec::new();
+    for n in 0..25 {
+        let claim = claim(&fresh_id("page"), "a", 1000 * (n / 5));
+        let lease = take(&*store, &claim).await;
+        store.park(lease, &conversation, "{}").await.expect("the store answers");
+        expected.push(Pending { received_at: claim.received_at, event_id: claim.event_id });
+    }
+    expected.sort();
+    let mut listed: Vec<Pending> = Vec::new();
+    loop {
+        let page = pending(&*store, shard, listed.last(), 3).await;
+        listed.extend(page.clone());
+        if page.len() < 3 {
+            break;
+        }
+        assert_eq!(page.len(), 3);
+        let last = page.last().expect("three events");
+        let lease = take_parked(&*store, &claim(&last.event_id, "b", LEASE_MS * 10), "{}").await;
+        assert_eq!(confirm(&*store, lease).await, Settled::Done);
+    }
+    // The store may have events of other scenarios in this shard.
+    listed.retain(|pending| expected.contains(pending));
+    assert_eq!(listed, expected);
+}
+
 /// Parked events are listed in the order in which they were received and not in that of parking, and no more than the limit.
 pub async fn pending_is_in_the_order_of_receipt<S: Store>(store: Arc<S>) {
     let ids: Vec<String> = (0..20).map(|_| fresh_id("pending")).collect();
@@ -479,9 +537,9 @@ pub async fn pending_is_in_the_order_of_receipt<S: Store>(store: Arc<S>) {
         assert_eq!(park(&*store, lease, "{}").await, Settled::Done);
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let pending = pending_of(&*store, &ids).await;
-    assert_eq!(pending.iter().map(|pending| pending.event_id.as_str()).collect::<Vec<_>>(), ids);
-    let first = store.pending(3).await.expect("the store answers");
+    let listed = pending_of(&*store, &ids).await;
+    assert_eq!(listed.iter().map(|pending| pending.event_id.as_str()).collect::<Vec<_>>(), ids);
+    let first = pending(&*store, Shard::of("a conversation"), None, 3).await;
     assert_eq!(first.len(), 3);
     assert!(first.is_sorted_by_key(|pending| pending.received_at));
 }
@@ -544,6 +602,8 @@ pub async fn all<S: Store + 'static>(store: Arc<S>) {
     a_holder_that_gives_up_leaves_the_event_parked(Arc::clone(&store)).await;
     nothing_is_left_where_there_is_no_record(Arc::clone(&store)).await;
     a_delete_and_a_leave_at_once_lose_nothing(Arc::clone(&store)).await;
+    an_event_is_listed_in_the_shard_of_its_conversation(Arc::clone(&store)).await;
+    a_shard_is_listed_page_by_page(Arc::clone(&store)).await;
     pending_is_in_the_order_of_receipt(Arc::clone(&store)).await;
     seen_tells_of_every_live_record(Arc::clone(&store)).await;
     warming_up_changes_nothing(Arc::clone(&store)).await;

@@ -19,6 +19,7 @@ use miniz_oxide::inflate;
 use std::collections::HashMap;
 
 use super::record::{Record, State, Verdict};
+use super::shard::Shard;
 use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::time::clock::{UnixMillis, UnixSeconds};
@@ -29,13 +30,12 @@ const OWNER: &str = "owner";
 const LEASE_UNTIL: &str = "lease_until";
 const EXPIRES_AT: &str = "expires_at";
 const RECEIVED_AT: &str = "received_at";
-/// Only the items that hold an event have this attribute, always with the value [`PARKED_VALUE`]. The index therefore has those
-/// items and no others.
+/// Only the items that hold an event have this attribute. The index therefore has those items and no others. The value is the
+/// name of the event's shard. Earlier versions wrote `1` for every event, which is [`Shard::EARLIER`].
 const PARKED: &str = "parked";
-const PARKED_VALUE: &str = "1";
 const MESSAGE: &str = "message";
 
-/// The index of parked items: partition key `parked` (S), sort key `received_at` (N), keys only.
+/// The index of the items that hold an event: partition key `parked` (S), sort key `received_at` (N), keys only.
 const PARKED_INDEX: &str = "parked";
 
 /// An item holds 400 KB, with the names of its attributes ([item
@@ -254,7 +254,7 @@ impl Store for DynamoDbStore {
         }
     }
 
-    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
         let message = packed(message)?;
         let update = self
             .client
@@ -271,7 +271,7 @@ impl Store for DynamoDbStore {
             .expression_attribute_names("#message", MESSAGE)
             .expression_attribute_values(":state", string(State::Parked.as_str()))
             .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
-            .expression_attribute_values(":parked", string(PARKED_VALUE))
+            .expression_attribute_values(":parked", string(Shard::of(conversation).name()))
             .expression_attribute_values(":message", message)
             .expression_attribute_values(":owner", string(lease.owner()))
             .send()
@@ -279,7 +279,7 @@ impl Store for DynamoDbStore {
         settled(update)
     }
 
-    async fn leave(&self, claim: &Claim, _conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
         let message = packed(message)?;
         let update = self
             .client
@@ -297,7 +297,7 @@ impl Store for DynamoDbStore {
             .expression_attribute_names("#message", MESSAGE)
             .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
             .expression_attribute_values(":now_seconds", number(claim.received_at.as_secs()))
-            .expression_attribute_values(":parked", string(PARKED_VALUE))
+            .expression_attribute_values(":parked", string(Shard::of(conversation).name()))
             .expression_attribute_values(":message", message)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -319,7 +319,21 @@ impl Store for DynamoDbStore {
         }
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        // An item's key in the index, which need not be there any more.
+        let after = after.map(|after| {
+            let key = [
+                (PARKED, string(shard.name())),
+                (RECEIVED_AT, number(after.received_at.as_millis())),
+                (EVENT_ID, string(&after.event_id)),
+            ];
+            key.map(|(name, value)| (name.to_owned(), value)).into()
+        });
         let mut pages = self
             .client
             .query()
@@ -327,7 +341,8 @@ impl Store for DynamoDbStore {
             .index_name(PARKED_INDEX)
             .key_condition_expression("#parked = :parked")
             .expression_attribute_names("#parked", PARKED)
-            .expression_attribute_values(":parked", string(PARKED_VALUE))
+            .expression_attribute_values(":parked", string(shard.name()))
+            .set_exclusive_start_key(after)
             .into_paginator()
             .page_size(i32::try_from(limit).unwrap_or(i32::MAX))
             .items()
@@ -338,6 +353,7 @@ impl Store for DynamoDbStore {
             let keys = keys.map_err(|error| StoreError::new("DynamoDB Query", error))?;
             pending.extend(parse_pending(&keys));
         }
+        pending.truncate(limit);
         Ok(pending)
     }
 
@@ -362,10 +378,13 @@ impl Store for DynamoDbStore {
         match update {
             Ok(output) => {
                 let message = output.attributes.as_ref().and_then(|item| item.get(MESSAGE)).map(unpacked);
-                match message.transpose()? {
-                    Some(message) => Ok(Taken::Yours { lease: Lease::granted(claim), message }),
-                    None => Err(StoreError::new("DynamoDB UpdateItem", "the parked item has no message")),
-                }
+                Ok(match message {
+                    Some(Ok(message)) => Taken::Yours { lease: Lease::granted(claim), message },
+                    Some(Err(unreadable)) => Taken::Unreadable(unreadable),
+                    None => {
+                        Taken::Unreadable(StoreError::new("DynamoDB UpdateItem", "the item has no message"))
+                    }
+                })
             }
             Err(SdkError::ServiceError(refused)) => match refused.into_err() {
                 UpdateItemError::ConditionalCheckFailedException(failure) => {

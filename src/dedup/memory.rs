@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::record::{Record, State, Verdict};
+use super::shard::Shard;
 use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use crate::time::clock::UnixMillis;
 
@@ -21,8 +22,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Records {
     by_id: HashMap<String, Record>,
-    /// The messages of the events that a record holds, by their ids.
-    parked: BTreeMap<String, String>,
+    /// The shards and the messages of the events that a record holds, by their ids.
+    parked: BTreeMap<String, (Shard, String)>,
     sweep_at: usize,
 }
 
@@ -83,42 +84,47 @@ impl MemoryStore {
         }
     }
 
-    fn park_now(&self, lease: &Lease, message: &str) -> Settled {
+    fn park_now(&self, lease: &Lease, shard: Shard, message: &str) -> Settled {
         let mut records = self.lock();
         match records.by_id.get_mut(lease.event_id()) {
             Some(record) if record.can_be_parked_by(lease.owner()) => {
                 record.state = State::Parked;
                 record.expires_at = None;
                 record.holds_event = true;
-                records.parked.insert(lease.event_id().to_owned(), message.to_owned());
+                records.parked.insert(lease.event_id().to_owned(), (shard, message.to_owned()));
                 Settled::Done
             }
             _ => Settled::Lost,
         }
     }
 
-    fn leave_now(&self, claim: &Claim, message: &str) -> Left {
+    fn leave_now(&self, claim: &Claim, shard: Shard, message: &str) -> Left {
         let mut records = self.lock();
         let Some(record) = records.by_id.get_mut(&claim.event_id) else { return Left::Gone };
         let left = record.left(claim.received_at);
         if left == Left::Kept && !record.holds_event {
             record.expires_at = None;
             record.holds_event = true;
-            records.parked.insert(claim.event_id.clone(), message.to_owned());
+            records.parked.insert(claim.event_id.clone(), (shard, message.to_owned()));
         }
         left
     }
 
-    fn pending_now(&self, limit: usize) -> Vec<Pending> {
+    /// Every event that a record holds, of all shards, in the order of receipt.
+    pub fn all_pending(&self) -> Vec<Pending> {
+        self.pending_where(|_| true)
+    }
+
+    fn pending_where(&self, is_listed: impl Fn(Shard) -> bool) -> Vec<Pending> {
         let records = self.lock();
-        let received_at = |event_id: &String| Some(records.by_id.get(event_id)?.received_at);
-        let parked = records.parked.keys().filter_map(|event_id| {
-            Some(Pending { event_id: event_id.clone(), received_at: received_at(event_id)? })
-        });
-        let mut pending: Vec<Pending> = parked.collect();
-        // The sort is stable and the keys are sorted, so the same events are always listed in the same order.
-        pending.sort_by_key(|pending| pending.received_at);
-        pending.truncate(limit);
+        let parked = records.parked.iter().filter(|(_, (shard, _))| is_listed(*shard));
+        let mut pending: Vec<Pending> = parked
+            .filter_map(|(event_id, _)| {
+                let received_at = records.by_id.get(event_id)?.received_at;
+                Some(Pending { received_at, event_id: event_id.clone() })
+            })
+            .collect();
+        pending.sort();
         pending
     }
 
@@ -126,7 +132,7 @@ impl MemoryStore {
         let mut records = self.lock();
         let Records { by_id, parked, .. } = &mut *records;
         match (by_id.get_mut(&claim.event_id), parked.get(&claim.event_id)) {
-            (Some(record), Some(message)) if record.can_be_taken(claim) => {
+            (Some(record), Some((_, message))) if record.can_be_taken(claim) => {
                 record.state = State::Parked;
                 record.owner.clone_from(&claim.owner);
                 record.lease_until = claim.lease_until;
@@ -176,18 +182,26 @@ impl Store for MemoryStore {
         Ok(self.delete_now(&lease))
     }
 
-    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
         self.refuse_without_redrive("park")?;
-        Ok(self.park_now(&lease, message))
+        Ok(self.park_now(&lease, Shard::of(conversation), message))
     }
 
-    async fn leave(&self, claim: &Claim, _conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
         self.refuse_without_redrive("leave")?;
-        Ok(self.leave_now(claim, message))
+        Ok(self.leave_now(claim, Shard::of(conversation), message))
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        Ok(self.pending_now(limit))
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        let mut pending = self.pending_where(|of| of == shard);
+        pending.retain(|pending| Some(pending) > after);
+        pending.truncate(limit);
+        Ok(pending)
     }
 
     async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
@@ -252,7 +266,7 @@ mod tests {
         let Ok(Recorded::New { lease, .. }) = store.record(&claim).await else { panic!("not recorded") };
         assert!(store.leave(&claim, "a", "{}").await.is_err());
         assert!(store.park(lease, "a", "{}").await.is_err());
-        assert!(store.pending(1).await.unwrap().is_empty());
+        assert!(store.all_pending().is_empty());
         let later =
             Claim { owner: "second".to_owned(), received_at: now.after(Duration::from_secs(6)), ..claim };
         assert!(matches!(store.record(&later).await, Ok(Recorded::New { took_over: true, .. })));

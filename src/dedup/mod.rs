@@ -21,7 +21,7 @@
 //! when the lease is over.
 //!
 //! In reading order: this page has the words ([`Claim`], [`Lease`], what a store answers) and the trait [`Store`]; [`record`]
-//! has the rules, as numbered clauses; [`memory`] is the plainest store, [`dynamodb`] the one of production, `redis` another;
+//! has the rules, as numbered clauses; [`shard`] says which parked events are listed together; [`memory`] is the plainest store, [`dynamodb`] the one of production, `redis` another;
 //! [`any`] is the one that the configuration names; [`settling`] is the step that the three sequences have in common.
 //!
 //! This room imports `aws` (the shortcut) and `time`, and no sink: to a store a message is a text.
@@ -40,12 +40,14 @@ pub mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod settling;
+pub mod shard;
 
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use self::shard::Shard;
 use crate::time::clock::{UnixMillis, UnixSeconds};
 
 /// Added to the end of its owner before a lease is over, for clocks that differ between execution environments and for a send
@@ -103,13 +105,14 @@ impl Lease {
     }
 }
 
-/// An event that the store keeps because the queue did not take it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An event that the store keeps because the queue did not take it. The order is that of receipt, and that of the ids among
+/// events of the same millisecond.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pending {
-    /// The key of the record.
-    pub event_id: String,
     /// When the ingress received the event.
     pub received_at: UnixMillis,
+    /// The key of the record.
+    pub event_id: String,
 }
 
 /// The answer to [`Store::take`].
@@ -122,6 +125,9 @@ pub enum Taken {
         /// The message as [`Store::park`] was given it.
         message: String,
     },
+    /// The lease is the caller's, but what the record holds is no message that the store has written. No later attempt can read
+    /// it either.
+    Unreadable(StoreError),
     /// Another owner holds a live lease: one who took the event too, or still the one who parked it or in whose record it was
     /// left.
     Held,
@@ -234,7 +240,8 @@ pub trait Store: Send + Sync {
     fn delete(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Keeps the event itself, as `message`, until it is confirmed, provided that this owner still holds it (C3). A parked
-    /// record does not expire. Its lease ends as it would have. `conversation` names what the event must stay in order with.
+    /// record does not expire. Its lease ends as it would have. The event is listed in the shard
+    /// of `conversation`, which names the events that it must stay in order with ([`Shard::of`]).
     ///
     /// # Errors
     /// When it is unknown whether the event is kept; and when the message is larger than the store takes.
@@ -259,19 +266,25 @@ pub trait Store: Send + Sync {
         message: &str,
     ) -> impl Future<Output = Result<Left, StoreError>> + Send;
 
-    /// Lists up to `limit` events that a record holds, the one that was received first at the head: those that are parked, and
-    /// those that were left in a record in flight. What happened a moment ago may not show yet.
+    /// Lists events of one shard that a record holds: those that are parked, and those that were left in a record in flight. They
+    /// come in the order of [`Pending`], the one that was received first at the head, and only those that come after `after`.
+    /// Fewer than `limit` means that there are no more. What happened a moment ago may not show yet.
     ///
     /// # Errors
     /// When the store cannot be listed.
-    fn pending(&self, limit: usize) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
+    fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
     /// Takes an event that a record holds, to send it, provided that nobody else has a live lease on it (C4). Check and write
     /// are one atomic step. The event is parked from then on, until the lease is confirmed. The claim's `received_at` is "now"
     /// and is not kept.
     ///
     /// # Errors
-    /// When it is unknown whether the event was taken, and when its message cannot be read.
+    /// When it is unknown whether the event was taken.
     fn take(&self, claim: &Claim) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
     /// Whether there is a record of the event that has not expired at `now`.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
+use crate::dedup::shard::Shard;
 use crate::dedup::{Left, Pending, StoreError, Taken};
 use crate::sink::SendError;
 use crate::sink::message::Message;
@@ -103,7 +104,7 @@ impl Store for Arc<World> {
         unreachable!("the dispatch parks nothing")
     }
 
-    async fn pending(&self, _: usize) -> Result<Vec<Pending>, StoreError> {
+    async fn pending(&self, _: Shard, _: Option<&Pending>, _: usize) -> Result<Vec<Pending>, StoreError> {
         unreachable!("the dispatch parks nothing")
     }
 

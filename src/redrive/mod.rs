@@ -2,26 +2,38 @@
 //! run.
 //!
 //! ```text
-//! list ─▶ for each event, in the order in which the ingress received them: take ─▶ send ─▶ confirm
+//! for each shard, side by side: list ─▶ for each event, in the order of receipt: take ─▶ send ─▶ confirm
 //! ```
+//!
+//! All events of a conversation are in one shard ([`crate::dedup::shard`]), so the order within a conversation holds, and nothing
+//! is slower than the calls of one event after the other in each shard. What holds up what:
+//!
+//! - An event that could not be sent, because the queue or the time failed: the later events of its conversation.
+//! - An event whose conversation is not known, because another owner holds it or the store did not hand it over: the later
+//!   events of its shard, for one of them might be of the same conversation.
+//! - An event that no queue takes, or that nobody can read: nothing at all. It stays parked, and is reported with every run.
+//! - Ten failures in a row, in whatever shards: all events, until the next run.
 //!
 //! A run may crash anywhere, may find the queue still down, and may run beside another run. `take` gives the same kind of lease
 //! as an invocation of the ingress has: of two runs only one sends an event, and an event that a crashed run had taken is free
 //! when its lease is over. If a run crashes between send and confirm, the next run sends the message again. A FIFO queue drops
 //! the second one for five minutes, and the next run comes within one.
 //!
-//! In reading order: [`Redrive::run`], `redrive_one_list`, `redrive_event`. This room imports `dedup`, `sink`, `telemetry` (the
+//! In reading order: [`Redrive::run`], `redrive_shard`, `redrive_event`. This room imports `dedup`, `sink`, `telemetry` (the
 //! report) and `time`.
 
+use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::dedup::settling::settle;
+use crate::dedup::shard::Shard;
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, Pending, Store, Taken};
+use crate::sink::Sink;
 use crate::sink::message::Message;
-use crate::sink::{SendError, Sink};
 use crate::telemetry::report::redrive::{RunReport, StillParked};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
@@ -30,8 +42,9 @@ use crate::time::deadline::{StepError, run_until};
 /// How long one event may take. Nobody waits for a run, so there is time for a second attempt of each call.
 pub const EVENT_BUDGET: Duration = Duration::from_secs(5);
 
-/// How many parked events are listed at a time. A list has only their ids and times, and is about 100 KB.
-pub const EVENTS_PER_LIST: usize = 1000;
+/// How many parked events of a shard are listed at a time. A list has only their ids and times, and is about 25 KB; each shard
+/// has one.
+pub const EVENTS_PER_LIST: usize = 250;
 
 /// After this many failures in a row a run counts the queue as down, and leaves the other events to the next run.
 const GIVE_UP_AFTER: u32 = 10;
@@ -45,23 +58,120 @@ pub struct Redrive<S, Q, C> {
     dedup_ttl: Duration,
 }
 
+/// One run, as all its shards see it.
+struct Run<'a> {
+    /// The fencing token of its leases.
+    id: &'a str,
+    deadline: UnixMillis,
+    progress: Mutex<Progress>,
+}
+
+/// What a run has done up to now.
+#[derive(Default)]
+struct Progress {
+    report: RunReport,
+    /// The conversations of which an event could not be sent.
+    blocked: HashSet<String>,
+    failures_in_a_row: u32,
+    /// Whether there were so many of them that the queue counts as down.
+    has_given_up: bool,
+    /// How many of the events that were listed are still parked.
+    left: u64,
+    /// When the first of them was received.
+    oldest: Option<UnixMillis>,
+    /// Whether a shard could not be listed, so that nobody knows what is left in it.
+    is_left_unknown: bool,
+}
+
 /// What became of one parked event in a run.
 enum EventOutcome {
     /// The event is on the queue, and its record says so.
     Forwarded,
+    /// The event is on the queue, and the store failed to write that down.
+    NotConfirmed,
     /// The event is not parked any more: another run sent it.
     NotParkedAnyMore,
-    /// Another owner holds a live lease on the event, and may be sending it at this moment.
-    HeldByAnother,
     /// An earlier event of the same conversation was not sent, and this one must not overtake it.
     WaitsForEarlierEvent,
-    /// The store or the queue failed. The event stays parked for the next run.
-    Failed {
-        /// The conversation of an event that was not sent: its later events have to wait for this one. Absent if they need not.
-        conversation: Option<String>,
+    /// The event was not sent, and the later events of its conversation have to wait for it.
+    NotSent {
+        /// The conversation.
+        conversation: String,
     },
-    /// The event cannot be read, or is larger than the queue takes. It stays parked, and no other event waits for it.
+    /// Another owner holds a live lease on the event, and may be sending it at this moment. Its conversation is not known.
+    HeldByAnother,
+    /// The store failed to hand the event over. Its conversation is not known.
+    NotTaken,
+    /// The event cannot be read, or no queue takes it. It stays parked, and no other event waits for it.
     Unsendable,
+}
+
+impl Run<'_> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Nothing that holds the lock panics.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, step: &str, event_id: &str, error: &(dyn Error + 'static)) {
+        self.progress().report.fail(step, event_id, error);
+    }
+}
+
+impl Progress {
+    /// Counts what became of an event. Returns whether the next event of its shard may be sent.
+    fn count(&mut self, event: &Pending, outcome: EventOutcome) -> bool {
+        match outcome {
+            EventOutcome::Forwarded => {
+                self.report.redriven += 1;
+                self.failures_in_a_row = 0;
+                true
+            }
+            EventOutcome::NotParkedAnyMore => true,
+            EventOutcome::NotConfirmed => {
+                self.leave([event]);
+                self.fail_in_a_row();
+                true
+            }
+            EventOutcome::WaitsForEarlierEvent => {
+                self.leave([event]);
+                true
+            }
+            EventOutcome::NotSent { conversation } => {
+                self.leave([event]);
+                self.blocked.insert(conversation);
+                self.fail_in_a_row();
+                true
+            }
+            EventOutcome::HeldByAnother => {
+                self.leave([event]);
+                false
+            }
+            EventOutcome::NotTaken => {
+                self.leave([event]);
+                self.fail_in_a_row();
+                false
+            }
+            EventOutcome::Unsendable => {
+                self.leave([event]);
+                self.report.unsendable += 1;
+                true
+            }
+        }
+    }
+
+    fn fail_in_a_row(&mut self) {
+        self.failures_in_a_row += 1;
+        self.has_given_up |= self.failures_in_a_row >= GIVE_UP_AFTER;
+    }
+
+    /// Counts events that stay parked.
+    fn leave<'a>(&mut self, events: impl IntoIterator<Item = &'a Pending>) {
+        for event in events {
+            self.left += 1;
+            let first = self.oldest.map_or(event.received_at, |oldest| oldest.min(event.received_at));
+            self.oldest = Some(first);
+        }
+    }
 }
 
 impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
@@ -74,88 +184,66 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
     /// run may have the same.
     pub async fn run(&self, run_id: &str, deadline: UnixMillis) -> RunReport {
         let start = self.clock.instant();
-        let mut run = RunReport::default();
-        let mut blocked = HashSet::new();
-        while self.redrive_one_list(run_id, deadline, &mut blocked, &mut run).await {}
-        run.total = self.clock.instant() - start;
-        run
+        let run = Run { id: run_id, deadline, progress: Mutex::default() };
+        // What earlier versions parked is older than what is in the other shards, and may be of the same conversations.
+        if self.redrive_shard(Shard::EARLIER, &run).await {
+            join_all(Shard::all().map(|shard| self.redrive_shard(shard, &run))).await;
+        }
+        let progress = run.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |received_at: UnixMillis| received_at.until(self.clock.now());
+        let still_parked =
+            StillParked { events: progress.left, oldest: progress.oldest.map(waiting).unwrap_or_default() };
+        RunReport {
+            still_parked: (!progress.is_left_unknown).then_some(still_parked),
+            total: self.clock.instant() - start,
+            ..progress.report
+        }
     }
 
-    /// Lists what is parked and goes through the list. Returns whether to list again: the list was full, there may be more, and
-    /// some of it has been sent.
-    async fn redrive_one_list(
-        &self,
-        run_id: &str,
-        deadline: UnixMillis,
-        blocked: &mut HashSet<String>,
-        run: &mut RunReport,
-    ) -> bool {
-        let until = self.clock.instant() + EVENT_BUDGET;
-        let listed = match run_until(&self.clock, until, self.store.pending(EVENTS_PER_LIST)).await {
-            Ok(listed) => listed,
-            Err(error) => {
-                run.fail("list", "", &error);
-                run.still_parked = None;
-                return false;
-            }
-        };
-        let mut left = Vec::new();
-        let mut failures_in_a_row = 0;
-        let mut forwarded = 0;
-        let mut events = listed.iter();
-        for event in events.by_ref() {
-            // An event is not begun if there might be too little time to finish it.
-            if self.clock.now().until(deadline) <= EVENT_BUDGET {
-                left.push(event);
-                break;
-            }
-            match self.redrive_event(event, run_id, deadline, blocked, run).await {
-                EventOutcome::Forwarded => {
-                    forwarded += 1;
-                    failures_in_a_row = 0;
+    /// Lists a shard page by page, and sends what is in it. Returns whether it came to the end: every event was sent, or stands
+    /// in no other shard's way.
+    async fn redrive_shard(&self, shard: Shard, run: &Run<'_>) -> bool {
+        let mut last: Option<Pending> = None;
+        loop {
+            let until = self.clock.instant() + EVENT_BUDGET;
+            let page = self.store.pending(shard, last.as_ref(), EVENTS_PER_LIST);
+            let page = match run_until(&self.clock, until, page).await {
+                Ok(page) => page,
+                Err(error) => {
+                    run.fail("list", "", &error);
+                    let mut progress = run.progress();
+                    progress.fail_in_a_row();
+                    progress.is_left_unknown = true;
+                    return false;
                 }
-                EventOutcome::NotParkedAnyMore => {}
-                EventOutcome::WaitsForEarlierEvent | EventOutcome::Unsendable => left.push(event),
-                EventOutcome::Failed { conversation } => {
-                    left.push(event);
-                    blocked.extend(conversation);
-                    failures_in_a_row += 1;
-                    if failures_in_a_row == GIVE_UP_AFTER {
-                        break;
-                    }
+            };
+            for (n, event) in page.iter().enumerate() {
+                // An event is not begun if there might be too little time to finish it.
+                let is_late = self.clock.now().until(run.deadline) <= EVENT_BUDGET;
+                if is_late || run.progress().has_given_up {
+                    run.progress().leave(page.iter().skip(n));
+                    return false;
                 }
-                // The events after it could belong to the same conversation, and must not overtake it.
-                EventOutcome::HeldByAnother => {
-                    left.push(event);
-                    break;
+                let outcome = self.redrive_event(event, run).await;
+                if !run.progress().count(event, outcome) {
+                    run.progress().leave(page.iter().skip(n + 1));
+                    return false;
                 }
             }
+            if page.len() < EVENTS_PER_LIST {
+                return true;
+            }
+            last = page.last().cloned();
         }
-        let stopped = events.len() > 0;
-        left.extend(events);
-        run.redriven += forwarded;
-        let waiting = |event: &&Pending| event.received_at.until(self.clock.now());
-        run.still_parked = Some(StillParked {
-            events: u64::try_from(left.len()).unwrap_or(u64::MAX),
-            oldest: left.first().map(waiting).unwrap_or_default(),
-        });
-        listed.len() == EVENTS_PER_LIST && forwarded > 0 && !stopped
     }
 
     /// Takes, sends and confirms one event.
-    async fn redrive_event(
-        &self,
-        event: &Pending,
-        run_id: &str,
-        deadline: UnixMillis,
-        blocked: &HashSet<String>,
-        run: &mut RunReport,
-    ) -> EventOutcome {
+    async fn redrive_event(&self, event: &Pending, run: &Run<'_>) -> EventOutcome {
         let now = self.clock.now();
-        let budget = Budget::new(self.clock.instant(), EVENT_BUDGET, now.until(deadline));
+        let budget = Budget::new(self.clock.instant(), EVENT_BUDGET, now.until(run.deadline));
         let claim = Claim {
             event_id: event.event_id.clone(),
-            owner: run_id.to_owned(),
+            owner: run.id.to_owned(),
             received_at: now,
             lease_until: now.after(EVENT_BUDGET).after(LEASE_MARGIN),
             expires_at: now.after(self.dedup_ttl).in_seconds(),
@@ -163,23 +251,28 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         let taken = run_until(&self.clock, budget.record_until(), self.store.take(&claim)).await;
         let (lease, parked) = match taken {
             Ok(Taken::Yours { lease, message }) => (lease, message),
+            Ok(Taken::Unreadable(error)) => {
+                run.fail("read", &event.event_id, &error);
+                return EventOutcome::Unsendable;
+            }
             Ok(Taken::Held) => return EventOutcome::HeldByAnother,
             Ok(Taken::NotParked) => return EventOutcome::NotParkedAnyMore,
             Err(error) => {
                 run.fail("take", &event.event_id, &error);
-                return EventOutcome::Failed { conversation: None };
+                return EventOutcome::NotTaken;
             }
         };
         let message = match Message::from_parked(&parked) {
             Ok(message) => message,
             // The parser's own error might quote the message.
             Err(error) => {
-                run.fail("read", &event.event_id, &Unreadable { line: error.line(), column: error.column() });
+                let unreadable = Unreadable { line: error.line(), column: error.column() };
+                run.fail("read", &event.event_id, &unreadable);
                 return EventOutcome::Unsendable;
             }
         };
         let conversation = message.conversation_group.clone();
-        if blocked.contains(&conversation) {
+        if run.progress().blocked.contains(&conversation) {
             return EventOutcome::WaitsForEarlierEvent;
         }
         match run_until(&self.clock, budget.send_until(), self.sink.send(&message)).await {
@@ -187,26 +280,20 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             Err(error) => {
                 run.fail("send", &event.event_id, &error);
                 match error {
-                    StepError::Failed(SendError::TooLarge) => EventOutcome::Unsendable,
-                    _ => EventOutcome::Failed { conversation: Some(conversation) },
+                    StepError::Failed(error) if error.is_final() => EventOutcome::Unsendable,
+                    StepError::Failed(_) | StepError::TimedOut => EventOutcome::NotSent { conversation },
                 }
             }
         }
     }
 
     /// Confirms that an event is on the queue.
-    async fn confirm(
-        &self,
-        lease: Lease,
-        event: &Pending,
-        budget: &Budget,
-        run: &mut RunReport,
-    ) -> EventOutcome {
+    async fn confirm(&self, lease: Lease, event: &Pending, budget: &Budget, run: &Run<'_>) -> EventOutcome {
         match settle(&self.clock, budget.settle_until(), self.store.confirm(lease)).await {
             Ok(()) => EventOutcome::Forwarded,
             Err(error) => {
                 run.fail("confirm", &event.event_id, &error);
-                EventOutcome::Failed { conversation: None }
+                EventOutcome::NotConfirmed
             }
         }
     }

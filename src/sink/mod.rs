@@ -16,6 +16,7 @@ pub mod any;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod message;
+mod refusal;
 mod refused_only;
 #[cfg(feature = "sns")]
 pub mod sns;
@@ -45,7 +46,8 @@ pub trait Sink: Send + Sync {
     /// Puts the message on the queue. `Ok` means that it is there for certain, and stays there if anything of ours fails.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] when the message is not on the queue and never will be. [`SendError::Failed`] when the outcome
+    /// [`SendError::TooLarge`] and [`SendError::Refused`] when the message is not on the queue and never will be as long as the
+    /// queue stays as it is. [`SendError::Failed`] when the outcome
     /// is unknown: the message may be on the queue, and only the answer was lost. The same message sent again must then do no
     /// harm on a queue that de-duplicates, by [`Message::deduplication_id`].
     fn send(&self, message: &Message) -> impl Future<Output = Result<(), SendError>> + Send;
@@ -59,6 +61,14 @@ pub trait Sink: Send + Sync {
 pub enum SendError {
     /// The message is not on the queue for certain, and never will be: it is larger than the queue takes.
     TooLarge,
+    /// The message is not on the queue for certain, and never will be as it is: the service works, and refuses this message for
+    /// what is in it.
+    Refused {
+        /// The call that was refused, such as `SQS SendMessage`.
+        what: &'static str,
+        /// What the service says.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The call failed, or its answer was lost. The message may be on the queue, and counts as not sent.
     Failed {
         /// The call that failed, such as `SQS SendMessage`.
@@ -69,6 +79,19 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// The service refused the message that the call named `what` brought, because of `source`.
+    pub fn refused(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Refused { what, source: source.into() }
+    }
+
+    /// Whether this message will never be on the queue, and sending it again is useless.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::TooLarge | Self::Refused { .. } => true,
+            Self::Failed { .. } => false,
+        }
+    }
+
     /// The call named `what` failed, because of `source`.
     pub fn failed(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed { what, source: source.into() }
@@ -79,7 +102,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge => f.write_str("the sink does not take messages of this size"),
-            Self::Failed { what, .. } => f.write_str(what),
+            Self::Refused { what, .. } | Self::Failed { what, .. } => f.write_str(what),
         }
     }
 }
@@ -88,7 +111,7 @@ impl Error for SendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::TooLarge => None,
-            Self::Failed { source, .. } => Some(source.as_ref()),
+            Self::Refused { source, .. } | Self::Failed { source, .. } => Some(source.as_ref()),
         }
     }
 }

@@ -7,6 +7,7 @@ use aws_sdk_sns::operation::publish::builders::PublishInputBuilder;
 use aws_sdk_sns::operation::publish::{Publish, PublishError, PublishInput, PublishOutput};
 use aws_sdk_sns::types::MessageAttributeValue;
 
+use super::refusal::is_refusal;
 use super::refused_only::RefusedOnly;
 use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
@@ -92,5 +93,11 @@ impl Sink for SnsSink {
 fn publish_error(error: SdkError<PublishError>) -> SendError {
     let too_large = error.code() == Some("InvalidParameter")
         && error.message().is_some_and(|message| message.contains("too long"));
-    if too_large { SendError::TooLarge } else { SendError::failed("SNS Publish", error) }
+    if too_large {
+        SendError::TooLarge
+    } else if is_refusal(&error) {
+        SendError::refused("SNS Publish", error)
+    } else {
+        SendError::failed("SNS Publish", error)
+    }
 }

@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName,
 };
 
+use super::refusal::is_refusal;
 use super::refused_only::RefusedOnly;
 use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
@@ -113,5 +114,11 @@ fn string_attribute(value: &str) -> Result<MessageAttributeValue, BuildError> {
 fn send_error(error: SdkError<SendMessageError>) -> SendError {
     let too_large = error.code() == Some("InvalidParameterValue")
         && error.message().is_some_and(|message| message.contains("shorter than"));
-    if too_large { SendError::TooLarge } else { SendError::failed("SQS SendMessage", error) }
+    if too_large {
+        SendError::TooLarge
+    } else if is_refusal(&error) {
+        SendError::refused("SQS SendMessage", error)
+    } else {
+        SendError::failed("SQS SendMessage", error)
+    }
 }

@@ -2,6 +2,7 @@
 //! as the documentation of SQS says.
 
 use slack_ingress::dedup::memory::MemoryStore;
+use slack_ingress::dedup::shard::Shard;
 use slack_ingress::dedup::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, Taken};
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
@@ -117,7 +118,7 @@ impl Services {
     }
 
     pub(crate) async fn parked(&self) -> usize {
-        self.store.pending(usize::MAX).await.unwrap().len()
+        self.store.all_pending().len()
     }
 }
 
@@ -392,7 +393,7 @@ impl Services {
             }
             Ok(Taken::Held) => "Held",
             Ok(Taken::NotParked) => "NotParked",
-            Err(_) => "an error",
+            Ok(Taken::Unreadable(_)) | Err(_) => "an error",
         };
         self.narrate(&claim.owner, &claim.event_id, format_args!("Take is {what}"));
         taken
@@ -465,8 +466,17 @@ impl Store for Node {
         self.settle(Call::Park, lease, Some(RecordState::Parked), Some((conversation, message))).await
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        let effect = move |services: Arc<Services>| async move { services.store.pending(limit).await };
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        let after = after.cloned();
+        let effect = move |services: Arc<Services>| {
+            let after = after.clone();
+            async move { services.store.pending(shard, after.as_ref(), limit).await }
+        };
         self.call(Call::List, "", Self::store_error(Call::List), effect).await?
     }
 

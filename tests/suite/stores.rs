@@ -5,6 +5,7 @@ use slack_ingress::dedup::dynamodb::DynamoDbStore;
 use slack_ingress::dedup::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use slack_ingress::dedup::redis::RedisStore;
+use slack_ingress::dedup::shard::Shard;
 use slack_ingress::dedup::{Claim, Lease, Recorded, Store};
 #[cfg(feature = "redis")]
 use slack_ingress::time::budget::CallTimeouts;
@@ -81,6 +82,8 @@ macro_rules! every_scenario {
             a_holder_that_gives_up_leaves_the_event_parked
             nothing_is_left_where_there_is_no_record
             a_delete_and_a_leave_at_once_lose_nothing
+            an_event_is_listed_in_the_shard_of_its_conversation
+            a_shard_is_listed_page_by_page
             pending_is_in_the_order_of_receipt
             seen_tells_of_every_live_record
             warming_up_changes_nothing
@@ -143,7 +146,7 @@ async fn assert_that_every_call_is_an_error(store: &impl Store) {
     assert!(store.delete(lease()).await.is_err());
     assert!(store.park(lease(), "a", "{}").await.is_err());
     assert!(store.leave(&claim, "a", "{}").await.is_err());
-    assert!(store.pending(1).await.is_err());
+    assert!(store.pending(Shard::of("a"), None, 1).await.is_err());
     assert!(store.take(&claim).await.is_err());
     assert!(store.seen("Ev1", claim.received_at).await.is_err());
 }
@@ -185,7 +188,7 @@ async fn a_redis_server_that_goes_away_is_an_error_and_is_found_again_when_it_co
     assert!(matches!(recorded, Ok(Recorded::Forwarded)), "{recorded:?}");
     assert!(matches!(store.record(&claim("Ev2")).await, Ok(Recorded::InFlight)));
     assert!(matches!(store.record(&claim("Ev3")).await, Ok(Recorded::Parked)));
-    assert_eq!(store.pending(10).await.expect("the store answers").len(), 1);
+    assert_eq!(store.pending(Shard::of("a"), None, 10).await.expect("the store answers").len(), 1);
 }
 
 #[cfg(feature = "redis")]

@@ -102,7 +102,7 @@ async fn a_command_that_the_queue_does_not_take_is_parked_at_once() {
         let report = scene.handle(form(&scene, COMMAND)).await;
         assert_eq!(report.outcome, RequestOutcome::Parked);
         assert_eq!(scene.calls(), ["record", "send", "park"]);
-        assert_eq!(scene.world.store.pending(2).await.unwrap()[0].event_id, command_id());
+        assert_eq!(scene.world.store.all_pending()[0].event_id, command_id());
     }
 }
 

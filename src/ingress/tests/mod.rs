@@ -1,5 +1,6 @@
 use super::*;
 use crate::dedup::memory::MemoryStore;
+use crate::dedup::shard::Shard;
 use crate::dedup::{Left, Pending, Taken};
 use crate::sink::stdout::StdoutSink;
 use crate::slack::payload::Malformed;
@@ -147,8 +148,13 @@ impl Store for Arc<World> {
         self.call("leave", |faults| faults.leave).befall(store_error, leave).await
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        self.store.pending(limit).await
+    async fn pending(
+        &self,
+        shard: Shard,
+        after: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        self.store.pending(shard, after, limit).await
     }
 
     async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
@@ -391,7 +397,7 @@ async fn parked(scene: &Scene) -> Option<Message> {
     let claim = Claim { owner: "redrive".to_owned(), ..scene.claim_of_another(now) };
     match scene.world.store.take(&claim).await.unwrap() {
         Taken::Yours { message, .. } => Some(Message::from_parked(&message).unwrap()),
-        Taken::Held | Taken::NotParked => None,
+        Taken::Held | Taken::NotParked | Taken::Unreadable(_) => None,
     }
 }
 
@@ -659,7 +665,7 @@ async fn on_the_last_attempt_the_store_keeps_the_message_that_the_queue_did_not_
 
     let scene = scene_where(Faults { send: Fault::Fails, ..Faults::default() });
     assert_eq!(scene.deliver(Some(3)).await.outcome, RequestOutcome::Parked);
-    let pending = scene.world.store.pending(10).await.unwrap();
+    let pending = scene.world.store.all_pending();
     assert_eq!(pending, [Pending { event_id: MENTION_ID.to_owned(), received_at: scene.world.now() }]);
     let later = scene.world.now().after(Duration::from_millis(12_001));
     match scene.world.store.take(&scene.claim_of_another(later)).await.unwrap() {
@@ -1096,7 +1102,7 @@ proptest! {
             prop_assert!(report.details.timings.total <= limit + Duration::from_millis(1));
             match report.outcome {
                 RequestOutcome::Accepted => prop_assert_eq!(scene.queue().len(), 1),
-                RequestOutcome::Parked => prop_assert_eq!(scene.world.store.pending(2).await.unwrap().len(), 1),
+                RequestOutcome::Parked => prop_assert_eq!(scene.world.store.all_pending().len(), 1),
                 RequestOutcome::Unavailable(_) => prop_assert!(scene.queue().len() <= 1),
                 ref other => prop_assert!(false, "{other:?}"),
             }
@@ -1110,7 +1116,7 @@ proptest! {
             let report = scene.ingress.handle(scene.request(MENTION, Some(2)), second).await;
             prop_assert!(matches!(report.outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate));
             let bodies: BTreeSet<_> = scene.queue().into_iter().map(|message| message.body).collect();
-            let is_parked = !scene.world.store.pending(1).await.unwrap().is_empty();
+            let is_parked = !scene.world.store.all_pending().is_empty();
             prop_assert!(is_parked || bodies == BTreeSet::from([MENTION.to_owned()]));
             if was_confirmed {
                 prop_assert_eq!(scene.queue().len(), 1);

@@ -12,6 +12,9 @@ pub fn line(report: &RunReport, context: Context<'_>) -> String {
     let mut line = Line::new(context, level);
     line.metric("Redriven", "Count", json!(report.redriven));
     line.metric("RedriveFailures", "Count", json!(report.failed));
+    if report.unsendable > 0 {
+        line.field("unsendable", json!(report.unsendable));
+    }
     line.duration("RedriveTime", Some(report.total));
     if let Some(parked) = report.still_parked {
         line.metric("ParkedEvents", "Count", json!(parked.events));

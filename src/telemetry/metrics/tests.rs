@@ -220,6 +220,7 @@ fn a_run_of_the_redrive_has_its_line() {
     let line = redriven(&RunReport {
         redriven: 2,
         failed: 3,
+        unsendable: 1,
         still_parked: Some(StillParked { events: 4, oldest: Duration::from_millis(61_999) }),
         total: Duration::from_micros(12_345),
         errors: vec!["send Ev1: SQS SendMessage: dispatch failure".to_owned()].into(),
@@ -233,6 +234,7 @@ fn a_run_of_the_redrive_has_its_line() {
         "cold_start": false,
         "Redriven": 2,
         "RedriveFailures": 3,
+        "unsendable": 1,
         "ParkedEvents": 4,
         "OldestParkedAge": 61,
         "RedriveTime": 12.345,

@@ -15,6 +15,9 @@ pub struct RunReport {
     pub redriven: u64,
     /// How many steps failed. Their events were not sent, or are not known to be, or were sent and not confirmed.
     pub failed: u64,
+    /// How many events were not sent and never will be, because nobody can read them or no queue takes them. They stay parked, and
+    /// each of them is among the failed steps too.
+    pub unsendable: u64,
     /// What is still parked; absent when the store could not be listed.
     pub still_parked: Option<StillParked>,
     /// How long the run took.
@@ -26,8 +29,8 @@ pub struct RunReport {
 /// How much is still parked when a run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StillParked {
-    /// How many of the events that were listed last. There may be more: a list holds up to
-    /// [`EVENTS_PER_LIST`](crate::redrive::EVENTS_PER_LIST).
+    /// How many of the events that the run has listed. There are more if it ended before it had listed them all, because the
+    /// queue was down or the time was over.
     pub events: u64,
     /// How long the event that was received first has been waiting; zero if none is parked.
     pub oldest: Duration,

@@ -1,0 +1,43 @@
+//! Which error of SQS or SNS is a refusal of this one message, and which is a failure that any other message would meet as well.
+//!
+//! The redrive lets nothing wait for a message that is refused, and counts a failure against the service. So a refusal is only
+//! what names the message as its reason. Everything else counts as a failure: no answer, a 5xx, throttling, a queue that is
+//! gone, a key of KMS that is disabled, a right or a credential that is missing, and every code that is not known here. If that
+//! is a mistake, events wait that need not wait; the other way round, a conversation could lose its order.
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// The error codes that name the message as their reason ([SendMessage
+/// errors](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#API_SendMessage_Errors),
+/// [Publish errors](https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors), [common
+/// errors](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html)).
+const CODES: [&str; 11] = [
+    // Characters that SQS does not take.
+    "InvalidMessageContents",
+    // A group id, a de-duplication id or an attribute that is none; a message that is too long.
+    "InvalidParameterValue",
+    "InvalidParameterCombination",
+    "MissingParameter",
+    "InvalidAttributeName",
+    "InvalidAttributeValue",
+    "UnsupportedOperation",
+    "ValidationError",
+    // The same from SNS.
+    "InvalidParameter",
+    "ParameterValueInvalid",
+    "ValidationException",
+];
+
+/// Whether the service answered that it does not take this message.
+pub(super) fn is_refusal<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let SdkError::ServiceError(answer) = error else { return false };
+    let is_4xx = answer.raw().status().is_client_error();
+    is_4xx && error_code(answer.err()).is_some_and(|code| CODES.contains(&code))
+}
+
+/// The code without the prefixes of SQS's older errors, such as `AWS.SimpleQueueService.UnsupportedOperation`.
+fn error_code(error: &impl ProvideErrorMetadata) -> Option<&str> {
+    error.code()?.rsplit('.').next()
+}
