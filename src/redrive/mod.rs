@@ -240,7 +240,8 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
     /// Takes, sends and confirms one event.
     async fn redrive_event(&self, event: &Pending, run: &Run<'_>) -> EventOutcome {
         let now = self.clock.now();
-        let budget = Budget::new(self.clock.instant(), EVENT_BUDGET, now.until(run.deadline));
+        let budget = Budget::new(self.clock.instant(), EVENT_BUDGET, now.until(run.deadline))
+            .with_lease_until(now.after(EVENT_BUDGET));
         let claim = Claim {
             event_id: event.event_id.clone(),
             owner: run.id.to_owned(),

@@ -68,6 +68,8 @@ pub(crate) struct HistorySettings {
     pub(crate) replayed_per_mille: u32,
     /// How many of a thousand processes have a wall clock that is wrong.
     pub(crate) wrong_clocks_per_mille: u32,
+    /// How many of a thousand requests are commands. Many of them, while the queue fails, are many parked events at once.
+    pub(crate) commands_per_mille: u32,
     /// Whether two apps are installed, so that some messages come once for each.
     pub(crate) several_apps: bool,
 }
@@ -119,6 +121,7 @@ impl Chance {
             doubled_per_mille: self.choose(&[0, 0, 200]),
             replayed_per_mille: self.choose(&[0, 0, 300]),
             wrong_clocks_per_mille: self.choose(&[0, 0, 300]),
+            commands_per_mille: self.choose(&[150, 150, 150, 900]),
             several_apps: self.per_mille(300),
         }
     }

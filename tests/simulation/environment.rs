@@ -112,6 +112,7 @@ impl Node {
 pub(crate) async fn redrive(services: &Arc<Services>, run_id: &str, dedup_ttl: Duration) {
     let node = Node::new(Arc::clone(services));
     node.work_as(run_id, "");
+    services.ledger().redrive_run_begins(services.at(), run_id);
     let deadline = services.true_time().after(REDRIVE_TIMEOUT);
     let redrive = Redrive::new(node.clone(), node.clone(), node.clone(), dedup_ttl);
     if let Some(run) = run_interruptibly(&node, run_id, REDRIVE_TIMEOUT, redrive.run(run_id, deadline)).await

@@ -10,6 +10,7 @@
 //! - **last chance**: the last attempt is accepted unless both the store and the queue failed during it.
 //! - **memory**: an event is recognised until its record expires, and no longer.
 //! - **time**: an answer leaves within the ack budget.
+//! - **order**: the redrive sends no event before an earlier one of its conversation that was parked when the run began.
 //! - **group**: all messages of a conversation are in one FIFO group, whichever workspace a turn came from.
 //!
 //! The ledger is an independent second opinion on the library. It therefore states the longest lease, the lease's margin and the
@@ -17,6 +18,7 @@
 
 use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::telemetry::report::ingress::RequestReport;
+use slack_ingress::time::clock::UnixMillis;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -100,6 +102,10 @@ struct Event {
     is_kept: bool,
     /// What the event has to keep its order in.
     conversation: String,
+    /// When it was received, by its record.
+    received_at: Option<UnixMillis>,
+    /// Since when it is parked.
+    parked_since: Option<Duration>,
     messages: Vec<SentMessage>,
     promised: bool,
     workers: BTreeMap<String, Worker>,
@@ -129,6 +135,8 @@ pub(crate) struct Ledger {
     events: BTreeMap<String, Event>,
     /// The FIFO group of each conversation.
     groups: BTreeMap<String, String>,
+    /// When each run of the redrive began.
+    runs: BTreeMap<String, Duration>,
     pub(crate) totals: Totals,
     pub(crate) violations: Vec<String>,
     /// The narration so far, if one was asked for.
@@ -232,6 +240,32 @@ impl Ledger {
         }
     }
 
+    /// The record of an event says that it was received at this time.
+    pub(crate) fn is_received(&mut self, event: &str, received_at: UnixMillis) {
+        self.events.entry(event.to_owned()).or_default().received_at = Some(received_at);
+    }
+
+    /// A run of the redrive begins.
+    pub(crate) fn redrive_run_begins(&mut self, at: Duration, run: &str) {
+        self.runs.insert(run.to_owned(), at);
+    }
+
+    /// Checks that a run of the redrive lets no event overtake another one of its conversation.
+    fn check_order(&mut self, at: Duration, event: &str, run: &str) {
+        let (Some(sent), Some(&began)) = (self.events.get(event), self.runs.get(run)) else { return };
+        let is_overtaken = |(name, other): &(&String, &Event)| {
+            *name != event
+                && other.conversation == sent.conversation
+                && other.messages.is_empty()
+                && other.received_at < sent.received_at
+                && matches!(other.record, Some((RecordState::Parked, _)))
+                && other.parked_since.is_some_and(|since| since < began)
+        };
+        if let Some(overtaken) = self.events.iter().find(is_overtaken).map(|(name, _)| name.clone()) {
+            self.violation(at, "order", event, format_args!("{run} sends it before {overtaken}"));
+        }
+    }
+
     /// A last attempt has left the event in the record that another worker owns.
     pub(crate) fn event_is_left(&mut self, event: &str) {
         self.events.entry(event.to_owned()).or_default().is_kept = true;
@@ -278,6 +312,9 @@ impl Ledger {
             self.violation(at, "fence", event, format_args!("{worker} settles a record that {owner} owns"));
         }
         self.record_is_written(event, worker, state);
+        if state == Some(RecordState::Parked) {
+            self.events.entry(event.to_owned()).or_default().parked_since.get_or_insert(at);
+        }
     }
 
     /// The worker that owns the record of an event.
@@ -341,12 +378,16 @@ impl Ledger {
     /// The queue has received a message.
     pub(crate) fn message_is_sent(
         &mut self,
+        at: Duration,
         event: &str,
         worker: &str,
         unguarded: bool,
         dropped_by_fifo: bool,
     ) {
         let message = SentMessage { worker: worker.to_owned(), unguarded, dropped_by_fifo };
+        if !dropped_by_fifo {
+            self.check_order(at, event, worker);
+        }
         self.events.entry(event.to_owned()).or_default().messages.push(message);
         self.totals.unguarded += u64::from(unguarded);
         self.totals.dropped_by_fifo += u64::from(dropped_by_fifo);

@@ -38,12 +38,17 @@ pub(crate) enum Rule {
     IdentityByApp,
     /// An event belongs to the workspace that the app is installed in. Off: the envelope does not say which that is.
     TenantIsInstallation,
+    /// A conversation waits for its first parked event that cannot be sent. Off: the queue's failure counts as a refusal, for
+    /// which nothing waits.
+    ConversationsWait,
+    /// All parked events of a conversation are in one shard. Off: each is in a shard of its own.
+    ConversationsStayInOneShard,
     /// While one run of the redrive holds a parked event, no other run gets it. Off: any run gets it.
     TakingIsLeased,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::LeasesEnd,
         Self::LeasesHold,
         Self::Fencing,
@@ -60,6 +65,8 @@ impl Rule {
         Self::SendsAreNotRepeated,
         Self::IdentityByApp,
         Self::TenantIsInstallation,
+        Self::ConversationsWait,
+        Self::ConversationsStayInOneShard,
         Self::TakingIsLeased,
     ];
 
@@ -72,6 +79,7 @@ impl Rule {
             Self::ThreeWayAnswer | Self::LeavingWithTheHolder | Self::IdentityByApp => &["promise"],
             Self::SendsAreNotRepeated => &["double"],
             Self::TenantIsInstallation => &["group"],
+            Self::ConversationsWait | Self::ConversationsStayInOneShard => &["order"],
             Self::ExpiryByClock => &["memory"],
             Self::ConfirmAfterSend => &["double"],
             Self::UnguardedLastRetry | Self::Parking => &["last chance"],

@@ -298,6 +298,8 @@ impl Node {
                     Call::Confirm => services.store.confirm(lease).await,
                     Call::Park => {
                         let (conversation, text) = message.unwrap_or_default();
+                        let in_one_shard = !services.is_off(Rule::ConversationsStayInOneShard);
+                        let conversation = if in_one_shard { conversation } else { event.clone() };
                         services.store.park(lease, &conversation, &text).await
                     }
                     _ if services.is_off(Rule::DeleteOnFailure) => return Ok(Settled::Done),
@@ -350,7 +352,9 @@ impl Services {
         self.narrate(&worker, event, format_args!("Record is {recorded:?}"));
         match recorded {
             Ok(Recorded::New { .. }) => {
-                self.ledger().record_is_written(event, &worker, Some(RecordState::InFlight))
+                let mut ledger = self.ledger();
+                ledger.is_received(event, claim.received_at);
+                ledger.record_is_written(event, &worker, Some(RecordState::InFlight));
             }
             Ok(Recorded::InFlight) if self.is_off(Rule::ThreeWayAnswer) => return Ok(Recorded::Forwarded),
             Ok(Recorded::InFlight) => self.ledger().found_in_flight(self.at(), event, &worker),
@@ -414,7 +418,7 @@ impl Services {
             format_args!("is on the queue{}", if dropped_by_fifo { " already" } else { "" }),
         );
         let mut ledger = self.ledger();
-        ledger.message_is_sent(event, worker, is_unguarded(message), dropped_by_fifo);
+        ledger.message_is_sent(at, event, worker, is_unguarded(message), dropped_by_fifo);
         ledger.message_is_in_group(at, event, &message.conversation_group);
     }
 }
@@ -501,7 +505,15 @@ impl Sink for Node {
         let worker = self.worker();
         let event = self.name_of(&message.deduplication_id);
         services.ledger().sending_begins(services.at(), &event, &worker, is_unguarded(message));
-        let failure = || SendError::failed("the queue", "failed");
+        let is_run = self.event.lock().unwrap().is_empty();
+        let counts_as_refused = is_run && services.is_off(Rule::ConversationsWait);
+        let failure = || {
+            if counts_as_refused {
+                SendError::refused("the queue", "failed")
+            } else {
+                SendError::failed("the queue", "failed")
+            }
+        };
         let (message, to, by) = (message.clone(), event.clone(), worker.clone());
         let effect = move |services: Arc<Services>| {
             services.put(&message, &to, &by);

@@ -108,7 +108,7 @@ impl World {
         for n in 0..count {
             let channel = chance.number(1..=4);
             let is_from_outside = chance.per_mille(200);
-            let is_command = chance.per_mille(150);
+            let is_command = chance.per_mille(self.services.settings.commands_per_mille);
             let is_for_both = several_apps && !is_command && chance.per_mille(500);
             for app in 0..=usize::from(is_for_both) {
                 let to = Addressee { several_apps, app, channel, is_from_outside, says_installation };
