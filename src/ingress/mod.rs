@@ -279,7 +279,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
 
         let mut recorded = self.record(&claim, is_last, &budget, details).await;
         if is_last && matches!(recorded, Err(RequestOutcome::InFlight)) {
-            recorded = match self.leave(&claim, &message, &budget, details).await {
+            recorded = match self.leave(&claim, &message, budget.leave_until(), details).await {
                 Some(Left::Kept) => Err(RequestOutcome::Kept),
                 Some(Left::Forwarded | Left::Parked) => Err(RequestOutcome::Duplicate),
                 // The other invocation has given up and deleted the record, so this one may claim the event. If a third one
@@ -358,14 +358,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         &self,
         claim: &Claim,
         message: &Message,
-        budget: &Budget,
+        until: Instant,
         details: &mut RequestDetails,
     ) -> Option<Left> {
         let leave = async {
             let text = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
             self.store.leave(claim, &message.conversation_group, &text).await
         };
-        let left = run_until(&self.clock, budget.settle_until(), leave).await;
+        let left = run_until(&self.clock, until, leave).await;
         left.map_err(|error| details.errors.add("leave", &error)).ok()
     }
 
@@ -439,11 +439,13 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         match self.settle("park", park, budget.settle_until(), details).await {
             Ok(()) => RequestOutcome::Parked,
             // Another invocation has taken the event over meanwhile.
-            Err(SettleError::LeaseLost) => match self.leave(claim, message, budget, details).await {
-                Some(Left::Kept) => RequestOutcome::Kept,
-                Some(Left::Forwarded | Left::Parked) => RequestOutcome::Duplicate,
-                Some(Left::Gone) | None => RequestOutcome::InFlight,
-            },
+            Err(SettleError::LeaseLost) => {
+                match self.leave(claim, message, budget.settle_until(), details).await {
+                    Some(Left::Kept) => RequestOutcome::Kept,
+                    Some(Left::Forwarded | Left::Parked) => RequestOutcome::Duplicate,
+                    Some(Left::Gone) | None => RequestOutcome::InFlight,
+                }
+            }
             Err(SettleError::Unknown(_)) => RequestOutcome::Unavailable(Dependency::Sink),
         }
     }

@@ -5,9 +5,10 @@
 //! from the start of the invocation:
 //!
 //! ```text
-//! 0 %          25 %            50 %                    87 %        100 %
+//! 0 %          25 %            50 %      70 %          87 %        100 %
 //! ├─ re-read ──┤               │                       │            │   reads the signing secret again after a mismatch
 //! ├─────────── record ─────────┤                       │            │   if the store hangs, there is time left to send
+//! ├─────────── leave ────────────────────┤             │            │   only the last attempt; likewise
 //! ├─────────────────────────── send ───────────────────┤            │   if the queue hangs, there is time left to undo
 //! ├───────────────────────────────────────────── delete or park ────┤
 //! ```
@@ -64,8 +65,13 @@ impl Budget {
     }
 
     /// The record is written by then, or the write is cut off.
-    pub fn record_until(&self) -> Instant {
-        self.at_percent(50)
+    pub fn record_until(&self) -> Moment {
+        Moment { instant: self.at_percent(50), wall: self.lease_until }
+    }
+
+    /// The event is left in another invocation's record by then, or the write is cut off.
+    pub fn leave_until(&self) -> Instant {
+        self.at_percent(70)
     }
 
     /// The message is sent by then, or the send is cut off.
@@ -115,7 +121,7 @@ mod tests {
         let budget = Budget::new(start, Duration::from_millis(2500), Duration::from_secs(10));
         let points = [
             budget.reread_until(),
-            budget.record_until(),
+            budget.record_until().instant,
             budget.send_until().instant,
             budget.settle_until(),
         ];

@@ -64,6 +64,12 @@ pub(crate) struct HistorySettings {
     pub(crate) lost_per_mille: u32,
     /// How many of a thousand events are delivered by two of Slack's machines.
     pub(crate) doubled_per_mille: u32,
+    /// How many of a thousand attempts are sent once more by somebody else, without the headers of a retry.
+    pub(crate) replayed_per_mille: u32,
+    /// How many of a thousand processes have a wall clock that is wrong.
+    pub(crate) wrong_clocks_per_mille: u32,
+    /// Whether two apps are installed, so that some messages come once for each.
+    pub(crate) several_apps: bool,
 }
 
 /// The random numbers of one history. The same seed gives the same numbers.
@@ -111,6 +117,9 @@ impl Chance {
             freezes_per_mille: self.choose(&[0, 0, 20, 100]),
             lost_per_mille: self.choose(&[0, 0, 10, 100]),
             doubled_per_mille: self.choose(&[0, 0, 200]),
+            replayed_per_mille: self.choose(&[0, 0, 300]),
+            wrong_clocks_per_mille: self.choose(&[0, 0, 300]),
+            several_apps: self.per_mille(300),
         }
     }
 

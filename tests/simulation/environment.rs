@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::ledger::Role;
+use crate::rules::Rule;
 use crate::services::{Node, Services};
-use crate::slack::SECRET;
+use crate::slack::APPS;
 
 /// The time-out of the redrive's function in the stacks.
 const REDRIVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,7 +32,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn start(services: &Arc<Services>, dedup_ttl: Duration) -> Self {
-        let node = Node::new(Arc::clone(services));
+        let node = Node::with_any_clock(Arc::clone(services));
         let settings = IngressSettings {
             dedup_ttl,
             dedup_key: DedupKey::EventId,
@@ -40,7 +41,12 @@ impl Environment {
             bot_events: BotEvents::Drop,
             ack_budget: services.settings.ack_budget,
         };
-        let secrets = SigningSecrets::fixed([SigningSecret::new(SECRET)]);
+        let several_apps = services.settings.several_apps;
+        let secrets = APPS.into_iter().take(if several_apps { 2 } else { 1 }).map(|(app, secret)| {
+            let is_by_app = several_apps && !services.is_off(Rule::IdentityByApp);
+            if is_by_app { SigningSecret::of_app(app, secret) } else { SigningSecret::new(secret) }
+        });
+        let secrets = SigningSecrets::fixed(secrets);
         let ingress = Ingress::new(secrets, node.clone(), node.clone(), node.clone(), settings);
         Self { node, ingress }
     }
@@ -58,7 +64,7 @@ impl Environment {
         let began = services.at();
         let span = (began, began + limit);
         services.ledger().work_begins(&event, &request_id, Role::Ingress, span, is_last);
-        self.node.work_as(&request_id);
+        self.node.work_as(&request_id, &event);
         let invocation = Invocation {
             request_id: request_id.clone(),
             deadline: services.true_time().after(limit),
@@ -78,7 +84,7 @@ impl Environment {
             self.ingress.finish(answered).await;
             services.ledger().invocation_ends(&event, &request_id);
         };
-        run_interruptibly(services, &request_id, limit, invoked).await?;
+        run_interruptibly(&self.node, &request_id, limit, invoked).await?;
         Some(self)
     }
 }
@@ -105,11 +111,10 @@ impl Node {
 /// One run of the redrive, in its own process.
 pub(crate) async fn redrive(services: &Arc<Services>, run_id: &str, dedup_ttl: Duration) {
     let node = Node::new(Arc::clone(services));
-    node.work_as(run_id);
+    node.work_as(run_id, "");
     let deadline = services.true_time().after(REDRIVE_TIMEOUT);
-    let redrive = Redrive::new(node.clone(), node.clone(), node, dedup_ttl);
-    if let Some(run) =
-        run_interruptibly(services, run_id, REDRIVE_TIMEOUT, redrive.run(run_id, deadline)).await
+    let redrive = Redrive::new(node.clone(), node.clone(), node.clone(), dedup_ttl);
+    if let Some(run) = run_interruptibly(&node, run_id, REDRIVE_TIMEOUT, redrive.run(run_id, deadline)).await
     {
         services.ledger().redrive_run_ends(run_id, run.redriven);
     }
@@ -118,12 +123,13 @@ pub(crate) async fn redrive(services: &Arc<Services>, run_id: &str, dedup_ttl: D
 /// Runs the work of a process, which may die or freeze at any point where it waits, and is killed at its deadline. Returns `None`
 /// if the process has died.
 async fn run_interruptibly<T>(
-    services: &Arc<Services>,
+    node: &Node,
     worker: &str,
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let (dies_at, freezes_at, freezes_for) = {
+    let services = &node.services;
+    let (dies_at, freezes_at, freezes_for, stops_its_clock) = {
         let mut chance = services.chance();
         let faults_are_over = services.faults_are_over.load(std::sync::atomic::Ordering::Relaxed);
         let settings = &services.settings;
@@ -131,11 +137,19 @@ async fn run_interruptibly<T>(
         let freezes = !faults_are_over && chance.per_mille(settings.freezes_per_mille);
         let dies_at = dies.then(|| chance.number(0..=16));
         let freezes_at = freezes.then(|| chance.number(0..=16));
-        (dies_at, freezes_at, chance.millis(100..=60_000))
+        (dies_at, freezes_at, chance.millis(100..=100_000), chance.per_mille(500))
     };
     let freezes = freezes_at.map(|at| (at, freezes_for));
-    let run_interruptibly =
-        InterruptibleWork { work: pin!(work), services, worker, dies_at, freezes, thaw: None, polls: 0 };
+    let run_interruptibly = InterruptibleWork {
+        work: pin!(work),
+        node,
+        worker,
+        dies_at,
+        freezes,
+        stops_its_clock,
+        thaw: None,
+        polls: 0,
+    };
     match timeout(limit, run_interruptibly).await {
         Ok(Some(done)) => Some(done),
         Ok(None) => {
@@ -155,10 +169,12 @@ async fn run_interruptibly<T>(
 /// duration there.
 struct InterruptibleWork<'a, F> {
     work: Pin<&'a mut F>,
-    services: &'a Services,
+    node: &'a Node,
     worker: &'a str,
     dies_at: Option<u64>,
     freezes: Option<(u64, Duration)>,
+    /// Whether the monotonic clock stands still while the process is frozen, as that of a paused virtual machine does.
+    stops_its_clock: bool,
     thaw: Option<Pin<Box<Sleep>>>,
     polls: u64,
 }
@@ -182,8 +198,13 @@ impl<F: Future> Future for InterruptibleWork<'_, F> {
         if let Some((at, duration)) = this.freezes
             && at == polls
         {
-            this.services.narrate(this.worker, "", format_args!("freezes for {duration:?}"));
-            this.services.ledger().freezes(this.worker);
+            let services = &this.node.services;
+            let clock = if this.stops_its_clock { ", and its monotonic clock with it" } else { "" };
+            services.narrate(this.worker, "", format_args!("freezes for {duration:?}{clock}"));
+            services.ledger().freezes(this.worker);
+            if this.stops_its_clock {
+                this.node.stood_still(duration);
+            }
             let mut thaw = Box::pin(sleep(duration));
             // Polling the timer starts it.
             let _ = thaw.as_mut().poll(context);

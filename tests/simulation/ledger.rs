@@ -10,6 +10,7 @@
 //! - **last chance**: the last attempt is accepted unless both the store and the queue failed during it.
 //! - **memory**: an event is recognised until its record expires, and no longer.
 //! - **time**: an answer leaves within the ack budget.
+//! - **group**: all messages of a conversation are in one FIFO group, whichever workspace a turn came from.
 //!
 //! The ledger is an independent second opinion on the library. It therefore states the longest lease, the lease's margin and the
 //! outcomes that are a 200 itself, and does not take them from the library.
@@ -24,6 +25,8 @@ use crate::chance::Fault;
 
 /// How far a process's clock may be ahead or behind. Two clocks disagree by at most twice as much.
 pub(crate) const MAX_SKEW_MILLIS: u64 = 1000;
+/// How far a process's clock may be ahead that is corrected.
+const MAX_AHEAD: Duration = Duration::from_secs(2);
 pub(crate) const MAX_SKEW: Duration = Duration::from_millis(MAX_SKEW_MILLIS);
 /// No lease is longer than this, however long the function may run.
 const MAX_LEASE: Duration = Duration::from_secs(45);
@@ -68,6 +71,8 @@ pub(crate) struct Worker {
     confirmed: bool,
     /// The store told this worker that another worker owns the record.
     found_it_held: bool,
+    /// The store told this worker that the record is gone, in which it was to leave its event.
+    found_it_gone: bool,
 }
 
 /// A message that a worker has sent to the queue.
@@ -91,6 +96,10 @@ pub(crate) enum RecordState {
 #[derive(Clone, Debug, Default)]
 struct Event {
     record: Option<(RecordState, String)>,
+    /// Whether a last attempt left the event in the record that another worker owns.
+    is_kept: bool,
+    /// What the event has to keep its order in.
+    conversation: String,
     messages: Vec<SentMessage>,
     promised: bool,
     workers: BTreeMap<String, Worker>,
@@ -118,6 +127,8 @@ pub(crate) struct Totals {
 #[derive(Default)]
 pub(crate) struct Ledger {
     events: BTreeMap<String, Event>,
+    /// The FIFO group of each conversation.
+    groups: BTreeMap<String, String>,
     pub(crate) totals: Totals,
     pub(crate) violations: Vec<String>,
     /// The narration so far, if one was asked for.
@@ -165,6 +176,7 @@ impl Ledger {
             send_answered: false,
             confirmed: false,
             found_it_held: false,
+            found_it_gone: false,
         };
         self.events.entry(event.to_owned()).or_default().workers.entry(worker.to_owned()).or_insert(new);
     }
@@ -206,10 +218,42 @@ impl Ledger {
         self.worker(event, worker).queue_failed = true;
     }
 
+    /// Slack is going to send an event of this conversation.
+    pub(crate) fn slack_sends(&mut self, event: &str, conversation: &str) {
+        conversation.clone_into(&mut self.events.entry(event.to_owned()).or_default().conversation);
+    }
+
+    /// A message is in this FIFO group. All of its conversation have to be.
+    pub(crate) fn message_is_in_group(&mut self, at: Duration, event: &str, group: &str) {
+        let conversation = self.events[event].conversation.clone();
+        let known = self.groups.entry(conversation.clone()).or_insert_with(|| group.to_owned()).clone();
+        if known != group {
+            self.violation(at, "group", event, format_args!("{conversation} is in {known} and in {group}"));
+        }
+    }
+
+    /// A last attempt has left the event in the record that another worker owns.
+    pub(crate) fn event_is_left(&mut self, event: &str) {
+        self.events.entry(event.to_owned()).or_default().is_kept = true;
+    }
+
+    /// Whether the record holds the event, beside its state.
+    pub(crate) fn is_kept(&self, event: &str) -> bool {
+        self.events.get(event).is_some_and(|event| event.is_kept)
+    }
+
+    /// The record is gone in which a worker was to leave its event.
+    pub(crate) fn found_it_gone(&mut self, event: &str, worker: &str) {
+        self.worker(event, worker).found_it_gone = true;
+    }
+
     /// A worker has written the record of an event; `state` is `None` if it has deleted it.
     pub(crate) fn record_is_written(&mut self, event: &str, worker: &str, state: Option<RecordState>) {
         let record = state.map(|state| (state, worker.to_owned()));
-        self.events.entry(event.to_owned()).or_default().record = record;
+        let truth = self.events.entry(event.to_owned()).or_default();
+        truth.record = record;
+        // A record in flight is written anew only if it holds no event.
+        truth.is_kept &= state == Some(RecordState::InFlight);
         if state == Some(RecordState::Forwarded) {
             self.worker(event, worker).confirmed = true;
         }
@@ -259,12 +303,14 @@ impl Ledger {
         // The store compares the lease with the time at which the worker asked, by the worker's own clock, however late the
         // question arrived.
         let asked = self.worker(event, by).began;
+        // A request that API Gateway received long ago is treated as if it had come in time: a lease then lasts longer.
+        let asks_late = self.worker(event, by).froze;
         self.worker(event, by).found_it_held = true;
         let worker = self.worker(event, &holder).clone();
-        let lease_ends = worker.deadline.min(worker.began + MAX_LEASE + MAX_SKEW) + LEASE_MARGIN;
+        let lease_ends = worker.deadline.min(worker.began + MAX_LEASE + MAX_AHEAD) + LEASE_MARGIN;
         let excused = worker.died || worker.froze || worker.settle_failed || worker.store_failed;
-        let still_leased = asked <= lease_ends + MAX_SKEW;
-        if holder == by || worker.is_over && !(excused && still_leased) {
+        let still_leased = asked <= lease_ends + MAX_AHEAD;
+        if holder == by || worker.is_over && !asks_late && !(excused && still_leased) {
             self.violation(
                 at,
                 "held",
@@ -342,7 +388,10 @@ impl Ledger {
                 );
             }
         }
-        let may_be_refused = ended.froze || *outcome == RequestOutcome::InFlight && ended.found_it_held;
+        // Another worker may be faster at claiming what is gone, and at taking over what cannot be parked in time.
+        let excused = ended.found_it_gone || ended.queue_failed || ended.store_failed;
+        let may_be_refused =
+            ended.froze || *outcome == RequestOutcome::InFlight && ended.found_it_held && excused;
         if ended.is_last && !acknowledged && !may_be_refused {
             if ended.store_failed && ended.queue_failed {
                 self.totals.lost_with_both_services_down += 1;
@@ -386,7 +435,12 @@ impl Ledger {
         let mut doubles =
             event.messages.iter().filter(|message| !message.dropped_by_fifo).count().saturating_sub(1);
         let mut confirmed = 0;
-        for message in &event.messages {
+        for (n, message) in event.messages.iter().enumerate() {
+            if !message.dropped_by_fifo
+                && event.messages[..n].iter().any(|earlier| earlier.worker == message.worker)
+            {
+                self.violation(at, "double", name, format_args!("{} sent it twice", message.worker));
+            }
             let worker = &event.workers[&message.worker];
             let excuse = if message.unguarded {
                 Excuse::Unguarded
@@ -455,9 +509,9 @@ impl Ledger {
 }
 
 impl Event {
-    /// Whether the event is on the queue or parked.
+    /// Whether the event is on the queue, or the store holds it.
     fn is_durable(&self) -> bool {
-        !self.messages.is_empty() || matches!(self.record, Some((RecordState::Parked, _)))
+        !self.messages.is_empty() || self.is_kept || matches!(self.record, Some((RecordState::Parked, _)))
     }
 }
 
@@ -493,7 +547,7 @@ impl Totals {
 
     /// Fails if an answer, a fault or an excuse hardly ever happened, because then the simulation shows nothing about it.
     pub(crate) fn expect_that_everything_happened(&self) {
-        for answer in ["accepted", "duplicate", "in_flight", "parked", "unavailable"] {
+        for answer in ["accepted", "duplicate", "in_flight", "kept", "parked", "unavailable"] {
             assert!(self.answers.get(answer).is_some_and(|&count| count > 100), "{answer}: {self}");
         }
         for fault in Fault::ALL {

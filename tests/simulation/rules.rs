@@ -24,12 +24,26 @@ pub(crate) enum Rule {
     UnguardedLastRetry,
     /// If the queue fails on the last attempt, the event is parked in the store. Off: the answer is 503.
     Parking,
+    /// The last attempt leaves its event in the record that another invocation holds. Off: nothing is left, though the store says
+    /// so.
+    LeavingWithTheHolder,
+    /// A step does not begin if the wall clock says that the lease is over. Off: the wall clock stands still with the monotonic
+    /// one.
+    WallClockFences,
+    /// API Gateway's time and Slack's bound a wall clock that is wrong. Off: nobody says what time it is.
+    ClockIsCorrected,
+    /// A send whose outcome is unknown is not repeated within one attempt. Off: the client repeats it.
+    SendsAreNotRepeated,
+    /// The events of several apps are recorded by app. Off: the function takes several apps for one.
+    IdentityByApp,
+    /// An event belongs to the workspace that the app is installed in. Off: the envelope does not say which that is.
+    TenantIsInstallation,
     /// While one run of the redrive holds a parked event, no other run gets it. Off: any run gets it.
     TakingIsLeased,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::LeasesEnd,
         Self::LeasesHold,
         Self::Fencing,
@@ -40,6 +54,12 @@ impl Rule {
         Self::ConfirmAfterSend,
         Self::UnguardedLastRetry,
         Self::Parking,
+        Self::LeavingWithTheHolder,
+        Self::WallClockFences,
+        Self::ClockIsCorrected,
+        Self::SendsAreNotRepeated,
+        Self::IdentityByApp,
+        Self::TenantIsInstallation,
         Self::TakingIsLeased,
     ];
 
@@ -48,7 +68,10 @@ impl Rule {
         match self {
             Self::LeasesEnd | Self::DeleteOnFailure | Self::OwnWriteIsKnown => &["held"],
             Self::LeasesHold | Self::TakingIsLeased | Self::Fencing => &["fence"],
-            Self::ThreeWayAnswer => &["promise"],
+            Self::WallClockFences | Self::ClockIsCorrected => &["fence"],
+            Self::ThreeWayAnswer | Self::LeavingWithTheHolder | Self::IdentityByApp => &["promise"],
+            Self::SendsAreNotRepeated => &["double"],
+            Self::TenantIsInstallation => &["group"],
             Self::ExpiryByClock => &["memory"],
             Self::ConfirmAfterSend => &["double"],
             Self::UnguardedLastRetry | Self::Parking => &["last chance"],

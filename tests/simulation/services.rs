@@ -48,6 +48,7 @@ enum Call {
     Confirm,
     Delete,
     Park,
+    Leave,
     List,
     Take,
 }
@@ -96,11 +97,22 @@ impl Services {
         UnixMillis::from_millis(BEGINNING).after(self.at())
     }
 
+    /// When Slack signs a request that it sends now, and when API Gateway receives it, if that is told.
+    pub(crate) fn times_of_a_request(&self) -> (UnixMillis, Option<UnixMillis>) {
+        /// A signature that is this old says little about what time it is, and is good for a moment yet.
+        const NEARLY_STALE_MILLIS: u64 = 280_000;
+        let now = self.true_time();
+        if self.is_off(Rule::ClockIsCorrected) {
+            return (UnixMillis::from_millis(now.as_millis() - NEARLY_STALE_MILLIS), None);
+        }
+        (now, Some(now))
+    }
+
     pub(crate) fn narrate(&self, who: &str, event: &str, what: Arguments<'_>) {
         self.ledger().narrate(self.at(), who, event, what);
     }
 
-    fn is_off(&self, rule: Rule) -> bool {
+    pub(crate) fn is_off(&self, rule: Rule) -> bool {
         self.rule_off == Some(rule)
     }
 
@@ -118,21 +130,58 @@ fn now() -> Instant {
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) services: Arc<Services>,
-    /// How far this process's clock is ahead of the slowest clock allowed, which is [`MAX_SKEW_MILLIS`] behind.
-    ahead: Duration,
+    /// How far this process's wall clock is ahead of the true time, in milliseconds; negative if it is behind.
+    ahead_millis: i64,
+    /// For how long this process's monotonic clock has stood still, because its virtual machine was paused.
+    stood_still: Arc<Mutex<Duration>>,
     /// The invocation or the run that the process works on, by which the ledger knows it.
     worker: Arc<Mutex<String>>,
+    /// The event that the invocation works on. It is empty for a run of the redrive, which works on many.
+    event: Arc<Mutex<String>>,
 }
 
 impl Node {
+    /// A process whose wall clock is nearly right.
     pub(crate) fn new(services: Arc<Services>) -> Self {
-        let ahead = services.chance().millis(0..=2 * MAX_SKEW_MILLIS);
-        Self { services, ahead, worker: Arc::default() }
+        let ahead_millis = services.chance().number(0..=2 * MAX_SKEW_MILLIS).cast_signed();
+        let ahead_millis = ahead_millis - MAX_SKEW_MILLIS.cast_signed();
+        Self {
+            services,
+            ahead_millis,
+            stood_still: Arc::default(),
+            worker: Arc::default(),
+            event: Arc::default(),
+        }
     }
 
-    /// From now on the process works on this invocation or run.
-    pub(crate) fn work_as(&self, worker: &str) {
+    /// A process whose wall clock may be as wrong as Slack's signatures allow.
+    pub(crate) fn with_any_clock(services: Arc<Services>) -> Self {
+        const FURTHEST_OFF: u64 = 290_000;
+        let off_by = {
+            let mut chance = services.chance();
+            let is_wrong = chance.per_mille(services.settings.wrong_clocks_per_mille);
+            is_wrong.then(|| chance.number(0..=2 * FURTHEST_OFF).cast_signed() - FURTHEST_OFF.cast_signed())
+        };
+        let node = Self::new(services);
+        Self { ahead_millis: off_by.unwrap_or(node.ahead_millis), ..node }
+    }
+
+    /// From now on the process works on this invocation, and in it on this event; or on this run of the redrive.
+    pub(crate) fn work_as(&self, worker: &str, event: &str) {
         worker.clone_into(&mut self.worker.lock().unwrap());
+        event.clone_into(&mut self.event.lock().unwrap());
+    }
+
+    /// The process was paused for this time, and its monotonic clock with it.
+    pub(crate) fn stood_still(&self, duration: Duration) {
+        *self.stood_still.lock().unwrap() += duration;
+    }
+
+    /// The name by which the ledger knows the event that is recorded under `id`. The two differ if the program records two
+    /// events under one id.
+    fn name_of(&self, id: &str) -> String {
+        let event = self.event.lock().unwrap();
+        if event.is_empty() { id.to_owned() } else { event.clone() }
     }
 
     fn worker(&self) -> String {
@@ -156,8 +205,9 @@ impl Node {
         let (there, back, late, repeated) = {
             let mut chance = services.chance();
             let is_store = call != Call::Send;
+            let may_repeat = is_store || services.is_off(Rule::SendsAreNotRepeated);
             let repeated =
-                is_store && !services.faults_are_over.load(Ordering::Relaxed) && chance.per_mille(10);
+                may_repeat && !services.faults_are_over.load(Ordering::Relaxed) && chance.per_mille(10);
             (chance.millis(1..=20), chance.millis(1..=20), chance.delay(), repeated)
         };
         let take_effect = move |after: Duration| {
@@ -165,7 +215,7 @@ impl Node {
             tokio::spawn(async move {
                 sleep(after).await;
                 let result = effect(Arc::clone(&services)).await;
-                // The SDK's client repeats a call if its answer was lost.
+                // The SDK's client repeats a call if its outcome is unknown, unless it sends a message.
                 if repeated { effect(services).await } else { result }
             })
         };
@@ -227,25 +277,33 @@ impl Node {
         call: Call,
         lease: Lease,
         state: Option<RecordState>,
-        message: Option<&str>,
+        message: Option<(&str, &str)>,
     ) -> Result<Settled, StoreError> {
-        let (event, worker) = (lease.event_id().to_owned(), lease.owner().to_owned());
+        let (id, worker) = (lease.event_id().to_owned(), lease.owner().to_owned());
+        let event = self.name_of(&id);
         let expires_at = lease.expires_at();
-        let message = message.map(str::to_owned);
+        let message = message.map(|(conversation, text)| (conversation.to_owned(), text.to_owned()));
         let effect_event = event.clone();
         let effect = move |services: Arc<Services>| {
-            let (event, worker, message) = (effect_event.clone(), worker.clone(), message.clone());
+            let (id, event, worker, message) =
+                (id.clone(), effect_event.clone(), worker.clone(), message.clone());
             async move {
                 let fenced = !services.is_off(Rule::Fencing);
                 let owner = if fenced { None } else { services.ledger().owner(&event) };
-                let lease = services.lease(&event, owner.as_deref().unwrap_or(&worker), expires_at);
+                let lease = services.lease(&id, owner.as_deref().unwrap_or(&worker), expires_at);
+                let is_kept = services.ledger().is_kept(&event);
                 let settled = match call {
                     Call::Confirm if services.is_off(Rule::ConfirmAfterSend) => return Ok(Settled::Done),
                     Call::Confirm => services.store.confirm(lease).await,
-                    Call::Park => services.store.park(lease, "", &message.unwrap_or_default()).await,
+                    Call::Park => {
+                        let (conversation, text) = message.unwrap_or_default();
+                        services.store.park(lease, &conversation, &text).await
+                    }
                     _ if services.is_off(Rule::DeleteOnFailure) => return Ok(Settled::Done),
                     _ => services.store.delete(lease).await,
                 };
+                // A record that holds an event is not deleted.
+                let state = if is_kept { state.or(Some(RecordState::Parked)) } else { state };
                 services.narrate(&worker, &event, format_args!("{call:?} is {settled:?}"));
                 let state = matches!(settled, Ok(Settled::Done)).then_some(state);
                 services.ledger().record_is_settled(services.at(), &event, &worker, state);
@@ -271,9 +329,9 @@ impl Services {
         })
     }
 
-    async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
+    async fn record(&self, claim: &Claim, event: &str) -> Result<Recorded, StoreError> {
         let mut claim = claim.clone();
-        let (event, worker) = (claim.event_id.clone(), claim.owner.clone());
+        let worker = claim.owner.clone();
         if self.is_off(Rule::LeasesEnd) {
             claim.lease_until = UnixMillis::END_OF_TIME;
         }
@@ -288,16 +346,37 @@ impl Services {
             claim.lease_until = claim.lease_until.after(Duration::from_millis(u64::from(differs)));
         }
         let recorded = self.store.record(&claim).await;
-        self.narrate(&worker, &event, format_args!("Record is {recorded:?}"));
+        self.narrate(&worker, event, format_args!("Record is {recorded:?}"));
         match recorded {
             Ok(Recorded::New { .. }) => {
-                self.ledger().record_is_written(&event, &worker, Some(RecordState::InFlight))
+                self.ledger().record_is_written(event, &worker, Some(RecordState::InFlight))
             }
             Ok(Recorded::InFlight) if self.is_off(Rule::ThreeWayAnswer) => return Ok(Recorded::Forwarded),
-            Ok(Recorded::InFlight) => self.ledger().found_in_flight(self.at(), &event, &worker),
+            Ok(Recorded::InFlight) => self.ledger().found_in_flight(self.at(), event, &worker),
             _ => {}
         }
         recorded
+    }
+
+    async fn leave(
+        &self,
+        claim: &Claim,
+        event: &str,
+        conversation: &str,
+        message: &str,
+    ) -> Result<Left, StoreError> {
+        if self.is_off(Rule::LeavingWithTheHolder) {
+            self.narrate(&claim.owner, event, format_args!("Leave does nothing"));
+            return Ok(Left::Kept);
+        }
+        let left = self.store.leave(claim, conversation, message).await;
+        self.narrate(&claim.owner, event, format_args!("Leave is {left:?}"));
+        match left {
+            Ok(Left::Kept) => self.ledger().event_is_left(event),
+            Ok(Left::Gone) => self.ledger().found_it_gone(event, &claim.owner),
+            _ => {}
+        }
+        left
     }
 
     async fn take(&self, claim: &Claim) -> Result<Taken, StoreError> {
@@ -319,31 +398,38 @@ impl Services {
         taken
     }
 
-    fn put(&self, event: &str, worker: &str, unguarded: bool) {
+    fn put(&self, message: &Message, event: &str, worker: &str) {
         let at = self.at();
+        let id = &message.deduplication_id;
         let mut taken = self.taken.lock().unwrap();
-        let dropped_by_fifo = self.settings.fifo
-            && taken.get(event).is_some_and(|&before| at < before + DEDUPLICATION_INTERVAL);
+        let dropped_by_fifo =
+            self.settings.fifo && taken.get(id).is_some_and(|&before| at < before + DEDUPLICATION_INTERVAL);
         if !dropped_by_fifo {
-            taken.insert(event.to_owned(), at);
+            taken.insert(id.clone(), at);
         }
         self.narrate(
             worker,
             event,
             format_args!("is on the queue{}", if dropped_by_fifo { " already" } else { "" }),
         );
-        self.ledger().message_is_sent(event, worker, unguarded, dropped_by_fifo);
+        let mut ledger = self.ledger();
+        ledger.message_is_sent(event, worker, is_unguarded(message), dropped_by_fifo);
+        ledger.message_is_in_group(at, event, &message.conversation_group);
     }
+}
+
+fn is_unguarded(message: &Message) -> bool {
+    message.attributes.iter().any(|(name, _)| name == "unguarded")
 }
 
 impl Store for Node {
     async fn record(&self, claim: &Claim) -> Result<Recorded, StoreError> {
-        let event = claim.event_id.clone();
-        let claim = claim.clone();
+        let event = self.name_of(&claim.event_id);
+        let (claim, name) = (claim.clone(), event.clone());
         self.services.ledger().asks_for_record(self.services.at(), &event, &claim.owner);
         let effect = move |services: Arc<Services>| {
-            let claim = claim.clone();
-            async move { services.record(&claim).await }
+            let (claim, name) = (claim.clone(), name.clone());
+            async move { services.record(&claim, &name).await }
         };
         let recorded = self.call(Call::Record, &event, Self::store_error(Call::Record), effect).await;
         if recorded.is_err() && self.services.is_off(Rule::UnguardedLastRetry) {
@@ -361,14 +447,22 @@ impl Store for Node {
     }
 
     async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
-        self.services.store.leave(claim, conversation, message).await
+        let event = self.name_of(&claim.event_id);
+        let (claim, name) = (claim.clone(), event.clone());
+        let (conversation, message) = (conversation.to_owned(), message.to_owned());
+        let effect = move |services: Arc<Services>| {
+            let (claim, name) = (claim.clone(), name.clone());
+            let (conversation, message) = (conversation.clone(), message.clone());
+            async move { services.leave(&claim, &name, &conversation, &message).await }
+        };
+        self.call(Call::Leave, &event, Self::store_error(Call::Leave), effect).await?
     }
 
-    async fn park(&self, lease: Lease, _conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
         if self.services.is_off(Rule::Parking) {
             return Err(StoreError::new("the store", "does not park"));
         }
-        self.settle(Call::Park, lease, Some(RecordState::Parked), Some(message)).await
+        self.settle(Call::Park, lease, Some(RecordState::Parked), Some((conversation, message))).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
@@ -395,14 +489,12 @@ impl Sink for Node {
     async fn send(&self, message: &Message) -> Result<(), SendError> {
         let services = &self.services;
         let worker = self.worker();
-        let attribute = |wanted| message.attributes.iter().find(|(name, _)| name == wanted);
-        let event = attribute("event_id").map(|(_, value)| value.clone()).unwrap();
-        let unguarded = attribute("unguarded").is_some();
-        services.ledger().sending_begins(services.at(), &event, &worker, unguarded);
+        let event = self.name_of(&message.deduplication_id);
+        services.ledger().sending_begins(services.at(), &event, &worker, is_unguarded(message));
         let failure = || SendError::failed("the queue", "failed");
-        let (to, by) = (event.clone(), worker.clone());
+        let (message, to, by) = (message.clone(), event.clone(), worker.clone());
         let effect = move |services: Arc<Services>| {
-            services.put(&to, &by, unguarded);
+            services.put(&message, &to, &by);
             async {}
         };
         self.call(Call::Send, &event, failure, effect).await?;
@@ -417,11 +509,29 @@ impl Sink for Node {
 
 impl Clock for Node {
     fn now(&self) -> UnixMillis {
-        let furthest_behind = self.services.true_time().as_millis() - MAX_SKEW_MILLIS;
-        UnixMillis::from_millis(furthest_behind).after(self.ahead)
+        let now = UnixMillis::from_millis(
+            self.services.true_time().as_millis().saturating_add_signed(self.ahead_millis),
+        );
+        if self.services.is_off(Rule::WallClockFences) {
+            return UnixMillis::from_millis(
+                now.as_millis().saturating_sub(millis(*self.stood_still.lock().unwrap())),
+            );
+        }
+        now
     }
 
     fn instant(&self) -> Instant {
-        now()
+        now() - *self.stood_still.lock().unwrap()
     }
+
+    /// While the process is paused, its timers stand still with its monotonic clock.
+    async fn sleep_until(&self, at: Instant) {
+        while let Some(left) = at.checked_duration_since(self.instant()).filter(|left| !left.is_zero()) {
+            sleep(left).await;
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap()
 }

@@ -14,10 +14,10 @@ use crate::environment::{Environment, Request, redrive};
 use crate::ledger::{MAX_SKEW, Totals, is_200};
 use crate::rules::Rule;
 use crate::services::Services;
-use crate::slack::{SlackRequest, pauses};
+use crate::slack::{Addressee, SlackRequest, pauses};
 
 /// After this time every late call has taken effect: it is longer than the longest delay of a call and of a frozen process.
-const LONGEST_DELAY: Duration = Duration::from_secs(150);
+const LONGEST_DELAY: Duration = Duration::from_secs(200);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -97,19 +97,32 @@ impl World {
         all
     }
 
-    /// Draws the events and commands of the history.
+    /// Draws the events and commands of the history. Where several apps are installed, some events come once for each app, under
+    /// one event id.
     fn draw(&self) -> Vec<SlackRequest> {
         let mut chance = self.services.chance();
+        let several_apps = self.services.settings.several_apps;
+        let says_installation = !self.services.is_off(Rule::TenantIsInstallation);
         let count = chance.number(4..=24);
-        let one = |n| {
+        let mut drawn = Vec::new();
+        for n in 0..count {
             let channel = chance.number(1..=4);
-            if chance.per_mille(150) {
-                SlackRequest::command(format!("Cmd{n}"), channel)
-            } else {
-                SlackRequest::event(format!("Ev{n}"), channel)
+            let is_from_outside = chance.per_mille(200);
+            let is_command = chance.per_mille(150);
+            let is_for_both = several_apps && !is_command && chance.per_mille(500);
+            for app in 0..=usize::from(is_for_both) {
+                let to = Addressee { several_apps, app, channel, is_from_outside, says_installation };
+                drawn.push(if is_command {
+                    SlackRequest::command(&format!("trigger{n}"), to)
+                } else {
+                    SlackRequest::event(format!("Ev{n}"), to)
+                });
             }
-        };
-        (0..count).map(one).collect()
+        }
+        for request in &drawn {
+            self.services.ledger().slack_sends(&request.id, &request.conversation);
+        }
+        drawn
     }
 
     /// Makes all of Slack's attempts at a request, until one is acknowledged.
@@ -121,6 +134,7 @@ impl World {
         for (retry_num, pause) in attempts {
             sleep(pause).await;
             let request = tokio::spawn(Arc::clone(&self).request(sent.clone(), retry_num));
+            self.replay(&sent);
             // When Slack gives up waiting, the function's work on the request goes on.
             if let Ok(Ok(Some(outcome))) = timeout(ANSWER_LIMIT, request).await
                 && is_200(&outcome)
@@ -130,10 +144,28 @@ impl World {
         }
     }
 
+    /// Has somebody else send the request once more, now and then, as if it were a first attempt.
+    fn replay(self: &Arc<Self>, sent: &SlackRequest) {
+        let (replayed, after) = {
+            let mut chance = self.services.chance();
+            let replayed = chance.per_mille(self.services.settings.replayed_per_mille);
+            // Some replays come just before the attempt, because that one is longer on its way.
+            (replayed, chance.millis(0..=100))
+        };
+        if replayed {
+            let (world, sent) = (Arc::clone(self), sent.clone());
+            tokio::spawn(async move {
+                sleep(after).await;
+                world.request(sent, None).await;
+            });
+        }
+    }
+
     /// Takes one request to the function and its answer back to Slack. Either may get lost on the way.
     async fn request(self: Arc<Self>, sent: SlackRequest, retry_num: Option<u32>) -> Option<RequestOutcome> {
         let services = &self.services;
-        let inbound = sent.attempt(services.true_time(), retry_num);
+        let (signed_at, gateway_time) = services.times_of_a_request();
+        let inbound = sent.attempt(signed_at, gateway_time, retry_num);
         let (there, back, request_lost, answer_lost) = {
             let mut chance = services.chance();
             let lost = services.settings.lost_per_mille;
@@ -222,7 +254,8 @@ impl World {
         let request_id = format!("deliver_again {} {is_new}", sent.id);
         let before = services.ledger().messages_of(&sent.id);
         let environment = Environment::start(services, self.dedup_ttl);
-        let inbound = sent.attempt(services.true_time(), None);
+        let (signed_at, gateway_time) = services.times_of_a_request();
+        let inbound = sent.attempt(signed_at, gateway_time, None);
         services.ledger().totals.deliveries += 1;
         let (answer, answered) = oneshot::channel();
         let request = Request { inbound, event: sent.id.clone(), request_id, is_last: false };

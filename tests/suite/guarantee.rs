@@ -34,6 +34,7 @@ async fn an_event_becomes_one_message_with_its_attributes_and_a_forwarded_record
     attributes.sort();
     let expected = [
         ("api_app_id", "A0MDYCDME"),
+        ("conversation", "T061EG9R6:C0LAN2Q65:1515449522.000016"),
         ("event_id", "Ev1"),
         ("kind", "event"),
         ("received_at", &item["received_at"]),
