@@ -26,9 +26,10 @@ fn is_credential(key: &str) -> bool {
 
 /// Whether the value of this key is an id, a time, a type or a state. It is kept if it also looks like one.
 fn is_structural(key: &str) -> bool {
-    const KEYS: [&str; 21] = [
+    const KEYS: [&str; 22] = [
         "action",
         "command",
+        "conversation",
         "event_context",
         "filetype",
         "hash",

@@ -165,7 +165,7 @@ async fn of_several_apps_each_signs_for_itself_alone() {
 
 /// Posts an event of `app` that is signed with `signer`.
 async fn post_of(lambda: &Lambda, signer: &str, app: &str, id: &str) -> Reply {
-    let body = String::from_utf8(mention(id, "hello")).unwrap().replace("A0MDYCDME", app);
+    let body = String::from_utf8(mention(id, "hello")).expect("UTF-8").replace("A0MDYCDME", app);
     lambda.post(&Request::signed_with(signer, SystemClock.now().as_secs(), "application/json", body)).await
 }
 

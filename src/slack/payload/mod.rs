@@ -398,3 +398,5 @@ fn record_key(id: String) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod type_tables;

@@ -4,10 +4,6 @@ use crate::time::clock::UnixMillis;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-mod event_types;
-mod interaction_types;
-mod types;
-
 macro_rules! fixtures {
     ($($name:ident),* $(,)?) => {
         /// Whole events as Slack sends them, by name.
@@ -62,7 +58,7 @@ pub(super) fn verified(body: impl Into<Vec<u8>>) -> Verified {
     signature::verify(headers, body, &[secret], UnixMillis::from_millis(1_531_420_618_000)).unwrap()
 }
 
-fn classify_text(json: impl Into<Vec<u8>>) -> Result<Payload, Malformed> {
+pub(super) fn classify_text(json: impl Into<Vec<u8>>) -> Result<Payload, Malformed> {
     classify(verified(json), Some(Encoding::Json))
 }
 

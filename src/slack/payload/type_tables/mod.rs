@@ -1,10 +1,13 @@
 //! Every type of event and interaction: to which conversation it belongs, and whose act it is.
 
-use super::super::*;
-use super::event_types::EVENT_TYPES;
-use super::interaction_types::INTERACTION_TYPES;
-use super::{classify_text, delivery_of, verified};
+mod event_types;
+mod interaction_types;
+
+use super::tests::{classify_text, delivery_of, verified};
+use super::*;
 use crate::sink::message::conversation_key;
+use event_types::EVENT_TYPES;
+use interaction_types::INTERACTION_TYPES;
 use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("../../../../docs/events.md");
