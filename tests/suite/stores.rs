@@ -287,7 +287,7 @@ impl Name {
         let led = Arc::clone(&leads_to);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = front.accept().await {
-                let address = led.lock().unwrap().clone();
+                let address = led.lock().expect("not poisoned").clone();
                 tokio::spawn(async move {
                     let mut server = tokio::net::TcpStream::connect(address).await?;
                     tokio::io::copy_bidirectional(&mut client, &mut server).await
