@@ -105,8 +105,8 @@ impl Lease {
     }
 }
 
-/// An event that the store keeps because the queue did not take it. The order is that of receipt, and that of the ids among
-/// events of the same millisecond.
+/// An event that the store keeps because the queue did not take it. A store lists them in the order of receipt;
+/// among events of the same millisecond it may have an order of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pending {
     /// When the ingress received the event.
@@ -266,9 +266,9 @@ pub trait Store: Send + Sync {
         message: &str,
     ) -> impl Future<Output = Result<Left, StoreError>> + Send;
 
-    /// Lists events of one shard that a record holds: those that are parked, and those that were left in a record in flight. They
-    /// come in the order of [`Pending`], the one that was received first at the head, and only those that come after `after`.
-    /// Fewer than `limit` means that there are no more. What happened a moment ago may not show yet.
+    /// Lists events of one shard that a record holds: those that are parked, and those that were left in a record in flight. The
+    /// one that was received first is at the head, and only those are listed that come after `after`, the last one of an earlier
+    /// answer, which need not be parked any more. Fewer than `limit` means that there are no more. What happened a moment ago may not show yet.
     ///
     /// # Errors
     /// When the store cannot be listed.

@@ -451,7 +451,9 @@ fn is_unanswered(error: &RedisError) -> bool {
 /// Whether the server was the primary, and is a replica since a failover. The name in the URL leads to the new primary by then, or
 /// will soon.
 fn is_demoted(error: &RedisError) -> bool {
+    // Before version 7, Redis says it only within the error of the script that was about to write.
     error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        || error.detail().is_some_and(|detail| detail.contains("-READONLY "))
 }
 
 impl fmt::Debug for RedisStore {

@@ -41,3 +41,55 @@ pub(super) fn is_refusal<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespon
 fn error_code(error: &impl ProvideErrorMetadata) -> Option<&str> {
     error.code()?.rsplit('.').next()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    fn answer(status: u16, code: &str) -> SdkError<ErrorMetadata, HttpResponse> {
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        SdkError::service_error(ErrorMetadata::builder().code(code).build(), response)
+    }
+
+    #[test]
+    fn a_refusal_names_the_message_as_its_reason() {
+        for code in CODES {
+            assert!(is_refusal(&answer(400, code)), "{code}");
+            assert!(!is_refusal(&answer(500, code)), "{code}: the service is not well");
+        }
+        assert!(is_refusal(&answer(400, "AWS.SimpleQueueService.UnsupportedOperation")));
+    }
+
+    #[test]
+    fn whatever_any_other_message_would_meet_as_well_is_a_failure() {
+        for code in [
+            "RequestThrottled",
+            "ThrottlingException",
+            "Throttling",
+            "AccessDenied",
+            "AccessDeniedException",
+            "ExpiredToken",
+            "InvalidClientTokenId",
+            "SignatureDoesNotMatch",
+            "RequestExpired",
+            "InvalidSecurity",
+            "QueueDoesNotExist",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "InvalidAddress",
+            "KmsDisabled",
+            "KmsThrottled",
+            "KMSDisabled",
+            "NotFound",
+            "AuthorizationError",
+            "OverLimit",
+            "InternalError",
+            "a code of tomorrow",
+        ] {
+            assert!(!is_refusal(&answer(400, code)), "{code}");
+        }
+        let unanswered = SdkError::<ErrorMetadata, HttpResponse>::timeout_error("no answer");
+        assert!(!is_refusal(&unanswered));
+    }
+}

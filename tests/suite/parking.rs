@@ -46,7 +46,7 @@ async fn what_the_queue_does_not_take_on_the_last_attempt_is_parked_and_redriven
     let (lambda, redrive) = (stage.environment().await, stage.redrive().await);
     park(&stage, &lambda, event("Ev1")).await;
     let item = stage.table.item("Ev1").await.unwrap();
-    assert_eq!((item["state"].as_str(), item["parked"].as_str()), ("parked", "1"));
+    assert_eq!((item["state"].as_str(), item["parked"].as_str()), ("parked", "s18"));
     assert!(!item.contains_key("expires_at"), "a parked event must not be deleted by TTL");
     assert_eq!(lambda.reports(1).await[0]["Parked"], 1);
     // If Slack delivers the event again, it is a duplicate.
@@ -97,6 +97,26 @@ async fn parked_events_stay_parked_while_the_queue_is_down_and_are_sent_afterwar
     let mut ids = stage.queue.take_event_ids().await;
     ids.sort();
     assert_eq!(ids, ["Ev1", "Ev2", "Ev3"]);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn events_that_the_queue_refuses_for_good_end_no_run_and_hold_up_nobody_not_even_their_conversation() {
+    let stage = Stage::fifo().await;
+    let (lambda, redrive) = (stage.environment().await, stage.redrive().await);
+    let ids: Vec<String> = (10..22).map(|n| format!("Ev{n}")).collect();
+    for id in &ids {
+        park(&stage, &lambda, event(id)).await;
+    }
+    stage.lease_over("Ev21").await;
+    stage.sqs.always("SendMessage", Fault::Refuse(400, "InvalidMessageContents"));
+    // All are of one conversation, and more than the failures in a row after which a run ends. Each is tried all the same.
+    assert_eq!(run(&redrive).await, summary(0, 12, 12));
+    assert_eq!(redrive.reports(1).await[0]["unsendable"], 12);
+    stage.sqs.heal();
+    stage.lease_over("Ev21").await;
+    assert_eq!(run(&redrive).await, summary(12, 0, 0));
+    assert_eq!(stage.queue.take_event_ids().await, ids);
 }
 
 #[tokio::test]

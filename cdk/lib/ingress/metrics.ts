@@ -28,7 +28,8 @@ export type TimeName = 'VerifyTime' | 'RecordTime' | 'SendTime' | 'SettleTime' |
 
 /**
  * The metrics that the redrive function sends after each run: the number of events that it sent, the number that it
- * failed to send, the number that are still parked (counted up to 1000), and the age of the oldest of these in seconds.
+ * failed to send, the number of those that it listed and that are still parked, and the age of the oldest of these in
+ * seconds.
  */
 export type RedriveName = 'Redriven' | 'RedriveFailures' | 'ParkedEvents' | 'OldestParkedAge';
 

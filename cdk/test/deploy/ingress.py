@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 import urllib.parse
@@ -160,7 +161,7 @@ class Deployed:
             record = self.record("EvParked") or {}
             check("the event is parked in its record",
                   {name: record.get(name) for name in ("state", "parked", "expires_at")},
-                  {"state": {"S": "parked"}, "parked": {"S": "1"}, "expires_at": None})
+                  {"state": {"S": "parked"}, "parked": {"S": shard_of("T1:C1:1700000000.000400")}, "expires_at": None})
             # The event belongs to the invocation that parked it until the lease of that invocation has ended.
             eventually("a redrive during the outage leaves the event parked", self.redrive,
                        {"redriven": 0, "failed": 1, "left": 1}, 30)
@@ -265,6 +266,11 @@ def attributes_of(message: dict[str, Any]) -> dict[str, str]:
     attributes = {name: it["StringValue"] for name, it in message["MessageAttributes"].items()}
     del attributes["received_at"]
     return attributes
+
+
+def shard_of(conversation: str) -> str:
+    """The value of `parked` in the record of a parked event of this conversation (src/dedup/shard.rs)."""
+    return f"s{hashlib.sha256(conversation.encode()).digest()[0] % 32:02}"
 
 
 def fifo_ids(message: dict[str, Any]) -> tuple[str, str]:

@@ -130,6 +130,36 @@ impl Table {
             .await;
     }
 
+    /// Sets an attribute of a record to a string.
+    ///
+    /// # Panics
+    /// If DynamoDB refuses it.
+    pub async fn set(&self, event_id: &str, attribute: &str, value: &str) {
+        self.update(event_id, attribute, "SET #attribute = :value", Some(value)).await;
+    }
+
+    /// Removes an attribute from a record.
+    ///
+    /// # Panics
+    /// If DynamoDB refuses it.
+    pub async fn remove(&self, event_id: &str, attribute: &str) {
+        self.update(event_id, attribute, "REMOVE #attribute", None).await;
+    }
+
+    async fn update(&self, event_id: &str, attribute: &str, update: &str, value: Option<&str>) {
+        let string = |value: &str| AttributeValue::S(value.to_owned());
+        let values = value.map(|value| HashMap::from([(":value".to_owned(), string(value))]));
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("event_id", string(event_id))
+            .update_expression(update)
+            .expression_attribute_names("#attribute", attribute)
+            .set_expression_attribute_values(values);
+        update.send().await.expect("the item is written");
+    }
+
     /// Puts a record as an earlier invocation may have left it: `lease_until` in milliseconds, `expires_at` in seconds,
     /// both since 1970.
     ///
