@@ -57,7 +57,19 @@ impl SqsSink {
         self
     }
 
-    fn input(&self, message: &Message) -> Result<SendMessageInputBuilder, BuildError> {
+    /// Sends the message with this trace header.
+    async fn send_traced(&self, message: &Message, trace_header: Option<&str>) -> Result<(), SendError> {
+        let input = || self.input(message, trace_header);
+        let by_sdk = async || input()?.send_with(&self.client).await;
+        let sent = self.shortcut.call(&self.send_message, || input()?.build(), by_sdk).await;
+        sent.map(drop).map_err(send_error)
+    }
+
+    fn input(
+        &self,
+        message: &Message,
+        trace_header: Option<&str>,
+    ) -> Result<SendMessageInputBuilder, BuildError> {
         let attributes = message.attributes.iter();
         let attributes = attributes
             .map(|(name, value)| Ok((name.clone().into_owned(), string_attribute(value)?)))
@@ -73,13 +85,12 @@ impl SqsSink {
         } else {
             input.message_group_id(&message.team_group)
         };
-        // SQS refuses a message for a trace header that is none, and no trace is worth a message.
-        Ok(match &message.trace_header {
-            Some(header) if header.starts_with("Root=") => input.message_system_attributes(
+        Ok(match trace_header {
+            Some(header) => input.message_system_attributes(
                 MessageSystemAttributeNameForSends::AwsTraceHeader,
                 MessageSystemAttributeValue::builder().data_type("String").string_value(header).build()?,
             ),
-            _ => input,
+            None => input,
         })
     }
 }
@@ -95,10 +106,17 @@ impl Sink for SqsSink {
         attributes.await.map(drop).map_err(|error| SendError::failed("SQS GetQueueAttributes", error))
     }
 
+    /// SQS refuses a message for a trace header that it does not understand, and no trace is worth a message. So what is clearly
+    /// no trace header is left out; and a message that is refused with one is sent once more without it.
     async fn send(&self, message: &Message) -> Result<(), SendError> {
-        let by_sdk = async || self.input(message)?.send_with(&self.client).await;
-        let sent = self.shortcut.call(&self.send_message, || self.input(message)?.build(), by_sdk).await;
-        sent.map(drop).map_err(send_error)
+        let trace_header = message.trace_header.as_deref().filter(|header| header.starts_with("Root="));
+        match self.send_traced(message, trace_header).await {
+            Err(SendError::Refused { .. }) if trace_header.is_some() => {
+                // Boxed, because hardly any message needs it.
+                Box::pin(self.send_traced(message, None)).await
+            }
+            sent => sent,
+        }
     }
 
     fn max_bytes(&self) -> usize {

@@ -14,7 +14,8 @@
 //!
 //! `world.rs` runs a history, `slack.rs` plays Slack, `environment.rs` runs the ingress and the redrive, `services.rs` plays the
 //! store and the queue and makes calls to them fail, `chance.rs` makes the random choices, `ledger.rs` records what really
-//! happened and checks the invariants, and `rules.rs` lists the rules of the design that can be switched off.
+//! happened and checks the invariants, and `rules.rs` lists the rules of the design that can be switched off. `outage.rs` is a
+//! scene of its own: the queue is down while there are ten thousand events a second.
 
 #![allow(
     clippy::expect_used,
@@ -28,6 +29,7 @@
 mod chance;
 mod environment;
 mod ledger;
+mod outage;
 mod rules;
 mod services;
 mod slack;

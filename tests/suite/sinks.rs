@@ -205,6 +205,36 @@ async fn a_malformed_trace_header_is_left_out_and_the_message_is_sent() {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
+async fn a_trace_header_that_sqs_refuses_costs_the_header_and_not_the_message() {
+    for queue in [Queue::fifo().await, Queue::standard().await] {
+        let proxy = Proxy::start(&server("SQS_URL")).await;
+        let client = aws_sdk_sqs::Client::new(&sdk_config(&proxy.url()));
+        let sink = SqsSink::new(&client, &queue.url);
+        // The SDK makes the first call, the shortcut the second.
+        for n in 1..=2 {
+            proxy.once("SendMessage", Fault::Refuse(400, "InvalidParameterValue"));
+            sink.send(&Message { deduplication_id: format!("Ev{n}"), ..traced() }).await.unwrap();
+            assert_eq!(proxy.calls("SendMessage"), 2 * n);
+        }
+        let messages = queue.take_all().await;
+        assert_eq!(messages.len(), 2);
+        assert!(messages.iter().all(|message| !message.system.contains_key("AWSTraceHeader")));
+
+        // Without a header there is nothing to leave out.
+        proxy.once("SendMessage", Fault::Refuse(400, "InvalidParameterValue"));
+        let refused = sink.send(&message("Ev3", "1.0", "{}")).await;
+        assert!(matches!(refused, Err(SendError::Refused { .. })), "{refused:?}");
+        assert_eq!(proxy.calls("SendMessage"), 5);
+        // And what failed is not sent once more for a header.
+        proxy.once("SendMessage", Fault::Refuse(403, "AccessDenied"));
+        let failed = sink.send(&traced()).await;
+        assert!(matches!(failed, Err(SendError::Failed { .. })), "{failed:?}");
+        assert_eq!(proxy.calls("SendMessage"), 6);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
 async fn a_message_over_a_queues_own_size_limit_is_too_large() {
     let queue = Queue::create(true, &[(QueueAttributeName::MaximumMessageSize, "1024")]).await;
     let sink = SqsSink::new(&queue.client, &queue.url);

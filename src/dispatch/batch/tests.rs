@@ -99,6 +99,8 @@ fn what_is_no_batch_of_the_queues_is_refused_as_a_whole() {
     let other = json!({ "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:others" });
     let refused = read(&[record("m1", "{}", &json!({})), record("m2", "{}", &other)]).unwrap_err();
     assert_eq!(refused, BatchError::OtherQueue("others".to_owned()).to_string());
+    assert!(refused.contains("queue others") && refused.contains("EVENT_QUEUE"), "{refused}");
+    assert!(BatchError::NotSqs.to_string().contains("SQS"));
 }
 
 #[test]
