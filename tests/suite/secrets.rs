@@ -205,6 +205,47 @@ async fn a_plain_secret_put_over_those_of_several_apps_locks_nobody_out() {
 
 #[tokio::test]
 #[ignore = "needs MiniStack: make test"]
+async fn an_app_that_was_taken_out_is_locked_out_with_its_old_secret_too() {
+    let secret = Secret::create(r#"{ "A0MDYCDME": "one", "A0OTHER": "two" }"#).await;
+    let running = ingress::start(secret.variables()).await;
+    secret.rotate(r#"{ "A0MDYCDME": "one-b" }"#).await;
+    // The new secret is unknown here, so the process reads again.
+    assert_eq!(post_of(&running, "one-b", "A0MDYCDME", "Ev1").await, ok());
+    let started_anew = ingress::start(secret.variables()).await;
+    for lambda in [&running, &started_anew] {
+        assert_eq!(post_of(lambda, "two", "A0OTHER", "Ev2").await, unauthorized());
+        assert_eq!(
+            post_of(lambda, "one", "A0MDYCDME", "Ev3").await,
+            ok(),
+            "the version before, of one that stayed"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
+async fn one_app_cannot_use_up_the_ids_of_another() {
+    let secret = Secret::create(r#"{ "A0MDYCDME": "one", "A0OTHER": "two" }"#).await;
+    let lambda = ingress::start(secret.variables()).await;
+    assert_eq!(post_of(&lambda, "one", "A0MDYCDME", "Ev1").await, ok());
+    assert_eq!(post_of(&lambda, "two", "A0OTHER", "Ev1").await, ok());
+    // Nor by an id that looks like the other's key.
+    assert_eq!(post_of(&lambda, "two", "A0OTHER", "A0MDYCDME:Ev2").await, ok());
+    assert_eq!(post_of(&lambda, "one", "A0MDYCDME", "Ev2").await, ok());
+    let ids: Vec<_> =
+        lambda.messages(4).await.iter().map(|message| message["deduplication_id"].clone()).collect();
+    assert_eq!(
+        (&ids[0], &ids[1], &ids[3]),
+        (&"A0MDYCDME:Ev1".into(), &"A0OTHER:Ev1".into(), &"A0MDYCDME:Ev2".into())
+    );
+    assert!(
+        ids[2].as_str().is_some_and(|id| id.starts_with("A0OTHER:") && !id.contains("A0MDYCDME")),
+        "{ids:?}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs MiniStack: make test"]
 async fn a_process_of_one_app_does_not_become_one_of_several() {
     let secret = Secret::create(r#"{ "A0MDYCDME": "one" }"#).await;
     let lambda = ingress::start(secret.variables()).await;

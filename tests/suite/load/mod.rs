@@ -4,9 +4,11 @@
 //! The simulated Slack sends the next delivery as soon as it has an answer. The messages are counted on the queue itself. Times
 //! are measured and printed, but not asserted.
 //!
-//! `make load` sends 100,000 events to each kind of queue, `make test` 1,000 (`LOAD_EVENTS`).
+//! `make load` sends 100,000 events to each kind of queue, `make test` 1,000 (`LOAD_EVENTS`). `outage.rs` has as many while the
+//! queue is down.
 
 mod figures;
+mod outage;
 mod resources;
 mod traffic;
 
