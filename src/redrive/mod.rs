@@ -28,6 +28,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 use crate::dedup::settling::settle;
 use crate::dedup::shard::Shard;
@@ -46,6 +47,10 @@ pub const EVENT_BUDGET: Duration = Duration::from_secs(5);
 /// has one.
 pub const EVENTS_PER_LIST: usize = 250;
 
+/// How many shards are listed at the same time. Most runs find nothing, and must not open a connection for each shard to find
+/// that out: on a small function a TLS handshake takes longer than ten queries.
+const MAX_CONCURRENT_LISTS: usize = 4;
+
 /// After this many failures in a row a run counts the queue as down, and leaves the other events to the next run.
 const GIVE_UP_AFTER: u32 = 10;
 
@@ -63,6 +68,7 @@ struct Run<'a> {
     /// The fencing token of its leases.
     id: &'a str,
     deadline: UnixMillis,
+    lists: Semaphore,
     progress: Mutex<Progress>,
 }
 
@@ -184,7 +190,8 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
     /// run may have the same.
     pub async fn run(&self, run_id: &str, deadline: UnixMillis) -> RunReport {
         let start = self.clock.instant();
-        let run = Run { id: run_id, deadline, progress: Mutex::default() };
+        let lists = Semaphore::new(MAX_CONCURRENT_LISTS);
+        let run = Run { id: run_id, deadline, lists, progress: Mutex::default() };
         // What earlier versions parked is older than what is in the other shards, and may be of the same conversations.
         if self.redrive_shard(Shard::EARLIER, &run).await {
             join_all(Shard::all().map(|shard| self.redrive_shard(shard, &run))).await;
@@ -205,18 +212,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
     async fn redrive_shard(&self, shard: Shard, run: &Run<'_>) -> bool {
         let mut last: Option<Pending> = None;
         loop {
-            let until = self.clock.instant() + EVENT_BUDGET;
-            let page = self.store.pending(shard, last.as_ref(), EVENTS_PER_LIST);
-            let page = match run_until(&self.clock, until, page).await {
-                Ok(page) => page,
-                Err(error) => {
-                    run.fail("list", "", &error);
-                    let mut progress = run.progress();
-                    progress.fail_in_a_row();
-                    progress.is_left_unknown = true;
-                    return false;
-                }
-            };
+            let Some(page) = self.list(shard, last.as_ref(), run).await else { return false };
             for (n, event) in page.iter().enumerate() {
                 // An event is not begun if there might be too little time to finish it.
                 let is_late = self.clock.now().until(run.deadline) <= EVENT_BUDGET;
@@ -234,6 +230,23 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
                 return true;
             }
             last = page.last().cloned();
+        }
+    }
+
+    /// The next page of a shard; absent if the store could not be asked.
+    async fn list(&self, shard: Shard, after: Option<&Pending>, run: &Run<'_>) -> Option<Vec<Pending>> {
+        // Nobody closes the semaphore, so this is always a permit.
+        let _permit = run.lists.acquire().await;
+        let until = self.clock.instant() + EVENT_BUDGET;
+        match run_until(&self.clock, until, self.store.pending(shard, after, EVENTS_PER_LIST)).await {
+            Ok(page) => Some(page),
+            Err(error) => {
+                run.fail("list", "", &error);
+                let mut progress = run.progress();
+                progress.fail_in_a_row();
+                progress.is_left_unknown = true;
+                None
+            }
         }
     }
 

@@ -31,6 +31,9 @@ struct World {
     behaviours: Mutex<Vec<(&'static str, Behaviour)>>,
     takes: AtomicU64,
     lists: AtomicU64,
+    /// How many lists are being made at this moment, and how many it were at the most.
+    listing: AtomicU64,
+    most_listing: AtomicU64,
     confirm_fails: Mutex<bool>,
     /// The event that the store does not hand over.
     take_fails: Mutex<Option<&'static str>>,
@@ -86,6 +89,10 @@ impl Store for Arc<World> {
         limit: usize,
     ) -> Result<Vec<Pending>, StoreError> {
         let before = self.lists.fetch_add(1, Ordering::Relaxed);
+        self.listing.fetch_add(1, Ordering::Relaxed);
+        self.most_listing.fetch_max(self.listing.load(Ordering::Relaxed), Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        self.listing.fetch_sub(1, Ordering::Relaxed);
         assert!(before < 200, "it lists what is parked again and again");
         if *self.list_fails.lock().unwrap() {
             return Err(StoreError::new("DynamoDB Query", "connection refused"));
@@ -252,8 +259,12 @@ fn oldest(run: &RunReport) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_parked_is_nothing_to_do() {
-    let run = scene().run().await;
+    let scene = scene();
+    let run = scene.run().await;
     assert_eq!((figures(&run), oldest(&run), run.errors.len()), ([0, 0, 0], 0, 0));
+    // Every shard was listed, and few at the same time.
+    assert_eq!(scene.world.lists.load(Ordering::Relaxed), 33);
+    assert_eq!(scene.world.most_listing.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test(start_paused = true)]
