@@ -128,10 +128,12 @@ fn assert_payload(value: &Value, payload: &Result<Payload, Malformed>) {
 
 /// The tenant and the workspace of the installation that an event is for, read without the code under test.
 fn installation(value: &Value) -> (Option<&str>, Option<&str>) {
-    let none = Value::Null;
+    static NONE: Value = Value::Null;
+    fn first<'a>(ids: [Option<&'a str>; 3]) -> Option<&'a str> {
+        ids.into_iter().flatten().next()
+    }
     let list = value["authorizations"].as_array().filter(|list| list.iter().all(Value::is_object));
-    let authorization = list.and_then(|list| list.first()).unwrap_or(&none);
-    let first = |ids: [Option<&'_ str>; 3]| ids.into_iter().flatten().next();
+    let authorization = list.and_then(|list| list.first()).unwrap_or(&NONE);
     let organisation =
         [&authorization["enterprise_id"], &value["context_enterprise_id"], &value["enterprise_id"]];
     let organisation = organisation.into_iter().find_map(id_of);
