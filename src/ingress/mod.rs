@@ -238,10 +238,11 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
             // A challenge names no app, so any of the secrets may sign it.
             Payload::Challenge(challenge) => return Err(RequestOutcome::Challenge(challenge)),
-            payload if !signer.speaks_for(payload.api_app_id()) => {
+            payload if !payload.may_be_signed_by(&signer) => {
                 return Err(RequestOutcome::Rejected(Rejection::OtherApp));
             }
             Payload::Delivery(delivery) => delivery
+                .signed_by(&signer)
                 .identified_by(delivery_id)
                 .of_apps(self.secrets.apps())
                 .keyed_by(self.settings.dedup_key)

@@ -115,6 +115,14 @@ impl Signer {
     pub fn speaks_for(&self, api_app_id: Option<&str>) -> bool {
         self.apps.iter().any(|app| app.is_none() || app.as_deref() == api_app_id)
     }
+
+    /// The app that the secret belongs to; `None` if it is no app's in particular, or the same for several apps.
+    pub fn sole_app(&self) -> Option<&str> {
+        match self.apps.as_slice() {
+            [Some(app), others @ ..] if others.iter().all(|other| other.as_ref() == Some(app)) => Some(app),
+            _ => None,
+        }
+    }
 }
 
 /// A body that Slack signed. Only [`verify`] makes one.
@@ -362,6 +370,8 @@ mod tests {
             SigningSecret::of_app("A2", "two"),
             SigningSecret::of_app("A3", "two"),
             SigningSecret::new("anybody's"),
+            // The version of before has the same secret.
+            SigningSecret::of_app("A1", "one"),
         ];
         let everybody = [Some("A1"), Some("A2"), Some("A3"), Some("A4"), None];
         for (secret, allowed) in
@@ -373,6 +383,7 @@ mod tests {
             for app in everybody {
                 assert_eq!(verified.signer().speaks_for(app), allowed.contains(&app), "{secret} {app:?}");
             }
+            assert_eq!(verified.signer().sole_app(), (secret == "one").then_some("A1"));
         }
     }
 

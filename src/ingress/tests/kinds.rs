@@ -235,6 +235,24 @@ async fn an_apps_own_secret_among_several_is_good_for_its_payloads() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_names_no_app_is_the_apps_whose_secret_signed_it() {
+    const BUTTON: &str = "payload=%7B%22type%22%3A%22interactive_message%22%2C%22actions%22%3A%5B%5D%7D";
+    let several =
+        || [SigningSecret::of_app("A0OTHER", "another"), SigningSecret::of_app("A0F7YS25R", SECRET)];
+    let scene = scene_of(several(), settings());
+    let report = scene.handle(form(&scene, BUTTON)).await;
+    assert_eq!(report.outcome, RequestOutcome::Accepted);
+    let [message] = &scene.queue()[..] else { panic!("not one message") };
+    assert!(message.deduplication_id.starts_with("A0F7YS25R:"), "{}", message.deduplication_id);
+    assert!(message.attributes.contains(&("api_app_id".into(), "A0F7YS25R".to_owned())));
+    // Two apps with one secret: nobody can tell whose it is.
+    let same = [SigningSecret::of_app("A0OTHER", SECRET), SigningSecret::of_app("A0F7YS25R", SECRET)];
+    let scene = scene_of(same, settings());
+    let report = scene.handle(form(&scene, BUTTON)).await;
+    assert_eq!(report.outcome, RequestOutcome::Rejected(Rejection::OtherApp));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_is_recorded_and_sent_under_what_dedup_key_says() {
     for (dedup_key, ids) in [(DedupKey::EventId, &[MENTION_ID, MESSAGE_ID][..]), (DedupKey::Message, &[KEY])]
     {

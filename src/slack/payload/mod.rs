@@ -17,7 +17,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::slack::apps::Apps;
-use crate::slack::signature::Verified;
+use crate::slack::signature::{Signer, Verified};
 
 /// A signed request, by what has to be done with it. [`classify`] makes one.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +51,20 @@ impl Payload {
             Self::Challenge(_) => None,
             Self::RateLimited { api_app_id, .. } | Self::Suggestion { api_app_id } => api_app_id.as_deref(),
             Self::Delivery(delivery) => delivery.api_app_id.as_deref(),
+        }
+    }
+
+    /// Whether this payload may have this signature: it names an app that the secret speaks for. Old-style buttons and dialogs
+    /// name no app; theirs is the app whose secret signed them, if it is clear whose that is.
+    pub fn may_be_signed_by(&self, signer: &Signer) -> bool {
+        signer.speaks_for(self.api_app_id()) || self.names_no_app() && signer.sole_app().is_some()
+    }
+
+    fn names_no_app(&self) -> bool {
+        match self {
+            Self::Suggestion { api_app_id } => api_app_id.is_none(),
+            Self::Delivery(delivery) => delivery.api_app_id.is_none() && delivery.is_of_an_old_style(),
+            Self::Challenge(_) | Self::RateLimited { .. } => false,
         }
     }
 }
@@ -174,6 +188,18 @@ impl Delivery {
         if let (Kind::Command | Kind::Interaction, Some(id)) = (self.kind, delivery_id) {
             self.id = record_id(id);
         }
+        self
+    }
+
+    fn is_of_an_old_style(&self) -> bool {
+        const OLD_STYLES: [&str; 3] = ["interactive_message", "dialog_submission", "dialog_cancellation"];
+        self.kind == Kind::Interaction && OLD_STYLES.contains(&self.event_type.as_str())
+    }
+
+    /// Has a delivery that names no app be the app's whose secret signed it. Old-style buttons and dialogs name none.
+    #[must_use]
+    pub fn signed_by(mut self, signer: &Signer) -> Self {
+        self.api_app_id = self.api_app_id.or_else(|| signer.sole_app().map(str::to_owned));
         self
     }
 
