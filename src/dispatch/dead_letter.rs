@@ -16,11 +16,15 @@ const MAX_REASON_CHARS: usize = 400;
 pub fn of(message: &QueueMessage, reason: &str, max_bytes: usize) -> Message {
     let mut reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
     replace_refused_characters(&mut reason);
-    // The ingress's attributes all have room beside the reason. If another sender used all ten, the last one is dropped.
-    let others =
-        message.attributes.iter().filter(|(name, _)| *name != DEAD_LETTER_REASON).take(MAX_ATTRIBUTES - 1);
+    let others = message.attributes.iter().filter(|(name, _)| *name != DEAD_LETTER_REASON);
     let mut attributes: Vec<Attribute> =
         others.map(|(name, value)| (Cow::Owned(name.clone()), value.clone())).collect();
+    // The ingress may have used all ten. Why Slack asked again matters least of them. If another sender used all ten, the last
+    // one is dropped.
+    if attributes.len() >= MAX_ATTRIBUTES {
+        attributes.retain(|(name, _)| name != "retry_reason");
+        attributes.truncate(MAX_ATTRIBUTES - 1);
+    }
     attributes.push((Cow::Borrowed(DEAD_LETTER_REASON), reason));
 
     let group = message.group.clone().unwrap_or_else(|| message.message_id.clone());
@@ -56,6 +60,16 @@ mod tests {
 
     fn names(dead_letter: &Message) -> Vec<&str> {
         dead_letter.attributes.iter().map(|(name, _)| name.as_ref()).collect()
+    }
+
+    #[test]
+    fn of_ten_attributes_of_the_ingress_the_reason_of_the_retry_gives_way() {
+        let eight =
+            ["api_app_id", "conversation", "event_id", "kind", "received_at", "retry_num", "team_id", "type"];
+        let ten = eight.into_iter().chain(["retry_reason", "unguarded"]);
+        let attributes = ten.map(|name| (name.to_owned(), "x".to_owned())).collect();
+        let dead_letter = of(&QueueMessage { attributes, ..message() }, "why", usize::MAX);
+        assert_eq!(names(&dead_letter), [&eight[..], &["unguarded", DEAD_LETTER_REASON]].concat());
     }
 
     #[test]
