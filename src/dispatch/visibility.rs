@@ -142,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_which_call_failed_and_why() {
+        let failed = VisibilityError::Failed("connection reset".into());
+        assert!(failed.to_string().contains("ChangeMessageVisibilityBatch"));
+        assert_eq!(failed.source().map(ToString::to_string).as_deref(), Some("connection reset"));
+        let refused = VisibilityError::Refused("ReceiptHandleIsInvalid".to_owned());
+        assert!(refused.to_string().contains("refused some: ReceiptHandleIsInvalid"));
+        assert!(refused.source().is_none());
+    }
+
+    #[test]
     fn what_was_refused_together_does_not_come_together() {
         let delays: std::collections::HashSet<_> =
             (0..100).map(|n| back_off(8, &format!("message {n}")).as_secs()).collect();
