@@ -15,7 +15,7 @@
 //! # Cluster
 //!
 //! Whether the URL leads to a cluster is asked of the server, once. In a cluster a script may only touch keys of one slot. So
-//! the part of a key in braces, by which Redis chooses the slot, is one of [`TAGS`] numbers, by the event's id; and for each
+//! the part of a key in braces, by which Redis chooses the slot, is one of sixteen numbers, by the event's id; and for each
 //! number there is one set with the parked events of all shards. A record must be found by its id alone, so the shard cannot
 //! choose the slot. A shard is listed from all sets, merged in the order of receipt.
 
