@@ -294,7 +294,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             Err(error) => {
                 run.fail("send", &event.event_id, &error);
                 match error {
-                    StepError::Failed(error) if error.is_final() => EventOutcome::Unsendable,
+                    StepError::Failed(error) if error.is_due_to_the_message() => EventOutcome::Unsendable,
                     StepError::Failed(_) | StepError::TimedOut => EventOutcome::NotSent { conversation },
                 }
             }

@@ -506,10 +506,10 @@ impl Sink for Node {
         let event = self.name_of(&message.deduplication_id);
         services.ledger().sending_begins(services.at(), &event, &worker, is_unguarded(message));
         let is_run = self.event.lock().unwrap().is_empty();
-        let counts_as_refused = is_run && services.is_off(Rule::ConversationsWait);
+        let counts_as_rejected = is_run && services.is_off(Rule::ConversationsWait);
         let failure = || {
-            if counts_as_refused {
-                SendError::refused("the queue", "failed")
+            if counts_as_rejected {
+                SendError::rejected("the queue", "failed")
             } else {
                 SendError::failed("the queue", "failed")
             }
