@@ -74,12 +74,12 @@ impl Store for Arc<World> {
         self.store.delete(lease).await
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
-        self.store.park(lease, conversation, message).await
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
+        self.store.park(lease, group, message).await
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
-        self.store.leave(claim, conversation, message).await
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
+        self.store.leave(claim, group, message).await
     }
 
     async fn pending(

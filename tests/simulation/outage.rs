@@ -135,14 +135,14 @@ impl Store for Scene {
         self.0.store.delete(lease).await
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
         sleep(CALL).await;
-        self.0.store.leave(claim, conversation, message).await
+        self.0.store.leave(claim, group, message).await
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
         sleep(CALL).await;
-        let shard = if self.0.has_one_shard { Shard::EARLIER } else { Shard::of(conversation) };
+        let shard = if self.0.has_one_shard { Shard::EARLIER } else { Shard::of(group) };
         let second = (self.instant() - self.0.began).as_secs();
         let writes = {
             let mut writes = self.0.writes.lock().unwrap();
@@ -153,7 +153,7 @@ impl Store for Scene {
         if writes > WRITES_PER_KEY {
             return Err(StoreError::new("the store", "throttles"));
         }
-        self.0.store.park(lease, conversation, message).await
+        self.0.store.park(lease, group, message).await
     }
 
     async fn pending(
