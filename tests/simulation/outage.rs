@@ -232,11 +232,13 @@ fn an_outage_at_ten_thousand_events_a_second_parks_them_all_and_they_come_back_i
     });
 }
 
-/// Shows that the scene can fail: with one partition key most events are lost.
+/// Shows that the scene can fail: with one partition key most events are lost, though not all.
 #[test]
 fn with_one_shard_the_same_outage_loses_most_events() {
     in_virtual_time(async {
         let promised = Scene::new(true).outage().await;
-        assert!(promised <= 3 * u64::from(WRITES_PER_KEY), "{promised}");
+        // The first thousand of each second are parked, in the two seconds of the outage and in the one in which it ends.
+        let writes_per_key = u64::from(WRITES_PER_KEY);
+        assert!((writes_per_key..=3 * writes_per_key).contains(&promised), "{promised}");
     });
 }

@@ -164,7 +164,9 @@ impl Node {
             is_wrong.then(|| chance.number(0..=2 * FURTHEST_OFF).cast_signed() - FURTHEST_OFF.cast_signed())
         };
         let node = Self::new(services);
-        Self { ahead_millis: off_by.unwrap_or(node.ahead_millis), ..node }
+        let node = Self { ahead_millis: off_by.unwrap_or(node.ahead_millis), ..node };
+        node.services.ledger().process_starts(node.ahead_millis);
+        node
     }
 
     /// From now on the process works on this invocation, and in it on this event; or on this run of the redrive.
