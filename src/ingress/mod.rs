@@ -30,7 +30,9 @@ use crate::dedup::settling::{SettleError, settle};
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, Left, MAX_LEASE, Recorded, Settled, Store, StoreError};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
-use crate::slack::payload::{self, Author, ControlEvents, DedupKey, DmConversation, Encoding, Payload};
+use crate::slack::payload::{
+    self, Author, Context, ControlEvents, DedupKey, DmConversation, Encoding, Payload,
+};
 use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
@@ -241,13 +243,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             payload if !payload.may_be_signed_by(&signer) => {
                 return Err(RequestOutcome::Rejected(Rejection::OtherApp));
             }
-            Payload::Delivery(delivery) => delivery
-                .signed_by(&signer)
-                .identified_by(delivery_id)
-                .of_apps(self.secrets.apps())
-                .keyed_by(self.settings.dedup_key)
-                .in_direct_messages(self.settings.dm_conversation)
-                .controlled_by(&self.settings.control_events),
+            Payload::Delivery(delivery) => delivery.in_context(Context {
+                signer: &signer,
+                apps: self.secrets.apps(),
+                delivery_id,
+                dedup_key: self.settings.dedup_key,
+                dm_conversation: self.settings.dm_conversation,
+                control_events: &self.settings.control_events,
+            }),
             Payload::Suggestion { .. } => return Err(RequestOutcome::Suggestion),
             Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
