@@ -8,8 +8,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use slack_ingress::sink::message::{Arrival, Message};
-use slack_ingress::slack::payload::{self, Delivery, Encoding, Malformed, Payload};
-use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};
+use slack_ingress::slack::apps::Apps;
+use slack_ingress::slack::payload::{
+    self, Context, ControlEvents, DedupKey, Delivery, DmConversation, Encoding, Malformed, Payload,
+};
+use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, Verified, verify};
 use slack_ingress::time::clock::UnixMillis;
 use std::fmt;
 
@@ -43,15 +46,30 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.map(char::from).collect()
 }
 
-/// Verifies a body with a correct signature, and classifies it as the function does.
-pub fn classify(body: &[u8], encoding: Encoding) -> Result<Payload, Malformed> {
+/// Verifies a body with a correct signature.
+fn verified(body: &[u8]) -> Verified {
     let secret = SigningSecret::new(SECRET);
     let timestamp = NOW.to_string();
     let signature = secret.sign(&timestamp, body);
     let headers = SignatureHeaders { signature: Some(&signature), timestamp: Some(&timestamp) };
-    let verified =
-        verify(headers, body.to_vec(), &[secret], at(NOW)).expect("what the secret signed verifies");
-    payload::classify(verified, Some(encoding))
+    verify(headers, body.to_vec(), &[secret], at(NOW)).expect("what the secret signed verifies")
+}
+
+/// Verifies a body with a correct signature, and classifies it as the function does.
+pub fn classify(body: &[u8], encoding: Encoding) -> Result<Payload, Malformed> {
+    payload::classify(verified(body), Some(encoding))
+}
+
+/// The delivery where several apps stand behind the function, and all settings are other than by default.
+pub fn in_another_context(delivery: Delivery) -> Delivery {
+    delivery.in_context(Context {
+        signer: verified(b"").signer(),
+        apps: Apps::Several,
+        delivery_id: None,
+        dedup_key: DedupKey::Message,
+        dm_conversation: DmConversation::Thread,
+        control_events: &ControlEvents::new(["app_mention"]),
+    })
 }
 
 /// The message for a delivery, with the largest number of attributes.

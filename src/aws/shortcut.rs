@@ -42,6 +42,8 @@ use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::time::deadline::look_at_the_clock;
+
 type SdkError<E> = result::SdkError<E, HttpResponse>;
 
 /// Which calls may be made once more.
@@ -164,8 +166,11 @@ impl Shortcut {
                 Err(SdkError::service_error(error, response))
             }
             Attempt::Unanswered(error) if self.repeat == Repeat::IfRefused => Err(error),
-            // Boxed: ten kilobytes of state that hardly any call needs.
-            _ => Box::pin(by_sdk()).await,
+            _ => {
+                look_at_the_clock().await;
+                // Boxed: ten kilobytes of state that hardly any call needs.
+                Box::pin(by_sdk()).await
+            }
         }
     }
 

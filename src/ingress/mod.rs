@@ -18,7 +18,8 @@
 //! fails then, the store keeps the event itself, and [`crate::redrive`] sends it later. If another invocation holds the event
 //! then, and may yet fail, the last attempt leaves the event in the record that the other one holds.
 //!
-//! In reading order: [`Ingress::answer`], and in it `steps`; then what `steps` calls. This room imports `dedup`, `sink`,
+//! In reading order: [`Ingress::answer`], and in it `steps`: `receive` reads a request, `forward` puts it on the queue; then what
+//! these call. This room imports `dedup`, `sink`,
 //! `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http` makes an [`Inbound`] from a request, and an
 //! answer from the report.
 
@@ -30,7 +31,9 @@ use crate::dedup::settling::{SettleError, settle};
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, Left, MAX_LEASE, Recorded, Settled, Store, StoreError};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
-use crate::slack::payload::{self, Author, ControlEvents, DedupKey, DmConversation, Encoding, Payload};
+use crate::slack::payload::{
+    self, Author, Context, ControlEvents, DedupKey, Delivery, DmConversation, Encoding, Payload,
+};
 use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
@@ -38,7 +41,7 @@ use crate::telemetry::report::ingress::{
     Dependency, LoggedDelivery, RequestDetails, RequestOutcome, RequestReport,
 };
 use crate::time::budget::Budget;
-use crate::time::clock::{Clock, UnixMillis};
+use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
 use crate::time::skew;
@@ -123,6 +126,13 @@ impl Answered {
     pub fn report(&self) -> &RequestReport {
         &self.report
     }
+
+    /// A request over which the program panicked. `is_last` says whether Slack will not ask again.
+    pub fn panicked(is_last: bool) -> Self {
+        let outcome = RequestOutcome::Panicked;
+        let details = RequestDetails { lost: is_last && outcome.gives_up(), ..RequestDetails::default() };
+        Self { report: RequestReport { outcome, details }, unconfirmed: None }
+    }
 }
 
 impl From<RequestOutcome> for Answered {
@@ -132,13 +142,22 @@ impl From<RequestOutcome> for Answered {
     }
 }
 
-impl Answered {
-    /// A request over which the program panicked. `is_last` says whether Slack will not ask again.
-    pub fn panicked(is_last: bool) -> Self {
-        let outcome = RequestOutcome::Panicked;
-        let details = RequestDetails { lost: is_last && outcome.gives_up(), ..RequestDetails::default() };
-        Self { report: RequestReport { outcome, details }, unconfirmed: None }
-    }
+/// A signed delivery that is to be forwarded.
+struct Received {
+    delivery: Delivery,
+    attempt: Attempt,
+    /// Whether Slack will not ask again.
+    is_last: bool,
+    times: Times,
+}
+
+/// What time it is, and how much of it there is.
+struct Times {
+    /// When the invocation began.
+    now: UnixMillis,
+    /// The invocation's lease ends then, but for its margin.
+    lease_until: UnixMillis,
+    budget: Budget,
 }
 
 /// An event that the steps put on the queue. The answer is 200.
@@ -153,6 +172,14 @@ struct Unconfirmed {
     lease: Lease,
     /// The confirm is cut off at this point in time.
     until: Instant,
+}
+
+/// Why an event is not left in another invocation's record.
+enum NotLeft {
+    /// There is no such record any more.
+    Gone,
+    /// The store failed.
+    Failed,
 }
 
 /// How the event may be sent.
@@ -178,9 +205,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     pub async fn answer(&self, inbound: Inbound, invocation: Invocation) -> Answered {
         let start = self.clock.instant();
         let mut details = RequestDetails::default();
-        let mut is_last = inbound.attempt.is_last();
-        let steps = self.steps(start, inbound, invocation, &mut is_last, &mut details);
-        let (outcome, unconfirmed) = match steps.await {
+        let is_last = is_last_attempt(&inbound.attempt, Encoding::of(inbound.content_type.as_deref()));
+        let (outcome, unconfirmed) = match self.steps(start, inbound, invocation, &mut details).await {
             Ok(Accepted { unconfirmed }) => (RequestOutcome::Accepted, unconfirmed),
             Err(outcome) => (outcome, None),
         };
@@ -202,37 +228,47 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     }
 
     /// Takes a request from its first step to the send. `Ok` means that the event is on the queue now; `Err` says how else the
-    /// request ended. `is_last` says whether Slack will not ask again, as far as the headers tell; the steps learn the rest.
+    /// request ended.
     async fn steps(
         &self,
         start: Instant,
-        mut inbound: Inbound,
+        inbound: Inbound,
         invocation: Invocation,
-        is_last: &mut bool,
         details: &mut RequestDetails,
     ) -> Result<Accepted, RequestOutcome> {
+        let received = self.receive(start, inbound, invocation.deadline, details).await?;
+        if !self.settings.bot_events.forwards(received.delivery.author) {
+            return Err(RequestOutcome::Ignored);
+        }
+        self.forward(received, invocation, details).await
+    }
+
+    /// Verifies a request and reads it. `Err` says how the request ends if there is nothing to forward.
+    async fn receive(
+        &self,
+        start: Instant,
+        inbound: Inbound,
+        deadline: UnixMillis,
+        details: &mut RequestDetails,
+    ) -> Result<Received, RequestOutcome> {
+        let Inbound { signature, timestamp, content_type, attempt, delivery_id, gateway_time, body } =
+            inbound;
         let own_time = self.clock.now();
-        let gateway_time = inbound.gateway_time;
-        let now = skew::corrected(own_time, gateway_time, None);
-        let budget = Budget::new(start, self.settings.ack_budget, now.until(invocation.deadline));
-        let encoding = Encoding::of(inbound.content_type.as_deref());
+        let encoding = Encoding::of(content_type.as_deref());
         details.encoding = encoding;
-        if payload::is_ssl_check(encoding, &inbound.body) {
+        if payload::is_ssl_check(encoding, &body) {
             return Err(RequestOutcome::SslCheck);
         }
-        let attempt = inbound.attempt.clone();
-        let delivery_id = inbound.delivery_id.take();
 
-        let verified = self.verify(inbound, now, &budget, details).await?;
+        let now = skew::corrected(own_time, gateway_time, None);
+        let budget = Budget::new(start, self.settings.ack_budget, now.until(deadline));
+        let headers = SignatureHeaders { signature: signature.as_deref(), timestamp: timestamp.as_deref() };
+        let verified = self.verify(headers, body, now, &budget, details).await?;
         details.attempt = attempt.clone();
-
         let now = skew::corrected(own_time, gateway_time, Some(verified.signed_at()));
-        if let Some(wrong_clock) = skew::wrong_clock(own_time, now, invocation.deadline) {
+        if let Some(wrong_clock) = skew::wrong_clock(own_time, now, deadline) {
             details.errors.add("clock", &wrong_clock);
         }
-        let lease_until = invocation.deadline.min(now.after(MAX_LEASE));
-        let budget = Budget::new(start, self.settings.ack_budget, now.until(invocation.deadline))
-            .with_lease_until(own_time.after(now.until(lease_until)));
 
         let signer = verified.signer().clone();
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
@@ -241,13 +277,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             payload if !payload.may_be_signed_by(&signer) => {
                 return Err(RequestOutcome::Rejected(Rejection::OtherApp));
             }
-            Payload::Delivery(delivery) => delivery
-                .signed_by(&signer)
-                .identified_by(delivery_id)
-                .of_apps(self.secrets.apps())
-                .keyed_by(self.settings.dedup_key)
-                .in_direct_messages(self.settings.dm_conversation)
-                .controlled_by(&self.settings.control_events),
+            Payload::Delivery(delivery) => delivery.in_context(Context {
+                signer: &signer,
+                apps: self.secrets.apps(),
+                delivery_id,
+                dedup_key: self.settings.dedup_key,
+                dm_conversation: self.settings.dm_conversation,
+                control_events: &self.settings.control_events,
+            }),
             Payload::Suggestion { .. } => return Err(RequestOutcome::Suggestion),
             Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
@@ -255,13 +292,27 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             }
         };
         details.delivery = Some(LoggedDelivery::from(&delivery));
+        let is_last = is_last_attempt(&attempt, encoding);
+        Ok(Received { delivery, attempt, is_last, times: self.times(start, own_time, now, deadline) })
+    }
 
-        if !self.settings.bot_events.forwards(delivery.author) {
-            return Err(RequestOutcome::Ignored);
-        }
+    fn times(&self, start: Instant, own_time: UnixMillis, now: UnixMillis, deadline: UnixMillis) -> Times {
+        let lease_until = deadline.min(now.after(MAX_LEASE));
+        // Nothing is recorded or sent after the ack budget, so neither clock has a reason to go on longer than that. The own
+        // clock may be wrong, but how long something took is right by it.
+        let fence = now.until(lease_until).min(self.settings.ack_budget);
+        let budget = Budget::new(start, self.settings.ack_budget, now.until(deadline));
+        Times { now, lease_until, budget: budget.with_lease_until(own_time.after(fence)) }
+    }
 
-        *is_last |= !delivery.kind.is_retried();
-        let is_last = *is_last;
+    /// Puts a delivery on the queue, with a record that keeps it from being put there twice.
+    async fn forward(
+        &self,
+        received: Received,
+        invocation: Invocation,
+        details: &mut RequestDetails,
+    ) -> Result<Accepted, RequestOutcome> {
+        let Received { delivery, attempt, is_last, times: Times { now, lease_until, budget } } = received;
         let claim = Claim {
             event_id: delivery.id.clone(),
             owner: invocation.request_id,
@@ -281,12 +332,11 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let mut recorded = self.record(&claim, is_last, &budget, details).await;
         if is_last && matches!(recorded, Err(RequestOutcome::InFlight)) {
             recorded = match self.leave(&claim, &message, budget.leave_until(), details).await {
-                Some(Left::Kept) => Err(RequestOutcome::Kept),
-                Some(Left::Forwarded | Left::Parked) => Err(RequestOutcome::Duplicate),
+                Ok(outcome) => Err(outcome),
                 // The other invocation has given up and deleted the record, so this one may claim the event. If a third one
                 // was faster, this attempt is answered 503 and counts as lost.
-                Some(Left::Gone) => self.record(&claim, is_last, &budget, details).await,
-                None => Ok(SendMode::WithoutRecord),
+                Err(NotLeft::Gone) => self.record(&claim, is_last, &budget, details).await,
+                Err(NotLeft::Failed) => Ok(SendMode::WithoutRecord),
             };
         }
         self.send(message, recorded?, &claim, is_last, &budget, details).await
@@ -296,14 +346,13 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     /// they may have been rotated, and verifies once more.
     async fn verify(
         &self,
-        inbound: Inbound,
+        headers: SignatureHeaders<'_>,
+        body: Vec<u8>,
         now: UnixMillis,
         budget: &Budget,
         details: &mut RequestDetails,
     ) -> Result<Verified, RequestOutcome> {
         let start = self.clock.instant();
-        let Inbound { signature, timestamp, body, .. } = inbound;
-        let headers = SignatureHeaders { signature: signature.as_deref(), timestamp: timestamp.as_deref() };
         let mut verified = signature::verify(headers, body, &self.secrets.current(), now);
         if let Err(Refused { reason: Rejection::Mismatch, body }) = verified {
             let reread = run_until(&self.clock, budget.reread_until(), self.secrets.reload(start)).await;
@@ -354,20 +403,25 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     }
 
     /// Leaves the event in the record that another invocation holds, because Slack will not ask again: if the other one fails or
-    /// dies, the redrive sends the event. `None` means that the store failed.
+    /// dies, the redrive sends the event. `Ok` says how the request ends.
     async fn leave(
         &self,
         claim: &Claim,
         message: &Message,
         until: Instant,
         details: &mut RequestDetails,
-    ) -> Option<Left> {
-        let leave = async {
-            let text = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
-            self.store.leave(claim, &message.conversation_group, &text).await
-        };
-        let left = run_until(&self.clock, until, leave).await;
-        left.map_err(|error| details.errors.add("leave", &error)).ok()
+    ) -> Result<RequestOutcome, NotLeft> {
+        let leave =
+            async { self.store.leave(claim, &message.conversation_group, &written_down(message)?).await };
+        match run_until(&self.clock, until, leave).await {
+            Ok(Left::Kept) => Ok(RequestOutcome::Kept),
+            Ok(Left::Forwarded | Left::Parked) => Ok(RequestOutcome::Duplicate),
+            Ok(Left::Gone) => Err(NotLeft::Gone),
+            Err(error) => {
+                details.errors.add("leave", &error);
+                Err(NotLeft::Failed)
+            }
+        }
     }
 
     /// Sends the event. If it is not known to be on the queue, the record is deleted so that Slack's next attempt can send it;
@@ -384,12 +438,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let lease = match mode {
             SendMode::WithLease(lease) => lease,
             SendMode::WithoutRecord => {
-                self.call_sink(&message.unguarded(self.sink.max_bytes()), budget, details).await?;
+                // No lease says until when.
+                let until = Moment::from(budget.send_until().instant);
+                self.call_sink(&message.unguarded(self.sink.max_bytes()), until, details).await?;
                 details.unguarded = true;
                 return Ok(Accepted { unconfirmed: None });
             }
         };
-        match self.call_sink(&message, budget, details).await {
+        match self.call_sink(&message, budget.send_until(), details).await {
             Ok(()) => {
                 let until = budget.confirm_until();
                 Ok(Accepted { unconfirmed: Some(Unconfirmed { lease, until }) })
@@ -408,11 +464,11 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     async fn call_sink(
         &self,
         message: &Message,
-        budget: &Budget,
+        until: Moment,
         details: &mut RequestDetails,
     ) -> Result<(), RequestOutcome> {
         let start = self.clock.instant();
-        let sent = run_until(&self.clock, budget.send_until(), self.sink.send(message)).await;
+        let sent = run_until(&self.clock, until, self.sink.send(message)).await;
         details.timings.send = Some(self.clock.instant() - start);
         sent.map_err(|error| {
             details.errors.add("send", &error);
@@ -432,20 +488,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         budget: &Budget,
         details: &mut RequestDetails,
     ) -> RequestOutcome {
-        let conversation = message.conversation_group.clone();
-        let park = async {
-            let message = message.to_parked().map_err(|error| StoreError::new("writing it down", error))?;
-            self.store.park(lease, &conversation, &message).await
-        };
+        let park =
+            async { self.store.park(lease, &message.conversation_group, &written_down(message)?).await };
         match self.settle("park", park, budget.settle_until(), details).await {
             Ok(()) => RequestOutcome::Parked,
             // Another invocation has taken the event over meanwhile.
             Err(SettleError::LeaseLost) => {
-                match self.leave(claim, message, budget.settle_until(), details).await {
-                    Some(Left::Kept) => RequestOutcome::Kept,
-                    Some(Left::Forwarded | Left::Parked) => RequestOutcome::Duplicate,
-                    Some(Left::Gone) | None => RequestOutcome::InFlight,
-                }
+                let left = self.leave(claim, message, budget.settle_until(), details).await;
+                left.unwrap_or(RequestOutcome::InFlight)
             }
             Err(SettleError::Unknown(_)) => RequestOutcome::Unavailable(Dependency::Sink),
         }
@@ -468,6 +518,17 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
         settled
     }
+}
+
+/// Whether Slack will not ask again: this is its last retry, or a form. Forms are commands and interactions, which Slack sends
+/// once.
+pub fn is_last_attempt(attempt: &Attempt, encoding: Option<Encoding>) -> bool {
+    attempt.is_last() || encoding == Some(Encoding::Form)
+}
+
+/// The message as a store keeps it.
+fn written_down(message: &Message) -> Result<String, StoreError> {
+    message.to_parked().map_err(|error| StoreError::new("writing it down", error))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::rejection::is_rejection;
 use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::sink::message::Message;
+use crate::time::deadline::look_at_the_clock;
 
 /// What SQS takes at the most, attributes included (Amazon SQS quotas, "Message size").
 const MAX_BYTES: usize = 1024 * 1024;
@@ -112,6 +113,7 @@ impl Sink for SqsSink {
         let trace_header = message.trace_header.as_deref().filter(|header| header.starts_with("Root="));
         match self.send_traced(message, trace_header).await {
             Err(SendError::Rejected { .. }) if trace_header.is_some() => {
+                look_at_the_clock().await;
                 // Boxed, because hardly any message needs it.
                 Box::pin(self.send_traced(message, None)).await
             }

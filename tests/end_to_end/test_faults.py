@@ -133,7 +133,7 @@ def test_an_event_that_always_fails_becomes_a_dead_letter_and_can_be_redriven(wo
     assert "RuntimeClientError" in found.pop("dead_letter_reason")
     assert int(found.pop("received_at")) == pytest.approx(time.time() * 1000, abs=120_000)
     assert found == {"kind": "event", "type": "app_mention", "event_id": event.event_id, "team_id": "T02QX7L8E",
-                     "api_app_id": "A05KD3N1W"}
+                     "api_app_id": "A05KD3N1W", "conversation": event.group}
     assert dead_letter["Attributes"]["MessageGroupId"] == event.group
     assert len(world.agentcore.invocations(event.event_id)) == world.settings.max_attempts
     assert not world.posts(event)

@@ -26,7 +26,7 @@ def test_a_mention_is_answered_in_its_thread(world: World) -> None:
     assert (call.qualifier, agent_answers(world, event)) == ("DEFAULT", ["accepted"])
     jsonschema.validate(call.payload, SCHEMA)
     assert call.payload.pop("attributes").keys() == {
-        "kind", "type", "event_id", "received_at", "team_id", "api_app_id"}
+        "kind", "type", "event_id", "received_at", "team_id", "api_app_id", "conversation"}
     assert call.payload == {"version": 1, "event_id": event.event_id, "attempt": 1, "body": json.loads(event.body)}
     assert world.gateway.calls[calls:] == ["slack___post_to_slack"]
     assert world.gateway.refused == refused

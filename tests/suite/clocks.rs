@@ -140,3 +140,34 @@ async fn a_virtual_machine_that_was_paused_with_its_monotonic_clock_sends_nothin
     sleep(Duration::from_millis(100)).await;
     assert_eq!(stage.queue.take_all().await.len(), 1);
 }
+
+#[tokio::test]
+#[ignore = "needs DynamoDB and SQS: make test"]
+async fn a_machine_that_was_paused_while_it_waited_for_a_refusal_does_not_send_once_more() {
+    // The SDK would repeat what was throttled, and the sink what was refused with a trace header.
+    for (error, ids) in [("RequestThrottled", ["Ev1", "Ev2"]), ("InvalidParameterValue", ["Ev3", "Ev4"])] {
+        let stage = Stage::with(Queue::standard().await).await;
+        let clocks = Clocks::new(0);
+        let paused = clocks.environment(&stage).await;
+        let other = stage.environment().await;
+        // The SDK sends the first event, the shortcut the second.
+        for id in ids {
+            let gate = Gate::default();
+            stage.sqs.once("SendMessage", Fault::HoldThenRefuse(gate.clone(), 400, error));
+            let before = stage.sqs.calls("SendMessage");
+            let first = paused.invoke_for(&event(id).event(), Duration::from_secs(1));
+            stage.sqs.reached("SendMessage", before + 1).await;
+            let began = SystemClock.instant();
+            paused.signal("STOP").await;
+            stage.lease_over(id).await;
+            assert_eq!(other.post(&event(id).retry(2, "http_timeout")).await, ok(), "{error} {id}");
+            let millis = i64::try_from((SystemClock.instant() - began).as_millis()).expect("some seconds");
+            clocks.shift(0, -millis);
+            gate.open();
+            paused.signal("CONT").await;
+            assert_eq!(reply(first.await), ask_again(), "{error} {id}");
+            clocks.shift(0, 0);
+        }
+        assert_eq!(stage.queue.take_event_ids().await, ids, "{error}");
+    }
+}

@@ -140,7 +140,8 @@ class Deployed:
             check(f"receive {attempt} gets the bytes that Slack sent", message.get("Body", "").encode(), body)
             if attempt == 1:
                 check("the message has these attributes", attributes_of(message), {
-                    "kind": "event", "type": "app_mention", "event_id": event_id, "team_id": "T1", "api_app_id": "A1"})
+                    "kind": "event", "type": "app_mention", "event_id": event_id, "team_id": "T1", "api_app_id": "A1",
+                    "conversation": "T1:C1:1700000000.000100"})
                 if self.queue.endswith(".fifo"):
                     check("its group is the conversation, and its de-duplication id is the event's id",
                           fifo_ids(message), ("T1:C1:1700000000.000100", event_id))
@@ -174,6 +175,7 @@ class Deployed:
         check("the message has the bytes that Slack sent", message["Body"].encode(), body)
         check("and the attributes of the attempt that was parked", attributes_of(message), {
             "kind": "event", "type": "app_mention", "event_id": "EvParked", "team_id": "T1", "api_app_id": "A1",
+            "conversation": "T1:C1:1700000000.000400",
             "retry_num": "3", "retry_reason": "http_timeout"})
         if self.queue.endswith(".fifo"):
             check("its group is the conversation, and its de-duplication id is the event's id",

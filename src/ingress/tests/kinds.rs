@@ -199,8 +199,7 @@ async fn one_apps_secret_is_no_good_for_another_apps_payload_and_nothing_is_reco
         |scene: &Scene| form(scene, COMMAND),
         |scene: &Scene| form(scene, SHORTCUT),
         |scene: &Scene| form(scene, SUGGESTION),
-        // These payloads name no app, and the secret of one app does not speak for them.
-        |scene: &Scene| form(scene, "command=%2Fweather&trigger_id=1"),
+        // An event always names its app. This one does not.
         |scene: &Scene| {
             scene.request(r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"x"}}"#, None)
         },
@@ -236,20 +235,28 @@ async fn an_apps_own_secret_among_several_is_good_for_its_payloads() {
 
 #[tokio::test(start_paused = true)]
 async fn what_names_no_app_is_the_apps_whose_secret_signed_it() {
-    const BUTTON: &str = "payload=%7B%22type%22%3A%22interactive_message%22%2C%22actions%22%3A%5B%5D%7D";
+    const SHORTCUT: &str = "payload=%7B%22type%22%3A%22message_action%22%7D";
+    const COMMAND: &str = "command=%2Fweather&trigger_id=1";
+    const MENU: &str = "payload=%7B%22type%22%3A%22dialog_suggestion%22%7D";
     let several =
         || [SigningSecret::of_app("A0OTHER", "another"), SigningSecret::of_app("A0F7YS25R", SECRET)];
+    for body in [SHORTCUT, COMMAND] {
+        let scene = scene_of(several(), settings());
+        assert_eq!(scene.handle(form(&scene, body)).await.outcome, RequestOutcome::Accepted);
+        let [message] = &scene.queue()[..] else { panic!("not one message") };
+        assert!(message.deduplication_id.starts_with("A0F7YS25R:"), "{}", message.deduplication_id);
+        assert!(message.conversation_group.starts_with("A0F7YS25R:"), "{}", message.conversation_group);
+        assert!(message.attributes.contains(&("api_app_id".into(), "A0F7YS25R".to_owned())));
+    }
     let scene = scene_of(several(), settings());
-    let report = scene.handle(form(&scene, BUTTON)).await;
-    assert_eq!(report.outcome, RequestOutcome::Accepted);
-    let [message] = &scene.queue()[..] else { panic!("not one message") };
-    assert!(message.deduplication_id.starts_with("A0F7YS25R:"), "{}", message.deduplication_id);
-    assert!(message.attributes.contains(&("api_app_id".into(), "A0F7YS25R".to_owned())));
+    assert_eq!(scene.handle(form(&scene, MENU)).await.outcome, RequestOutcome::Suggestion);
     // Two apps with one secret: nobody can tell whose it is.
     let same = [SigningSecret::of_app("A0OTHER", SECRET), SigningSecret::of_app("A0F7YS25R", SECRET)];
     let scene = scene_of(same, settings());
-    let report = scene.handle(form(&scene, BUTTON)).await;
-    assert_eq!(report.outcome, RequestOutcome::Rejected(Rejection::OtherApp));
+    for body in [SHORTCUT, COMMAND, MENU] {
+        let report = scene.handle(form(&scene, body)).await;
+        assert_eq!(report.outcome, RequestOutcome::Rejected(Rejection::OtherApp));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -733,6 +733,13 @@ async fn whatever_is_given_up_on_the_last_attempt_counts_as_lost() {
             assert_eq!(outcome.gives_up(), is_given_up);
         }
     }
+    // Slack sends a form once, so its first attempt is its last, whatever is wrong with it.
+    for body in ["payload=%7Bbroken", "a=1&a=1", "payload=%7B%7D"] {
+        let scene = scene();
+        let content_type = Some("application/x-www-form-urlencoded".to_owned());
+        let report = scene.handle(Inbound { content_type, ..scene.request(body, None) }).await;
+        assert!(matches!(report.outcome, RequestOutcome::Malformed(_)) && report.details.lost, "{body}");
+    }
     for is_last in [false, true] {
         let panicked = Answered::panicked(is_last);
         assert_eq!(panicked.report().outcome, RequestOutcome::Panicked);
@@ -986,20 +993,37 @@ async fn a_process_that_was_frozen_sends_nothing_when_it_wakes_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_whose_monotonic_clock_stood_still_sends_nothing_when_its_lease_is_over() {
-    // The lease is for ten seconds, and two more for the others.
-    for (paused, sends) in [(9_999, true), (10_000, true), (10_001, false), (60_000, false)] {
+    // Nothing is recorded or sent after the ack budget, whatever the monotonic clock says; and not after the lease.
+    for (remaining, paused, sends) in [
+        (10_000, 2_499, true),
+        (10_000, 2_500, true),
+        (10_000, 2_501, false),
+        (10_000, 60_000, false),
+        (2_000, 2_000, true),
+        (2_000, 2_001, false),
+        (900_000, 45_001, false),
+    ] {
         let record = Fault::PausesTheMachine(Duration::from_millis(paused));
         let scene = scene_where(Faults { record, ..Faults::default() });
-        let report = scene.deliver(None).await;
-        assert_eq!(report.outcome == RequestOutcome::Accepted, sends, "{paused}");
-        assert_eq!(scene.queue().len(), usize::from(sends), "{paused}");
+        let invocation = scene.invocation("first", Duration::from_millis(remaining));
+        let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
+        assert_eq!(report.outcome == RequestOutcome::Accepted, sends, "{remaining} {paused}");
+        assert_eq!(scene.queue().len(), usize::from(sends), "{remaining} {paused}");
     }
-    // However long the function may run, its lease is over after 45 seconds.
-    let record = Fault::PausesTheMachine(Duration::from_millis(45_001));
+    // A request that took long on its way has the same fence, though it is taken to have come sooner.
+    let record = Fault::PausesTheMachine(Duration::from_secs(3));
     let scene = scene_where(Faults { record, ..Faults::default() });
-    let invocation = scene.invocation("first", Duration::from_secs(900));
-    let report = scene.ingress.handle(scene.request(MENTION, None), invocation).await;
-    assert_eq!(report.outcome, RequestOutcome::Unavailable(Dependency::Sink));
+    let gateway_time = Some(UnixMillis::from_millis(NOW - 9_000));
+    let inbound = Inbound { gateway_time, ..scene.request(MENTION, None) };
+    assert_eq!(scene.handle(inbound).await.outcome, RequestOutcome::Unavailable(Dependency::Sink));
+
+    // What is sent without a record has no lease that could be over.
+    let record = Fault::PausesTheMachine(Duration::from_secs(20));
+    let scene = scene_where(Faults { record, ..Faults::default() });
+    scene.taken_by_another(scene.world.now()).await;
+    scene.set(Faults { record, leave: Fault::Fails, ..Faults::default() });
+    let report = scene.deliver(Some(3)).await;
+    assert_eq!((report.outcome, report.details.unguarded), (RequestOutcome::Accepted, true));
 
     // What settles a record is conditional on its owner, and is better late than never.
     let send = Fault::PausesTheMachine(Duration::from_secs(60));

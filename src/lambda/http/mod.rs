@@ -7,7 +7,7 @@ use std::future::ready;
 use std::pin::Pin;
 
 use super::untrusted::{SSL_CHECK, header};
-use crate::ingress::Inbound;
+use crate::ingress::{self, Inbound};
 use crate::slack::payload::Encoding;
 use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
@@ -60,7 +60,7 @@ fn attempt(headers: &HeaderMap) -> Attempt {
 /// once.
 pub fn is_last_attempt(request: &Request) -> bool {
     let content_type = text(request.headers(), header::CONTENT_TYPE);
-    attempt(request.headers()).is_last() || Encoding::of(content_type.as_deref()) == Some(Encoding::Form)
+    ingress::is_last_attempt(&attempt(request.headers()), Encoding::of(content_type.as_deref()))
 }
 
 /// Slack checks the certificate of a command's URL by a GET, too.

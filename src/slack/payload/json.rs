@@ -69,6 +69,11 @@ impl<'a> Slice<'a> {
         self.read() == Some(true) || self.string().as_deref() == Some("true")
     }
 
+    /// Whether the value is `false`, or that as a string.
+    pub(super) fn is_false(self) -> bool {
+        self.read() == Some(false) || self.string().as_deref() == Some("false")
+    }
+
     /// The value, if it is a string and not empty.
     pub(super) fn string(self) -> Option<Cow<'a, str>> {
         let Str(string) = self.read()?;

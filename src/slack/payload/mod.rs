@@ -54,18 +54,17 @@ impl Payload {
         }
     }
 
-    /// Whether this payload may have this signature: it names an app that the secret speaks for. Old-style buttons and dialogs
-    /// name no app; theirs is the app whose secret signed them, if it is clear whose that is.
+    /// Whether this payload may have this signature: it names an app that the secret speaks for. Slack's shortcuts, and buttons
+    /// and dialogs of the old style, name no app; theirs is the app whose secret signed them, if it is clear whose that is. Events
+    /// always name theirs.
     pub fn may_be_signed_by(&self, signer: &Signer) -> bool {
-        signer.speaks_for(self.api_app_id()) || self.names_no_app() && signer.sole_app().is_some()
-    }
-
-    fn names_no_app(&self) -> bool {
-        match self {
-            Self::Suggestion { api_app_id } => api_app_id.is_none(),
-            Self::Delivery(delivery) => delivery.api_app_id.is_none() && delivery.is_of_an_old_style(),
+        let need_not_name_it = match self {
+            Self::Suggestion { .. } => true,
+            Self::Delivery(delivery) => delivery.kind != Kind::Event,
             Self::Challenge(_) | Self::RateLimited { .. } => false,
-        }
+        };
+        signer.speaks_for(self.api_app_id())
+            || need_not_name_it && self.api_app_id().is_none() && signer.sole_app().is_some()
     }
 }
 
@@ -155,8 +154,7 @@ pub struct Delivery {
     pub subtype: Option<String>,
     /// The id that it is recorded under. An event has its `event_id`, such as `Ev0LAN670R`. A command or an interaction has the
     /// SHA-256 of its bytes in hexadecimal digits, because Slack has sent different clicks with one `trigger_id`; or what
-    /// [`Delivery::identified_by`] was given. Where several apps stand behind the function, the app's id is in front of it
-    /// ([`Delivery::of_apps`]).
+    /// [`Context::delivery_id`] says. Where several apps stand behind the function, the app's id is in front of it.
     pub id: String,
     /// The id of the message that the event tells of, such as `A0F7YS25R:C0LAN2Q65:1515449522.000016`: with
     /// [`DedupKey::Message`] the event is recorded under it. Absent if the event tells of no message.
@@ -174,39 +172,61 @@ pub struct Delivery {
     /// In a direct message outside of a thread, the `ts` of the message that it is about. With [`DmConversation::Thread`] that
     /// message starts a conversation. Absent everywhere else.
     pub direct_message: Option<String>,
-    /// Whether it never waits behind its conversation ([`Delivery::controlled_by`]).
+    /// Whether it never waits behind its conversation ([`ControlEvents`]).
     pub is_control: bool,
     /// What goes to the queue: of an event or an interaction the JSON exactly as Slack sent it, of a command its fields as a
     /// JSON object.
     pub body: String,
 }
 
+/// What decides about a delivery beside its own bytes.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Whose signature it has.
+    pub signer: &'a Signer,
+    /// Whether one app or several stand behind the function.
+    pub apps: Apps,
+    /// The id that it was delivered under, which a command or an interaction is then recorded under. HTTP has none; in Socket
+    /// Mode it is the `envelope_id`.
+    pub delivery_id: Option<String>,
+    /// `DEDUP_KEY`.
+    pub dedup_key: DedupKey,
+    /// `DM_CONVERSATION`.
+    pub dm_conversation: DmConversation,
+    /// `CONTROL_EVENTS`.
+    pub control_events: &'a ControlEvents,
+}
+
 impl Delivery {
-    /// Has a command or an interaction recorded under `delivery_id`, if there is one. An event keeps its own id.
+    /// Gives the delivery the id and the conversation that it has in this context.
     #[must_use]
-    pub fn identified_by(mut self, delivery_id: Option<String>) -> Self {
+    pub fn in_context(self, context: Context<'_>) -> Self {
+        // The key of a message begins with its app already, so it comes after the others.
+        self.signed_by(context.signer)
+            .identified_by(context.delivery_id)
+            .of_apps(context.apps)
+            .keyed_by(context.dedup_key)
+            .in_direct_messages(context.dm_conversation)
+            .controlled_by(context.control_events)
+    }
+
+    /// A delivery that names no app is the app's whose secret signed it.
+    fn signed_by(mut self, signer: &Signer) -> Self {
+        self.api_app_id = self.api_app_id.or_else(|| signer.sole_app().map(str::to_owned));
+        self
+    }
+
+    /// A command or an interaction is recorded under `delivery_id`, if there is one. An event keeps its own id.
+    fn identified_by(mut self, delivery_id: Option<String>) -> Self {
         if let (Kind::Command | Kind::Interaction, Some(id)) = (self.kind, delivery_id) {
             self.id = record_id(id);
         }
         self
     }
 
-    fn is_of_an_old_style(&self) -> bool {
-        const OLD_STYLES: [&str; 3] = ["interactive_message", "dialog_submission", "dialog_cancellation"];
-        self.kind == Kind::Interaction && OLD_STYLES.contains(&self.event_type.as_str())
-    }
-
-    /// Has a delivery that names no app be the app's whose secret signed it. Old-style buttons and dialogs name none.
-    #[must_use]
-    pub fn signed_by(mut self, signer: &Signer) -> Self {
-        self.api_app_id = self.api_app_id.or_else(|| signer.sole_app().map(str::to_owned));
-        self
-    }
-
-    /// Has the id and the conversation of each app be its own, if several apps stand behind the function: Slack gives one message
-    /// the same `event_id` for every app that gets it.
-    #[must_use]
-    pub fn of_apps(mut self, apps: Apps) -> Self {
+    /// If several apps stand behind the function, each has its own ids and conversations: Slack gives one message the same
+    /// `event_id` for every app that gets it.
+    fn of_apps(mut self, apps: Apps) -> Self {
         if let (Apps::Several, Some(app)) = (apps, &self.api_app_id) {
             self.id = record_key(format!("{app}:{}", self.id));
             self.conversation.app = Some(app.clone());
@@ -214,26 +234,23 @@ impl Delivery {
         self
     }
 
-    /// Has an event recorded under what `key` says. The key of a message begins with its app already, so it replaces what
-    /// [`Delivery::of_apps`] made and is therefore asked for after it.
-    #[must_use]
-    pub fn keyed_by(mut self, key: DedupKey) -> Self {
+    /// An event is recorded under what `key` says.
+    fn keyed_by(mut self, key: DedupKey) -> Self {
         if let (DedupKey::Message, Some(message_key)) = (key, self.message_key.take()) {
             self.id = message_key;
         }
         self
     }
 
-    /// Has a direct message belong to what `dm_conversation` says.
-    #[must_use]
-    pub fn in_direct_messages(mut self, dm_conversation: DmConversation) -> Self {
+    /// A direct message belongs to what `dm_conversation` says.
+    fn in_direct_messages(mut self, dm_conversation: DmConversation) -> Self {
         if let (DmConversation::Thread, Some(ts)) = (dm_conversation, self.direct_message.take()) {
             self.conversation.thread = Some(ts);
         }
         self
     }
 
-    /// Has an event of one of these types wait for nothing of its conversation.
+    /// An event of one of these types waits for nothing of its conversation.
     #[must_use]
     pub fn controlled_by(mut self, control_events: &ControlEvents) -> Self {
         self.is_control = self.kind == Kind::Event
@@ -242,7 +259,7 @@ impl Delivery {
     }
 }
 
-/// Who wrote a message or did what an event tells of, as far as [`BotEvents`](crate::ingress::BotEvents) makes a difference.
+/// Who wrote a message or did what an event tells of, as far as `BOT_EVENTS` makes a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {
     /// A person, or nobody in particular. What another bot did that is no message counts as a person's.
@@ -256,7 +273,7 @@ pub enum Author {
 /// The conversation that a delivery belongs to. On a FIFO queue the messages of one conversation keep their order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Conversation {
-    /// The id of the app. It is there only where several apps stand behind the function ([`Delivery::of_apps`]).
+    /// The id of the app. It is there only where several apps stand behind the function.
     pub app: Option<String>,
     /// The id of the tenant, which is the installation and not the author's workspace: the organisation, if the app is installed
     /// in all of it, or else the workspace. Where the payload names neither, the app.
@@ -266,7 +283,7 @@ pub struct Conversation {
     pub channel: Option<String>,
     /// The thread, such as `1515449522.000016`: its `thread_ts`, or the `ts` of the message that a thread would start from.
     /// Absent in a direct message outside of a thread, because there the whole channel is one conversation
-    /// ([`Delivery::in_direct_messages`] can change that).
+    /// (but see [`DmConversation`]).
     pub thread: Option<String>,
 }
 

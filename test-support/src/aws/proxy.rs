@@ -40,6 +40,8 @@ pub enum Fault {
     HoldBefore(Gate),
     /// It takes effect, and the answer waits for the gate.
     HoldAfter(Gate),
+    /// It waits for the gate, and is then refused with this status and error type.
+    HoldThenRefuse(Gate, u16, &'static str),
 }
 
 /// Closed until it is opened.
@@ -198,6 +200,10 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> io::Result<Resp
             Some(Fault::HoldBefore(gate)) => {
                 gate.pass().await;
                 forward(upstream, request).await
+            }
+            Some(Fault::HoldThenRefuse(gate, status, error)) => {
+                gate.pass().await;
+                Ok(refusal(status, error, "injected"))
             }
             Some(Fault::HoldAfter(gate)) => {
                 let response = forward(upstream, request).await;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::super::json::{Object, Slice};
+use super::super::json::Slice;
 use super::super::{first, is_organisation};
 use super::Envelope;
 
@@ -33,12 +33,13 @@ pub(super) struct Installation {
 impl Installation {
     /// In a channel that two companies share, the envelope's own `team_id` may be the other company's. What the first
     /// authorization and `context_team_id` name is on this installation's side.
-    pub(super) fn of(envelope: &Envelope<'_>, authorizations: &[Object<Authorization<'_>>]) -> Self {
+    pub(super) fn of(envelope: &Envelope<'_>, authorizations: &[Authorization<'_>]) -> Self {
         let none = Authorization::default();
-        let authorization = authorizations.first().map_or(&none, |Object(authorization)| authorization);
+        let authorization = authorizations.first().unwrap_or(&none);
         let organisation =
             first(&[authorization.enterprise_id, envelope.context_enterprise_id, envelope.enterprise_id]);
-        let is_enterprise = authorization.is_enterprise_install.is_true();
+        let is_enterprise =
+            authorization.is_enterprise_install.is_true() || envelope.is_enterprise_install.is_true();
         let of_workspace = [authorization.team_id, envelope.context_team_id, envelope.team_id];
         // The authorization of an organisation names no workspace in particular, so it is asked last.
         let of_organisation = [envelope.context_team_id, envelope.team_id, authorization.team_id];

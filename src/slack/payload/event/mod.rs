@@ -36,6 +36,8 @@ struct Envelope<'a> {
     #[serde(borrow, default)]
     context_enterprise_id: Slice<'a>,
     #[serde(borrow, default)]
+    is_enterprise_install: Slice<'a>,
+    #[serde(borrow, default)]
     api_app_id: Slice<'a>,
     #[serde(borrow, default)]
     authorizations: Slice<'a>,
@@ -44,9 +46,10 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// The installations of the app that the event is for. Slack names one of them.
-    fn authorizations(&self) -> Vec<Object<Authorization<'a>>> {
-        self.authorizations.read().unwrap_or_default()
+    /// The installations of the app that the event is for. Slack names one of them. One that is no object does not count.
+    fn authorizations(&self) -> Vec<Authorization<'a>> {
+        let all: Vec<Slice<'a>> = self.authorizations.read().unwrap_or_default();
+        all.into_iter().filter_map(Slice::object).collect()
     }
 }
 
@@ -66,6 +69,8 @@ struct Event<'a> {
     bot_id: Slice<'a>,
     #[serde(borrow, default)]
     app_id: Slice<'a>,
+    #[serde(borrow, default)]
+    bot_profile: Slice<'a>,
     #[serde(borrow, default)]
     channel: Slice<'a>,
     /// In events about files, pins, metadata, calls and invitations: the channel.
@@ -92,6 +97,9 @@ struct Event<'a> {
     /// In `message_deleted`: the message as it was.
     #[serde(borrow, default)]
     previous_message: Slice<'a>,
+    /// In `message_deleted`: the `ts` of the message, which may be all that is said of it.
+    #[serde(borrow, default)]
+    deleted_ts: Slice<'a>,
     /// In events about reactions, pins and stars: the message or file that they are about.
     #[serde(borrow, default)]
     item: Slice<'a>,
@@ -128,10 +136,12 @@ impl Event<'_> {
         matches!(self.event_type.text().as_deref(), Some("message" | "app_mention"))
     }
 
-    /// Whether it carries another message inside and says what became of that one: `message_changed`, `message_deleted`,
-    /// `message_replied`. Slack has been seen to leave the subtype out.
-    fn has_inner_message(&self) -> bool {
-        self.message.is_some() || self.previous_message.is_some()
+    /// Whether it says what became of another message: `message_changed`, `message_deleted`, `message_replied`. Slack has been
+    /// seen to leave out the subtype, and to leave out the other message.
+    fn is_about_another_message(&self) -> bool {
+        let subtype = self.subtype.text();
+        matches!(subtype.as_deref(), Some("message_changed" | "message_deleted" | "message_replied"))
+            || [self.message, self.previous_message, self.deleted_ts].into_iter().any(Slice::is_some)
     }
 }
 
@@ -146,6 +156,8 @@ struct Inner<'a> {
     bot_id: Slice<'a>,
     #[serde(borrow, default)]
     app_id: Slice<'a>,
+    #[serde(borrow, default)]
+    bot_profile: Slice<'a>,
     #[serde(borrow, default)]
     channel: Slice<'a>,
     #[serde(borrow, default)]
@@ -224,16 +236,16 @@ fn message_key(envelope: &Envelope<'_>) -> Option<String> {
     }
 
     let event = &envelope.event.0;
-    if !event.is_message() || event.has_inner_message() {
+    if !event.is_message() || event.is_about_another_message() {
         return None;
     }
-    let mut parts = vec![envelope.api_app_id, event.channel, event.ts];
-    if event.event_type.text().as_deref() == Some("app_mention") && event.edited.is_some() {
-        // An edit that does not say when it was made is compared with no other.
-        parts.push(event.edited.object::<Edited<'_>>()?.ts);
+    let mut parts = vec![envelope.api_app_id.to_text()?, event.channel.to_text()?, event.ts.to_text()?];
+    if event.event_type.text().as_deref() == Some("app_mention") {
+        parts.extend(event.edited.object::<Edited<'_>>().and_then(|edited| edited.ts.to_text()));
     }
-    let parts: Option<Vec<_>> = parts.into_iter().map(Slice::text).collect();
-    Some(record_key(parts?.join(":")))
+    // A part with a colon is hashed, so that two messages never have one key.
+    let parts: Vec<_> = parts.into_iter().map(record_id).collect();
+    Some(record_key(parts.join(":")))
 }
 
 #[cfg(test)]

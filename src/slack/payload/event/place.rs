@@ -27,7 +27,9 @@ struct WorkflowStep<'a> {
 /// The place of an event: the channel and thread, or else its subject, or else its own `id`.
 pub(super) fn place(event: &Event<'_>, tenant: Option<String>, id: Option<String>) -> Place {
     let inner = event.message.object().or_else(|| event.previous_message.object());
-    let inner: Inner<'_> = inner.or_else(|| event.item.object()).unwrap_or_default();
+    // In a message that says that something was pinned, `item` is what was pinned; the message has a place of its own.
+    let item = || if event.is_message() { None } else { event.item.object() };
+    let inner: Inner<'_> = inner.or_else(item).unwrap_or_default();
     let assistant: AssistantThread<'_> = event.assistant_thread.object().unwrap_or_default();
 
     let channel =
@@ -39,7 +41,11 @@ pub(super) fn place(event: &Event<'_>, tenant: Option<String>, id: Option<String
     let thread = first(&[event.thread_ts, inner.thread_ts, assistant.thread_ts]);
     // In `channel_history_changed` and its like, `ts` is the time of the change and no message's.
     let is_about_all_of_it = event.event_type.text().is_some_and(|name| name.ends_with("_history_changed"));
-    let starts = if is_about_all_of_it { None } else { first(&[inner.ts, event.ts, event.message_ts]) };
+    let starts = if is_about_all_of_it {
+        None
+    } else {
+        first(&[inner.ts, event.deleted_ts, event.ts, event.message_ts])
+    };
     Place::in_channel(tenant, channel, is_direct, thread, starts)
 }
 

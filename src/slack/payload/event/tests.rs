@@ -1,7 +1,7 @@
 //! `DEDUP_KEY=message`: which events tell of the same message. The other tests of events are in `slack::payload::tests`.
 
-use super::super::DedupKey;
 use super::super::tests::{delivery_of, fixture};
+use super::super::{Author, DedupKey};
 use serde_json::{Value, json};
 
 const KEY: &str = "A0F7YS25R:C0LAN2Q65:1515449522.000016";
@@ -60,9 +60,9 @@ fn an_edited_mention_has_a_key_of_its_own_for_each_edit() {
     let edited = mention(json!({ "user": "U1", "ts": "1515449600.000000" }));
     assert_eq!(edited, Some(format!("{KEY}:1515449600.000000")));
     assert_ne!(mention(json!({ "user": "U1", "ts": "1515449700.000000" })), edited);
-    // What does not say when it was edited is compared with no other message.
+    // What does not say when it was edited has nothing to be told from the message by.
     for odd in [json!({}), json!({ "ts": "" }), json!({ "ts": 7 }), json!("1515449600.000000"), json!(true)] {
-        assert_eq!(mention(odd.clone()), None, "{odd}");
+        assert_eq!(mention(odd.clone()).as_deref(), Some(KEY), "{odd}");
     }
     // A message by itself is the same, whether it says that it was edited or not.
     assert_eq!(key_of(&message(json!({ "edited": { "ts": "9.0" } }))).as_deref(), Some(KEY));
@@ -141,6 +141,83 @@ fn an_id_too_long_for_a_store_is_hashed_and_a_long_key_too() {
 
     let with_channel = |channel: &str| key_of(&message(json!({ "channel": channel }))).unwrap();
     let [one, other] = [with_channel(&format!("{longest}y")), with_channel(&format!("{longest}z"))];
-    assert_eq!([one.len(), other.len()], [64, 64]);
+    assert!([&one, &other].into_iter().all(|key| key.len() < 128 && key.starts_with("A0F7YS25R:")), "{one}");
     assert_ne!(one, other);
+}
+
+#[test]
+fn no_two_messages_have_one_key_whatever_is_in_their_ids() {
+    let key = |channel: &str, ts: &str| key_of(&message(json!({ "channel": channel, "ts": ts })));
+    assert_ne!(key("C1:2", "3"), key("C1", "2:3"));
+    let mention = |ts: &str, edited: &str| {
+        key_of(&message(json!({ "type": "app_mention", "ts": ts, "edited": { "ts": edited } })))
+    };
+    assert_ne!(mention("1:2", "3"), mention("1", "2:3"));
+}
+
+#[test]
+fn a_deletion_that_says_nothing_but_the_ts_is_about_that_message() {
+    let deletion = message(json!({
+        "subtype": "message_deleted", "hidden": true, "ts": "1358878755.000001", "deleted_ts": "1358878749.000002"
+    }));
+    let delivery = delivery_of(&deletion.to_string());
+    assert_eq!(delivery.conversation.thread.as_deref(), Some("1358878749.000002"));
+    assert_eq!(delivery.message_key, None);
+    for subtype in ["message_changed", "message_replied"] {
+        assert_eq!(key_of(&message(json!({ "subtype": subtype, "message": null }))), None, "{subtype}");
+    }
+}
+
+#[test]
+fn a_message_that_something_was_pinned_has_a_place_of_its_own() {
+    let pinned = message(json!({ "subtype": "pinned_item", "item": { "type": "message", "ts": "9.9" } }));
+    let delivery = delivery_of(&pinned.to_string());
+    assert_eq!(delivery.conversation.thread.as_deref(), Some("1515449522.000016"));
+}
+
+#[test]
+fn that_somebody_joined_or_left_is_no_bots_message() {
+    for subtype in ["channel_join", "channel_leave", "group_join", "group_leave"] {
+        for fields in [
+            json!({ "user": "USLACKBOT" }),
+            json!({ "user": "U1", "bot_id": "B1" }),
+            json!({ "user": "U1", "app_id": "A0F7YS25R" }),
+        ] {
+            let mut event = message(fields);
+            event["event"]["subtype"] = json!(subtype);
+            assert_eq!(delivery_of(&event.to_string()).author, Author::Person, "{event}");
+        }
+    }
+    let other = message(json!({ "subtype": "channel_topic", "user": "USLACKBOT" }));
+    assert_eq!(delivery_of(&other.to_string()).author, Author::OtherBot);
+}
+
+#[test]
+fn the_deletion_of_a_threads_first_message_is_its_authors_and_not_slackbots() {
+    let author = |previous: Value| {
+        let event = message(json!({
+            "subtype": "message_changed", "user": null,
+            "message": { "subtype": "tombstone", "user": "USLACKBOT", "ts": "1.1" }, "previous_message": previous
+        }));
+        delivery_of(&event.to_string()).author
+    };
+    assert_eq!(author(json!({ "user": "U1" })), Author::Person);
+    assert_eq!(author(json!({ "user": "U1", "bot_id": "B1" })), Author::OtherBot);
+}
+
+#[test]
+fn the_apps_own_message_is_known_by_its_profile_and_beside_an_authorization_that_is_none() {
+    let by_profile =
+        message(json!({ "user": null, "bot_id": "B1", "bot_profile": { "app_id": "A0F7YS25R" } }));
+    assert_eq!(delivery_of(&by_profile.to_string()).author, Author::ThisApp);
+    let mut event = message(json!({ "user": "UBOT" }));
+    for (authorizations, author) in [
+        (json!([{ "user_id": "UBOT", "is_bot": true }, null]), Author::ThisApp),
+        (json!([17, { "user_id": "UBOT" }]), Author::ThisApp),
+        (json!([{ "user_id": "UBOT", "is_bot": false }]), Author::Person),
+        (json!([{ "user_id": "UBOT", "is_bot": "false" }]), Author::Person),
+    ] {
+        event["authorizations"] = authorizations.clone();
+        assert_eq!(delivery_of(&event.to_string()).author, author, "{authorizations}");
+    }
 }

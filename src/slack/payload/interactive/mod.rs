@@ -108,6 +108,13 @@ struct Interaction<'a> {
 }
 
 #[derive(Default, Deserialize)]
+struct Team<'a> {
+    /// The organisation that the workspace belongs to.
+    #[serde(borrow, default)]
+    enterprise_id: Slice<'a>,
+}
+
+#[derive(Default, Deserialize)]
 struct User<'a> {
     #[serde(borrow, default)]
     team_id: Slice<'a>,
@@ -209,7 +216,9 @@ impl<'a> Interaction<'a> {
     }
 
     fn tenant(&self, view: &View<'a>) -> Option<String> {
-        let [team, organisation] = [self.teams(view).next(), self.enterprise.to_text()];
+        let of_team: Team<'_> = self.team.object().unwrap_or_default();
+        let [team, organisation] =
+            [self.teams(view).next(), first(&[self.enterprise, of_team.enterprise_id])];
         let is_enterprise = self.is_enterprise_install.is_true();
         let tenant = if is_enterprise { organisation.or(team) } else { team.or(organisation) };
         tenant.or_else(|| self.api_app_id.to_text())

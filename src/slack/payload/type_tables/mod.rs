@@ -323,6 +323,12 @@ fn the_tenant_of_an_interaction_and_of_a_command_is_the_installation() {
         ),
         (json!({ "user": user }), "T0ACME", "T0ACME"),
         (json!({ "view": { "team_id": "T0ACME" } }), "T0ACME", "T0ACME"),
+        (
+            json!({ "is_enterprise_install": true, "team": { "id": "T0ACME", "enterprise_id": "E0ORG" } }),
+            "E0ORG",
+            "T0ACME",
+        ),
+        (json!({ "team": { "id": "T0ACME", "enterprise_id": "E0ORG" } }), "T0ACME", "T0ACME"),
         (json!({ "enterprise": organisation }), "E0ORG", ""),
         (json!({}), "A0APP", ""),
     ] {
