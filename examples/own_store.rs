@@ -82,24 +82,24 @@ impl Store for OwnStore {
         }
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
         let park = |row: &mut Row| {
             row.0.state = State::Parked;
             row.0.expires_at = None;
             row.0.holds_event = true;
-            row.1 = Some((Shard::of(conversation), message.to_owned()));
+            row.1 = Some((Shard::of(group), message.to_owned()));
         };
         Ok(self.settle(&lease, |state| state != State::Forwarded, park).await)
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
         let mut rows = self.rows.lock().await;
         let Some((record, kept)) = rows.get_mut(&claim.event_id) else { return Ok(Left::Gone) };
         let left = record.left(claim.received_at);
         if left == Left::Kept {
             record.expires_at = None;
             record.holds_event = true;
-            kept.get_or_insert_with(|| (Shard::of(conversation), message.to_owned()));
+            kept.get_or_insert_with(|| (Shard::of(group), message.to_owned()));
         }
         Ok(left)
     }

@@ -57,21 +57,21 @@ impl Store for AnyStore {
         }
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
         match self {
-            Self::DynamoDb(store) => store.park(lease, conversation, message).await,
-            Self::Memory(store) => store.park(lease, conversation, message).await,
+            Self::DynamoDb(store) => store.park(lease, group, message).await,
+            Self::Memory(store) => store.park(lease, group, message).await,
             #[cfg(feature = "redis")]
-            Self::Redis(store) => store.park(lease, conversation, message).await,
+            Self::Redis(store) => store.park(lease, group, message).await,
         }
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
         match self {
-            Self::DynamoDb(store) => store.leave(claim, conversation, message).await,
-            Self::Memory(store) => store.leave(claim, conversation, message).await,
+            Self::DynamoDb(store) => store.leave(claim, group, message).await,
+            Self::Memory(store) => store.leave(claim, group, message).await,
             #[cfg(feature = "redis")]
-            Self::Redis(store) => store.leave(claim, conversation, message).await,
+            Self::Redis(store) => store.leave(claim, group, message).await,
         }
     }
 

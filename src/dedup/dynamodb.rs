@@ -254,7 +254,7 @@ impl Store for DynamoDbStore {
         }
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
         let message = packed(message)?;
         let update = self
             .client
@@ -271,7 +271,7 @@ impl Store for DynamoDbStore {
             .expression_attribute_names("#message", MESSAGE)
             .expression_attribute_values(":state", string(State::Parked.as_str()))
             .expression_attribute_values(":forwarded", string(State::Forwarded.as_str()))
-            .expression_attribute_values(":parked", string(Shard::of(conversation).name()))
+            .expression_attribute_values(":parked", string(Shard::of(group).name()))
             .expression_attribute_values(":message", message)
             .expression_attribute_values(":owner", string(lease.owner()))
             .send()
@@ -279,7 +279,7 @@ impl Store for DynamoDbStore {
         settled(update)
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
         let message = packed(message)?;
         let update = self
             .client
@@ -297,7 +297,7 @@ impl Store for DynamoDbStore {
             .expression_attribute_names("#message", MESSAGE)
             .expression_attribute_values(":in_flight", string(State::InFlight.as_str()))
             .expression_attribute_values(":now_seconds", number(claim.received_at.as_secs()))
-            .expression_attribute_values(":parked", string(Shard::of(conversation).name()))
+            .expression_attribute_values(":parked", string(Shard::of(group).name()))
             .expression_attribute_values(":message", message)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()

@@ -182,14 +182,14 @@ impl Store for MemoryStore {
         Ok(self.delete_now(&lease))
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
         self.refuse_without_redrive("park")?;
-        Ok(self.park_now(&lease, Shard::of(conversation), message))
+        Ok(self.park_now(&lease, Shard::of(group), message))
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
         self.refuse_without_redrive("leave")?;
-        Ok(self.leave_now(claim, Shard::of(conversation), message))
+        Ok(self.leave_now(claim, Shard::of(group), message))
     }
 
     async fn pending(

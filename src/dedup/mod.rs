@@ -16,13 +16,14 @@
 //! A parked record has a lease too: `take` it to send it, so that of several who try one does.
 //!
 //! `leave` is for Slack's last attempt when it meets a record that another invocation holds. It puts the event into that
-//! record, beside the state `in_flight`. From then on the event is not lost, whatever becomes of the holder: if the holder sends
-//! it, `confirm` removes it; if the holder gives up, `delete` makes the record parked; if the holder dies, the redrive takes it
-//! when the lease is over.
+//! record, beside the state `in_flight`. From then on the event is not lost, whatever becomes of the holder: if the holder
+//! sends it, `confirm` removes it; if the holder gives up, `delete` makes the record parked; if the holder dies, the redrive
+//! takes it when the lease is over.
 //!
 //! In reading order: this page has the words ([`Claim`], [`Lease`], what a store answers) and the trait [`Store`]; [`record`]
-//! has the rules, as numbered clauses; [`shard`] says which parked events are listed together; [`memory`] is the plainest store, [`dynamodb`] the one of production, `redis` another;
-//! [`any`] is the one that the configuration names; [`settling`] is the step that the three sequences have in common.
+//! has the rules, as numbered clauses; [`shard`] says which parked events are listed together; [`memory`] is the plainest
+//! store, [`dynamodb`] the one of production, `redis` another; [`any`] is the one that the configuration names; [`settling`] is
+//! the step that the three sequences have in common.
 //!
 //! This room imports `aws` (the shortcut) and `time`, and no sink: to a store a message is a text.
 //!
@@ -240,35 +241,39 @@ pub trait Store: Send + Sync {
     fn delete(&self, lease: Lease) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Keeps the event itself, as `message`, until it is confirmed, provided that this owner still holds it (C3). A parked
-    /// record does not expire. Its lease ends as it would have. The event is listed in the shard
-    /// of `conversation`, which names the events that it must stay in order with ([`Shard::of`]).
+    /// record does not expire. Its lease ends as it would have.
+    ///
+    /// `group` is the message group in which the event is sent to a FIFO queue, and within which it has to stay in order: its
+    /// conversation, such as `T061EG9R6:C0LAN2Q65:1515449522.000016`, or what ends in `:control` for what never waits behind its
+    /// conversation. The event is listed in the shard of its group ([`Shard::of`]).
     ///
     /// # Errors
     /// When it is unknown whether the event is kept; and when the message is larger than the store takes.
     fn park(
         &self,
         lease: Lease,
-        conversation: &str,
+        group: &str,
         message: &str,
     ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Puts the event itself, as `message`, into the record that another invocation holds (C5), so that it is sent also if the
     /// holder fails or dies. The state, the owner and the lease stay as they are. The record does not expire until it is
     /// confirmed. Check and write are one atomic step. `claim` is the one that [`Store::record`] answered
-    /// [`Recorded::InFlight`]; its `received_at` is "now", and the rest of it is not kept.
+    /// [`Recorded::InFlight`]; its `received_at` is "now", and the rest of it is not kept. `group` is as in [`Store::park`].
     ///
     /// # Errors
     /// When it is unknown whether the event is kept; and when the message is larger than the store takes.
     fn leave(
         &self,
         claim: &Claim,
-        conversation: &str,
+        group: &str,
         message: &str,
     ) -> impl Future<Output = Result<Left, StoreError>> + Send;
 
-    /// Lists events of one shard that a record holds: those that are parked, and those that were left in a record in flight. The
-    /// one that was received first is at the head, and only those are listed that come after `after`, the last one of an earlier
-    /// answer, which need not be parked any more. Fewer than `limit` means that there are no more. What happened a moment ago may not show yet.
+    /// Lists events of one shard that a record holds: those that are parked, and those that were left in a record in flight.
+    /// The one that was received first is at the head, and only those are listed that come after `after`, the last one of an
+    /// earlier answer, which need not be parked any more. Fewer than `limit` means that there are no more. What happened a moment
+    /// ago may not show yet.
     ///
     /// # Errors
     /// When the store cannot be listed.

@@ -14,10 +14,10 @@
 //!
 //! # Cluster
 //!
-//! Whether the URL leads to a cluster is asked of the server, once. In a cluster a script may only touch keys of one slot. So
-//! the part of a key in braces, by which Redis chooses the slot, is one of sixteen numbers, by the event's id; and for each
-//! number there is one set with the parked events of all shards. A record must be found by its id alone, so the shard cannot
-//! choose the slot. A shard is listed from all sets, merged in the order of receipt.
+//! Whether the URL leads to a cluster is asked of the server, once. In a cluster a script may only touch keys of one slot, and
+//! Redis chooses the slot by the part of a key in braces, the tag. So each event has one of sixteen tags, by its id, in the key
+//! of its record; and for each tag there is one set with the parked events of all shards. A record must be found by its id
+//! alone, so the shard cannot choose the tag. A shard is listed from all sets, merged in the order of receipt.
 
 use futures_util::future::try_join_all;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -38,22 +38,38 @@ use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, StoreError, T
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::UnixMillis;
 
-/// The key of a record is this, the number of its slot in braces, a colon, and the event's id.
+/// The key of a record is this, the event's tag in braces, a colon, and the event's id.
 const PREFIX: &str = "slack-ingress:";
-/// The key of a set of parked events is this, a colon, and the number of its slot in braces. Its members have the form of
-/// [`member`], and all the same score, so that they are sorted by their bytes: by shard, and in a shard in the order of receipt.
+/// The key of a set of parked events is this, a colon, and a tag in braces. Its members have the form of [`member`], and all the
+/// same score, so that they are sorted by their bytes: by shard, and in a shard in the order of receipt.
 ///
 /// Earlier versions had one set, of this name, with the ids as its members, and the key of a record was [`PREFIX`] and the id.
 /// What they parked is listed in [`Shard::EARLIER`], and moved to the names of today when it is taken.
 const PARKED: &str = "slack-ingress-parked";
 
-/// How many slots the records are spread over. Each is one more call for each list. A cluster is smaller, and one slot of
-/// ElastiCache Serverless takes 30,000 simple calls a second.
+/// How many tags there are, over which the records are spread. Each is one more call for each list. Most clusters have fewer
+/// primaries, and the one slot of a tag takes 30,000 simple calls a second on ElastiCache Serverless.
 const TAGS: u8 = 16;
 
 /// How often the client of a cluster asks again when a slot has moved or its node is gone.
 const CLUSTER_RETRIES: u32 = 3;
 const MAX_CLUSTER_RETRY_WAIT: Duration = Duration::from_millis(100);
+
+/// What the scripts have in common. It stands before each of them.
+const HELPERS: &str = r"
+-- Whether a record is absent or has expired (R1). 'now' is in milliseconds, as text or as a number.
+local function is_absent(state, expires_at, now)
+    return not state or (expires_at and tonumber(expires_at) <= math.floor(tonumber(now) / 1000))
+end
+-- Whether a record holds the event itself.
+local function holds_event(key)
+    return redis.call('HEXISTS', key, 'message') == 1
+end
+-- What stands for a parked event in a set: `member` makes it in Rust.
+local function member(shard, received_at, event_id)
+    return shard .. ':' .. string.rep('0', 20 - #received_at) .. received_at .. ':' .. event_id
+end
+";
 
 /// Writes a record unless R1 to R5 of `record.rs` forbid it; each line says which clause it states.
 /// KEYS: record. ARGV: owner, received at (now), lease until, expires at.
@@ -62,11 +78,11 @@ local state, owner, received_at, lease_until, expires_at =
     unpack(redis.call('HMGET', KEYS[1], 'state', 'owner', 'received_at', 'lease_until', 'expires_at'))
 local now = tonumber(ARGV[2])
 local answer = 'new'
-if state and not (expires_at and tonumber(expires_at) <= math.floor(now / 1000)) then -- R1
+if not is_absent(state, expires_at, now) then -- R1
     if state ~= 'in_flight' then -- R2
         return state
     end
-    if redis.call('HEXISTS', KEYS[1], 'message') == 1 then -- R2
+    if holds_event(KEYS[1]) then -- R2
         return 'parked'
     end
     if owner == ARGV[1] and received_at == ARGV[2] and lease_until == ARGV[3] and expires_at == ARGV[4] then
@@ -87,15 +103,15 @@ return answer
 /// Marks a record as forwarded (C1).
 /// KEYS: record, parked. ARGV: owner, expires at.
 const CONFIRM: &str = r"
-local owner, member = unpack(redis.call('HMGET', KEYS[1], 'owner', 'parked'))
+local owner, parked_member = unpack(redis.call('HMGET', KEYS[1], 'owner', 'parked'))
 if owner ~= ARGV[1] then
     return 'lost'
 end
 redis.call('HSET', KEYS[1], 'state', 'forwarded', 'expires_at', ARGV[2])
 redis.call('HDEL', KEYS[1], 'message', 'parked')
 redis.call('EXPIREAT', KEYS[1], ARGV[2])
-if member then
-    redis.call('ZREM', KEYS[2], member)
+if parked_member then
+    redis.call('ZREM', KEYS[2], parked_member)
 end
 return 'done'
 ";
@@ -110,7 +126,7 @@ end
 if owner ~= ARGV[1] or state == 'forwarded' then
     return 'lost'
 end
-if redis.call('HEXISTS', KEYS[1], 'message') == 1 then
+if holds_event(KEYS[1]) then
     redis.call('HSET', KEYS[1], 'state', 'parked')
 else
     redis.call('DEL', KEYS[1])
@@ -126,34 +142,34 @@ local state, owner, received_at, earlier_member =
 if owner ~= ARGV[1] or state == 'forwarded' then
     return 'lost'
 end
-local member = ARGV[2] .. ':' .. string.rep('0', 20 - #received_at) .. received_at .. ':' .. ARGV[3]
+local new_member = member(ARGV[2], received_at, ARGV[3])
 if earlier_member then
     redis.call('ZREM', KEYS[2], earlier_member)
 end
-redis.call('HSET', KEYS[1], 'state', 'parked', 'message', ARGV[4], 'parked', member)
+redis.call('HSET', KEYS[1], 'state', 'parked', 'message', ARGV[4], 'parked', new_member)
 redis.call('HDEL', KEYS[1], 'expires_at')
 redis.call('PERSIST', KEYS[1])
-redis.call('ZADD', KEYS[2], 0, member)
+redis.call('ZADD', KEYS[2], 0, new_member)
 return 'done'
 ";
 
 /// Leaves the message in a record in flight (C5).
-/// KEYS: record, parked. ARGV: now, in seconds, shard, event id, message.
+/// KEYS: record, parked. ARGV: now, shard, event id, message.
 const LEAVE: &str = r"
 local state, received_at, expires_at =
     unpack(redis.call('HMGET', KEYS[1], 'state', 'received_at', 'expires_at'))
-if not state or (expires_at and tonumber(expires_at) <= tonumber(ARGV[1])) then -- R1
+if is_absent(state, expires_at, ARGV[1]) then -- R1
     return 'gone'
 end
 if state ~= 'in_flight' then
     return state
 end
 if redis.call('HSETNX', KEYS[1], 'message', ARGV[4]) == 1 then
-    local member = ARGV[2] .. ':' .. string.rep('0', 20 - #received_at) .. received_at .. ':' .. ARGV[3]
-    redis.call('HSET', KEYS[1], 'parked', member)
+    local new_member = member(ARGV[2], received_at, ARGV[3])
+    redis.call('HSET', KEYS[1], 'parked', new_member)
     redis.call('HDEL', KEYS[1], 'expires_at')
     redis.call('PERSIST', KEYS[1])
-    redis.call('ZADD', KEYS[2], 0, member)
+    redis.call('ZADD', KEYS[2], 0, new_member)
 end
 return 'kept'
 ";
@@ -175,7 +191,8 @@ return { 'yours', message }
 ";
 
 /// Takes what an earlier version parked, and moves it to the names of today (C4). Not for a cluster, where an earlier version
-/// could not park. If this version has recorded the event too, its record counts, and what was parked is dropped.
+/// could not park. If this version has recorded the event too, its record counts, by the clauses R1, R2 and R5; and if it is
+/// forwarded or parked, what the earlier version parked is dropped.
 /// KEYS: earlier record, record, earlier parked, parked. ARGV: owner, now, lease until, event id, shard.
 const TAKE_EARLIER: &str = r"
 local received_at, lease_until, message =
@@ -187,32 +204,32 @@ end
 local now = tonumber(ARGV[2])
 local state, newer_lease_until, expires_at =
     unpack(redis.call('HMGET', KEYS[2], 'state', 'lease_until', 'expires_at'))
-if state and not (expires_at and tonumber(expires_at) <= math.floor(now / 1000)) then
-    if state ~= 'in_flight' or redis.call('HEXISTS', KEYS[2], 'message') == 1 then
+if not is_absent(state, expires_at, now) then -- R1
+    if state ~= 'in_flight' or holds_event(KEYS[2]) then -- R2
         redis.call('DEL', KEYS[1])
         redis.call('ZREM', KEYS[3], ARGV[4])
         return { 'not_parked', '' }
     end
-    if tonumber(newer_lease_until) >= now then
+    if tonumber(newer_lease_until) >= now then -- R5
         return { 'held', '' }
     end
 end
-if tonumber(lease_until) >= now then
+if tonumber(lease_until) >= now then -- C4
     return { 'held', '' }
 end
-local member = ARGV[5] .. ':' .. string.rep('0', 20 - #received_at) .. received_at .. ':' .. ARGV[4]
+local new_member = member(ARGV[5], received_at, ARGV[4])
 redis.call('RENAME', KEYS[1], KEYS[2])
-redis.call('HSET', KEYS[2], 'state', 'parked', 'owner', ARGV[1], 'lease_until', ARGV[3], 'parked', member)
+redis.call('HSET', KEYS[2], 'state', 'parked', 'owner', ARGV[1], 'lease_until', ARGV[3], 'parked', new_member)
 redis.call('ZREM', KEYS[3], ARGV[4])
-redis.call('ZADD', KEYS[4], 0, member)
+redis.call('ZADD', KEYS[4], 0, new_member)
 return { 'yours', message }
 ";
 
 /// Whether there is a record that has not expired (R1).
-/// KEYS: record. ARGV: now, in seconds.
+/// KEYS: record. ARGV: now.
 const SEEN: &str = r"
 local state, expires_at = unpack(redis.call('HMGET', KEYS[1], 'state', 'expires_at'))
-if not state or (expires_at and tonumber(expires_at) <= tonumber(ARGV[1])) then
+if is_absent(state, expires_at, ARGV[1]) then
     return 0
 end
 return 1
@@ -255,22 +272,23 @@ enum Call<'a> {
 }
 
 impl RedisStore {
-    /// The store in the server or the cluster at this URL, such as `rediss://cache.example.com:6379`. It connects when it is first
-    /// needed.
+    /// The store in the server or the cluster at this URL, such as `rediss://cache.example.com:6379`. It connects when it is
+    /// first needed.
     ///
     /// # Errors
     /// When `url` is no URL of a Redis server.
     pub fn new(url: &str, timeouts: CallTimeouts) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(|error| StoreError::new("the URL of Redis", error))?;
+        let script = |text| Script::new(&format!("{HELPERS}{text}"));
         let scripts = Scripts {
-            record: Script::new(RECORD),
-            confirm: Script::new(CONFIRM),
-            delete: Script::new(DELETE),
-            park: Script::new(PARK),
-            leave: Script::new(LEAVE),
-            take: Script::new(TAKE),
-            take_earlier: Script::new(TAKE_EARLIER),
-            seen: Script::new(SEEN),
+            record: script(RECORD),
+            confirm: script(CONFIRM),
+            delete: script(DELETE),
+            park: script(PARK),
+            leave: script(LEAVE),
+            take: script(TAKE),
+            take_earlier: script(TAKE_EARLIER),
+            seen: script(SEEN),
         };
         Ok(Self { client, timeouts, is_cluster: OnceLock::new(), connection: Mutex::default(), scripts })
     }
@@ -294,7 +312,7 @@ impl RedisStore {
             .set_response_timeout(Some(self.timeouts.attempt));
         let mut server = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         if self.is_cluster.get().is_none() {
-            // A server that is none of a cluster's answers with an error.
+            // A server that is not part of a cluster answers with an error.
             let is_cluster = match cmd("CLUSTER").arg("INFO").exec_async(&mut server).await {
                 Ok(()) => true,
                 Err(error) if error.kind() == ErrorKind::Io || is_unanswered(&error) => return Err(error),
@@ -501,17 +519,17 @@ impl Store for RedisStore {
         Ok(settled(&self.run_script::<String>("Redis delete", &script).await?))
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
         let mut script = self.scripts.park.key(key(lease.event_id()));
         script.key(parked_key(tag(lease.event_id()))).arg(lease.owner());
-        script.arg(Shard::of(conversation).name()).arg(lease.event_id()).arg(message);
+        script.arg(Shard::of(group).name()).arg(lease.event_id()).arg(message);
         Ok(settled(&self.run_script::<String>("Redis park", &script).await?))
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
         let mut script = self.scripts.leave.key(key(&claim.event_id));
-        script.key(parked_key(tag(&claim.event_id))).arg(claim.received_at.as_secs());
-        script.arg(Shard::of(conversation).name()).arg(&claim.event_id).arg(message);
+        script.key(parked_key(tag(&claim.event_id))).arg(claim.received_at.as_millis());
+        script.arg(Shard::of(group).name()).arg(&claim.event_id).arg(message);
         let answer: String = self.run_script("Redis leave", &script).await?;
         match answer.as_str() {
             "kept" => Ok(Left::Kept),
@@ -554,12 +572,12 @@ impl Store for RedisStore {
 
     async fn seen(&self, event_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
         let mut script = self.scripts.seen.key(key(event_id));
-        script.arg(now.as_secs());
+        script.arg(now.as_millis());
         self.run_script("Redis seen", &script).await
     }
 }
 
-/// Which slot the record of an event is in. It must never change, or the record is not found.
+/// The tag in the keys of an event. It must never change, or the record is not found.
 fn tag(event_id: &str) -> u8 {
     let [byte, ..]: [u8; 32] = Sha256::digest(event_id).into();
     byte % TAGS
@@ -573,7 +591,8 @@ fn parked_key(tag: u8) -> String {
     format!("{PARKED}:{{{tag:02}}}")
 }
 
-/// The member that stands for a parked event in a set, such as `s07:00001531420618500123:Ev0LAN670R`. The scripts make it too.
+/// The member that stands for a parked event in a set, such as `s07:00001531420618500123:Ev0LAN670R`. [`HELPERS`] makes it
+/// in the scripts.
 fn member(shard: Shard, Pending { received_at, event_id }: &Pending) -> String {
     format!("{shard}:{:020}:{event_id}", received_at.as_millis())
 }

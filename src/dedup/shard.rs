@@ -1,7 +1,8 @@
 //! The shards of what is parked: which events the redrive must send one after the other.
 //!
-//! A store lists the events that it holds by shard. All events of one conversation are in one shard, so whoever sends a shard in
-//! the order of receipt sends every conversation in that order, and shards can be sent side by side.
+//! A store lists the events that it holds by shard. All events of one message group, which is a conversation or what controls
+//! it, are in one shard. So whoever sends a shard in the order of receipt sends every group in that order, and shards can be
+//! sent side by side.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -13,8 +14,8 @@ use std::fmt;
 /// are not spread evenly. 10,000 events a second need ten keys; with 32 the busiest may have three times its share. The redrive
 /// sends as many events side by side. More would cost every run more queries, and most runs find nothing.
 ///
-/// The number can be raised, but then a conversation may have events in two shards, and its order is lost for those that are
-/// parked at that time.
+/// The number can be raised, but then a group may have events in two shards, and its order is lost for those that are parked at
+/// that time.
 pub const SHARDS: u8 = 32;
 
 /// One shard. [`Shard::name`] is what a store writes down, so the names and [`Shard::of`] must never change.
@@ -22,13 +23,13 @@ pub const SHARDS: u8 = 32;
 pub struct Shard(Option<u8>);
 
 impl Shard {
-    /// Where earlier versions of this program parked every event. Nothing is put here any more. Its events are older than those of the same
-    /// conversation in another shard, so it has to be sent first.
+    /// Where earlier versions of this program parked every event. Nothing is put here any more. Its events are older than those
+    /// of the same group in another shard, so it has to be sent first.
     pub const EARLIER: Self = Self(None);
 
-    /// The shard of a conversation: always the same one for the same text, and never [`Shard::EARLIER`].
-    pub fn of(conversation: &str) -> Self {
-        let [byte, ..]: [u8; 32] = Sha256::digest(conversation).into();
+    /// The shard of a message group: always the same one for the same text, and never [`Shard::EARLIER`].
+    pub fn of(group: &str) -> Self {
+        let [byte, ..]: [u8; 32] = Sha256::digest(group).into();
         Self(Some(byte % SHARDS))
     }
 
@@ -57,14 +58,11 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// What is parked outlives a version of this program, so a conversation must be in the same shard for ever.
+    /// What is parked outlives a version of this program, so a group must be in the same shard for ever.
     #[test]
-    fn the_shard_of_a_conversation_never_changes() {
-        let conversations = ["", "T061EG9R6:C0LAN2Q65:1515449522.000016", "T1:D1", "a"];
-        assert_eq!(
-            conversations.map(|conversation| Shard::of(conversation).name()),
-            ["s03", "s18", "s29", "s10"]
-        );
+    fn the_shard_of_a_group_never_changes() {
+        let groups = ["", "T061EG9R6:C0LAN2Q65:1515449522.000016", "T1:D1", "a"];
+        assert_eq!(groups.map(|group| Shard::of(group).name()), ["s03", "s18", "s29", "s10"]);
         assert_eq!(Shard::EARLIER.name(), "1");
     }
 

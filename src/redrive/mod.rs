@@ -5,14 +5,18 @@
 //! for each shard, side by side: list ─▶ for each event, in the order of receipt: take ─▶ send ─▶ confirm
 //! ```
 //!
-//! All events of a conversation are in one shard ([`crate::dedup::shard`]), so the order within a conversation holds, and nothing
-//! is slower than the calls of one event after the other in each shard. What holds up what:
+//! Within a shard the events are sent one after the other; the shards are sent at the same time. All events of a message group,
+//! which is a conversation or what controls it, are in one shard ([`crate::dedup::shard`]), so the order within a group holds.
+//! What holds up what, until the next run:
 //!
-//! - An event that could not be sent, because the queue or the time failed: the later events of its conversation.
-//! - An event whose conversation is not known, because another owner holds it or the store did not hand it over: the later
-//!   events of its shard, for one of them might be of the same conversation.
+//! - An event that could not be sent, because the queue or the time failed: the later events of its group.
+//! - An event whose group is not known, because another owner holds it or the store did not hand it over: the later events of
+//!   its shard, for one of them might be of the same group.
+//! - A list that fails: what is not listed yet of its shard. It is then not known how many events are still parked.
+//! - What earlier versions parked ([`Shard::EARLIER`]) is sent before the other shards. As long as a run does not come to the
+//!   end of that shard, because of one of the last two: everything in the others.
 //! - An event that no queue takes, or that nobody can read: nothing at all. It stays parked, and is reported with every run.
-//! - Ten failures in a row, in whatever shards: all events, until the next run.
+//! - Ten failures in a row, in whatever shards: all events.
 //!
 //! A run may crash anywhere, may find the queue still down, and may run beside another run. `take` gives the same kind of lease
 //! as an invocation of the ingress has: of two runs only one sends an event, and an event that a crashed run had taken is free
@@ -76,17 +80,17 @@ struct Run<'a> {
 #[derive(Default)]
 struct Progress {
     report: RunReport,
-    /// The conversations of which an event could not be sent.
+    /// The message groups of which an event could not be sent.
     blocked: HashSet<String>,
     failures_in_a_row: u32,
     /// Whether there were so many of them that the queue counts as down.
     has_given_up: bool,
     /// How many of the events that were listed are still parked.
-    left: u64,
+    still_parked: u64,
     /// When the first of them was received.
     oldest: Option<UnixMillis>,
-    /// Whether a shard could not be listed, so that nobody knows what is left in it.
-    is_left_unknown: bool,
+    /// Whether a shard could not be listed, so that nobody knows how many events are parked in it.
+    is_list_incomplete: bool,
 }
 
 /// What became of one parked event in a run.
@@ -97,16 +101,16 @@ enum EventOutcome {
     NotConfirmed,
     /// The event is not parked any more: another run sent it.
     NotParkedAnyMore,
-    /// An earlier event of the same conversation was not sent, and this one must not overtake it.
+    /// An earlier event of the same message group was not sent, and this one must not overtake it.
     WaitsForEarlierEvent,
-    /// The event was not sent, and the later events of its conversation have to wait for it.
+    /// The event was not sent, and the later events of its message group have to wait for it.
     NotSent {
-        /// The conversation.
-        conversation: String,
+        /// The message group ([`Message::conversation_group`]).
+        group: String,
     },
-    /// Another owner holds a live lease on the event, and may be sending it at this moment. Its conversation is not known.
+    /// Another owner holds a live lease on the event, and may be sending it at this moment. Its message group is not known.
     HeldByAnother,
-    /// The store failed to hand the event over. Its conversation is not known.
+    /// The store failed to hand the event over. Its message group is not known.
     NotTaken,
     /// The event cannot be read, or no queue takes it. It stays parked, and no other event waits for it.
     Unsendable,
@@ -134,31 +138,31 @@ impl Progress {
             }
             EventOutcome::NotParkedAnyMore => true,
             EventOutcome::NotConfirmed => {
-                self.leave([event]);
+                self.count_as_parked([event]);
                 self.fail_in_a_row();
                 true
             }
             EventOutcome::WaitsForEarlierEvent => {
-                self.leave([event]);
+                self.count_as_parked([event]);
                 true
             }
-            EventOutcome::NotSent { conversation } => {
-                self.leave([event]);
-                self.blocked.insert(conversation);
+            EventOutcome::NotSent { group } => {
+                self.count_as_parked([event]);
+                self.blocked.insert(group);
                 self.fail_in_a_row();
                 true
             }
             EventOutcome::HeldByAnother => {
-                self.leave([event]);
+                self.count_as_parked([event]);
                 false
             }
             EventOutcome::NotTaken => {
-                self.leave([event]);
+                self.count_as_parked([event]);
                 self.fail_in_a_row();
                 false
             }
             EventOutcome::Unsendable => {
-                self.leave([event]);
+                self.count_as_parked([event]);
                 self.report.unsendable += 1;
                 true
             }
@@ -171,9 +175,9 @@ impl Progress {
     }
 
     /// Counts events that stay parked.
-    fn leave<'a>(&mut self, events: impl IntoIterator<Item = &'a Pending>) {
+    fn count_as_parked<'a>(&mut self, events: impl IntoIterator<Item = &'a Pending>) {
         for event in events {
-            self.left += 1;
+            self.still_parked += 1;
             let first = self.oldest.map_or(event.received_at, |oldest| oldest.min(event.received_at));
             self.oldest = Some(first);
         }
@@ -192,16 +196,18 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
         let start = self.clock.instant();
         let lists = Semaphore::new(MAX_CONCURRENT_LISTS);
         let run = Run { id: run_id, deadline, lists, progress: Mutex::default() };
-        // What earlier versions parked is older than what is in the other shards, and may be of the same conversations.
+        // What earlier versions parked is older than what is in the other shards, and may be of the same groups.
         if self.redrive_shard(Shard::EARLIER, &run).await {
             join_all(Shard::all().map(|shard| self.redrive_shard(shard, &run))).await;
         }
         let progress = run.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
         let waiting = |received_at: UnixMillis| received_at.until(self.clock.now());
-        let still_parked =
-            StillParked { events: progress.left, oldest: progress.oldest.map(waiting).unwrap_or_default() };
+        let still_parked = StillParked {
+            events: progress.still_parked,
+            oldest: progress.oldest.map(waiting).unwrap_or_default(),
+        };
         RunReport {
-            still_parked: (!progress.is_left_unknown).then_some(still_parked),
+            still_parked: (!progress.is_list_incomplete).then_some(still_parked),
             total: self.clock.instant() - start,
             ..progress.report
         }
@@ -217,12 +223,12 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
                 // An event is not begun if there might be too little time to finish it.
                 let is_late = self.clock.now().until(run.deadline) <= EVENT_BUDGET;
                 if is_late || run.progress().has_given_up {
-                    run.progress().leave(page.iter().skip(n));
+                    run.progress().count_as_parked(page.iter().skip(n));
                     return false;
                 }
                 let outcome = self.redrive_event(event, run).await;
                 if !run.progress().count(event, outcome) {
-                    run.progress().leave(page.iter().skip(n + 1));
+                    run.progress().count_as_parked(page.iter().skip(n + 1));
                     return false;
                 }
             }
@@ -244,7 +250,7 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
                 run.fail("list", "", &error);
                 let mut progress = run.progress();
                 progress.fail_in_a_row();
-                progress.is_left_unknown = true;
+                progress.is_list_incomplete = true;
                 None
             }
         }
@@ -285,8 +291,8 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
                 return EventOutcome::Unsendable;
             }
         };
-        let conversation = message.conversation_group.clone();
-        if run.progress().blocked.contains(&conversation) {
+        let group = message.conversation_group.clone();
+        if run.progress().blocked.contains(&group) {
             return EventOutcome::WaitsForEarlierEvent;
         }
         match run_until(&self.clock, budget.send_until(), self.sink.send(&message)).await {
@@ -294,8 +300,8 @@ impl<S: Store, Q: Sink, C: Clock> Redrive<S, Q, C> {
             Err(error) => {
                 run.fail("send", &event.event_id, &error);
                 match error {
-                    StepError::Failed(error) if error.is_final() => EventOutcome::Unsendable,
-                    StepError::Failed(_) | StepError::TimedOut => EventOutcome::NotSent { conversation },
+                    StepError::Failed(error) if error.is_due_to_the_message() => EventOutcome::Unsendable,
+                    StepError::Failed(_) | StepError::TimedOut => EventOutcome::NotSent { group },
                 }
             }
         }

@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 enum Behaviour {
     Fails,
     FindsItTooLarge,
-    RefusesIt,
+    RejectsIt,
     Hangs,
 }
 
@@ -74,12 +74,12 @@ impl Store for Arc<World> {
         self.store.delete(lease).await
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
-        self.store.park(lease, conversation, message).await
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
+        self.store.park(lease, group, message).await
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
-        self.store.leave(claim, conversation, message).await
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
+        self.store.leave(claim, group, message).await
     }
 
     async fn pending(
@@ -133,8 +133,8 @@ impl Sink for Arc<World> {
                 return Err(SendError::failed("SQS SendMessage", "connection reset"));
             }
             Some((_, Behaviour::FindsItTooLarge)) => return Err(SendError::TooLarge),
-            Some((_, Behaviour::RefusesIt)) => {
-                return Err(SendError::refused("SQS SendMessage", "InvalidMessageContents"));
+            Some((_, Behaviour::RejectsIt)) => {
+                return Err(SendError::rejected("SQS SendMessage", "InvalidMessageContents"));
             }
             Some((_, Behaviour::Hangs)) => std::future::pending().await,
             None => {}
@@ -337,7 +337,7 @@ async fn what_no_queue_takes_or_nobody_can_read_stays_and_nothing_waits_for_it()
         scene.park_as(&format!("Ev{n}"), "a", r#"{"body":"b","attributes":"the text"}"#).await;
     }
     scene.park("Ev30", "a").await;
-    scene.set(&[("Ev1", Behaviour::FindsItTooLarge), ("Ev2", Behaviour::RefusesIt)]);
+    scene.set(&[("Ev1", Behaviour::FindsItTooLarge), ("Ev2", Behaviour::RejectsIt)]);
     let run = scene.run().await;
     assert_eq!((figures(&run), run.unsendable), ([5, 25, 25], 25));
     assert_eq!(run.errors.len(), crate::telemetry::report::redrive::MAX_ERRORS);

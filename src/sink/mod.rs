@@ -16,8 +16,8 @@ pub mod any;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod message;
-mod refusal;
 mod refused_only;
+mod rejection;
 #[cfg(feature = "sns")]
 pub mod sns;
 pub mod sqs;
@@ -46,13 +46,13 @@ pub trait Sink: Send + Sync {
     /// Puts the message on the queue. `Ok` means that it is there for certain, and stays there if anything of ours fails.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] and [`SendError::Refused`] when the message is not on the queue and never will be as long as the
-    /// queue stays as it is. [`SendError::Failed`] when the outcome
-    /// is unknown: the message may be on the queue, and only the answer was lost. The same message sent again must then do no
-    /// harm on a queue that de-duplicates, by [`Message::deduplication_id`].
+    /// [`SendError::TooLarge`] and [`SendError::Rejected`] when the message is not on the queue, and never will be as long as
+    /// the queue stays as it is. [`SendError::Failed`] when the outcome is unknown: the message may be on the queue, and only
+    /// the answer was lost. The same message sent again must then do no harm on a queue that de-duplicates, by
+    /// [`Message::deduplication_id`].
     fn send(&self, message: &Message) -> impl Future<Output = Result<(), SendError>> + Send;
 
-    /// The largest [`Message::size`] that the queue takes, in bytes. A larger message is refused before it is recorded.
+    /// The largest [`Message::size`] that the queue takes, in bytes. The ingress does not even record a larger message.
     fn max_bytes(&self) -> usize;
 }
 
@@ -61,10 +61,10 @@ pub trait Sink: Send + Sync {
 pub enum SendError {
     /// The message is not on the queue for certain, and never will be: it is larger than the queue takes.
     TooLarge,
-    /// The message is not on the queue for certain, and never will be as it is: the service works, and refuses this message for
+    /// The message is not on the queue for certain, and never will be as it is: the service works, and rejects this message for
     /// what is in it.
-    Refused {
-        /// The call that was refused, such as `SQS SendMessage`.
+    Rejected {
+        /// The call that was to bring the message, such as `SQS SendMessage`.
         what: &'static str,
         /// What the service says.
         source: Box<dyn Error + Send + Sync>,
@@ -79,15 +79,16 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The service refused the message that the call named `what` brought, because of `source`.
-    pub fn refused(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Refused { what, source: source.into() }
+    /// The service rejected the message that the call named `what` brought, because of `source`.
+    pub fn rejected(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Rejected { what, source: source.into() }
     }
 
-    /// Whether this message will never be on the queue, and sending it again is useless.
-    pub fn is_final(&self) -> bool {
+    /// Whether the message itself is the reason: the queue takes others, but not this one, however often it is sent. So no
+    /// other message need wait for it.
+    pub fn is_due_to_the_message(&self) -> bool {
         match self {
-            Self::TooLarge | Self::Refused { .. } => true,
+            Self::TooLarge | Self::Rejected { .. } => true,
             Self::Failed { .. } => false,
         }
     }
@@ -102,7 +103,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge => f.write_str("the sink does not take messages of this size"),
-            Self::Refused { what, .. } | Self::Failed { what, .. } => f.write_str(what),
+            Self::Rejected { what, .. } | Self::Failed { what, .. } => f.write_str(what),
         }
     }
 }
@@ -111,7 +112,7 @@ impl Error for SendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::TooLarge => None,
-            Self::Refused { source, .. } | Self::Failed { source, .. } => Some(source.as_ref()),
+            Self::Rejected { source, .. } | Self::Failed { source, .. } => Some(source.as_ref()),
         }
     }
 }

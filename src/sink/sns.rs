@@ -7,8 +7,8 @@ use aws_sdk_sns::operation::publish::builders::PublishInputBuilder;
 use aws_sdk_sns::operation::publish::{Publish, PublishError, PublishInput, PublishOutput};
 use aws_sdk_sns::types::MessageAttributeValue;
 
-use super::refusal::is_refusal;
 use super::refused_only::RefusedOnly;
+use super::rejection::is_rejection;
 use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::sink::message::Message;
@@ -95,8 +95,8 @@ fn publish_error(error: SdkError<PublishError>) -> SendError {
         && error.message().is_some_and(|message| message.contains("too long"));
     if too_large {
         SendError::TooLarge
-    } else if is_refusal(&error) {
-        SendError::refused("SNS Publish", error)
+    } else if is_rejection(&error) {
+        SendError::rejected("SNS Publish", error)
     } else {
         SendError::failed("SNS Publish", error)
     }

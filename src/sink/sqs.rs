@@ -11,8 +11,8 @@ use aws_sdk_sqs::types::{
     QueueAttributeName,
 };
 
-use super::refusal::is_refusal;
 use super::refused_only::RefusedOnly;
+use super::rejection::is_rejection;
 use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::sink::message::Message;
@@ -107,12 +107,12 @@ impl Sink for SqsSink {
         attributes.await.map(drop).map_err(|error| SendError::failed("SQS GetQueueAttributes", error))
     }
 
-    /// SQS refuses a message for a trace header that it does not understand, and no trace is worth a message. So what is clearly
-    /// no trace header is left out; and a message that is refused with one is sent once more without it.
+    /// SQS rejects a message for a trace header that it does not understand, and no trace is worth a message. So what is clearly
+    /// no trace header is left out; and a message that is rejected with one is sent once more without it.
     async fn send(&self, message: &Message) -> Result<(), SendError> {
         let trace_header = message.trace_header.as_deref().filter(|header| header.starts_with("Root="));
         match self.send_traced(message, trace_header).await {
-            Err(SendError::Refused { .. }) if trace_header.is_some() => {
+            Err(SendError::Rejected { .. }) if trace_header.is_some() => {
                 look_at_the_clock().await;
                 // Boxed, because hardly any message needs it.
                 Box::pin(self.send_traced(message, None)).await
@@ -130,14 +130,14 @@ fn string_attribute(value: &str) -> Result<MessageAttributeValue, BuildError> {
     MessageAttributeValue::builder().data_type("String").string_value(value).build()
 }
 
-/// A queue may be set to take less than SQS does; only the message of its refusal says so.
+/// A queue may be set to take less than SQS does; only the text of its answer says so.
 fn send_error(error: SdkError<SendMessageError>) -> SendError {
     let too_large = error.code() == Some("InvalidParameterValue")
         && error.message().is_some_and(|message| message.contains("shorter than"));
     if too_large {
         SendError::TooLarge
-    } else if is_refusal(&error) {
-        SendError::refused("SQS SendMessage", error)
+    } else if is_rejection(&error) {
+        SendError::rejected("SQS SendMessage", error)
     } else {
         SendError::failed("SQS SendMessage", error)
     }

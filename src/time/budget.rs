@@ -122,11 +122,14 @@ mod tests {
         let points = [
             budget.reread_until(),
             budget.record_until().instant,
+            budget.leave_until(),
             budget.send_until().instant,
             budget.settle_until(),
         ];
-        assert!(points.is_sorted_by(|a, b| a < b));
-        assert_eq!(budget.settle_until() - start, Duration::from_millis(2500));
+        assert_eq!(
+            points.map(|point| point - start),
+            [625, 1250, 1750, 2175, 2500].map(Duration::from_millis)
+        );
     }
 
     #[test]

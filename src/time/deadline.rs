@@ -20,8 +20,9 @@ pub enum StepError<E> {
 /// Runs `step`, and drops it if it is not over at `until`.
 ///
 /// If `until` is past already, the step does not even begin: a process that was stopped must not wake up and send an event that
-/// another invocation has taken over since. Both clocks are asked, because the monotonic one stands still while a virtual
-/// machine is paused, and the wall clock may be set back.
+/// another invocation has taken over since. The monotonic clock is always asked; the wall clock too, if `until` is a [`Moment`]
+/// with a time by it. Then either of them can end the step: the monotonic clock stands still while a virtual machine is paused,
+/// and the wall clock may be set back.
 ///
 /// # Errors
 /// When the step failed, was cut off, or did not begin.

@@ -14,12 +14,16 @@ use crate::time::clock::UnixMillis;
 /// there to the function is taken to have come sooner, which makes a lease end late and never early.
 pub const TOLERATED: Duration = Duration::from_secs(2);
 
-/// A time that differs from the own clock by more than this is not used. With a clock that is that wrong no signature verifies;
-/// and tools that imitate API Gateway put a constant in its place.
+/// A time that differs from the own clock by more than this is not used: tools that imitate API Gateway put a constant in its
+/// place. It is the five minutes for which a signature is good, since with a clock that is further off no signature verifies; and
+/// ten seconds for what a request may take from API Gateway to the function.
 const PLAUSIBLE: Duration = Duration::from_secs(310);
 
 /// What time it is when the own clock says `own`, API Gateway received the request at `gateway`, and Slack sent it at
-/// `signed_at`. It is never before the request was received or sent, and hardly after the own time.
+/// `signed_at`:
+///
+/// - If API Gateway's time is plausible, the own time, but not before API Gateway's and at most [`TOLERATED`] after it.
+/// - Otherwise the own time; or Slack's, if that is plausible and later.
 pub fn corrected(own: UnixMillis, gateway: Option<UnixMillis>, signed_at: Option<UnixMillis>) -> UnixMillis {
     match gateway.filter(|gateway| distance(own, *gateway) <= PLAUSIBLE) {
         Some(gateway) => own.clamp(gateway, gateway.after(TOLERATED)),
@@ -45,7 +49,8 @@ pub enum WrongClock {
     PastTheDeadline(Duration),
 }
 
-/// What is wrong with a clock that says `own` when it is `now` and the invocation ends at `deadline`; `None` if it is near enough.
+/// What is wrong with a clock that says `own` when it is `now` and the invocation ends at `deadline`; `None` if it is near
+/// enough.
 pub fn wrong_clock(own: UnixMillis, now: UnixMillis, deadline: UnixMillis) -> Option<WrongClock> {
     if own.until(now) > TOLERATED {
         Some(WrongClock::Behind(own.until(now)))

@@ -1,15 +1,15 @@
 //! Records what really happened, also where no process knows it, and checks these invariants:
 //!
 //! - **promise**: when the ingress answers 200, and ever after, the event is on the queue or parked.
-//! - **fence**: a worker begins to send only while it owns the record, or without a record on the last attempt; a worker confirms,
-//!   deletes or parks only a record that it owns.
+//! - **fence**: a worker begins to send only while it owns the record, or without a record on the last attempt; a worker
+//!   confirms, deletes or parks only a record that it owns.
 //! - **double**: at most one message of an event has been confirmed; each other message has an excuse that the design allows
 //!   ([`Excuse`]).
 //! - **held**: a worker finds an event in flight only while another worker works on it; or until the lease ends, if that other
 //!   worker died or froze, or if the services failed it when it was to settle the record.
 //! - **last chance**: the last attempt is accepted unless both the store and the queue failed during it.
 //! - **memory**: an event is recognised until its record expires, and no longer.
-//! - **time**: an answer leaves within the ack budget.
+//! - **time**: an answer leaves within the ack budget, by the time of the simulation; and the report says how long it took.
 //! - **order**: the redrive sends no event before an earlier one of its conversation that was parked when the run began.
 //! - **group**: all messages of a conversation are in one FIFO group, whichever workspace a turn came from.
 //!
@@ -25,11 +25,12 @@ use std::time::Duration;
 
 use crate::chance::Fault;
 
-/// How far a process's clock may be ahead or behind. Two clocks disagree by at most twice as much.
-pub(crate) const MAX_SKEW_MILLIS: u64 = 1000;
-/// How far a process's clock may be ahead that is corrected.
-const MAX_AHEAD: Duration = Duration::from_secs(2);
+/// How far a process's clock may be ahead or behind that is nearly right. Two such clocks disagree by at most twice as much.
 pub(crate) const MAX_SKEW: Duration = Duration::from_millis(MAX_SKEW_MILLIS);
+/// [`MAX_SKEW`] in milliseconds.
+pub(crate) const MAX_SKEW_MILLIS: u64 = 1000;
+/// How far ahead a clock may still be after it was corrected.
+const MAX_AHEAD: Duration = Duration::from_secs(2);
 /// No lease is longer than this, however long the function may run.
 const MAX_LEASE: Duration = Duration::from_secs(45);
 /// A lease ends this long after the deadline of its owner.
@@ -59,6 +60,8 @@ pub(crate) enum Role {
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     role: Role,
+    invoked_at: Duration,
+    /// When it asked for the record last, or else when it was invoked.
     began: Duration,
     deadline: Duration,
     is_last: bool,
@@ -115,12 +118,18 @@ struct Event {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) histories: u64,
+    /// In how many of them several apps are installed.
+    pub(crate) of_several_apps: u64,
     pub(crate) events: u64,
     pub(crate) deliveries: u64,
     answers: BTreeMap<&'static str, u64>,
     faults: BTreeMap<Fault, u64>,
     deaths: u64,
     freezes: u64,
+    /// How many processes had a wall clock that was not even nearly right.
+    wrong_clocks: u64,
+    /// How many last attempts were to leave their event in a record that was gone.
+    found_it_gone: u64,
     redriven: u64,
     takeovers: u64,
     unguarded: u64,
@@ -167,12 +176,13 @@ impl Ledger {
         event: &str,
         worker: &str,
         role: Role,
-        (began, deadline): (Duration, Duration),
+        (invoked_at, deadline): (Duration, Duration),
         is_last: bool,
     ) {
         let new = Worker {
             role,
-            began,
+            invoked_at,
+            began: invoked_at,
             deadline,
             is_last,
             is_over: false,
@@ -276,8 +286,14 @@ impl Ledger {
         self.events.get(event).is_some_and(|event| event.is_kept)
     }
 
+    /// A process has started whose wall clock is ahead by this much; behind, if it is negative.
+    pub(crate) fn process_starts(&mut self, ahead_millis: i64) {
+        self.totals.wrong_clocks += u64::from(ahead_millis.unsigned_abs() > MAX_SKEW_MILLIS);
+    }
+
     /// The record is gone in which a worker was to leave its event.
     pub(crate) fn found_it_gone(&mut self, event: &str, worker: &str) {
+        self.totals.found_it_gone += 1;
         self.worker(event, worker).found_it_gone = true;
     }
 
@@ -293,8 +309,8 @@ impl Ledger {
         }
     }
 
-    /// A worker has confirmed, deleted or parked the record of an event. `settled` has the record's new state; it is `None` if the
-    /// store refused because the record is not the worker's any more.
+    /// A worker has confirmed, deleted or parked the record of an event. `settled` has the record's new state; it is `None` if
+    /// the store refused because the record is not the worker's any more.
     pub(crate) fn record_is_settled(
         &mut self,
         at: Duration,
@@ -446,8 +462,11 @@ impl Ledger {
             }
         }
         // Tokio's timers fire on whole milliseconds.
-        if !ended.froze && details.timings.total > budget + Duration::from_millis(1) {
-            self.violation(at, "time", event, format_args!("{worker} took {:?}", details.timings.total));
+        let (took, tick) = (at - ended.invoked_at, Duration::from_millis(1));
+        let reported = details.timings.total;
+        if !ended.froze && (took > budget + tick || took.abs_diff(reported) > tick) {
+            let what = format_args!("{worker} took {took:?} of {budget:?}, and reports {reported:?}");
+            self.violation(at, "time", event, what);
         }
     }
 
@@ -572,10 +591,13 @@ impl Totals {
             }
         }
         self.histories += other.histories;
+        self.of_several_apps += other.of_several_apps;
         self.events += other.events;
         self.deliveries += other.deliveries;
         self.deaths += other.deaths;
         self.freezes += other.freezes;
+        self.wrong_clocks += other.wrong_clocks;
+        self.found_it_gone += other.found_it_gone;
         self.redriven += other.redriven;
         self.takeovers += other.takeovers;
         self.unguarded += other.unguarded;
@@ -588,20 +610,31 @@ impl Totals {
 
     /// Fails if an answer, a fault or an excuse hardly ever happened, because then the simulation shows nothing about it.
     pub(crate) fn expect_that_everything_happened(&self) {
+        /// A record is gone when an event is to be left in it about once in a hundred thousand deliveries.
+        const ENOUGH_FOR_WHAT_IS_RARE: u64 = 1_000_000;
+        let often = self.deliveries / 1000;
         for answer in ["accepted", "duplicate", "in_flight", "kept", "parked", "unavailable"] {
-            assert!(self.answers.get(answer).is_some_and(|&count| count > 100), "{answer}: {self}");
+            assert!(self.answers.get(answer).is_some_and(|&count| count > often), "{answer}: {self}");
         }
         for fault in Fault::ALL {
-            assert!(self.faults.get(&fault).is_some_and(|&count| count > 100), "{fault:?}: {self}");
+            assert!(self.faults.get(&fault).is_some_and(|&count| count > often), "{fault:?}: {self}");
         }
         for excuse in [Excuse::Unguarded, Excuse::SenderDied, Excuse::AnswerLost, Excuse::ConfirmFailed] {
             assert!(self.doubled.get(&excuse).is_some_and(|&count| count > 0), "{excuse:?}: {self}");
         }
-        for count in
-            [self.deaths, self.freezes, self.redriven, self.takeovers, self.unguarded, self.dropped_by_fifo]
-        {
-            assert!(count > 100, "{self}");
+        for count in [
+            self.deaths,
+            self.freezes,
+            self.redriven,
+            self.takeovers,
+            self.unguarded,
+            self.dropped_by_fifo,
+            self.of_several_apps,
+            self.wrong_clocks,
+        ] {
+            assert!(count > often, "{self}");
         }
+        assert!(self.found_it_gone > 0 || self.deliveries < ENOUGH_FOR_WHAT_IS_RARE, "{self}");
     }
 }
 
@@ -613,7 +646,13 @@ impl fmt::Display for Totals {
         writeln!(f, "{histories} histories, {events} events, {deliveries} deliveries")?;
         writeln!(f, "  answers: {:?}", self.answers)?;
         writeln!(f, "  faults: {faults}, {:?}", self.faults)?;
-        writeln!(f, "  processes that died: {deaths}, that froze: {freezes}")?;
+        writeln!(f, "  histories of several apps: {}", self.of_several_apps)?;
+        writeln!(
+            f,
+            "  processes that died: {deaths}, that froze: {freezes}, whose clock was wrong: {}",
+            self.wrong_clocks
+        )?;
+        writeln!(f, "  events that were to be left in a record that was gone: {}", self.found_it_gone)?;
         writeln!(
             f,
             "  leases taken over: {takeovers}, sent unguarded: {}, redriven: {redriven}",

@@ -135,14 +135,14 @@ impl Store for Scene {
         self.0.store.delete(lease).await
     }
 
-    async fn leave(&self, claim: &Claim, conversation: &str, message: &str) -> Result<Left, StoreError> {
+    async fn leave(&self, claim: &Claim, group: &str, message: &str) -> Result<Left, StoreError> {
         sleep(CALL).await;
-        self.0.store.leave(claim, conversation, message).await
+        self.0.store.leave(claim, group, message).await
     }
 
-    async fn park(&self, lease: Lease, conversation: &str, message: &str) -> Result<Settled, StoreError> {
+    async fn park(&self, lease: Lease, group: &str, message: &str) -> Result<Settled, StoreError> {
         sleep(CALL).await;
-        let shard = if self.0.has_one_shard { Shard::EARLIER } else { Shard::of(conversation) };
+        let shard = if self.0.has_one_shard { Shard::EARLIER } else { Shard::of(group) };
         let second = (self.instant() - self.0.began).as_secs();
         let writes = {
             let mut writes = self.0.writes.lock().unwrap();
@@ -153,7 +153,7 @@ impl Store for Scene {
         if writes > WRITES_PER_KEY {
             return Err(StoreError::new("the store", "throttles"));
         }
-        self.0.store.park(lease, conversation, message).await
+        self.0.store.park(lease, group, message).await
     }
 
     async fn pending(
@@ -232,11 +232,13 @@ fn an_outage_at_ten_thousand_events_a_second_parks_them_all_and_they_come_back_i
     });
 }
 
-/// Shows that the scene can fail: with one partition key most events are lost.
+/// Shows that the scene can fail: with one partition key most events are lost, though not all.
 #[test]
 fn with_one_shard_the_same_outage_loses_most_events() {
     in_virtual_time(async {
         let promised = Scene::new(true).outage().await;
-        assert!(promised <= 3 * u64::from(WRITES_PER_KEY), "{promised}");
+        // The first thousand of each second are parked, in the two seconds of the outage and in the one in which it ends.
+        let writes_per_key = u64::from(WRITES_PER_KEY);
+        assert!((writes_per_key..=3 * writes_per_key).contains(&promised), "{promised}");
     });
 }

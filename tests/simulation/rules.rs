@@ -40,8 +40,8 @@ pub(crate) enum Rule {
     IdentityByApp,
     /// An event belongs to the workspace that the app is installed in. Off: the envelope does not say which that is.
     TenantIsInstallation,
-    /// A conversation waits for its first parked event that cannot be sent. Off: the queue's failure counts as a refusal, for
-    /// which nothing waits.
+    /// A conversation waits for its first parked event that cannot be sent. Off: the queue's failure counts as the
+    /// message's own fault, for which nothing waits.
     ConversationsWait,
     /// All parked events of a conversation are in one shard. Off: each is in a shard of its own.
     ConversationsStayInOneShard,

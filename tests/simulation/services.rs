@@ -164,7 +164,9 @@ impl Node {
             is_wrong.then(|| chance.number(0..=2 * FURTHEST_OFF).cast_signed() - FURTHEST_OFF.cast_signed())
         };
         let node = Self::new(services);
-        Self { ahead_millis: off_by.unwrap_or(node.ahead_millis), ..node }
+        let node = Self { ahead_millis: off_by.unwrap_or(node.ahead_millis), ..node };
+        node.services.ledger().process_starts(node.ahead_millis);
+        node
     }
 
     /// From now on the process works on this invocation, and in it on this event; or on this run of the redrive.
@@ -506,10 +508,10 @@ impl Sink for Node {
         let event = self.name_of(&message.deduplication_id);
         services.ledger().sending_begins(services.at(), &event, &worker, is_unguarded(message));
         let is_run = self.event.lock().unwrap().is_empty();
-        let counts_as_refused = is_run && services.is_off(Rule::ConversationsWait);
+        let counts_as_rejected = is_run && services.is_off(Rule::ConversationsWait);
         let failure = || {
-            if counts_as_refused {
-                SendError::refused("the queue", "failed")
+            if counts_as_rejected {
+                SendError::rejected("the queue", "failed")
             } else {
                 SendError::failed("the queue", "failed")
             }

@@ -21,7 +21,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(200);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a history counted, which invariants it broke, and its told if one was asked for.
+/// What a history counted, which invariants it broke, and its narration if one was asked for.
 pub(crate) struct History {
     pub(crate) totals: Totals,
     pub(crate) violations: Vec<String>,
@@ -67,6 +67,7 @@ impl World {
             world.check_memory(&sent).await;
             let mut ledger = services.ledger();
             ledger.totals.histories = 1;
+            ledger.totals.of_several_apps = u64::from(services.settings.several_apps);
             History {
                 totals: ledger.totals.clone(),
                 violations: ledger.violations.clone(),
@@ -97,8 +98,8 @@ impl World {
         all
     }
 
-    /// Draws the events and commands of the history. Where several apps are installed, some events come once for each app, under
-    /// one event id.
+    /// Draws the events and commands of the history. Where several apps are installed, some events come once for each app,
+    /// under one event id.
     fn draw(&self) -> Vec<SlackRequest> {
         let mut chance = self.services.chance();
         let several_apps = self.services.settings.several_apps;

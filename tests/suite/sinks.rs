@@ -225,7 +225,7 @@ async fn a_trace_header_that_sqs_refuses_costs_the_header_and_not_the_message() 
         // Without a header there is nothing to leave out; and what failed is not sent without it.
         proxy.always("SendMessage", Fault::Refuse(400, "InvalidParameterValue"));
         let refused = sink.send(&message("Ev3", "1.0", "{}")).await;
-        assert!(matches!(refused, Err(SendError::Refused { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(SendError::Rejected { .. })), "{refused:?}");
         let before = proxy.calls("SendMessage");
         proxy.always("SendMessage", Fault::Refuse(403, "AccessDenied"));
         let failed = sink.send(&traced()).await;

@@ -9,6 +9,7 @@ use slack_ingress::dedup::memory::MemoryStore;
 use slack_ingress::dedup::redis::RedisStore;
 use slack_ingress::dedup::shard::Shard;
 use slack_ingress::dedup::{Claim, Lease, Recorded, Store, Taken};
+use slack_ingress::every_store_scenario;
 #[cfg(feature = "redis")]
 use slack_ingress::time::budget::CallTimeouts;
 use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis, UnixSeconds};
@@ -64,46 +65,10 @@ macro_rules! holds_the_contract {
     };
 }
 
-macro_rules! every_scenario {
-    ($attribute:tt $store:ident) => {
-        holds_the_contract! { $attribute $store:
-            first_claim_wins
-            of_many_at_once_one_wins
-            a_repeated_write_is_the_owners
-            a_confirmed_event_is_forwarded
-            confirming_twice_is_confirming
-            a_deleted_event_is_free
-            a_forwarded_event_cannot_be_deleted
-            a_lease_that_is_past_is_taken_over
-            a_stale_owner_changes_nothing
-            confirming_a_deleted_event_brings_nothing_back
-            an_expired_record_is_free_before_any_sweep
-            a_parked_event_is_kept_until_it_is_confirmed
-            a_parked_event_is_taken_by_one_at_a_time
-            a_repeated_take_is_the_takers
-            a_stale_taker_changes_nothing
-            only_a_parked_event_is_taken
-            a_large_message_is_kept_to_the_letter
-            only_the_owner_of_an_event_in_flight_parks_it
-            an_event_left_in_flight_is_kept_and_taken_when_the_holder_is_dead
-            a_confirm_removes_the_event_that_was_left
-            a_holder_that_gives_up_leaves_the_event_parked
-            nothing_is_left_where_there_is_no_record
-            a_delete_and_a_leave_at_once_lose_nothing
-            an_event_is_listed_in_the_shard_of_its_conversation
-            a_shard_is_listed_page_by_page
-            pending_is_in_the_order_of_receipt
-            seen_tells_of_every_live_record
-            warming_up_changes_nothing
-            ids_are_kept_apart_to_the_letter
-        }
-    };
-}
-
-every_scenario!([doc = "needs no server"] memory);
-every_scenario!([ignore = "needs DynamoDB Local: make test"] dynamodb);
+every_store_scenario!(holds_the_contract, [doc = "needs no server"] memory:);
+every_store_scenario!(holds_the_contract, [ignore = "needs DynamoDB Local: make test"] dynamodb:);
 #[cfg(feature = "redis")]
-every_scenario!([ignore = "needs a Redis server: make test"] redis);
+every_store_scenario!(holds_the_contract, [ignore = "needs a Redis server: make test"] redis:);
 
 pub(crate) fn claim(event_id: &str) -> Claim {
     let now = SystemClock.now();

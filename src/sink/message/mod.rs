@@ -153,7 +153,7 @@ impl Message {
         marked
     }
 
-    /// The message as JSON, for [`Store::park`](crate::dedup::Store::park).
+    /// The message as JSON, for `Store::park`.
     ///
     /// # Errors
     /// When the message cannot be written as JSON. No such message is known, because all its fields are strings.

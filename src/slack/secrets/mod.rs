@@ -81,8 +81,7 @@ impl SigningSecrets {
         Ok(())
     }
 
-    /// Puts secrets into force that were read just now, unless that would make one app's process one of several apps, or the
-    /// other way round. What an event's record is called depends on that, and must not change between Slack's attempts at it.
+    /// Puts secrets into force that were read just now, if they may follow those of before ([`InForce::may_follow`]).
     fn take_over(&self, in_force: InForce) {
         if in_force.current_is_ignored {
             tracing::error!(
@@ -91,14 +90,7 @@ impl SigningSecrets {
             );
         }
         let mut current = self.lock();
-        let is_by_app = in_force.secrets.iter().all(|secret| secret.app().is_some());
-        let fits = match (current.apps, in_force.apps) {
-            (None, _) | (Some(Apps::One), Apps::One) | (Some(Apps::Several), Apps::Several) => true,
-            // Apps were taken out, and one is left. Its events keep the keys that they have in this process.
-            (Some(Apps::Several), Apps::One) => is_by_app,
-            (Some(Apps::One), Apps::Several) => false,
-        };
-        if !fits {
+        if !in_force.may_follow(current.apps) {
             tracing::error!(
                 "the signing secret changed from one app's to several apps', or back: deploy the function to put it into \
                  force. Until then the secrets of before stay in force"

@@ -31,11 +31,7 @@ impl SecretText {
     /// # Errors
     /// When there is no signing secret in the text, or an empty one, which anybody could guess.
     pub fn parse(text: &str) -> Result<Self, SecretTextError> {
-        let text = text.trim();
-        if text.starts_with('{') {
-            return Self::parse_object(text);
-        }
-        if text.is_empty() { Err(SecretTextError::Empty) } else { Ok(Self::Plain(vec![text.to_owned()])) }
+        Self::parse_object_or(text, std::iter::once)
     }
 
     /// Reads a text that is one or more signing secrets separated by commas, or a JSON object from app id to signing secret.
@@ -43,11 +39,19 @@ impl SecretText {
     /// # Errors
     /// As [`SecretText::parse`].
     pub fn parse_list(text: &str) -> Result<Self, SecretTextError> {
+        Self::parse_object_or(text, |text| text.split(','))
+    }
+
+    /// Reads a JSON object, or else the plain secrets that `split` finds in the text.
+    fn parse_object_or<'a, I: Iterator<Item = &'a str>>(
+        text: &'a str,
+        split: impl FnOnce(&'a str) -> I,
+    ) -> Result<Self, SecretTextError> {
         let text = text.trim();
         if text.starts_with('{') {
             return Self::parse_object(text);
         }
-        let secrets = text.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(str::to_owned);
+        let secrets = split(text).map(str::trim).filter(|secret| !secret.is_empty()).map(str::to_owned);
         let secrets: Vec<_> = secrets.collect();
         if secrets.is_empty() { Err(SecretTextError::Empty) } else { Ok(Self::Plain(secrets)) }
     }
@@ -122,11 +126,14 @@ impl InForce {
 
     /// The secrets of the current version, and those of the version before it that still count:
     ///
-    /// - A plain one beside a plain one.
-    /// - By app, those of the apps that the current version names: an app that was taken out has no secret any more.
-    /// - A plain one counts for the one app that the current version names. If that names several apps, the plain one would speak
-    ///   for all of them, and does not count.
-    /// - One app's beside a plain one.
+    /// - If both are plain, both count.
+    /// - If both are by app, the secrets of the version before count for the apps that the current version names. An app that was
+    ///   taken out has no secret any more.
+    /// - If the current version is by app and the one before is plain, the plain secret counts for the one app that the current
+    ///   version names. If it names several apps, the plain secret counts for nobody, because it would speak for all of them.
+    /// - If the current version is plain and the one before is by app, the secret of the one app that is named there counts, too.
+    ///   If several apps are named there, the plain secret is a mistake, and the version before counts alone
+    ///   ([`InForce::current_is_ignored`]).
     pub fn of_versions(current: &SecretText, previous: Option<&SecretText>) -> Self {
         use SecretText::{ByApp, Plain};
         let mut in_force = Self::of(current.signing_secrets());
@@ -149,6 +156,18 @@ impl InForce {
             }
         }
         in_force
+    }
+
+    /// Whether these secrets may be put into force in a process that began with those of `before`, or with none yet. They may
+    /// not if that would make one app's process one of several apps, or the other way round. What an event's record is called
+    /// depends on that, and must not change between Slack's attempts at it.
+    pub fn may_follow(&self, before: Option<Apps>) -> bool {
+        match (before, self.apps) {
+            (None, _) | (Some(Apps::One), Apps::One) | (Some(Apps::Several), Apps::Several) => true,
+            // Apps were taken out, and one is left. Its events keep the keys that they have in this process.
+            (Some(Apps::Several), Apps::One) => self.secrets.iter().all(|secret| secret.app().is_some()),
+            (Some(Apps::One), Apps::Several) => false,
+        }
     }
 }
 
@@ -289,6 +308,24 @@ mod tests {
         assert_eq!(speaks_for(&in_force.secrets, "one"), [Some("A1")]);
         assert_eq!(speaks_for(&in_force.secrets, "two"), [Some("A2")]);
         assert_eq!(speaks_for(&in_force.secrets, "new"), []);
+    }
+
+    #[test]
+    fn one_apps_secrets_never_follow_several_apps_nor_the_other_way_round_unless_apps_were_taken_out() {
+        let (plain, one, several) = ("plain", r#"{"A1":"one"}"#, r#"{"A1":"one","A2":"two"}"#);
+        for (before, text, expected) in [
+            (None, plain, true),
+            (None, one, true),
+            (None, several, true),
+            (Some(Apps::One), plain, true),
+            (Some(Apps::One), one, true),
+            (Some(Apps::One), several, false),
+            (Some(Apps::Several), plain, false),
+            (Some(Apps::Several), one, true),
+            (Some(Apps::Several), several, true),
+        ] {
+            assert_eq!(alone(text).may_follow(before), expected, "{before:?} {text}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Which error of SQS or SNS is a refusal of this one message, and which is a failure that any other message would meet as well.
+//! Which error of SQS or SNS rejects this one message, and which is a failure that any other message would meet as well.
 //!
-//! The redrive lets nothing wait for a message that is refused, and counts a failure against the service. So a refusal is only
-//! what names the message as its reason. Everything else counts as a failure: no answer, a 5xx, throttling, a queue that is
-//! gone, a key of KMS that is disabled, a right or a credential that is missing, and every code that is not known here. If that
-//! is a mistake, events wait that need not wait; the other way round, a conversation could lose its order.
+//! The redrive lets nothing wait for a message that is rejected, and counts a failure against the service. So a rejection is
+//! only what names the message as its reason. Everything else counts as a failure: no answer, a 5xx, throttling, a queue that
+//! is gone, a key of KMS that is disabled, a right or a credential that is missing, and every code that is not known here. If
+//! that is a mistake, events wait that need not wait; the other way round, a conversation could lose its order.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -31,7 +31,7 @@ const CODES: [&str; 11] = [
 ];
 
 /// Whether the service answered that it does not take this message.
-pub(super) fn is_refusal<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+pub(super) fn is_rejection<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(answer) = error else { return false };
     let is_4xx = answer.raw().status().is_client_error();
     is_4xx && error_code(answer.err()).is_some_and(|code| CODES.contains(&code))
@@ -54,12 +54,24 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_message_as_its_reason() {
-        for code in CODES {
-            assert!(is_refusal(&answer(400, code)), "{code}");
-            assert!(!is_refusal(&answer(500, code)), "{code}: the service is not well");
+    fn a_rejection_names_the_message_as_its_reason() {
+        for code in [
+            "InvalidMessageContents",
+            "InvalidParameterValue",
+            "InvalidParameterCombination",
+            "MissingParameter",
+            "InvalidAttributeName",
+            "InvalidAttributeValue",
+            "UnsupportedOperation",
+            "ValidationError",
+            "InvalidParameter",
+            "ParameterValueInvalid",
+            "ValidationException",
+        ] {
+            assert!(is_rejection(&answer(400, code)), "{code}");
+            assert!(!is_rejection(&answer(500, code)), "{code}: the service is not well");
         }
-        assert!(is_refusal(&answer(400, "AWS.SimpleQueueService.UnsupportedOperation")));
+        assert!(is_rejection(&answer(400, "AWS.SimpleQueueService.UnsupportedOperation")));
     }
 
     #[test]
@@ -87,9 +99,9 @@ mod tests {
             "InternalError",
             "a code of tomorrow",
         ] {
-            assert!(!is_refusal(&answer(400, code)), "{code}");
+            assert!(!is_rejection(&answer(400, code)), "{code}");
         }
         let unanswered = SdkError::<ErrorMetadata, HttpResponse>::timeout_error("no answer");
-        assert!(!is_refusal(&unanswered));
+        assert!(!is_rejection(&unanswered));
     }
 }

@@ -1,8 +1,4 @@
-//! The contract of a [`Store`] as a suite of tests for any implementation. `tests/suite/stores.rs` runs it on every store of
-//! this crate, each scenario as a test.
-//!
-//! Each function is one scenario. It uses ids of its own, and panics when the store breaks the contract. [`all`] runs them one
-//! after the other.
+//! The scenarios. Each uses ids of its own, and panics when the store breaks the contract.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed expectation is what a suite is for")]
 
@@ -10,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::task::JoinSet;
 
-use super::shard::Shard;
-use super::{Claim, Lease, Left, Pending, Recorded, Settled, Store, Taken};
+use crate::dedup::shard::Shard;
+use crate::dedup::{Claim, Lease, Left, Pending, Recorded, Settled, Store, Taken};
 use crate::time::clock::{Clock, SystemClock, UnixMillis};
 
 const LEASE_MS: u64 = 5_000;
@@ -581,37 +577,4 @@ pub async fn ids_are_kept_apart_to_the_letter<S: Store>(store: Arc<S>) {
         take(&*store, &claim(&odd, "a", 0)).await;
         expect_in_flight(&*store, &claim(&odd, "b", 1)).await;
     }
-}
-
-/// Runs every scenario, one after the other.
-pub async fn all<S: Store + 'static>(store: Arc<S>) {
-    first_claim_wins(Arc::clone(&store)).await;
-    of_many_at_once_one_wins(Arc::clone(&store)).await;
-    a_repeated_write_is_the_owners(Arc::clone(&store)).await;
-    a_confirmed_event_is_forwarded(Arc::clone(&store)).await;
-    confirming_twice_is_confirming(Arc::clone(&store)).await;
-    a_deleted_event_is_free(Arc::clone(&store)).await;
-    a_forwarded_event_cannot_be_deleted(Arc::clone(&store)).await;
-    a_lease_that_is_past_is_taken_over(Arc::clone(&store)).await;
-    a_stale_owner_changes_nothing(Arc::clone(&store)).await;
-    confirming_a_deleted_event_brings_nothing_back(Arc::clone(&store)).await;
-    an_expired_record_is_free_before_any_sweep(Arc::clone(&store)).await;
-    a_parked_event_is_kept_until_it_is_confirmed(Arc::clone(&store)).await;
-    a_parked_event_is_taken_by_one_at_a_time(Arc::clone(&store)).await;
-    a_repeated_take_is_the_takers(Arc::clone(&store)).await;
-    a_stale_taker_changes_nothing(Arc::clone(&store)).await;
-    only_a_parked_event_is_taken(Arc::clone(&store)).await;
-    a_large_message_is_kept_to_the_letter(Arc::clone(&store)).await;
-    only_the_owner_of_an_event_in_flight_parks_it(Arc::clone(&store)).await;
-    an_event_left_in_flight_is_kept_and_taken_when_the_holder_is_dead(Arc::clone(&store)).await;
-    a_confirm_removes_the_event_that_was_left(Arc::clone(&store)).await;
-    a_holder_that_gives_up_leaves_the_event_parked(Arc::clone(&store)).await;
-    nothing_is_left_where_there_is_no_record(Arc::clone(&store)).await;
-    a_delete_and_a_leave_at_once_lose_nothing(Arc::clone(&store)).await;
-    an_event_is_listed_in_the_shard_of_its_conversation(Arc::clone(&store)).await;
-    a_shard_is_listed_page_by_page(Arc::clone(&store)).await;
-    pending_is_in_the_order_of_receipt(Arc::clone(&store)).await;
-    seen_tells_of_every_live_record(Arc::clone(&store)).await;
-    warming_up_changes_nothing(Arc::clone(&store)).await;
-    ids_are_kept_apart_to_the_letter(store).await;
 }
