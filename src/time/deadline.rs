@@ -60,6 +60,24 @@ pub async fn look_at_the_clock() {
     .await;
 }
 
+impl<E: fmt::Display> fmt::Display for StepError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::TimedOut => f.write_str("no answer within the time that is left for it"),
+        }
+    }
+}
+
+impl<E: Error> Error for StepError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => error.source(),
+            Self::TimedOut => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,24 +120,6 @@ mod tests {
             let until = Moment { instant: clock.instant() + Duration::from_secs(60), wall };
             assert_eq!(run_until(&clock, until, step).await.is_ok(), answers, "{paused}");
             assert_eq!(sent.get(), requests, "{paused}");
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for StepError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => error.fmt(f),
-            Self::TimedOut => f.write_str("no answer within the time that is left for it"),
-        }
-    }
-}
-
-impl<E: Error> Error for StepError<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Failed(error) => error.source(),
-            Self::TimedOut => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The rules of the design that keep the promise. The simulation can switch each of them off to show that its invariants notice
-//! it. `services.rs` switches a rule off by changing what a store does, or what a store answers to the ingress.
+//! it. `services.rs` switches a rule off by changing what a store does, or what a store answers to the ingress;
+//! `environment.rs` and `world.rs` switch off two by what they tell the ingress.
 
 /// A rule of the design. Each doc comment says what happens instead while the rule is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,8 @@ pub(crate) enum Rule {
     /// A step does not begin if the wall clock says that the lease is over. Off: the wall clock stands still with the monotonic
     /// one.
     WallClockFences,
-    /// API Gateway's time and Slack's bound a wall clock that is wrong. Off: nobody says what time it is.
+    /// API Gateway's time and Slack's bound a wall clock that is wrong. Off: API Gateway says no time, and Slack's
+    /// signature is 280 s old.
     ClockIsCorrected,
     /// A send whose outcome is unknown is not repeated within one attempt. Off: the client repeats it.
     SendsAreNotRepeated,

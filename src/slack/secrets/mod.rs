@@ -242,4 +242,13 @@ mod tests {
         secrets.take_over(in_force(r#"{"A2":"two"}"#));
         assert_eq!((apps_of(&secrets), secrets.apps()), (vec![two], Apps::Several), "the key stays as it is");
     }
+
+    #[test]
+    fn an_error_says_what_is_wrong_and_quotes_nothing() {
+        let text = SecretError::Text(SecretTextError::Empty);
+        assert_eq!(text.source().map(ToString::to_string), Some(SecretTextError::Empty.to_string()));
+        assert!(text.to_string().contains("Secrets Manager"));
+        assert!(SecretError::NoCurrentVersion.to_string().contains("does not exist"));
+        assert!(SecretError::Binary.to_string().contains("binary") && SecretError::Binary.source().is_none());
+    }
 }
