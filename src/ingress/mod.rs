@@ -19,9 +19,8 @@
 //! then, and may yet fail, the last attempt leaves the event in the record that the other one holds.
 //!
 //! In reading order: [`Ingress::answer`], and in it `steps`: `receive` reads a request, `forward` puts it on the queue; then what
-//! these call. This room imports `dedup`, `sink`,
-//! `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http` makes an [`Inbound`] from a request, and an
-//! answer from the report.
+//! these call. This room imports `dedup`, `sink`, `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http`
+//! makes an [`Inbound`] from a request, and an answer from the report.
 
 use std::future::Future;
 use std::time::Duration;
@@ -148,6 +147,8 @@ struct Received {
     attempt: Attempt,
     /// Whether Slack will not ask again.
     is_last: bool,
+    /// Whether it came by Socket Mode, where Slack sends again what is not acknowledged.
+    is_by_socket: bool,
     times: Times,
 }
 
@@ -205,7 +206,9 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     pub async fn answer(&self, inbound: Inbound, invocation: Invocation) -> Answered {
         let start = self.clock.instant();
         let mut details = RequestDetails::default();
-        let is_last = is_last_attempt(&inbound.attempt, Encoding::of(inbound.content_type.as_deref()));
+        // In Socket Mode Slack sends again what is not acknowledged.
+        let is_last = inbound.delivery_id.is_none()
+            && is_last_attempt(&inbound.attempt, Encoding::of(inbound.content_type.as_deref()));
         let (outcome, unconfirmed) = match self.steps(start, inbound, invocation, &mut details).await {
             Ok(Accepted { unconfirmed }) => (RequestOutcome::Accepted, unconfirmed),
             Err(outcome) => (outcome, None),
@@ -270,6 +273,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             details.errors.add("clock", &wrong_clock);
         }
 
+        let is_by_socket = delivery_id.is_some();
         let signer = verified.signer().clone();
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
             // A challenge names no app, so any of the secrets may sign it.
@@ -293,7 +297,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         };
         details.delivery = Some(LoggedDelivery::from(&delivery));
         let is_last = is_last_attempt(&attempt, encoding);
-        Ok(Received { delivery, attempt, is_last, times: self.times(start, own_time, now, deadline) })
+        let times = self.times(start, own_time, now, deadline);
+        Ok(Received { delivery, attempt, is_last, is_by_socket, times })
     }
 
     fn times(&self, start: Instant, own_time: UnixMillis, now: UnixMillis, deadline: UnixMillis) -> Times {
@@ -312,7 +317,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         invocation: Invocation,
         details: &mut RequestDetails,
     ) -> Result<Accepted, RequestOutcome> {
-        let Received { delivery, attempt, is_last, times: Times { now, lease_until, budget } } = received;
+        let Received { delivery, attempt, is_last, is_by_socket, times } = received;
+        let Times { now, lease_until, budget } = times;
         let claim = Claim {
             event_id: delivery.id.clone(),
             owner: invocation.request_id,
@@ -330,7 +336,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             Message::new(delivery, arrival).fit(self.sink.max_bytes()).ok_or(RequestOutcome::TooLarge)?;
 
         let mut recorded = self.record(&claim, is_last, &budget, details).await;
-        if is_last && matches!(recorded, Err(RequestOutcome::InFlight)) {
+        if is_last && !is_by_socket && matches!(recorded, Err(RequestOutcome::InFlight)) {
             recorded = match self.leave(&claim, &message, budget.leave_until(), details).await {
                 Ok(outcome) => Err(outcome),
                 // The other invocation has given up and deleted the record, so this one may claim the event. If a third one

@@ -113,6 +113,15 @@ async fn a_command_that_another_invocation_holds_is_left_with_it() {
     scene.world.store.record(&claim).await.unwrap();
     assert_eq!(scene.handle(form(&scene, COMMAND)).await.outcome, RequestOutcome::Kept);
     assert_eq!(scene.calls(), ["record", "leave"]);
+
+    // In Socket Mode Slack sends it again, and a redrive may not be there.
+    let scene = self::scene();
+    let claim = Claim { event_id: "envelope".to_owned(), ..scene.claim_of_another(scene.world.now()) };
+    scene.world.store.record(&claim).await.unwrap();
+    let inbound = Inbound { delivery_id: Some("envelope".to_owned()), ..form(&scene, COMMAND) };
+    let report = scene.handle(inbound).await;
+    assert_eq!((report.outcome, report.details.lost), (RequestOutcome::InFlight, false));
+    assert_eq!(scene.calls(), ["record"]);
 }
 
 #[tokio::test(start_paused = true)]
