@@ -156,3 +156,22 @@ fn is_unreachable(error: &SdkInvokeError) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_failed_and_hands_on_why() {
+        let because = || Some("connection refused".into());
+        for (error, source) in [
+            (InvokeError::NotNow { what: "it".to_owned(), source: because() }, Some("connection refused")),
+            (InvokeError::Failed { what: "it".to_owned(), source: because() }, Some("connection refused")),
+            (InvokeError::Failed { what: "it".to_owned(), source: None }, None),
+            (InvokeError::Never { what: "it".to_owned() }, None),
+        ] {
+            assert_eq!(error.to_string(), "InvokeAgentRuntime: it");
+            assert_eq!(error.source().map(ToString::to_string).as_deref(), source);
+        }
+    }
+}
