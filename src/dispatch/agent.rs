@@ -160,6 +160,9 @@ fn is_unreachable(error: &SdkInvokeError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_bedrockagentcore::error::ErrorMetadata;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
 
     #[test]
     fn an_error_says_what_failed_and_hands_on_why() {
@@ -172,6 +175,26 @@ mod tests {
         ] {
             assert_eq!(error.to_string(), "InvokeAgentRuntime: it");
             assert_eq!(error.source().map(ToString::to_string).as_deref(), source);
+        }
+    }
+
+    #[test]
+    fn a_call_that_was_never_sent_can_be_made_later() {
+        let meaning = invoke_error(SdkError::construction_failure("no region"));
+        assert!(matches!(meaning, InvokeError::NotNow { source: Some(_), .. }), "{meaning:?}");
+        let meaning = invoke_error(SdkError::timeout_error("no answer"));
+        assert!(matches!(meaning, InvokeError::Failed { source: Some(_), .. }), "{meaning:?}");
+    }
+
+    #[test]
+    fn whoever_may_not_call_is_told_in_aws_own_words() {
+        let response = || HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
+        for code in ["AccessDeniedException", "ResourceNotFoundException"] {
+            let metadata = ErrorMetadata::builder().code(code).message("not authorized").build();
+            let error = InvokeAgentRuntimeError::generic(metadata);
+            let meaning = invoke_error(SdkError::service_error(error, response()));
+            assert!(matches!(meaning, InvokeError::NotNow { .. }), "{meaning:?}");
+            assert_eq!(meaning.to_string(), format!("InvokeAgentRuntime: {code}: not authorized"));
         }
     }
 }
