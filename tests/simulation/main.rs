@@ -4,9 +4,9 @@
 //!
 //! Time is virtual and every random choice comes from one seed, so each seed stands for one history of about fifteen minutes.
 //! In a history Slack delivers events with its time limit and its retry schedule, and commands once each; the redrive runs every
-//! minute; most clocks are within a second of the right time, some up to 290 seconds off; any call to the store or the queue may fail before or after its effect, hang, or
-//! be late; and a process may die or freeze at any point where it waits, its monotonic
-//! clock with it or not.
+//! minute; most clocks are within a second of the right time, and some are up to 290 seconds off; any call to the store or the
+//! queue may fail before or after its effect, hang, or be late; and a process may die or freeze at any point where it waits, and
+//! its monotonic clock may stand still meanwhile.
 //!
 //! ```sh
 //! cargo test --test simulation -- --nocapture                     # DELIVERIES=… for more, FIRST_SEED=… for others

@@ -1,6 +1,6 @@
 //! The rules of the design that keep the promise. The simulation can switch each of them off to show that its invariants notice
-//! it. `services.rs` switches a rule off by changing what a store does, or what a store answers to the ingress;
-//! `environment.rs` and `world.rs` switch off two by what they tell the ingress.
+//! it. `services.rs` switches most rules off, by changing what the store, the queue or a clock does or says. `environment.rs`
+//! switches off one by the secrets that it gives to the ingress, and `world.rs` one by what is in Slack's requests.
 
 /// A rule of the design. Each doc comment says what happens instead while the rule is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
