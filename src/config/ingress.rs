@@ -80,16 +80,28 @@ impl IngressConfig {
         let dm_conversation = value_or_problem(&mut problems, dm_conversation(get("DM_CONVERSATION")));
         let control_events = value_or_problem(&mut problems, control_events(lookup("CONTROL_EVENTS")));
         let sdk_shortcut = value_or_problem(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
-        let conversations = dm_conversation.zip(control_events);
 
-        match (secret, store, sink, ttl, dedup_key, conversations, bot_events, budget, log, sdk_shortcut) {
+        match (
+            secret,
+            store,
+            sink,
+            ttl,
+            dedup_key,
+            dm_conversation,
+            control_events,
+            bot_events,
+            budget,
+            log,
+            sdk_shortcut,
+        ) {
             (
                 Some(secret),
                 Some(store),
                 Some(sink),
                 Some(ttl),
                 Some(dedup_key),
-                Some((dm_conversation, control_events)),
+                Some(dm_conversation),
+                Some(control_events),
                 Some(bot_events),
                 Some(budget),
                 Some(log),

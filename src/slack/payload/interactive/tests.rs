@@ -263,25 +263,26 @@ fn a_payload_that_is_not_one_json_object_is_refused() {
     }
 }
 
+/// The fields of an interaction that decide something, beside its `type`.
+const DECIDING_FIELDS: [&str; 13] = [
+    "api_app_id",
+    "team",
+    "enterprise",
+    "is_enterprise_install",
+    "user",
+    "channel",
+    "container",
+    "message",
+    "original_message",
+    "message_ts",
+    "view",
+    "actions",
+    "name",
+];
+
 #[test]
 fn a_key_that_decides_something_and_stands_twice_refuses_the_payload() {
-    let keys = [
-        "type",
-        "api_app_id",
-        "team",
-        "enterprise",
-        "is_enterprise_install",
-        "user",
-        "channel",
-        "container",
-        "message",
-        "original_message",
-        "message_ts",
-        "view",
-        "actions",
-        "name",
-    ];
-    for key in keys {
+    for key in DECIDING_FIELDS.into_iter().chain(["type"]) {
         let twice = format!(r#"{{"type":"shortcut","trigger_id":"1","{key}":"a","{key}":"b"}}"#);
         assert_eq!(classified(payload(&twice)), Err(Malformed::Json), "{key}");
     }
@@ -295,22 +296,7 @@ fn fields_of_any_shape_refuse_nothing() {
     for odd in
         [Value::Null, json!(7), json!("x"), json!([{}]), json!({ "id": 7 }), json!({ "id": { "id": "x" } })]
     {
-        let fields = [
-            "api_app_id",
-            "team",
-            "enterprise",
-            "is_enterprise_install",
-            "user",
-            "channel",
-            "container",
-            "message",
-            "original_message",
-            "message_ts",
-            "view",
-            "actions",
-            "name",
-        ];
-        for field in fields {
+        for field in DECIDING_FIELDS {
             let delivery = interaction(&json!({ field: odd }));
             assert_eq!(delivery.event_type, "block_actions", "{field}: {odd}");
         }
