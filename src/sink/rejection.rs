@@ -16,7 +16,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 const CODES: [&str; 11] = [
     // Characters that SQS does not take.
     "InvalidMessageContents",
-    // A group id, a de-duplication id or an attribute that is none; a message that is too long.
+    // A group id, a de-duplication id or an attribute that is not valid; a message that is too long.
     "InvalidParameterValue",
     "InvalidParameterCombination",
     "MissingParameter",
