@@ -186,6 +186,32 @@ mod tests {
         assert!(matches!(meaning, InvokeError::Failed { source: Some(_), .. }), "{meaning:?}");
     }
 
+    /// The port was free a moment ago, so that the connection is refused: the real HTTP client says so in its own words.
+    #[tokio::test]
+    async fn a_call_that_found_nobody_listening_can_be_made_later() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let credentials = aws_credential_types::Credentials::for_tests();
+        let config = aws_sdk_bedrockagentcore::Config::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::new("eu-west-1"))
+            .credentials_provider(credentials)
+            .endpoint_url(endpoint)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .build();
+        let agent = AgentCore::new(Client::from_conf(config), "arn".to_owned(), "DEFAULT".to_owned());
+        let call = AgentCall {
+            event_id: "Ev1".to_owned(),
+            session_id: format!("slack-{}", "0".repeat(64)),
+            payload: b"{}".to_vec(),
+            trace_header: None,
+        };
+        let error = agent.invoke(&call).await.unwrap_err();
+        assert!(matches!(error, InvokeError::NotNow { source: Some(_), .. }), "{error:?}");
+    }
+
     #[test]
     fn whoever_may_not_call_is_told_in_aws_own_words() {
         let response = || HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
