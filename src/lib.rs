@@ -54,14 +54,20 @@
 pub mod dispatch;
 pub mod ingress;
 pub mod redrive;
+#[cfg(feature = "dispatch")]
+pub mod settle;
 
 // What the sequences use.
 pub mod aws;
 pub mod dedup;
+#[cfg(feature = "dispatch")]
+pub mod gateway;
 pub mod sink;
 pub mod slack;
 pub mod telemetry;
 pub mod time;
+#[cfg(feature = "dispatch")]
+pub mod work;
 
 // What makes Lambda functions of the sequences.
 pub mod config;

@@ -4,12 +4,14 @@ use std::fmt;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
+use super::ConfigError;
 use super::parse::{
-    MAX_TTL_SECONDS, STORES, log, number, required, sdk_shortcut, shared_store, sink, trimmed,
-    value_or_problem,
+    QUEUE, WORK_STORES, dm_conversation, log, number, one_of, queue, required, sdk_shortcut, trimmed,
+    value_or_problem, work_table,
 };
-use super::{ConfigError, SinkConfig, StoreConfig};
-use crate::dispatch::DispatchSettings;
+use crate::dispatch::reply::AgentProtocol;
+use crate::dispatch::{AgentEvents, DispatchSettings};
+use crate::work::receive::Limits;
 
 /// What the environment of `agent-dispatch` says.
 #[derive(Debug)]
@@ -18,15 +20,17 @@ pub struct DispatchConfig {
     pub runtime: RuntimeArn,
     /// The endpoint of the agent (`AGENT_RUNTIME_QUALIFIER`). Without the variable it is `DEFAULT`.
     pub qualifier: String,
-    /// Where records are kept (`DEDUP_STORE`).
-    pub store: StoreConfig,
+    /// The name or the ARN of the table with the work records (`DEDUP_STORE`).
+    pub table: String,
+    /// The name or the ARN of the function that settles (`SETTLE_FUNCTION`).
+    pub settle_function: String,
     /// The URL of the queue that the messages come from (`EVENT_QUEUE`).
     pub queue_url: String,
     /// The URL of the queue for messages that will never work (`DEAD_LETTER_QUEUE`). It is of the same type as the other.
     pub dead_letter_url: String,
     /// What is said about the steps.
     pub settings: DispatchSettings,
-    /// Whether calls to DynamoDB and SQS may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable they may.
+    /// Whether calls to the dead-letter queue may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable they may.
     pub sdk_shortcut: bool,
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
     pub log: Targets,
@@ -52,10 +56,10 @@ impl fmt::Display for RuntimeArn {
     }
 }
 
+/// What `SETTLE_FUNCTION` may be, for the text of a problem.
+const FUNCTION: &str = "the name or the ARN of the function agent-settle";
 /// What `AGENT_RUNTIME_ARN` may be, for the text of a problem.
 const RUNTIME: &str = "arn:…:bedrock-agentcore:<region>:<account>:runtime/<id>";
-/// What the two variables of queues may be, for the text of a problem.
-const QUEUE: &str = "an SQS queue URL";
 
 impl DispatchConfig {
     /// Reads the configuration. `lookup` gives the value of a variable; an empty value is as good as none.
@@ -73,54 +77,78 @@ impl DispatchConfig {
             &mut problems,
             required("AGENT_RUNTIME_ARN", RUNTIME, get("AGENT_RUNTIME_ARN"), runtime_arn),
         );
-        let store = value_or_problem(
+        let table = value_or_problem(
             &mut problems,
-            required("DEDUP_STORE", STORES, get("DEDUP_STORE"), shared_store),
+            required("DEDUP_STORE", WORK_STORES, get("DEDUP_STORE"), work_table),
         );
         let queue_url = value_or_problem(&mut problems, queue("EVENT_QUEUE"));
         let dead_letter_url = value_or_problem(&mut problems, queue("DEAD_LETTER_QUEUE"));
-        // A function runs for 15 minutes at the most, and needs ten seconds of them for other calls.
-        let agent_timeout = value_or_problem(&mut problems, seconds("AGENT_TIMEOUT_SECONDS", 45, 890));
-        // The default is five days. The queue keeps a message for less than that, and may hand it out again until then.
-        let dedup_ttl =
-            value_or_problem(&mut problems, seconds("DEDUP_TTL_SECONDS", 432_000, MAX_TTL_SECONDS));
+        let settle_function = value_or_problem(
+            &mut problems,
+            required("SETTLE_FUNCTION", FUNCTION, get("SETTLE_FUNCTION"), |value| Ok(value.to_owned())),
+        );
+        let protocol = value_or_problem(
+            &mut problems,
+            one_of(
+                "AGENT_PROTOCOL",
+                get("AGENT_PROTOCOL"),
+                [("work", AgentProtocol::Work), ("plain", AgentProtocol::Plain)],
+            ),
+        );
+        let events = value_or_problem(
+            &mut problems,
+            one_of(
+                "AGENT_EVENTS",
+                get("AGENT_EVENTS"),
+                [("questions", AgentEvents::Questions), ("all", AgentEvents::All)],
+            ),
+        );
+        let dm_conversation = value_or_problem(&mut problems, dm_conversation(get("DM_CONVERSATION")));
+        // A function runs for 15 minutes at the most, and needs a part of them for other calls.
+        let longest = if protocol == Some(AgentProtocol::Plain) { 840 } else { 885 };
+        let agent_timeout = value_or_problem(&mut problems, seconds("AGENT_TIMEOUT_SECONDS", 45, longest));
         let max_attempts =
-            value_or_problem(&mut problems, number("MAX_ATTEMPTS", get("MAX_ATTEMPTS"), 8, 1, 100));
+            value_or_problem(&mut problems, number("MAX_ATTEMPTS", get("MAX_ATTEMPTS"), 3, 1, 100));
+        // The queue keeps a message for 14 days, and the record is kept for longer.
+        let give_up_after =
+            value_or_problem(&mut problems, seconds("GIVE_UP_AFTER_SECONDS", 86_400, 13 * 86_400));
+        let post_wait = value_or_problem(&mut problems, seconds("POST_WAIT_SECONDS", 90, 900));
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
         let sdk_shortcut = value_or_problem(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
         if let (Some(queue), Some(dead_letters)) = (&queue_url, &dead_letter_url) {
             problems.extend(mismatch(queue, dead_letters));
         }
 
-        match (
-            runtime,
-            store,
-            queue_url,
-            dead_letter_url,
-            agent_timeout,
-            dedup_ttl,
-            max_attempts,
-            log,
-            sdk_shortcut,
-        ) {
+        let limits = || {
+            let max_attempts = u32::try_from(max_attempts?).unwrap_or(u32::MAX);
+            Some(Limits { max_attempts, give_up_after: give_up_after?, post_wait: post_wait? })
+        };
+        let settings = || {
+            Some(DispatchSettings {
+                agent_timeout: agent_timeout?,
+                limits: limits()?,
+                protocol: protocol?,
+                events: events?,
+                dm_conversation: dm_conversation?,
+            })
+        };
+        match (runtime, table, queue_url, dead_letter_url, settle_function, settings(), log, sdk_shortcut) {
             (
                 Some(runtime),
-                Some(store),
+                Some(table),
                 Some(queue_url),
                 Some(dead_letter_url),
-                Some(agent_timeout),
-                Some(dedup_ttl),
-                Some(max_attempts),
+                Some(settle_function),
+                Some(settings),
                 Some(log),
                 Some(sdk_shortcut),
             ) if problems.is_empty() => {
-                let max_attempts = u32::try_from(max_attempts).unwrap_or(u32::MAX);
                 let qualifier = get("AGENT_RUNTIME_QUALIFIER").unwrap_or_else(|| "DEFAULT".to_owned());
-                let settings = DispatchSettings { agent_timeout, dedup_ttl, max_attempts };
                 Ok(Self {
                     runtime,
                     qualifier,
-                    store,
+                    table,
+                    settle_function,
                     queue_url,
                     dead_letter_url,
                     settings,
@@ -154,14 +182,6 @@ fn runtime_arn(value: &str) -> Result<RuntimeArn, String> {
     }
 }
 
-/// Checks the URL of a queue.
-fn queue(value: &str) -> Result<String, String> {
-    match sink(value)? {
-        SinkConfig::Sqs { queue_url } => Ok(queue_url),
-        _ => Err("that is no queue".to_owned()),
-    }
-}
-
 /// Says what is wrong with the two queues together, if something is.
 fn mismatch(queue: &str, dead_letters: &str) -> Option<String> {
     let is_fifo = |url: &str| url.ends_with(".fifo");
@@ -175,6 +195,7 @@ fn mismatch(queue: &str, dead_letters: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slack::payload::DmConversation;
     use std::collections::HashMap;
 
     const ARN: &str = "arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/agent-AbC123";
@@ -185,6 +206,7 @@ mod tests {
             ("DEDUP_STORE", "dynamodb:events"),
             ("EVENT_QUEUE", "https://sqs.us-east-1.amazonaws.com/1/events.fifo"),
             ("DEAD_LETTER_QUEUE", "https://sqs.us-east-1.amazonaws.com/1/dead.fifo"),
+            ("SETTLE_FUNCTION", "agent-settle"),
         ]
         .into();
         variables.extend(changes.iter().copied());
@@ -195,8 +217,12 @@ mod tests {
     #[test]
     fn what_is_not_set_has_the_documented_default() {
         let config = config(&[]).unwrap();
-        let DispatchSettings { agent_timeout, dedup_ttl, max_attempts } = config.settings;
-        assert_eq!((agent_timeout.as_secs(), dedup_ttl.as_secs(), max_attempts), (45, 432_000, 8));
+        let DispatchSettings { agent_timeout, limits, protocol, events, dm_conversation } = config.settings;
+        assert_eq!((agent_timeout.as_secs(), limits.max_attempts), (45, 3));
+        assert_eq!((limits.give_up_after.as_secs(), limits.post_wait.as_secs()), (86_400, 90));
+        assert_eq!((protocol, events), (AgentProtocol::Work, AgentEvents::Questions));
+        assert_eq!(dm_conversation, DmConversation::Channel);
+        assert_eq!((config.settle_function.as_str(), config.table.as_str()), ("agent-settle", "events"));
         assert_eq!((config.qualifier.as_str(), config.queue_name()), ("DEFAULT", "events.fifo"));
         assert_eq!((config.runtime.to_string().as_str(), config.runtime.region()), (ARN, "eu-west-1"));
     }
@@ -205,13 +231,22 @@ mod tests {
     fn what_is_set_counts() {
         let config = config(&[
             ("AGENT_RUNTIME_QUALIFIER", "blue"),
-            ("AGENT_TIMEOUT_SECONDS", "890"),
-            ("DEDUP_TTL_SECONDS", "60"),
+            ("AGENT_TIMEOUT_SECONDS", "840"),
             ("MAX_ATTEMPTS", "1"),
+            ("GIVE_UP_AFTER_SECONDS", "3600"),
+            ("POST_WAIT_SECONDS", "5"),
+            ("AGENT_PROTOCOL", "plain"),
+            ("AGENT_EVENTS", "all"),
+            ("DM_CONVERSATION", "thread"),
+            ("SETTLE_FUNCTION", "arn:aws:lambda:eu-west-1:1:function:settle"),
         ])
         .unwrap();
-        let DispatchSettings { agent_timeout, dedup_ttl, max_attempts } = config.settings;
-        assert_eq!((agent_timeout.as_secs(), dedup_ttl.as_secs(), max_attempts), (890, 60, 1));
+        let DispatchSettings { agent_timeout, limits, protocol, events, dm_conversation } = config.settings;
+        assert_eq!((agent_timeout.as_secs(), limits.max_attempts), (840, 1));
+        assert_eq!((limits.give_up_after.as_secs(), limits.post_wait.as_secs()), (3600, 5));
+        assert_eq!((protocol, events), (AgentProtocol::Plain, AgentEvents::All));
+        assert_eq!(dm_conversation, DmConversation::Thread);
+        assert_eq!(config.settle_function, "arn:aws:lambda:eu-west-1:1:function:settle");
         assert_eq!(config.qualifier, "blue");
     }
 
@@ -222,9 +257,14 @@ mod tests {
             ("DEDUP_STORE", "memory:"),
             ("EVENT_QUEUE", ""),
             ("DEAD_LETTER_QUEUE", "stdout:"),
-            ("AGENT_TIMEOUT_SECONDS", "891"),
-            ("DEDUP_TTL_SECONDS", "0"),
+            ("SETTLE_FUNCTION", " "),
+            ("AGENT_PROTOCOL", "fire and forget"),
+            ("AGENT_EVENTS", "none"),
+            ("DM_CONVERSATION", "user"),
+            ("AGENT_TIMEOUT_SECONDS", "886"),
             ("MAX_ATTEMPTS", "many"),
+            ("GIVE_UP_AFTER_SECONDS", "0"),
+            ("POST_WAIT_SECONDS", "901"),
             ("RUST_LOG", "=="),
         ])
         .unwrap_err();
@@ -233,15 +273,28 @@ mod tests {
             "DEDUP_STORE",
             "EVENT_QUEUE",
             "DEAD_LETTER_QUEUE",
+            "SETTLE_FUNCTION",
+            "AGENT_PROTOCOL",
+            "AGENT_EVENTS",
+            "DM_CONVERSATION",
             "AGENT_TIMEOUT_SECONDS",
-            "DEDUP_TTL_SECONDS",
             "MAX_ATTEMPTS",
+            "GIVE_UP_AFTER_SECONDS",
+            "POST_WAIT_SECONDS",
             "RUST_LOG",
         ];
         assert_eq!(problems.len(), names.len(), "{problems:#?}");
         for (problem, name) in problems.iter().zip(names) {
             assert!(problem.starts_with(name), "{name}: {problem}");
         }
+    }
+
+    #[test]
+    fn a_plain_agent_has_less_time_because_its_answer_is_posted_in_the_same_invocation() {
+        let seconds = |protocol, seconds| {
+            config(&[("AGENT_PROTOCOL", protocol), ("AGENT_TIMEOUT_SECONDS", seconds)]).is_ok()
+        };
+        assert!(seconds("work", "885") && !seconds("plain", "885") && seconds("plain", "840"));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 use super::parse::{
-    SINKS, STORES, log, number, required, sdk_shortcut, sink, store, trimmed, ttl, value_or_problem,
+    SINKS, STORES, dm_conversation, log, number, required, sdk_shortcut, sink, store, trimmed, ttl,
+    value_or_problem,
 };
 use super::{ConfigError, SinkConfig, StoreConfig};
 use crate::ingress::{BotEvents, IngressSettings};
-use crate::slack::payload::{ControlEvents, DedupKey, DmConversation};
+use crate::slack::payload::{ControlEvents, DedupKey};
 use crate::slack::retries;
 use crate::slack::secrets::text::{SecretText, SecretTextError};
 
@@ -167,15 +168,6 @@ fn dedup_key(value: Option<String>) -> Result<DedupKey, String> {
         None | Some("event_id") => Ok(DedupKey::EventId),
         Some("message") => Ok(DedupKey::Message),
         Some(_) => Err("DEDUP_KEY is neither event_id nor message".to_owned()),
-    }
-}
-
-/// Reads `DM_CONVERSATION`. Without a value it is `channel`.
-fn dm_conversation(value: Option<String>) -> Result<DmConversation, String> {
-    match value.as_deref() {
-        None | Some("channel") => Ok(DmConversation::Channel),
-        Some("thread") => Ok(DmConversation::Thread),
-        Some(_) => Err("DM_CONVERSATION is neither channel nor thread".to_owned()),
     }
 }
 

@@ -1,14 +1,14 @@
 //! The configuration of each function: environment variables, read once at init into one complete value. If anything is wrong
 //! with them, there is no such value, and the error names all problems at once.
 //!
-//! In reading order: this page has what the functions share; `ingress`, `redrive` and `dispatch` have a configuration each;
+//! In reading order: this page has what the functions share; `ingress`, `redrive`, `dispatch` and `settle` have a configuration each;
 //! `parse` reads a single variable, for all of them. `docs/configuration.md` describes every variable.
 //!
 //! ```text
-//! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig ──▶ wiring
+//! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig, SettleConfig ──▶ wiring
 //! ```
 //!
-//! This room imports the settings of the sequences (`ingress`, `dispatch`), and from `slack` its limits and what identifies an
+//! This room imports the settings of the sequences (`ingress`, `dispatch`, `settle`), and from `slack` its limits and what identifies an
 //! event (`DedupKey`). It connects to nothing.
 
 #[cfg(feature = "dispatch")]
@@ -16,6 +16,8 @@ mod dispatch;
 mod ingress;
 mod parse;
 mod redrive;
+#[cfg(feature = "dispatch")]
+mod settle;
 
 use std::fmt;
 
@@ -23,6 +25,8 @@ use std::fmt;
 pub use dispatch::{DispatchConfig, RuntimeArn};
 pub use ingress::{IngressConfig, SecretConfig};
 pub use redrive::RedriveConfig;
+#[cfg(feature = "dispatch")]
+pub use settle::SettleConfig;
 
 /// Where records are kept (`DEDUP_STORE`).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use tracing_subscriber::filter::Targets;
 #[cfg(feature = "redis")]
 use super::RedisUrl;
 use super::{SinkConfig, StoreConfig};
+use crate::slack::payload::DmConversation;
 
 /// The value without white space around it; `None` if nothing is left.
 pub(super) fn trimmed(value: Option<String>) -> Option<String> {
@@ -139,6 +140,15 @@ pub(super) fn ttl(value: Option<String>) -> Result<Duration, String> {
     number("DEDUP_TTL_SECONDS", value, 3600, 1, MAX_TTL_SECONDS).map(Duration::from_secs)
 }
 
+/// Reads `DM_CONVERSATION`. Without a value it is `channel`.
+pub(super) fn dm_conversation(value: Option<String>) -> Result<DmConversation, String> {
+    match value.as_deref() {
+        None | Some("channel") => Ok(DmConversation::Channel),
+        Some("thread") => Ok(DmConversation::Thread),
+        Some(_) => Err("DM_CONVERSATION is neither channel nor thread".to_owned()),
+    }
+}
+
 /// Reads `SDK_SHORTCUT`. Without a value it is `on`.
 pub(super) fn sdk_shortcut(value: Option<String>) -> Result<bool, String> {
     match value.as_deref() {
@@ -153,3 +163,42 @@ pub(super) fn log(value: Option<String>) -> Result<Targets, String> {
     let value = value.as_deref().unwrap_or("info");
     value.parse().map_err(|_| "RUST_LOG is no log filter".to_owned())
 }
+
+/// Reads a variable that is one of two words. Without a value it is the first.
+#[cfg(feature = "dispatch")]
+pub(super) fn one_of<T: Copy>(name: &str, value: Option<String>, words: [(&str, T); 2]) -> Result<T, String> {
+    let [(first, default), (second, _)] = words;
+    match value {
+        None => Ok(default),
+        Some(value) => words
+            .into_iter()
+            .find_map(|(word, meaning)| (word == value).then_some(meaning))
+            .ok_or_else(|| format!("{name} is neither {first} nor {second}")),
+    }
+}
+
+/// Checks the URL of an SQS queue.
+#[cfg(feature = "dispatch")]
+pub(super) fn queue(value: &str) -> Result<String, String> {
+    match sink(value)? {
+        SinkConfig::Sqs { queue_url } => Ok(queue_url),
+        _ => Err("that is no queue".to_owned()),
+    }
+}
+
+/// Checks the name of the table with the work records, which are in DynamoDB and nowhere else.
+#[cfg(feature = "dispatch")]
+pub(super) fn work_table(value: &str) -> Result<String, String> {
+    match store(value)? {
+        StoreConfig::DynamoDb { table } => Ok(table),
+        _ => Err("the records of the agent's work are kept in DynamoDB only".to_owned()),
+    }
+}
+
+/// What `DEDUP_STORE` may be where the records of the agent's work are kept, for the text of a problem.
+#[cfg(feature = "dispatch")]
+pub(super) const WORK_STORES: &str = "dynamodb:<table>";
+
+/// What the variable of a queue may be, for the text of a problem.
+#[cfg(feature = "dispatch")]
+pub(super) const QUEUE: &str = "an SQS queue URL";

@@ -13,33 +13,46 @@ use std::future::Future;
 use super::agent_call::AgentCall;
 
 const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+/// An agent that yields pieces answers with a stream.
+const ACCEPTED: &str = "application/json, text/event-stream";
 
-/// An agent that takes events.
+/// How much of an agent's answer is read: more than the longest text that is posted.
+const MAX_ANSWER_BYTES: usize = 512 * 1024;
+
+/// An agent that takes questions.
 pub trait Agent: Send + Sync {
-    /// Hands an event over. `Ok` means that the agent has taken it: its whole answer arrived, and is no error. The caller may
-    /// drop the future when the agent's time is over, and the agent may have taken the event then.
+    /// Calls the agent. `Ok` means that its whole answer has come, whatever it says. The caller may drop the future when the
+    /// agent's time is over, and the agent may have taken the question then.
     ///
     /// # Errors
-    /// [`InvokeError::NotNow`] and [`InvokeError::Never`] when the agent has not taken the event for certain.
-    /// [`InvokeError::Failed`] when the outcome is unknown: the agent may have taken it, or a part of its work may be done.
-    fn invoke(&self, call: &AgentCall) -> impl Future<Output = Result<(), InvokeError>> + Send;
+    /// [`InvokeError::NotNow`] when the agent has certainly not begun. [`InvokeError::Failed`] when the outcome is unknown: the
+    /// agent may have taken the question, or a part of its work may be done.
+    fn invoke(&self, call: &AgentCall) -> impl Future<Output = Result<Replied, InvokeError>> + Send;
 }
 
-/// Why the agent is not known to have taken an event.
+/// What an agent answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replied {
+    /// The body of the answer.
+    pub body: Vec<u8>,
+    /// Whether it is a stream of server-sent events (`text/event-stream`).
+    pub is_sse: bool,
+}
+
+/// Why the agent is not known to have taken a question.
 #[derive(Debug)]
 pub enum InvokeError {
-    /// The agent has not taken the event for certain, and may take it later. AgentCore throttles, has no capacity, or finds the
-    /// session busy. Or AgentCore cannot be reached or used at all, and a person has to see to that.
+    /// The agent has certainly not taken the question, and may take it later. AgentCore throttles, has no capacity, or finds
+    /// the session in conflict. Or AgentCore cannot be reached or used at all, or finds the call invalid, and a person has to
+    /// see to that.
     NotNow {
         /// The error code of AWS, or what went wrong where there is none.
         what: String,
+        /// Whether the session is being provisioned or torn down, so that it may be asked again at once.
+        is_conflict: bool,
         /// The error of the SDK; absent if AWS's error code says it all.
         source: Option<Box<dyn Error + Send + Sync>>,
-    },
-    /// The agent has not taken the event for certain, and never will: AgentCore finds the call invalid.
-    Never {
-        /// The error code and the message of AWS.
-        what: String,
     },
     /// The call failed, or its answer was cut off. What the agent did is unknown.
     Failed {
@@ -53,9 +66,7 @@ pub enum InvokeError {
 impl fmt::Display for InvokeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotNow { what, .. } | Self::Never { what } | Self::Failed { what, .. } => {
-                write!(f, "InvokeAgentRuntime: {what}")
-            }
+            Self::NotNow { what, .. } | Self::Failed { what, .. } => write!(f, "InvokeAgentRuntime: {what}"),
         }
     }
 }
@@ -66,7 +77,6 @@ impl Error for InvokeError {
             Self::NotNow { source, .. } | Self::Failed { source, .. } => {
                 source.as_ref().map(|source| source.as_ref() as _)
             }
-            Self::Never { .. } => None,
         }
     }
 }
@@ -88,7 +98,7 @@ impl AgentCore {
 }
 
 impl Agent for AgentCore {
-    async fn invoke(&self, call: &AgentCall) -> Result<(), InvokeError> {
+    async fn invoke(&self, call: &AgentCall) -> Result<Replied, InvokeError> {
         let call = self
             .client
             .invoke_agent_runtime()
@@ -97,19 +107,22 @@ impl Agent for AgentCore {
             .runtime_session_id(&call.session_id)
             .set_trace_id(call.trace_header.clone())
             .content_type(JSON)
-            .accept(JSON)
+            .accept(ACCEPTED)
             .payload(Blob::new(call.payload.as_slice()));
         let mut answer = call.send().await.map_err(invoke_error)?;
-        // The answer ends when the agent is done with the call, so an answer that is cut off means that it was not. What the
-        // answer says is neither kept nor looked at.
+        let is_sse = answer.content_type.starts_with(EVENT_STREAM);
+        // The answer ends when the agent is done with the call, so one that is cut off means that it was not.
+        let mut body = Vec::new();
         while let Some(piece) = answer.response.next().await {
             let cut_off = |error: Box<dyn Error + Send + Sync>| InvokeError::Failed {
                 what: "the answer was cut off".to_owned(),
                 source: Some(error),
             };
-            piece.map_err(|error| cut_off(error.into()))?;
+            let piece = piece.map_err(|error| cut_off(error.into()))?;
+            let room = MAX_ANSWER_BYTES.saturating_sub(body.len());
+            body.extend(piece.iter().take(room));
         }
-        Ok(())
+        Ok(Replied { body, is_sse })
     }
 }
 
@@ -123,26 +136,28 @@ fn invoke_error(error: SdkInvokeError) -> InvokeError {
         Some(service) => service,
         // The call was never sent. An error of any other kind may mean that it was.
         None if matches!(error, SdkError::ConstructionFailure(_)) || is_unreachable(&error) => {
-            return InvokeError::NotNow { what: "cannot be called".to_owned(), source: Some(error.into()) };
+            return not_now("cannot be called".to_owned(), Some(error.into()));
         }
         None => return InvokeError::Failed { what: "no answer".to_owned(), source: Some(error.into()) },
     };
     let code = service.code().unwrap_or("unknown").to_owned();
     let in_full = || format!("{code}: {}", service.message().unwrap_or("no message"));
     match code.as_str() {
-        "ValidationException" => InvokeError::Never { what: in_full() },
-        "AccessDeniedException" | "ResourceNotFoundException" => {
-            InvokeError::NotNow { what: in_full(), source: None }
+        // The container's own answer, whatever its status: the agent was called.
+        "RuntimeClientError" => InvokeError::Failed { what: format!("{code} ({status})"), source: None },
+        "AccessDeniedException" | "ResourceNotFoundException" | "ValidationException" => {
+            not_now(in_full(), None)
         }
-        "ThrottlingException" | "ServiceQuotaExceededException" | "RetryableConflictException" => {
-            InvokeError::NotNow { what: code, source: None }
-        }
+        "RetryableConflictException" => InvokeError::NotNow { what: code, is_conflict: true, source: None },
+        "ThrottlingException" | "ServiceQuotaExceededException" => not_now(code, None),
         // An unknown code, with the status of no right to call, of a busy session, or of throttling.
-        _ if matches!(status, 401 | 403 | 404 | 409 | 429) => {
-            InvokeError::NotNow { what: format!("{code} ({status})"), source: None }
-        }
+        _ if matches!(status, 401 | 403 | 404 | 409 | 429) => not_now(format!("{code} ({status})"), None),
         _ => InvokeError::Failed { what: format!("{code} ({status})"), source: None },
     }
+}
+
+fn not_now(what: String, source: Option<Box<dyn Error + Send + Sync>>) -> InvokeError {
+    InvokeError::NotNow { what, is_conflict: false, source }
 }
 
 /// Whether there was never a connection, so that the call was not sent.
@@ -168,10 +183,9 @@ mod tests {
     fn an_error_says_what_failed_and_hands_on_why() {
         let because = || Some("connection refused".into());
         for (error, source) in [
-            (InvokeError::NotNow { what: "it".to_owned(), source: because() }, Some("connection refused")),
+            (not_now("it".to_owned(), because()), Some("connection refused")),
             (InvokeError::Failed { what: "it".to_owned(), source: because() }, Some("connection refused")),
             (InvokeError::Failed { what: "it".to_owned(), source: None }, None),
-            (InvokeError::Never { what: "it".to_owned() }, None),
         ] {
             assert_eq!(error.to_string(), "InvokeAgentRuntime: it");
             assert_eq!(error.source().map(ToString::to_string).as_deref(), source);
@@ -215,7 +229,7 @@ mod tests {
     #[test]
     fn whoever_may_not_call_is_told_in_aws_own_words() {
         let response = || HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
-        for code in ["AccessDeniedException", "ResourceNotFoundException"] {
+        for code in ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"] {
             let metadata = ErrorMetadata::builder().code(code).message("not authorized").build();
             let error = InvokeAgentRuntimeError::generic(metadata);
             let meaning = invoke_error(SdkError::service_error(error, response()));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::telemetry::report::Errors;
 use crate::telemetry::report::dispatch::{MessageOutcome, MessageReport};
 use crate::time::clock::UnixMillis;
+use crate::work::record::Receive;
 
 /// The attribute of a message in the dead-letter queue that says why the dispatcher put it there.
 pub const DEAD_LETTER_REASON: &str = "dead_letter_reason";
@@ -57,6 +58,11 @@ impl QueueMessage {
         self.notification.as_ref().map_or(&self.attributes, |notification| &notification.attributes)
     }
 
+    /// This receive of the message.
+    pub fn receive(&self) -> Receive {
+        Receive { message_id: self.message_id.clone(), handle: self.receipt_handle.clone() }
+    }
+
     /// Begins the report of this message. Until the outcome is known, it is [`MessageOutcome::Failed`].
     pub fn report(&self, now: UnixMillis) -> MessageReport {
         let attributes = self.published_attributes();
@@ -71,7 +77,7 @@ impl QueueMessage {
             session_id: None,
             waited: received_at.map(|millis| UnixMillis::from_millis(millis).until(now)),
             invoke: None,
-            took_over: false,
+            is_untold: false,
             put_off_for: None,
             reason: None,
             errors: Errors::default(),

@@ -1,108 +1,167 @@
-//! From the queue to the agent: takes a batch of messages and hands each event to the agent once. Only this file knows the
-//! order.
+//! From the queue to the agent: takes a batch of messages and hands each question to the agent. Only this file knows the order.
 //!
 //! ```text
-//! read ─▶ record ─▶ invoke ─▶ confirm                       the message is taken off the queue
-//!   │                 ├─────▶ delete ─▶ put off             the message comes again, after a back-off
-//!   └─────────────────┴─────▶ send to the dead-letter queue, with the reason, for a person to see
+//! read ─▶ put off ─▶ take the record ─▶ invoke the agent, show a sign ─▶ "not done": the message stays on the queue
+//!   │                   │                  └─▶ not reached ─▶ give the record back, put the message off
+//!   │                   ├─▶ answered, told, withdrawn ─▶ done, or a dead letter with its reason
+//!   │                   ├─▶ the text waits to be posted ─▶ agent-settle posts it
+//!   │                   └─▶ attempts or time used up ─▶ agent-settle tells the asker
+//!   ├─▶ a stop, a deletion ─▶ what was asked is withdrawn
+//!   └─▶ no question ─▶ done
 //! ```
 //!
-//! [`MessageOutcome::is_done`] decides what SQS is told. A message is taken off the queue only if the agent has taken the
-//! event, now or before, or if the dead-letter queue has the message. The process may be killed at any point: the message comes
-//! again when its visibility timeout is over, and by then the lease on its record is over, too.
-//!
-//! An agent may get an event twice, where this program cannot know whether it has it: if the answer was lost or late, or if the
-//! process died before its confirm. An agent therefore has to recognize an event by its id.
+//! A message stays on the queue until its question is at its end: agent-settle deletes it when the answer stands. Until then it
+//! comes again whenever nobody has renewed its visibility, and the work record says what is to be done with it. So this process
+//! may be killed at any point.
 //!
 //! In reading order:
 //! 1. This page: [`Dispatch::run`], then what it calls.
 //! 2. [`batch`]: the batch as Lambda hands it over, divided by conversation, and the answer to it; [`message`]: one message of it.
-//! 3. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean.
-//! 4. [`visibility`]: when a message comes again; [`dead_letter`]: what goes to the dead-letter queue.
+//! 3. [`work::receive`](crate::work::receive): what is done with a message, by what its question's record says.
+//! 4. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean; [`reply`]: what the
+//!    agent's answer means; [`plain`]: how an agent is called that knows nothing of work records.
+//! 5. [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
 //!
-//! This room imports `dedup`, `sink`, `slack` (the conversation of a body), `telemetry` (the report) and `time`. It belongs to
-//! the cargo feature `dispatch`.
+//! This room imports `dedup` (the error of a store), `sink`, `slack` (what a message asks), `telemetry` (the report), `time` and
+//! `work`. It belongs to the cargo feature `dispatch`.
 
 pub mod agent;
 pub mod agent_call;
 pub mod batch;
 pub mod dead_letter;
 pub mod message;
-pub mod visibility;
+pub mod plain;
+pub mod reply;
+pub mod settler;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream;
+use serde_json::json;
 use std::time::Duration;
 
-use crate::dedup::settling::settle;
-use crate::dedup::{Claim, LEASE_MARGIN, Lease, Recorded, Settled, Store, StoreError};
+use crate::dedup::StoreError;
 use crate::sink::Sink;
+use crate::slack::payload::DmConversation;
+use crate::slack::question::{Asked, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
-use crate::time::clock::Clock;
+use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
+use crate::work::back_off::back_off;
+use crate::work::queue::{Queue, QueueError};
+use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, UNTOLD};
+use crate::work::record::{LEASE, Receive, State};
+use crate::work::token::{Token, Tokens};
+use crate::work::update::update;
+use crate::work::{RecordKey, Stopped, WorkStore};
 
-use agent::{Agent, InvokeError};
+use agent::{Agent, InvokeError, Replied};
 use agent_call::AgentCall;
 use batch::Batch;
-use message::QueueMessage;
-use visibility::{DelayedMessage, Visibility, back_off};
+use message::{DEAD_LETTER_REASON, QueueMessage};
+use reply::{AgentProtocol, WorkReply};
+use settler::{Settler, request};
 
-/// How long a call about a message may take, to the store, the dead-letter queue or SQS. It is enough for a second attempt. The
-/// agent's call has a time of its own, [`DispatchSettings::agent_timeout`].
+/// How long a call about a message may take, to the store, the dead-letter queue, SQS or agent-settle. It is enough for a second
+/// attempt. The agent's call has a time of its own, [`DispatchSettings::agent_timeout`].
 pub const CALL_BUDGET: Duration = Duration::from_millis(2500);
 
-/// How much of the invocation's time a message needs beside the agent's, if every call takes as long as it may: the record, the
-/// dead letter, the record again, and putting off. The function's time-out has to be ten seconds longer than the agent's,
+/// How much of the invocation's time a message needs beside the agent's, if every call takes as long as it may: reading, taking
+/// the record, giving it back, and putting off. The function's time-out has to be longer than the agent's by this and a second,
 /// because a part of it is over when the first message is looked at.
-pub const RESERVE: Duration = Duration::from_secs(9);
+pub const RESERVE: Duration = Duration::from_secs(10);
+
+/// By how much a lease outlasts the invocation that took it.
+const LEASE_AFTER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How many conversations are handed over in parallel. An SQS batch holds ten messages by default.
 const MAX_CONCURRENT_CONVERSATIONS: usize = 10;
 
-/// The key of a dispatcher's record is this and the event's id. The records are in the table of the ingress, and none of the
-/// ingress's own keys has a `#`.
-const RECORD_PREFIX: &str = "dispatch#";
+/// How often a session that is being provisioned or torn down is asked, and the pause between.
+const CONFLICT_TRIES: usize = 3;
+const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Which messages the agent is called for (`AGENT_EVENTS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentEvents {
+    /// Those that ask something.
+    Questions,
+    /// All of them.
+    All,
+}
 
 /// What the configuration says about the steps.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchSettings {
     /// How long one call of the agent may take (`AGENT_TIMEOUT_SECONDS`).
     pub agent_timeout: Duration,
-    /// How long a record counts after the agent has taken its event (`DEDUP_TTL_SECONDS`).
-    pub dedup_ttl: Duration,
-    /// A message on which the agent fails goes to the dead-letter queue at this receive (`MAX_ATTEMPTS`).
-    pub max_attempts: u32,
+    /// How long and how often a question is tried.
+    pub limits: Limits,
+    /// How the agent answers.
+    pub protocol: AgentProtocol,
+    /// Which messages the agent is called for.
+    pub events: AgentEvents,
+    /// What the ingress takes for the conversation of a direct message.
+    pub dm_conversation: DmConversation,
 }
 
-/// The sequence, with the store, the agent, the queue's visibility (`V`), the dead-letter queue (`D`) and the clock that it
-/// uses.
+impl DispatchSettings {
+    /// How much of the invocation's time a question needs, if every call takes as long as it may.
+    pub fn time_for_a_question(&self) -> Duration {
+        let posting = match self.protocol {
+            AgentProtocol::Work => Duration::ZERO,
+            AgentProtocol::Plain => plain::ANSWER_BUDGET,
+        };
+        self.agent_timeout + RESERVE + posting
+    }
+}
+
+/// The sequence, with the store of work records, the queue, the agent, agent-settle (`T`), the dead-letter queue (`D`), the source
+/// of tokens (`N`) and the clock that it uses.
 #[derive(Debug)]
-pub struct Dispatch<S, A, V, D, C> {
-    store: S,
+pub struct Dispatch<W, Q, A, T, D, N, C> {
+    store: W,
+    queue: Q,
     agent: A,
-    visibility: V,
+    settler: T,
     dead_letters: D,
+    tokens: N,
     clock: C,
     settings: DispatchSettings,
 }
 
-impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, C> {
-    /// The sequence that hands events to `agent`, records them in `store`, puts off by `visibility` what has to come again, and
-    /// sends to `dead_letters` what will never work.
+/// A message in one invocation.
+struct Work<'a> {
+    message: &'a QueueMessage,
+    receive: &'a Receive,
+    key: &'a RecordKey,
+    token: &'a Token,
+    place: Option<&'a Place>,
+    lease_until: UnixMillis,
+}
+
+impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
+    Dispatch<W, Q, A, T, D, N, C>
+{
+    /// The sequence that takes messages of `queue`, keeps in `store` what becomes of their questions, hands them to `agent`, has
+    /// `settler` post, and sends to `dead_letters` what has no answer.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, and wiring has them all")]
     pub fn new(
-        store: S,
+        store: W,
+        queue: Q,
         agent: A,
-        visibility: V,
+        settler: T,
         dead_letters: D,
+        tokens: N,
         clock: C,
         settings: DispatchSettings,
     ) -> Self {
-        Self { store, agent, visibility, dead_letters, clock, settings }
+        Self { store, queue, agent, settler, dead_letters, tokens, clock, settings }
     }
 
-    /// Hands over the events of a batch, and returns a report for each message. A message that is not done
+    /// Hands over the messages of a batch, and returns a report for each. A message that is not done
     /// ([`MessageOutcome::is_done`]) has to stay on the queue.
     ///
     /// Conversations are handed over side by side, and the messages of a conversation one after the other. On a FIFO queue,
@@ -114,7 +173,7 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
             .buffer_unordered(MAX_CONCURRENT_CONVERSATIONS)
             .collect::<Vec<_>>();
         let mut reports: Vec<MessageReport> = conversations.await.into_iter().flatten().collect();
-        self.put_off(&mut reports).await;
+        join_all(reports.iter_mut().map(|report| self.put_off(report))).await;
         reports
     }
 
@@ -126,176 +185,457 @@ impl<S: Store, A: Agent, V: Visibility, D: Sink, C: Clock> Dispatch<S, A, V, D, 
         invocation: &Invocation,
     ) -> Vec<MessageReport> {
         let mut reports = Vec::with_capacity(messages.len());
-        // Messages that wait are put off for as long as the one that they wait for. SQS hands out no message of a group while
-        // another one of it is invisible.
-        let mut held_for = None;
+        let mut is_held = false;
         for message in messages {
             let mut report = message.report(self.clock.now());
-            match held_for {
-                Some(delay) => {
-                    report.outcome = MessageOutcome::Deferred(Deferral::Behind);
-                    report.put_off_for = Some(delay);
-                }
-                None => {
-                    report.outcome = self.dispatch(&message, invocation, &mut report).await;
-                    if !report.outcome.is_done() {
-                        let delay = back_off(message.receive_count, &message.message_id);
-                        report.put_off_for = Some(delay);
-                        held_for = is_fifo.then_some(delay);
-                    }
-                }
+            if is_held {
+                // SQS hands out no message of a group while an earlier one of it is invisible, so this one need not be.
+                report.outcome = MessageOutcome::Deferred(Deferral::Behind);
+                report.put_off_for = Some(Duration::ZERO);
+            } else {
+                report.outcome = self.dispatch(&message, invocation, &mut report).await;
+                is_held = is_fifo && !report.outcome.is_done();
             }
             reports.push(report);
         }
         reports
     }
 
-    /// Hands over one message.
+    /// Does with one message what it asks for.
     async fn dispatch(
         &self,
         message: &QueueMessage,
         invocation: &Invocation,
         report: &mut MessageReport,
     ) -> MessageOutcome {
-        // A message is not begun if there might be too little time to finish it.
-        let left = self.clock.now().until(invocation.deadline);
-        let call = match AgentCall::of(message) {
-            Ok(call) => call,
-            Err(_) if left < RESERVE => return MessageOutcome::Deferred(Deferral::Time),
-            Err(invalid) => {
-                return self.send_to_dead_letter_queue(message, invalid.as_str(), None, report).await;
-            }
+        report.session_id = agent_call::session_id(message);
+        let asked = agent_call::asked(message, self.settings.dm_conversation)
+            .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
+        let is_for_the_agent = match &asked {
+            Ok((Asked::Question(_), _)) => true,
+            Ok((Asked::Nothing, _)) => self.settings.events == AgentEvents::All,
+            _ => false,
         };
-        report.session_id = Some(call.session_id.clone());
-        if left < self.settings.agent_timeout + RESERVE {
+        // A message is not begun if there might be too little time to finish it.
+        let needed = if is_for_the_agent { self.settings.time_for_a_question() } else { RESERVE };
+        if self.clock.now().until(invocation.deadline) < needed {
+            report.put_off_for = Some(Duration::ZERO);
             return MessageOutcome::Deferred(Deferral::Time);
         }
-        let lease = match self.record(&call.event_id, message, invocation, report).await {
-            Ok(lease) => lease,
-            Err(outcome) => return outcome,
+        match asked {
+            Err(invalid) => self.send_to_dead_letter_queue(message, invalid.as_str(), report).await,
+            Ok((Asked::Question(question), _)) => {
+                let key = RecordKey::of_question(&question.id);
+                self.work(message, Some(&question), &key, invocation, report).await
+            }
+            Ok((Asked::Stop(stop), _)) => self.stop(message, &stop, invocation, report).await,
+            Ok((Asked::Deletion { question_id }, _)) => self.delete(&question_id, report).await,
+            Ok((Asked::Nothing, event_id)) if is_for_the_agent => {
+                let key = RecordKey::of_question(event_id);
+                self.work(message, None, &key, invocation, report).await
+            }
+            Ok((Asked::Nothing, _)) => MessageOutcome::NoQuestion,
+        }
+    }
+
+    /// Works on a question, or on an event that is handed over though it asks nothing.
+    async fn work(
+        &self,
+        message: &QueueMessage,
+        question: Option<&Question>,
+        key: &RecordKey,
+        invocation: &Invocation,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        let (receive, token) = (message.receive(), self.tokens.next());
+        let visible_in = self.visibility(invocation);
+        let work = Work {
+            message,
+            receive: &receive,
+            key,
+            token: &token,
+            place: question.map(|question| &question.place),
+            lease_until: self.clock.now().after(visible_in),
+        };
+        let (held, former, stop) = futures_util::join!(
+            self.hold(&work, visible_in),
+            self.of_former_record(&work),
+            self.last_stop(work.place)
+        );
+        if let Some(outcome) = left_alone(held, report) {
+            return outcome;
+        }
+        let errand = match (former, stop) {
+            (Ok(Some(errand)), _) => Ok(errand),
+            (Ok(None), Ok(stop)) => self.errand(&work, stop.as_ref()).await,
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        let errand = match errand {
+            Ok(errand) => errand,
+            Err(error) => {
+                report.errors.add("record", &error);
+                report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
+                return MessageOutcome::Deferred(Deferral::Store);
+            }
+        };
+        match errand {
+            Errand::Call => self.call(&work, question, report).await,
+            errand => self.finish(errand, &work, report).await,
+        }
+    }
+
+    /// The visibility that a message needs before anything is begun for it: until this invocation is certainly over, and no less
+    /// than a lease.
+    fn visibility(&self, invocation: &Invocation) -> Duration {
+        (self.clock.now().until(invocation.deadline) + LEASE_AFTER_DEADLINE).max(LEASE)
+    }
+
+    /// Keeps the message from coming again while it is worked on.
+    async fn hold(&self, work: &Work<'_>, visible_in: Duration) -> Result<(), StepError<QueueError>> {
+        let held = self.queue.put_off(&work.receive.handle, visible_in);
+        run_until(&self.clock, self.budget().settle_until(), held).await
+    }
+
+    /// What is to be done with a question's message. What has to be written first is written.
+    async fn errand(&self, work: &Work<'_>, stop: Option<&Stopped>) -> Result<Errand, StepError<StoreError>> {
+        let decided = update(&self.store, &self.clock, work.key, |record, now| {
+            receive::on_receive(record, &work.received(now, stop), self.settings.limits)
+        });
+        run_until(&self.clock, self.budget().settle_until(), decided).await
+    }
+
+    /// What a dispatcher before work records knew of the event. Its record has the event's id for a key.
+    async fn of_former_record(&self, work: &Work<'_>) -> Result<Option<Errand>, StepError<StoreError>> {
+        let former = agent_call::event_id(work.message).ok().map(RecordKey::of_question);
+        let Some(former) = former.filter(|former| former != work.key) else { return Ok(None) };
+        let now = self.clock.now();
+        let read =
+            run_until(&self.clock, self.budget().settle_until(), self.store.read(&former, now)).await?;
+        Ok(match read.record.map(|record| record.state) {
+            Some(State::Answered { .. }) => Some(Errand::Done(Done::Answered)),
+            Some(State::InFlight(flight)) if flight.token.is_none() && flight.lease_until >= now => {
+                Some(Errand::PutOff(now.until(flight.lease_until) + Duration::from_secs(1)))
+            }
+            _ => None,
+        })
+    }
+
+    async fn last_stop(&self, place: Option<&Place>) -> Result<Option<Stopped>, StepError<StoreError>> {
+        match place.and_then(Place::stop_key) {
+            Some(key) => run_until(&self.clock, self.budget().settle_until(), self.store.stop(&key)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Does what is left to do for a message that the agent is not called for.
+    async fn finish(&self, errand: Errand, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
+        match errand {
+            Errand::Done(Done::Answered) => MessageOutcome::Duplicate,
+            Errand::Done(Done::Told) => MessageOutcome::Told,
+            Errand::Done(Done::Deleted) => MessageOutcome::Withdrawn,
+            Errand::Done(Done::Stopped) => self.stopped(work, report).await,
+            Errand::DeadLetter { why } => {
+                report.is_untold = [UNTOLD, OUTCOME_UNKNOWN].contains(&why.as_str());
+                self.send_to_dead_letter_queue(work.message, &why, report).await
+            }
+            Errand::PutOff(delay) => {
+                report.put_off_for = Some(delay);
+                MessageOutcome::Deferred(Deferral::InFlight)
+            }
+            Errand::Leave | Errand::Call => MessageOutcome::Deferred(Deferral::InFlight),
+            Errand::GiveUp => {
+                self.tell(
+                    &request("refuse", work.key, work.token, json!({ "why": receive::GAVE_UP })),
+                    report,
+                )
+                .await;
+                MessageOutcome::Deferred(Deferral::Settle)
+            }
+            Errand::Post => {
+                self.tell(&request("post", work.key, work.token, json!({})), report).await;
+                MessageOutcome::Deferred(Deferral::Settle)
+            }
+        }
+    }
+
+    /// A stopped question is counted for the one who pressed stop, and is done then.
+    async fn stopped(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
+        if let Some(key) = work.place.and_then(Place::stop_key) {
+            let counted = self.store.count_stopped(&key, work.key.question_id(), self.clock.now());
+            if let Err(error) = run_until(&self.clock, self.budget().settle_until(), counted).await {
+                report.errors.add("count", &error);
+                report.put_off_for = Some(Duration::ZERO);
+                return MessageOutcome::Deferred(Deferral::Store);
+            }
+        }
+        MessageOutcome::Withdrawn
+    }
+
+    /// Calls the agent, and shows that somebody works on the question.
+    async fn call(
+        &self,
+        work: &Work<'_>,
+        question: Option<&Question>,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        let call = match AgentCall::of(work.message, question, work.key, work.token) {
+            Ok(call) => call,
+            Err(invalid) => {
+                self.give_back(work.key, work.token, report).await;
+                return self.send_to_dead_letter_queue(work.message, invalid.as_str(), report).await;
+            }
         };
         let start = self.clock.instant();
-        let invoked =
-            run_until(&self.clock, start + self.settings.agent_timeout, self.agent.invoke(&call)).await;
-        report.invoke = Some(self.clock.instant() - start);
-        let error = match invoked {
-            Ok(()) => {
-                self.settle("confirm", self.store.confirm(lease), report).await;
-                return MessageOutcome::Dispatched;
-            }
-            Err(error) => error,
+        let sign = async {
+            let sign = request("sign", work.key, work.token, json!({}));
+            let told = run_until(&self.clock, self.budget().settle_until(), self.settler.tell(&sign)).await;
+            told.err()
         };
-        report.errors.add("invoke", &error);
-        match error {
-            StepError::Failed(InvokeError::NotNow { .. }) => {
-                self.settle("delete", self.store.delete(lease), report).await;
-                MessageOutcome::Deferred(Deferral::Agent)
+        let outcome = match self.settings.protocol {
+            AgentProtocol::Work => {
+                let until = start + self.settings.agent_timeout;
+                let invoked = run_until(&self.clock, until, self.invoke(&call));
+                let (invoked, sign_error) = futures_util::join!(invoked, sign);
+                if let Some(error) = sign_error {
+                    report.errors.add("sign", &error);
+                }
+                self.of_work_reply(invoked, work, report).await
             }
-            StepError::Failed(InvokeError::Never { .. }) => {
-                self.send_to_dead_letter_queue(message, &error.to_string(), Some(lease), report).await
+            AgentProtocol::Plain => {
+                let (outcome, sign_error) = futures_util::join!(self.call_plain(&call, work, report), sign);
+                if let Some(error) = sign_error {
+                    report.errors.add("sign", &error);
+                }
+                outcome
             }
-            _ if message.receive_count >= self.settings.max_attempts => {
-                let reason = format!("given up after {} receives: {error}", message.receive_count);
-                self.send_to_dead_letter_queue(message, &reason, Some(lease), report).await
+        };
+        report.invoke = Some(self.clock.instant() - start);
+        outcome
+    }
+
+    /// Calls the agent. A session that is being provisioned or torn down is asked a few times.
+    async fn invoke(&self, call: &AgentCall) -> Result<Replied, InvokeError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.agent.invoke(call).await {
+                Err(InvokeError::NotNow { is_conflict: true, .. }) if tries < CONFLICT_TRIES => {
+                    self.clock.sleep_until(self.clock.instant() + CONFLICT_PAUSE).await;
+                }
+                answer => return answer,
             }
-            _ => {
-                self.settle("delete", self.store.delete(lease), report).await;
+        }
+    }
+
+    /// What becomes of a message whose question the agent was given.
+    async fn of_work_reply(
+        &self,
+        invoked: Result<Replied, StepError<InvokeError>>,
+        work: &Work<'_>,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        let reply = match invoked {
+            Ok(replied) => reply::of_work(&replied.body),
+            Err(error) => {
+                report.errors.add("invoke", &error);
+                return match error {
+                    StepError::Failed(InvokeError::NotNow { .. }) => {
+                        self.put_back(work, Deferral::Agent, report).await
+                    }
+                    // The agent may have it. Its lease tells.
+                    _ => MessageOutcome::Failed,
+                };
+            }
+        };
+        match reply {
+            WorkReply::HasIt => MessageOutcome::Dispatched,
+            WorkReply::Ignored => match self.give_back(work.key, work.token, report).await {
+                Some(_) => MessageOutcome::NoQuestion,
+                None => MessageOutcome::Dispatched,
+            },
+            WorkReply::Later => self.put_back(work, Deferral::Agent, report).await,
+            WorkReply::Unknown => {
+                report.reason = Some("the agent's answer has no known status".to_owned());
                 MessageOutcome::Failed
             }
         }
     }
 
-    /// Records the event, or says what becomes of the message if this invocation may not hand it over.
-    async fn record(
+    /// Gives back a question that the agent certainly has not, and puts its message off.
+    async fn put_back(
         &self,
-        event_id: &str,
-        message: &QueueMessage,
-        invocation: &Invocation,
+        work: &Work<'_>,
+        deferral: Deferral,
         report: &mut MessageReport,
-    ) -> Result<Lease, MessageOutcome> {
-        let now = self.clock.now();
-        let claim = Claim {
-            event_id: format!("{RECORD_PREFIX}{event_id}"),
-            // The message is part of the fencing token, because one batch may have the same event in two messages.
-            owner: format!("{}/{}", invocation.request_id, message.message_id),
-            received_at: now,
-            lease_until: invocation.deadline.after(LEASE_MARGIN),
-            expires_at: now.after(self.settings.dedup_ttl).in_seconds(),
-        };
-        let until = self.budget().record_until();
-        match run_until(&self.clock, until, self.store.record(&claim)).await {
-            Ok(Recorded::New { lease, took_over }) => {
-                report.took_over = took_over;
-                Ok(lease)
+    ) -> MessageOutcome {
+        match self.give_back(work.key, work.token, report).await {
+            Some(deferrals) => {
+                report.put_off_for = Some(back_off(deferrals, &work.message.message_id));
+                MessageOutcome::Deferred(deferral)
             }
-            Ok(Recorded::Forwarded) => Err(MessageOutcome::Duplicate),
-            // The dispatcher never parks, so `Parked` does not happen.
-            Ok(Recorded::InFlight | Recorded::Parked) => Err(MessageOutcome::Deferred(Deferral::InFlight)),
+            // Somebody has claimed it all the same, or the record is not known to be free: its lease tells.
+            None => MessageOutcome::Failed,
+        }
+    }
+
+    /// Makes the record free, if it is still this token's. The answer is how often in a row the question was put off.
+    async fn give_back(&self, key: &RecordKey, token: &Token, report: &mut MessageReport) -> Option<u32> {
+        let given_back = update(&self.store, &self.clock, key, |record, _| receive::give_back(record, token));
+        match run_until(&self.clock, self.budget().settle_until(), given_back).await {
+            Ok(deferrals) => deferrals,
             Err(error) => {
-                report.errors.add("record", &error);
-                Err(MessageOutcome::Deferred(Deferral::Store))
+                report.errors.add("give back", &error);
+                None
             }
         }
     }
 
-    /// Sends the message to the dead-letter queue, and deletes the record, so that the event is handed over again if somebody
-    /// sends the message back to the queue.
+    /// Stops all that was asked in the thread until then, and says so when it is done.
+    async fn stop(
+        &self,
+        message: &QueueMessage,
+        stop: &Stop,
+        invocation: &Invocation,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        let Some(thread) = stop.place.stop_key() else { return MessageOutcome::NoQuestion };
+        let (receive, token) = (message.receive(), self.tokens.next());
+        let visible_in = self.visibility(invocation);
+        // What says that it was stopped is asked a moment after the stop, so that the stop does not stop it.
+        let place = Place { asked_at: stop.stopped_at.next(), ..stop.place.clone() };
+        let key = RecordKey::of_question(&stop.id);
+        let lease_until = self.clock.now().after(visible_in);
+        let work =
+            Work { message, receive: &receive, key: &key, token: &token, place: Some(&place), lease_until };
+        let until = self.budget().settle_until();
+        let put = self.store.put_stop(&thread, &stop.stopped_at, self.clock.now());
+        let decided = async {
+            run_until(&self.clock, until, put).await?;
+            let decided = update(&self.store, &self.clock, &key, |record, now| {
+                receive::on_stop(record, &work.received(now, None), self.settings.limits)
+            });
+            let errand = run_until(&self.clock, self.budget().settle_until(), decided).await?;
+            let stopped =
+                run_until(&self.clock, self.budget().settle_until(), self.store.stop(&thread)).await?;
+            Ok::<_, StepError<StoreError>>((errand, stopped.map_or(0, |stopped| stopped.questions)))
+        };
+        match decided.await {
+            Ok((Errand::Call, questions)) => {
+                if let Some(outcome) = left_alone(self.hold(&work, visible_in).await, report) {
+                    return outcome;
+                }
+                let text = json!({ "text": stop_text(questions) });
+                self.tell(&request("answer", &key, &token, text), report).await;
+                MessageOutcome::Deferred(Deferral::Settle)
+            }
+            Ok((Errand::Done(_) | Errand::GiveUp, _)) => MessageOutcome::Stop,
+            Ok((errand, _)) => self.finish(errand, &work, report).await,
+            Err(error) => {
+                report.errors.add("stop", &error);
+                report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
+                MessageOutcome::Deferred(Deferral::Store)
+            }
+        }
+    }
+
+    /// Withdraws the question that stood in a message which was deleted.
+    async fn delete(&self, question_id: &str, report: &mut MessageReport) -> MessageOutcome {
+        let key = RecordKey::of_question(question_id);
+        let deleted = update(&self.store, &self.clock, &key, receive::on_deletion);
+        match run_until(&self.clock, self.budget().settle_until(), deleted).await {
+            Ok(Some(receive)) => {
+                let visible = self.queue.put_off(&receive.handle, Duration::ZERO);
+                if let Err(error) = run_until(&self.clock, self.budget().settle_until(), visible).await {
+                    report.errors.add("put off", &error);
+                }
+                // It takes back the sign that somebody works on the question. A record at its end needs no right for that.
+                self.tell(&request("sign", &key, &self.tokens.next(), json!({})), report).await;
+                MessageOutcome::Deletion
+            }
+            Ok(None) => MessageOutcome::Deletion,
+            Err(error) => {
+                report.errors.add("record", &error);
+                report.put_off_for = Some(back_off(report.receive_count, &report.message_id));
+                MessageOutcome::Deferred(Deferral::Store)
+            }
+        }
+    }
+
+    /// Has agent-settle do something. If that fails, the message comes again when its visibility is over, and then once more.
+    async fn tell(&self, request: &serde_json::Value, report: &mut MessageReport) {
+        let told = run_until(&self.clock, self.budget().settle_until(), self.settler.tell(request)).await;
+        if let Err(error) = told {
+            report.errors.add("settle", &error);
+        }
+    }
+
+    /// Sends the message to the dead-letter queue.
     async fn send_to_dead_letter_queue(
         &self,
         message: &QueueMessage,
         reason: &str,
-        lease: Option<Lease>,
         report: &mut MessageReport,
     ) -> MessageOutcome {
         report.reason = Some(reason.to_owned());
         let dead_letter = dead_letter::of(message, reason, self.dead_letters.max_bytes());
         let sent =
             run_until(&self.clock, self.budget().send_until(), self.dead_letters.send(&dead_letter)).await;
-        if let Some(lease) = lease {
-            self.settle("delete", self.store.delete(lease), report).await;
-        }
         match sent {
             Ok(()) => MessageOutcome::DeadLettered,
             Err(error) => {
                 report.errors.add("dead letter", &error);
+                report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
                 MessageOutcome::Failed
             }
         }
     }
 
-    /// Confirms or deletes, and keeps the error. What becomes of the message does not depend on it: a record that stays in
-    /// flight is free when its lease is over.
-    async fn settle(
-        &self,
-        step: &'static str,
-        settling: impl Future<Output = Result<Settled, StoreError>>,
-        report: &mut MessageReport,
-    ) {
-        if let Err(error) = settle(&self.clock, self.budget().settle_until(), settling).await {
-            report.errors.add(step, &error);
-        }
-    }
-
-    /// Has SQS hand out again, after their back-off, the messages that are not done. Without this call they would come when the
-    /// queue's own visibility timeout is over.
-    async fn put_off(&self, reports: &mut [MessageReport]) {
-        let put_off: Vec<DelayedMessage> = reports.iter().filter_map(DelayedMessage::of).collect();
-        if put_off.is_empty() {
-            return;
-        }
-        let until = self.budget().settle_until();
-        if let Err(error) = run_until(&self.clock, until, self.visibility.put_off(put_off)).await {
-            let not_put_off = reports.iter_mut().filter(|report| report.put_off_for.is_some());
-            for report in not_put_off {
-                report.put_off_for = None;
-                report.errors.add("put off", &error);
-            }
+    /// Has SQS hand out again, after its delay, a message that is put off. Without this call it would come when its visibility
+    /// is over.
+    async fn put_off(&self, report: &mut MessageReport) {
+        let Some(delay) = report.put_off_for else { return };
+        let put_off = self.queue.put_off(&report.receipt_handle, delay);
+        if let Err(error) = run_until(&self.clock, self.budget().settle_until(), put_off).await {
+            report.put_off_for = None;
+            report.errors.add("put off", &error);
         }
     }
 
     /// The budget of the next call, which begins now.
     fn budget(&self) -> Budget {
         Budget::new(self.clock.instant(), CALL_BUDGET, Duration::MAX)
+    }
+}
+
+impl<'a> Work<'a> {
+    fn received(&self, now: UnixMillis, stop: Option<&'a Stopped>) -> Received<'a> {
+        Received {
+            receive: self.receive,
+            now,
+            lease_until: self.lease_until,
+            token: self.token,
+            place: self.place,
+            stopped_at: stop.map(|stop| &stop.at),
+            was_dead_letter: self.message.published_attributes().contains_key(DEAD_LETTER_REASON),
+        }
+    }
+}
+
+/// What becomes of a message that could not be held, if that means that it is somebody else's by now. If it is unknown whether it
+/// is held, the queue's own visibility timeout holds it too, and the record decides who works.
+fn left_alone(held: Result<(), StepError<QueueError>>, report: &mut MessageReport) -> Option<MessageOutcome> {
+    let error = held.err()?;
+    report.errors.add("hold", &error);
+    let is_over = matches!(error, StepError::Failed(QueueError::Over { .. }));
+    is_over.then_some(MessageOutcome::Deferred(Deferral::InFlight))
+}
+
+/// What is said in the thread where somebody pressed stop.
+fn stop_text(questions: usize) -> String {
+    match questions {
+        0 => "There was nothing left to stop.".to_owned(),
+        1 => "Stopped: 1 question.".to_owned(),
+        _ => format!("Stopped: {questions} questions."),
     }
 }
 

@@ -13,8 +13,12 @@
 //!
 //! This room imports `time`, and the SDK of Secrets Manager.
 
+#[cfg(feature = "dispatch")]
+pub mod answer_text;
 pub mod apps;
 pub mod payload;
+#[cfg(feature = "dispatch")]
+pub mod question;
 pub mod retries;
 pub mod secrets;
 pub mod signature;

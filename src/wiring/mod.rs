@@ -2,19 +2,20 @@
 //! is warmed up at init. Each binary calls one function of this page, before it serves.
 //!
 //! ```text
-//! config ──▶ clients of AWS ──▶ store, sink, agent ──▶ Ingress, Redrive or Dispatch
+//! config ──▶ clients of AWS ──▶ store, sink, agent ──▶ Ingress, Redrive, Dispatch or Settle
 //! ```
 //!
-//! In reading order: [`ingress`], [`redrive`], `dispatch`; then what they call. This room may import every other one but
+//! In reading order: [`ingress`], [`redrive`]; then what they call; then `agent`, the functions behind the queue. This room may import every other one but
 //! `lambda`, and only the binaries import it. It is the only room in which a store meets a sink by name.
+
+#[cfg(feature = "dispatch")]
+mod agent;
 
 use aws_config::SdkConfig;
 use std::error::Error;
 use std::time::Duration;
 
 use crate::aws::clients;
-#[cfg(feature = "dispatch")]
-use crate::config::DispatchConfig;
 #[cfg(feature = "redis")]
 use crate::config::RedisUrl;
 use crate::config::{IngressConfig, RedriveConfig, SecretConfig, SinkConfig, StoreConfig};
@@ -24,8 +25,6 @@ use crate::dedup::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use crate::dedup::redis::RedisStore;
 use crate::dedup::{Store, StoreError};
-#[cfg(feature = "dispatch")]
-use crate::dispatch::{CALL_BUDGET, Dispatch, agent::AgentCore, visibility::SqsVisibility};
 use crate::ingress::Ingress;
 use crate::redrive::{EVENT_BUDGET, Redrive};
 use crate::sink::Sink;
@@ -39,16 +38,15 @@ use crate::telemetry::report::with_causes;
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::SystemClock;
 
+#[cfg(feature = "dispatch")]
+pub use agent::{DeployedDispatch, DeployedSettle, dispatch, settle};
+
 /// How long a warm-up may take. On a cold start Slack's three seconds begin before init does, and the steps may take 2.5 of
 /// them.
 const WARM_UP_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The ingress with the store and the sink that its configuration names, and the clock of the machine.
 pub type DeployedIngress = Ingress<AnyStore, AnySink, SystemClock>;
-
-/// The dispatch with AgentCore, SQS, the store that its configuration names, and the clock of the machine.
-#[cfg(feature = "dispatch")]
-pub type DeployedDispatch = Dispatch<AnyStore, AgentCore, SqsVisibility, SqsSink, SystemClock>;
 
 /// The redrive with the store and the sink that its configuration names, and the clock of the machine.
 pub type DeployedRedrive = Redrive<AnyStore, AnySink, SystemClock>;
@@ -97,24 +95,6 @@ pub async fn redrive(config: RedriveConfig) -> Result<DeployedRedrive, Box<dyn E
     let store = store(config.store, &aws, timeouts, config.sdk_shortcut)?;
     let sink = sink(config.sink, &aws, config.sdk_shortcut);
     Ok(Redrive::new(store, sink, SystemClock, config.dedup_ttl))
-}
-
-/// Makes the dispatch that `config` describes.
-///
-/// # Errors
-/// When no region is set, or the URL of Redis is wrong.
-#[cfg(feature = "dispatch")]
-pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dyn Error>> {
-    let timeouts = CallTimeouts::for_budget(CALL_BUDGET);
-    let aws = clients::sdk_config(timeouts).await?;
-    let client = clients::agent_core(&aws, config.runtime.region(), CALL_BUDGET);
-    let agent = AgentCore::new(client, config.runtime.to_string(), config.qualifier);
-    let sqs = aws_sdk_sqs::Client::new(&aws);
-    let dead_letters = SqsSink::new(&sqs, config.dead_letter_url).with_shortcut(config.sdk_shortcut);
-    let store = store(config.store, &aws, timeouts, config.sdk_shortcut)?;
-    tokio::join!(warm_up("store", store.warm_up()), warm_up("dead-letter queue", dead_letters.warm_up()));
-    let visibility = SqsVisibility::new(sqs, config.queue_url);
-    Ok(Dispatch::new(store, agent, visibility, dead_letters, SystemClock, config.settings))
 }
 
 /// Connects `part` before the first request. If that fails, it is logged, and the first request connects.

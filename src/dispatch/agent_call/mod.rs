@@ -1,5 +1,5 @@
-//! From a message to what the agent gets: the session and the payload. All of it is pure. `docs/invocation.schema.json`
-//! describes the payload for agents.
+//! From a message to what the agent gets: what it asks, the session and the payload. All of it is pure.
+//! `docs/invocation.schema.json` describes the payload for agents.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,17 +9,21 @@ use std::collections::BTreeMap;
 use super::message::DEAD_LETTER_REASON;
 use super::message::QueueMessage;
 use crate::sink::message::conversation_key;
-use crate::slack::payload::{self, Kind};
+use crate::slack::payload::{self, DmConversation, Kind};
+use crate::slack::question::{self, Asked, Place, Question};
+use crate::work::RecordKey;
+use crate::work::token::Token;
 
-/// The version of the payload's schema. A payload of this version always has the fields that `docs/agent.md` describes.
-const VERSION: u32 = 1;
+/// The version of the payload's schema. A payload of this version always has the fields that `docs/agent-protocol.md` describes.
+/// It is part of the session's id, so that no session whose code knows only another version gets a call.
+const VERSION: u32 = 2;
 
 /// One call of the agent, ready to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentCall {
-    /// The id of the event, by which the dispatcher and the agent recognize it.
+    /// The id of the event, under which the ingress recorded it.
     pub event_id: String,
-    /// The AgentCore session of the conversation: `slack-` and the 64 hexadecimal digits of its SHA-256. (AgentCore takes 33 to
+    /// The AgentCore session of the conversation: `slack-` and the 64 hexadecimal digits of a SHA-256. (AgentCore takes 33 to
     /// 256 characters.)
     pub session_id: String,
     /// The payload, as JSON.
@@ -28,7 +32,7 @@ pub struct AgentCall {
     pub trace_header: Option<String>,
 }
 
-/// Why a message can never be handed over: the ingress did not put it on the queue.
+/// Why nothing can ever be done with a message: the ingress did not put it on the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidMessage {
     /// The attribute `kind` is missing, or is no kind of a delivery.
@@ -50,6 +54,26 @@ impl InvalidMessage {
     }
 }
 
+/// The id under which the ingress recorded the event of a message.
+///
+/// # Errors
+/// When the message does not say.
+pub fn event_id(message: &QueueMessage) -> Result<&str, InvalidMessage> {
+    let id = message.published_attributes().get("event_id").filter(|id| !id.is_empty());
+    id.map(String::as_str).ok_or(InvalidMessage::EventId)
+}
+
+/// What a message asks of the agent's side.
+///
+/// # Errors
+/// When the ingress did not put this message on the queue.
+pub fn asked(message: &QueueMessage, dm_conversation: DmConversation) -> Result<Asked, InvalidMessage> {
+    event_id(message)?;
+    let (kind, attributes) = (kind(message)?, message.published_attributes());
+    let asked = question::read(kind, message.published_body(), attributes, dm_conversation);
+    asked.map_err(|_| InvalidMessage::Body)
+}
+
 #[derive(Serialize)]
 struct Payload<'a> {
     version: u32,
@@ -57,17 +81,35 @@ struct Payload<'a> {
     attempt: u32,
     attributes: BTreeMap<&'a str, &'a str>,
     body: &'a RawValue,
+    question: Option<QuestionPayload<'a>>,
+    work: WorkPayload<'a>,
+}
+
+#[derive(Serialize)]
+struct QuestionPayload<'a> {
+    id: &'a str,
+    text: &'a str,
+    place: Place,
+}
+
+#[derive(Serialize)]
+struct WorkPayload<'a> {
+    record: &'a str,
+    token: &'a str,
 }
 
 impl AgentCall {
-    /// The call that hands over the event of `message`.
+    /// The call that hands over the event of `message`, with the right to work on it.
     ///
     /// # Errors
     /// When the ingress did not put this message on the queue.
-    pub fn of(message: &QueueMessage) -> Result<Self, InvalidMessage> {
-        let attributes = message.published_attributes();
-        let event_id =
-            attributes.get("event_id").filter(|id| !id.is_empty()).ok_or(InvalidMessage::EventId)?;
+    pub fn of(
+        message: &QueueMessage,
+        question: Option<&Question>,
+        key: &RecordKey,
+        token: &Token,
+    ) -> Result<Self, InvalidMessage> {
+        let event_id = event_id(message)?;
         let conversation = conversation(message)?;
         // A message that was sent back from the dead-letter queue still has the reason. It is none of the agent's business.
         let is_the_agents = |name: &str| name != DEAD_LETTER_REASON;
@@ -75,15 +117,22 @@ impl AgentCall {
             version: VERSION,
             event_id,
             attempt: message.receive_count,
-            attributes: attributes
+            attributes: message
+                .published_attributes()
                 .iter()
                 .filter(|(name, _)| is_the_agents(name))
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect(),
             body: serde_json::from_str(message.published_body()).map_err(|_| InvalidMessage::Body)?,
+            question: question.map(|question| QuestionPayload {
+                id: &question.id,
+                text: &question.text,
+                place: question.place.shown_to_the_agent(),
+            }),
+            work: WorkPayload { record: key.as_str(), token: token.as_str() },
         };
         Ok(Self {
-            event_id: event_id.clone(),
+            event_id: event_id.to_owned(),
             session_id: session_id_of(&conversation),
             payload: serde_json::to_vec(&payload).map_err(|_| InvalidMessage::Body)?,
             trace_header: message.trace_header.clone(),
@@ -99,17 +148,22 @@ pub fn session_id(message: &QueueMessage) -> Option<String> {
 /// The session is named after the conversation and not after the message group: on a standard queue that is the workspace, and what
 /// controls a conversation has a group of its own.
 fn session_id_of(conversation: &str) -> String {
-    format!("slack-{}", hex::encode(Sha256::digest(conversation)))
+    format!("slack-{}", hex::encode(Sha256::digest(format!("{VERSION}:{conversation}"))))
 }
 
 /// The message's conversation, as the ingress wrote it. A message that an earlier version queued does not have the attribute; its
 /// conversation is read from the body.
 fn conversation(message: &QueueMessage) -> Result<String, InvalidMessage> {
     let attributes = message.published_attributes();
-    let kind = attributes.get("kind").and_then(|kind| Kind::parse(kind)).ok_or(InvalidMessage::Kind)?;
+    let kind = kind(message)?;
     let in_body = payload::conversation(kind, message.published_body()).map_err(|_| InvalidMessage::Body)?;
     let attribute = attributes.get("conversation").filter(|conversation| !conversation.is_empty());
     Ok(attribute.cloned().unwrap_or_else(|| conversation_key(&in_body)))
+}
+
+fn kind(message: &QueueMessage) -> Result<Kind, InvalidMessage> {
+    let kind = message.published_attributes().get("kind");
+    kind.and_then(|kind| Kind::parse(kind)).ok_or(InvalidMessage::Kind)
 }
 
 #[cfg(test)]

@@ -49,13 +49,14 @@ impl Batch {
 
     /// Divides the messages into groups. The messages of a group are handed over one after the other. On a FIFO queue it is
     /// SQS's message group, whose order has to be kept. On a standard queue it is the conversation, because an agent's session
-    /// does one thing at a time.
+    /// does one thing at a time; but a stop waits for nothing.
     pub fn group_by_conversation(self) -> Vec<Vec<QueueMessage>> {
         let mut conversations: Vec<Vec<QueueMessage>> = Vec::new();
         let mut by_key: HashMap<String, usize> = HashMap::new();
         for message in self.messages {
             let key = match &message.group {
                 Some(group) if self.is_fifo => group.clone(),
+                _ if is_stop(&message) => message.message_id.clone(),
                 _ => agent_call::session_id(&message).unwrap_or_else(|| message.message_id.clone()),
             };
             let next = conversations.len();
@@ -67,6 +68,10 @@ impl Batch {
         }
         conversations
     }
+}
+
+fn is_stop(message: &QueueMessage) -> bool {
+    message.published_attributes().get("type").is_some_and(|event_type| event_type == "agent_session_stopped")
 }
 
 /// The partial batch response which says that the messages with these ids have to stay on the queue.

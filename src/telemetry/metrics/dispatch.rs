@@ -9,7 +9,10 @@ use crate::telemetry::report::dispatch::{MessageOutcome, MessageReport};
 pub fn line(report: &MessageReport, context: Context<'_>) -> String {
     let (count, level) = match report.outcome {
         MessageOutcome::Dispatched => ("Dispatched", Level::Info),
-        MessageOutcome::Duplicate => ("DispatchDuplicates", Level::Info),
+        MessageOutcome::Duplicate | MessageOutcome::Told => ("DispatchDuplicates", Level::Info),
+        MessageOutcome::NoQuestion => ("NoQuestion", Level::Info),
+        MessageOutcome::Withdrawn => ("Withdrawn", Level::Info),
+        MessageOutcome::Stop | MessageOutcome::Deletion => ("Withdrawals", Level::Info),
         MessageOutcome::DeadLettered => ("DeadLettered", Level::Error),
         MessageOutcome::Failed => ("DispatchFailures", Level::Error),
         MessageOutcome::Deferred(_) => ("DispatchDeferred", Level::Info),
@@ -30,12 +33,14 @@ pub fn line(report: &MessageReport, context: Context<'_>) -> String {
     line.field("attempt", json!(report.receive_count));
     line.field("session_id", json!(report.session_id));
     line.field("put_off_seconds", json!(report.put_off_for.map(|delay| delay.as_secs())));
-    let also = [(report.took_over, "LeaseTakeovers"), (context.cold_start, "ColdStarts")];
+    let also = [(report.is_untold, "Untold"), (context.cold_start, "ColdStarts")];
     let also = also.into_iter().filter_map(|(counts, name)| counts.then_some(name));
     for name in [count].into_iter().chain(also) {
         line.count(name);
     }
     line.duration("QueueTime", report.waited);
+    // A question that comes again has no answer yet.
+    line.duration("OldestUnanswered", report.waited.filter(|_| !report.outcome.is_done()));
     line.duration("InvokeTime", report.invoke);
     line.errors(&report.errors);
     line.finish()
@@ -78,16 +83,17 @@ mod tests {
             waited: Some(Duration::from_millis(1500)),
             invoke: Some(Duration::from_micros(12_345)),
             session_id: Some("slack-1".to_owned()),
-            took_over: true,
+            is_untold: true,
             put_off_for: Some(Duration::from_millis(4900)),
             errors: vec!["invoke: word".to_owned()].into(),
             ..report(MessageOutcome::Failed)
         };
         let metrics = json!([
             { "Name": "DispatchFailures", "Unit": "Count" },
-            { "Name": "LeaseTakeovers", "Unit": "Count" },
+            { "Name": "Untold", "Unit": "Count" },
             { "Name": "ColdStarts", "Unit": "Count" },
             { "Name": "QueueTime", "Unit": "Milliseconds" },
+            { "Name": "OldestUnanswered", "Unit": "Milliseconds" },
             { "Name": "InvokeTime", "Unit": "Milliseconds" }
         ]);
         let expected = json!({
@@ -110,9 +116,10 @@ mod tests {
             "session_id": "slack-1",
             "put_off_seconds": 4,
             "DispatchFailures": 1,
-            "LeaseTakeovers": 1,
+            "Untold": 1,
             "ColdStarts": 1,
             "QueueTime": 1500.0,
+            "OldestUnanswered": 1500.0,
             "InvokeTime": 12.345,
             "errors": ["invoke: word"]
         });

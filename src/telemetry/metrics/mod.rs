@@ -12,6 +12,8 @@
 pub mod dispatch;
 pub mod ingress;
 pub mod redrive;
+#[cfg(feature = "dispatch")]
+pub mod settle;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -7,14 +7,24 @@ use super::Errors;
 /// What became of a message in one invocation of the dispatcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageOutcome {
-    /// The agent has taken the event.
+    /// The agent has the question. The message stays on the queue until the answer stands.
     Dispatched,
-    /// The agent had taken the event in an earlier invocation.
+    /// The answer stood already.
     Duplicate,
+    /// It asks nothing, or the agent has nothing to do for it.
+    NoQuestion,
+    /// Another message of the same question became a dead letter.
+    Told,
+    /// The question was stopped or deleted.
+    Withdrawn,
+    /// The message was a stop, and that has been said.
+    Stop,
+    /// The message was a deletion, and what was asked is withdrawn.
+    Deletion,
     /// The message is in the dead-letter queue.
     DeadLettered,
-    /// The agent failed on the event, or nobody knows whether it did, or the dead-letter queue did not take the message. The
-    /// message comes again.
+    /// The agent failed on the question, or nobody knows whether it has it, or the dead-letter queue did not take the message.
+    /// The message comes again.
     Failed,
     /// Nothing is known to be wrong with the message, and it comes again.
     Deferred(Deferral),
@@ -23,15 +33,17 @@ pub enum MessageOutcome {
 /// Why a message comes again though nothing is known to be wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferral {
-    /// AgentCore throttles, has no capacity, finds the session busy, or cannot be reached or used.
+    /// AgentCore throttles, has no capacity, finds the session busy, or cannot be reached or used; or the agent says "later".
     Agent,
-    /// The store failed, so nobody knows whether the agent has the event already.
+    /// The store failed, so nobody knows whether somebody works on the question.
     Store,
-    /// Another invocation holds the lease on the event, and may have died with it.
+    /// Somebody works on the question, or its text is being posted.
     InFlight,
+    /// agent-settle was asked to post, or to tell the asker.
+    Settle,
     /// An earlier message of the same conversation is not done, and this one must not overtake it.
     Behind,
-    /// Too little of the invocation's time is left to hand the event over.
+    /// Too little of the invocation's time is left to hand the question over.
     Time,
 }
 
@@ -39,8 +51,14 @@ impl MessageOutcome {
     /// Whether the message may be taken off the queue. SQS is told to keep all others.
     pub const fn is_done(self) -> bool {
         match self {
-            Self::Dispatched | Self::Duplicate | Self::DeadLettered => true,
-            Self::Failed | Self::Deferred(_) => false,
+            Self::Duplicate
+            | Self::NoQuestion
+            | Self::Told
+            | Self::Withdrawn
+            | Self::Stop
+            | Self::Deletion
+            | Self::DeadLettered => true,
+            Self::Dispatched | Self::Failed | Self::Deferred(_) => false,
         }
     }
 
@@ -49,6 +67,11 @@ impl MessageOutcome {
         match self {
             Self::Dispatched => "dispatched",
             Self::Duplicate => "duplicate",
+            Self::NoQuestion => "no_question",
+            Self::Told => "told",
+            Self::Withdrawn => "withdrawn",
+            Self::Stop => "stop",
+            Self::Deletion => "deletion",
             Self::DeadLettered => "dead_lettered",
             Self::Failed => "failed",
             Self::Deferred(_) => "deferred",
@@ -63,6 +86,7 @@ impl Deferral {
             Self::Agent => "agent",
             Self::Store => "store",
             Self::InFlight => "in_flight",
+            Self::Settle => "settle",
             Self::Behind => "behind",
             Self::Time => "time",
         }
@@ -89,9 +113,9 @@ pub struct MessageReport {
     pub waited: Option<Duration>,
     /// How long the agent took to answer; absent if it was not called.
     pub invoke: Option<Duration>,
-    /// Whether the event was taken over from an invocation whose lease had run out. That one may have called the agent.
-    pub took_over: bool,
-    /// After how long SQS hands the message out again; absent if that is left to the queue's visibility timeout.
+    /// Whether nobody could be told in Slack that there will be no answer, so that the dead letter is what tells a person.
+    pub is_untold: bool,
+    /// After how long SQS hands the message out again; absent if that is left to the visibility that it has.
     pub put_off_for: Option<Duration>,
     /// Why the message goes to the dead-letter queue; absent if it does not.
     pub reason: Option<String>,

@@ -8,6 +8,8 @@
 pub mod dispatch;
 pub mod ingress;
 pub mod redrive;
+#[cfg(feature = "dispatch")]
+pub mod settle;
 
 use std::error::Error;
 use std::ops::Deref;

@@ -1,0 +1,115 @@
+//! The configuration of `agent-settle`.
+
+use std::time::Duration;
+use tracing_subscriber::filter::Targets;
+
+use super::ConfigError;
+use super::parse::{QUEUE, WORK_STORES, log, number, queue, required, trimmed, value_or_problem, work_table};
+use crate::settle::SettleSettings;
+
+/// Where a `response_url` leads, unless a test says otherwise.
+const SLACK_HOOKS: &str = "https://hooks.slack.com";
+
+/// What the environment of `agent-settle` says.
+#[derive(Debug)]
+pub struct SettleConfig {
+    /// The name or the ARN of the table with the work records (`DEDUP_STORE`).
+    pub table: String,
+    /// The URL of the queue that the messages are on (`EVENT_QUEUE`).
+    pub queue_url: String,
+    /// The URL of the function's own AgentCore Gateway (`GATEWAY_URL`).
+    pub gateway_url: String,
+    /// The Gateway's target with Slack's tools (`GATEWAY_TARGET`). Without the variable it is `slack`.
+    pub gateway_target: String,
+    /// Where a `response_url` leads (`SLACK_HOOKS_URL`, for tests). Without the variable it is Slack's own host.
+    pub slack_hooks: String,
+    /// What is said about the operations.
+    pub settings: SettleSettings,
+    /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
+    pub log: Targets,
+}
+
+/// What `GATEWAY_URL` may be, for the text of a problem.
+const GATEWAY: &str = "the URL of an AgentCore Gateway, https://…/mcp";
+
+impl SettleConfig {
+    /// Reads the configuration. `lookup` gives the value of a variable; an empty value is as good as none.
+    ///
+    /// # Errors
+    /// When a variable is missing or wrong. The error has all problems, not only the first.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let get = |name: &str| trimmed(lookup(name));
+        let table = value_or_problem(
+            &mut problems,
+            required("DEDUP_STORE", WORK_STORES, get("DEDUP_STORE"), work_table),
+        );
+        let queue_url =
+            value_or_problem(&mut problems, required("EVENT_QUEUE", QUEUE, get("EVENT_QUEUE"), queue));
+        let gateway_url =
+            value_or_problem(&mut problems, required("GATEWAY_URL", GATEWAY, get("GATEWAY_URL"), url));
+        let post_wait = number("POST_WAIT_SECONDS", get("POST_WAIT_SECONDS"), 90, 1, 900);
+        let post_wait = value_or_problem(&mut problems, post_wait.map(Duration::from_secs));
+        let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
+        match (table, queue_url, gateway_url, post_wait, log) {
+            (Some(table), Some(queue_url), Some(gateway_url), Some(post_wait), Some(log))
+                if problems.is_empty() =>
+            {
+                let gateway_target = get("GATEWAY_TARGET").unwrap_or_else(|| "slack".to_owned());
+                let slack_hooks = get("SLACK_HOOKS_URL").unwrap_or_else(|| SLACK_HOOKS.to_owned());
+                let settings = SettleSettings { post_wait };
+                Ok(Self { table, queue_url, gateway_url, gateway_target, slack_hooks, settings, log })
+            }
+            _ => Err(ConfigError { problems }),
+        }
+    }
+}
+
+/// Checks the URL of a Gateway. Without TLS only one's own machine is called.
+fn url(value: &str) -> Result<String, String> {
+    let is_own = ["http://127.0.0.1:", "http://localhost:"].iter().any(|own| value.starts_with(own));
+    let is_url = value.len() > "https://".len() && value.starts_with("https://");
+    if is_own || is_url { Ok(value.to_owned()) } else { Err("that is no https URL".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn config(changes: &[(&str, &str)]) -> Result<SettleConfig, Vec<String>> {
+        let mut variables: HashMap<&str, &str> = [
+            ("DEDUP_STORE", "dynamodb:events"),
+            ("EVENT_QUEUE", "https://sqs.us-east-1.amazonaws.com/1/events.fifo"),
+            ("GATEWAY_URL", "https://settle.gateway.bedrock-agentcore.eu-west-1.amazonaws.com/mcp"),
+        ]
+        .into();
+        variables.extend(changes.iter().copied());
+        SettleConfig::from_lookup(|name| variables.get(name).map(|value| (*value).to_owned()))
+            .map_err(|error| error.problems)
+    }
+
+    #[test]
+    fn what_is_not_set_has_the_documented_default() {
+        let config = config(&[]).unwrap();
+        assert_eq!((config.gateway_target.as_str(), config.slack_hooks.as_str()), ("slack", SLACK_HOOKS));
+        assert_eq!((config.settings.post_wait.as_secs(), config.table.as_str()), (90, "events"));
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let problems = config(&[
+            ("DEDUP_STORE", "memory:"),
+            ("EVENT_QUEUE", "stdout:"),
+            ("GATEWAY_URL", "http://example.com/mcp"),
+            ("POST_WAIT_SECONDS", "0"),
+            ("RUST_LOG", "=="),
+        ])
+        .unwrap_err();
+        let names = ["DEDUP_STORE", "EVENT_QUEUE", "GATEWAY_URL", "POST_WAIT_SECONDS", "RUST_LOG"];
+        assert_eq!(problems.len(), names.len(), "{problems:#?}");
+        for (problem, name) in problems.iter().zip(names) {
+            assert!(problem.starts_with(name), "{name}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! How an agent is called that knows nothing of work records: the dispatcher claims the question for it, says that it works while
+//! the call lasts, and has its answer posted. A dispatcher that dies meanwhile leaves an agent that may answer all the same, so
+//! the question may be thought about twice; it is answered twice only if the agent posts with tools of its own.
+
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use super::agent::{Agent, InvokeError};
+use super::agent_call::AgentCall;
+use super::reply::{self, PlainReply};
+use super::settler::{Settler, SettlerError, request};
+use super::{Dispatch, Work};
+use crate::sink::Sink;
+use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
+use crate::time::clock::Clock;
+use crate::time::deadline::{StepError, run_until};
+use crate::work::WorkStore;
+use crate::work::queue::Queue;
+use crate::work::receive;
+use crate::work::record::BEAT;
+use crate::work::token::{Token, Tokens};
+use crate::work::update::update;
+
+/// How long agent-settle may take to post an answer: its own time-out, and a little.
+pub(super) const ANSWER_BUDGET: Duration = Duration::from_secs(31);
+
+/// How the agent's call came to its end.
+enum CallEnd {
+    /// The agent answered, or the call failed or took too long.
+    Replied(Result<super::agent::Replied, StepError<InvokeError>>),
+    /// agent-settle says that the work is to end.
+    Cancelled,
+}
+
+impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
+    Dispatch<W, Q, A, T, D, N, C>
+{
+    /// Calls the agent, and has what it answers posted.
+    pub(super) async fn call_plain(
+        &self,
+        call: &AgentCall,
+        work: &Work<'_>,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        let token = self.tokens.next();
+        let claim = request("claim", work.key, work.token, json!({ "new": token.as_str() }));
+        match outcome(&self.ask(&claim, super::CALL_BUDGET).await, report, "claim") {
+            Some("claimed") => {}
+            Some(_) => return MessageOutcome::Deferred(Deferral::InFlight),
+            None => return MessageOutcome::Failed,
+        }
+        let until = self.clock.instant() + self.settings.agent_timeout;
+        let invoked = run_until(&self.clock, until, self.invoke(call));
+        let end = {
+            let (mut invoked, mut beats) =
+                (std::pin::pin!(invoked), std::pin::pin!(self.beats(work, &token)));
+            match futures_util::future::select(invoked.as_mut(), beats.as_mut()).await {
+                futures_util::future::Either::Left((replied, _)) => CallEnd::Replied(replied),
+                futures_util::future::Either::Right(((), _)) => CallEnd::Cancelled,
+            }
+        };
+        match end {
+            // What ended the question has made its message visible.
+            CallEnd::Cancelled => MessageOutcome::Deferred(Deferral::InFlight),
+            CallEnd::Replied(Ok(replied)) => match reply::of_plain(&replied.body, replied.is_sse) {
+                PlainReply::Text(text) => {
+                    let answer = request("answer", work.key, &token, json!({ "text": text }));
+                    match outcome(&self.ask(&answer, ANSWER_BUDGET).await, report, "answer") {
+                        Some("answered") => MessageOutcome::Dispatched,
+                        Some(_) => MessageOutcome::Deferred(Deferral::Settle),
+                        None => MessageOutcome::Failed,
+                    }
+                }
+                PlainReply::Failed => {
+                    report.reason = Some("the agent's answer says that it failed".to_owned());
+                    MessageOutcome::Failed
+                }
+            },
+            CallEnd::Replied(Err(error)) => {
+                report.errors.add("invoke", &error);
+                if !matches!(error, StepError::Failed(InvokeError::NotNow { .. })) {
+                    return MessageOutcome::Failed;
+                }
+                let given_back = update(&self.store, &self.clock, work.key, |record, _| {
+                    receive::give_back(record, &token)
+                });
+                match run_until(&self.clock, self.budget().settle_until(), given_back).await {
+                    Ok(Some(deferrals)) => {
+                        let delay = crate::work::back_off::back_off(deferrals, &work.message.message_id);
+                        report.put_off_for = Some(delay);
+                        MessageOutcome::Deferred(Deferral::Agent)
+                    }
+                    Ok(None) => MessageOutcome::Failed,
+                    Err(error) => {
+                        report.errors.add("give back", &error);
+                        MessageOutcome::Failed
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says again and again that the agent works, until the work is to end. An error cancels nothing.
+    async fn beats(&self, work: &Work<'_>, token: &Token) {
+        let beat = request("beat", work.key, token, json!({}));
+        loop {
+            self.clock.sleep_until(self.clock.instant() + BEAT).await;
+            let answer = self.ask(&beat, super::CALL_BUDGET).await;
+            if answer.is_ok_and(|answer| answer.get("outcome").and_then(Value::as_str) == Some("cancel")) {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&self, request: &Value, budget: Duration) -> Result<Value, StepError<SettlerError>> {
+        run_until(&self.clock, self.clock.instant() + budget, self.settler.ask(request)).await
+    }
+}
+
+/// The outcome that agent-settle answered; `None` if it is unknown what came of the request.
+fn outcome<'a>(
+    answer: &'a Result<Value, StepError<SettlerError>>,
+    report: &mut MessageReport,
+    step: &str,
+) -> Option<&'a str> {
+    match answer {
+        Ok(answer) => answer.get("outcome").and_then(Value::as_str),
+        Err(error) => {
+            report.errors.add(step, error);
+            None
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What an agent's answer to an invocation means. All of it is pure.
+
+use serde_json::Value;
+
+/// How the agent answers (`AGENT_PROTOCOL`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentProtocol {
+    /// It claims the question, says that it works, and answers through agent-settle: one question, one answer.
+    Work,
+    /// It knows nothing of all that: its answer to the call is the answer to the question. Cut off, it may answer twice.
+    Plain,
+}
+
+/// What an agent of the work protocol says of an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkReply {
+    /// It has the question, or has answered it, or works on it already: the record tells, and nothing is left to do here.
+    HasIt,
+    /// It is no question for this agent.
+    Ignored,
+    /// It cannot take the question now.
+    Later,
+    /// It says nothing that is known here.
+    Unknown,
+}
+
+/// What an agent that knows nothing of the work protocol says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlainReply {
+    /// The text of the answer; `None` if there is none, because the agent has answered with tools of its own.
+    Text(Option<String>),
+    /// The agent failed, and its answer says so.
+    Failed,
+}
+
+/// The fields in which agents have been seen to put the text of an answer.
+const TEXT_FIELDS: [&str; 7] = ["text", "answer", "result", "response", "output", "message", "content"];
+
+/// Reads what an agent of the work protocol answered.
+pub fn of_work(answer: &[u8]) -> WorkReply {
+    let answer: Option<Value> = serde_json::from_slice(answer).ok();
+    match answer.as_ref().and_then(|answer| answer.get("status")).and_then(Value::as_str) {
+        Some("working" | "answered" | "duplicate") => WorkReply::HasIt,
+        Some("ignored") => WorkReply::Ignored,
+        Some("later") => WorkReply::Later,
+        _ => WorkReply::Unknown,
+    }
+}
+
+/// Reads what any other agent answered: JSON, [server-sent
+/// events](https://html.spec.whatwg.org/multipage/server-sent-events.html) whose data is JSON, or text.
+///
+/// `is_sse`: whether the answer's content type is `text/event-stream`. An agent made with AgentCore's SDK that yields pieces
+/// answers so, with status 200 and a piece `{"error": …}` when it fails.
+pub fn of_plain(answer: &[u8], is_sse: bool) -> PlainReply {
+    let Ok(answer) = std::str::from_utf8(answer) else { return PlainReply::Failed };
+    if !is_sse {
+        return match serde_json::from_str::<Value>(answer) {
+            Ok(value) => of_value(&value),
+            Err(_) => PlainReply::Text(seen(answer)),
+        };
+    }
+    let mut text = String::new();
+    for line in answer.lines() {
+        let Some(data) = line.strip_prefix("data:") else { continue };
+        let data = data.strip_prefix(' ').unwrap_or(data);
+        match serde_json::from_str::<Value>(data).map(|value| of_value(&value)) {
+            Ok(PlainReply::Failed) => return PlainReply::Failed,
+            Ok(PlainReply::Text(piece)) => text.push_str(piece.as_deref().unwrap_or_default()),
+            Err(_) => text.push_str(data),
+        }
+    }
+    PlainReply::Text(seen(&text))
+}
+
+fn of_value(value: &Value) -> PlainReply {
+    match value {
+        Value::String(text) => PlainReply::Text(seen_piece(text)),
+        Value::Object(fields) if fields.get("error").is_some_and(|error| !error.is_null()) => {
+            PlainReply::Failed
+        }
+        Value::Object(fields) => {
+            let text = TEXT_FIELDS.iter().find_map(|name| fields.get(*name).and_then(Value::as_str));
+            PlainReply::Text(text.and_then(seen_piece))
+        }
+        _ => PlainReply::Text(None),
+    }
+}
+
+/// A piece of a stream may be a space, and counts.
+fn seen_piece(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A text in which there is something to see.
+fn seen(text: &str) -> Option<String> {
+    (!text.trim().is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_says_what_becomes_of_the_question() {
+        for (answer, reply) in [
+            (r#"{"status":"working"}"#, WorkReply::HasIt),
+            (r#"{"status":"answered","more":1}"#, WorkReply::HasIt),
+            (r#"{"status":"duplicate"}"#, WorkReply::HasIt),
+            (r#"{"status":"ignored"}"#, WorkReply::Ignored),
+            (r#"{"status":"later"}"#, WorkReply::Later),
+            // An agent before work records, and what is no answer at all.
+            (r#"{"status":"accepted"}"#, WorkReply::Unknown),
+            (r#"{"status":7}"#, WorkReply::Unknown),
+            ("working", WorkReply::Unknown),
+            ("", WorkReply::Unknown),
+            ("\u{0}", WorkReply::Unknown),
+        ] {
+            assert_eq!(of_work(answer.as_bytes()), reply, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_plain_answer_is_the_text_wherever_it_stands() {
+        let text = |text: &str| PlainReply::Text(Some(text.to_owned()));
+        for (answer, reply) in [
+            (r#""42""#, text("42")),
+            (r#"{"result":"42"}"#, text("42")),
+            (r#"{"answer":"42","other":"x"}"#, text("42")),
+            (r#"{"output":"42","error":null}"#, text("42")),
+            ("forty-two", text("forty-two")),
+            (r#"{"error":"out of tokens"}"#, PlainReply::Failed),
+            (r#"{"error":{"code":1},"text":"42"}"#, PlainReply::Failed),
+            ("{}", PlainReply::Text(None)),
+            ("", PlainReply::Text(None)),
+            ("  \n", PlainReply::Text(None)),
+            ("null", PlainReply::Text(None)),
+            ("7", PlainReply::Text(None)),
+        ] {
+            assert_eq!(of_plain(answer.as_bytes(), false), reply, "{answer}");
+        }
+        assert_eq!(of_plain(b"\xff", false), PlainReply::Failed);
+    }
+
+    #[test]
+    fn a_stream_is_its_pieces_and_an_error_anywhere_in_it_a_failure() {
+        let text = |text: &str| PlainReply::Text(Some(text.to_owned()));
+        for (answer, reply) in [
+            ("data: \"forty\"\n\ndata: \" \"\n\ndata: \"two\"\n\n", text("forty two")),
+            ("data:{\"text\":\"42\"}\n\n: a comment\nevent: end\n", text("42")),
+            ("data: plain words\n\n", text("plain words")),
+            ("data: \"for\"\n\ndata: {\"error\": \"no\"}\n\n", PlainReply::Failed),
+            ("data: {\"event\":{\"init\":true}}\n\n", PlainReply::Text(None)),
+            ("", PlainReply::Text(None)),
+        ] {
+            assert_eq!(of_plain(answer.as_bytes(), true), reply, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How the dispatcher asks agent-settle for something: it invokes the function.
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use serde_json::{Value, json};
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+
+use crate::work::RecordKey;
+use crate::work::token::Token;
+
+/// Asks agent-settle.
+///
+/// The caller may drop the future of a call at any time. The call may have taken effect then, as after an error.
+pub trait Settler: Send + Sync {
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// When it is unknown what came of it.
+    fn ask(&self, request: &Value) -> impl Future<Output = Result<Value, SettlerError>> + Send;
+
+    /// Has something done, and does not wait for it. Lambda does it soon, and again if it fails.
+    ///
+    /// # Errors
+    /// When it is unknown whether it will be done.
+    fn tell(&self, request: &Value) -> impl Future<Output = Result<(), SettlerError>> + Send;
+}
+
+/// A request about a question. `more` has the fields of the operation.
+pub fn request(operation: &str, key: &RecordKey, token: &Token, more: Value) -> Value {
+    let mut request =
+        json!({ "version": 1, "operation": operation, "record": key.as_str(), "token": token.as_str() });
+    if let (Value::Object(fields), Some(request)) = (more, request.as_object_mut()) {
+        request.extend(fields);
+    }
+    request
+}
+
+/// Why it is unknown what came of a request.
+#[derive(Debug)]
+pub enum SettlerError {
+    /// The function was not invoked, or its answer was lost.
+    Failed(Box<dyn Error + Send + Sync>),
+    /// The function failed.
+    Function,
+    /// What it answered is no JSON.
+    Unreadable,
+}
+
+impl fmt::Display for SettlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed(_) => "Lambda Invoke",
+            Self::Function => "agent-settle failed; its log says why",
+            Self::Unreadable => "agent-settle's answer cannot be read",
+        })
+    }
+}
+
+impl Error for SettlerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(source) => Some(source.as_ref()),
+            Self::Function | Self::Unreadable => None,
+        }
+    }
+}
+
+/// agent-settle as a Lambda function.
+#[derive(Clone, Debug)]
+pub struct SettleFunction {
+    client: Client,
+    function: String,
+}
+
+impl SettleFunction {
+    /// The function with this name or ARN.
+    pub fn new(client: Client, function: impl Into<String>) -> Self {
+        Self { client, function: function.into() }
+    }
+}
+
+impl Settler for SettleFunction {
+    async fn ask(&self, request: &Value) -> Result<Value, SettlerError> {
+        let invoke = self.client.invoke().function_name(&self.function);
+        let payload = Blob::new(request.to_string());
+        let invoked = invoke.invocation_type(InvocationType::RequestResponse).payload(payload).send().await;
+        let invoked = invoked.map_err(|error| SettlerError::Failed(error.into()))?;
+        if invoked.function_error.is_some() {
+            return Err(SettlerError::Function);
+        }
+        let answer = invoked.payload.map(Blob::into_inner).unwrap_or_default();
+        serde_json::from_slice(&answer).map_err(|_| SettlerError::Unreadable)
+    }
+
+    async fn tell(&self, request: &Value) -> Result<(), SettlerError> {
+        let invoke = self.client.invoke().function_name(&self.function);
+        let payload = Blob::new(request.to_string());
+        let invoked = invoke.invocation_type(InvocationType::Event).payload(payload).send().await;
+        invoked.map(|_| ()).map_err(|error| SettlerError::Failed(error.into()))
+    }
+}

@@ -1,0 +1,88 @@
+//! What agent-settle answers. All of it is pure.
+
+use serde_json::{Value, json};
+
+use crate::slack::question::Place;
+use crate::work::record::BEAT;
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To a claim: the question is the claimer's.
+    Claimed {
+        /// Which attempt it is; 1 is the first.
+        attempt: u32,
+        /// The question's id.
+        question_id: String,
+        /// Where it was asked.
+        place: Option<Place>,
+    },
+    /// To a beat: the work goes on.
+    GoOn,
+    /// To a beat: the work is to end at once.
+    Cancel {
+        /// `stopped`, `deleted` or `gone`.
+        why: &'static str,
+    },
+    /// To a sign: it is shown.
+    Shown,
+    /// To a sign: it is not shown, and nothing depends on it.
+    NotShown,
+    /// To a sign: the question has ended, and the sign is taken back.
+    Ended,
+    /// The answer stands.
+    Answered {
+        /// Slack's `ts` of the last part, if there is one.
+        ts: Option<String>,
+    },
+    /// The asker has been told that there will be no answer.
+    Told,
+    /// The text is kept, and others will post what is left of it.
+    TakenOver,
+    /// The question is free again.
+    Released,
+    /// The token is not the record's. There is nothing to do.
+    Gone,
+    /// The request cannot be understood, or cannot be done.
+    Invalid {
+        /// Why, in words.
+        why: &'static str,
+    },
+}
+
+impl Answer {
+    /// The value of `outcome`.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Claimed { .. } => "claimed",
+            Self::GoOn => "go on",
+            Self::Cancel { .. } => "cancel",
+            Self::Shown => "shown",
+            Self::NotShown => "not shown",
+            Self::Ended => "ended",
+            Self::Answered { .. } => "answered",
+            Self::Told => "told",
+            Self::TakenOver => "taken over",
+            Self::Released => "released",
+            Self::Gone => "gone",
+            Self::Invalid { .. } => "invalid",
+        }
+    }
+
+    /// The answer as JSON.
+    pub fn to_json(&self) -> Value {
+        let mut answer = json!({ "outcome": self.outcome() });
+        match self {
+            Self::Claimed { attempt, question_id, place } => {
+                answer["attempt"] = json!(attempt);
+                answer["question_id"] = json!(question_id);
+                answer["beat_seconds"] = json!(BEAT.as_secs());
+                answer["place"] = json!(place.as_ref().map(Place::shown_to_the_agent));
+            }
+            Self::Cancel { why } | Self::Invalid { why } => answer["why"] = json!(why),
+            Self::Answered { ts } => answer["ts"] = json!(ts),
+            _ => {}
+        }
+        answer
+    }
+}

@@ -1,0 +1,604 @@
+//! agent-settle: acts for whoever works on a question. It alone posts answers, and it alone knows whether they stand. Only this
+//! file knows the order.
+//!
+//! ```text
+//! claim ─▶ the record is the claimer's                beat ─▶ lease and visibility are renewed, or the work is cancelled
+//! answer, refuse ─▶ intent ─▶ post ─▶ written down ─▶ … ─▶ the end ─▶ the message is deleted
+//!                     │         ├─▶ refused: the text waits in the record, and is posted on when the message comes again
+//!                     │         └─▶ unknown: nobody posts until the message has come twice; then Slack is asked
+//!                     └─▶ a stop: nothing is posted
+//! ```
+//!
+//! An invocation may be killed at any point. What is to be posted is written down before it is posted, with a nonce that the post
+//! carries, so that whoever comes next can find out whether it stands.
+//!
+//! In reading order:
+//! 1. This page: [`Settle::run`], then what it calls.
+//! 2. [`request`] and [`answer`]: what it is asked, and what it answers.
+//! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
+//!
+//! This room imports `gateway`, `slack` (the text of an answer), `telemetry` (the report), `time` and `work`. It belongs to the
+//! cargo feature `dispatch`.
+
+pub mod answer;
+pub mod request;
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+use crate::dedup::StoreError;
+use crate::gateway::{
+    FindOutcome, Post, PostOutcome, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+};
+use crate::slack::answer_text;
+use crate::slack::question::Place;
+use crate::telemetry::report::settle::{Ended, SettleReport};
+use crate::time::clock::{Clock, UnixMillis};
+use crate::work::back_off::back_off;
+use crate::work::operations::{self, Beat, Claimed, Intent, Now, Posted};
+use crate::work::queue::Queue;
+use crate::work::receive::STOPPED;
+use crate::work::record::{End, LEASE, Posting, Receive, Record, State, Via};
+use crate::work::token::{Token, Tokens};
+use crate::work::update::update;
+use crate::work::{RecordKey, Stopped, WorkStore};
+
+use answer::Answer;
+use request::{Operation, Request};
+
+/// How long after its beginning an invocation still begins a call of Slack's. The function's time-out is twice as long, so that
+/// what it began is over when it is killed.
+pub const LAST_CALL: Duration = Duration::from_secs(15);
+
+/// How long a `response_url` may be used, with a margin.
+const RESPONSE_URL_LIFE: Duration = Duration::from_secs(29 * 60);
+
+/// How often a `response_url` may be used.
+const RESPONSE_URL_USES: usize = 5;
+
+/// What the configuration says about the operations.
+#[derive(Clone, Copy, Debug)]
+pub struct SettleSettings {
+    /// For how long a call to Slack may still be under way after it was seen (`POST_WAIT_SECONDS`).
+    pub post_wait: Duration,
+}
+
+/// The operations, with the store of work records, the queue, Slack's tools (`T`), the source of tokens (`N`) and the clock that
+/// they use.
+#[derive(Debug)]
+pub struct Settle<W, Q, T, N, C> {
+    store: W,
+    queue: Q,
+    slack: T,
+    tokens: N,
+    clock: C,
+    settings: SettleSettings,
+}
+
+/// One invocation, while it runs.
+struct Call<'a> {
+    key: &'a RecordKey,
+    token: &'a Token,
+    begun: Instant,
+    begun_at: UnixMillis,
+    report: SettleReport,
+}
+
+impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T, N, C> {
+    /// The operations on the records in `store`, whose messages are on `queue`, and which post with `slack`.
+    pub fn new(store: W, queue: Q, slack: T, tokens: N, clock: C, settings: SettleSettings) -> Self {
+        Self { store, queue, slack, tokens, clock, settings }
+    }
+
+    /// Does what is asked, and returns the answer with the report of it.
+    ///
+    /// The answer is an error when the store failed. Then nothing is known, and whoever asked may ask again: each operation is
+    /// safe to repeat with the same tokens.
+    pub async fn run(&self, request: &Request) -> (Result<Answer, StoreError>, SettleReport) {
+        let mut call = Call {
+            key: &request.key,
+            token: &request.token,
+            begun: self.clock.instant(),
+            begun_at: self.clock.now(),
+            report: SettleReport {
+                operation: request.operation.as_str(),
+                question_id: Some(request.key.question_id().to_owned()),
+                ..SettleReport::default()
+            },
+        };
+        let answer = self.operate(&request.operation, &mut call).await;
+        match &answer {
+            Ok(answer) => call.report.outcome = Some(answer.outcome()),
+            Err(error) => call.report.errors.add("work record", error),
+        }
+        (answer, call.report)
+    }
+
+    async fn operate(&self, operation: &Operation, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        match operation {
+            Operation::Claim { new } => self.claim(new, call).await,
+            Operation::Beat => self.beat(call).await,
+            Operation::Sign => self.sign(call).await,
+            Operation::Answer { text: None } => self.end(None, End::Answered, call).await,
+            Operation::Answer { text: Some(text) } => {
+                let text = answer_text::cut(text);
+                if answer_text::parts(&text).is_empty() {
+                    return Ok(Answer::Invalid { why: "text has nothing in it that could be seen" });
+                }
+                self.end(Some(&text), End::Answered, call).await
+            }
+            Operation::Refuse { why } => {
+                call.report.why = Some(why.clone());
+                call.report.failure = Some(why.clone());
+                self.end(Some(answer_text::apology(why)), End::Told { why: why.clone() }, call).await
+            }
+            Operation::Post => self.post_on(call).await,
+            Operation::Release => self.release(call).await,
+        }
+    }
+
+    async fn claim(&self, new: &Token, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let stop = self.stop(call).await?;
+        let token = call.token;
+        let claimed = update(&self.store, &self.clock, call.key, |record, now| {
+            operations::claim(record, token, new, withdrawal(now, stop.as_ref()))
+        });
+        Ok(match claimed.await? {
+            Claimed::Yours { attempt, place } => {
+                let question_id = call.key.question_id().to_owned();
+                Answer::Claimed { attempt, question_id, place }
+            }
+            Claimed::Gone { visible } => {
+                self.withdrawn(visible, call).await;
+                Answer::Gone
+            }
+        })
+    }
+
+    async fn beat(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let stop = self.stop(call).await?;
+        let token = call.token;
+        let beat = update(&self.store, &self.clock, call.key, |record, now| {
+            operations::beat(record, token, withdrawal(now, stop.as_ref()))
+        });
+        Ok(match beat.await? {
+            Beat::GoOn { renew } => {
+                if let Some(receive) = renew {
+                    self.put_off(&receive, LEASE, call).await;
+                }
+                Answer::GoOn
+            }
+            Beat::Cancel { why, visible } => {
+                self.withdrawn(visible, call).await;
+                call.report.why = Some(why.to_owned());
+                Answer::Cancel { why }
+            }
+        })
+    }
+
+    /// Shows that somebody works, and takes it back if the question has ended: before, or while it was shown.
+    async fn sign(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let Some(record) = self.read(call).await? else { return Ok(Answer::NotShown) };
+        let Some(place) = &record.place else { return Ok(Answer::NotShown) };
+        if record.has_ended() {
+            self.take_sign_back(place, call).await;
+            return Ok(Answer::Ended);
+        }
+        let is_at_work = match &record.state {
+            State::InFlight(flight) => {
+                [&flight.token, &flight.claimed_from].iter().any(|token| token.as_ref() == Some(call.token))
+            }
+            _ => false,
+        };
+        if !is_at_work || !self.set_status(place, SessionStatus::Processing, call).await {
+            return Ok(Answer::NotShown);
+        }
+        call.report.time_to_first_sign = Some(since_asked(place, self.clock.now()));
+        if self.read(call).await?.is_some_and(|record| record.has_ended()) {
+            self.take_sign_back(place, call).await;
+            return Ok(Answer::Ended);
+        }
+        Ok(Answer::Shown)
+    }
+
+    /// Answers or refuses: writes down what is to be posted, then posts it. Without a text there is nothing to post.
+    async fn end(&self, text: Option<&str>, end: End, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let stop = self.stop(call).await?;
+        let (token, nonce) = (call.token, self.tokens.next());
+        let intent = update(&self.store, &self.clock, call.key, |record, now| {
+            operations::intend(record, token, text, &end, &nonce, withdrawal(now, stop.as_ref()))
+        });
+        match intent.await? {
+            Intent::Post(record) => {
+                if let Some(receive) = record.receive() {
+                    // The message must not come again while its answer is being posted.
+                    self.put_off(receive, LEASE, call).await;
+                }
+                self.post_parts(*record, call).await
+            }
+            Intent::Ended { delete } => {
+                call.report.ended = Some(Ended::Answered);
+                self.delete(&delete, call).await;
+                self.take_sign_back_of_record(call).await;
+                Ok(Answer::Answered { ts: None })
+            }
+            Intent::Untellable { visible } => {
+                call.report.ended = Some(Ended::Untold);
+                self.make_visible(&visible, call).await;
+                Ok(Answer::Told)
+            }
+            Intent::TakenOver => Ok(Answer::TakenOver),
+            Intent::Stands { end: End::Answered, ts } => Ok(Answer::Answered { ts }),
+            Intent::Stands { end: End::Told { .. }, .. } => Ok(Answer::Told),
+            Intent::NoPlace => Ok(Answer::Invalid { why: "the question has no place to answer in" }),
+            Intent::Gone { visible } => {
+                self.withdrawn(visible, call).await;
+                Ok(Answer::Gone)
+            }
+        }
+    }
+
+    /// Posts on what the record holds, by a token that the dispatcher took for it.
+    async fn post_on(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let Some(record) = self.read(call).await? else { return Ok(Answer::Gone) };
+        let posting = match &record.state {
+            State::Posting(posting) if posting.token == *call.token => posting,
+            State::Answered { ts, token } if token.as_ref() == Some(call.token) => {
+                return Ok(Answer::Answered { ts: ts.clone() });
+            }
+            State::Told { token, .. } if token.as_ref() == Some(call.token) => return Ok(Answer::Told),
+            _ => return Ok(Answer::Gone),
+        };
+        if posting.nonce.is_none() {
+            return self.post_again(posting.via, call).await;
+        }
+        let (token, now) = (call.token, self.clock.now());
+        match operations::may_look_for(&record, token, self.settings.post_wait, now) {
+            Some(nonce) => self.find_out(&record, posting, &nonce, call).await,
+            None => Ok(Answer::TakenOver),
+        }
+    }
+
+    /// Finds out whether a post stands whose outcome nobody knows, and goes on from there.
+    async fn find_out(
+        &self,
+        record: &Record,
+        posting: &Posting,
+        nonce: &Token,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let found = match (&record.place, posting.via) {
+            _ if !self.has_time(call) => return Ok(Answer::TakenOver),
+            (Some(place), Via::Channel) => {
+                let search = Search {
+                    channel: &place.channel,
+                    thread_ts: place.thread_ts.as_deref(),
+                    since: posting.intent_at,
+                    nonce: nonce.as_str(),
+                };
+                self.slack.find(&search).await
+            }
+            _ => FindOutcome::CannotAsk { reason: "response_url".to_owned(), is_for_good: true },
+        };
+        match found {
+            FindOutcome::Found { ts } => match self.stands(nonce, Some(&ts), posting, call).await? {
+                Next::Post(record) => self.post_parts(*record, call).await,
+                Next::Answer(answer) => Ok(answer),
+            },
+            FindOutcome::NotFound => {
+                let key = call.key;
+                let gone =
+                    update(&self.store, &self.clock, key, |record, _| operations::refused(record, nonce));
+                if gone.await?.is_none() {
+                    return Ok(Answer::TakenOver);
+                }
+                self.post_again(Via::Channel, call).await
+            }
+            FindOutcome::CannotAsk { reason, is_for_good: true } => {
+                call.report.outcome_unknown = true;
+                call.report.failure = Some(reason);
+                self.end_untold(Some(nonce), call).await
+            }
+            FindOutcome::CannotAsk { reason, is_for_good: false } => {
+                call.report.failure = Some(reason);
+                let token = call.token;
+                let asked = update(&self.store, &self.clock, call.key, |record, _| {
+                    operations::asked_in_vain(record, token, nonce)
+                });
+                if let Some(record) = asked.await? {
+                    self.back_off(&record, None, call).await;
+                }
+                Ok(Answer::TakenOver)
+            }
+        }
+    }
+
+    /// Begins the post of a text whose last post was certainly not made.
+    async fn post_again(&self, via: Via, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        match self.start(via, call).await? {
+            Some(record) => self.post_parts(record, call).await,
+            None => Ok(Answer::TakenOver),
+        }
+    }
+
+    async fn start(&self, via: Via, call: &Call<'_>) -> Result<Option<Record>, StoreError> {
+        let (token, nonce) = (call.token, self.tokens.next());
+        update(&self.store, &self.clock, call.key, |record, now| {
+            operations::start(record, token, &nonce, via, now)
+        })
+        .await
+    }
+
+    /// Posts the part whose nonce is written down, and then those after it.
+    async fn post_parts(&self, mut record: Record, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        loop {
+            let State::Posting(posting) = record.state.clone() else { return Ok(Answer::Gone) };
+            let (Some(nonce), Some(place)) = (posting.nonce.clone(), record.place.clone()) else {
+                return Ok(Answer::Gone);
+            };
+            let parts = answer_text::parts(&posting.text);
+            let part = usize::try_from(posting.part).ok().and_then(|part| parts.get(part));
+            let outcome = match part {
+                Some(_) if !self.has_time(call) => PostOutcome::Refused {
+                    reason: "no_time".to_owned(),
+                    retry_after: Some(Duration::ZERO),
+                    is_for_good: false,
+                },
+                Some(text) => self.post(&posting, &place, text, &nonce).await,
+                // The text was divided into more parts by an earlier version: all of it stands.
+                None => PostOutcome::Posted { ts: None },
+            };
+            match outcome {
+                PostOutcome::Posted { ts } => {
+                    match self.stands(&nonce, ts.as_deref(), &posting, call).await? {
+                        Next::Post(next) => record = *next,
+                        Next::Answer(answer) => return Ok(answer),
+                    }
+                }
+                PostOutcome::Refused { reason, retry_after, is_for_good } => {
+                    call.report.failure = Some(reason);
+                    let refused = update(&self.store, &self.clock, call.key, |record, _| {
+                        operations::refused(record, &nonce)
+                    });
+                    let Some(refused) = refused.await? else { return Ok(Answer::TakenOver) };
+                    if self.may_respond(&posting, &place, parts.len(), call) {
+                        match self.start(Via::ResponseUrl, call).await? {
+                            Some(started) => record = started,
+                            None => return Ok(Answer::TakenOver),
+                        }
+                    } else if is_for_good {
+                        return self.end_untold(None, call).await;
+                    } else {
+                        self.back_off(&refused, retry_after, call).await;
+                        return Ok(Answer::TakenOver);
+                    }
+                }
+                PostOutcome::Unknown { reason } => {
+                    call.report.failure = Some(reason);
+                    return Ok(Answer::TakenOver);
+                }
+            }
+        }
+    }
+
+    async fn post(&self, posting: &Posting, place: &Place, text: &str, nonce: &Token) -> PostOutcome {
+        match (posting.via, &place.response_url) {
+            (Via::ResponseUrl, Some(url)) => self.slack.respond(url, text).await,
+            (Via::ResponseUrl, None) => PostOutcome::Refused {
+                reason: "no_response_url".to_owned(),
+                retry_after: None,
+                is_for_good: true,
+            },
+            (Via::Channel, _) => {
+                let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());
+                self.slack.post(&Post { channel, thread_ts, text, nonce: nonce.as_str() }).await
+            }
+        }
+    }
+
+    /// Whether a text that was refused in the channel may be posted by the `response_url`: all of it, or what is left.
+    fn may_respond(&self, posting: &Posting, place: &Place, parts: usize, call: &Call<'_>) -> bool {
+        posting.via == Via::Channel
+            && place.response_url.is_some()
+            && since_asked(place, self.clock.now()) < RESPONSE_URL_LIFE
+            && parts <= RESPONSE_URL_USES
+            && self.has_time(call)
+    }
+
+    /// Whether another call of Slack's may begin. Both clocks are asked: one stands still while the machine is paused.
+    fn has_time(&self, call: &Call<'_>) -> bool {
+        self.clock.instant() < call.begun + LAST_CALL && call.begun_at.until(self.clock.now()) < LAST_CALL
+    }
+
+    /// Writes down that a part stands, and does what follows of it.
+    async fn stands(
+        &self,
+        nonce: &Token,
+        ts: Option<&str>,
+        posting: &Posting,
+        call: &mut Call<'_>,
+    ) -> Result<Next, StoreError> {
+        let parts = answer_text::parts(&posting.text).len();
+        let next = self.has_time(call).then(|| self.tokens.next());
+        let token = call.token;
+        let posted = update(&self.store, &self.clock, call.key, |record, now| {
+            operations::posted(record, token, nonce, ts, parts, next.as_ref(), now)
+        });
+        Ok(match posted.await? {
+            Posted::Next(record) => Next::Post(record),
+            Posted::Left { visible } => {
+                self.make_visible(&visible, call).await;
+                Next::Answer(Answer::TakenOver)
+            }
+            Posted::Ended { end, receive } => Next::Answer(self.ended(&end, &receive, ts, call).await?),
+            Posted::Gone => Next::Answer(Answer::TakenOver),
+        })
+    }
+
+    /// All parts stand: the message goes, or is made visible so that the dispatcher makes a dead letter of it.
+    async fn ended(
+        &self,
+        end: &End,
+        receive: &Receive,
+        ts: Option<&str>,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let answer = match end {
+            End::Answered => {
+                call.report.ended = Some(Ended::Answered);
+                self.delete(receive, call).await;
+                Answer::Answered { ts: ts.map(str::to_owned) }
+            }
+            End::Told { why } => {
+                call.report.ended = Some(Ended::Told);
+                call.report.why = Some(why.clone());
+                self.make_visible(receive, call).await;
+                Answer::Told
+            }
+        };
+        if let Some(record) = self.read(call).await? {
+            call.report.attempts = Some(record.attempts);
+            if let Some(place) = &record.place {
+                if matches!(end, End::Answered) {
+                    call.report.time_to_answer = Some(since_asked(place, self.clock.now()));
+                }
+                self.take_sign_back(place, call).await;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Ends a text that nobody will post: the dispatcher makes a dead letter of its message.
+    async fn end_untold(&self, nonce: Option<&Token>, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let token = call.token;
+        let ended = update(&self.store, &self.clock, call.key, |record, _| {
+            operations::end_untold(record, token, nonce)
+        });
+        if let Some(receive) = ended.await? {
+            call.report.ended = Some(Ended::Untold);
+            self.make_visible(&receive, call).await;
+            self.take_sign_back_of_record(call).await;
+        }
+        Ok(Answer::TakenOver)
+    }
+
+    async fn release(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let token = call.token;
+        let released =
+            update(&self.store, &self.clock, call.key, |record, _| operations::release(record, token));
+        Ok(match released.await? {
+            Some(receive) => {
+                self.make_visible(&receive, call).await;
+                Answer::Released
+            }
+            None => Answer::Gone,
+        })
+    }
+
+    /// The record as it stands; `None` if there is none.
+    async fn read(&self, call: &mut Call<'_>) -> Result<Option<Record>, StoreError> {
+        let record = self.store.read(call.key, self.clock.now()).await?.record;
+        if let Some(place) = record.as_ref().and_then(|record| record.place.as_ref()) {
+            call.report.team_id.clone_from(&place.team_id);
+        }
+        Ok(record)
+    }
+
+    /// The last stop in the question's thread. It is read after the record, and before the write that depends on it.
+    async fn stop(&self, call: &mut Call<'_>) -> Result<Option<Stopped>, StoreError> {
+        let record = self.read(call).await?;
+        let Some(record) = record.filter(|record| !record.has_ended()) else { return Ok(None) };
+        let now = self.clock.now();
+        let asked = record.place.as_ref().map(|place| since_asked(place, now));
+        call.report.unanswered_for = Some(asked.unwrap_or_else(|| record.since.until(now)));
+        match record.place.as_ref().and_then(Place::stop_key) {
+            Some(key) => self.store.stop(&key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What follows when a call finds the question withdrawn: `visible` is the receive, if this very call ended it.
+    async fn withdrawn(&self, visible: Option<Receive>, call: &mut Call<'_>) {
+        let Some(receive) = visible else { return };
+        call.report.ended = Some(Ended::Stopped);
+        call.report.why = Some(STOPPED.to_owned());
+        self.make_visible(&receive, call).await;
+        self.take_sign_back_of_record(call).await;
+    }
+
+    async fn take_sign_back_of_record(&self, call: &mut Call<'_>) {
+        match self.read(call).await {
+            Ok(Some(Record { place: Some(place), .. })) => self.take_sign_back(&place, call).await,
+            Ok(_) => {}
+            Err(error) => call.report.errors.add("sign", &error),
+        }
+    }
+
+    async fn take_sign_back(&self, place: &Place, call: &mut Call<'_>) {
+        self.set_status(place, SessionStatus::Active, call).await;
+    }
+
+    /// Sets the status of the Slack session. Nothing depends on whether that succeeds.
+    async fn set_status(&self, place: &Place, status: SessionStatus, call: &mut Call<'_>) -> bool {
+        let Some(thread_ts) = place.session_thread() else { return false };
+        if !self.has_time(call) {
+            return false;
+        }
+        match self
+            .slack
+            .set_status(&StatusPlace { channel: &place.channel, thread_ts: &thread_ts }, status)
+            .await
+        {
+            StatusOutcome::Shown => true,
+            StatusOutcome::NotShown { reason } => {
+                call.report.not_shown = Some(reason);
+                false
+            }
+        }
+    }
+
+    async fn back_off(&self, record: &Record, retry_after: Option<Duration>, call: &mut Call<'_>) {
+        if let Some(receive) = record.receive() {
+            let delay = retry_after.unwrap_or_else(|| back_off(record.deferrals, &receive.message_id));
+            self.put_off(receive, delay, call).await;
+        }
+    }
+
+    async fn make_visible(&self, receive: &Receive, call: &mut Call<'_>) {
+        self.put_off(receive, Duration::ZERO, call).await;
+    }
+
+    /// Puts a message off. If that fails, it comes when its visibility is over, which is never too early for the record.
+    async fn put_off(&self, receive: &Receive, delay: Duration, call: &mut Call<'_>) {
+        if let Err(error) = self.queue.put_off(&receive.handle, delay).await {
+            call.report.errors.add("put off", &error);
+        }
+    }
+
+    /// Deletes a message. If that fails, the dispatcher finds that its question is answered.
+    async fn delete(&self, receive: &Receive, call: &mut Call<'_>) {
+        if let Err(error) = self.queue.delete(&receive.handle).await {
+            call.report.errors.add("delete", &error);
+        }
+    }
+}
+
+/// What follows when a part stands.
+enum Next {
+    /// The next part, whose nonce is written down.
+    Post(Box<Record>),
+    /// The end of this call.
+    Answer(Answer),
+}
+
+fn withdrawal(now: UnixMillis, stop: Option<&Stopped>) -> Now<'_> {
+    Now { now, stopped_at: stop.map(|stop| &stop.at) }
+}
+
+/// How long ago the question was asked, by Slack's own time of it.
+fn since_asked(place: &Place, now: UnixMillis) -> Duration {
+    UnixMillis::from_millis(place.asked_at.as_millis()).until(now)
+}
+
+#[cfg(test)]
+mod tests;

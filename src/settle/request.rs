@@ -1,0 +1,201 @@
+//! What agent-settle is asked for. All of it is pure. `docs/settle.schema.json` describes requests and answers.
+
+use serde_json::{Map, Value};
+
+use crate::work::RecordKey;
+use crate::work::token::Token;
+
+/// The version of the requests.
+const VERSION: u64 = 1;
+
+/// The longest code that says why.
+const MAX_WHY_CHARS: usize = 40;
+
+/// A request, with everything that it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The key of the question's record.
+    pub key: RecordKey,
+    /// The right to work on it.
+    pub token: Token,
+    /// What is to be done.
+    pub operation: Operation,
+}
+
+/// What is to be done about a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// "I work on it": the claimer's own token takes the place of the one that it came with.
+    Claim {
+        /// The claimer's own token.
+        new: Token,
+    },
+    /// "I still work on it."
+    Beat,
+    /// Shows in Slack that somebody works on it.
+    Sign,
+    /// Posts the answer.
+    Answer {
+        /// The text; `None` if the agent has answered with tools of its own.
+        text: Option<String>,
+    },
+    /// Says that there will be no answer.
+    Refuse {
+        /// The code of why.
+        why: String,
+    },
+    /// Posts on what the record holds.
+    Post,
+    /// "I do not work on it any more": the question comes to somebody else.
+    Release,
+}
+
+impl Operation {
+    /// Its name, in requests and in the log.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Claim { .. } => "claim",
+            Self::Beat => "beat",
+            Self::Sign => "sign",
+            Self::Answer { .. } => "answer",
+            Self::Refuse { .. } => "refuse",
+            Self::Post => "post",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Why a request cannot be understood, in words that quote nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalid(pub &'static str);
+
+impl Request {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// When something is missing or wrong; the text names it.
+    pub fn read(request: &Value) -> Result<Self, Invalid> {
+        let fields = request.as_object().ok_or(Invalid("the request is no JSON object"))?;
+        if fields.get("version").and_then(Value::as_u64) != Some(VERSION) {
+            return Err(Invalid("version must be 1"));
+        }
+        let key = text(fields, "record").and_then(RecordKey::parse);
+        let key = key.ok_or(Invalid("record must be the one that the work came with"))?;
+        let token = text(fields, "token").and_then(Token::parse);
+        let token = token.ok_or(Invalid("token must be 32 lower-case hexadecimal digits"))?;
+        Ok(Self { operation: operation(fields, &token)?, key, token })
+    }
+}
+
+fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, Invalid> {
+    Ok(match text(fields, "operation") {
+        Some("claim") => {
+            let new = text(fields, "new").and_then(Token::parse).filter(|new| new != token);
+            Operation::Claim {
+                new: new.ok_or(Invalid("new must be another token than the one that it came with"))?,
+            }
+        }
+        Some("beat") => Operation::Beat,
+        Some("sign") => Operation::Sign,
+        Some("answer") => Operation::Answer {
+            text: match fields.get("text") {
+                Some(Value::Null) => None,
+                Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
+                _ => return Err(Invalid("text must be null, or a string that is not empty")),
+            },
+        },
+        Some("refuse") => {
+            let is_code = |why: &&str| {
+                !why.is_empty()
+                    && why.len() <= MAX_WHY_CHARS
+                    && why.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            };
+            let why = text(fields, "why").filter(is_code);
+            Operation::Refuse {
+                why: why.ok_or(Invalid("why must be up to 40 characters of a to z and _"))?.to_owned(),
+            }
+        }
+        Some("post") => Operation::Post,
+        Some("release") => Operation::Release,
+        _ => {
+            return Err(Invalid(
+                "operation must be one of claim, beat, sign, answer, refuse, post and release",
+            ));
+        }
+    })
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    fields.get(name).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    const OTHER: &str = "ffffffffffffffffffffffffffffffff";
+
+    fn read(more: &Value) -> Result<Operation, Invalid> {
+        let mut request = json!({ "version": 1, "record": "dispatch#A1:C1:1.2", "token": TOKEN });
+        for (name, value) in more.as_object().unwrap() {
+            request[name] = value.clone();
+        }
+        Request::read(&request).map(|request| {
+            assert_eq!(request.key.question_id(), "A1:C1:1.2");
+            assert_eq!(request.token.as_str(), TOKEN);
+            request.operation
+        })
+    }
+
+    #[test]
+    fn each_operation_is_read_with_what_it_needs() {
+        let token = |digits| Token::parse(digits).unwrap();
+        for (request, operation) in [
+            (json!({ "operation": "claim", "new": OTHER }), Operation::Claim { new: token(OTHER) }),
+            (json!({ "operation": "beat" }), Operation::Beat),
+            (json!({ "operation": "sign" }), Operation::Sign),
+            (
+                json!({ "operation": "answer", "text": "42" }),
+                Operation::Answer { text: Some("42".to_owned()) },
+            ),
+            (json!({ "operation": "answer", "text": null }), Operation::Answer { text: None }),
+            (
+                json!({ "operation": "refuse", "why": "gave_up" }),
+                Operation::Refuse { why: "gave_up".to_owned() },
+            ),
+            (json!({ "operation": "post" }), Operation::Post),
+            (json!({ "operation": "release", "more": "is not looked at" }), Operation::Release),
+        ] {
+            let name = operation.as_str();
+            assert_eq!(request["operation"], name);
+            assert_eq!(read(&request), Ok(operation), "{request}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for (request, named) in [
+            (json!({ "operation": "claim" }), "new"),
+            (json!({ "operation": "claim", "new": TOKEN }), "new"),
+            (json!({ "operation": "answer" }), "text"),
+            (json!({ "operation": "answer", "text": " \n" }), "text"),
+            (json!({ "operation": "answer", "text": 7 }), "text"),
+            (json!({ "operation": "refuse" }), "why"),
+            (json!({ "operation": "refuse", "why": "because <@U1>" }), "why"),
+            (json!({ "operation": "refuse", "why": "a".repeat(41) }), "why"),
+            (json!({ "operation": "delete" }), "operation"),
+            (json!({}), "operation"),
+            (json!({ "operation": "beat", "version": 2 }), "version"),
+            (json!({ "operation": "beat", "record": "Ev1" }), "record"),
+            (json!({ "operation": "beat", "record": "dispatch#" }), "record"),
+            (json!({ "operation": "beat", "record": "dispatch#stop:A1:C1:1.2" }), "record"),
+            (json!({ "operation": "beat", "token": "secret" }), "token"),
+        ] {
+            let Invalid(why) = read(&request).unwrap_err();
+            assert!(why.starts_with(named), "{request}: {why}");
+        }
+        assert_eq!(Request::read(&json!([])), Err(Invalid("the request is no JSON object")));
+    }
+}

@@ -1,0 +1,413 @@
+//! Work records as items of the ingress's table: partition key `event_id` (S), TTL attribute `expires_at`.
+//!
+//! A write replaces what this room knows of an item, on the condition that the item's `version`, `state` and `token` are those
+//! that were read. When the condition fails, DynamoDB returns the item as it is. The two rights that this needs are `GetItem` and
+//! `UpdateItem`.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use std::collections::HashMap;
+
+use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::token::Token;
+use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Written};
+use crate::dedup::StoreError;
+use crate::slack::question::SlackTs;
+use crate::time::clock::UnixMillis;
+
+const EVENT_ID: &str = "event_id";
+const VERSION: &str = "version";
+const STATE: &str = "state";
+const TOKEN: &str = "token";
+const EXPIRES_AT: &str = "expires_at";
+const STOPPED_AT: &str = "stopped_at";
+const QUESTIONS: &str = "questions";
+const RESPONSE_URL: &str = "response_url";
+
+/// All attributes of a record but its key. A write sets those that the record has and removes the others.
+const ATTRIBUTES: [&str; 28] = [
+    VERSION,
+    STATE,
+    TOKEN,
+    EXPIRES_AT,
+    "attempts",
+    "deferrals",
+    "since",
+    "place",
+    "asked_at",
+    "claimed_from",
+    "lease_until",
+    "message_id",
+    "receipt_handle",
+    "text",
+    "end",
+    "why",
+    "part",
+    "nonce",
+    "intent_at",
+    "via",
+    "seen_nonce",
+    "seen_by",
+    "seen_handle",
+    "seen_at",
+    "ts",
+    "told_for",
+    // What a dispatcher before work records wrote.
+    "owner",
+    "received_at",
+];
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The work records in one table.
+#[derive(Clone, Debug)]
+pub struct DynamoDbWork {
+    client: Client,
+    table: String,
+}
+
+impl DynamoDbWork {
+    /// The records in the table with this name or ARN.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
+        let get =
+            self.client.get_item().table_name(&self.table).key(EVENT_ID, string(key)).consistent_read(true);
+        let got = get.send().await.map_err(|error| StoreError::new("DynamoDB GetItem", error))?;
+        Ok(got.item)
+    }
+}
+
+impl WorkStore for DynamoDbWork {
+    async fn warm_up(&self) -> Result<(), StoreError> {
+        self.get(&format!("{PREFIX}warm-up")).await.map(|_| ())
+    }
+
+    async fn read(&self, key: &RecordKey, now: UnixMillis) -> Result<Seen, StoreError> {
+        seen(self.get(key.as_str()).await?.as_ref(), now)
+    }
+
+    async fn write(
+        &self,
+        key: &RecordKey,
+        expected: &Seen,
+        record: &Record,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError> {
+        let number = expected.version.next();
+        let item = item(record, number, now);
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(key.as_str()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        for (n, name) in ATTRIBUTES.iter().enumerate() {
+            update = update.expression_attribute_names(format!("#a{n}"), *name);
+            match item.get(*name) {
+                Some(value) => {
+                    set.push(format!("#a{n} = :a{n}"));
+                    update = update.expression_attribute_values(format!(":a{n}"), value.clone());
+                }
+                None => remove.push(format!("#a{n}")),
+            }
+        }
+        update = update.update_expression(format!("SET {} REMOVE {}", set.join(", "), remove.join(", ")));
+        let mut condition = Vec::new();
+        let mut require = |name: &str, value: Option<AttributeValue>| {
+            let n = condition.len();
+            let index = ATTRIBUTES.iter().position(|attribute| *attribute == name).unwrap_or_default();
+            condition.push(match &value {
+                Some(_) => format!("#a{index} = :c{n}"),
+                None => format!("attribute_not_exists(#a{index})"),
+            });
+            value.map(|value| (format!(":c{n}"), value))
+        };
+        let expected_item =
+            expected.record.as_ref().map(|record| self::item(record, 0, now)).unwrap_or_default();
+        let mut values = match expected.version {
+            Version::Absent => vec![require(VERSION, None), require(STATE, None)],
+            // Of such a record's states only `in_flight` is ever written over, and a dispatcher of that time may be about to
+            // confirm it.
+            Version::Unnumbered => {
+                let state = expected_item.get(STATE).cloned();
+                let state = if state.is_some() { require(STATE, state) } else { None };
+                vec![require(VERSION, None), state]
+            }
+            Version::Number(number) => vec![require(VERSION, Some(number_value(number)))],
+        };
+        // The version says it all. That the state and the token are also those that were read is for whoever writes an item by
+        // hand, and forgets the version.
+        if expected.record.is_some() && matches!(expected.version, Version::Number(_)) {
+            values.push(require(STATE, expected_item.get(STATE).cloned()));
+            values.push(require(TOKEN, expected_item.get(TOKEN).cloned()));
+        }
+        for (name, value) in values.into_iter().flatten() {
+            update = update.expression_attribute_values(name, value);
+        }
+        match update.condition_expression(condition.join(" AND ")).send().await {
+            Ok(_) => Ok(Written::Done),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(failed) => {
+                    let current = seen(failed.item(), now)?;
+                    // The SDK repeats a write whose answer was lost, and the second one finds the first.
+                    let is_done =
+                        current.version == Version::Number(number) && current.record.as_ref() == Some(record);
+                    Ok(if is_done { Written::Done } else { Written::Changed(current) })
+                }
+                error => Err(StoreError::new("DynamoDB UpdateItem", error)),
+            },
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
+    }
+
+    async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
+        let Some(item) = self.get(&format!("{PREFIX}{key}")).await? else { return Ok(None) };
+        let at = item.get(STOPPED_AT).and_then(|at| at.as_n().ok()).and_then(|at| SlackTs::parse(at));
+        let questions = item.get(QUESTIONS).and_then(|ids| ids.as_ss().ok()).map_or(0, Vec::len);
+        Ok(at.map(|at| Stopped { at, questions }))
+    }
+
+    async fn put_stop(&self, key: &str, at: &SlackTs, now: UnixMillis) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(&format!("{PREFIX}{key}")))
+            .update_expression("SET stopped_at = :at, expires_at = :expires_at REMOVE questions")
+            .condition_expression("attribute_not_exists(stopped_at) OR stopped_at < :at")
+            .expression_attribute_values(":at", AttributeValue::N(at.to_string()))
+            .expression_attribute_values(":expires_at", expires_at(now));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
+    }
+
+    async fn count_stopped(&self, key: &str, question_id: &str, now: UnixMillis) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(&format!("{PREFIX}{key}")))
+            .update_expression("SET expires_at = :expires_at ADD questions :question")
+            .condition_expression("attribute_exists(stopped_at)")
+            .expression_attribute_values(":question", AttributeValue::Ss(vec![question_id.to_owned()]))
+            .expression_attribute_values(":expires_at", expires_at(now));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
+    }
+}
+
+fn string(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number_value(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn expires_at(now: UnixMillis) -> AttributeValue {
+    number_value(now.as_secs().saturating_add(KEPT_SECONDS))
+}
+
+/// What stands in the table.
+fn seen(item: Option<&Item>, now: UnixMillis) -> Result<Seen, StoreError> {
+    // A read of an item that is not there gives none, a failed condition on one gives one without attributes.
+    let Some(item) = item.filter(|item| !item.is_empty()) else {
+        return Ok(Seen { record: None, version: Version::Absent });
+    };
+    let read = Reader(item);
+    let version = read.number(VERSION)?.map_or(Version::Unnumbered, Version::Number);
+    let has_expired = read.number(EXPIRES_AT)?.is_some_and(|at| at <= now.as_secs());
+    let record = if has_expired { None } else { Some(record(&read)?) };
+    Ok(Seen { record, version })
+}
+
+/// The item of a record.
+fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
+    let mut item = Item::new();
+    let mut set = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
+    set(VERSION, number_value(version));
+    set(EXPIRES_AT, expires_at(now));
+    set("attempts", number_value(record.attempts.into()));
+    set("deferrals", number_value(record.deferrals.into()));
+    set("since", number_value(record.since.as_millis()));
+    if let Some(place) = &record.place {
+        set("asked_at", string(&place.asked_at.to_string()));
+        // A place is strings alone, so it can always be written.
+        set("place", string(&serde_json::to_string(place).unwrap_or_default()));
+    }
+    let state = match &record.state {
+        State::Free => "free",
+        State::InFlight(Flight { token, claimed_from, lease_until, receive }) => {
+            if let Some(token) = token {
+                set(TOKEN, string(token.as_str()));
+            }
+            if let Some(token) = claimed_from {
+                set("claimed_from", string(token.as_str()));
+            }
+            set("lease_until", number_value(lease_until.as_millis()));
+            set("message_id", string(&receive.message_id));
+            set("receipt_handle", string(&receive.handle));
+            "in_flight"
+        }
+        State::Posting(posting) => {
+            set(TOKEN, string(posting.token.as_str()));
+            set("message_id", string(&posting.receive.message_id));
+            set("receipt_handle", string(&posting.receive.handle));
+            set("text", string(&posting.text));
+            set("part", number_value(posting.part.into()));
+            set("intent_at", number_value(posting.intent_at.as_millis()));
+            if posting.via == Via::ResponseUrl {
+                set("via", string(RESPONSE_URL));
+            }
+            match &posting.end {
+                End::Answered => set("end", string("answered")),
+                End::Told { why } => {
+                    set("why", string(why));
+                    set("end", string("told"))
+                }
+            };
+            if let Some(nonce) = &posting.nonce {
+                set("nonce", string(nonce.as_str()));
+            }
+            if let Some(sight) = &posting.sight {
+                set("seen_nonce", string(sight.nonce.as_str()));
+                set("seen_by", string(&sight.receive.message_id));
+                set("seen_handle", string(&sight.receive.handle));
+                set("seen_at", number_value(sight.at.as_millis()));
+            }
+            "posting"
+        }
+        State::Answered { ts, token } => {
+            if let Some(ts) = ts {
+                set("ts", string(ts));
+            }
+            if let Some(token) = token {
+                set(TOKEN, string(token.as_str()));
+            }
+            "answered"
+        }
+        State::Told { why, told_for, token } => {
+            set("why", string(why));
+            if let Some(message_id) = told_for {
+                set("told_for", string(message_id));
+            }
+            if let Some(token) = token {
+                set(TOKEN, string(token.as_str()));
+            }
+            "told"
+        }
+    };
+    set(STATE, string(state));
+    item
+}
+
+/// The record of an item.
+fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
+    let receive = || -> Result<Receive, StoreError> {
+        Ok(Receive {
+            message_id: read.text("message_id").unwrap_or_default(),
+            handle: read.text("receipt_handle").unwrap_or_default(),
+        })
+    };
+    let state = match read.text(STATE).as_deref() {
+        Some("free") => State::Free,
+        Some("in_flight") => State::InFlight(Flight {
+            token: read.token(TOKEN)?,
+            claimed_from: read.token("claimed_from")?,
+            lease_until: UnixMillis::from_millis(read.number("lease_until")?.unwrap_or_default()),
+            receive: receive()?,
+        }),
+        Some("posting") => State::Posting(Posting {
+            token: read.token(TOKEN)?.ok_or_else(|| unreadable(TOKEN))?,
+            receive: receive()?,
+            text: read.text("text").ok_or_else(|| unreadable("text"))?,
+            end: match read.text("end").as_deref() {
+                Some("told") => End::Told { why: read.text("why").unwrap_or_default() },
+                _ => End::Answered,
+            },
+            part: u32::try_from(read.number("part")?.unwrap_or_default()).map_err(|_| unreadable("part"))?,
+            nonce: read.token("nonce")?,
+            intent_at: UnixMillis::from_millis(read.number("intent_at")?.unwrap_or_default()),
+            via: if read.text("via").as_deref() == Some(RESPONSE_URL) {
+                Via::ResponseUrl
+            } else {
+                Via::Channel
+            },
+            sight: match (read.token("seen_nonce")?, read.text("seen_by")) {
+                (Some(nonce), Some(message_id)) => Some(Sight {
+                    nonce,
+                    receive: Receive { message_id, handle: read.text("seen_handle").unwrap_or_default() },
+                    at: UnixMillis::from_millis(read.number("seen_at")?.unwrap_or_default()),
+                }),
+                _ => None,
+            },
+        }),
+        // `forwarded` is the word of a dispatcher before work records: the agent had taken the event.
+        Some("answered" | "forwarded") => State::Answered { ts: read.text("ts"), token: read.token(TOKEN)? },
+        Some("told") => State::Told {
+            why: read.text("why").unwrap_or_default(),
+            told_for: read.text("told_for"),
+            token: read.token(TOKEN)?,
+        },
+        _ => return Err(unreadable(STATE)),
+    };
+    let small = |name: &'static str| -> Result<u32, StoreError> {
+        Ok(u32::try_from(read.number(name)?.unwrap_or_default()).unwrap_or(u32::MAX))
+    };
+    let since = match read.number("since")? {
+        Some(since) => since,
+        None => read.number("received_at")?.unwrap_or_default(),
+    };
+    Ok(Record {
+        attempts: small("attempts")?,
+        deferrals: small("deferrals")?,
+        since: UnixMillis::from_millis(since),
+        place: match read.text("place") {
+            Some(place) => Some(serde_json::from_str(&place).map_err(|_| unreadable("place"))?),
+            None => None,
+        },
+        state,
+    })
+}
+
+/// Reads the attributes of an item.
+struct Reader<'a>(&'a Item);
+
+impl Reader<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name)?.as_s().ok().cloned()
+    }
+
+    fn token(&self, name: &'static str) -> Result<Option<Token>, StoreError> {
+        self.text(name).map(|digits| Token::parse(&digits).ok_or_else(|| unreadable(name))).transpose()
+    }
+
+    fn number(&self, name: &'static str) -> Result<Option<u64>, StoreError> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let number = value.as_n().ok().and_then(|digits| digits.parse().ok());
+        number.map(Some).ok_or_else(|| unreadable(name))
+    }
+}
+
+fn unreadable(attribute: &'static str) -> StoreError {
+    StoreError::new("DynamoDB item", format!("the attribute {attribute} is not one of a work record"))
+}
+
+#[cfg(test)]
+mod tests;

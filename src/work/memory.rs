@@ -1,0 +1,107 @@
+//! Work records in the memory of the process, for the simulation and for tests. It keeps what any store has to keep: a write is
+//! one atomic step, on the condition that nobody has written since.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::record::Record;
+use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
+use crate::dedup::StoreError;
+use crate::slack::question::SlackTs;
+use crate::time::clock::UnixMillis;
+
+/// A store in memory.
+#[derive(Debug, Default)]
+pub struct MemoryWork {
+    items: Mutex<Items>,
+}
+
+#[derive(Debug, Default)]
+struct Items {
+    records: BTreeMap<RecordKey, Item>,
+    stops: BTreeMap<String, (SlackTs, BTreeSet<String>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    record: Record,
+    number: u64,
+    expires_at: u64,
+}
+
+impl MemoryWork {
+    fn items<T>(&self, work: impl FnOnce(&mut Items) -> T) -> T {
+        work(&mut self.items.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All records, by their keys, whether or not they have expired.
+    pub fn records(&self) -> Vec<(RecordKey, Record)> {
+        self.items(|items| {
+            items.records.iter().map(|(key, item)| (key.clone(), item.record.clone())).collect()
+        })
+    }
+}
+
+fn seen(item: Option<&Item>, now: UnixMillis) -> Seen {
+    match item {
+        None => Seen { record: None, version: Version::Absent },
+        Some(item) => Seen {
+            record: (item.expires_at > now.as_secs()).then(|| item.record.clone()),
+            version: Version::Number(item.number),
+        },
+    }
+}
+
+impl WorkStore for MemoryWork {
+    async fn read(&self, key: &RecordKey, now: UnixMillis) -> Result<Seen, StoreError> {
+        Ok(self.items(|items| seen(items.records.get(key), now)))
+    }
+
+    async fn write(
+        &self,
+        key: &RecordKey,
+        expected: &Seen,
+        record: &Record,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError> {
+        Ok(self.items(|items| {
+            let current = seen(items.records.get(key), now);
+            let number = expected.version.next();
+            if current.version == Version::Number(number) && current.record.as_ref() == Some(record) {
+                return Written::Done;
+            }
+            if current.version != expected.version {
+                return Written::Changed(current);
+            }
+            let expires_at = now.as_secs().saturating_add(KEPT_SECONDS);
+            items.records.insert(key.clone(), Item { record: record.clone(), number, expires_at });
+            Written::Done
+        }))
+    }
+
+    async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
+        Ok(self.items(|items| {
+            let stop = items.stops.get(key);
+            stop.map(|(at, questions)| Stopped { at: at.clone(), questions: questions.len() })
+        }))
+    }
+
+    async fn put_stop(&self, key: &str, at: &SlackTs, _now: UnixMillis) -> Result<(), StoreError> {
+        self.items(|items| match items.stops.get(key) {
+            Some((later, _)) if later >= at => {}
+            _ => {
+                items.stops.insert(key.to_owned(), (at.clone(), BTreeSet::new()));
+            }
+        });
+        Ok(())
+    }
+
+    async fn count_stopped(&self, key: &str, question_id: &str, _now: UnixMillis) -> Result<(), StoreError> {
+        self.items(|items| {
+            if let Some((_, questions)) = items.stops.get_mut(key) {
+                questions.insert(question_id.to_owned());
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! The work on a question, from the queue to the answer: the work record, who may change it how, and SQS as its timer.
+//!
+//! **What is on the queue is answered once in its thread, or a person is told.** A message stays on the queue while somebody
+//! works on its question, and comes again when nobody does: SQS is the timer and the retry, so there is no second store of work
+//! and no sweeper. What is known of the work is in one DynamoDB item for each question. Two functions write it: `agent-dispatch`,
+//! which receives the messages, and `agent-settle`, which acts for whoever works.
+//!
+//! ```text
+//!            take                claim, beat               answer, refuse                    all parts stand
+//!   free ───────────▶ in_flight ◀──────────┘ ───────────────────────────────▶ posting ───────────────────────▶ answered │ told
+//!     ▲                │    └──▶ told: stopped, deleted                         │   ▲ part by part, each with a nonce
+//!     └── release, ────┘                                                        └───┘
+//!         not reached
+//! ```
+//!
+//! In reading order:
+//! 1. [`record`]: what is known of the work; [`token`]: the right to it.
+//! 2. [`receive`]: what the dispatcher does with a message, by what the record says.
+//! 3. [`operations`]: what agent-settle's operations do to the record.
+//! 4. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 5. [`dynamodb`] and [`memory`]: where records are kept. [`queue`]: what is done with a receive's handle.
+//!
+//! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
+//! the functions run.
+//!
+//! This room imports `dedup` (the error of a store), `slack` (the place of a question) and `time`. It belongs to the cargo
+//! feature `dispatch`.
+
+pub mod back_off;
+pub mod dynamodb;
+pub mod memory;
+pub mod operations;
+pub mod queue;
+pub mod receive;
+pub mod record;
+pub mod token;
+pub mod update;
+
+use std::fmt;
+use std::future::Future;
+
+use crate::dedup::StoreError;
+use crate::slack::question::SlackTs;
+use crate::time::clock::UnixMillis;
+use record::Record;
+
+/// What the key of every item of this room begins with. The table is the ingress's, and none of its own keys has a `#`.
+pub const PREFIX: &str = "dispatch#";
+
+/// How long a record is kept after it was written last. It is longer than a message stays on a queue.
+pub const KEPT_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// The key of a work record: `dispatch#` and the question's id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey(String);
+
+impl RecordKey {
+    /// The key of the question with this id.
+    pub fn of_question(id: &str) -> Self {
+        Self(format!("{PREFIX}{id}"))
+    }
+
+    /// Reads a key that came from outside. `None` if it is none of a work record: the record of the ingress's, or a stop's.
+    pub fn parse(key: &str) -> Option<Self> {
+        let id = key.strip_prefix(PREFIX)?;
+        (!id.is_empty() && !id.starts_with("stop:") && key.len() <= 1024).then(|| Self(key.to_owned()))
+    }
+
+    /// The key as the table has it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The question's id.
+    pub fn question_id(&self) -> &str {
+        self.0.strip_prefix(PREFIX).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A record as it was read. Only who has it may write: a write takes effect if nobody has written since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The record; `None` if there is none, or it has expired.
+    pub record: Option<Record>,
+    /// What the store knows it by.
+    pub version: Version,
+}
+
+/// Which write of a record was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// There was no item.
+    Absent,
+    /// An item that has no number: a dispatcher before work records wrote it.
+    Unnumbered,
+    /// The number of the write; the first is 1.
+    Number(u64),
+}
+
+impl Version {
+    /// The number of the next write.
+    pub const fn next(self) -> u64 {
+        match self {
+            Self::Absent | Self::Unnumbered => 1,
+            Self::Number(number) => number.saturating_add(1),
+        }
+    }
+}
+
+/// What came of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The record is as it was to be.
+    Done,
+    /// Somebody has written since it was read, and this is what stands there. Nothing was changed.
+    Changed(Seen),
+}
+
+/// A stop in a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// When it was pressed.
+    pub at: SlackTs,
+    /// How many questions it has ended so far.
+    pub questions: usize,
+}
+
+/// Where the work records are, and the stops.
+///
+/// An error means that the outcome is unknown. The caller may drop the future at any time, and it is unknown then, too.
+pub trait WorkStore: Send + Sync {
+    /// Connects, and changes nothing. It is called once, at init.
+    ///
+    /// # Errors
+    /// When the store cannot be reached. The function goes on: the first invocation tries again.
+    fn warm_up(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Reads a record as it stands at `now`.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or what stands there is no record.
+    fn read(&self, key: &RecordKey, now: UnixMillis)
+    -> impl Future<Output = Result<Seen, StoreError>> + Send;
+
+    /// Writes a record, if nobody has written since `seen` was read. Check and write are one atomic step. The same write made
+    /// again has the same answer.
+    ///
+    /// # Errors
+    /// When it is unknown whether the record was written.
+    fn write(
+        &self,
+        key: &RecordKey,
+        seen: &Seen,
+        record: &Record,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// The last stop in the thread with this [key](crate::slack::question::Place::stop_key).
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn stop(&self, key: &str) -> impl Future<Output = Result<Option<Stopped>, StoreError>> + Send;
+
+    /// Writes down that somebody pressed stop at `at`, unless a later stop stands there.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was written.
+    fn put_stop(
+        &self,
+        key: &str,
+        at: &SlackTs,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Counts a question among those that the stop has ended. To count it twice is to count it once.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was counted.
+    fn count_stopped(
+        &self,
+        key: &str,
+        question_id: &str,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}

@@ -1,0 +1,372 @@
+//! What agent-settle's operations do to a record. Each needs a token: who does not have the record's changes nothing. All of it
+//! is pure.
+
+use std::time::Duration;
+
+use super::receive::{Decision, OUTCOME_UNKNOWN, STOPPED, UNTOLD, is_withdrawn};
+use super::record::{BEAT, End, Flight, LEASE, Posting, Receive, Record, State, Via};
+use super::token::Token;
+use crate::slack::question::{Place, SlackTs};
+use crate::time::clock::UnixMillis;
+
+/// Every third beat renews, and a beat may come a little early: a lease with more than this left is not renewed.
+const RENEWED_BELOW: Duration = Duration::from_millis(
+    LEASE.as_millis() as u64 - 3 * BEAT.as_millis() as u64 + BEAT.as_millis() as u64 / 2,
+);
+
+/// What time it is, and when somebody last pressed stop in the question's thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// The time.
+    pub now: UnixMillis,
+    /// When somebody pressed stop; absent if nobody has.
+    pub stopped_at: Option<&'a SlackTs>,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The question is the claimer's.
+    Yours {
+        /// Which attempt it is; 1 is the first.
+        attempt: u32,
+        /// Where the question was asked.
+        place: Option<Place>,
+    },
+    /// The token is not the record's, or the question was withdrawn. There is nothing to do.
+    Gone {
+        /// The receive that is to be made visible, because this claim ended the question.
+        visible: Option<Receive>,
+    },
+}
+
+/// Puts the claimer's own token in the place of the one that it came with. The same claim again has the same answer.
+pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) -> Decision<Claimed> {
+    let yours = |record: &Record| Claimed::Yours { attempt: record.attempts, place: record.place.clone() };
+    let gone = Decision::only(Claimed::Gone { visible: None });
+    let Some(record) = record else { return gone };
+    let State::InFlight(flight) = &record.state else { return gone };
+    if flight.token.as_ref() == Some(new) && flight.claimed_from.as_ref() == Some(token) {
+        return Decision::only(yours(record));
+    }
+    if flight.token.as_ref() != Some(token) {
+        return gone;
+    }
+    if is_withdrawn(record, now.stopped_at) {
+        return Decision::write(
+            stopped(record, token),
+            Claimed::Gone { visible: Some(flight.receive.clone()) },
+        );
+    }
+    let claimed = Flight {
+        token: Some(new.clone()),
+        claimed_from: Some(token.clone()),
+        lease_until: now.now.after(LEASE),
+        receive: flight.receive.clone(),
+    };
+    let attempts = record.attempts.saturating_add(1);
+    let claimed = Record { attempts, deferrals: 0, ..record.with(State::InFlight(claimed)) };
+    let then = yours(&claimed);
+    Decision::write(claimed, then)
+}
+
+fn stopped(record: &Record, token: &Token) -> Record {
+    let why = STOPPED.to_owned();
+    record.with(State::Told { why, told_for: None, token: Some(token.clone()) })
+}
+
+/// The answer to a beat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The work goes on.
+    GoOn {
+        /// The receive whose visibility is to be renewed, if this beat renews.
+        renew: Option<Receive>,
+    },
+    /// The work is to end at once, and nothing is posted.
+    Cancel {
+        /// `stopped`, `deleted`, or `gone`: somebody else works on the question by now.
+        why: &'static str,
+        /// The receive that is to be made visible, because this beat ended the question.
+        visible: Option<Receive>,
+    },
+}
+
+/// Why a beat cancels: the token is no longer the record's.
+const GONE: &str = "gone";
+
+/// Says that somebody still works. `deleted` is the code of a deleted question.
+pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Decision<Beat> {
+    let cancel = |why| Decision::only(Beat::Cancel { why, visible: None });
+    let Some(record) = record else { return cancel(GONE) };
+    match &record.state {
+        State::InFlight(flight) if flight.token.as_ref() == Some(token) => {
+            if is_withdrawn(record, now.stopped_at) {
+                let visible = Some(flight.receive.clone());
+                return Decision::write(stopped(record, token), Beat::Cancel { why: STOPPED, visible });
+            }
+            if now.now.until(flight.lease_until) >= RENEWED_BELOW {
+                return Decision::only(Beat::GoOn { renew: None });
+            }
+            let renewed = Flight { lease_until: now.now.after(LEASE), ..flight.clone() };
+            let renew = Some(flight.receive.clone());
+            Decision::write(record.with(State::InFlight(renewed)), Beat::GoOn { renew })
+        }
+        State::Posting(posting) if posting.token == *token => Decision::only(Beat::GoOn { renew: None }),
+        State::Told { why, .. } if why == STOPPED => cancel(STOPPED),
+        State::Told { why, .. } if why == super::receive::DELETED => cancel(super::receive::DELETED),
+        _ => cancel(GONE),
+    }
+}
+
+/// What a text becomes that somebody wants to post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// It is written down, and its first part is to be posted now.
+    Post(Box<Record>),
+    /// There was nothing to post, and the question is at its end.
+    Ended {
+        /// The receive that is to be deleted.
+        delete: Receive,
+    },
+    /// The same token's text is written down already: it is posted without this call.
+    TakenOver,
+    /// The same token's text stands already.
+    Stands {
+        /// How it ended.
+        end: End,
+        /// Slack's `ts` of the last part, if there is one.
+        ts: Option<String>,
+    },
+    /// There is no place to post an answer to.
+    NoPlace,
+    /// There is no place to say that there will be no answer, and the question is at its end.
+    Untellable {
+        /// The receive that is to be made visible.
+        visible: Receive,
+    },
+    /// The token is not the record's, or the question was withdrawn. Nothing is posted.
+    Gone {
+        /// The receive that is to be made visible, because this call ended the question.
+        visible: Option<Receive>,
+    },
+}
+
+/// Writes down what is to be posted, before anything is. Without a `text` the question ends there and then.
+pub fn intend(
+    record: Option<&Record>,
+    token: &Token,
+    text: Option<&str>,
+    end: &End,
+    nonce: &Token,
+    now: Now<'_>,
+) -> Decision<Intent> {
+    let gone = Decision::only(Intent::Gone { visible: None });
+    let Some(record) = record else { return gone };
+    let flight = match &record.state {
+        State::InFlight(flight) if flight.token.as_ref() == Some(token) => flight,
+        // This very call's write, whose answer was lost.
+        State::Posting(posting) if posting.token == *token && posting.nonce.as_ref() == Some(nonce) => {
+            return Decision::only(Intent::Post(Box::new(record.clone())));
+        }
+        State::Posting(posting) if posting.token == *token => return Decision::only(Intent::TakenOver),
+        State::Answered { ts, token: by } if by.as_ref() == Some(token) => {
+            return Decision::only(Intent::Stands { end: End::Answered, ts: ts.clone() });
+        }
+        State::Told { why, told_for: Some(_), token: by } if by.as_ref() == Some(token) => {
+            let end = End::Told { why: why.clone() };
+            return Decision::only(Intent::Stands { end, ts: None });
+        }
+        _ => return gone,
+    };
+    if is_withdrawn(record, now.stopped_at) {
+        let visible = Some(flight.receive.clone());
+        return Decision::write(stopped(record, token), Intent::Gone { visible });
+    }
+    let Some(text) = text else {
+        let answered = State::Answered { ts: None, token: Some(token.clone()) };
+        return Decision::write(record.with(answered), Intent::Ended { delete: flight.receive.clone() });
+    };
+    if record.place.is_none() {
+        return match end {
+            End::Answered => Decision::only(Intent::NoPlace),
+            // Nobody can be told in Slack, so the dead letter is the telling.
+            End::Told { why } => {
+                let told_for = Some(flight.receive.message_id.clone());
+                let told = State::Told { why: why.clone(), told_for, token: Some(token.clone()) };
+                Decision::write(record.with(told), Intent::Untellable { visible: flight.receive.clone() })
+            }
+        };
+    }
+    let posting = record.with(State::Posting(Posting {
+        token: token.clone(),
+        receive: flight.receive.clone(),
+        text: text.to_owned(),
+        end: end.clone(),
+        part: 0,
+        nonce: Some(nonce.clone()),
+        intent_at: now.now,
+        via: Via::Channel,
+        sight: None,
+    }));
+    let posting = Record { deferrals: 0, ..posting };
+    Decision::write(posting.clone(), Intent::Post(Box::new(posting)))
+}
+
+/// What follows when a part stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// The next part is to be posted now, with the nonce that it was given.
+    Next(Box<Record>),
+    /// Another one posts the rest: the token is somebody else's, or the time is over.
+    Left {
+        /// The receive that is to be made visible.
+        visible: Receive,
+    },
+    /// It was the last one.
+    Ended {
+        /// How the question ended.
+        end: End,
+        /// The receive that is to be deleted (an answer), or made visible (so that the dispatcher sends the letter).
+        receive: Receive,
+    },
+    /// Somebody else has found out before.
+    Gone,
+}
+
+/// Writes down that the part with this nonce stands in Slack. There are `parts` of them. `next` is the nonce of the part after
+/// it, or `None` if it is not to be posted by this call.
+pub fn posted(
+    record: Option<&Record>,
+    token: &Token,
+    nonce: &Token,
+    ts: Option<&str>,
+    parts: usize,
+    next: Option<&Token>,
+    now: UnixMillis,
+) -> Decision<Posted> {
+    let Some(record) = record else { return Decision::only(Posted::Gone) };
+    let Some(posting) = record.posting_with(nonce) else {
+        // This very call's write, whose answer was lost.
+        let is_next = next.is_some_and(|next| record.posting_with(next).is_some());
+        let then = if is_next { Posted::Next(Box::new(record.clone())) } else { Posted::Gone };
+        return Decision::only(then);
+    };
+    let part = posting.part.saturating_add(1);
+    if usize::try_from(part).is_ok_and(|part| part >= parts) {
+        let by = Some(posting.token.clone());
+        let ended = match &posting.end {
+            End::Answered => State::Answered { ts: ts.map(str::to_owned), token: by },
+            End::Told { why } => State::Told {
+                why: why.clone(),
+                told_for: Some(posting.receive.message_id.clone()),
+                token: by,
+            },
+        };
+        let then = Posted::Ended { end: posting.end.clone(), receive: posting.receive.clone() };
+        return Decision::write(Record { deferrals: 0, ..record.with(ended) }, then);
+    }
+    let next = next.filter(|_| posting.token == *token).cloned();
+    let is_ours = next.is_some();
+    let posting = Posting { part, nonce: next, intent_at: now, sight: None, ..posting.clone() };
+    let visible = posting.receive.clone();
+    let record = Record { deferrals: 0, ..record.with(State::Posting(posting)) };
+    let then = if is_ours { Posted::Next(Box::new(record.clone())) } else { Posted::Left { visible } };
+    Decision::write(record, then)
+}
+
+/// Writes down that the post with this nonce was certainly not made. The answer is the record without the nonce, whose text
+/// somebody posts later; `None` if somebody else has found out before.
+pub fn refused(record: Option<&Record>, nonce: &Token) -> Decision<Option<Record>> {
+    let Some((record, posting)) =
+        record.and_then(|record| record.posting_with(nonce).map(|posting| (record, posting)))
+    else {
+        return Decision::only(None);
+    };
+    let without = Posting { nonce: None, sight: None, ..posting.clone() };
+    let deferrals = record.deferrals.saturating_add(1);
+    let record = Record { deferrals, ..record.with(State::Posting(without)) };
+    Decision::write(record.clone(), Some(record))
+}
+
+/// Begins the post of a text whose last post was certainly not made. The answer is the record with the nonce; `None` if the
+/// token is not the record's, or another call is under way.
+pub fn start(
+    record: Option<&Record>,
+    token: &Token,
+    nonce: &Token,
+    via: Via,
+    now: UnixMillis,
+) -> Decision<Option<Record>> {
+    let Some(record) = record else { return Decision::only(None) };
+    match &record.state {
+        State::Posting(posting) if posting.token == *token && posting.nonce.is_none() => {
+            let started =
+                Posting { nonce: Some(nonce.clone()), intent_at: now, via, sight: None, ..posting.clone() };
+            let record = record.with(State::Posting(started));
+            Decision::write(record.clone(), Some(record))
+        }
+        // This very call's write, whose answer was lost.
+        State::Posting(posting) if posting.token == *token && posting.nonce.as_ref() == Some(nonce) => {
+            Decision::only(Some(record.clone()))
+        }
+        _ => Decision::only(None),
+    }
+}
+
+/// Whether the holder of this token may look for the post with an unknown outcome: when somebody saw it `post_wait` ago, so that
+/// the call is over by now. The answer has the post's nonce.
+pub fn may_look_for(record: &Record, token: &Token, post_wait: Duration, now: UnixMillis) -> Option<Token> {
+    let State::Posting(posting) = &record.state else { return None };
+    let (nonce, sight) = (posting.nonce.as_ref()?, posting.sight.as_ref()?);
+    let has_waited = sight.nonce == *nonce && sight.at.until(now) >= post_wait;
+    (posting.token == *token && has_waited).then(|| nonce.clone())
+}
+
+/// Writes down that Slack could not be asked for the post with this nonce, and may be asked later. The answer is the record;
+/// `None` if it is no longer this token's to ask.
+pub fn asked_in_vain(record: Option<&Record>, token: &Token, nonce: &Token) -> Decision<Option<Record>> {
+    let posting = record.and_then(|record| record.posting_with(nonce).map(|posting| (record, posting)));
+    match posting {
+        Some((record, posting)) if posting.token == *token => {
+            let record = Record { deferrals: record.deferrals.saturating_add(1), ..record.clone() };
+            Decision::write(record.clone(), Some(record))
+        }
+        _ => Decision::only(None),
+    }
+}
+
+/// Ends a text that no later attempt can post, or of which nobody can find out whether it was posted. The dead letter and its
+/// alarm tell a person. With a `nonce` it is the post with that one whose outcome stays unknown. The answer is the receive that
+/// is to be made visible.
+pub fn end_untold(
+    record: Option<&Record>,
+    token: &Token,
+    nonce: Option<&Token>,
+) -> Decision<Option<Receive>> {
+    let Some(record) = record else { return Decision::only(None) };
+    match &record.state {
+        State::Posting(posting) if posting.token == *token && posting.nonce.as_ref() == nonce => {
+            let why = if nonce.is_some() { OUTCOME_UNKNOWN } else { UNTOLD }.to_owned();
+            let receive = posting.receive.clone();
+            let told =
+                State::Told { why, told_for: Some(receive.message_id.clone()), token: Some(token.clone()) };
+            Decision::write(record.with(told), Some(receive))
+        }
+        _ => Decision::only(None),
+    }
+}
+
+/// Gives the question back: it is free, and the attempt is not counted. The answer is the receive that is to be made visible;
+/// `None` if the token is not the record's.
+pub fn release(record: Option<&Record>, token: &Token) -> Decision<Option<Receive>> {
+    let given_back =
+        record.and_then(|record| Some((record.given_back_by(token)?, record.receive()?.clone())));
+    match given_back {
+        Some((free, receive)) => Decision::write(free, Some(receive)),
+        None => Decision::only(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

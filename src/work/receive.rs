@@ -1,0 +1,306 @@
+//! What the dispatcher does with a message that it has received, by the record of its question. All of it is pure.
+//!
+//! SQS is the timer: every decision ends in a message that is taken off the queue, or in one that comes again.
+
+use std::time::Duration;
+
+use super::record::{Flight, Posting, Receive, Record, Sight, State};
+use super::token::Token;
+use crate::slack::question::{Place, SlackTs};
+use crate::time::clock::UnixMillis;
+
+/// Why a question has no answer: nobody could, in the attempts and the time that it was given.
+pub const GAVE_UP: &str = "gave_up";
+/// Why a question has no answer: Slack has taken nothing, not even that there will be none.
+pub const UNTOLD: &str = "untold";
+/// Why a question has no answer that is known: Slack could not be asked whether it took the last post.
+pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+/// Why a question has no answer: somebody pressed stop.
+pub const STOPPED: &str = "stopped";
+/// Why a question has no answer: it was deleted.
+pub const DELETED: &str = "deleted";
+
+/// When whoever saw a nonce first has not come back after this many waits, another message may take its place.
+const LOST_SIGHT: u32 = 10;
+
+/// How long the dispatcher tries.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How often a question may be claimed (`MAX_ATTEMPTS`).
+    pub max_attempts: u32,
+    /// For how long after its first receive a question may be tried (`GIVE_UP_AFTER_SECONDS`).
+    pub give_up_after: Duration,
+    /// For how long a call to Slack may still be under way after it was seen (`POST_WAIT_SECONDS`).
+    pub post_wait: Duration,
+}
+
+/// A receive of a message that brings a question.
+#[derive(Clone, Debug)]
+pub struct Received<'a> {
+    /// The message, and the handle of this receive.
+    pub receive: &'a Receive,
+    /// What time it is.
+    pub now: UnixMillis,
+    /// Until when this invocation's call of the agent may last, and the message is put off.
+    pub lease_until: UnixMillis,
+    /// The token that the work gets if it begins.
+    pub token: &'a Token,
+    /// Where the question was asked.
+    pub place: Option<&'a Place>,
+    /// When somebody last pressed stop in the question's thread.
+    pub stopped_at: Option<&'a SlackTs>,
+    /// Whether the message was a dead letter of ours, and somebody sent it back.
+    pub was_dead_letter: bool,
+}
+
+/// What to do with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// It is done: the question is answered, or told, or was withdrawn.
+    Done(Done),
+    /// It becomes a dead letter with this reason, and is done then.
+    DeadLetter {
+        /// The reason.
+        why: String,
+    },
+    /// It is put off for so long.
+    PutOff(Duration),
+    /// Nothing: another run of the same receive works on it, and the message keeps its visibility.
+    Leave,
+    /// The agent is called; the record has this receive's token.
+    Call,
+    /// The attempts or the time are used up: the asker is told so, by this receive's token.
+    GiveUp,
+    /// The text that the record holds is posted on, by this receive's token.
+    Post,
+}
+
+/// Why nothing is left to do for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The answer stands.
+    Answered,
+    /// A person has been told, by another message of the same question.
+    Told,
+    /// Somebody pressed stop.
+    Stopped,
+    /// The question was deleted.
+    Deleted,
+}
+
+/// A decision: what is written first, if anything, and what follows when that is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision<T> {
+    /// The record as it has to be; `None` leaves it as it is.
+    pub write: Option<Record>,
+    /// What follows.
+    pub then: T,
+}
+
+impl<T> Decision<T> {
+    /// Writes nothing.
+    pub const fn only(then: T) -> Self {
+        Self { write: None, then }
+    }
+
+    /// Writes the record, then goes on.
+    pub const fn write(record: Record, then: T) -> Self {
+        Self { write: Some(record), then }
+    }
+}
+
+/// What becomes of a message whose question has this record (`None`: there is none yet, or it has expired).
+pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+    let Some(record) = record else {
+        return take(&Record::new(received.place.cloned(), received.now), received, limits);
+    };
+    match &record.state {
+        State::Free => take(record, received, limits),
+        // This very call's write, whose answer was lost.
+        State::InFlight(flight) if flight.token.as_ref() == Some(received.token) => {
+            Decision::only(errand_of_taken(record, received, limits))
+        }
+        State::Posting(posting) if posting.token == *received.token => Decision::only(Errand::Post),
+        State::InFlight(flight) if flight.lease_until < received.now => take(record, received, limits),
+        State::InFlight(flight) => in_flight(record, flight, received),
+        State::Posting(posting) => posting_found(record, posting, received, limits),
+        State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
+        State::Told { why, told_for, .. } => told(why, told_for.as_deref(), received, limits),
+    }
+}
+
+/// Takes a question that nobody works on, unless there is a reason not to.
+fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+    if is_withdrawn(record, received.stopped_at) {
+        let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
+        return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));
+    }
+    let taken = record.with(State::InFlight(Flight {
+        token: Some(received.token.clone()),
+        claimed_from: None,
+        lease_until: received.lease_until,
+        receive: received.receive.clone(),
+    }));
+    Decision::write(taken, errand_of_taken(record, received, limits))
+}
+
+/// What follows when a question was taken: somebody works on it, unless the attempts or the time are used up.
+fn errand_of_taken(record: &Record, received: &Received<'_>, limits: Limits) -> Errand {
+    let is_used_up = record.attempts >= limits.max_attempts || is_overdue(record, received.now, limits);
+    if is_used_up { Errand::GiveUp } else { Errand::Call }
+}
+
+/// Whether the question was asked no later than somebody pressed stop in its thread.
+pub(super) fn is_withdrawn(record: &Record, stopped_at: Option<&SlackTs>) -> bool {
+    let asked_at = record.place.as_ref().map(|place| &place.asked_at);
+    asked_at.zip(stopped_at).is_some_and(|(asked_at, stopped_at)| asked_at <= stopped_at)
+}
+
+fn is_overdue(record: &Record, now: UnixMillis, limits: Limits) -> bool {
+    record.since.until(now) >= limits.give_up_after
+}
+
+/// Somebody works on the question, and is believed to live.
+fn in_flight(record: &Record, flight: &Flight, received: &Received<'_>) -> Decision<Errand> {
+    let rest = received.now.until(flight.lease_until) + Duration::from_secs(1);
+    if flight.receive == *received.receive {
+        return Decision::only(Errand::Leave);
+    }
+    if flight.receive.message_id != received.receive.message_id {
+        return Decision::only(Errand::PutOff(rest));
+    }
+    // The message's visibility ended before the work did. Whoever works finds the handle that counts now at the next beat.
+    let renewed = Flight { receive: received.receive.clone(), ..flight.clone() };
+    Decision::write(record.with(State::InFlight(renewed)), Errand::PutOff(rest))
+}
+
+/// The question has an answer that does not stand yet, or not all of it.
+fn posting_found(
+    record: &Record,
+    posting: &Posting,
+    received: &Received<'_>,
+    limits: Limits,
+) -> Decision<Errand> {
+    if posting.receive == *received.receive {
+        return Decision::only(Errand::Leave);
+    }
+    let taken = |posting: &Posting| {
+        let (token, receive) = (received.token.clone(), received.receive.clone());
+        Decision::write(
+            record.with(State::Posting(Posting { token, receive, ..posting.clone() })),
+            Errand::Post,
+        )
+    };
+    let Some(nonce) = &posting.nonce else {
+        // It was certainly not posted.
+        if is_overdue(record, received.now, limits) {
+            return untold(record, received, UNTOLD);
+        }
+        return taken(posting);
+    };
+    match &posting.sight {
+        Some(sight) if sight.nonce == *nonce => {
+            let waited = sight.at.until(received.now);
+            let is_the_same = sight.receive.message_id == received.receive.message_id
+                && sight.receive.handle != received.receive.handle;
+            if is_the_same && waited >= limits.post_wait {
+                // Slack was asked, and could not be, for all of the time that the question has.
+                let is_hopeless = record.deferrals > 0 && is_overdue(record, received.now, limits);
+                return if is_hopeless { untold(record, received, OUTCOME_UNKNOWN) } else { taken(posting) };
+            }
+            if waited >= limits.post_wait * LOST_SIGHT {
+                return seen(record, posting, nonce, received, limits);
+            }
+            let rest = limits.post_wait.saturating_sub(waited).max(Duration::from_secs(1));
+            Decision::only(Errand::PutOff(rest))
+        }
+        _ => seen(record, posting, nonce, received, limits),
+    }
+}
+
+/// Writes down that this receive was the first to see the nonce.
+fn seen(
+    record: &Record,
+    posting: &Posting,
+    nonce: &Token,
+    received: &Received<'_>,
+    limits: Limits,
+) -> Decision<Errand> {
+    let sight = Sight { nonce: nonce.clone(), receive: received.receive.clone(), at: received.now };
+    let seen = Posting { sight: Some(sight), ..posting.clone() };
+    Decision::write(record.with(State::Posting(seen)), Errand::PutOff(limits.post_wait))
+}
+
+/// Ends a question whose text Slack takes for nothing: the dead letter and its alarm are what tells a person.
+fn untold(record: &Record, received: &Received<'_>, why: &str) -> Decision<Errand> {
+    let told_for = Some(received.receive.message_id.clone());
+    let told = State::Told { why: why.to_owned(), told_for, token: None };
+    Decision::write(record.with(told), Errand::DeadLetter { why: why.to_owned() })
+}
+
+fn told(why: &str, told_for: Option<&str>, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+    let message_id = received.receive.message_id.as_str();
+    match (why, told_for) {
+        (STOPPED, _) => Decision::only(Errand::Done(Done::Stopped)),
+        (DELETED, _) => Decision::only(Errand::Done(Done::Deleted)),
+        (_, Some(told_for)) if told_for == message_id => {
+            Decision::only(Errand::DeadLetter { why: why.to_owned() })
+        }
+        // Somebody sent the letter back: the question starts over.
+        _ if received.was_dead_letter => {
+            take(&Record::new(received.place.cloned(), received.now), received, limits)
+        }
+        _ => Decision::only(Errand::Done(Done::Told)),
+    }
+}
+
+/// What becomes of a question whose message was deleted in Slack. The answer is the receive that is to be made visible, so that
+/// the dispatcher finds the end that stands here.
+pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Decision<Option<Receive>> {
+    let nobody = Record::new(None, now);
+    let record = record.unwrap_or(&nobody);
+    match &record.state {
+        State::Free | State::InFlight(_) => {
+            let deleted = State::Told { why: DELETED.to_owned(), told_for: None, token: None };
+            Decision::write(record.with(deleted), record.receive().cloned())
+        }
+        // Its answer is on its way, or stands, or there will be none.
+        State::Posting(_) | State::Answered { .. } | State::Told { .. } => Decision::only(None),
+    }
+}
+
+/// What the dispatcher writes when the agent certainly has not begun: the question is free, and nobody has used an attempt. The
+/// answer is how often in a row it was put off now; `None` if it is no longer this token's.
+pub fn give_back(record: Option<&Record>, token: &Token) -> Decision<Option<u32>> {
+    match record.and_then(|record| record.given_back_by(token)) {
+        Some(free) => {
+            let deferrals = free.deferrals.saturating_add(1);
+            Decision::write(Record { deferrals, ..free }, Some(deferrals))
+        }
+        None => Decision::only(None),
+    }
+}
+
+/// How long a stop waits until it says how many questions it has ended: whoever works on one hears of the stop at the next beat,
+/// and its message comes once more.
+pub const STOP_GRACE: Duration = Duration::from_secs(15);
+
+/// What becomes of a message that brings a stop. [`Errand::Call`] means: say that it was stopped, by this receive's token.
+pub fn on_stop(record: Option<&Record>, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+    let waiting = match record {
+        None => Some((Record::new(received.place.cloned(), received.now), true)),
+        Some(record) if record.state == State::Free => Some((record.clone(), false)),
+        Some(_) => None,
+    };
+    if let Some((record, is_new)) = waiting {
+        let waited = record.since.until(received.now);
+        if waited < STOP_GRACE {
+            let put_off = Errand::PutOff(STOP_GRACE - waited);
+            return if is_new { Decision::write(record, put_off) } else { Decision::only(put_off) };
+        }
+    }
+    on_receive(record, received, limits)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! What is known of the work on one question: the work record. Who may change it, and how, is in [`receive`](super::receive) and
+//! [`operations`](super::operations).
+
+use std::time::Duration;
+
+use super::token::Token;
+use crate::slack::question::Place;
+use crate::time::clock::UnixMillis;
+
+/// How long a claim or a renewing beat holds: the lease, and the visibility timeout of the message.
+pub const LEASE: Duration = Duration::from_secs(90);
+
+/// How often whoever works on a question should say so.
+pub const BEAT: Duration = Duration::from_secs(10);
+
+/// One receive of a message: which message it is, and the handle by which this receive may be put off or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receive {
+    /// SQS's id of the message.
+    pub message_id: String,
+    /// SQS's handle of this receive of it.
+    pub handle: String,
+}
+
+/// The work on one question.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// How often somebody has claimed the question and has not given it back.
+    pub attempts: u32,
+    /// How often in a row the question was put off, or its post refused. The back-off grows with it.
+    pub deferrals: u32,
+    /// When the question was first received.
+    pub since: UnixMillis,
+    /// Where it was asked, and where alone anything is posted; absent if there is no such place.
+    pub place: Option<Place>,
+    /// How far the work is.
+    pub state: State,
+}
+
+/// How far the work on a question is: the attribute `state`, and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nobody works on it (`free`).
+    Free,
+    /// Somebody works on it (`in_flight`).
+    InFlight(Flight),
+    /// It has an answer, which is being posted (`posting`). Nobody thinks about it any more.
+    Posting(Posting),
+    /// Its answer stands (`answered`).
+    Answered {
+        /// Slack's `ts` of the last part; absent if the agent has answered by tools of its own.
+        ts: Option<String>,
+        /// The token of whoever answered, so that the same call made again gets the same answer.
+        token: Option<Token>,
+    },
+    /// There will be no answer (`told`): a person has been told why, or the asker has withdrawn the question.
+    Told {
+        /// Why: a code such as `gave_up`.
+        why: String,
+        /// The id of the message that becomes a dead letter with this reason; absent if none does.
+        told_for: Option<String>,
+        /// The token of whoever ended it.
+        token: Option<Token>,
+    },
+}
+
+/// Who works on a question, and until when that is believed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Flight {
+    /// The right to work. First the dispatcher's; a claim puts the claimer's own in its place. Absent in a record of a
+    /// dispatcher before work records, whose question nobody can claim.
+    pub token: Option<Token>,
+    /// The token that the claimer came with; absent until somebody claims.
+    pub claimed_from: Option<Token>,
+    /// After this point in time nobody is believed to work on it.
+    pub lease_until: UnixMillis,
+    /// The receive that is put off while the work goes on, and deleted at its end.
+    pub receive: Receive,
+}
+
+/// An answer on its way to Slack, part by part.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Posting {
+    /// The right to post.
+    pub token: Token,
+    /// The receive that is deleted at the end.
+    pub receive: Receive,
+    /// The text, as the agent gave it.
+    pub text: String,
+    /// What the question becomes when all of it stands.
+    pub end: End,
+    /// How many parts stand in Slack.
+    pub part: u32,
+    /// The mark of the call under way. Present: nobody knows whether the part was posted. Absent: it certainly was not.
+    pub nonce: Option<Token>,
+    /// When that call was written down.
+    pub intent_at: UnixMillis,
+    /// By which way the call is made.
+    pub via: Via,
+    /// Who saw the nonce first. Only that message's next receive may look for the post.
+    pub sight: Option<Sight>,
+}
+
+/// By which way a part is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// Into the channel. What was posted can be looked for.
+    Channel,
+    /// By the `response_url` of a command or an interaction, because the app may not post into the channel. What was posted
+    /// cannot be looked for.
+    ResponseUrl,
+}
+
+/// What a question becomes when its text stands in Slack.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The text is the answer.
+    Answered,
+    /// The text says that there will be no answer.
+    Told {
+        /// Why: a code such as `thinking_failed`.
+        why: String,
+    },
+}
+
+/// The first receive that found a post's outcome unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sight {
+    /// Of which post.
+    pub nonce: Token,
+    /// By which receive.
+    pub receive: Receive,
+    /// When.
+    pub at: UnixMillis,
+}
+
+impl Record {
+    /// The record of a question that was just received for the first time.
+    pub fn new(place: Option<Place>, now: UnixMillis) -> Self {
+        Self { attempts: 0, deferrals: 0, since: now, place, state: State::Free }
+    }
+
+    /// The same question in another state.
+    #[must_use]
+    pub fn with(&self, state: State) -> Self {
+        Self { state, ..self.clone() }
+    }
+
+    /// Whether the question is at an end, whichever.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Answered { .. } | State::Told { .. })
+    }
+
+    /// Who works on the question with this token, if it is theirs.
+    pub fn flight_of(&self, token: &Token) -> Option<&Flight> {
+        match &self.state {
+            State::InFlight(flight) if flight.token.as_ref() == Some(token) => Some(flight),
+            _ => None,
+        }
+    }
+
+    /// The record when whoever has this token gives the question back: it is free, and a claim is not counted. `None` if the
+    /// token is not the record's.
+    pub fn given_back_by(&self, token: &Token) -> Option<Self> {
+        let is_claimed = self.flight_of(token)?.claimed_from.is_some();
+        let attempts = self.attempts.saturating_sub(u32::from(is_claimed));
+        Some(Self { attempts, ..self.with(State::Free) })
+    }
+
+    /// The answer on its way, if it is posted with this nonce right now.
+    pub fn posting_with(&self, nonce: &Token) -> Option<&Posting> {
+        match &self.state {
+            State::Posting(posting) if posting.nonce.as_ref() == Some(nonce) => Some(posting),
+            _ => None,
+        }
+    }
+
+    /// The receive that holds the question's message, while there is one.
+    pub fn receive(&self) -> Option<&Receive> {
+        match &self.state {
+            State::InFlight(Flight { receive, .. }) | State::Posting(Posting { receive, .. }) => {
+                Some(receive)
+            }
+            State::Free | State::Answered { .. } | State::Told { .. } => None,
+        }
+    }
+}
