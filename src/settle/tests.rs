@@ -1,1 +1,557 @@
 use super::*;
+use crate::slack::question::SlackTs;
+use crate::work::memory::MemoryWork;
+use crate::work::queue::QueueError;
+use crate::work::receive::{self, DELETED, Errand, Limits, Received};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+const NOW: u64 = 1_531_420_618_500;
+const SECOND: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_secs(90);
+const LIMITS: Limits =
+    Limits { max_attempts: 3, give_up_after: Duration::from_secs(86_400), post_wait: WAIT };
+
+/// Clock, queue and Slack, which behave as a test says; the store inside is the real one of memory.
+#[derive(Default)]
+struct World {
+    past: AtomicU64,
+    tokens: AtomicU64,
+    store: MemoryWork,
+    queue: Mutex<Vec<String>>,
+    queue_fails: Mutex<bool>,
+    /// What Slack does with the next posts; it takes those that nothing is said about.
+    posts: Mutex<Vec<PostOutcome>>,
+    finds: Mutex<Vec<FindOutcome>>,
+    /// What stands in Slack: the nonce or the `response_url`, and the text.
+    posted: Mutex<Vec<(String, String)>>,
+    statuses: Mutex<Vec<&'static str>>,
+    /// How long a post takes.
+    post_takes: Mutex<Duration>,
+}
+
+impl World {
+    fn pass(&self, duration: Duration) {
+        self.past.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    fn note(&self, what: String) -> Result<(), QueueError> {
+        if *self.queue_fails.lock().unwrap() {
+            return Err(QueueError::Over { code: "ReceiptHandleIsInvalid".to_owned() });
+        }
+        self.queue.lock().unwrap().push(what);
+        Ok(())
+    }
+
+    fn take_post(&self, mark: &str, text: &str) -> PostOutcome {
+        self.pass(*self.post_takes.lock().unwrap());
+        let mut scripted = self.posts.lock().unwrap();
+        let outcome = if scripted.is_empty() { posted() } else { scripted.remove(0) };
+        if matches!(outcome, PostOutcome::Posted { .. }) {
+            self.posted.lock().unwrap().push((mark.to_owned(), text.to_owned()));
+        }
+        outcome
+    }
+}
+
+impl Clock for Arc<World> {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::from_millis(NOW + self.past.load(Ordering::Relaxed))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "Tokio's clock, which stands still in these tests")]
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+impl Tokens for Arc<World> {
+    fn next(&self) -> Token {
+        Token::from_bits(u128::from(self.tokens.fetch_add(1, Ordering::Relaxed)) + 1000)
+    }
+}
+
+impl WorkStore for Arc<World> {
+    async fn read(&self, key: &RecordKey, now: UnixMillis) -> Result<crate::work::Seen, StoreError> {
+        self.store.read(key, now).await
+    }
+
+    async fn write(
+        &self,
+        key: &RecordKey,
+        seen: &crate::work::Seen,
+        record: &Record,
+        now: UnixMillis,
+    ) -> Result<crate::work::Written, StoreError> {
+        self.store.write(key, seen, record, now).await
+    }
+
+    async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
+        self.store.stop(key).await
+    }
+
+    async fn put_stop(&self, key: &str, at: &SlackTs, now: UnixMillis) -> Result<(), StoreError> {
+        self.store.put_stop(key, at, now).await
+    }
+
+    async fn count_stopped(&self, key: &str, id: &str, now: UnixMillis) -> Result<(), StoreError> {
+        self.store.count_stopped(key, id, now).await
+    }
+}
+
+impl Queue for Arc<World> {
+    async fn put_off(&self, handle: &str, delay: Duration) -> Result<(), QueueError> {
+        self.note(format!("{handle} in {}", delay.as_secs()))
+    }
+
+    async fn delete(&self, handle: &str) -> Result<(), QueueError> {
+        self.note(format!("{handle} deleted"))
+    }
+}
+
+impl SlackTools for Arc<World> {
+    async fn post(&self, post: &Post<'_>) -> PostOutcome {
+        assert_eq!((post.channel, post.thread_ts), ("C1", Some("1531420618.000100")));
+        self.take_post(post.nonce, post.text)
+    }
+
+    async fn find(&self, search: &Search<'_>) -> FindOutcome {
+        assert_eq!((search.channel, search.thread_ts), ("C1", Some("1531420618.000100")));
+        let mut scripted = self.finds.lock().unwrap();
+        if !scripted.is_empty() {
+            return scripted.remove(0);
+        }
+        let stands = self.posted.lock().unwrap().iter().any(|(mark, _)| mark == search.nonce);
+        if stands { FindOutcome::Found { ts: "9.9".to_owned() } } else { FindOutcome::NotFound }
+    }
+
+    async fn set_status(&self, _: &StatusPlace<'_>, status: SessionStatus) -> StatusOutcome {
+        self.statuses.lock().unwrap().push(match status {
+            SessionStatus::Active => "active",
+            SessionStatus::Processing => "processing",
+        });
+        StatusOutcome::Shown
+    }
+
+    async fn respond(&self, response_url: &str, text: &str) -> PostOutcome {
+        self.take_post(response_url, text)
+    }
+}
+
+fn posted() -> PostOutcome {
+    PostOutcome::Posted { ts: Some("2.2".to_owned()) }
+}
+
+fn refused(is_for_good: bool) -> PostOutcome {
+    PostOutcome::Refused { reason: "slack_invalid_auth".to_owned(), retry_after: None, is_for_good }
+}
+
+fn unknown() -> PostOutcome {
+    PostOutcome::Unknown { reason: "no_answer".to_owned() }
+}
+
+type Here = Arc<World>;
+
+struct Scene {
+    world: Here,
+    settle: Settle<Here, Here, Here, Here, Here>,
+    key: RecordKey,
+}
+
+fn token(bits: u128) -> Token {
+    Token::from_bits(bits)
+}
+
+/// The dispatcher's token, and the claimer's.
+const DISPATCHERS: u128 = 1;
+const CLAIMERS: u128 = 2;
+
+impl Scene {
+    fn new() -> Self {
+        let world = Here::default();
+        let [store, queue, slack, tokens, clock] = std::array::from_fn(|_| Arc::clone(&world));
+        let settle = Settle::new(store, queue, slack, tokens, clock, SettleSettings { post_wait: WAIT });
+        Self { world, settle, key: RecordKey::of_question("A1:C1:1531420618.000100") }
+    }
+
+    fn place() -> Place {
+        Place {
+            tenant: Some("T1".to_owned()),
+            api_app_id: Some("A1".to_owned()),
+            team_id: Some("T1".to_owned()),
+            channel: "C1".to_owned(),
+            thread_ts: Some("1531420618.000100".to_owned()),
+            user: Some("U1".to_owned()),
+            asked_at: SlackTs::parse("1531420618.000100").unwrap(),
+            response_url: None,
+        }
+    }
+
+    /// A question that the dispatcher has taken.
+    async fn taken() -> Self {
+        let scene = Self::new();
+        assert_eq!(scene.receive("h1", DISPATCHERS, Some(Self::place())).await, Errand::Call);
+        scene
+    }
+
+    /// A question that somebody works on.
+    async fn claimed() -> Self {
+        let scene = Self::taken().await;
+        let claimed = scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+        assert_eq!(claimed.outcome(), "claimed");
+        scene.world.queue.lock().unwrap().clear();
+        scene
+    }
+
+    /// The dispatcher receives the message once more.
+    async fn receive(&self, handle: &str, bits: u128, place: Option<Place>) -> Errand {
+        let receive = Receive { message_id: "m1".to_owned(), handle: handle.to_owned() };
+        let stop = match place.as_ref().and_then(Place::stop_key) {
+            Some(key) => self.world.store.stop(&key).await.unwrap(),
+            None => None,
+        };
+        let token = token(bits);
+        update(&self.world, &self.world, &self.key, |record, now| {
+            let received = Received {
+                receive: &receive,
+                now,
+                lease_until: now.after(LEASE),
+                token: &token,
+                place: place.as_ref(),
+                stopped_at: stop.as_ref().map(|stop| &stop.at),
+                was_dead_letter: false,
+            };
+            receive::on_receive(record, &received, LIMITS)
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn run(&self, bits: u128, operation: Operation) -> (Answer, SettleReport) {
+        let request = Request { key: self.key.clone(), token: token(bits), operation };
+        let (answer, report) = self.settle.run(&request).await;
+        (answer.unwrap(), report)
+    }
+
+    async fn ask(&self, bits: u128, operation: Operation) -> Answer {
+        self.run(bits, operation).await.0
+    }
+
+    async fn answer(&self, text: &str) -> Answer {
+        self.ask(CLAIMERS, Operation::Answer { text: Some(text.to_owned()) }).await
+    }
+
+    fn fails(self, outcomes: impl IntoIterator<Item = PostOutcome>) -> Self {
+        self.world.posts.lock().unwrap().extend(outcomes);
+        self
+    }
+
+    fn queue(&self) -> Vec<String> {
+        std::mem::take(&mut *self.world.queue.lock().unwrap())
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.world.posted.lock().unwrap().iter().map(|(_, text)| text.clone()).collect()
+    }
+
+    async fn state(&self) -> State {
+        self.world.store.read(&self.key, self.world.now()).await.unwrap().record.unwrap().state
+    }
+
+    async fn stop(&self, at: &str) {
+        let key = Self::place().stop_key().unwrap();
+        self.world.store.put_stop(&key, &SlackTs::parse(at).unwrap(), self.world.now()).await.unwrap();
+    }
+}
+
+fn told(why: &str) -> State {
+    State::Told { why: why.to_owned(), told_for: Some("m1".to_owned()), token: Some(token(CLAIMERS)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_posted_once_and_its_message_deleted() {
+    let scene = Scene::claimed().await;
+    scene.world.pass(4 * SECOND);
+    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    assert_eq!(answer, Answer::Answered { ts: Some("2.2".to_owned()) });
+    assert_eq!(
+        (scene.texts(), scene.queue()),
+        (vec!["42".to_owned()], vec!["h1 in 90".into(), "h1 deleted".into()])
+    );
+    assert_eq!((report.ended, report.attempts), (Some(Ended::Answered), Some(1)));
+    assert_eq!(report.time_to_answer, Some(Duration::from_millis(4500)));
+    assert_eq!(*scene.world.statuses.lock().unwrap(), ["active"]);
+    // The same call again, because its answer was lost.
+    assert_eq!(scene.answer("42").await, Answer::Answered { ts: Some("2.2".to_owned()) });
+    assert_eq!(scene.texts().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_not_the_token_changes_nothing() {
+    let scene = Scene::claimed().await;
+    let before = scene.state().await;
+    for bits in [DISPATCHERS, 3] {
+        assert_eq!(scene.ask(bits, Operation::Claim { new: token(7) }).await, Answer::Gone);
+        assert_eq!(scene.ask(bits, Operation::Beat).await, Answer::Cancel { why: "gone" });
+        assert_eq!(scene.ask(bits, Operation::Answer { text: Some("no".to_owned()) }).await, Answer::Gone);
+        assert_eq!(scene.ask(bits, Operation::Answer { text: None }).await, Answer::Gone);
+        assert_eq!(scene.ask(bits, Operation::Refuse { why: "x".to_owned() }).await, Answer::Gone);
+        assert_eq!(scene.ask(bits, Operation::Post).await, Answer::Gone);
+        assert_eq!(scene.ask(bits, Operation::Release).await, Answer::Gone);
+    }
+    assert_eq!((scene.state().await, scene.queue(), scene.texts()), (before, vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_made_again_is_answered_as_the_first_time() {
+    let scene = Scene::taken().await;
+    let claim = || Operation::Claim { new: token(CLAIMERS) };
+    let first = scene.ask(DISPATCHERS, claim()).await;
+    assert!(matches!(&first, Answer::Claimed { attempt: 1, place: Some(_), .. }), "{first:?}");
+    assert_eq!(scene.ask(DISPATCHERS, claim()).await, first);
+    let other = Operation::Claim { new: token(3) };
+    assert_eq!(scene.ask(DISPATCHERS, other).await, Answer::Gone, "another process with the same invocation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beat_renews_lease_and_visibility_every_third_time() {
+    let scene = Scene::claimed().await;
+    for (beat, renewed) in [(1, false), (2, false), (3, true), (4, false), (5, false), (6, true)] {
+        scene.world.pass(10 * SECOND);
+        assert_eq!(scene.ask(CLAIMERS, Operation::Beat).await, Answer::GoOn);
+        let expected: Vec<String> = if renewed { vec!["h1 in 90".to_owned()] } else { vec![] };
+        assert_eq!(scene.queue(), expected, "beat {beat}");
+    }
+    // The queue is not to be reached. That cancels nothing.
+    *scene.world.queue_fails.lock().unwrap() = true;
+    scene.world.pass(30 * SECOND);
+    let (answer, report) = scene.run(CLAIMERS, Operation::Beat).await;
+    assert_eq!((answer, report.errors.len()), (Answer::GoOn, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_cancels_at_the_next_beat_and_nothing_is_posted() {
+    let scene = Scene::claimed().await;
+    scene.stop("1531420617.000000").await;
+    assert_eq!(scene.ask(CLAIMERS, Operation::Beat).await, Answer::GoOn, "the question came after that stop");
+    scene.stop("1531420619.000000").await;
+    let (answer, report) = scene.run(CLAIMERS, Operation::Beat).await;
+    assert_eq!((answer, report.ended), (Answer::Cancel { why: "stopped" }, Some(Ended::Stopped)));
+    assert_eq!(scene.queue(), ["h1 in 0"]);
+    assert_eq!(*scene.world.statuses.lock().unwrap(), ["active"]);
+    assert_eq!(scene.ask(CLAIMERS, Operation::Beat).await, Answer::Cancel { why: "stopped" });
+    assert_eq!(scene.answer("too late").await, Answer::Gone);
+    assert_eq!(scene.texts(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_the_claim_or_before_the_intent_ends_the_question() {
+    let scene = Scene::taken().await;
+    scene.stop("1531420618.000100").await;
+    let claim = Operation::Claim { new: token(CLAIMERS) };
+    assert_eq!(scene.ask(DISPATCHERS, claim).await, Answer::Gone);
+    assert_eq!(scene.queue(), ["h1 in 0"]);
+
+    let scene = Scene::claimed().await;
+    scene.stop("1531420618.000100").await;
+    assert_eq!(scene.answer("too late").await, Answer::Gone);
+    assert_eq!((scene.texts(), scene.queue()), (vec![], vec!["h1 in 0".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_question_is_cancelled() {
+    let scene = Scene::claimed().await;
+    let deleted = update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+    assert_eq!(deleted.unwrap().handle, "h1");
+    assert_eq!(scene.ask(CLAIMERS, Operation::Beat).await, Answer::Cancel { why: DELETED });
+    assert_eq!(scene.answer("too late").await, Answer::Gone);
+    assert_eq!(scene.texts(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_post_keeps_its_text_and_goes_out_later_without_another_thought() {
+    let scene = Scene::claimed().await.fails([refused(false)]);
+    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    assert_eq!((answer, report.failure.as_deref()), (Answer::TakenOver, Some("slack_invalid_auth")));
+    let State::Posting(posting) = scene.state().await else { panic!("the text is kept") };
+    assert_eq!((posting.text.as_str(), posting.nonce), ("42", None));
+    let queue = scene.queue();
+    assert_eq!(queue[0], "h1 in 90");
+    assert!(["h1 in 3", "h1 in 4", "h1 in 5"].contains(&queue[1].as_str()), "{queue:?}");
+
+    assert_eq!(scene.receive("h2", 5, Some(Scene::place())).await, Errand::Post);
+    assert_eq!(scene.ask(CLAIMERS, Operation::Post).await, Answer::Gone, "the token is the dispatcher's now");
+    assert_eq!(scene.ask(5, Operation::Post).await, Answer::Answered { ts: Some("2.2".to_owned()) });
+    assert_eq!((scene.texts(), scene.queue()), (vec!["42".to_owned()], vec!["h2 deleted".to_owned()]));
+    assert_eq!(scene.ask(5, Operation::Post).await, Answer::Answered { ts: Some("2.2".to_owned()) });
+}
+
+/// A post of which nobody knows whether Slack took it, seen by a first receive and taken up by a second.
+async fn in_doubt(took_it: bool) -> Scene {
+    let scene = Scene::claimed().await.fails([unknown()]);
+    assert_eq!(scene.answer("42").await, Answer::TakenOver);
+    if took_it {
+        let State::Posting(Posting { nonce: Some(nonce), .. }) = scene.state().await else {
+            panic!("a nonce")
+        };
+        scene.world.posted.lock().unwrap().push((nonce.as_str().to_owned(), "42".to_owned()));
+    }
+    assert_eq!(scene.receive("h2", 5, Some(Scene::place())).await, Errand::PutOff(WAIT));
+    assert_eq!(scene.ask(CLAIMERS, Operation::Post).await, Answer::TakenOver, "nobody asks before the wait");
+    scene.world.pass(WAIT);
+    assert_eq!(scene.receive("h3", 6, Some(Scene::place())).await, Errand::Post);
+    scene.queue();
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_already_is_found_and_not_posted_again() {
+    let scene = in_doubt(true).await;
+    assert_eq!(scene.ask(6, Operation::Post).await, Answer::Answered { ts: Some("9.9".to_owned()) });
+    assert_eq!((scene.texts(), scene.queue()), (vec!["42".to_owned()], vec!["h3 deleted".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_stand_is_posted_under_a_new_nonce() {
+    let scene = in_doubt(false).await;
+    assert_eq!(scene.ask(6, Operation::Post).await, Answer::Answered { ts: Some("2.2".to_owned()) });
+    assert_eq!(scene.texts(), ["42"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_slack_cannot_be_asked_nothing_is_posted_again_and_a_person_hears_of_it() {
+    let scene = in_doubt(true).await;
+    let cannot =
+        |is_for_good| FindOutcome::CannotAsk { reason: "slack_missing_scope".to_owned(), is_for_good };
+    scene.world.finds.lock().unwrap().extend([cannot(false), cannot(true)]);
+    let (answer, report) = scene.run(6, Operation::Post).await;
+    assert_eq!((answer, report.outcome_unknown), (Answer::TakenOver, false));
+    assert_eq!(scene.queue().len(), 1, "put off");
+    let (answer, report) = scene.run(6, Operation::Post).await;
+    assert_eq!(
+        (answer, report.outcome_unknown, report.ended),
+        (Answer::TakenOver, true, Some(Ended::Untold))
+    );
+    assert_eq!((scene.texts(), scene.queue()), (vec!["42".to_owned()], vec!["h3 in 0".to_owned()]));
+    let dead_letter = Errand::DeadLetter { why: "outcome_unknown".to_owned() };
+    assert_eq!(scene.receive("h4", 7, Some(Scene::place())).await, dead_letter);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_tells_the_asker_and_the_message_becomes_a_dead_letter() {
+    let scene = Scene::claimed().await;
+    let (answer, report) = scene.run(CLAIMERS, Operation::Refuse { why: "thinking_failed".to_owned() }).await;
+    assert_eq!((answer, report.ended), (Answer::Told, Some(Ended::Told)));
+    assert_eq!(report.failure.as_deref(), Some("thinking_failed"));
+    assert_eq!(scene.texts(), [answer_text::apology("thinking_failed")]);
+    assert_eq!(
+        (scene.state().await, scene.queue()),
+        (told("thinking_failed"), vec!["h1 in 90".into(), "h1 in 0".into()])
+    );
+    let dead_letter = Errand::DeadLetter { why: "thinking_failed".to_owned() };
+    assert_eq!(scene.receive("h2", 5, Some(Scene::place())).await, dead_letter);
+    assert_eq!(
+        scene.ask(CLAIMERS, Operation::Refuse { why: "thinking_failed".to_owned() }).await,
+        Answer::Told
+    );
+    assert_eq!(scene.texts().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_that_slack_takes_never_is_a_dead_letter_at_once() {
+    let scene = Scene::claimed().await.fails([refused(true)]);
+    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    assert_eq!((answer, report.ended), (Answer::TakenOver, Some(Ended::Untold)));
+    assert_eq!(scene.queue().last().map(String::as_str), Some("h1 in 0"));
+    assert_eq!(scene.state().await, told("untold"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_app_may_not_post_a_command_is_answered_by_its_response_url() {
+    let url = "https://hooks.slack.com/commands/T1/1/x";
+    let place = Place { response_url: Some(url.to_owned()), ..Scene::place() };
+    for (past, expected) in
+        [(SECOND, Answer::Answered { ts: Some("2.2".to_owned()) }), (RESPONSE_URL_LIFE, Answer::TakenOver)]
+    {
+        let scene = Scene::new().fails([refused(false)]);
+        assert_eq!(scene.receive("h1", DISPATCHERS, Some(place.clone())).await, Errand::Call);
+        scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+        scene.world.pass(past);
+        assert_eq!(scene.answer("42").await, expected);
+        let by_url = scene.world.posted.lock().unwrap().first().map(|(mark, _)| mark.clone());
+        assert_eq!(by_url, (past == SECOND).then(|| url.to_owned()));
+    }
+    // Nobody can find out whether Slack took what went by the URL, so it is not sent again.
+    let scene = Scene::new().fails([refused(false), unknown()]);
+    scene.receive("h1", DISPATCHERS, Some(place.clone())).await;
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+    assert_eq!(scene.answer("42").await, Answer::TakenOver);
+    assert_eq!(scene.receive("h2", 5, Some(place.clone())).await, Errand::PutOff(WAIT));
+    scene.world.pass(WAIT);
+    assert_eq!(scene.receive("h3", 6, Some(place.clone())).await, Errand::Post);
+    let (_, report) = scene.run(6, Operation::Post).await;
+    assert!(report.outcome_unknown);
+    assert_eq!(scene.texts(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_answer_goes_out_in_parts_and_what_is_left_of_it_by_others() {
+    let long = "word ".repeat(2500);
+    let parts = answer_text::parts(&answer_text::cut(&long));
+    assert!(parts.len() > 2, "or there is nothing to see");
+    let scene = Scene::claimed().await;
+    assert_eq!(scene.answer(&long).await, Answer::Answered { ts: Some("2.2".to_owned()) });
+    assert_eq!(scene.texts(), parts);
+
+    // Each post takes so long that there is time for two of them.
+    let scene = Scene::claimed().await;
+    *scene.world.post_takes.lock().unwrap() = LAST_CALL / 2;
+    assert_eq!(scene.answer(&long).await, Answer::TakenOver);
+    assert_eq!(scene.texts(), parts[..2]);
+    assert_eq!(scene.queue().last().map(String::as_str), Some("h1 in 0"));
+    *scene.world.post_takes.lock().unwrap() = Duration::ZERO;
+    assert_eq!(scene.receive("h2", 5, Some(Scene::place())).await, Errand::Post);
+    assert_eq!(scene.ask(5, Operation::Post).await.outcome(), "answered");
+    assert_eq!(scene.texts(), parts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_given_back_is_free_and_its_attempt_is_not_counted() {
+    let scene = Scene::claimed().await;
+    assert_eq!(scene.ask(CLAIMERS, Operation::Release).await, Answer::Released);
+    assert_eq!((scene.state().await, scene.queue()), (State::Free, vec!["h1 in 0".to_owned()]));
+    assert_eq!(scene.receive("h2", 5, Some(Scene::place())).await, Errand::Call);
+    let claimed = scene.ask(5, Operation::Claim { new: token(6) }).await;
+    assert!(matches!(claimed, Answer::Claimed { attempt: 1, .. }), "{claimed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sign_is_shown_while_somebody_works_and_taken_back_at_the_end() {
+    let scene = Scene::taken().await;
+    let (answer, report) = scene.run(DISPATCHERS, Operation::Sign).await;
+    assert_eq!((answer, report.time_to_first_sign), (Answer::Shown, Some(Duration::from_millis(500))));
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+    assert_eq!(scene.ask(DISPATCHERS, Operation::Sign).await, Answer::Shown, "the claimer came first");
+    assert_eq!(scene.ask(9, Operation::Sign).await, Answer::NotShown);
+    scene.answer("42").await;
+    assert_eq!(scene.ask(DISPATCHERS, Operation::Sign).await, Answer::Ended);
+    assert_eq!(*scene.world.statuses.lock().unwrap(), ["processing", "processing", "active", "active"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_answers_by_itself_ends_its_question_without_a_post() {
+    let scene = Scene::claimed().await;
+    assert_eq!(scene.ask(CLAIMERS, Operation::Answer { text: None }).await, Answer::Answered { ts: None });
+    assert_eq!((scene.texts(), scene.queue()), (vec![], vec!["h1 deleted".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_place_is_answered_by_nobody_and_its_refusal_is_a_dead_letter() {
+    let scene = Scene::new();
+    assert_eq!(scene.receive("h1", DISPATCHERS, None).await, Errand::Call);
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+    assert_eq!(scene.answer("42").await.outcome(), "invalid");
+    let (answer, report) = scene.run(CLAIMERS, Operation::Refuse { why: "no_answer".to_owned() }).await;
+    assert_eq!((answer, report.ended), (Answer::Told, Some(Ended::Untold)));
+    assert_eq!((scene.state().await, scene.queue()), (told("no_answer"), vec!["h1 in 0".to_owned()]));
+}

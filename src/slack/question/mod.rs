@@ -15,10 +15,10 @@ pub struct Place {
 }
 impl Place {
     pub fn stop_key(&self) -> Option<String> {
-        None
+        self.thread_ts.as_ref().map(|t| format!("stop:A1:{}:{t}", self.channel))
     }
     pub fn session_thread(&self) -> Option<String> {
-        None
+        self.thread_ts.clone()
     }
 }
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
