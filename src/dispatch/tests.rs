@@ -1,1 +1,787 @@
+use super::*;
+use crate::sink::SendError;
+use crate::sink::message::Message;
+use crate::slack::question::SlackTs;
+use crate::work::memory::MemoryWork;
+use crate::work::operations::{self, Now};
+use crate::work::record::{Flight, Record};
+use crate::work::{Seen, Written};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::time::Instant;
 
+use super::settler::SettlerError;
+
+/// 1531420618.500000 in Slack's words.
+const NOW: u64 = 1_531_420_618_500;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long a message is held whose invocation lasts a minute: that, or a lease if that is longer.
+const HELD: Duration = LEASE;
+const SETTINGS: DispatchSettings = DispatchSettings {
+    agent_timeout: Duration::from_secs(45),
+    limits: Limits { max_attempts: 3, give_up_after: Duration::from_secs(86_400), post_wait: LEASE },
+    protocol: AgentProtocol::Work,
+    events: AgentEvents::Questions,
+    dm_conversation: DmConversation::Channel,
+};
+
+/// What the agent does with an event. One that is not listed it takes at once.
+#[derive(Clone, Debug)]
+enum Behaviour {
+    NotNow,
+    Conflict,
+    Fails,
+    Hangs,
+    /// It answers so, after so long.
+    Says(&'static str, Duration),
+}
+
+/// Which calls fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Fault {
+    Read,
+    Write,
+    Stop,
+    DeadLetter,
+    /// The receive is over.
+    Over,
+    PutOff,
+    Settle,
+}
+
+/// Clock, agent, agent-settle and queues, which behave as a test says. The store inside is the real one of memory.
+#[derive(Default)]
+struct World {
+    past: AtomicU64,
+    tokens: AtomicU64,
+    store: MemoryWork,
+    behaviours: Mutex<HashMap<&'static str, Behaviour>>,
+    faults: Mutex<Vec<Fault>>,
+    invoked: Mutex<Vec<String>>,
+    payloads: Mutex<Vec<Value>>,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+    dead_letters: Mutex<Vec<Message>>,
+    put_off: Mutex<Vec<(String, Duration)>>,
+    /// What agent-settle was asked: the operation and what came with it. A `sign` is kept apart.
+    settled: Mutex<Vec<Value>>,
+    signs: AtomicUsize,
+    /// What agent-settle answers to the next questions.
+    answers: Mutex<Vec<Value>>,
+}
+
+impl World {
+    fn pass(&self, duration: Duration) {
+        self.past.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.faults.lock().unwrap().contains(&fault)
+    }
+
+    fn store_result<T>(&self, fault: Fault, result: T) -> Result<T, StoreError> {
+        if self.has(fault) { Err(StoreError::new("DynamoDB", "connection refused")) } else { Ok(result) }
+    }
+
+    fn settle(&self, request: &Value) -> Result<(), SettlerError> {
+        if request["operation"] == "sign" {
+            self.signs.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.settled.lock().unwrap().push(request.clone());
+        if self.has(Fault::Settle) { Err(SettlerError::Function) } else { Ok(()) }
+    }
+}
+
+impl Clock for Arc<World> {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::from_millis(NOW + self.past.load(Ordering::Relaxed))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "Tokio's clock, which stands still in these tests")]
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+impl Tokens for Arc<World> {
+    fn next(&self) -> Token {
+        Token::from_bits(u128::from(self.tokens.fetch_add(1, Ordering::Relaxed)) + 1)
+    }
+}
+
+impl WorkStore for Arc<World> {
+    async fn read(&self, key: &RecordKey, now: UnixMillis) -> Result<Seen, StoreError> {
+        self.store_result(Fault::Read, ())?;
+        self.store.read(key, now).await
+    }
+
+    async fn write(
+        &self,
+        key: &RecordKey,
+        seen: &Seen,
+        record: &Record,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError> {
+        self.store_result(Fault::Write, ())?;
+        self.store.write(key, seen, record, now).await
+    }
+
+    async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
+        self.store_result(Fault::Stop, ())?;
+        self.store.stop(key).await
+    }
+
+    async fn put_stop(&self, key: &str, at: &SlackTs, now: UnixMillis) -> Result<(), StoreError> {
+        self.store_result(Fault::Stop, ())?;
+        self.store.put_stop(key, at, now).await
+    }
+
+    async fn count_stopped(&self, key: &str, id: &str, now: UnixMillis) -> Result<(), StoreError> {
+        self.store_result(Fault::Write, ())?;
+        self.store.count_stopped(key, id, now).await
+    }
+}
+
+impl Agent for Arc<World> {
+    async fn invoke(&self, call: &AgentCall) -> Result<Replied, InvokeError> {
+        self.invoked.lock().unwrap().push(call.event_id.clone());
+        self.payloads.lock().unwrap().push(serde_json::from_slice(&call.payload).unwrap());
+        let at_once = self.at_once.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_at_once.fetch_max(at_once, Ordering::Relaxed);
+        // Lets other calls begin, if there are any.
+        tokio::task::yield_now().await;
+        self.at_once.fetch_sub(1, Ordering::Relaxed);
+        let what = "word".to_owned();
+        let behaviour = self.behaviours.lock().unwrap().get(call.event_id.as_str()).cloned();
+        let (says, after) = match behaviour {
+            Some(Behaviour::NotNow) => {
+                return Err(InvokeError::NotNow { what, is_conflict: false, source: None });
+            }
+            Some(Behaviour::Conflict) => {
+                return Err(InvokeError::NotNow { what, is_conflict: true, source: None });
+            }
+            Some(Behaviour::Fails) => return Err(InvokeError::Failed { what, source: None }),
+            Some(Behaviour::Hangs) => std::future::pending().await,
+            Some(Behaviour::Says(says, after)) => (says, after),
+            None => (r#"{"status":"working"}"#, Duration::ZERO),
+        };
+        tokio::time::sleep(after).await;
+        Ok(Replied { body: says.as_bytes().to_vec(), is_sse: says.starts_with("data:") })
+    }
+}
+
+impl Settler for Arc<World> {
+    async fn ask(&self, request: &Value) -> Result<Value, SettlerError> {
+        self.settle(request)?;
+        let mut answers = self.answers.lock().unwrap();
+        if !answers.is_empty() {
+            return Ok(answers.remove(0));
+        }
+        Ok(match request["operation"].as_str() {
+            Some("claim") => json!({ "outcome": "claimed", "attempt": 1 }),
+            Some("beat") => json!({ "outcome": "go on" }),
+            _ => json!({ "outcome": "answered" }),
+        })
+    }
+
+    async fn tell(&self, request: &Value) -> Result<(), SettlerError> {
+        self.settle(request)
+    }
+}
+
+impl Queue for Arc<World> {
+    async fn put_off(&self, handle: &str, delay: Duration) -> Result<(), QueueError> {
+        if self.has(Fault::Over) {
+            return Err(QueueError::Over { code: "ReceiptHandleIsInvalid".to_owned() });
+        }
+        if self.has(Fault::PutOff) {
+            return Err(QueueError::Unknown("connection reset".into()));
+        }
+        self.put_off.lock().unwrap().push((handle.to_owned(), delay));
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), QueueError> {
+        unreachable!("Lambda deletes what the dispatcher is done with")
+    }
+}
+
+impl Sink for Arc<World> {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
+        if self.has(Fault::DeadLetter) {
+            return Err(SendError::failed("SQS SendMessage", "connection reset"));
+        }
+        self.dead_letters.lock().unwrap().push(message.clone());
+        Ok(())
+    }
+
+    fn max_bytes(&self) -> usize {
+        1024 * 1024
+    }
+}
+
+type Here = Arc<World>;
+
+struct Scene {
+    world: Here,
+    dispatch: Dispatch<Here, Here, Here, Here, Here, Here, Here>,
+    runs: AtomicU64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with_settings(SETTINGS)
+    }
+
+    fn with_settings(settings: DispatchSettings) -> Self {
+        let world = Here::default();
+        let [store, queue, agent, settler, dead_letters, tokens, clock] =
+            std::array::from_fn(|_| Arc::clone(&world));
+        let dispatch = Dispatch::new(store, queue, agent, settler, dead_letters, tokens, clock, settings);
+        Self { world, dispatch, runs: AtomicU64::new(0) }
+    }
+
+    fn where_it(self, behaviours: &[(&'static str, Behaviour)]) -> Self {
+        self.world.behaviours.lock().unwrap().extend(behaviours.iter().cloned());
+        self
+    }
+
+    fn failing(self, faults: &[Fault]) -> Self {
+        self.world.faults.lock().unwrap().extend(faults);
+        self
+    }
+
+    fn heal(&self) {
+        self.world.faults.lock().unwrap().clear();
+        self.world.behaviours.lock().unwrap().clear();
+    }
+
+    async fn run(&self, messages: Vec<QueueMessage>) -> Vec<MessageReport> {
+        self.run_for(MINUTE, true, messages).await
+    }
+
+    async fn run_for(
+        &self,
+        time: Duration,
+        is_fifo: bool,
+        messages: Vec<QueueMessage>,
+    ) -> Vec<MessageReport> {
+        let request_id = format!("run {}", self.runs.fetch_add(1, Ordering::Relaxed));
+        let invocation =
+            Invocation { request_id, deadline: self.world.now().after(time), trace_header: None };
+        let mut reports = self.dispatch.run(Batch { is_fifo, messages }, &invocation).await;
+        reports.sort_by(|a, b| a.message_id.cmp(&b.message_id));
+        reports
+    }
+
+    async fn one(&self, message: QueueMessage) -> MessageReport {
+        let time = self.dispatch.settings.time_for_a_question().max(MINUTE);
+        let [report] = self.run_for(time, true, vec![message]).await.try_into().unwrap();
+        report
+    }
+
+    fn invoked(&self) -> Vec<String> {
+        let mut invoked = std::mem::take(&mut *self.world.invoked.lock().unwrap());
+        invoked.sort();
+        invoked
+    }
+
+    fn put_off(&self) -> Vec<(String, Duration)> {
+        std::mem::take(&mut *self.world.put_off.lock().unwrap())
+    }
+
+    /// The operations that agent-settle was asked for, and why or with which text.
+    fn settled(&self) -> Vec<String> {
+        let asked = std::mem::take(&mut *self.world.settled.lock().unwrap());
+        let shown = |request: &Value| {
+            let more = request["why"].as_str().or(request["text"].as_str()).unwrap_or_default();
+            format!("{} {more}", request["operation"].as_str().unwrap()).trim().to_owned()
+        };
+        asked.iter().map(shown).collect()
+    }
+
+    async fn record(&self, channel: &str) -> Record {
+        let key = key(channel);
+        self.world.store.read(&key, self.world.now()).await.unwrap().record.unwrap()
+    }
+
+    /// The token that the agent was given last.
+    fn token(&self) -> Token {
+        let payloads = self.world.payloads.lock().unwrap();
+        Token::parse(payloads.last().unwrap()["work"]["token"].as_str().unwrap()).unwrap()
+    }
+
+    /// The agent claims the question of this channel, with the token that it was given last.
+    async fn claim(&self, channel: &str) {
+        let (key, token, new) = (key(channel), self.token(), self.world.next());
+        let claimed = update(&self.world, &self.world, &key, |record, now| {
+            operations::claim(record, &token, &new, Now { now, stopped_at: None })
+        });
+        assert!(matches!(claimed.await.unwrap(), operations::Claimed::Yours { .. }));
+    }
+}
+
+const TS: &str = "1531420618.000100";
+
+fn key(channel: &str) -> RecordKey {
+    RecordKey::of_question(&format!("A1:{channel}:{TS}"))
+}
+
+fn body(event_id: &str, event: &Value) -> QueueMessage {
+    let attributes =
+        [("kind", "event"), ("event_id", event_id), ("received_at", "1531420618000"), ("api_app_id", "A1")];
+    QueueMessage {
+        message_id: format!("message of {event_id}"),
+        receipt_handle: format!("handle of {event_id}"),
+        receive_count: 1,
+        group: Some(event["channel"].as_str().unwrap().to_owned()),
+        attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        body: json!({
+            "type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event_id": event_id, "event": event
+        })
+        .to_string(),
+        ..QueueMessage::default()
+    }
+}
+
+/// A mention in a channel of its own.
+fn message(event_id: &str, channel: &str) -> QueueMessage {
+    let text = "how far are we?";
+    body(
+        event_id,
+        &json!({ "type": "app_mention", "channel": channel, "ts": TS, "user": "U1", "text": text }),
+    )
+}
+
+/// A later mention in the same channel and thread.
+fn later(event_id: &str, channel: &str, seconds: u64) -> QueueMessage {
+    let ts = format!("{}.000200", 1_531_420_618 + seconds);
+    let event = json!({
+        "type": "app_mention", "channel": channel, "ts": ts, "event_ts": ts, "thread_ts": TS, "user": "U1",
+        "text": "and now?"
+    });
+    body(event_id, &event)
+}
+
+fn stop(event_id: &str, channel: &str, ts: &str) -> QueueMessage {
+    let event = json!({
+        "type": "agent_session_stopped", "channel": channel, "thread_ts": TS, "user": "U1", "event_ts": ts
+    });
+    let message = body(event_id, &event);
+    QueueMessage { group: Some(format!("{channel}:control")), ..message }
+}
+
+fn deletion(event_id: &str, channel: &str) -> QueueMessage {
+    let event = json!({
+        "type": "message", "subtype": "message_deleted", "channel": channel, "deleted_ts": TS,
+        "ts": "1531420620.000300", "event_ts": "1531420620.000300", "hidden": true
+    });
+    body(event_id, &event)
+}
+
+/// The same message, received once more.
+fn again(receive_count: u32, message: QueueMessage) -> QueueMessage {
+    let receipt_handle = format!("{} {receive_count}", message.receipt_handle);
+    QueueMessage { receive_count, receipt_handle, ..message }
+}
+
+fn outcomes(reports: &[MessageReport]) -> Vec<MessageOutcome> {
+    reports.iter().map(|report| report.outcome).collect()
+}
+
+use MessageOutcome::{
+    DeadLettered, Deferred, Deletion, Dispatched, Duplicate, Failed, NoQuestion, Stop as Stops, Withdrawn,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_handed_over_and_its_message_stays_on_the_queue() {
+    let scene = Scene::new();
+    let report = scene.one(message("Ev1", "C1")).await;
+    assert_eq!((report.outcome, report.put_off_for), (Dispatched, None));
+    assert!(!report.outcome.is_done(), "its answer does not stand yet");
+    assert_eq!(report.waited, Some(SECOND / 2));
+    assert_eq!(scene.put_off(), [("handle of Ev1".to_owned(), HELD)]);
+    assert_eq!(scene.world.signs.load(Ordering::Relaxed), 1);
+    let payload = scene.world.payloads.lock().unwrap()[0].clone();
+    assert_eq!((&payload["version"], &payload["question"]["id"]), (&json!(2), &json!(format!("A1:C1:{TS}"))));
+    assert_eq!(payload["work"]["record"], format!("dispatch#A1:C1:{TS}"));
+    let State::InFlight(Flight { token, lease_until, receive, .. }) = scene.record("C1").await.state else {
+        panic!("it is in flight")
+    };
+    assert_eq!((token, receive), (Some(scene.token()), message("Ev1", "C1").receive()));
+    assert_eq!(lease_until, scene.world.now().after(HELD));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_called_twice_while_somebody_works() {
+    let scene = Scene::new();
+    scene.one(message("Ev1", "C1")).await;
+    scene.claim("C1").await;
+    scene.put_off();
+    // Lambda runs one receive twice.
+    assert_eq!(scene.one(message("Ev1", "C1")).await.put_off_for, None);
+    // The message's visibility ended before the work did: whoever beats finds the new handle.
+    let report = scene.one(again(2, message("Ev1", "C1"))).await;
+    assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::InFlight), Some(LEASE + SECOND)));
+    assert_eq!(scene.record("C1").await.receive().unwrap().handle, "handle of Ev1 2");
+    // Another message of the same question waits, and changes nothing.
+    let report = scene.one(message("Ev2", "C1")).await;
+    assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::InFlight), Some(LEASE + SECOND)));
+    assert_eq!(scene.record("C1").await.receive().unwrap().handle, "handle of Ev1 2");
+    assert_eq!(scene.invoked(), ["Ev1"]);
+    // Whoever worked is dead.
+    scene.world.pass(LEASE + SECOND);
+    assert_eq!(scene.one(message("Ev2", "C1")).await.outcome, Dispatched);
+    assert_eq!(scene.invoked(), ["Ev2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_its_attempts_the_asker_is_told_and_the_letter_has_the_reason() {
+    let scene = Scene::new();
+    for attempt in 1..=3 {
+        assert_eq!(scene.one(again(attempt, message("Ev1", "C1"))).await.outcome, Dispatched);
+        scene.claim("C1").await;
+        scene.world.pass(LEASE + SECOND);
+    }
+    assert_eq!((scene.invoked().len(), scene.settled().len()), (3, 0));
+    assert_eq!(scene.one(again(4, message("Ev1", "C1"))).await.outcome, Deferred(Deferral::Settle));
+    assert_eq!((scene.invoked().len(), scene.settled()), (0, vec!["refuse gave_up".to_owned()]));
+    let told = |record: Option<&Record>, _| {
+        let told_for = Some("message of Ev1".to_owned());
+        let told = State::Told { why: "gave_up".to_owned(), told_for, token: None };
+        receive::Decision::write(record.unwrap().with(told), ())
+    };
+    update(&scene.world, &scene.world, &key("C1"), told).await.unwrap();
+    let report = scene.one(again(5, message("Ev1", "C1"))).await;
+    assert_eq!(
+        (report.outcome, report.reason.as_deref(), report.is_untold),
+        (DeadLettered, Some("gave_up"), false)
+    );
+    let letter = scene.world.dead_letters.lock().unwrap().remove(0);
+    assert_eq!(letter.attributes.last().unwrap(), &("dead_letter_reason".into(), "gave_up".to_owned()));
+    // Another message of the question is done; the letter, sent back, begins anew.
+    assert_eq!(scene.one(message("Ev2", "C1")).await.outcome, MessageOutcome::Told);
+    let mut sent_back = QueueMessage { message_id: "sent back".to_owned(), ..message("Ev1", "C1") };
+    sent_back.attributes.insert(DEAD_LETTER_REASON.to_owned(), "gave_up".to_owned());
+    assert_eq!(scene.one(sent_back).await.outcome, Dispatched);
+    assert_eq!(scene.record("C1").await.attempts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_agent_certainly_has_not_is_put_off_and_never_given_up_before_its_time() {
+    let later = Behaviour::Says(r#"{"status":"later"}"#, Duration::ZERO);
+    for behaviour in [Behaviour::NotNow, Behaviour::Conflict, later] {
+        let scene = Scene::new().where_it(&[("Ev1", behaviour.clone())]);
+        for count in 1..=20 {
+            let report = scene.one(again(count, message("Ev1", "C1"))).await;
+            assert_eq!(report.outcome, Deferred(Deferral::Agent), "{behaviour:?}");
+            assert_eq!(report.put_off_for, Some(back_off(count, "message of Ev1")));
+        }
+        let record = scene.record("C1").await;
+        assert_eq!((record.attempts, record.state), (0, State::Free));
+        let tries = if matches!(behaviour, Behaviour::Conflict) { 3 } else { 1 };
+        assert_eq!(scene.invoked().len(), 20 * tries);
+        scene.world.pass(SETTINGS.limits.give_up_after);
+        assert_eq!(scene.one(again(21, message("Ev1", "C1"))).await.outcome, Deferred(Deferral::Settle));
+        assert_eq!(scene.settled(), ["refuse gave_up"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_agent_may_have_is_left_to_its_lease() {
+    let unknown = Behaviour::Says(r#"{"status":"accepted"}"#, Duration::ZERO);
+    for behaviour in [Behaviour::Fails, Behaviour::Hangs, unknown] {
+        let scene = Scene::new().where_it(&[("Ev1", behaviour.clone())]);
+        let report = scene.one(message("Ev1", "C1")).await;
+        assert_eq!((report.outcome, report.put_off_for), (Failed, None), "{behaviour:?}");
+        assert!(matches!(scene.record("C1").await.state, State::InFlight(_)));
+        let report = scene.one(again(2, message("Ev1", "C1"))).await;
+        assert_eq!(report.outcome, Deferred(Deferral::InFlight));
+        assert_eq!(scene.invoked().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_agent_ignores_is_done() {
+    let ignored = Behaviour::Says(r#"{"status":"ignored"}"#, Duration::ZERO);
+    let scene = Scene::new().where_it(&[("Ev1", ignored)]);
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, NoQuestion);
+    assert_eq!(scene.record("C1").await.state, State::Free);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_asks_nothing_is_done_without_a_call_unless_the_agent_wants_all() {
+    let reaction = || body("Ev1", &json!({ "type": "reaction_added", "channel": "C1", "user": "U1" }));
+    let scene = Scene::new();
+    assert_eq!(scene.one(reaction()).await.outcome, NoQuestion);
+    assert_eq!((scene.invoked().len(), scene.put_off().len()), (0, 0));
+    let scene = Scene::with_settings(DispatchSettings { events: AgentEvents::All, ..SETTINGS });
+    assert_eq!(scene.one(reaction()).await.outcome, Dispatched);
+    let payload = scene.world.payloads.lock().unwrap()[0].clone();
+    assert_eq!((&payload["question"], &payload["work"]["record"]), (&Value::Null, &json!("dispatch#Ev1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn conversations_go_side_by_side_and_a_conversation_in_its_order() {
+    let scene = Scene::new();
+    let messages = (0..30).map(|n| message(&format!("Ev{n:02}"), &format!("C{n}"))).collect();
+    let reports = scene.run(messages).await;
+    assert!(outcomes(&reports).iter().all(|outcome| *outcome == Dispatched));
+    assert_eq!(scene.world.most_at_once.load(Ordering::Relaxed), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_fifo_queue_the_next_question_of_a_conversation_waits_for_the_answer() {
+    let scene = Scene::new();
+    let reports = scene.run(vec![message("Ev1", "C1"), later("Ev2", "C1", 1), message("Ev3", "C2")]).await;
+    assert_eq!(outcomes(&reports), [Dispatched, Deferred(Deferral::Behind), Dispatched]);
+    assert_eq!(
+        reports[1].put_off_for,
+        Some(Duration::ZERO),
+        "SQS keeps it back while the first is invisible"
+    );
+    assert_eq!(scene.invoked(), ["Ev1", "Ev3"]);
+
+    let scene = Scene::new();
+    let reports = scene.run_for(MINUTE, false, vec![message("Ev1", "C1"), later("Ev2", "C1", 1)]).await;
+    assert_eq!(outcomes(&reports), [Dispatched, Dispatched], "a standard queue keeps no order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_what_was_asked_before_it_and_says_how_many() {
+    let scene = Scene::new();
+    scene.one(message("Ev1", "C1")).await;
+    let stop = |count| again(count, stop("Ev9", "C1", "1531420630.000000"));
+    let report = scene.one(stop(1)).await;
+    assert_eq!(
+        (report.outcome, report.put_off_for),
+        (Deferred(Deferral::InFlight), Some(receive::STOP_GRACE))
+    );
+    // The one that waits is stopped when it comes, and what is asked later is not.
+    assert_eq!(scene.one(later("Ev2", "C1", 1)).await.outcome, Withdrawn);
+    assert_eq!(scene.one(later("Ev3", "C1", 100)).await.outcome, Dispatched);
+    // The one at work is stopped when its lease is over, at the latest.
+    scene.world.pass(LEASE + SECOND);
+    assert_eq!(scene.one(again(2, message("Ev1", "C1"))).await.outcome, Withdrawn);
+    assert_eq!(
+        scene.one(again(3, message("Ev1", "C1"))).await.outcome,
+        Withdrawn,
+        "counted once all the same"
+    );
+    assert_eq!(scene.one(stop(2)).await.outcome, Deferred(Deferral::Settle));
+    assert_eq!(scene.settled(), ["answer Stopped: 2 questions."]);
+    assert_eq!(scene.invoked(), ["Ev1", "Ev3"]);
+    let posted = |record: Option<&Record>, _| {
+        let answered = State::Answered { ts: None, token: None };
+        receive::Decision::write(record.unwrap().with(answered), ())
+    };
+    update(&scene.world, &scene.world, &RecordKey::of_question("Ev9"), posted).await.unwrap();
+    assert_eq!(scene.one(stop(3)).await.outcome, Stops);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_withdraws_its_question_at_work_waiting_or_not_there_yet() {
+    let scene = Scene::new();
+    scene.one(message("Ev1", "C1")).await;
+    scene.put_off();
+    assert_eq!(scene.one(deletion("Ev8", "C1")).await.outcome, Deletion);
+    assert_eq!(scene.put_off(), [("handle of Ev1".to_owned(), Duration::ZERO)]);
+    assert_eq!(scene.world.signs.load(Ordering::Relaxed), 2, "shown, and taken back");
+    assert_eq!(scene.one(again(2, message("Ev1", "C1"))).await.outcome, Withdrawn);
+    assert_eq!(scene.one(deletion("Ev9", "C2")).await.outcome, Deletion);
+    assert_eq!(scene.one(message("Ev2", "C2")).await.outcome, Withdrawn);
+    assert_eq!(scene.invoked(), ["Ev1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_that_waits_is_posted_on_and_the_agent_is_not_called() {
+    let scene = Scene::new();
+    scene.one(message("Ev1", "C1")).await;
+    let (key, token, nonce) = (key("C1"), scene.token(), scene.world.next());
+    let end = crate::work::record::End::Answered;
+    let intent = update(&scene.world, &scene.world, &key, |record, now| {
+        operations::intend(record, &token, Some("42"), &end, &nonce, Now { now, stopped_at: None })
+    });
+    assert!(matches!(intent.await.unwrap(), operations::Intent::Post(_)));
+    let refused = update(&scene.world, &scene.world, &key, |record, _| operations::refused(record, &nonce));
+    assert!(refused.await.unwrap().is_some());
+    assert_eq!(scene.one(again(2, message("Ev1", "C1"))).await.outcome, Deferred(Deferral::Settle));
+    assert_eq!((scene.settled(), scene.invoked().len()), (vec!["post".to_owned()], 1));
+    // Nothing was posted for a day.
+    scene.world.pass(SETTINGS.limits.give_up_after);
+    let report = scene.one(again(3, message("Ev1", "C1"))).await;
+    assert_eq!(
+        (report.outcome, report.reason.as_deref(), report.is_untold),
+        (DeadLettered, Some("untold"), true)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_dispatcher_handed_over_is_not_handed_over_again() {
+    let former = RecordKey::of_question("Ev1");
+    let write = async |scene: &Scene, state| {
+        let record = Record::new(None, scene.world.now()).with(state);
+        let write = |_: Option<&Record>, _| receive::Decision::write(record.clone(), ());
+        update(&scene.world, &scene.world, &former, write).await.unwrap();
+    };
+    let scene = Scene::new();
+    write(&scene, State::Answered { ts: None, token: None }).await;
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Duplicate);
+    let scene = Scene::new();
+    let lease_until = scene.world.now().after(MINUTE);
+    let receive = Receive { message_id: String::new(), handle: String::new() };
+    write(&scene, State::InFlight(Flight { token: None, claimed_from: None, lease_until, receive })).await;
+    assert_eq!(scene.one(message("Ev1", "C1")).await.put_off_for, Some(MINUTE + SECOND));
+    scene.world.pass(MINUTE + SECOND);
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_be_read_is_a_dead_letter_at_once_and_stays_if_no_queue_takes_it() {
+    let unreadable = || QueueMessage { body: "no JSON".to_owned(), ..message("Ev1", "C1") };
+    let scene = Scene::new().failing(&[Fault::DeadLetter]);
+    let report = scene.one(unreadable()).await;
+    assert_eq!((report.outcome, report.errors.len()), (Failed, 1));
+    assert_eq!(scene.put_off().len(), 1);
+    scene.heal();
+    let report = scene.one(unreadable()).await;
+    let reason = Some("the message's body is not the JSON of its kind");
+    assert_eq!((report.outcome, report.reason.as_deref()), (DeadLettered, reason));
+    assert_eq!(scene.invoked(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_store_down_the_agent_is_not_called() {
+    for fault in [Fault::Read, Fault::Write, Fault::Stop] {
+        let scene = Scene::new().failing(&[fault]);
+        let report = scene.one(again(7, message("Ev1", "C1"))).await;
+        assert_eq!(report.outcome, Deferred(Deferral::Store), "{fault:?}");
+        assert_eq!(report.put_off_for, Some(back_off(7, "message of Ev1")));
+        assert_eq!(scene.invoked(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_that_is_over_is_left_alone() {
+    let scene = Scene::new().failing(&[Fault::Over]);
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Deferred(Deferral::InFlight));
+    assert_eq!(scene.invoked(), [""; 0]);
+    // Where nobody knows whether it is held, the record decides.
+    let scene = Scene::new().failing(&[Fault::PutOff]);
+    let report = scene.one(message("Ev1", "C1")).await;
+    assert_eq!((report.outcome, report.errors.len()), (Dispatched, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_agent_settle_does_not_hear_is_said_again_at_the_next_receive() {
+    let scene = Scene::new().failing(&[Fault::Settle]);
+    scene.one(message("Ev1", "C1")).await;
+    scene.world.pass(SETTINGS.limits.give_up_after);
+    for count in 2..5 {
+        let report = scene.one(again(count, message("Ev1", "C1"))).await;
+        assert_eq!((report.outcome, report.errors.len()), (Deferred(Deferral::Settle), 1));
+        scene.world.pass(LEASE + SECOND);
+    }
+    assert_eq!(scene.settled(), ["refuse gave_up"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_begun_that_might_not_be_finished() {
+    let needed = SETTINGS.time_for_a_question();
+    let scene = Scene::new();
+    let report =
+        scene.run_for(needed - Duration::from_millis(1), true, vec![message("Ev1", "C1")]).await.remove(0);
+    assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::Time), Some(Duration::ZERO)));
+    assert_eq!(scene.invoked().len(), 0);
+    assert_eq!(outcomes(&scene.run_for(needed, true, vec![message("Ev1", "C1")]).await), [Dispatched]);
+    // What needs no agent needs less time.
+    let unreadable = || QueueMessage { body: "no JSON".to_owned(), ..message("Ev2", "C2") };
+    let reports = scene.run_for(RESERVE - Duration::from_millis(1), true, vec![unreadable()]).await;
+    assert_eq!(outcomes(&reports), [Deferred(Deferral::Time)]);
+    assert_eq!(outcomes(&scene.run_for(RESERVE, true, vec![unreadable()]).await), [DeadLettered]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_does_not_answer_is_cut_off_at_its_time_out() {
+    let scene = Scene::new().where_it(&[("Ev1", Behaviour::Hangs)]);
+    let report = scene.one(message("Ev1", "C1")).await;
+    assert_eq!((report.outcome, report.invoke), (Failed, Some(SETTINGS.agent_timeout)));
+}
+
+fn plain() -> Scene {
+    Scene::with_settings(DispatchSettings { protocol: AgentProtocol::Plain, ..SETTINGS })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_of_an_agent_that_knows_nothing_is_posted_for_it() {
+    for (says, answer) in [
+        (r#"{"result":"42"}"#, "answer 42"),
+        ("data: \"4\"\n\ndata: \"2\"\n\n", "answer 42"),
+        // It has answered with tools of its own.
+        ("{}", "answer"),
+    ] {
+        let scene = plain().where_it(&[("Ev1", Behaviour::Says(says, 35 * SECOND))]);
+        assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched, "{says}");
+        assert_eq!(scene.settled(), ["claim", "beat", "beat", "beat", answer]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_agent_that_fails_is_tried_again_after_its_lease() {
+    let says = |says| Behaviour::Says(says, Duration::ZERO);
+    let error_in_a_stream = says("data: {\"error\": \"out of tokens\"}\n\n");
+    for behaviour in [Behaviour::Fails, says(r#"{"error":"x"}"#), error_in_a_stream] {
+        let scene = plain().where_it(&[("Ev1", behaviour.clone())]);
+        let report = scene.one(message("Ev1", "C1")).await;
+        assert_eq!((report.outcome, report.put_off_for), (Failed, None), "{behaviour:?}");
+        assert_eq!(scene.settled(), ["claim"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_agent_is_cut_off_by_a_stop_and_not_by_an_error() {
+    let scene = plain().where_it(&[("Ev1", Behaviour::Hangs)]);
+    let go_on = json!({ "outcome": "go on" });
+    let cancel = json!({ "outcome": "cancel", "why": "stopped" });
+    scene.world.answers.lock().unwrap().extend([json!({ "outcome": "claimed" }), go_on, Value::Null, cancel]);
+    let report = scene.one(message("Ev1", "C1")).await;
+    assert_eq!((report.outcome, report.invoke), (Deferred(Deferral::InFlight), Some(30 * SECOND)));
+    assert_eq!(scene.settled(), ["claim", "beat", "beat", "beat"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_agent_is_not_called_for_a_question_that_is_somebody_elses() {
+    let scene = plain();
+    scene.world.answers.lock().unwrap().push(json!({ "outcome": "gone" }));
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Deferred(Deferral::InFlight));
+    let scene = plain().failing(&[Fault::Settle]);
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Failed);
+    assert_eq!(scene.invoked(), [""; 0]);
+}
+
+#[test]
+fn only_what_is_over_for_good_is_done() {
+    let done = [Duplicate, DeadLettered, NoQuestion, MessageOutcome::Told, Withdrawn, Stops, Deletion];
+    let deferrals = [
+        Deferral::Agent,
+        Deferral::Store,
+        Deferral::InFlight,
+        Deferral::Settle,
+        Deferral::Behind,
+        Deferral::Time,
+    ];
+    assert!(done.into_iter().all(MessageOutcome::is_done));
+    assert!(!deferrals.into_iter().map(Deferred).chain([Dispatched, Failed]).any(MessageOutcome::is_done));
+}
+
+#[test]
+fn a_stop_says_how_many_questions_it_ended() {
+    assert_eq!(
+        [0, 1, 2].map(stop_text),
+        ["There was nothing left to stop.", "Stopped: 1 question.", "Stopped: 2 questions."]
+    );
+}

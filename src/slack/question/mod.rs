@@ -75,9 +75,43 @@ pub enum Malformed2 {
 }
 pub fn read(
     _kind: super::payload::Kind,
-    _body: &str,
-    _attributes: &std::collections::BTreeMap<String, String>,
+    body: &str,
+    attributes: &std::collections::BTreeMap<String, String>,
     _dm: super::payload::DmConversation,
 ) -> Result<Asked, super::payload::Malformed> {
-    Ok(Asked::Nothing)
+    let body: serde_json::Value = serde_json::from_str(body).map_err(|_| super::payload::Malformed::Json)?;
+    let event = &body["event"];
+    if !body.is_object() {
+        return Err(super::payload::Malformed::Json);
+    }
+    let text = |name: &str| event[name].as_str().map(str::to_owned);
+    let (Some(channel), Some(ts)) = (text("channel"), text("ts").or(text("event_ts"))) else {
+        return Ok(Asked::Nothing);
+    };
+    let place = Place {
+        tenant: None,
+        api_app_id: Some("A1".to_owned()),
+        team_id: None,
+        channel: channel.clone(),
+        thread_ts: text("thread_ts").or(Some(ts.clone())),
+        user: None,
+        asked_at: SlackTs::parse(&ts).ok_or(super::payload::Malformed::Json)?,
+        response_url: None,
+    };
+    Ok(match (event["type"].as_str(), event["subtype"].as_str()) {
+        (Some("app_mention"), _) => Asked::Question(Box::new(Question {
+            id: format!("A1:{channel}:{ts}"),
+            text: text("text").unwrap_or_default(),
+            place,
+        })),
+        (Some("agent_session_stopped"), _) => Asked::Stop(Box::new(Stop {
+            id: attributes["event_id"].clone(),
+            stopped_at: place.asked_at.clone(),
+            place,
+        })),
+        (Some("message"), Some("message_deleted")) => Asked::Deletion {
+            question_id: format!("A1:{channel}:{}", text("deleted_ts").unwrap_or_default()),
+        },
+        _ => Asked::Nothing,
+    })
 }
