@@ -18,8 +18,10 @@ type Body = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 /// What a call is answered with.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// AgentCore has started the agent.
+    /// The agent has the question, and works on it.
     Taken,
+    /// The agent answers with this content type and this body.
+    Says(&'static str, &'static str),
     /// A status and AWS's error type; the message quotes what was sent, as an agent's may.
     Error(u16, &'static str),
     /// The answer begins, and breaks off.
@@ -98,7 +100,10 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     };
     let response = Response::builder().header("content-type", "application/json");
     let response = match answer {
-        Answer::Taken => response.body(pieces([Ok("{\"status\":"), Ok("\"accepted\"}")])),
+        Answer::Taken => response.body(pieces([Ok("{\"status\":"), Ok("\"working\"}")])),
+        Answer::Says(content_type, body) => {
+            Response::builder().header("content-type", content_type).body(pieces([Ok(body)]))
+        }
         Answer::Error(status, error) => {
             let message = serde_json::json!({ "message": format!("it was about {body}") }).to_string();
             response.status(status).header("x-amzn-errortype", error).body(pieces([Ok(message)]))

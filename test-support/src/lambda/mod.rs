@@ -1,9 +1,10 @@
 //! Lambda: [`RuntimeApi`] is its side of the Runtime API, [`Lambda`] a function's process behind one, [`http_api`] has the
-//! events that API Gateway makes of requests, [`answers`] what the ingress is to answer.
+//! events that API Gateway makes of requests, [`invoke_api`] the API by which functions invoke each other, [`answers`] what the ingress is to answer.
 
 pub mod answers;
 mod environment;
 pub mod http_api;
+pub mod invoke_api;
 mod runtime_api;
 
 pub use environment::{Lambda, Reply, output, reply};
