@@ -58,6 +58,8 @@ pub mod redrive;
 // What the sequences use.
 pub mod aws;
 pub mod dedup;
+#[cfg(feature = "dispatch")]
+pub mod gateway;
 pub mod sink;
 pub mod slack;
 pub mod telemetry;
