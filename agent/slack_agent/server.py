@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -41,12 +40,17 @@ def run(think: Think, *, on_event: OnEvent | None = None) -> NoReturn:
     # At its end, uvicorn raises the signal once more for whoever handled it before. By default, that would end the
     # process with a signal's status, and as process 1 of a container it would not end it.
     for number in SIGNALS:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, leave)
     server.run(port=settings.port, host=settings.host, timeout_graceful_shutdown=REQUESTS_LIMIT_SECONDS)
-    # An ordinary exit waits for threads, also for one in which a library of `think` still waits for an answer.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    leave()
+
+
+def leave(*_: Any) -> NoReturn:
+    """Ends the process with status 0. An ordinary exit would wait for threads, also for one in which a library of `think`
+    still waits for an answer."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
     os._exit(0)
 
 
