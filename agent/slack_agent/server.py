@@ -46,8 +46,8 @@ def run(think: Think, *, on_event: OnEvent | None = None) -> NoReturn:
 
 
 def leave(*_: Any) -> NoReturn:
-    """Ends the process with status 0. An ordinary exit would wait for threads, also for one in which a library of `think`
-    still waits for an answer."""
+    """Ends the process with status 0. An ordinary exit would wait for threads, also for one in which a library of
+    `think` still waits for an answer."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

@@ -67,7 +67,9 @@ class Settle:
         if answer["outcome"] == "gone":
             return None
         attempt, beat_seconds = answer.get("attempt"), answer.get("beat_seconds")
-        return Claimed(attempt if is_positive(attempt) else 1, beat_seconds if is_positive(beat_seconds) else BEAT_SECONDS)
+        return Claimed(
+            attempt if is_positive(attempt) else 1, beat_seconds if is_positive(beat_seconds) else BEAT_SECONDS
+        )
 
     def beat(self, record: str, token: str) -> str | None:
         """Says that the work goes on. Returns why it must not (`stopped`, `deleted`, `gone`), or None."""

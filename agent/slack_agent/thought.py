@@ -1,8 +1,8 @@
 """Runs `think`, stops it, and leaves behind what cannot be stopped.
 
 A coroutine function runs on an event loop that all questions share, so that they can share a client that belongs to a
-loop. Any other function runs in a thread of its own. Neither is on the loop that takes invocations nor in the thread that
-beats, so a `think` that blocks is in nobody's way.
+loop. Any other function runs in a thread of its own. Neither is on the loop that takes invocations nor in the thread
+that beats, so a `think` that blocks is in nobody's way.
 """
 
 from __future__ import annotations

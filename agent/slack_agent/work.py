@@ -5,8 +5,8 @@
     ending     the answer, or that there is none, is brought to agent-settle
     over
 
-It beats from the claim to the end. A cancellation (a beat says so) or the end of the process counts while it is waiting or
-thinking. Once it is ending, agent-settle decides.
+It beats from the claim to the end. A cancellation (a beat says so) or the end of the process counts while it is waiting
+or thinking. Once it is ending, agent-settle decides.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Work:
         thought = self._thinker.begin(self._question, self._notify)
         with self._changed:
             self._changed.wait_for(lambda: thought.ended or self._interrupted(), self._timing.thinking)
-            if thought.ended and not self._interrupted():
+            if thought.ended:
                 return self._ending_of(thought)
             thought.cancel()
             patience = self._timing.stopped_thought if self._stop_by is not None else self._timing.cancel

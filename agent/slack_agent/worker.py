@@ -1,7 +1,7 @@
 """Takes invocations: claims each question, and gives all of them back when the process must end.
 
-The memory of what has been done is the work record, which agent-settle keeps. What is kept here is only what this process
-works on right now.
+The memory of what has been done is the work record, which agent-settle keeps. What is kept here is only what this
+process works on right now.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A stand-in for agent-settle, behind the `Invoke` operation of Lambda's API. The real botocore calls it.
 
-It keeps work records by the rules that the agent depends on (state, token, `claimed_from`), each request as one step. It
-does not post, has no leases that run out by themselves (a test takes a record again when it wants to), and does not verify
-the signature, only that there is one for Lambda. Each request and answer is checked against docs/settle.schema.json.
+It keeps work records by the rules that the agent depends on (state, token, `claimed_from`), each request as one step.
+It does not post, has no leases that run out by themselves (a test takes a record again when it wants to), and does not
+verify the signature, only that there is one for Lambda. Each request and answer is checked against
+docs/settle.schema.json.
 """
 
 from __future__ import annotations
@@ -282,13 +283,15 @@ def handler(settle: Settle) -> type[Handler]:
                 if fault is not None and request.operation != "answer":
                     time.sleep(fault.seconds)
                 settle.wrong.extend(problem.message for problem in ANSWERS.iter_errors(answer))
+                settle.told(request, answer["outcome"])
                 with contextlib.suppress(OSError):
                     self._reply(answer)
-                settle.told(request, answer["outcome"])
 
         def _reply(self, answer: dict[str, Any], failed: bool = False) -> None:
             headers = {"Content-Type": "application/json", "X-Amz-Executed-Version": "$LATEST"}
-            self.answer(200, json.dumps(answer).encode(), headers | ({"X-Amz-Function-Error": "Unhandled"} if failed else {}))
+            if failed:
+                headers["X-Amz-Function-Error"] = "Unhandled"
+            self.answer(200, json.dumps(answer).encode(), headers)
 
         def _error(self, status: int, name: str) -> None:
             self.answer(status, json.dumps({"Message": "made up"}).encode(), {"x-amzn-ErrorType": name})
