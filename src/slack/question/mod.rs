@@ -84,6 +84,7 @@ pub fn read(
     if !body.is_object() {
         return Err(super::payload::Malformed::Json);
     }
+    let app = attributes.get("api_app_id").cloned().unwrap_or_default();
     let text = |name: &str| event[name].as_str().map(str::to_owned);
     let (Some(channel), Some(ts)) = (text("channel"), text("ts").or(text("event_ts"))) else {
         return Ok(Asked::Nothing);
@@ -100,7 +101,7 @@ pub fn read(
     };
     Ok(match (event["type"].as_str(), event["subtype"].as_str()) {
         (Some("app_mention"), _) => Asked::Question(Box::new(Question {
-            id: format!("A1:{channel}:{ts}"),
+            id: format!("{app}:{channel}:{ts}"),
             text: text("text").unwrap_or_default(),
             place,
         })),
@@ -110,7 +111,7 @@ pub fn read(
             place,
         })),
         (Some("message"), Some("message_deleted")) => Asked::Deletion {
-            question_id: format!("A1:{channel}:{}", text("deleted_ts").unwrap_or_default()),
+            question_id: format!("{app}:{channel}:{}", text("deleted_ts").unwrap_or_default()),
         },
         _ => Asked::Nothing,
     })
