@@ -73,8 +73,25 @@ class Program:
         return tail(self.log, lines)
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Ends the process at once, also one that is paused. It notices nothing."""
+        self.signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Asks the process to end."""
+        self.signal(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Stops the process where it is, until `resume`. Its connections stay open."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        # A process that was waited for has no group any more, and its number may be another's.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
 
     def stop(self) -> None:
         self.kill()
