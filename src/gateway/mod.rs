@@ -1,78 +1,169 @@
-//! stub
-#![allow(missing_docs)]
-use crate::time::clock::UnixMillis;
+//! What `agent-settle` asks of Slack, and what the answers mean: above all whether a message stands in Slack, certainly does
+//! not, or whether nobody knows.
+//!
+//! In reading order:
+//! 1. This page: the trait [`SlackTools`] and what its methods answer.
+//! 2. [`agent_core`]: the tools of an AgentCore Gateway, by which Slack is called in production.
+//! 3. `tool_call`: the request of one call of a tool, and what can be read from the Gateway's answer.
+//! 4. `slack_answer`: Slack's own answer in it, and what each of its errors means for a post.
+//! 5. `search`: whether a page of messages has the one that is looked for.
+//! 6. `response_url`: what is posted there, and what the answers mean.
+//!
+//! ```text
+//! agent-settle ──▶ SlackTools ── tools/call, signed ──▶ AgentCore Gateway ── the bot's token ──▶ Slack
+//!                       └──────── respond ─────────────────────────────────────────────────────▶ hooks.slack.com
+//! ```
+//!
+//! Slack's `chat.postMessage` has no idempotency key. So a message carries a nonce in its metadata, by which it is found again
+//! when nobody knows whether it was posted. Nothing here repeats a call: what a failure means is for the caller, who writes it
+//! down before anything is tried again.
+//!
+//! This room imports `aws` (the signed call) and `time`.
+
+pub mod agent_core;
+mod response_url;
+mod search;
+mod slack_answer;
+mod tool_call;
+
 use std::future::Future;
 use std::time::Duration;
-pub struct Post<'a> {
-    pub channel: &'a str,
-    pub thread_ts: Option<&'a str>,
-    pub text: &'a str,
-    pub nonce: &'a str,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PostOutcome {
-    Posted { ts: Option<String> },
-    Refused { reason: String, retry_after: Option<Duration>, is_for_good: bool },
-    Unknown { reason: String },
-}
-pub struct Search<'a> {
-    pub channel: &'a str,
-    pub thread_ts: Option<&'a str>,
-    pub since: UnixMillis,
-    pub nonce: &'a str,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FindOutcome {
-    Found { ts: String },
-    NotFound,
-    CannotAsk { reason: String, is_for_good: bool },
-}
-pub enum SessionStatus {
-    Active,
-    Processing,
-}
-pub struct StatusPlace<'a> {
-    pub channel: &'a str,
-    pub thread_ts: &'a str,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StatusOutcome {
-    Shown,
-    NotShown { reason: String },
-}
+
+use crate::time::clock::UnixMillis;
+
+/// The `event_type` of the metadata that every message of `agent-settle` carries.
+pub const EVENT_TYPE: &str = "slack_ingress_answer";
+
+/// Slack, as `agent-settle` uses it.
 pub trait SlackTools: Send + Sync {
+    /// Posts one message, once.
     fn post(&self, post: &Post<'_>) -> impl Future<Output = PostOutcome> + Send;
+
+    /// Looks for a message of the app's own with this nonce.
     fn find(&self, search: &Search<'_>) -> impl Future<Output = FindOutcome> + Send;
+
+    /// Shows in a thread that the app works, or that it does not any more. Nothing else depends on it.
     fn set_status(
         &self,
         place: &StatusPlace<'_>,
         status: SessionStatus,
     ) -> impl Future<Output = StatusOutcome> + Send;
+
+    /// Posts to the `response_url` of a command or an interaction, once. Only the asker sees what is posted there. A
+    /// `response_url` works for 30 minutes and five posts, also where the app is no member. Nobody can ask later whether such
+    /// a post was made.
     fn respond(&self, response_url: &str, text: &str) -> impl Future<Output = PostOutcome> + Send;
 }
-#[derive(Debug)]
-pub struct AgentCoreGateway;
-impl AgentCoreGateway {
-    pub fn new(
-        _aws: &aws_config::SdkConfig,
-        _url: String,
-        _target: String,
-        _hooks: String,
-    ) -> Result<Self, &'static str> {
-        Ok(Self)
-    }
+
+/// A message to post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Post<'a> {
+    /// The id of the channel or direct message.
+    pub channel: &'a str,
+    /// The `ts` of the message whose thread it goes to. Absent: it goes to the channel itself.
+    pub thread_ts: Option<&'a str>,
+    /// The text as mrkdwn, made safe by [`answer_text`](crate::slack::answer_text).
+    pub text: &'a str,
+    /// What the message is found by afterwards: 32 lower-case hexadecimal digits, new for each call.
+    pub nonce: &'a str,
 }
-impl SlackTools for AgentCoreGateway {
-    async fn post(&self, _: &Post<'_>) -> PostOutcome {
-        PostOutcome::Unknown { reason: String::new() }
-    }
-    async fn find(&self, _: &Search<'_>) -> FindOutcome {
-        FindOutcome::NotFound
-    }
-    async fn set_status(&self, _: &StatusPlace<'_>, _: SessionStatus) -> StatusOutcome {
-        StatusOutcome::Shown
-    }
-    async fn respond(&self, _: &str, _: &str) -> PostOutcome {
-        PostOutcome::Unknown { reason: String::new() }
-    }
+
+/// What became of a post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostOutcome {
+    /// It stands in Slack.
+    Posted {
+        /// The message's `ts`. Absent if the answer did not say, as a `response_url` never does.
+        ts: Option<String>,
+    },
+    /// It was certainly not posted.
+    Refused {
+        /// Why, as a short code for metric and log: `slack_<Slack's error>`, `gateway_<HTTP status>`,
+        /// `gateway_rpc_<code>`, `response_url_<HTTP status>`, `not_reached` and others. Of `[a-z0-9_]`.
+        reason: String,
+        /// Whether another attempt may succeed.
+        retry: Retry,
+        /// How long Slack or the Gateway asks to wait. Absent if it did not say.
+        retry_after: Option<Duration>,
+    },
+    /// Nobody knows whether it stands in Slack.
+    Unknown {
+        /// Why, as a short code.
+        reason: String,
+    },
+}
+
+/// Whether an attempt that failed may succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// By itself, after a while.
+    Later,
+    /// When somebody has changed something: put a working token, invited the app, added a scope or a right.
+    AfterChange,
+    /// Never, with this text at this place: it is too long, or the channel is archived.
+    Never,
+}
+
+/// A message to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Search<'a> {
+    /// The channel that it was to be posted to.
+    pub channel: &'a str,
+    /// The thread that it was to be posted in, if it was.
+    pub thread_ts: Option<&'a str>,
+    /// When it was decided to post it. Messages from five minutes before that are looked at, as clocks differ.
+    pub since: UnixMillis,
+    /// Its nonce.
+    pub nonce: &'a str,
+}
+
+/// What a search came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindOutcome {
+    /// The message stands in Slack.
+    Found {
+        /// Its `ts`.
+        ts: String,
+    },
+    /// All messages since then were looked at, and it is not among them.
+    NotFound,
+    /// Slack did not show all messages. This says nothing about the one that is looked for.
+    CannotAsk {
+        /// Why, as a short code like that of [`PostOutcome::Refused`].
+        reason: String,
+        /// Whether it may be asked later.
+        retry: Retry,
+        /// How long Slack or the Gateway asks to wait. Absent if it did not say.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// The thread in which a status is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusPlace<'a> {
+    /// The id of the channel or direct message.
+    pub channel: &'a str,
+    /// The `ts` of the message that begins the thread.
+    pub thread_ts: &'a str,
+}
+
+/// The status of a Slack session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionStatus {
+    /// The app works; Slack shows it, with a button to stop.
+    Processing,
+    /// The app does not work any more. It does not come by itself when the app posts.
+    Active,
+}
+
+/// Whether a status is shown. No outcome of this is a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusOutcome {
+    /// It is.
+    Shown,
+    /// It is not, or nobody knows.
+    NotShown {
+        /// Why, as a short code like that of [`PostOutcome::Refused`].
+        reason: String,
+    },
 }

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use crate::dedup::StoreError;
 use crate::gateway::{
-    FindOutcome, Post, PostOutcome, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
 use crate::slack::answer_text;
 use crate::slack::question::Place;
@@ -121,7 +121,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             Operation::Sign => self.sign(call).await,
             Operation::Answer { text: None } => self.end(None, End::Answered, call).await,
             Operation::Answer { text: Some(text) } => {
-                let text = answer_text::cut(text);
+                let text = answer_text::within_limit(text);
                 if answer_text::parts(&text).is_empty() {
                     return Ok(Answer::Invalid { why: "text has nothing in it that could be seen" });
                 }
@@ -278,7 +278,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 };
                 self.slack.find(&search).await
             }
-            _ => FindOutcome::CannotAsk { reason: "response_url".to_owned(), is_for_good: true },
+            _ => FindOutcome::CannotAsk {
+                reason: "response_url".to_owned(),
+                retry: Retry::Never,
+                retry_after: None,
+            },
         };
         match found {
             FindOutcome::Found { ts } => match self.stands(nonce, Some(&ts), posting, call).await? {
@@ -294,21 +298,22 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 }
                 self.post_again(Via::Channel, call).await
             }
-            FindOutcome::CannotAsk { reason, is_for_good: true } => {
-                call.report.outcome_unknown = true;
-                call.report.failure = Some(reason);
-                self.end_untold(Some(nonce), call).await
-            }
-            FindOutcome::CannotAsk { reason, is_for_good: false } => {
+            FindOutcome::CannotAsk { reason, retry: Retry::Later, retry_after } => {
                 call.report.failure = Some(reason);
                 let token = call.token;
                 let asked = update(&self.store, &self.clock, call.key, |record, _| {
                     operations::asked_in_vain(record, token, nonce)
                 });
                 if let Some(record) = asked.await? {
-                    self.back_off(&record, None, call).await;
+                    self.back_off(&record, retry_after, call).await;
                 }
                 Ok(Answer::TakenOver)
+            }
+            // Until somebody has added a scope, hours may go by, and then what was posted may be out of reach.
+            FindOutcome::CannotAsk { reason, retry: Retry::AfterChange | Retry::Never, .. } => {
+                call.report.outcome_unknown = true;
+                call.report.failure = Some(reason);
+                self.end_untold(Some(nonce), call).await
             }
         }
     }
@@ -339,11 +344,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             let parts = answer_text::parts(&posting.text);
             let part = usize::try_from(posting.part).ok().and_then(|part| parts.get(part));
             let outcome = match part {
-                Some(_) if !self.has_time(call) => PostOutcome::Refused {
-                    reason: "no_time".to_owned(),
-                    retry_after: Some(Duration::ZERO),
-                    is_for_good: false,
-                },
+                Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
                 Some(text) => self.post(&posting, &place, text, &nonce).await,
                 // The text was divided into more parts by an earlier version: all of it stands.
                 None => PostOutcome::Posted { ts: None },
@@ -355,7 +356,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                         Next::Answer(answer) => return Ok(answer),
                     }
                 }
-                PostOutcome::Refused { reason, retry_after, is_for_good } => {
+                PostOutcome::Refused { reason, retry, retry_after } => {
                     call.report.failure = Some(reason);
                     let refused = update(&self.store, &self.clock, call.key, |record, _| {
                         operations::refused(record, &nonce)
@@ -366,7 +367,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                             Some(started) => record = started,
                             None => return Ok(Answer::TakenOver),
                         }
-                    } else if is_for_good {
+                    } else if retry == Retry::Never {
                         return self.end_untold(None, call).await;
                     } else {
                         self.back_off(&refused, retry_after, call).await;
@@ -381,13 +382,22 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         }
     }
 
+    /// There is no time for the part whose nonce is written down: it was certainly not posted.
+    async fn leave_to_others(&self, nonce: &Token, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let left = update(&self.store, &self.clock, call.key, |record, _| operations::refused(record, nonce));
+        if let Some(receive) = left.await?.as_ref().and_then(Record::receive) {
+            self.make_visible(receive, call).await;
+        }
+        Ok(Answer::TakenOver)
+    }
+
     async fn post(&self, posting: &Posting, place: &Place, text: &str, nonce: &Token) -> PostOutcome {
         match (posting.via, &place.response_url) {
             (Via::ResponseUrl, Some(url)) => self.slack.respond(url, text).await,
             (Via::ResponseUrl, None) => PostOutcome::Refused {
                 reason: "no_response_url".to_owned(),
+                retry: Retry::Never,
                 retry_after: None,
-                is_for_good: true,
             },
             (Via::Channel, _) => {
                 let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());

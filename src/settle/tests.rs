@@ -142,8 +142,8 @@ fn posted() -> PostOutcome {
     PostOutcome::Posted { ts: Some("2.2".to_owned()) }
 }
 
-fn refused(is_for_good: bool) -> PostOutcome {
-    PostOutcome::Refused { reason: "slack_invalid_auth".to_owned(), retry_after: None, is_for_good }
+fn refused(retry: Retry) -> PostOutcome {
+    PostOutcome::Refused { reason: "slack_invalid_auth".to_owned(), retry, retry_after: None }
 }
 
 fn unknown() -> PostOutcome {
@@ -370,7 +370,7 @@ async fn a_deleted_question_is_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_post_keeps_its_text_and_goes_out_later_without_another_thought() {
-    let scene = Scene::claimed().await.fails([refused(false)]);
+    let scene = Scene::claimed().await.fails([refused(Retry::AfterChange)]);
     let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
     assert_eq!((answer, report.failure.as_deref()), (Answer::TakenOver, Some("slack_invalid_auth")));
     let State::Posting(posting) = scene.state().await else { panic!("the text is kept") };
@@ -422,8 +422,8 @@ async fn what_does_not_stand_is_posted_under_a_new_nonce() {
 async fn where_slack_cannot_be_asked_nothing_is_posted_again_and_a_person_hears_of_it() {
     let scene = in_doubt(true).await;
     let cannot =
-        |is_for_good| FindOutcome::CannotAsk { reason: "slack_missing_scope".to_owned(), is_for_good };
-    scene.world.finds.lock().unwrap().extend([cannot(false), cannot(true)]);
+        |retry| FindOutcome::CannotAsk { reason: "slack_missing_scope".to_owned(), retry, retry_after: None };
+    scene.world.finds.lock().unwrap().extend([cannot(Retry::Later), cannot(Retry::AfterChange)]);
     let (answer, report) = scene.run(6, Operation::Post).await;
     assert_eq!((answer, report.outcome_unknown), (Answer::TakenOver, false));
     assert_eq!(scene.queue().len(), 1, "put off");
@@ -459,7 +459,7 @@ async fn a_refusal_tells_the_asker_and_the_message_becomes_a_dead_letter() {
 
 #[tokio::test(start_paused = true)]
 async fn a_post_that_slack_takes_never_is_a_dead_letter_at_once() {
-    let scene = Scene::claimed().await.fails([refused(true)]);
+    let scene = Scene::claimed().await.fails([refused(Retry::Never)]);
     let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
     assert_eq!((answer, report.ended), (Answer::TakenOver, Some(Ended::Untold)));
     assert_eq!(scene.queue().last().map(String::as_str), Some("h1 in 0"));
@@ -473,7 +473,7 @@ async fn where_the_app_may_not_post_a_command_is_answered_by_its_response_url() 
     for (past, expected) in
         [(SECOND, Answer::Answered { ts: Some("2.2".to_owned()) }), (RESPONSE_URL_LIFE, Answer::TakenOver)]
     {
-        let scene = Scene::new().fails([refused(false)]);
+        let scene = Scene::new().fails([refused(Retry::AfterChange)]);
         assert_eq!(scene.receive("h1", DISPATCHERS, Some(place.clone())).await, Errand::Call);
         scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
         scene.world.pass(past);
@@ -482,7 +482,7 @@ async fn where_the_app_may_not_post_a_command_is_answered_by_its_response_url() 
         assert_eq!(by_url, (past == SECOND).then(|| url.to_owned()));
     }
     // Nobody can find out whether Slack took what went by the URL, so it is not sent again.
-    let scene = Scene::new().fails([refused(false), unknown()]);
+    let scene = Scene::new().fails([refused(Retry::AfterChange), unknown()]);
     scene.receive("h1", DISPATCHERS, Some(place.clone())).await;
     scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
     assert_eq!(scene.answer("42").await, Answer::TakenOver);
@@ -497,7 +497,7 @@ async fn where_the_app_may_not_post_a_command_is_answered_by_its_response_url() 
 #[tokio::test(start_paused = true)]
 async fn a_long_answer_goes_out_in_parts_and_what_is_left_of_it_by_others() {
     let long = "word ".repeat(2500);
-    let parts = answer_text::parts(&answer_text::cut(&long));
+    let parts = answer_text::parts(&answer_text::within_limit(&long));
     assert!(parts.len() > 2, "or there is nothing to see");
     let scene = Scene::claimed().await;
     assert_eq!(scene.answer(&long).await, Answer::Answered { ts: Some("2.2".to_owned()) });

@@ -10,7 +10,7 @@ use crate::config::{DispatchConfig, SettleConfig};
 use crate::dispatch::agent::AgentCore;
 use crate::dispatch::settler::SettleFunction;
 use crate::dispatch::{CALL_BUDGET, Dispatch};
-use crate::gateway::AgentCoreGateway;
+use crate::gateway::agent_core::AgentCoreGateway;
 use crate::settle::Settle;
 use crate::sink::Sink;
 use crate::sink::sqs::SqsSink;
@@ -51,7 +51,8 @@ pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dy
 /// When no region is set, or the Gateway cannot be called.
 pub async fn settle(config: SettleConfig) -> Result<DeployedSettle, Box<dyn Error>> {
     let aws = clients::sdk_config(CallTimeouts::for_budget(CALL_BUDGET)).await?;
-    let slack = AgentCoreGateway::new(&aws, config.gateway_url, config.gateway_target, config.slack_hooks)?;
+    let slack =
+        AgentCoreGateway::new(&aws, &config.gateway_url, &config.gateway_target, &config.slack_hooks)?;
     let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url);
     let store = work_store(&aws, config.table);
     warm_up("store", store.warm_up()).await;

@@ -12,6 +12,7 @@
 //! 5. [`aws`]: a table and a queue as the stacks create them, on an emulator; and before an emulator a proxy that fails
 //!    calls and checks their signatures, or a meter that counts them.
 //! 6. [`agentcore`] and [`redis`]: the agent's side, and a Redis server.
+//! 7. [`gateway`], and behind it [`slack::api`]: how an answer gets into Slack. [`plan`]: what is to go wrong there.
 //!
 //! Some code looks like a copy of what is here, and is not: an independent second opinion, which must not share code
 //! with what it judges. These are `fuzz/fuzz_targets/signature.rs`, `tests/slack_sdk_verdicts.py` (Slack's own SDK) and
@@ -27,8 +28,10 @@
 
 pub mod agentcore;
 pub mod aws;
+pub mod gateway;
 pub mod http;
 pub mod lambda;
+pub mod plan;
 pub mod redis;
 pub mod servers;
 pub mod slack;

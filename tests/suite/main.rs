@@ -26,6 +26,8 @@ mod faults;
 mod features;
 mod field_cases;
 mod forms;
+#[cfg(feature = "dispatch")]
+mod gateway;
 mod guarantee;
 mod init;
 mod kills;

@@ -1,5 +1,6 @@
-//! The Slack of the tests: whole requests, signed, with its retries. Its fixtures are in [`fixtures`].
+//! The Slack of the tests: whole requests, signed, with its retries. Its fixtures are in [`fixtures`], its Web API in [`api`].
 
+pub mod api;
 pub mod fixtures;
 
 use serde_json::{Value, json};

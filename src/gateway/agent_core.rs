@@ -1,0 +1,225 @@
+//! Slack by the tools of an [AgentCore
+//! Gateway](https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/gateway.html), which holds the bot's token and calls
+//! Slack's Web API.
+
+use aws_config::SdkConfig;
+use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::search::{Page, oldest, page};
+use super::slack_answer::{code, refusal};
+use super::tool_call::{Called, HEADERS, is_complete, meaning, request};
+use super::{
+    EVENT_TYPE, FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome,
+    StatusPlace, response_url,
+};
+use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
+use crate::time::clock::Moment;
+
+/// Where a `response_url` of Slack's leads to.
+pub const SLACK_HOOKS: &str = "https://hooks.slack.com";
+
+/// How long a call may take; a search, with all of its pages, too. `agent-settle` begins no call later than 15 seconds after
+/// its start, and is ended after 30. Slack answers within a few seconds.
+pub const TIME_LIMITS: TimeLimits =
+    TimeLimits { connect: Duration::from_millis(2500), call: Duration::from_secs(14) };
+
+/// The service that the Gateway's calls are signed for.
+const SERVICE: &str = "bedrock-agentcore";
+
+/// How many pages of messages a search looks at.
+const MAX_PAGES: usize = 20;
+/// How many messages a page has, of which Slack recommends no more than 200. One has a few kilobytes.
+const PAGE: usize = 100;
+/// How many messages a page has after one was too long to be read.
+const SHORT_PAGE: usize = 10;
+
+/// What is shown in an app that is no agent while it works. The status of a thread is shown behind the app's name.
+const WORKING: &str = "is working on it…";
+
+/// The errors by which Slack says that the app is not declared an agent, or that the workspace knows no agents.
+const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
+
+/// Slack, by a Gateway that has these tools under its target: `post_to_slack` (`chat.postMessage`), `read_thread`
+/// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`) and
+/// `set_thread_status` (`assistant.threads.setStatus`).
+#[derive(Debug)]
+pub struct AgentCoreGateway {
+    calls: SignedCalls,
+    url: String,
+    target: String,
+    hooks_base: String,
+    /// Whether Slack has said that the app is no agent. Then it is not asked again as long as the process lives.
+    is_no_agent: AtomicBool,
+}
+
+impl AgentCoreGateway {
+    /// The Gateway at `url`, whose tools are called `<target>___<operation>`. It is in the region of the configuration, and
+    /// called with its credentials. `hooks_base` is [`SLACK_HOOKS`], but for tests.
+    ///
+    /// # Errors
+    /// When the configuration has no region or no credentials; the text says which.
+    pub fn new(aws: &SdkConfig, url: &str, target: &str, hooks_base: &str) -> Result<Self, &'static str> {
+        Ok(Self {
+            calls: SignedCalls::new(aws, TIME_LIMITS)?,
+            url: url.to_owned(),
+            target: target.to_owned(),
+            hooks_base: hooks_base.trim_end_matches('/').to_owned(),
+            is_no_agent: AtomicBool::new(false),
+        })
+    }
+
+    /// The same with other limits than [`TIME_LIMITS`].
+    #[must_use]
+    pub fn with_time_limits(self, limits: TimeLimits) -> Self {
+        Self { calls: self.calls.with_limits(limits), ..self }
+    }
+
+    async fn call(&self, operation: &str, arguments: &Map<String, Value>, until: Moment) -> Called {
+        let body = request(&format!("{}___{operation}", self.target), arguments);
+        let post =
+            signed_call::Post { url: &self.url, service: Some(SERVICE), headers: &HEADERS, body: &body };
+        meaning(self.calls.post(post, until, is_complete).await)
+    }
+
+    /// What it comes to when a status is set; Slack's error by its own name.
+    async fn set(&self, operation: &str, arguments: &Map<String, Value>) -> Result<(), Failure> {
+        done(self.call(operation, arguments, self.calls.deadline()).await).map(|_| ())
+    }
+}
+
+impl SlackTools for AgentCoreGateway {
+    async fn post(&self, post: &Post<'_>) -> PostOutcome {
+        let metadata = json!({ "event_type": EVENT_TYPE, "event_payload": { "nonce": post.nonce } });
+        let arguments = arguments([
+            ("channel", Some(post.channel.into())),
+            ("thread_ts", post.thread_ts.map(Value::from)),
+            ("text", Some(post.text.into())),
+            ("metadata", Some(metadata)),
+        ]);
+        match done(self.call("post_to_slack", &arguments, self.calls.deadline()).await) {
+            Ok(answer) => {
+                PostOutcome::Posted { ts: answer.get("ts").and_then(Value::as_str).map(str::to_owned) }
+            }
+            Err(Failure { is_certain: false, reason, .. }) => PostOutcome::Unknown { reason },
+            Err(Failure { reason, retry, retry_after, .. }) => {
+                PostOutcome::Refused { reason, retry, retry_after }
+            }
+        }
+    }
+
+    async fn find(&self, search: &Search<'_>) -> FindOutcome {
+        let cannot_ask = |reason: &str, retry| FindOutcome::CannotAsk {
+            reason: reason.to_owned(),
+            retry,
+            retry_after: None,
+        };
+        let until = self.calls.deadline();
+        let operation = if search.thread_ts.is_some() { "read_thread" } else { "read_channel" };
+        let (mut limit, mut cursor) = (PAGE, None);
+        for _ in 0..MAX_PAGES {
+            let arguments = arguments([
+                ("channel", Some(search.channel.into())),
+                ("ts", search.thread_ts.map(Value::from)),
+                ("oldest", Some(oldest(search.since).into())),
+                ("cursor", cursor.clone()),
+                ("limit", Some(limit.into())),
+                ("include_all_metadata", Some(true.into())),
+            ]);
+            match done(self.call(operation, &arguments, until).await) {
+                Ok(answer) => match page(&answer, search.nonce) {
+                    Page::Found(ts) => return FindOutcome::Found { ts },
+                    Page::Last => return FindOutcome::NotFound,
+                    Page::More(next) => cursor = Some(Value::from(next)),
+                    Page::Unreadable => return cannot_ask("gateway_unreadable", Retry::Later),
+                },
+                Err(Failure { reason, .. }) if reason == signed_call::ANSWER_TOO_LONG && limit == PAGE => {
+                    limit = SHORT_PAGE;
+                }
+                Err(Failure { reason, retry, retry_after, .. }) => {
+                    return FindOutcome::CannotAsk { reason, retry, retry_after };
+                }
+            }
+        }
+        cannot_ask("too_many_messages", Retry::Never)
+    }
+
+    async fn set_status(&self, place: &StatusPlace<'_>, status: SessionStatus) -> StatusOutcome {
+        let (session, thread) = match status {
+            SessionStatus::Processing => ("processing", WORKING),
+            SessionStatus::Active => ("active", ""),
+        };
+        let arguments = |status: &str| {
+            arguments([
+                ("channel_id", Some(place.channel.into())),
+                ("thread_ts", Some(place.thread_ts.into())),
+                ("status", Some(status.into())),
+            ])
+        };
+        let mut outcome = Ok(());
+        if !self.is_no_agent.load(Ordering::Relaxed) {
+            outcome = self.set("set_session_status", &arguments(session)).await;
+            let is_no_agent = |failure: &Failure| NO_AGENT.iter().any(|error| failure.reason == code(error));
+            if outcome.as_ref().is_err_and(is_no_agent) {
+                self.is_no_agent.store(true, Ordering::Relaxed);
+            }
+        }
+        if self.is_no_agent.load(Ordering::Relaxed) {
+            outcome = self.set("set_thread_status", &arguments(thread)).await;
+        }
+        match outcome {
+            Ok(()) => StatusOutcome::Shown,
+            Err(Failure { reason, .. }) => StatusOutcome::NotShown { reason },
+        }
+    }
+
+    async fn respond(&self, response_url: &str, text: &str) -> PostOutcome {
+        if !response_url::is_slacks(response_url, &self.hooks_base) {
+            let reason = "response_url_not_slacks".to_owned();
+            return PostOutcome::Refused { reason, retry: Retry::Never, retry_after: None };
+        }
+        let body = response_url::request(text);
+        let headers = [("content-type", "application/json; charset=utf-8")];
+        let post = signed_call::Post { url: response_url, service: None, headers: &headers, body: &body };
+        response_url::meaning(self.calls.post(post, self.calls.deadline(), |_, _| false).await)
+    }
+}
+
+/// The arguments of a tool, without those that are absent.
+fn arguments<const N: usize>(arguments: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    arguments.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Why Slack has not done what it was asked for, or may not have.
+struct Failure {
+    /// Whether it was certainly not done.
+    is_certain: bool,
+    reason: String,
+    retry: Retry,
+    retry_after: Option<Duration>,
+}
+
+/// Slack's answer with `ok: true`, or what another outcome means.
+fn done(called: Called) -> Result<Map<String, Value>, Failure> {
+    match called {
+        Called::Answered { answer, .. } if answer.get("ok") == Some(&Value::Bool(true)) => Ok(answer),
+        Called::Answered { answer, retry_after } => {
+            let error = answer.get("error").and_then(Value::as_str);
+            // An `ok: false` that does not say why says nothing.
+            let retry = error.and_then(refusal);
+            Err(Failure {
+                is_certain: retry.is_some(),
+                reason: code(error.unwrap_or_default()),
+                retry: retry.unwrap_or(Retry::Later),
+                retry_after,
+            })
+        }
+        Called::NotDone { reason, retry, retry_after } => {
+            Err(Failure { is_certain: true, reason, retry, retry_after })
+        }
+        Called::Unknown { reason } => {
+            Err(Failure { is_certain: false, reason, retry: Retry::Later, retry_after: None })
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! A stand-in for Slack's Web API, as far as an answer needs it, and for the host of `response_url`s. It keeps messages with
+//! their metadata and gives them back page by page, shows statuses, and fails on demand.
+//!
+//! An error has status 200 and `ok: false`; only a rate limit has status 429. Not checked: scopes, members of channels, the
+//! rate, blocks. A thread is what was posted with its `ts`; a message that was never posted here may begin one.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use serde_json::{Map, Value, json};
+use slack_ingress::time::clock::{Clock, SystemClock};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::http::{listen, response, serve};
+use crate::plan::Plan;
+use crate::wait::eventually;
+
+/// The bot's token, unless a test says another.
+pub const TOKEN: &str = "xoxb-made-up";
+
+/// How often a `response_url` may be used.
+const RESPONSES: usize = 5;
+
+/// What happens to a call.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Slack refuses it with this error, and it has no effect.
+    Error(&'static str),
+    /// It has no effect, as there were too many; `Retry-After` says so many seconds.
+    RateLimit(u16),
+    /// It has no effect, and the answer has this status and no JSON.
+    Status(u16),
+    /// It takes effect, and Slack answers with this error all the same.
+    ErrorAfter(&'static str),
+    /// It has no effect, and the connection breaks.
+    Break,
+    /// It takes effect, and the connection breaks before the answer.
+    LoseAnswer,
+    /// It has no effect, and no answer comes.
+    Hang,
+    /// It takes effect, and no answer comes.
+    HangAfter,
+    /// It takes effect after this time.
+    Delay(Duration),
+}
+
+/// A message that stands in Slack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Where it stands.
+    pub channel: String,
+    /// The thread that it stands in, if it does.
+    pub thread_ts: Option<String>,
+    /// Its text, as it was posted.
+    pub text: String,
+    /// What it is called.
+    pub ts: String,
+    /// Its metadata; null if it has none.
+    pub metadata: Value,
+    /// Whether the app has posted it.
+    pub is_own: bool,
+}
+
+impl Message {
+    /// The nonce in its metadata.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&str> {
+        self.metadata["event_payload"]["nonce"].as_str()
+    }
+}
+
+/// A status that was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// `agents.sessions.setStatus` or `assistant.threads.setStatus`.
+    pub method: String,
+    /// Where.
+    pub channel: String,
+    /// In which thread.
+    pub thread_ts: String,
+    /// What is shown.
+    pub status: String,
+}
+
+/// What was posted to a `response_url`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Responded {
+    /// Where to.
+    pub url: String,
+    /// The body.
+    pub body: Value,
+}
+
+/// Slack. A clone is the same Slack.
+#[derive(Clone)]
+pub struct SlackApi {
+    address: SocketAddr,
+    slack: Arc<Slack>,
+}
+
+#[derive(Default)]
+struct Slack {
+    plan: Plan<Fault>,
+    state: Mutex<State>,
+}
+
+struct State {
+    token: String,
+    is_agent: bool,
+    max_page: usize,
+    messages: Vec<Message>,
+    statuses: Vec<Status>,
+    responded: Vec<Responded>,
+    calls: Vec<(String, Map<String, Value>)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            token: TOKEN.to_owned(),
+            is_agent: true,
+            max_page: 999,
+            messages: Vec::new(),
+            statuses: Vec::new(),
+            responded: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+}
+
+impl SlackApi {
+    /// Listens on a free port.
+    pub async fn start() -> Self {
+        let (listener, address) = listen().await;
+        let slack = Arc::<Slack>::default();
+        let served = Arc::clone(&slack);
+        tokio::spawn(serve(listener, move |request| answer(request, Arc::clone(&served))));
+        Self { address, slack }
+    }
+
+    /// The base of the API: it takes the place of `https://slack.com/api`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/api", self.address)
+    }
+
+    /// What takes the place of `https://hooks.slack.com`.
+    #[must_use]
+    pub fn hooks_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The `response_url` of this name.
+    #[must_use]
+    pub fn response_url(&self, name: &str) -> String {
+        format!("{}/commands/{name}", self.hooks_url())
+    }
+
+    /// Only this token is good from now on.
+    pub fn accept_token(&self, token: &str) {
+        token.clone_into(&mut self.state().token);
+    }
+
+    /// Whether the app is declared an agent. It is, unless a test says no.
+    pub fn declare_agent(&self, is_agent: bool) {
+        self.state().is_agent = is_agent;
+    }
+
+    /// No page has more messages than this.
+    pub fn limit_pages(&self, messages: usize) {
+        self.state().max_page = messages;
+    }
+
+    /// The next call of this method (`chat.postMessage`, or `response_url`) fails so; several such are used up in order.
+    pub fn fail_next(&self, method: &str, fault: Fault) {
+        self.slack.plan.once(method, fault);
+    }
+
+    /// The answers to the next posts get lost: they stand in Slack, and the connection breaks.
+    pub fn drop_answers(&self, posts: usize) {
+        (0..posts).for_each(|_| self.fail_next("chat.postMessage", Fault::LoseAnswer));
+    }
+
+    /// Every call of this method fails so, from now on.
+    pub fn always(&self, method: &str, fault: Fault) {
+        self.slack.plan.always(method, fault);
+    }
+
+    /// All is well again.
+    pub fn heal(&self) {
+        self.slack.plan.heal();
+    }
+
+    /// Somebody else writes a message. Returns its `ts`.
+    pub fn say(&self, channel: &str, thread_ts: Option<&str>, text: &str) -> String {
+        let message = json!({ "channel": channel, "thread_ts": thread_ts, "text": text });
+        self.state().add(message.as_object().expect("an object"), false)
+    }
+
+    /// The messages that the app has posted, in order.
+    #[must_use]
+    pub fn posts(&self) -> Vec<Message> {
+        self.state().messages.iter().filter(|message| message.is_own).cloned().collect()
+    }
+
+    /// Waits until the app has posted so many messages.
+    pub async fn posted(&self, count: usize) -> Vec<Message> {
+        eventually("a post", async || Some(self.posts()).filter(|posts| posts.len() >= count)).await
+    }
+
+    /// The statuses that were set, in order.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<Status> {
+        self.state().statuses.clone()
+    }
+
+    /// What was posted to `response_url`s, in order.
+    #[must_use]
+    pub fn responded(&self) -> Vec<Responded> {
+        self.state().responded.clone()
+    }
+
+    /// The calls of this method with their arguments, in order, whatever became of them.
+    #[must_use]
+    pub fn calls(&self, method: &str) -> Vec<Map<String, Value>> {
+        let calls = &self.state().calls;
+        calls.iter().filter(|(called, _)| called == method).map(|(_, arguments)| arguments.clone()).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.slack.state.lock().expect("not poisoned")
+    }
+}
+
+/// An answer: status, seconds of `Retry-After`, body.
+type Answer = (u16, Option<u16>, Vec<u8>);
+
+fn json_answer(body: &Value) -> Answer {
+    (200, None, body.to_string().into_bytes())
+}
+
+fn error(code: &str) -> Answer {
+    json_answer(&json!({ "ok": false, "error": code }))
+}
+
+async fn answer(request: Request<Incoming>, slack: Arc<Slack>) -> io::Result<Response<Full<Bytes>>> {
+    let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| broken())?.to_bytes();
+    let path = parts.uri.path().to_owned();
+    let (name, arguments) = match path.strip_prefix("/api/") {
+        Some(method) if parts.method == "GET" => {
+            (method.to_owned(), query(parts.uri.query().unwrap_or_default()))
+        }
+        Some(method) => (method.to_owned(), serde_json::from_slice(&body).unwrap_or_default()),
+        None => ("response_url".to_owned(), serde_json::from_slice(&body).unwrap_or_default()),
+    };
+    slack.state.lock().expect("not poisoned").calls.push((name.clone(), arguments.clone()));
+    let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let authorization = authorization.unwrap_or_default().to_owned();
+    let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+    // On a task of its own: what is on the wire happens, even if its client has given up by then.
+    let served = tokio::spawn(async move {
+        let effect = || {
+            let mut state = slack.state.lock().expect("not poisoned");
+            if name == "response_url" {
+                state.respond(&format!("http://{host}{path}"), &arguments)
+            } else if authorization.strip_prefix("Bearer ") == Some(&state.token) {
+                state.call(&name, &arguments)
+            } else {
+                error(if authorization.is_empty() { "not_authed" } else { "invalid_auth" })
+            }
+        };
+        match slack.plan.next(&name) {
+            None => Ok(effect()),
+            Some(Fault::Error(code)) => Ok(error(code)),
+            Some(Fault::RateLimit(seconds)) => Ok((429, Some(seconds), error("ratelimited").2)),
+            Some(Fault::Status(status)) => Ok((status, None, b"no JSON".to_vec())),
+            Some(Fault::ErrorAfter(code)) => {
+                effect();
+                Ok(error(code))
+            }
+            Some(Fault::Break) => Err(broken()),
+            Some(Fault::LoseAnswer) => {
+                effect();
+                Err(broken())
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::HangAfter) => {
+                effect();
+                std::future::pending().await
+            }
+            Some(Fault::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                Ok(effect())
+            }
+        }
+    });
+    let (status, retry_after, body) = served.await.map_err(|_| broken())??;
+    let retry_after = retry_after.map(|seconds| seconds.to_string());
+    let mut headers = vec![("content-type", "application/json; charset=utf-8")];
+    headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
+    Ok(response(status, &headers, body))
+}
+
+/// The arguments in a query, all as text.
+fn query(query: &str) -> Map<String, Value> {
+    let decoded = |text: &str| {
+        let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+        while let [first, behind @ ..] = rest {
+            let hex = behind.get(..2).filter(|_| *first == b'%').and_then(|hex| hex::decode(hex).ok());
+            match hex {
+                Some(byte) => (bytes.extend(byte), rest = &behind[2..]),
+                None => (bytes.push(*first), rest = behind),
+            };
+        }
+        String::from_utf8(bytes).expect("UTF-8")
+    };
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decoded(name), Value::from(decoded(value)))).collect()
+}
+
+fn text<'a>(arguments: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    arguments.get(name).and_then(Value::as_str)
+}
+
+impl State {
+    fn call(&mut self, method: &str, arguments: &Map<String, Value>) -> Answer {
+        match method {
+            "chat.postMessage" => self.post(arguments),
+            "conversations.history" | "conversations.replies" => self.read(method, arguments),
+            "agents.sessions.setStatus" if !self.is_agent => error("not_authorized"),
+            "agents.sessions.setStatus" | "assistant.threads.setStatus" => self.show(method, arguments),
+            _ => error("unknown_method"),
+        }
+    }
+
+    fn post(&mut self, arguments: &Map<String, Value>) -> Answer {
+        let is_metadata = |metadata: &Value| {
+            metadata["event_type"].as_str().is_some_and(|kind| !kind.is_empty())
+                && metadata["event_payload"].is_object()
+        };
+        match (text(arguments, "channel"), text(arguments, "text")) {
+            (None | Some(""), _) => return error("channel_not_found"),
+            (_, None | Some("")) => return error("no_text"),
+            (_, Some(text)) if text.chars().count() > 40_000 => return error("msg_too_long"),
+            _ => {}
+        }
+        if arguments.get("metadata").is_some_and(|metadata| !is_metadata(metadata)) {
+            return error("invalid_metadata_format");
+        }
+        let ts = self.add(arguments, true);
+        let message = self.messages.last().map(|message| shown(message, true));
+        json_answer(&json!({ "ok": true, "channel": arguments["channel"], "ts": ts, "message": message }))
+    }
+
+    /// Adds a message, and returns its `ts`: the time, and later than that of any other.
+    fn add(&mut self, arguments: &Map<String, Value>, is_own: bool) -> String {
+        let ts = format!("{}.{:06}", SystemClock.now().as_secs(), self.messages.len() + 1);
+        self.messages.push(Message {
+            channel: text(arguments, "channel").unwrap_or_default().to_owned(),
+            thread_ts: text(arguments, "thread_ts").map(str::to_owned),
+            text: text(arguments, "text").unwrap_or_default().to_owned(),
+            ts: ts.clone(),
+            metadata: arguments.get("metadata").cloned().unwrap_or_default(),
+            is_own,
+        });
+        ts
+    }
+
+    /// A page: of a channel the newest messages first, of a thread the oldest, and on each page the message that began it.
+    fn read(&self, method: &str, arguments: &Map<String, Value>) -> Answer {
+        let (Some(channel), oldest) = (text(arguments, "channel"), text(arguments, "oldest").unwrap_or("0"))
+        else {
+            return error("channel_not_found");
+        };
+        let seconds = |ts: &str| ts.parse::<f64>().expect("a ts");
+        let is_new = |message: &&Message| seconds(&message.ts) > seconds(oldest);
+        let mut messages: Vec<&Message> = self.messages.iter().filter(|it| it.channel == channel).collect();
+        let mut page: Vec<&Message> = Vec::new();
+        if method == "conversations.history" {
+            messages.retain(|message| message.thread_ts.is_none());
+            messages.reverse();
+        } else {
+            let Some(thread) = text(arguments, "ts") else { return error("thread_not_found") };
+            page.extend(messages.iter().find(|message| message.ts == thread));
+            messages.retain(|message| message.thread_ts.as_deref() == Some(thread));
+        }
+        messages.retain(is_new);
+        let begin: usize = match text(arguments, "cursor").map(|cursor| cursor.strip_prefix("page:")) {
+            None => 0,
+            Some(cursor) => match cursor.and_then(|begin| begin.parse().ok()) {
+                Some(begin) => begin,
+                None => return error("invalid_cursor"),
+            },
+        };
+        let limit =
+            arguments.get("limit").map_or("100".to_owned(), |limit| limit.to_string().replace('"', ""));
+        let end = begin + limit.parse::<usize>().expect("a number").min(self.max_page);
+        page.extend(messages.iter().skip(begin).take(end - begin));
+        let has_more = end < messages.len();
+        let with_metadata =
+            arguments.get("include_all_metadata").is_some_and(|with| with == "true" || *with == true);
+        let page: Vec<_> = page.into_iter().map(|message| shown(message, with_metadata)).collect();
+        let cursor = if has_more { format!("page:{end}") } else { String::new() };
+        json_answer(&json!({
+            "ok": true, "messages": page, "has_more": has_more,
+            "response_metadata": { "next_cursor": cursor },
+        }))
+    }
+
+    fn show(&mut self, method: &str, arguments: &Map<String, Value>) -> Answer {
+        let argument = |name| text(arguments, name).map(str::to_owned);
+        let (Some(channel), Some(thread_ts), Some(status)) =
+            (argument("channel_id"), argument("thread_ts"), argument("status"))
+        else {
+            return error("invalid_arguments");
+        };
+        const STATUSES: [&str; 4] = ["active", "processing", "suspended", "closed"];
+        if method.starts_with("agents.") && !STATUSES.contains(&status.as_str()) {
+            return error("invalid_arguments");
+        }
+        self.statuses.push(Status { method: method.to_owned(), channel, thread_ts, status });
+        json_answer(&json!({ "ok": true }))
+    }
+
+    fn respond(&mut self, url: &str, arguments: &Map<String, Value>) -> Answer {
+        if self.responded.iter().filter(|responded| responded.url == url).count() == RESPONSES {
+            return (404, None, br#"{"ok":false,"error":"used_url"}"#.to_vec());
+        }
+        if text(arguments, "text").is_none_or(str::is_empty) {
+            return (500, None, b"no_text".to_vec());
+        }
+        self.responded.push(Responded { url: url.to_owned(), body: Value::from(arguments.clone()) });
+        (200, None, b"ok".to_vec())
+    }
+}
+
+/// A message as Slack shows it to an app.
+fn shown(message: &Message, with_metadata: bool) -> Value {
+    let mut shown = json!({ "type": "message", "text": message.text, "ts": message.ts });
+    if message.is_own {
+        shown["bot_id"] = json!("B0STANDIN");
+        shown["app_id"] = json!("A0STANDIN");
+    } else {
+        shown["user"] = json!("U0SOMEBODY");
+    }
+    if let Some(thread_ts) = &message.thread_ts {
+        shown["thread_ts"] = json!(thread_ts);
+    }
+    if with_metadata && !message.metadata.is_null() {
+        shown["metadata"] = message.metadata.clone();
+    }
+    shown
+}
