@@ -1,10 +1,35 @@
-"""An agent that gets Slack events from agent-dispatch, finds an answer, and posts it through AgentCore Gateway.
+"""An agent that answers questions from Slack: one call around your own `think`.
 
-In reading order:
-    event.py      the payload of an invocation, and the question in it
-    work.py       accepts each event once, and works on it in the background
-    thinking.py   how the agent finds its answer: the part to replace with your own
-    gateway.py    posts the answer through AgentCore Gateway, at most once
-    signature.py  signs the requests to the Gateway
+    import slack_agent
+
+    async def think(question: slack_agent.Question) -> str:
+        return f"You said: {question.text}"
+
+    slack_agent.run(think)
+
+agent/README.md says what is promised, and docs/agent-protocol.md what goes over the wire. In reading order:
+    payload.py    what an invocation brings: the question, and the work record that stands for it
+    settle.py     the calls of agent-settle, which keeps the work record and posts to Slack
+    worker.py     takes invocations: claims each question, and gives all of them back when the process must end
+    work.py       one question, from the claim to its end
+    turns.py      the questions of a session come one after another
+    thought.py    runs `think`, stops it, and leaves behind what cannot be stopped
+    patience.py   asks again when nobody knows what came of a call
+    server.py     the server of AgentCore Runtime around it, and what happens at SIGTERM
+    settings.py   the environment variables
+    thinking.py   two examples of `think`: an echo, and a model of Amazon Bedrock
     log.py        the log, in which no line contains what was said
 """
+
+from slack_agent.payload import Event, InvalidPayload, Question
+from slack_agent.server import app, attach, lifespan, run
+from slack_agent.settings import Settings, WrongSetting
+from slack_agent.settle import Settle
+from slack_agent.thought import Think
+from slack_agent.work import Timing
+from slack_agent.worker import Unclaimed, Worker
+
+__version__ = "2.0.0"
+
+__all__ = ["Event", "InvalidPayload", "Question", "Settings", "Settle", "Think", "Timing", "Unclaimed", "Worker",
+           "WrongSetting", "app", "attach", "lifespan", "run"]

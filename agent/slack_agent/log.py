@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 log = logging.getLogger("slack_agent")
 
 # These libraries log what they could not parse or send, which includes messages.
-SILENCED = ("mcp", "httpx2", "httpcore2", "botocore", "boto3", "urllib3", "asyncio")
+SILENCED = ("botocore", "boto3", "urllib3", "asyncio")
 
 
 def set_up() -> None:
@@ -26,12 +26,15 @@ def set_up() -> None:
         logging.getLogger(name).propagate = False
 
 
-def describe(error: BaseException) -> str:
-    """The kind of an error and the places in the code that it came through. Its message is left out, because it may
-    quote the question or the answer."""
+def kind_of(error: BaseException) -> str:
+    """The kind of an error. Its message is left out, because it may quote the question or the answer."""
     # Most errors of AWS have the same class, and their code says more.
     code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-    name = code or type(error).__name__
+    return code or type(error).__name__
+
+
+def describe(error: BaseException) -> str:
+    """The kind of an error and the places in the code that it came through."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     places = [f"{frame.name} ({pathlib.Path(frame.filename).name}:{frame.lineno})" for frame in reversed(frames)]
-    return f"{name} in {' < '.join(places)}" if places else name
+    return f"{kind_of(error)} in {' < '.join(places)}" if places else kind_of(error)

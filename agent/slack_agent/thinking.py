@@ -1,32 +1,24 @@
-"""How the agent finds its answer. This is the part to replace with your own."""
+"""Two examples of `think`: an echo, and a model of Amazon Bedrock."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from slack_agent.event import Question
+from slack_agent.log import log
+from slack_agent.payload import Question
+from slack_agent.settings import WrongSetting, required
+from slack_agent.thought import Think
 
 INSTRUCTIONS = """\
 You answer people in Slack. Be brief and to the point. Write in the language of the question, in Slack's mrkdwn: \
-*bold*, _italic_, `code`, <https://example.com|a link>; no headings, no tables.\
+*bold*, _italic_, `code`; addresses of pages as they are; no headings, no tables.\
 """
 MAX_TOKENS = 2048
-
-
-class Thinking(Protocol):
-    async def think(self, question: Question) -> str:
-        """Returns the answer in Slack's mrkdwn. If it raises an exception, the person who asked is told that something
-        failed, without the text of the exception.
-
-        The questions of one conversation come one after another, those of different conversations at the same time. A
-        call that blocks must therefore run in a thread (`asyncio.to_thread`).
-        """
-        ...
 
 
 class Echo:
@@ -49,42 +41,39 @@ class Bedrock:
         config = Config(connect_timeout=5, read_timeout=300, retries={"mode": "standard", "total_max_attempts": 3})
         self._client = boto3.client("bedrock-runtime", region_name=region, config=config)
 
-    async def think(self, question: Question) -> str:
-        # Converse refuses an empty text.
-        return await asyncio.to_thread(self._converse, question.text or "Hello")
-
-    def _converse(self, text: str) -> str:
+    def think(self, question: Question) -> str:
+        """Returns "" if the model returns no text."""
         response = self._client.converse(
             modelId=self._model_id,
             system=[{"text": INSTRUCTIONS}],
-            messages=[{"role": "user", "content": [{"text": text}]}],
+            # Converse refuses an empty text.
+            messages=[{"role": "user", "content": [{"text": question.text or "Hello"}]}],
             inferenceConfig={"maxTokens": MAX_TOKENS},
         )
-        return answer_in(response)
-
-
-class NoAnswer(Exception):
-    """The model returned no text."""
+        answer = answer_in(response)
+        if not answer:
+            log.error("%s: no text; stop reason %s", question.id, response.get("stopReason"))
+        return answer
 
 
 def answer_in(response: Mapping[str, Any]) -> str:
     blocks = response["output"]["message"]["content"]
-    answer = "".join(block.get("text", "") for block in blocks).strip()
-    if not answer:
-        raise NoAnswer(f"no text; stop reason {response.get('stopReason')}")
-    return answer
+    return "".join(block.get("text", "") for block in blocks).strip()
 
 
-class UnknownThinking(Exception):
-    """The value of THINKING is not supported."""
-
-
-def thinking(env: Mapping[str, str], region: str) -> Thinking:
-    """Creates what the environment variable THINKING names. Your own is a class like those above and a case here."""
+def thinking(env: Mapping[str, str]) -> Think:
+    """Creates what the environment variable THINKING names. Raises WrongSetting."""
     name, _, argument = env.get("THINKING", "echo").partition(":")
     match name:
         case "echo" if not argument:
-            return Echo(float(env.get("ECHO_SECONDS", "0")))
+            return Echo(seconds(env)).think
         case "bedrock" if argument:
-            return Bedrock(argument, region)
-    raise UnknownThinking("THINKING must be echo or bedrock:<model id>")
+            return Bedrock(argument, required(env, "AWS_REGION")).think
+    raise WrongSetting("THINKING must be echo or bedrock:<model id>")
+
+
+def seconds(env: Mapping[str, str]) -> float:
+    try:
+        return float(env.get("ECHO_SECONDS") or 0)
+    except ValueError:
+        raise WrongSetting("ECHO_SECONDS must be a number") from None

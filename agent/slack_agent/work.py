@@ -1,114 +1,240 @@
-"""Accepts each event once and works on it in the background. The events of a conversation are worked on in order."""
+"""One question, from the claim to its end.
+
+    waiting    its turn in the session has not come
+    thinking   `think` runs
+    ending     the answer, or that there is none, is brought to agent-settle
+    over
+
+It beats from the claim to the end. A cancellation (a beat says so) or the end of the process counts while it is waiting
+or thinking. Once it is ending, agent-settle decides.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Literal, Protocol
-from weakref import WeakValueDictionary
+import contextlib
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from slack_agent import event
-from slack_agent.event import Question
-from slack_agent.gateway import NotPosted, OutcomeUnknown
 from slack_agent.log import describe, log
-from slack_agent.thinking import Thinking
+from slack_agent.patience import ask
+from slack_agent.payload import Question
+from slack_agent.settings import THINKING_LIMIT_SECONDS
+from slack_agent.settle import Invalid, OutcomeUnknown, Settle
+from slack_agent.thought import Thinker, Thought
+from slack_agent.turns import Turns
 
-# The number of events that were answered whose ids are kept.
-REMEMBERED = 10_000
-APOLOGY = "Sorry, I could not come up with an answer: something failed on my side. Please ask me again."
-
-Status = Literal["accepted", "duplicate", "ignored"]
+# agent-settle cuts an answer at 100 KB, and Lambda takes requests of up to 6 MB. What is longer than this is no answer.
+MAX_TEXT_BYTES = 1_000_000
 
 
-class Poster(Protocol):
-    async def post(self, channel: str, text: str, thread_ts: str | None) -> str:
-        """Posts a message and returns its ts. Raises NotPosted or OutcomeUnknown."""
-        ...
+@dataclass(frozen=True)
+class Timing:
+    """How long to wait for what, in seconds."""
+
+    thinking: float = THINKING_LIMIT_SECONDS
+    """The limit on thinking. The time in which a question waits for its turn does not count."""
+    claim: float = 25
+    """For how long a claim is repeated. The dispatcher waits for 45 seconds."""
+    answer: float = 15 * 60
+    """For how long an answer is repeated."""
+    new_token: float = 2
+    """When the token has gone, the dispatcher may be about to bring a new one to this very process."""
+    cancel: float = 5
+    """How long a cancelled `think` has to end, before the next question of the session goes on without it."""
+    stop: float = 10
+    """How long giving back may take when the process must end. AgentCore ends it after 15 seconds."""
+    stopped_thought: float = 1
+    """How long a `think` has to end before its question is given back."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What agent-settle is told: an answer, or why there is none."""
+
+    text: str | None = None
+    refusal: str | None = None
 
 
 class Work:
-    """Works on events in one event loop. `begin` is called when the work on an event begins, `end` when it ends."""
+    def __init__(self, question: Question, record: str, token: str, beat_seconds: float, settle: Settle,
+                 thinker: Thinker, turns: Turns, timing: Timing, on_over: Callable[[Work], None]) -> None:
+        self.record = record
+        self._question, self._settle, self._thinker, self._timing = question, settle, thinker, timing
+        self._beat_seconds, self._on_over = beat_seconds, on_over
+        # Guards the fields below, and is notified of each change of theirs.
+        self._changed = threading.Condition()
+        self._token = token
+        self._claims_under_way = 0
+        self._phase: Literal["waiting", "thinking", "ending", "over"] = "waiting"
+        self._cancelled = False
+        self._stop_by: float | None = None
+        # Set when there is nothing to beat for any more.
+        self._quiet = threading.Event()
+        self._turn = turns.join(question.session_id, self._notify)
 
-    def __init__(self, thinking: Thinking, poster: Poster, begin: Callable[[str], int], end: Callable[[int], object],
-                 remembered: int = REMEMBERED) -> None:
-        self._thinking, self._poster = thinking, poster
-        self._begin, self._end = begin, end
-        self._ids = Ids(remembered)
-        # A conversation's lock exists as long as a task holds it or waits for it. Tasks get it in the order of waiting.
-        self._conversations: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        # The event loop keeps only weak references to tasks. Without this set, a task could be collected before its
-        # end.
-        self._tasks: set[asyncio.Task[None]] = set()
+    def start(self) -> None:
+        # The log has the ids of the session and of the request from the context.
+        for target in (self._beat, self._run):
+            run = contextvars.copy_context().run
+            threading.Thread(target=run, args=(target,), name=target.__name__, daemon=True).start()
 
-    def take(self, payload: object, session_id: str) -> Status:
-        """Starts the work on an event and returns at once. Raises InvalidPayload."""
-        invocation = event.parse(payload)
-        question = event.question(invocation, session_id)
-        if question is None:
-            return "ignored"
-        if not self._ids.add(question.event_id):
-            log.info("%s: duplicate (attempt %d)", question.event_id, invocation.attempt)
-            return "duplicate"
-        lock = self._conversations.setdefault(session_id, asyncio.Lock())
-        task = asyncio.create_task(self._work(question, lock, self._begin("answer")))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return "accepted"
-
-    async def _work(self, question: Question, conversation: asyncio.Lock, busy: int) -> None:
-        event_id = question.event_id
-        may_be_posted = False
+    @contextlib.contextmanager
+    def claim_under_way(self) -> Iterator[None]:
+        """While a claim of the same record is under way, a token that has gone may be about to be replaced."""
+        with self._changed:
+            self._claims_under_way += 1
         try:
-            async with conversation:
-                ts = await self._answer(question)
-            may_be_posted = True
-            log.info("%s: posted as %s", event_id, ts)
-        except NotPosted as reason:
-            log.error("%s: not posted: %s", event_id, reason)
-        except OutcomeUnknown as reason:
-            # Posting again could answer twice, which is worse than no answer.
-            may_be_posted = True
-            log.error("%s: perhaps posted, perhaps not, and not tried again: %s", event_id, reason)
-        except Exception as error:
-            log.error("%s: not posted: %s", event_id, describe(error))
+            yield
         finally:
-            self._ids.finish(event_id, remember=may_be_posted)
-            self._end(busy)
+            with self._changed:
+                self._claims_under_way -= 1
+                self._changed.notify_all()
 
-    async def _answer(self, question: Question) -> str:
+    def go_on_with(self, token: str) -> bool:
+        """Takes a new token for the work that is being done. False if this work is over, or will be without an end."""
+        with self._changed:
+            if self._phase == "over" or self._interrupted():
+                return False
+            self._token = token
+            self._changed.notify_all()
+            return True
+
+    def stop(self, by: float) -> None:
+        """Gives the question back, by this time of the monotonic clock. An answer that is on its way is let go on."""
+        with self._changed:
+            if self._stop_by is None:
+                self._stop_by = by
+                self._changed.notify_all()
+
+    def _run(self) -> None:
         try:
-            text = await self._thinking.think(question)
+            ending = self._think() if self._wait_for_turn() else None
+            if ending is not None and self._enter("ending"):
+                self._end(ending)
+            elif self._stop_by is not None and not self._cancelled:
+                self._give_back(self._stop_by)
         except Exception as error:
-            log.error("%s: thinking failed: %s", question.event_id, describe(error))
-            text = APOLOGY
-        return await self._poster.post(question.channel, without_broadcasts(text), question.thread_ts)
+            # The lease on the record runs out, and the question comes again.
+            log.error("%s: left to its lease: %s", self._question.id, describe(error))
+        finally:
+            with self._changed:
+                self._phase = "over"
+                self._changed.notify_all()
+            self._quiet.set()
+            self._turn.leave()
+            self._on_over(self)
 
+    def _beat(self) -> None:
+        while not self._quiet.wait(self._beat_seconds):
+            token = self._token
+            try:
+                why = self._settle.beat(self.record, token)
+            except (OutcomeUnknown, Invalid) as reason:
+                log.warning("%s: a beat failed: %s", self._question.id, reason)
+                continue
+            if why is not None and not (why == "gone" and self._is_replaced(token)):
+                self._cancel(why, token)
 
-class Ids:
-    """The ids of the events that are being worked on, and of the last `remembered` events that were answered."""
+    def _cancel(self, why: str, token: str) -> None:
+        with self._changed:
+            if why == "gone" and token != self._token:
+                return
+            if self._phase in ("waiting", "thinking") and not self._cancelled:
+                self._cancelled = True
+                self._quiet.set()
+                self._changed.notify_all()
+                log.info("%s: cancelled: %s", self._question.id, why)
 
-    def __init__(self, remembered: int) -> None:
-        self._remembered = remembered
-        self._under_way: set[str] = set()
-        self._done: OrderedDict[str, None] = OrderedDict()
+    def _is_replaced(self, token: str) -> bool:
+        """Whether there is another token than this one, which has gone, or will be within a moment."""
+        deadline = time.monotonic() + self._timing.new_token
+        with self._changed:
+            while self._token == token and not self._interrupted() and self._phase != "over":
+                left = deadline - time.monotonic()
+                if left <= 0 and not self._claims_under_way:
+                    break
+                self._changed.wait(left if left > 0 else None)
+            return self._token != token
 
-    def add(self, event_id: str) -> bool:
-        """Adds an id; False if it is known already."""
-        if event_id in self._under_way or event_id in self._done:
-            return False
-        self._under_way.add(event_id)
-        return True
+    def _wait_for_turn(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._turn.has_come or self._interrupted())
+        return self._enter("thinking")
 
-    def finish(self, event_id: str, remember: bool) -> None:
-        """Ends the work on an event. If it is not remembered, another delivery of the event is worked on again."""
-        self._under_way.discard(event_id)
-        if remember:
-            self._done[event_id] = None
-            if len(self._done) > self._remembered:
-                self._done.popitem(last=False)
+    def _think(self) -> Ending | None:
+        """Returns None if it was interrupted."""
+        thought = self._thinker.begin(self._question, self._notify)
+        with self._changed:
+            self._changed.wait_for(lambda: thought.ended or self._interrupted(), self._timing.thinking)
+            if thought.ended:
+                return self._ending_of(thought)
+            thought.cancel()
+            patience = self._timing.stopped_thought if self._stop_by is not None else self._timing.cancel
+            if not self._changed.wait_for(lambda: thought.ended, patience):
+                log.warning("%s: think does not end, and is left behind", self._question.id)
+            if self._interrupted():
+                return None
+        log.error("%s: thinking took longer than %g s", self._question.id, self._timing.thinking)
+        return Ending(refusal="took_too_long")
 
+    def _ending_of(self, thought: Thought) -> Ending:
+        if thought.error is not None:
+            log.error("%s: thinking failed: %s", self._question.id, describe(thought.error))
+            return Ending(refusal="thinking_failed")
+        if thought.value is None:
+            return Ending(text=None)
+        if not isinstance(thought.value, str):
+            log.error("%s: thinking failed: it returned %s, not str", self._question.id, type(thought.value).__name__)
+            return Ending(refusal="thinking_failed")
+        # Half of a surrogate pair cannot be sent.
+        text = thought.value.encode(errors="replace")
+        if not text.strip():
+            return Ending(refusal="no_answer")
+        return Ending(refusal="too_large") if len(text) > MAX_TEXT_BYTES else Ending(text=text.decode())
 
-def without_broadcasts(text: str) -> str:
-    """Disables mentions such as `<!channel>`. Otherwise a person could make the agent notify a whole channel."""
-    return text.replace("<!", "&lt;!")
+    def _end(self, ending: Ending) -> None:
+        def tell() -> str:
+            if ending.refusal is not None:
+                return self._settle.refuse(self.record, token, ending.refusal)
+            return self._settle.answer(self.record, token, ending.text)
+
+        what = f"refused ({ending.refusal})" if ending.refusal else "answered"
+        while True:
+            token = self._token
+            try:
+                outcome = ask(self._question.id, tell, self._timing.answer)
+            except (OutcomeUnknown, Invalid) as reason:
+                log.error("%s: %s, but agent-settle did not take it: %s", self._question.id, what, reason)
+                return
+            if outcome != "gone" or not self._is_replaced(token):
+                log.info("%s: %s: %s", self._question.id, what, outcome)
+                return
+
+    def _give_back(self, by: float) -> None:
+        # A beat after the release would be told that the token has gone.
+        self._quiet.set()
+        left = max(by - time.monotonic(), 0)
+        try:
+            outcome = ask(self._question.id, lambda: self._settle.release(self.record, self._token), left)
+        except (OutcomeUnknown, Invalid) as reason:
+            log.error("%s: not given back, and left to its lease: %s", self._question.id, reason)
+            return
+        log.info("%s: given back: %s", self._question.id, outcome)
+
+    def _enter(self, phase: Literal["thinking", "ending"]) -> bool:
+        with self._changed:
+            if self._interrupted():
+                return False
+            self._phase = phase
+            return True
+
+    def _interrupted(self) -> bool:
+        return self._cancelled or self._stop_by is not None and self._phase != "ending"
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

@@ -1,17 +1,18 @@
-"""The agent's process, with stand-ins for AgentCore Gateway and for Slack's Web API (demo/stand_ins)."""
+"""The agent's process, and a worker in this process, with a stand-in for agent-settle."""
 
 from __future__ import annotations
 
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,10 @@ AGENT = pathlib.Path(__file__).resolve().parent.parent
 ROOT = AGENT.parent
 sys.path[:0] = [str(AGENT), str(ROOT / "demo"), str(AGENT / "tests")]
 
-from stand_ins.gateway import Gateway  # noqa: E402
-from stand_ins.slack_api import SlackApi  # noqa: E402
+from payloads import SESSION  # noqa: E402
+from settle import Settle  # noqa: E402
 
 START_LIMIT_SECONDS = 30
-ECHO_SECONDS = 0.8
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 
 
@@ -36,58 +36,69 @@ class Answer:
 
 
 class AgentProcess:
-    """Runs `python main.py` as AgentCore does, but on a free port."""
+    """Runs `python main.py` as AgentCore does, but on a free port; or another agent."""
 
-    def __init__(self, log: pathlib.Path, env: dict[str, str]) -> None:
+    def __init__(self, log: pathlib.Path, env: dict[str, str], command: tuple[str, ...]) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, str(AGENT / "main.py")], env=clean(os.environ) | env | {"PORT": str(port)},
+            self.process = subprocess.Popen(
+                [sys.executable, *command], env=clean(os.environ) | env | {"PORT": str(port)},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )
 
     def wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_LIMIT_SECONDS
         while True:
-            assert self._process.poll() is None and time.monotonic() < deadline, self.log
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log
             try:
                 self.ping()
                 return
             except OSError:
-                time.sleep(0.05)
+                time.sleep(0.02)
+
+    def terminate(self, seconds: float) -> int:
+        """Sends SIGTERM. Returns the exit status, which must be there within the seconds."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
 
     def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
     @property
     def log(self) -> str:
         return self._log.read_text()
 
+    def thinks(self, question_id: str) -> int:
+        """How often an agent of agents.py has begun to think about the question."""
+        return self.log.splitlines().count(f"thinks about {question_id}")
+
+    def wait_until_it_thinks(self, question_id: str) -> None:
+        deadline = time.monotonic() + 5
+        while not self.thinks(question_id):
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+
     def ping(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/ping", timeout=5) as response:
             return json.load(response)
 
-    def wait_until_healthy(self, seconds: float = 15) -> None:
+    def wait_until_healthy(self, seconds: float = 10) -> None:
         deadline = time.monotonic() + seconds
         while self.ping()["status"] != "Healthy":
             assert time.monotonic() < deadline, f"still busy\n{self.log}"
             time.sleep(0.02)
 
-    def invoke(self, payload: object, session: str | None = "slack-" + "0" * 64) -> Answer:
+    def invoke(self, payload: object, session: str | None = SESSION) -> Answer:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         headers = {"Content-Type": "application/json"} | ({SESSION_HEADER: session} if session else {})
         request = urllib.request.Request(f"{self.url}/invocations", body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=30) as response:
                 return Answer(response.status, json.load(response))
         except urllib.error.HTTPError as error:
             with error:
@@ -98,40 +109,34 @@ def clean(env: Any) -> dict[str, str]:
     """The environment without the variables that are set for a real account."""
     kept = {name: value for name, value in env.items() if not name.startswith("AWS_")}
     return kept | {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
-                   "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+                   "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONPATH": str(AGENT)}
 
 
 @pytest.fixture(scope="session")
-def slack() -> Iterator[SlackApi]:
-    with SlackApi(unknown_channels={"C0UNKNOWN"}) as slack:
-        yield slack
-
-
-@pytest.fixture(scope="session")
-def gateway(slack: SlackApi) -> Iterator[Gateway]:
-    with Gateway(slack.url, slack.token) as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="session")
-def agent(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    """An agent that thinks for ECHO_SECONDS. The tests share it, and each test uses its own channel."""
-    env = gateway.env | {"GATEWAY_URL": gateway.url, "ECHO_SECONDS": str(ECHO_SECONDS)}
-    agent = AgentProcess(tmp_path_factory.mktemp("agent") / "log", env)
-    try:
-        agent.wait_until_it_answers()
-        yield agent
-    finally:
-        agent.stop()
+def one_settle() -> Iterator[Settle]:
+    with Settle() as settle:
+        yield settle
 
 
 @pytest.fixture
-def start_agent(tmp_path: pathlib.Path) -> Iterator[Any]:
-    """Starts an agent with another environment."""
+def settle(one_settle: Settle) -> Iterator[Settle]:
+    """The stand-in for agent-settle, as new. It must not have seen a wrong request at the end."""
+    one_settle.reset()
+    yield one_settle
+    assert one_settle.wrong == []
+
+
+StartAgent = Callable[..., AgentProcess]
+
+
+@pytest.fixture
+def start_agent(tmp_path: pathlib.Path, settle: Settle) -> Iterator[StartAgent]:
+    """Starts the agent with additions to the environment, or one of agents.py."""
     agents: list[AgentProcess] = []
 
-    def start(env: dict[str, str]) -> AgentProcess:
-        agents.append(AgentProcess(tmp_path / f"log-{len(agents)}", env))
+    def start(think: str | None = None, **env: str) -> AgentProcess:
+        command = (str(AGENT / "main.py"),) if think is None else (str(AGENT / "tests/agents.py"), think)
+        agents.append(AgentProcess(tmp_path / f"log-{len(agents)}", settle.env | env, command))
         agents[-1].wait_until_it_answers()
         return agents[-1]
 

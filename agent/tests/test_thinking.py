@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 import pytest
 from botocore.exceptions import ClientError
 from converse import Converse
+from payloads import asked, new_record
 
-from slack_agent.event import Question
-from slack_agent.thinking import NoAnswer, Thinking, UnknownThinking, thinking
+from slack_agent import Question, Think, WrongSetting
+from slack_agent.payload import parse
+from slack_agent.thinking import thinking
 
 MODEL = "eu.some-vendor.some-model-v1:0"
 
@@ -24,30 +27,42 @@ def converse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Converse]:
         yield converse
 
 
-def answer(thinks: Thinking, text: str) -> str:
-    return asyncio.run(thinks.think(Question("Ev1", "slack-1", "C1", None, "U1", text)))
+BEDROCK = {"THINKING": f"bedrock:{MODEL}", "AWS_REGION": "eu-west-1"}
+
+
+def question(text: str) -> Question:
+    return parse(asked(new_record(), "0" * 32, text)).asked("a session", 1)
+
+
+def answer(think: Think, text: str) -> str | None:
+    result = think(question(text))
+    return asyncio.run(waited(result)) if inspect.isawaitable(result) else result
+
+
+async def waited(result: Awaitable[str | None]) -> str | None:
+    return await result
 
 
 def test_the_echo_repeats_the_question() -> None:
-    assert answer(thinking({}, "eu-west-1"), "Grüße") == "You said: Grüße"
-    assert answer(thinking({"THINKING": "echo"}, "eu-west-1"), "") == "You said nothing."
+    assert answer(thinking({}), "Grüße") == "You said: Grüße"
+    assert answer(thinking({"THINKING": "echo"}), "") == "You said nothing."
 
 
 def test_the_echo_waits_for_echo_seconds() -> None:
     start = time.monotonic()
-    answer(thinking({"ECHO_SECONDS": "0.3"}, "eu-west-1"), "Hello")
+    answer(thinking({"ECHO_SECONDS": "0.3"}), "Hello")
     assert time.monotonic() - start >= 0.3
 
 
 @pytest.mark.parametrize("name", ["", "echo:loud", "bedrock", "bedrock:", "magic"])
 def test_an_unknown_value_of_thinking_is_refused(name: str) -> None:
-    with pytest.raises(UnknownThinking):
-        thinking({"THINKING": name}, "eu-west-1")
+    with pytest.raises(WrongSetting):
+        thinking({"THINKING": name})
 
 
 def test_bedrock_gets_the_question_and_its_text_is_the_answer(converse: Converse) -> None:
     converse.answer = [{"reasoningContent": {"reasoningText": {"text": "hm"}}}, {"text": "Forty-"}, {"text": "two.\n"}]
-    assert answer(thinking({"THINKING": f"bedrock:{MODEL}"}, "eu-west-1"), "Größe?") == "Forty-two."
+    assert answer(thinking(BEDROCK), "Größe?") == "Forty-two."
     [(path, body)] = converse.requests
     assert path == f"/model/{MODEL}/converse"
     assert body["messages"] == [{"role": "user", "content": [{"text": "Größe?"}]}]
@@ -55,23 +70,27 @@ def test_bedrock_gets_the_question_and_its_text_is_the_answer(converse: Converse
 
 
 def test_bedrock_never_gets_an_empty_question(converse: Converse) -> None:
-    answer(thinking({"THINKING": f"bedrock:{MODEL}"}, "eu-west-1"), "")
+    answer(thinking(BEDROCK), "")
     [(_, body)] = converse.requests
     assert body["messages"][0]["content"][0]["text"].strip()
 
 
-def test_an_empty_answer_of_the_model_is_an_error(converse: Converse) -> None:
+def test_if_the_model_returns_no_text_there_is_no_answer(converse: Converse) -> None:
     converse.answer = [{"text": " "}]
-    with pytest.raises(NoAnswer, match="end_turn"):
-        answer(thinking({"THINKING": f"bedrock:{MODEL}"}, "eu-west-1"), "Hello")
+    assert answer(thinking(BEDROCK), "Hello") == ""
+
+
+def test_a_model_needs_a_region() -> None:
+    with pytest.raises(WrongSetting, match="AWS_REGION"):
+        thinking({"THINKING": f"bedrock:{MODEL}"})
 
 
 def test_an_error_of_bedrocks_is_an_error_and_boto3_repeats_a_throttled_call(converse: Converse) -> None:
     converse.error = (403, "AccessDeniedException", "You don't have access to the model.")
     with pytest.raises(ClientError, match="AccessDenied"):
-        answer(thinking({"THINKING": f"bedrock:{MODEL}"}, "eu-west-1"), "Hello")
+        answer(thinking(BEDROCK), "Hello")
     assert len(converse.requests) == 1
     converse.error = (429, "ThrottlingException", "Too many requests")
     with pytest.raises(ClientError, match="Throttling"):
-        answer(thinking({"THINKING": f"bedrock:{MODEL}"}, "eu-west-1"), "Hello")
+        answer(thinking(BEDROCK), "Hello")
     assert len(converse.requests) == 1 + 3

@@ -1,0 +1,143 @@
+"""What an invocation brings: the question, and the work record that stands for it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+VERSION = 2
+
+Fields = dict[str, Any]
+
+
+class InvalidPayload(Exception):
+    """The payload is not as docs/invocation.schema.json describes. The message names fields and never values, because
+    it is logged and returned to the caller."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody asks. Its text and the body are left out of `repr`, so that they do not get into a log."""
+
+    id: str
+    """Identifies the question: two deliveries of one question have the same id."""
+    text: str = field(repr=False)
+    """Plain text without Slack's escapes. The app's own mention is left out. It may be empty."""
+    channel: str
+    thread_ts: str | None
+    """The thread that the answer will be posted in; None for the channel or the direct message itself."""
+    user: str | None
+    tenant: str | None
+    """The ingress's name of the app, if it serves several."""
+    team_id: str | None
+    api_app_id: str | None
+    asked_at: str
+    """When it was asked, as one of Slack's timestamps: seconds, a dot, six digits."""
+    event_id: str
+    attempt: int
+    """How many times work on this question has begun, this time included. From 2 on, an earlier attempt ended without
+    an answer, but may have used tools."""
+    session_id: str
+    """AgentCore's session: the same for all questions of a conversation."""
+    attributes: dict[str, str] = field(repr=False)
+    """The attributes of the queue's message."""
+    body: Fields = field(repr=False)
+    """Slack's JSON as it came."""
+    cancelled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    """Set when the answer is no longer wanted or can no longer be given. A `think` that is no coroutine looks at it
+    from time to time, and returns when it is set; what it returns then is not used."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that is no question, such as a reaction. It comes only if the dispatcher is told to hand over all
+    events (`AGENT_EVENTS=all`)."""
+
+    event_id: str
+    session_id: str
+    attributes: dict[str, str] = field(repr=False)
+    body: Fields = field(repr=False)
+
+
+@dataclass(frozen=True)
+class WorkRef:
+    """Names the work record and holds the token that an agent claims it with."""
+
+    record: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A valid payload."""
+
+    event_id: str
+    attributes: dict[str, str]
+    body: Fields
+    question: Fields | None
+    """None if the event is no question."""
+    work: WorkRef | None
+    """There is one if there is a question."""
+
+    def event(self, session_id: str) -> Event:
+        return Event(self.event_id, session_id, self.attributes, self.body)
+
+    def asked(self, session_id: str, attempt: int) -> Question:
+        """The question, as it is given to `think`. There must be one."""
+        question = self.question
+        assert question is not None
+        place = question["place"]
+        return Question(
+            question["id"], question["text"], place["channel"], place.get("thread_ts"), place.get("user"),
+            place.get("tenant"), place.get("team_id"), place.get("api_app_id"), place["asked_at"], self.event_id,
+            attempt, session_id, self.attributes, self.body,
+        )
+
+
+def parse(payload: Any) -> Invocation:
+    """Raises InvalidPayload."""
+    whole = require(payload, dict, "the payload")
+    # True == 1, and a version is a number.
+    if whole.get("version") != VERSION or isinstance(whole["version"], bool):
+        raise InvalidPayload(f"version must be {VERSION}")
+    event_id = filled(whole.get("event_id"), "event_id")
+    if require(whole.get("attempt"), int, "attempt") < 1:
+        raise InvalidPayload("attempt must be at least 1")
+    attributes = require(whole.get("attributes"), dict, "attributes")
+    body = require(whole.get("body"), dict, "body")
+    if "question" not in whole:
+        raise InvalidPayload("question must be an object or null")
+    if whole["question"] is None:
+        return Invocation(event_id, attributes, body, None, None)
+    question = require(whole["question"], dict, "question")
+    filled(question.get("id"), "question.id")
+    require(question.get("text"), str, "question.text")
+    check_place(require(question.get("place"), dict, "question.place"))
+    work = require(whole.get("work"), dict, "work")
+    ref = WorkRef(filled(work.get("record"), "work.record"), filled(work.get("token"), "work.token"))
+    return Invocation(event_id, attributes, body, question, ref)
+
+
+def check_place(place: Fields) -> None:
+    for name in ("channel", "asked_at"):
+        filled(place.get(name), f"question.place.{name}")
+    for name in ("tenant", "api_app_id", "team_id", "thread_ts", "user"):
+        if place.get(name) is not None:
+            require(place[name], str, f"question.place.{name}")
+
+
+def filled(value: Any, name: str) -> str:
+    if require(value, str, name) == "":
+        raise InvalidPayload(f"{name} must not be empty")
+    return value
+
+
+def require(value: Any, kind: type, name: str) -> Any:
+    # In Python, True is an int.
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InvalidPayload(f"{name} must be {TYPE_NAMES[kind]}")
+    return value
+
+
+TYPE_NAMES = {dict: "an object", str: "a string", int: "an integer"}

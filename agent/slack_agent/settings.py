@@ -1,0 +1,59 @@
+"""The environment variables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+AGENTCORE_PORT = 8080
+THINKING_LIMIT_SECONDS = 15 * 60
+# AgentCore ends a session after eight hours.
+LONGEST_THINKING_LIMIT_SECONDS = 8 * 60 * 60
+
+
+class WrongSetting(Exception):
+    """A setting is missing or wrong. The message names it and quotes no value."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    settle_function: str
+    """The name or the ARN of agent-settle."""
+    region: str
+    thinking_limit_seconds: float = THINKING_LIMIT_SECONDS
+    port: int = AGENTCORE_PORT
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> Settings:
+        """Raises WrongSetting."""
+        return cls(
+            required(env, "SETTLE_FUNCTION"),
+            required(env, "AWS_REGION"),
+            number(env, "THINKING_LIMIT_SECONDS", THINKING_LIMIT_SECONDS, LONGEST_THINKING_LIMIT_SECONDS),
+            int(number(env, "PORT", AGENTCORE_PORT, 65535)),
+        )
+
+    @property
+    def host(self) -> str:
+        """The address to listen on. AgentCore calls port 8080 from outside. Any other port is used on a developer's
+        machine, and is open to that machine only."""
+        return "0.0.0.0" if self.port == AGENTCORE_PORT else "127.0.0.1"
+
+
+def required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name)
+    if not value:
+        raise WrongSetting(f"{name} is not set")
+    return value
+
+
+def number(env: Mapping[str, str], name: str, default: float, largest: float) -> float:
+    """A number above zero."""
+    try:
+        value = float(env.get(name) or default)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= largest:
+        raise WrongSetting(f"{name} must be a number above 0 and at most {largest}")
+    return value

@@ -1,0 +1,119 @@
+"""The calls of agent-settle, the Lambda function that keeps the work record and posts to Slack.
+
+Each method is one request (docs/settle.schema.json) and is not repeated here. All of them may be repeated with the same
+arguments: agent-settle knows by the token what it has done already.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from slack_agent.log import kind_of
+from slack_agent.settings import WrongSetting
+
+VERSION = 1
+CONNECT_LIMIT_SECONDS = 5
+# Longer than agent-settle's own time-out of 30 seconds.
+READ_LIMIT_SECONDS = 35
+MAX_CONNECTIONS = 50
+BEAT_SECONDS = 10.0
+
+
+class OutcomeUnknown(Exception):
+    """Nobody knows whether the call took effect: no connection, no answer, an error of Lambda's or of the function.
+    Asking again is right, and giving anything up because of it is not."""
+
+
+class Invalid(Exception):
+    """agent-settle does not understand the request. Asking again would not help."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The question is ours."""
+
+    attempt: int
+    """1 is the first."""
+    beat_seconds: float
+    """How often to beat."""
+
+
+class Settle:
+    """Beats have a client of their own, so that no other call is in their way."""
+
+    def __init__(self, function: str, region: str) -> None:
+        """`function` is a name or an ARN. Raises WrongSetting if there are no AWS credentials."""
+        self._function = function
+        session = botocore.session.get_session()
+        if session.get_credentials() is None:
+            raise WrongSetting("no AWS credentials were found")
+        config = Config(
+            connect_timeout=CONNECT_LIMIT_SECONDS, read_timeout=READ_LIMIT_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=MAX_CONNECTIONS,
+        )
+        self._client, self._beats = (
+            session.create_client("lambda", region_name=region, config=config) for _ in range(2)
+        )
+
+    def claim(self, record: str, token: str, new: str) -> Claimed | None:
+        """Makes `new` the record's token, if `token` still is; None if it no longer is."""
+        answer = self._invoke(self._client, "claim", record, token, ("claimed", "gone"), new=new)
+        if answer["outcome"] == "gone":
+            return None
+        attempt, beat_seconds = answer.get("attempt"), answer.get("beat_seconds")
+        return Claimed(
+            attempt if is_positive(attempt) else 1, beat_seconds if is_positive(beat_seconds) else BEAT_SECONDS
+        )
+
+    def beat(self, record: str, token: str) -> str | None:
+        """Says that the work goes on. Returns why it must not (`stopped`, `deleted`, `gone`), or None."""
+        answer = self._invoke(self._beats, "beat", record, token, ("go on", "cancel"))
+        return None if answer["outcome"] == "go on" else str(answer.get("why", "gone"))
+
+    def answer(self, record: str, token: str, text: str | None) -> str:
+        """Posts the text. With None nothing is posted: the agent has answered with its own tools. Returns `answered`,
+        `taken over` (others post it), or `gone` (the token is no longer the record's)."""
+        answer = self._invoke(self._client, "answer", record, token, ("answered", "taken over", "gone"), text=text)
+        return answer["outcome"]
+
+    def refuse(self, record: str, token: str, why: str) -> str:
+        """Tells the person who asked that there will be no answer. Returns `told`, `taken over` or `gone`."""
+        return self._invoke(self._client, "refuse", record, token, ("told", "taken over", "gone"), why=why)["outcome"]
+
+    def release(self, record: str, token: str) -> str:
+        """Gives the question back, so that another process works on it at once. Returns `released` or `gone`."""
+        return self._invoke(self._client, "release", record, token, ("released", "gone"))["outcome"]
+
+    def _invoke(self, client: Any, operation: str, record: str, token: str, outcomes: tuple[str, ...],
+                **more: Any) -> dict[str, Any]:
+        request = {"version": VERSION, "operation": operation, "record": record, "token": token} | more
+        try:
+            response = client.invoke(
+                FunctionName=self._function, InvocationType="RequestResponse",
+                Payload=json.dumps(request, ensure_ascii=False).encode(),
+            )
+            content = response["Payload"].read()
+        except (BotoCoreError, ClientError, OSError) as error:
+            raise OutcomeUnknown(kind_of(error)) from error
+        if "FunctionError" in response:
+            raise OutcomeUnknown("agent-settle failed")
+        try:
+            answer = json.loads(content)
+        except ValueError as error:
+            raise OutcomeUnknown("the answer is not JSON") from error
+        outcome = answer.get("outcome") if isinstance(answer, dict) else None
+        if outcome == "invalid":
+            raise Invalid(f"{operation} is invalid: {answer.get('why')}")
+        if outcome not in outcomes:
+            raise OutcomeUnknown(f"the answer to {operation} has an unknown outcome")
+        return answer
+
+
+def is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,299 @@
+"""A stand-in for agent-settle, behind the `Invoke` operation of Lambda's API. The real botocore calls it.
+
+It keeps work records by the rules that the agent depends on (state, token, `claimed_from`), each request as one step.
+It does not post, has no leases that run out by themselves (a test takes a record again when it wants to), and does not
+verify the signature, only that there is one for Lambda. Each request and answer is checked against
+docs/settle.schema.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import re
+import secrets
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import jsonschema
+from stand_ins.processes import HOST, Handler, HttpServer, free_port
+
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:agent-settle"
+REGION = "eu-central-1"
+ACCESS_KEY, SECRET_KEY = "AKIAEXAMPLE000000000", "made-up-secret"
+SCHEMA = json.loads((pathlib.Path(__file__).resolve().parents[2] / "docs/settle.schema.json").read_text())
+BEAT_SECONDS = 0.1
+
+
+def checker(kind: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": SCHEMA["$defs"]})
+
+
+REQUESTS, ANSWERS = checker("request"), checker("answer")
+
+
+@dataclass
+class Record:
+    state: Literal["free", "in_flight", "posting", "answered", "told"] = "free"
+    token: str | None = None
+    claimed_from: str | None = None
+    attempts: int = 0
+    cancel: str | None = None
+    """What the next beat says."""
+    posts: list[str | None] = field(default_factory=list)
+    """What stands in Slack by `answer`. Never more than one."""
+    why: str | None = None
+
+
+@dataclass
+class Request:
+    at: float
+    operation: str
+    record: str
+    token: str
+    body: dict[str, Any]
+    outcome: str | None = None
+    """None if the agent was not told."""
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` requests of an operation ("" for all), of one record or of all.
+
+    lose      it takes effect, and the connection is closed without an answer
+    fail      a function error; it takes no effect
+    throttle  Lambda answers 429; it takes no effect
+    delay     it takes effect, or has begun to, and is answered after `seconds`
+    """
+
+    kind: Literal["lose", "fail", "throttle", "delay"]
+    operation: str
+    times: int = 1
+    seconds: float = 0
+    record: str | None = None
+
+
+class Settle:
+    def __init__(self, beat_seconds: float = BEAT_SECONDS) -> None:
+        self.beat_seconds = beat_seconds
+        self.records: dict[str, Record] = {}
+        self.requests: list[Request] = []
+        self.wrong: list[str] = []
+        """Requests that are not as the schema says, or not for Lambda."""
+        self._faults: list[Fault] = []
+        self._changed = threading.Condition()
+        self._port = free_port()
+        self._server: HttpServer | None = None
+        self.url = f"http://{HOST}:{self._port}"
+        self.env = {
+            "AWS_ENDPOINT_URL_LAMBDA": self.url, "AWS_REGION": REGION, "SETTLE_FUNCTION": FUNCTION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        }
+
+    def __enter__(self) -> Self:
+        self.listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.refuse_connections()
+
+    def listen(self) -> None:
+        self._server = HttpServer((HOST, self._port), handler(self))
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def refuse_connections(self) -> None:
+        """Closes the port. Connections that are open break at their next request."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            server.shutdown()
+            server.server_close()
+
+    @property
+    def is_away(self) -> bool:
+        return self._server is None
+
+    def reset(self) -> None:
+        """As new, for the next test."""
+        if self.is_away:
+            self.listen()
+        with self._changed:
+            self.beat_seconds = BEAT_SECONDS
+            self.records, self.requests, self.wrong, self._faults = {}, [], [], []
+
+    # What the dispatcher does.
+
+    def take(self, record: str) -> str:
+        """Takes the record for a call, as the dispatcher does when it is free or its lease is past. Returns the
+        token."""
+        with self._changed:
+            it = self.records.setdefault(record, Record())
+            assert it.state in ("free", "in_flight"), it.state
+            it.state, it.token, it.claimed_from = "in_flight", secrets.token_hex(16), None
+            return it.token
+
+    def cancel(self, record: str, why: str) -> None:
+        with self._changed:
+            it = self.records[record]
+            it.state, it.why, it.cancel = "told", why, why
+
+    # What a test tells it, and sees.
+
+    def inject(self, fault: Fault) -> Fault:
+        with self._changed:
+            self._faults.append(fault)
+        return fault
+
+    def of(self, record: str, operation: str | None = None) -> list[Request]:
+        with self._changed:
+            return [it for it in self.requests if it.record == record and operation in (None, it.operation)]
+
+    def wait_for(self, look: Callable[[], Any], seconds: float = 10) -> Any:
+        """Waits until `look` returns something true, and looks after each request."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while not (found := look()):
+                left = deadline - time.monotonic()
+                assert left > 0, f"this did not happen within {seconds:g} s; what arrived: {self.summary()}"
+                self._changed.wait(min(left, 0.05))
+            return found
+
+    def wait_for_state(self, record: str, *states: str, seconds: float = 10) -> Record:
+        self.wait_for(lambda: self.records[record].state in states, seconds)
+        return self.records[record]
+
+    def summary(self) -> str:
+        return ", ".join(f"{it.operation} → {it.outcome}" for it in self.requests)
+
+    # What the server does.
+
+    def fault_for(self, operation: str, record: str) -> Fault | None:
+        with self._changed:
+            for fault in self._faults:
+                if fault.times > 0 and fault.operation in ("", operation) and fault.record in (None, record):
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def saw(self, body: dict[str, Any]) -> Request:
+        request = Request(time.monotonic(), body["operation"], body["record"], body["token"], body)
+        with self._changed:
+            self.requests.append(request)
+            self._changed.notify_all()
+        return request
+
+    def told(self, request: Request, outcome: str) -> None:
+        with self._changed:
+            request.outcome = outcome
+            self._changed.notify_all()
+
+    def step(self, body: dict[str, Any]) -> dict[str, Any]:
+        with self._changed:
+            record = self.records.setdefault(body["record"], Record())
+            answer = getattr(self, f"_{body['operation']}")(record, body)
+            self._changed.notify_all()
+            return answer
+
+    def begin_to_post(self, body: dict[str, Any]) -> None:
+        with self._changed:
+            record = self.records[body["record"]]
+            if (record.state, record.token) == ("in_flight", body["token"]):
+                record.state = "posting"
+
+    def _claim(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        again = (record.claimed_from, record.token) == (body["token"], body["new"])
+        if record.state != "in_flight" or not again and record.token != body["token"]:
+            return {"outcome": "gone"}
+        if not again:
+            record.claimed_from, record.token, record.attempts = body["token"], body["new"], record.attempts + 1
+        return {"outcome": "claimed", "attempt": record.attempts, "beat_seconds": self.beat_seconds, "place": None,
+                "question_id": body["record"].removeprefix("dispatch#")}
+
+    def _beat(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.cancel:
+            return {"outcome": "cancel", "why": record.cancel}
+        if record.token != body["token"] or record.state not in ("in_flight", "posting"):
+            return {"outcome": "cancel", "why": "gone"}
+        return {"outcome": "go on"}
+
+    def _answer(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"]:
+            return {"outcome": "gone"}
+        if record.state in ("in_flight", "posting"):
+            record.state = "answered"
+            record.posts.append(body["text"])
+        if record.state != "answered":
+            return {"outcome": "gone"}
+        return {"outcome": "answered", "ts": None if body["text"] is None else "1795554001.000200"}
+
+    def _refuse(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"] or record.state not in ("in_flight", "told"):
+            return {"outcome": "gone"}
+        record.state, record.why = "told", body["why"]
+        return {"outcome": "told"}
+
+    def _release(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"] or record.state != "in_flight":
+            return {"outcome": "gone"}
+        record.state, record.token, record.claimed_from = "free", None, None
+        record.attempts -= 1
+        return {"outcome": "released"}
+
+
+def handler(settle: Settle) -> type[Handler]:
+    class Invoke(Handler):
+        def do_POST(self) -> None:
+            content = self.body()
+            if settle.is_away:
+                self.close_connection = True
+                return
+            path = urllib.parse.unquote(self.path)
+            signed = self.headers.get("Authorization", "")
+            if path != f"/2015-03-31/functions/{FUNCTION}/invocations" \
+                    or not re.search(rf"Credential={ACCESS_KEY}/\d+/{REGION}/lambda/aws4_request", signed) \
+                    or self.headers.get("X-Amz-Invocation-Type", "RequestResponse") != "RequestResponse":
+                settle.wrong.append(path)
+                self._error(403, "AccessDeniedException")
+                return
+            body = json.loads(content)
+            problems = [problem.message for problem in REQUESTS.iter_errors(body)]
+            if problems:
+                settle.wrong.extend(problems)
+                self._reply({"outcome": "invalid", "why": "; ".join(problems)[:200]})
+                return
+            request = settle.saw(body)
+            fault = settle.fault_for(request.operation, request.record)
+            kind = fault.kind if fault else None
+            if kind == "throttle":
+                self._error(429, "TooManyRequestsException")
+            elif kind == "fail":
+                self._reply({"errorType": "Error", "errorMessage": "made up"}, failed=True)
+            else:
+                if fault is not None and request.operation == "answer":
+                    settle.begin_to_post(body)
+                    time.sleep(fault.seconds)
+                answer = settle.step(body)
+                if kind == "lose":
+                    self.close_connection = True
+                    return
+                if fault is not None and request.operation != "answer":
+                    time.sleep(fault.seconds)
+                settle.wrong.extend(problem.message for problem in ANSWERS.iter_errors(answer))
+                settle.told(request, answer["outcome"])
+                with contextlib.suppress(OSError):
+                    self._reply(answer)
+
+        def _reply(self, answer: dict[str, Any], failed: bool = False) -> None:
+            headers = {"Content-Type": "application/json", "X-Amz-Executed-Version": "$LATEST"}
+            if failed:
+                headers["X-Amz-Function-Error"] = "Unhandled"
+            self.answer(200, json.dumps(answer).encode(), headers)
+
+        def _error(self, status: int, name: str) -> None:
+            self.answer(status, json.dumps({"Message": "made up"}).encode(), {"x-amzn-ErrorType": name})
+
+    return Invoke

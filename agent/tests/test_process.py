@@ -1,0 +1,278 @@
+"""The agent as it is deployed: a process with its real server, real signals, and a stand-in for agent-settle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from conftest import AGENT, SESSION, AgentProcess, Answer, StartAgent, clean
+from converse import Converse
+from payloads import asked, new_record, no_question, without
+from settle import Fault, Record, Settle
+
+from slack_agent import Settings
+
+WORKING, DUPLICATE = Answer(200, {"status": "working"}), Answer(200, {"status": "duplicate"})
+
+
+@pytest.fixture
+def record() -> str:
+    return new_record()
+
+
+def id_of(record: str) -> str:
+    return record.removeprefix("dispatch#")
+
+
+def ask(agent: AgentProcess, settle: Settle, record: str, text: str = "0", session: str = SESSION) -> Answer:
+    return agent.invoke(asked(record, settle.take(record), text), session)
+
+
+def test_the_example_answers_at_once_is_busy_while_it_works_and_logs_no_text(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    agent = start_agent(ECHO_SECONDS="0.8")
+    idle = agent.ping()
+    time.sleep(1.1)
+    assert agent.ping() == idle, "a ping alone must not move its time, or AgentCore never takes the session for idle"
+    start = time.monotonic()
+    assert ask(agent, settle, record, "the-quarterly-figures") == WORKING
+    assert time.monotonic() - start < 0.5
+    busy = agent.ping()
+    assert busy["status"] == "HealthyBusy" and busy["time_of_last_update"] > idle["time_of_last_update"]
+    settle.wait_for(lambda: settle.of(record, "answer"))
+    assert time.monotonic() - start >= 0.8
+    agent.wait_until_healthy(1)
+    assert settle.records[record].posts == ["You said: the-quarterly-figures"]
+
+    first, second = asked(record, settle.records[record].token or "0" * 32), no_question()
+    assert agent.invoke(first) == DUPLICATE
+    assert agent.invoke(second) == Answer(200, {"status": "ignored"})
+    agent.invoke("the-quarterly-figures")
+    agent.invoke(b'{"the-quarterly-figures')
+    for expected in (f"{id_of(record)}: working (attempt 1)", f"{id_of(record)}: answered: answered", SESSION):
+        assert expected in agent.log
+    for secret in ("quarterly", settle.env["AWS_SECRET_ACCESS_KEY"], settle.env["AWS_ACCESS_KEY_ID"],
+                   settle.of(record, "answer")[0].token):
+        assert secret not in agent.log
+
+
+def test_an_invalid_payload_gets_status_400_and_claims_nothing(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    agent = start_agent()
+    valid = asked(record, settle.take(record))
+    for wrong, problem in [
+        (without(valid, "version", 1), "version must be 2"),
+        (without(valid, "version", 3), "version must be 2"),
+        (without(valid, "work"), "work must be an object"),
+        (without(valid, "question.place.channel"), "question.place.channel must be a string"),
+        ([], "the payload must be an object"),
+        (b"{", "Invalid JSON"),
+        (b'"\xff"', "Invalid encoding"),
+    ]:
+        answer = agent.invoke(wrong)
+        assert (answer.status, answer.body["error"]) == (400, problem)
+    assert agent.invoke(valid, session=None) == Answer(400, {"error": "the header with the session id is missing"})
+    assert not settle.requests
+    assert agent.ping()["status"] == "Healthy"
+
+
+@pytest.mark.parametrize("think", ["sleeps", "blocks_the_loop", "blocks_a_thread", "blocks_a_thread_of_the_loop"])
+def test_at_sigterm_the_question_is_given_back_and_the_process_ends(
+    start_agent: StartAgent, settle: Settle, record: str, think: str
+) -> None:
+    agent, waiting = start_agent(think), new_record()
+    assert ask(agent, settle, record, "60") == ask(agent, settle, waiting, "60") == WORKING
+    agent.wait_until_it_thinks(id_of(record))
+    start = time.monotonic()
+    assert agent.terminate(seconds=5) == 0
+    assert time.monotonic() - start < 3
+    for it in (record, waiting):
+        assert [request.outcome for request in settle.of(it, "release")] == ["released"]
+        assert settle.records[it] == Record()
+        assert not settle.of(it, "answer") and not settle.of(it, "refuse")
+    assert agent.thinks(id_of(waiting)) == 0
+    assert (think == "sleeps") == (f"was cancelled with {id_of(record)}" in agent.log)
+
+
+def test_at_sigterm_nothing_is_taken_any_more_and_a_claim_that_is_under_way_is_given_back(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    agent = start_agent("sleeps")
+    settle.inject(Fault("delay", "claim", seconds=0.8))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, agent, settle, record, "60")
+        settle.wait_for(lambda: settle.of(record, "claim"))
+        agent.process.send_signal(signal.SIGTERM)
+        time.sleep(0.4)
+        with pytest.raises(OSError):
+            agent.ping()
+        assert answer.result() == DUPLICATE
+    assert agent.process.wait(3) == 0
+    assert settle.records[record] == Record() and not agent.thinks(id_of(record))
+
+
+def test_an_answer_that_is_under_way_at_sigterm_arrives(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    settle.inject(Fault("delay", "answer", seconds=0.8))
+    agent = start_agent()
+    ask(agent, settle, record, "Hello")
+    settle.wait_for(lambda: settle.of(record, "answer"))
+    assert agent.terminate(seconds=5) == 0
+    assert settle.records[record].posts == ["You said: Hello"]
+    assert not settle.of(record, "release")
+
+
+def test_an_idle_process_is_open_to_this_machine_only_and_ends_at_once(
+    start_agent: StartAgent, settle: Settle
+) -> None:
+    agent = start_agent()
+    with socket.socket() as elsewhere:
+        # All addresses of 127.0.0.0/8 are this machine. On any port but AgentCore's, it must listen on 127.0.0.1 only.
+        assert elsewhere.connect_ex(("127.0.0.2", int(agent.url.rpartition(":")[2]))) != 0
+    start = time.monotonic()
+    assert agent.terminate(seconds=5) == 0
+    assert time.monotonic() - start < 1.5
+    assert not settle.requests
+
+
+def test_a_process_that_is_killed_says_nothing_and_another_one_goes_on_after_its_lease(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    agent, another = start_agent("sleeps"), start_agent("sleeps")
+    payload = asked(record, settle.take(record), "60")
+    assert agent.invoke(payload) == WORKING
+    agent.wait_until_it_thinks(id_of(record))
+    settle.wait_for(lambda: settle.of(record, "beat"))
+    assert another.invoke(payload) == DUPLICATE, "the same event in a second process"
+    agent.process.kill()
+    agent.process.wait()
+    time.sleep(0.3)
+    assert {it.operation for it in settle.of(record)} == {"claim", "beat"}
+    assert ask(another, settle, record, "0") == WORKING
+    it = settle.wait_for_state(record, "answered")
+    assert (it.posts, it.attempts) == (["slept"], 2)
+    assert (agent.thinks(id_of(record)), another.thinks(id_of(record))) == (1, 1)
+
+
+def test_a_process_that_was_paused_finds_its_question_taken_and_posts_nothing(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    agent, another = start_agent("sleeps"), start_agent("sleeps")
+    ask(agent, settle, record, "0.5")
+    agent.wait_until_it_thinks(id_of(record))
+    agent.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    assert ask(another, settle, record, "0") == WORKING
+    settle.wait_for_state(record, "answered")
+    agent.process.send_signal(signal.SIGCONT)
+    agent.wait_until_healthy()
+    assert settle.records[record].posts == ["slept"]
+    assert [it.outcome for it in settle.of(record, "answer")].count("answered") == 1
+
+
+def test_the_limit_is_a_setting_and_what_a_failure_says_is_not_logged(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    agent = start_agent("sleeps", THINKING_LIMIT_SECONDS="0.5")
+    ask(agent, settle, record, "60")
+    assert settle.wait_for_state(record, "told").why == "took_too_long"
+    failing, other = start_agent("fails"), new_record()
+    ask(failing, settle, other, "the-quarterly-figures")
+    assert settle.wait_for_state(other, "told").why == "thinking_failed"
+    failing.wait_until_healthy()
+    assert "thinking failed: ValueError in fails (agents.py:" in failing.log and "quarterly" not in failing.log
+
+
+def test_an_event_that_cannot_be_handled_fails_the_invocation(start_agent: StartAgent, settle: Settle) -> None:
+    agent = start_agent("sleeps")
+    assert agent.invoke(no_question()) == Answer(503, {"error": "on_event failed"})
+    assert "on_event failed: ValueError" in agent.log and "quarterly" not in agent.log
+
+
+def test_a_model_answers_and_if_it_fails_the_person_who_asked_is_told(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    other, third = new_record(), new_record()
+    with Converse() as converse:
+        agent = start_agent(**converse.env | settle.env | {"THINKING": "bedrock:some.model"})
+        ask(agent, settle, record, "What is the answer?")
+        assert settle.wait_for_state(record, "answered").posts == ["Forty-two."]
+        converse.error = (403, "AccessDeniedException", "the-quarterly-figures")
+        ask(agent, settle, other)
+        assert settle.wait_for_state(other, "told").why == "thinking_failed"
+        converse.error, converse.answer = None, [{"text": " "}]
+        ask(agent, settle, third)
+        assert settle.wait_for_state(third, "told").why == "no_answer"
+        agent.wait_until_healthy()
+    assert "thinking failed: AccessDeniedException" in agent.log and "no text; stop reason end_turn" in agent.log
+    assert "quarterly" not in agent.log
+
+
+def test_a_missing_or_wrong_setting_ends_the_agent_with_a_message(settle: Settle) -> None:
+    def end_of(changed: dict[str, str]) -> tuple[int, str]:
+        env = clean(os.environ) | settle.env | {"PORT": "1"} | changed
+        ended = subprocess.run([sys.executable, AGENT / "main.py"], capture_output=True, text=True, timeout=30,
+                               env={name: value for name, value in env.items() if value})
+        return ended.returncode, ended.stderr.strip()
+
+    problems: dict[str, dict[str, str]] = {
+        "SETTLE_FUNCTION is not set": {"SETTLE_FUNCTION": ""},
+        "AWS_REGION is not set": {"AWS_REGION": ""},
+        "no AWS credentials were found": {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""},
+        "THINKING must be echo or bedrock:<model id>": {"THINKING": "hard"},
+        "ECHO_SECONDS must be a number": {"ECHO_SECONDS": "long"},
+        "THINKING_LIMIT_SECONDS must be a number above 0 and at most 28800": {"THINKING_LIMIT_SECONDS": "28801"},
+    }
+    with ThreadPoolExecutor(len(problems)) as pool:
+        ends = list(pool.map(end_of, problems.values()))
+    assert ends == [(1, f"the agent cannot start: {problem}") for problem in problems]
+
+
+OWN_SERVER = """
+import os
+from bedrock_agentcore.runtime import BedrockAgentCoreApp
+import slack_agent
+
+async def think(question):
+    return "from a server of one's own"
+
+worker = slack_agent.Worker(think, slack_agent.Settle(os.environ["SETTLE_FUNCTION"], os.environ["AWS_REGION"]))
+server = BedrockAgentCoreApp(lifespan=slack_agent.lifespan(worker))
+slack_agent.attach(worker, server)
+server.run(port=int(os.environ["PORT"]))
+"""
+
+
+def test_a_worker_in_ones_own_server_answers_and_gives_back_too(
+    tmp_path: Any, settle: Settle, record: str
+) -> None:
+    agent = AgentProcess(tmp_path / "log", settle.env, ("-c", OWN_SERVER))
+    try:
+        agent.wait_until_it_answers()
+        assert ask(agent, settle, record) == WORKING
+        assert settle.wait_for_state(record, "answered").posts == ["from a server of one's own"]
+        other = new_record()
+        settle.beat_seconds = 5
+        agent.wait_until_healthy()
+        # uvicorn ends the process by the signal itself, once everything is given back.
+        assert ask(agent, settle, other) == WORKING
+        assert agent.terminate(seconds=5) in (0, -signal.SIGTERM)
+        assert settle.records[other].state in ("free", "answered")
+    finally:
+        agent.stop()
+
+
+def test_agentcores_port_is_open_to_everybody() -> None:
+    env = {"SETTLE_FUNCTION": "settle", "AWS_REGION": "eu-central-1"}
+    assert (Settings.of(env).port, Settings.of(env).host) == (8080, "0.0.0.0")
+    assert Settings.of(env | {"PORT": "8081"}).host == "127.0.0.1"
