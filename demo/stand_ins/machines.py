@@ -11,6 +11,7 @@ after `idle_seconds`, if that is set: it is idle when no call is open and /ping 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import http.client
 import itertools
@@ -49,7 +50,7 @@ class Machine:
         self.log = program.logs / f"agent-{number}.log"
         self.calls = 0
         self.last_call = time.monotonic()
-        self.is_paused = False
+        self.is_paused = self._is_to_end = False
         self._program: Program | None = None
         self._started, self._ended = threading.Event(), threading.Event()
         self._warm = threading.Event()
@@ -63,6 +64,8 @@ class Machine:
             env = dict(program.env) | {"PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
             self._program = Program(f"agent-{self.number}", list(program.command), env, self.log)
             self._started.set()
+            if self._is_to_end:
+                self._program.kill()
             self._program.process.wait()
         finally:
             self._started.set()
@@ -129,6 +132,7 @@ class Machine:
         killer.start()
 
     def kill(self) -> None:
+        self._is_to_end = True
         if self._program is not None:
             self._program.kill()
 
@@ -153,18 +157,21 @@ class Machine:
 
 
 class Machines:
-    """The machines of all sessions. With `shared`, all sessions have one."""
+    """The machines of all sessions. With `shared`, all sessions have one. So many `spares` are started before there is a
+    session for them; on this machine a process takes a second to start, or more beside others."""
 
     def __init__(self, program: AgentProgram, shared: bool = False, cold_start_seconds: float = 0,
-                 idle_seconds: float | None = None) -> None:
+                 idle_seconds: float | None = None, spares: int = 0) -> None:
         self.program, self.shared = program, shared
         self.cold_start_seconds = cold_start_seconds
         self.all: list[Machine] = []
         self._of_session: dict[str, Machine] = {}
-        # Further machines of a session that has one, by `another`.
+        self._spares: collections.deque[Machine] = collections.deque()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        for _ in range(spares):
+            self._spares.append(self._start())
         if idle_seconds is not None:
             threading.Thread(target=self._end_idle_ones, args=(idle_seconds,), daemon=True).start()
 
@@ -194,9 +201,17 @@ class Machines:
         return len(self.all)
 
     def _new(self, session_id: str) -> Machine:
-        machine = Machine(self.program, session_id, next(self._numbers), self.cold_start_seconds)
+        if self._spares:
+            self._spares.append(self._start())
+            machine = self._spares.popleft()
+        else:
+            machine = self._start()
+        machine.session_id, machine.last_call = session_id, time.monotonic()
         self.all.append(machine)
         return machine
+
+    def _start(self) -> Machine:
+        return Machine(self.program, "", next(self._numbers), self.cold_start_seconds)
 
     def _end_idle_ones(self, idle_seconds: float) -> None:
         while not self._stopping.wait(min(1, idle_seconds / 4)):
@@ -206,7 +221,7 @@ class Machines:
 
     def stop(self) -> None:
         self._stopping.set()
-        machines = self.running()
+        machines = [*self.running(), *self._spares]
         for machine in machines:
             machine.kill()
         for machine in machines:
