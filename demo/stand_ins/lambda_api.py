@@ -71,6 +71,8 @@ class Invoked:
     event: dict[str, Any]
     outcome: str = "under way"
     answer: Any = None
+    # How often the function ran for it.
+    runs: int = 0
 
 
 class LambdaApi:
@@ -141,6 +143,7 @@ class LambdaApi:
                 request.answer(202, b"")
             return
         fault.release.wait(fault.hold_before_seconds)
+        call.runs = 1
         try:
             call.answer = function.invoke_if_free(event)
             call.outcome, failed = "answered", None
@@ -200,6 +203,7 @@ class LambdaApi:
                 self._stopping.wait(self.retry_pauses[attempt - 1])
             if self._stopping.is_set():
                 return
+            call.runs += 1
             try:
                 call.answer = self._as_soon_as_one_is_free(function, call.event)
                 call.outcome = "answered"

@@ -184,6 +184,12 @@ class Machines:
                 machine = self._of_session[key] = self._new(key)
         return machine
 
+    def forget(self, session_id: str) -> None:
+        """The next call of the session gets another machine, while this one goes on. People have seen that in production,
+        when a call comes while an earlier one is open."""
+        with self._lock:
+            self._of_session.pop(session_id, None)
+
     def another(self, session_id: str) -> Machine:
         """A second machine of the same session, which only the invocation gets that asks for it."""
         with self._lock:

@@ -97,12 +97,17 @@ class Fault:
     hold_after_seconds: float = 0
     lost: bool = False
     release: threading.Event = field(default_factory=threading.Event)
+    # How many calls are let through before it begins.
+    after: int = 0
     met: int = 0
     """How many calls have met it."""
 
     def meets(self, method: str, channel: Any) -> bool:
         is_over = self.release.is_set() if self.times is None else self.met >= self.times
-        return not is_over and self.method in (None, method) and self.channel in (None, channel)
+        if is_over or self.method not in (None, method) or self.channel not in (None, channel):
+            return False
+        self.after -= 1
+        return self.after < 0
 
 
 def failure(error: str, **more: Any) -> Reply:
