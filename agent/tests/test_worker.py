@@ -441,6 +441,21 @@ def test_a_beat_between_the_dispatchers_taking_and_the_claim_cancels_nothing(
     assert (len(thinks.questions), thinks.cancelled, len(settle.records[record].posts)) == (1, [], 1)
 
 
+def test_that_an_old_token_has_gone_is_not_believed_once_there_is_a_new_one(
+    work_on: Callable[..., Setup], settle: StandIn, record: str, thinks: Thinks
+) -> None:
+    setup = work_on(thinks)
+    setup.ask(record)
+    thinks.wait_for(1)
+    old = settle.records[record].token
+    setup.ask(record)
+    # The beat thread may have seen the old token go, and come to this only now.
+    setup.worker._at_work[record]._cancel("gone", old or "")
+    thinks.go.set()
+    setup.idle()
+    assert (thinks.cancelled, len(settle.records[record].posts)) == ([], 1)
+
+
 def test_an_answer_whose_token_has_gone_is_given_under_the_new_one(
     work_on: Callable[..., Setup], settle: StandIn, record: str, thinks: Thinks
 ) -> None:

@@ -20,7 +20,7 @@ use crate::time::clock::Moment;
 /// Where a `response_url` of Slack's leads to.
 pub const SLACK_HOOKS: &str = "https://hooks.slack.com";
 
-/// How long a call may take; a search, with all of its pages, too. `agent-settle` begins no call later than 15 seconds after
+/// How long a call may take; so may a search with all of its pages, and a status that is set in two ways. `agent-settle` begins no call later than 15 seconds after
 /// its start, and is ended after 30. Slack answers within a few seconds.
 pub const TIME_LIMITS: TimeLimits =
     TimeLimits { connect: Duration::from_millis(2500), call: Duration::from_secs(14) };
@@ -84,8 +84,13 @@ impl AgentCoreGateway {
     }
 
     /// What it comes to when a status is set; Slack's error by its own name.
-    async fn set(&self, operation: &str, arguments: &Map<String, Value>) -> Result<(), Failure> {
-        done(self.call(operation, arguments, self.calls.deadline()).await).map(|_| ())
+    async fn set(
+        &self,
+        operation: &str,
+        arguments: &Map<String, Value>,
+        until: Moment,
+    ) -> Result<(), Failure> {
+        done(self.call(operation, arguments, until).await).map(|_| ())
     }
 }
 
@@ -157,16 +162,17 @@ impl SlackTools for AgentCoreGateway {
                 ("status", Some(status.into())),
             ])
         };
+        let until = self.calls.deadline();
         let mut outcome = Ok(());
         if !self.is_no_agent.load(Ordering::Relaxed) {
-            outcome = self.set("set_session_status", &arguments(session)).await;
+            outcome = self.set("set_session_status", &arguments(session), until).await;
             let is_no_agent = |failure: &Failure| NO_AGENT.iter().any(|error| failure.reason == code(error));
             if outcome.as_ref().is_err_and(is_no_agent) {
                 self.is_no_agent.store(true, Ordering::Relaxed);
             }
         }
         if self.is_no_agent.load(Ordering::Relaxed) {
-            outcome = self.set("set_thread_status", &arguments(thread)).await;
+            outcome = self.set("set_thread_status", &arguments(thread), until).await;
         }
         match outcome {
             Ok(()) => StatusOutcome::Shown,

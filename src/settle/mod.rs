@@ -362,7 +362,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                         operations::refused(record, &nonce)
                     });
                     let Some(refused) = refused.await? else { return Ok(Answer::TakenOver) };
-                    if self.may_respond(&posting, &place, parts.len(), call) {
+                    if retry != Retry::Later && self.may_respond(&posting, &place, parts.len(), call) {
                         match self.start(Via::ResponseUrl, call).await? {
                             Some(started) => record = started,
                             None => return Ok(Answer::TakenOver),

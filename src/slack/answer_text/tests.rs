@@ -102,13 +102,41 @@ fn a_block_of_code_goes_on_in_the_next_part() {
 
 #[test]
 fn a_block_that_ends_just_behind_a_cut_is_not_opened_again() {
-    let line = "x".repeat(39);
-    // The block's last line is the last that fits.
-    for lines in 95..101 {
-        let text = format!("```\n{}```\nafter it", format!("{line}\n").repeat(lines));
+    let line = format!("{}\n", "x".repeat(39));
+    let mut is_cut_there = false;
+    for last in 50..80 {
+        // The end of the block's last line comes to stand on either side of the cut.
+        let text = format!("```\n{}{}\n```\nafter it", line.repeat(98), "y".repeat(last));
         let cut = parts(&text);
-        assert!(cut.iter().all(|part| !part.contains("```\n```")), "{lines}: {cut:#?}");
-        assert!(cut.iter().all(|part| part.matches(FENCE).count() % 2 == 0), "{lines}: {cut:#?}");
+        is_cut_there |= cut.last().is_some_and(|part| part == "after it");
+        for part in &cut {
+            assert!(!part.contains("```\n```"), "{last}: {part}");
+            assert_eq!(part.matches(FENCE).count() % 2, 0, "{last}: {part}");
+        }
+        let (before, _) = cut.last().unwrap().split_once("after it").unwrap();
+        assert_eq!(before.matches(FENCE).count() % 2, 0, "{last}: what comes after the block is in one");
+    }
+    assert!(is_cut_there);
+}
+
+#[test]
+fn an_empty_line_in_a_block_of_code_is_no_end_of_a_paragraph() {
+    let (words, code) = ("word ".repeat(500), "let x = 1;\n".repeat(60));
+    let cut = parts(&format!("{words}\n\n```\n{code}\n{code}{code}```"));
+    assert!(cut[0].ends_with("word") && cut[1].starts_with("```\nlet"), "{cut:#?}");
+}
+
+#[test]
+fn no_fence_is_cut() {
+    for shift in 0..12 {
+        let text = format!("{}```code```{}", "x".repeat(3985 + shift), "y".repeat(20));
+        let cut = parts(&text);
+        for part in &cut {
+            let runs = part.split(|c| c != '`').map(str::len).filter(|&ticks| ticks > 0);
+            assert_eq!(runs.filter(|&ticks| ticks != 3).count(), 0, "{shift}: {part}");
+            assert_eq!(part.matches(FENCE).count() % 2, 0, "{shift}: {part}");
+        }
+        assert_eq!(essence(&cut.concat()), essence(&text));
     }
 }
 

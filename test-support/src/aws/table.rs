@@ -138,6 +138,22 @@ impl Table {
         self.update(event_id, attribute, "SET #attribute = :value", Some(value)).await;
     }
 
+    /// Sets an attribute of a record to a number.
+    ///
+    /// # Panics
+    /// If DynamoDB refuses it.
+    pub async fn set_number(&self, event_id: &str, attribute: &str, value: u64) {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("event_id", AttributeValue::S(event_id.to_owned()))
+            .update_expression("SET #attribute = :value")
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":value", AttributeValue::N(value.to_string()));
+        update.send().await.expect("the item is written");
+    }
+
     /// Removes an attribute from a record.
     ///
     /// # Panics
