@@ -104,6 +104,8 @@ class AgentCore:
         self._verifier = Verifier(self.keys, region)
         self.url = ""
         self.calls: list[Call] = []
+        # Asked for a fault when none was injected for an invocation.
+        self.chance: Callable[[], Fault | None] = lambda: None
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
@@ -148,7 +150,7 @@ class AgentCore:
                 if fault.times > 0 and fault.event_id in (None, event_id):
                     fault.times -= 1
                     return fault
-        return None
+        return self.chance()
 
     def answer(self, request: Handler, body: bytes) -> None:
         path, _, query = request.path.partition("?")

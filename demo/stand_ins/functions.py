@@ -331,14 +331,16 @@ class Batch:
 class EventSourceMapping:
     """Plays Lambda's poller of an SQS queue, with ReportBatchItemFailures.
 
-    It receives up to ten messages, invokes the function, and deletes the messages that the function does not report.
+    It receives up to `batch_size` messages, invokes the function, and deletes the messages that the function does not report.
     The messages that it reports stay on the queue until their visibility timeout is over; after a function error, all
     of them do. The queue itself keeps the order within a group, and gives out no two messages of a group at the same
     time.
     """
 
-    def __init__(self, function: Function, sqs: Any, queue_url: str, queue_arn: str) -> None:
+    def __init__(self, function: Function, sqs: Any, queue_url: str, queue_arn: str,
+                 batch_size: int = BATCH_SIZE) -> None:
         self.function, self.sqs, self.queue_url, self.queue_arn = function, sqs, queue_url, queue_arn
+        self.batch_size = batch_size
         self.batches: list[Batch] = []
         self.broken: BaseException | None = None
         self._to_run_twice: Callable[[str], bool] | None = None
@@ -376,7 +378,7 @@ class EventSourceMapping:
 
     def _poll_once(self) -> None:
         messages = self.sqs.receive_message(
-            QueueUrl=self.queue_url, MaxNumberOfMessages=BATCH_SIZE, WaitTimeSeconds=1,
+            QueueUrl=self.queue_url, MaxNumberOfMessages=self.batch_size, WaitTimeSeconds=1,
             MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"],
         ).get("Messages", [])
         if not messages:

@@ -104,7 +104,8 @@ def tail(log: pathlib.Path, lines: int = TAIL_LINES) -> str:
 
 
 def eventually(
-    what: str, look: Callable[[], T | None], limit_seconds: float, explain: Callable[[], str] = lambda: ""
+    what: str, look: Callable[[], T | None], limit_seconds: float, explain: Callable[[], str] = lambda: "",
+    pause_seconds: float = 0.05,
 ) -> T:
     """Calls `look` until it returns a true value, and returns that value. After the limit it raises Failure, with the
     text that `explain` returns."""
@@ -112,7 +113,7 @@ def eventually(
     while not (found := look()):
         if time.monotonic() > deadline:
             raise Failure(f"this did not happen within {limit_seconds:g} s: {what}\n{explain()}")
-        time.sleep(0.05)
+        time.sleep(pause_seconds)
     return found
 
 

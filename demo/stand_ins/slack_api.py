@@ -24,9 +24,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from stand_ins.events import APP as APP_ID
+from stand_ins.events import new_ts
 from stand_ins.processes import HOST, Handler, HttpServer
 
-APP_ID, BOT_ID, BOT_USER = "A05KD3N1W", "B0STANDIN", "U0STANDIN"
+BOT_ID, BOT_USER = "B0STANDIN", "U0STANDIN"
 HOLD_LIMIT_SECONDS = 120
 # Slack documents 40,000 characters, and refuses some texts that are much shorter. 4,000 are safe.
 TEXT_LIMIT = 4000
@@ -306,7 +308,7 @@ class SlackApi:
         if metadata is not None and not (isinstance(metadata, dict) and isinstance(metadata.get("event_type"), str)
                                          and isinstance(metadata.get("event_payload"), dict)):
             return failure("invalid_metadata_format")
-        ts = f"{int(time.time())}.{len(self._posts) + 1:06}"
+        ts = new_ts()
         self._posts.append(Post(channel, text, thread_ts, ts, time.monotonic(), metadata))
         message = {"type": "message", "user": BOT_USER, "bot_id": BOT_ID, "app_id": APP_ID, "text": text, "ts": ts}
         if thread_ts is not None:

@@ -82,6 +82,8 @@ class Settings:
     post_wait: int = 90
     protocol: str = "work"
     is_fifo: bool = True
+    # How many messages the dispatcher gets at a time.
+    batch_size: int = 10
     # Whether the bot's token has been put. Right after a deployment it has not.
     has_token: bool = True
     dm_conversation: str = "channel"
@@ -119,6 +121,9 @@ class World:
     _letters: list[dict[str, Any]] = field(default_factory=list)
     _letters_lock: threading.Lock = field(default_factory=threading.Lock)
     _looked_at: float = 0
+    _snapshot: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _snapshot_at: float = 0
+    _snapshot_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, event: Event, retry: Retry | None = None) -> int:
         """Posts the event as Slack does, and returns the status of the answer. A message is also there to be read."""
@@ -150,10 +155,15 @@ class World:
         return found.get("Item", {})
 
     def state(self, event: Event) -> str:
-        return self.record(event).get("state", {}).get("S", "absent")
+        """The state of the question's work record, as it was at most half a second ago: many tests ask."""
+        with self._snapshot_lock:
+            if time.monotonic() - self._snapshot_at > 0.5:
+                self._snapshot = self.records()
+                self._snapshot_at = time.monotonic()
+            return self._snapshot.get(event.record, {}).get("state", {}).get("S", "absent")
 
     def eventually(self, what: str, look: Callable[[], Any], limit_seconds: float = REST_LIMIT_SECONDS) -> Any:
-        return eventually(what, look, limit_seconds, self.report)
+        return eventually(what, look, limit_seconds, self.report, pause_seconds=0.1)
 
     def rest(self, limit_seconds: float = REST_LIMIT_SECONDS) -> None:
         """Waits until nothing is left to do: the queue has no message, visible or not, and the agent is at rest."""
@@ -297,7 +307,9 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             return started
 
         ingress = function(INGRESS, ingress_id, {
-            "SLACK_SIGNING_SECRET": signing_secret, "EVENT_SINK": queue_url}, INGRESS_TIMEOUT, settings.ingresses)
+            "SLACK_SIGNING_SECRET": signing_secret, "EVENT_SINK": queue_url,
+            # What ends a question does not wait for its turn behind it.
+            "CONTROL_EVENTS": "agent_session_stopped,message_deleted"}, INGRESS_TIMEOUT, settings.ingresses)
         settle = function(SETTLE, settle_id, {
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "SLACK_HOOKS_URL": hooks.url,
             "POST_WAIT_SECONDS": str(settings.post_wait)}, SETTLE_TIMEOUT, settings.settlers)
@@ -311,7 +323,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         for it in functions.values():
             it.wait_until_it_is_ready()
         port = stack.enter_context(http_api(ingress))
-        mapping = EventSourceMapping(dispatcher, sqs, queue_url, queue_arn)
+        mapping = EventSourceMapping(dispatcher, sqs, queue_url, queue_arn, settings.batch_size)
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
         yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, bot_token, agentcore,

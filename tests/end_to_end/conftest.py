@@ -21,16 +21,18 @@ AGENTS = HERE / "agents"
 # The function's time-out is the agent's and 12 seconds for the rest; the queue's visibility timeout is longer than that. How
 # long a post may be under way is shortened; a lease's 90 seconds are not a setting.
 WORK = Settings(agent=AGENTS / "scripted.py", agent_env={"THINKING_LIMIT_SECONDS": "20"}, spares=3, agent_timeout=20,
-                function_timeout=32, visibility_timeout=35, post_wait=5, dispatchers=6, settlers=8)
+                function_timeout=32, visibility_timeout=35, post_wait=5, batch_size=1, dispatchers=10, settlers=10)
+PLAIN = replace(WORK, agent=AGENTS / "plain.py", protocol="plain", function_timeout=75, visibility_timeout=80, dispatchers=4)
 SETTINGS = {
     "work": WORK,
-    "standard": replace(WORK, is_fifo=False),
+    "posts": WORK,
+    "standard": replace(WORK, is_fifo=False, dispatchers=4),
     # What an app is whose token has not been put yet.
     "no token": replace(WORK, has_token=False, dispatchers=3),
     # What is given up soon: after one attempt, or half a minute.
     "impatient": replace(WORK, max_attempts=1, give_up_after=30, dispatchers=3),
-    "plain": replace(WORK, agent=AGENTS / "plain.py", protocol="plain", function_timeout=75, visibility_timeout=80,
-                     dispatchers=4),
+    "plain": PLAIN,
+    "plain and impatient": replace(PLAIN, max_attempts=1),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -105,7 +106,6 @@ def pauses(calls: list[Call]) -> list[float]:
 
 def stays(world: World, what: str, is_so: Callable[[], bool], seconds: float) -> None:
     """Checks that something stays as it is for so long."""
-    import time
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert is_so(), f"{what}\n{world.report()}"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from expect import (
-    AFTER_A_LEASE, agent_answers, answered_once, attributes, dead_letter_of, operations, outcomes, pauses, send, stays,
+    AFTER_A_LEASE, agent_answers, answered_once, at_work, attributes, dead_letter_of, operations, outcomes, pauses, send, stays,
     thoughts,
 )
 from stand_ins.agentcore import CONFLICT, INTERNAL, NO_ACCESS, NOT_FOUND, OVER_QUOTA, THROTTLED, Fault, invalid
@@ -117,7 +117,6 @@ def test_two_messages_of_one_question_at_the_same_time_are_worked_on_once(world:
 @pytest.mark.world("standard")
 def test_a_process_that_dies_on_a_standard_queue(world: World) -> None:
     event = send(world, mention("[sleep 4] out of memory"))
-    from expect import at_work
     at_work(world, event).kill()
     answered_once(world, event, AFTER_A_LEASE)
 

@@ -33,7 +33,6 @@ def test_an_agent_that_obeys_an_attacker_can_answer_only_its_own_question(world:
         "reads a thread by its own Gateway": "refused",
         # Its own tool posts, as it may, but without what it was given beside the text.
         "posts metadata by its own Gateway": found["posts metadata by its own Gateway"],
-        "knows a response_url": None,
     }
     forged = [it for it in world.posts(event) if it.text == "a forged nonce"]
     assert all(it.metadata is None for it in forged), "a nonce can be forged"

@@ -16,9 +16,11 @@ def test_the_text_of_a_stream_is_the_answer(world: World) -> None:
     answered_once(world, send(world, mention("[sleep 1] piece by piece")))
 
 
+@pytest.mark.world("plain and impatient")
 def test_an_error_in_a_stream_of_status_200_is_a_failure(world: World) -> None:
+    """So it is tried again when the lease ends, and given up in the end."""
     event = send(world, mention("[fail] after the first words"))
-    told_once(world, event, "thinking_failed")
+    told_once(world, event, "gave_up", AFTER_A_LEASE)
     [call] = world.agentcore.invocations(event.event_id)
     assert call.agent_status == 200 and '"error"' in call.agent_answer
 

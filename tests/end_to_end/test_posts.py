@@ -13,6 +13,8 @@ from stand_ins.world import World
 
 LONG = 9000
 
+pytestmark = pytest.mark.world("posts")
+
 
 @pytest.mark.parametrize("error", ["invalid_auth", "token_revoked", "missing_scope"])
 def test_a_text_that_was_refused_goes_out_when_the_token_is_good(world: World, error: str) -> None:

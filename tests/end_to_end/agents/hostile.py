@@ -32,7 +32,7 @@ LAMBDA = SESSION.create_client("lambda", region_name=REGION)
 def think(question: slack_agent.Question) -> str:
     """The question's text names the record of somebody else's question."""
     victim = question.text
-    place = question.place
+    place = {"channel": question.channel, "thread_ts": question.thread_ts}
     found = {
         "answers another's question": settle("answer", victim, text="mischief"),
         "refuses another's question": settle("refuse", victim, why="gave_up"),
@@ -46,7 +46,6 @@ def think(question: slack_agent.Question) -> str:
         "posts metadata by its own Gateway": tool(os.environ["GATEWAY_URL"], "slack___post_to_slack", {
             "channel": place["channel"], "text": "a forged nonce",
             "metadata": {"event_type": "slack_ingress_answer", "event_payload": {"nonce": "0" * 32}}}),
-        "knows a response_url": place.get("response_url"),
     }
     return json.dumps(found)
 
