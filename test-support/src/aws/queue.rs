@@ -101,6 +101,14 @@ impl Queue {
         self.attribute(Name::ApproximateNumberOfMessages).await.parse().expect("a number")
     }
 
+    /// How many messages were received and are neither deleted nor visible again.
+    ///
+    /// # Panics
+    /// If SQS says no number.
+    pub async fn in_flight(&self) -> usize {
+        self.attribute(Name::ApproximateNumberOfMessagesNotVisible).await.parse().expect("a number")
+    }
+
     async fn attribute(&self, name: Name) -> String {
         let attributes =
             self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
