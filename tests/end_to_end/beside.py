@@ -1,8 +1,9 @@
-"""Runs all tests that need a world beside each other, because most of them mostly wait: a lease holds for 90 seconds.
+"""Runs all tests that need a world beside each other, because many of them mostly wait: a lease holds for 90 seconds.
 
 pytest still reports them one after the other. When the first of them is due, all are begun, each in a thread of its own; when
-one is due, it waits for its end. A test has its own conversations, and causes faults for its own events or in its own
-channel only.
+one is due, it waits for its end. Those that are marked with `lease`, because they wait for the end of one, are begun first;
+of the others, only a few run at a time. A test has its own conversations, and causes faults for its own events or in its
+own channel only.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import Any
 import pytest
 from stand_ins.world import Settings, World, world
 
-# Between the beginning of one test and the next. Each starts an agent's process, for a second of a core.
-STAGGER_SECONDS = 0.3
+# Between the beginning of one test that waits for a lease and the next. Each starts an agent's process, for a second of a
+# core.
+STAGGER_SECONDS = 1.0
+# How many of the other tests run at a time, of which most have a process of the agent's at work.
+OTHERS_AT_A_TIME = 5
 START_LIMIT_SECONDS = 240
 
 
@@ -66,20 +70,30 @@ class Beside:
     def __init__(self, worlds: Worlds) -> None:
         self.worlds = worlds
         self._futures: dict[str, Future[None]] = {}
+        self._others = threading.Semaphore(OTHERS_AT_A_TIME)
 
     def begin(self, items: list[pytest.Item]) -> None:
         """Begins all tests among these that need a world, unless they have begun."""
         if self._futures:
             return
-        items = [item for item in items if needs_world(item)]
+        items = sorted((item for item in items if needs_world(item)), key=lambda item: not waits_for_lease(item))
         pool = ThreadPoolExecutor(max(1, len(items)), "test")
         for number, item in enumerate(items):
-            self._futures[item.nodeid] = pool.submit(self._run, item, number * STAGGER_SECONDS)
+            run = self._run_late if waits_for_lease(item) else self._run_in_turn
+            self._futures[item.nodeid] = pool.submit(run, item, number)
         pool.shutdown(wait=False)
 
-    def _run(self, item: Any, delay_seconds: float) -> None:
+    def _run_late(self, item: Any, number: int) -> None:
         it = self.worlds.get(world_of(item))
-        time.sleep(delay_seconds)
+        time.sleep(number * STAGGER_SECONDS)
+        self._run(item, it)
+
+    def _run_in_turn(self, item: Any, _number: int) -> None:
+        it = self.worlds.get(world_of(item))
+        with self._others:
+            self._run(item, it)
+
+    def _run(self, item: Any, it: World) -> None:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         item.obj(world=it, **parameters)
 
@@ -94,6 +108,10 @@ class Beside:
 
 def needs_world(item: pytest.Item) -> bool:
     return "world" in getattr(item, "fixturenames", ())
+
+
+def waits_for_lease(item: pytest.Item) -> bool:
+    return item.get_closest_marker("lease") is not None
 
 
 def world_of(item: pytest.Item) -> str:

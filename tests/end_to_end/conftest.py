@@ -40,6 +40,7 @@ BESIDE = pytest.StashKey[Beside]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "lease: the test waits for the end of a lease")
     config.addinivalue_line("markers", f"world(name): which world the test runs in: {', '.join(SETTINGS)}")
 
 

@@ -26,6 +26,7 @@ def test_a_process_that_is_asked_to_end_gives_its_question_back(world: World) ->
     assert (thoughts(world, event), attempts(world, event)) == (2, "1")
 
 
+@pytest.mark.lease
 def test_a_process_that_dies_loses_its_question_until_the_lease_ends(world: World) -> None:
     event = send(world, mention("[sleep 4] out of memory"))
     at_work(world, event).kill()
@@ -33,6 +34,7 @@ def test_a_process_that_dies_loses_its_question_until_the_lease_ends(world: Worl
     assert (thoughts(world, event), attempts(world, event)) == (2, "2")
 
 
+@pytest.mark.lease
 def test_a_process_that_stood_still_finds_that_its_question_is_anothers(world: World) -> None:
     event = send(world, mention("[sleep 4] a machine stands still"))
     machine = at_work(world, event)
@@ -45,6 +47,7 @@ def test_a_process_that_stood_still_finds_that_its_question_is_anothers(world: W
     answered_once(world, event)
 
 
+@pytest.mark.lease
 def test_a_process_that_stood_still_for_less_than_its_lease_goes_on(world: World) -> None:
     event = send(world, mention("[sleep 2] a short pause"))
     at_work(world, event).pause(30)
@@ -97,6 +100,7 @@ def test_an_invocation_that_comes_late_is_worked_on_if_nobody_else_does(world: W
     assert agent_answers(world, event) == ["working"]
 
 
+@pytest.mark.lease
 def test_an_invocation_that_comes_too_late_finds_its_token_gone(world: World) -> None:
     event = mention("much too late")
     late = world.agentcore.inject(Fault(event_id=event.event_id, hold_before_seconds=AFTER_A_LEASE * 2))
@@ -114,6 +118,7 @@ def test_an_agents_answer_that_is_lost_changes_nothing(world: World) -> None:
     assert (outcomes(world, event), thoughts(world, event)) == (["answer lost"], 1)
 
 
+@pytest.mark.lease
 def test_an_error_of_the_container_leaves_the_question_to_its_lease(world: World) -> None:
     """Nobody knows whether the container has begun."""
     event = mention("after an error")
@@ -124,6 +129,7 @@ def test_an_error_of_the_container_leaves_the_question_to_its_lease(world: World
     assert attempts(world, event) == "1"
 
 
+@pytest.mark.lease
 @pytest.mark.world("impatient")
 def test_a_question_that_is_given_up_is_told_and_becomes_a_dead_letter_that_may_be_sent_back(world: World) -> None:
     event = send(world, mention("[sleep 4] the only attempt"))

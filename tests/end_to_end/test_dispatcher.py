@@ -39,6 +39,7 @@ def test_a_session_that_is_being_torn_down_is_asked_again_at_once(world: World) 
     assert max(pauses(world.agentcore.invocations(event.event_id))) < 3
 
 
+@pytest.mark.lease
 def test_an_error_of_agentcores_own_leaves_the_question_to_its_lease(world: World) -> None:
     event = mention("who knows")
     world.agentcore.fail(1, event.event_id)
@@ -46,6 +47,7 @@ def test_an_error_of_agentcores_own_leaves_the_question_to_its_lease(world: Worl
     assert outcomes(world, event) == [INTERNAL.name, "answered"]
 
 
+@pytest.mark.lease
 def test_a_kill_before_the_agent_has_the_question(world: World) -> None:
     event = mention("killed before the agent had it")
     hold = world.agentcore.inject(
@@ -69,6 +71,7 @@ def test_a_kill_after_the_agent_has_the_question_changes_nothing(world: World) -
     assert (agent_answers(world, event), thoughts(world, event)) == (["working"], 1)
 
 
+@pytest.mark.lease
 def test_a_dispatcher_that_stands_still_is_ended_by_its_time_out_and_changes_nothing(world: World) -> None:
     event = mention("[sleep 3] the dispatcher stands still")
     hold = world.agentcore.inject(Fault(event_id=event.event_id, hold_after_seconds=3))
@@ -114,6 +117,7 @@ def test_two_messages_of_one_question_at_the_same_time_are_worked_on_once(world:
     stays(world, "it is worked on again", lambda: thoughts(world, event) == 1, 3)
 
 
+@pytest.mark.lease
 @pytest.mark.world("standard")
 def test_a_process_that_dies_on_a_standard_queue(world: World) -> None:
     event = send(world, mention("[sleep 4] out of memory"))

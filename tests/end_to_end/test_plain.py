@@ -16,6 +16,7 @@ def test_the_text_of_a_stream_is_the_answer(world: World) -> None:
     answered_once(world, send(world, mention("[sleep 1] piece by piece")))
 
 
+@pytest.mark.lease
 @pytest.mark.world("plain and impatient")
 def test_an_error_in_a_stream_of_status_200_is_a_failure(world: World) -> None:
     """So it is tried again when the lease ends, and given up in the end."""
@@ -25,6 +26,7 @@ def test_an_error_in_a_stream_of_status_200_is_a_failure(world: World) -> None:
     assert call.agent_status == 200 and '"error"' in call.agent_answer
 
 
+@pytest.mark.lease
 def test_a_dispatcher_that_dies_while_the_agent_thinks_has_it_think_again(world: World) -> None:
     """Nothing is posted twice all the same: the text of the first thought has no token."""
     event = send(world, mention("[sleep 10] twice if need be"))

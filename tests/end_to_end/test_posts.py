@@ -71,6 +71,7 @@ def test_a_long_answer_comes_in_parts_and_in_order(world: World) -> None:
     long_answer(world, send(world, mention(f"[long {LONG}] tell me all")), QUICKLY)
 
 
+@pytest.mark.lease
 def test_a_part_whose_answer_is_lost_is_found_and_the_rest_follows(world: World) -> None:
     event = mention(f"[long {LONG}] lost in the middle")
     world.slack_api.inject(Fault(1, "chat.postMessage", event.channel, lost=True, after=1))
@@ -84,6 +85,7 @@ def test_a_part_that_is_refused_is_posted_again_and_the_rest_follows(world: Worl
     long_answer(world, send(world, event), QUICKLY)
 
 
+@pytest.mark.lease
 @pytest.mark.parametrize("kind", ["C", "G", "D"])
 def test_a_post_whose_answer_is_lost_is_found_by_reading(world: World, kind: str) -> None:
     event = mention(f"did you hear me in {kind}?", new_channel(kind))
@@ -93,6 +95,7 @@ def test_a_post_whose_answer_is_lost_is_found_by_reading(world: World, kind: str
     assert "post" in operations(world, event)
 
 
+@pytest.mark.lease
 def test_a_post_that_slack_makes_late_is_found_by_reading(world: World) -> None:
     """agent-settle does not wait for so long."""
     event = mention("in a while")
@@ -101,6 +104,7 @@ def test_a_post_that_slack_makes_late_is_found_by_reading(world: World) -> None:
     assert thoughts(world, event) == 1
 
 
+@pytest.mark.lease
 def test_a_post_that_may_have_been_made_and_was_not_is_made(world: World) -> None:
     event = mention("perhaps")
     world.slack_api.fail("internal_error", event.channel)
@@ -108,6 +112,7 @@ def test_a_post_that_may_have_been_made_and_was_not_is_made(world: World) -> Non
     assert thoughts(world, event) == 1
 
 
+@pytest.mark.lease
 @pytest.mark.world("impatient")
 def test_what_cannot_be_found_out_is_not_posted_again(world: World) -> None:
     event = mention("who knows")
@@ -132,6 +137,7 @@ def test_where_slack_takes_nothing_the_dead_letter_tells(world: World, error: st
     assert not world.posts(event)
 
 
+@pytest.mark.lease
 @pytest.mark.world("impatient")
 def test_where_slack_refuses_for_too_long_the_dead_letter_tells(world: World) -> None:
     event = mention("patience has an end")
@@ -159,6 +165,7 @@ def test_a_command_is_answered_in_its_channel_where_the_bot_is_a_member(world: W
     assert not world.hooks.of(event.response_url)
 
 
+@pytest.mark.lease
 @pytest.mark.parametrize("moment", ["before Slack has it", "after Slack has it"])
 def test_a_kill_of_agent_settle_while_it_posts(world: World, moment: str) -> None:
     event = mention(f"killed {moment}")
@@ -173,6 +180,7 @@ def test_a_kill_of_agent_settle_while_it_posts(world: World, moment: str) -> Non
     assert thoughts(world, event) == 1
 
 
+@pytest.mark.lease
 def test_a_pause_of_agent_settle_before_it_posts_is_ended_by_its_time_out(world: World) -> None:
     event = mention("agent-settle stands still")
     fault = world.slack_api.inject(Fault(1, "chat.postMessage", event.channel, hold_after_seconds=8))
@@ -197,6 +205,7 @@ def test_the_agent_asks_agent_settle_again(world: World, fault: lambda_api.Fault
     assert operations(world, event).count("answer") >= 2 and thoughts(world, event) == 1
 
 
+@pytest.mark.lease
 @pytest.mark.world("no token")
 def test_a_question_before_the_token_is_put_is_answered_when_it_is(world: World) -> None:
     """What a new user sees right after the deployment."""
