@@ -47,7 +47,7 @@ test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) test-end-to-end" "$(MAKE) test-stack" "$(MAKE) test-agent" \
 		"nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
-	$(MAKE) workflows size demo DEMO=--release simulate kill test-load fuzz-short bench-short
+	$(MAKE) workflows size demo DEMO=--release simulate model kill answers test-load fuzz-short bench-short
 
 installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json
 
@@ -67,6 +67,13 @@ test-all: $(SERVERS)
 	$(CARGO_TEST) --lib --bins --examples
 	$(CARGO_TEST) --doc
 	$(SUITE) --skip kills:: --skip load:: --test-threads 8
+
+model: ## Every way that the work on a question can go, in small worlds, by the very rules of src/work
+	$(CARGO_TEST) --test model -- --nocapture
+
+# MiniStack serves SQS and DynamoDB; everything else on the way is the real program or a stand-in of ours.
+answers: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## Kill and pause all that is on the way to an answer; KILLS= for more, SEED= for the same choices, PROTOCOL=none to see what it is for
+	agent/.venv/bin/python tests/answers/answers.py
 
 simulate: ## A million deliveries in a simulated world; DELIVERIES= for more, SEED= to replay one history
 	$(CARGO_TEST) --test simulation -- --nocapture $(if $(SEED),replay)
@@ -286,4 +293,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE
