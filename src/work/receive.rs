@@ -234,8 +234,10 @@ fn seen(
 ) -> Decision<Errand> {
     let sight = Sight { nonce: nonce.clone(), receive: received.receive.clone(), at: received.now };
     let seen = Posting { sight: Some(sight), ..posting.clone() };
-    // From here on it counts how often Slack was asked in vain, and no longer how often it refused before.
-    let record = Record { deferrals: 0, ..record.with(State::Posting(seen)) };
+    // From the first sight on it counts how often Slack was asked in vain, and no longer how often it refused before.
+    let is_first = posting.sight.as_ref().is_none_or(|sight| sight.nonce != *nonce);
+    let deferrals = if is_first { 0 } else { record.deferrals };
+    let record = Record { deferrals, ..record.with(State::Posting(seen)) };
     Decision::write(record, Errand::PutOff(limits.post_wait))
 }
 

@@ -4,14 +4,16 @@
 //! stateright's own `eventually` says nothing about cycles, and forgets what it has seen of a path where two paths join. So this
 //! is an invariant instead ("from here an end is reached"), and a stronger one: not only that an end can be reached, but that the
 //! run that is described here reaches it. In that run nobody is slow: whoever is at work takes the next step; when nobody is, a
-//! visible message is received, whichever; and when there is none, time passes: leases, visibilities and waits are over. A state
+//! visible message is received, whichever, but a letter that was sent back after all others (if its first message is still there,
+//! each of the two could otherwise start over what the other has told); and when there is none, time passes: leases,
+//! visibilities and waits are over. A state
 //! that comes twice in such a run is a circle that is never left, and a state in which nothing more happens has to be an end.
 //!
 //! Each step of the run is one of the model's steps without a fault. So an end can be reached from each reachable state by steps
 //! without faults; the states are finitely many; and so every run without faults ends in which what can happen again and again
 //! happens at last (strong fairness).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,9 +32,9 @@ enum Mode {
     AgentDies,
 }
 
-/// The states from which an end is reached.
+/// The states from which it is known whether an end is reached.
 #[derive(Debug, Default)]
-pub(crate) struct Memo(Mutex<HashSet<u64>>);
+pub(crate) struct Memo(Mutex<HashMap<u64, bool>>);
 
 impl Protocol {
     /// Whether the world ends well, however it goes on.
@@ -50,8 +52,8 @@ impl Protocol {
     fn ends_from(&self, world: &World, state: u64, mode: Mode, path: &mut Vec<u64>) -> bool {
         let state = state.wrapping_add(mode as u64);
         let memo = || self.memo.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if memo().contains(&state) {
-            return true;
+        if let Some(ends) = memo().get(&state) {
+            return *ends;
         }
         if path.contains(&state) {
             return false;
@@ -64,9 +66,7 @@ impl Protocol {
             next.iter().all(|next| self.ends(next, mode, path))
         };
         path.pop();
-        if ends {
-            memo().insert(state);
-        }
+        memo().insert(state, ends);
         ends
     }
 
@@ -81,9 +81,15 @@ impl Protocol {
             };
             return self.after(world, Action::Step { process: 0, how }, true).into_iter().collect();
         }
-        let visible = |message: &usize| world.messages.get(*message).is_some_and(|it| it.at == At::Visible);
-        let received: Vec<World> = (0..world.messages.len())
-            .filter(visible)
+        let visible = |is_letter| {
+            let messages = world.messages.iter().enumerate();
+            let visible =
+                messages.filter(move |(_, it)| it.at == At::Visible && it.is_letter == is_letter);
+            visible.map(|(message, _)| message).collect::<Vec<_>>()
+        };
+        let first = visible(false);
+        let received: Vec<World> = if first.is_empty() { visible(true) } else { first }
+            .into_iter()
             .filter_map(|message| self.after(world, Action::Receive { message, how: How::Plainly }, true))
             .collect();
         if !received.is_empty() {

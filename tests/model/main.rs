@@ -34,7 +34,6 @@ mod world;
 
 use rules::{Rule, Rules};
 use stateright::{Checker, Model};
-use std::time::Duration;
 use step::{Event, Fault, Protocol};
 
 /// The world that the others differ from.
@@ -171,15 +170,16 @@ fn stop_message() -> Protocol {
 fn broken(protocol: Protocol) -> Vec<&'static str> {
     let (name, rules) = (protocol.name, protocol.rules);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    // A rule that is off is noticed soon, or not at all.
     let checker = protocol.checker().threads(threads);
     let checker = match rules.off {
         None => checker,
-        Some(_) => {
-            checker.finish_when(stateright::HasDiscoveries::AnyFailures).timeout(Duration::from_secs(60))
-        }
+        Some(_) => checker.finish_when(stateright::HasDiscoveries::AnyFailures),
     };
     let start = world::stopwatch();
+    let checker = match std::env::var("MODEL_SECONDS").ok().and_then(|seconds| seconds.parse().ok()) {
+        Some(seconds) => checker.timeout(std::time::Duration::from_secs(seconds)),
+        None => checker,
+    };
     let checker = checker.spawn_bfs().join();
     let seconds = start.elapsed().as_secs_f64();
     let states = checker.unique_state_count();

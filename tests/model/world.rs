@@ -18,8 +18,9 @@ pub(crate) const POST_WAIT: Duration = Duration::from_secs(90);
 /// After how long a question is given up.
 pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
 
-/// How often a question may start over, and once more.
-const LIVES: usize = 2;
+/// How often a question may start over, and once more. A letter that was sent back does so twice if its first message is still
+/// there and is told in between.
+const LIVES: usize = 4;
 /// The most parts that an answer has.
 const PARTS: usize = 2;
 
