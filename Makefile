@@ -173,6 +173,9 @@ bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_mod
 	$(VENV)/bin/python $(BENCH)/run.py --rounds $(ROUNDS)
 	$(VENV)/bin/python $(BENCH)/report.py
 
+bench-signs: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## How long a person waits for a sign, and how long a stop takes
+	agent/.venv/bin/python benches/answers/signs.py
+
 bench-harness: FORCE
 	cargo build --locked --profile tool -p functions-bench
 
@@ -293,4 +296,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
