@@ -43,7 +43,7 @@ KILLS = int(os.environ.get("KILLS") or 120)
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 HAS_PROTOCOL = os.environ.get("PROTOCOL", "work") != "none"
 # The pause between two faults in one world.
-FAULT_SECONDS = (0.6, 2.4)
+FAULT_SECONDS = (0.3, 1.5)
 CONVERSATIONS = 7
 # A person has so many questions open at a time, and waits for so long before the next.
 OPEN_QUESTIONS, ASK_SECONDS = 3, (1, 9)
@@ -173,7 +173,7 @@ class Trial:
             return
         function: Function = getattr(it, target)
         environment = self._at_work(function)
-        time.sleep(self.chance.uniform(0, {"ingress": 0.02, "dispatcher": 0.5, "settle": 0.1}[target]))
+        time.sleep(self.chance.uniform(0, {"ingress": 0.006, "dispatcher": 0.3, "settle": 0.05}[target]))
         if is_pause and environment is not None and environment.pause(self.chance.uniform(*FUNCTION_PAUSE)):
             self.ledger.faults[f"{target} paused"] += 1
         else:
@@ -182,7 +182,7 @@ class Trial:
 
     def _at_work(self, function: Function) -> Any:
         """A process in the middle of an invocation. Those of the ingress are short, so it waits for one."""
-        until = time.monotonic() + 3
+        until = time.monotonic() + 1.5
         while time.monotonic() < until:
             if busy := function.at_work():
                 return self.chance.choice(busy)
