@@ -19,12 +19,13 @@ import contextlib
 import os
 import pathlib
 import random
+import shutil
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -42,7 +43,7 @@ KILLS = int(os.environ.get("KILLS") or 120)
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 HAS_PROTOCOL = os.environ.get("PROTOCOL", "work") != "none"
 # The pause between two faults in one world.
-FAULT_SECONDS = (0.6, 2.4)
+FAULT_SECONDS = (0.3, 1.5)
 CONVERSATIONS = 7
 # A person has so many questions open at a time, and waits for so long before the next.
 OPEN_QUESTIONS, ASK_SECONDS = 3, (1, 9)
@@ -172,7 +173,7 @@ class Trial:
             return
         function: Function = getattr(it, target)
         environment = self._at_work(function)
-        time.sleep(self.chance.uniform(0, {"ingress": 0.02, "dispatcher": 0.5, "settle": 0.1}[target]))
+        time.sleep(self.chance.uniform(0, {"ingress": 0.006, "dispatcher": 0.3, "settle": 0.05}[target]))
         if is_pause and environment is not None and environment.pause(self.chance.uniform(*FUNCTION_PAUSE)):
             self.ledger.faults[f"{target} paused"] += 1
         else:
@@ -181,7 +182,7 @@ class Trial:
 
     def _at_work(self, function: Function) -> Any:
         """A process in the middle of an invocation. Those of the ingress are short, so it waits for one."""
-        until = time.monotonic() + 3
+        until = time.monotonic() + 1.5
         while time.monotonic() < until:
             if busy := function.at_work():
                 return self.chance.choice(busy)
@@ -236,7 +237,7 @@ class Trial:
             posts = [post for post in it.posts(event) if event.text in post.text]
             answers = len(posts)
             if "[long" in event.text and answers == 1:
-                answers = times_complete(event, [post.text for post in it.posts(event)], posts[0].text)
+                answers = times_complete(event, [post.text for post in it.posts(event)])
             is_told = state == "told"
             told[event.channel] += is_told
             is_answered = answers == 1 and posts[0].thread_ts == event.thread and not is_told
@@ -267,20 +268,14 @@ def is_part_of_an_answer(text: str) -> bool:
     return text.startswith(("You said", "line "))
 
 
-def times_complete(event: Event, texts: list[str], first: str) -> int:
-    """How often a long answer stands in full, by the parts that follow its first one: 0, 1, or 2 for anything that is said
-    twice."""
-    begin = texts.index(first)
-    parts = [first]
-    for text in texts[begin + 1:]:
-        if text.startswith("You said"):
-            break
-        if text.startswith("line "):
-            parts.append(text)
-    numbers = [int(line.split()[1]) for part in parts for line in part.splitlines() if line.startswith("line ")]
+def times_complete(event: Event, texts: list[str]) -> int:
+    """How often the lines of a long answer stand in the channel: 1 if each is there once and in order, 2 if one is there more
+    often, 0 if one is missing."""
+    numbers = [int(line.split()[1]) for text in texts for line in text.splitlines()
+               if line.startswith("line ") and line.endswith(f" {event.question_id}")]
     if len(set(numbers)) < len(numbers):
         return 2
-    return int(numbers == list(range(1, len(numbers) + 1)) and sum(map(len, parts)) >= LONG - 100)
+    return int(numbers == list(range(1, len(numbers) + 1)) and len(numbers) > LONG // 100)
 
 
 def say(text: str) -> None:
@@ -320,13 +315,11 @@ def trials(chance: random.Random) -> Iterator[list[Trial]]:
 
 
 def settings_of(is_fifo: bool) -> Settings:
-    from dataclasses import replace
     return replace(SETTINGS, is_fifo=is_fifo)
 
 
 def keep_reports(them: list[Trial]) -> pathlib.Path:
     """Writes down what each part logged, for finding out what went wrong."""
-    import shutil
     kept = HERE.parents[1] / "target/answers"
     shutil.rmtree(kept, ignore_errors=True)
     for trial in them:

@@ -33,19 +33,19 @@ async def think(question: slack_agent.Question) -> str | None:
             case "hang":
                 await asyncio.Event().wait()
             case "long":
-                text = long_text(text, int(argument))
+                text = long_text(text, int(argument), question.id)
             case "nothing":
                 return ""
     return text
 
 
-def long_text(beginning: str, length: int) -> str:
+def long_text(beginning: str, length: int, question_id: str) -> str:
     """Numbered lines, so that a test sees whether one is missing or twice there."""
     lines = [beginning]
     number = 0
     while sum(len(line) + 1 for line in lines) < length:
         number += 1
-        lines.append(f"line {number:05} of a long answer, which goes on and on")
+        lines.append(f"line {number:05} of the answer to {question_id}")
     return "\n".join(lines)
 
 
