@@ -83,8 +83,7 @@ impl Protocol {
         }
         let visible = |is_letter| {
             let messages = world.messages.iter().enumerate();
-            let visible =
-                messages.filter(move |(_, it)| it.at == At::Visible && it.is_letter == is_letter);
+            let visible = messages.filter(move |(_, it)| it.at == At::Visible && it.is_letter == is_letter);
             visible.map(|(message, _)| message).collect::<Vec<_>>()
         };
         let first = visible(false);

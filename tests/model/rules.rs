@@ -44,8 +44,8 @@ pub(crate) enum Rule {
     SlackIsAsked,
     /// The intent reads the last stop. Off: it does not.
     StopsAreRead,
-    /// A deletion ends what nobody posts yet. Off: nothing is written.
-    DeletionsEndQuestions,
+    /// A deletion leaves alone what is being posted. Off: it ends that, too.
+    DeletionsSparePosts,
     /// A message leaves the queue when its question has ended. Off: when the agent was called.
     MessagesStay,
     /// A lease ends. Off: it never does.
@@ -58,8 +58,6 @@ pub(crate) enum Rule {
     UntoldEnds,
     /// The message of a question that was told becomes a dead letter. Off: it is done.
     ToldIsALetter,
-    /// A letter that was sent back starts over. Off: it is done.
-    LettersStartOver,
     /// Assumed: SQS hands a message out again when its visibility is over. Off: it does not.
     VisibilityEnds,
 }
@@ -108,8 +106,7 @@ impl Rules {
             }
             decided
         } else {
-            let was_dead_letter = received.was_dead_letter && self.hold(Rule::LettersStartOver);
-            receive::on_receive(record, &Received { was_dead_letter, ..received.clone() }, limits)
+            receive::on_receive(record, received, limits)
         };
         match (&decided.then, record) {
             (Errand::DeadLetter { .. }, _) if !self.hold(Rule::ToldIsALetter) => {
@@ -124,11 +121,11 @@ impl Rules {
     }
 
     pub(crate) fn on_deletion(self, record: Option<&Record>) -> Decision<Option<Receive>> {
-        if self.hold(Rule::DeletionsEndQuestions) {
-            receive::on_deletion(record, NOW)
-        } else {
-            Decision::only(None)
+        if self.hold(Rule::DeletionsSparePosts) {
+            return receive::on_deletion(record, NOW);
         }
+        let free = record.map(|record| record.with(State::Free));
+        receive::on_deletion(free.as_ref(), NOW)
     }
 
     pub(crate) fn claim(

@@ -21,7 +21,7 @@ pub(crate) enum Fault {
     TwoRuns,
     /// One call of the agent reaches two processes.
     TwoProcesses,
-    /// One call of agent-settle's `answer` is run twice.
+    /// One call of agent-settle's `answer` or `post` is run twice.
     TwoAnswers,
     /// The agent was certainly not reached, or says `later`.
     NotReached,
@@ -53,7 +53,7 @@ pub(crate) enum Fault {
     ThinkingFails,
     /// The agent is told to end, and gives the question back.
     SigTerm,
-    /// A message is lost: its retention is over.
+    /// A message is lost: its retention is over. Another one of the question is still there.
     Retention,
     /// The clock of one machine is ahead by more than the wait.
     WrongClock,
@@ -379,6 +379,10 @@ impl Protocol {
                     Beat::Cancel { visible, .. } => self.follow(world, Follow::visible(visible)),
                 }
             }
+            (Task::PostOn { token }, How::With(Fault::TwoAnswers)) => {
+                go(Task::PostOn { token: token.clone() });
+                go(Task::PostOn { token });
+            }
             (Task::PostOn { token }, How::Plainly) => match &world.record {
                 Some(record @ Record { state: State::Posting(posting), .. }) if posting.token == token => {
                     let by_response_url = posting.via == Via::ResponseUrl;
@@ -545,7 +549,21 @@ impl Protocol {
                 let ago = NOW.as_millis() - u64::try_from(receive::STOP_GRACE.as_millis()).ok()?;
                 record.since = slack_ingress::time::clock::UnixMillis::from_millis(ago);
             }
-            Action::Befalls(_, message) => world.messages.get_mut(message)?.at = At::Gone,
+            Action::Befalls(_, message) => {
+                // Not the one that was received last, or is being received, for which somebody is told: its letter would be lost
+                // as well.
+                let id = message.to_string();
+                let state = world.record.as_ref().map(|record| &record.state);
+                let is_told = matches!(state, Some(State::Told { .. }));
+                let received = world.record.as_ref().and_then(Record::receive);
+                if is_told
+                    || !world.processes.is_empty()
+                    || received.is_some_and(|receive| receive.message_id == id)
+                {
+                    return None;
+                }
+                world.messages.get_mut(message)?.at = At::Gone;
+            }
             Action::Happens(Event::Stop) => {
                 if std::mem::replace(&mut world.is_stopped, true) {
                     return None;
@@ -553,7 +571,9 @@ impl Protocol {
             }
             Action::Happens(Event::Deletion) => world.processes.push(Process::new(Task::Delete)),
             Action::Happens(_) => {
-                if world.letters.get(usize::from(world.life)) == Some(&0) {
+                // Somebody does so when the message that it was written for has long left.
+                let is_early = world.messages.iter().any(|message| message.at != At::Gone);
+                if is_early || world.letters.get(usize::from(world.life)) == Some(&0) {
                     return None;
                 }
                 world.messages.push(Message { at: At::Visible, handle: 0, is_letter: true });
@@ -701,7 +721,10 @@ impl Model for Protocol {
                 }
                 _ => {}
             }
-            if may(Fault::Retention) && it.at != At::Gone && message + 1 < world.messages.len() {
+            if may(Fault::Retention)
+                && it.at != At::Gone
+                && world.messages.iter().filter(|it| it.at != At::Gone).count() > 1
+            {
                 actions.push(Action::Befalls(Fault::Retention, message));
             }
         }
@@ -731,6 +754,7 @@ impl Model for Protocol {
             let faults: &[Fault] = match task {
                 Task::Call { .. } => &[Fault::TwoProcesses, Fault::NotReached, Fault::LateGiveBack],
                 Task::Think { .. } => &[Fault::TwoAnswers, Fault::ThinkingFails, Fault::SigTerm],
+                Task::PostOn { .. } => &[Fault::TwoAnswers],
                 Task::Find { .. } => &[Fault::CannotAsk, Fault::CannotAskForGood],
                 Task::Send { .. } => {
                     &[Fault::Unknown, Fault::Refusal, Fault::RefusalForGood, Fault::Respond, Fault::NoTime]
