@@ -1,1 +1,102 @@
 use super::*;
+use proptest::prelude::*;
+
+const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
+
+fn token() -> impl Strategy<Value = Token> {
+    any::<u128>().prop_map(Token::from_bits)
+}
+
+fn time() -> impl Strategy<Value = UnixMillis> {
+    (0..4_000_000_000_000_u64).prop_map(UnixMillis::from_millis)
+}
+
+fn receive() -> impl Strategy<Value = Receive> {
+    ("[a-z0-9-]{0,8}", "[a-zA-Z0-9+/=]{0,8}").prop_map(|(message_id, handle)| Receive { message_id, handle })
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![Just(End::Answered), "[a-z_]{1,9}".prop_map(|why| End::Told { why })]
+}
+
+fn posting() -> impl Strategy<Value = State> {
+    let sight = (token(), receive(), time()).prop_map(|(nonce, receive, at)| Sight { nonce, receive, at });
+    let via = prop::sample::select(vec![Via::Channel, Via::ResponseUrl]);
+    let nonces = (prop::option::of(token()), prop::option::of(sight));
+    (token(), receive(), any::<String>(), end(), any::<u32>(), time(), via, nonces).prop_map(
+        |(token, receive, text, end, part, intent_at, via, (nonce, sight))| {
+            State::Posting(Posting { token, receive, text, end, part, nonce, intent_at, via, sight })
+        },
+    )
+}
+
+fn state() -> impl Strategy<Value = State> {
+    let flight = (prop::option::of(token()), prop::option::of(token()), time(), receive()).prop_map(
+        |(token, claimed_from, lease_until, receive)| {
+            State::InFlight(Flight { token, claimed_from, lease_until, receive })
+        },
+    );
+    let answered = (prop::option::of("[0-9.]{1,9}"), prop::option::of(token()))
+        .prop_map(|(ts, token)| State::Answered { ts, token });
+    let told = ("[a-z_]{1,9}", prop::option::of("[a-z0-9]{1,9}"), prop::option::of(token()))
+        .prop_map(|(why, told_for, token)| State::Told { why, told_for, token });
+    prop_oneof![Just(State::Free), flight, posting(), answered, told]
+}
+
+proptest! {
+    #[test]
+    fn a_record_is_read_as_it_was_written(
+        state in state(), attempts: u32, deferrals: u32, since in time(), version: u64,
+    ) {
+        let record = Record { attempts, deferrals, since, place: None, state };
+        let read = seen(Some(&item(&record, version, NOW)), NOW);
+        prop_assert_eq!(read.ok(), Some(Seen { record: Some(record), version: Version::Number(version) }));
+    }
+}
+
+fn former(state: &str) -> Item {
+    let texts = [(EVENT_ID, "dispatch#Ev1"), (STATE, state), ("owner", "a")];
+    let numbers = [("received_at", 5), ("lease_until", 7), (EXPIRES_AT, NOW.as_secs() + 1)];
+    let texts = texts.map(|(name, text)| (name.to_owned(), string(text)));
+    texts.into_iter().chain(numbers.map(|(name, n)| (name.to_owned(), number_value(n)))).collect()
+}
+
+#[test]
+fn the_records_of_a_dispatcher_before_work_records_are_understood() {
+    let read = |state| seen(Some(&former(state)), NOW).unwrap();
+    let in_flight = read("in_flight");
+    assert_eq!(in_flight.version, Version::Unnumbered);
+    let record = in_flight.record.unwrap();
+    assert_eq!((record.attempts, record.since, record.place), (0, UnixMillis::from_millis(5), None));
+    let State::InFlight(flight) = record.state else { panic!() };
+    assert_eq!((flight.token, flight.lease_until), (None, UnixMillis::from_millis(7)));
+    let answered = State::Answered { ts: None, token: None };
+    assert_eq!(read("forwarded").record.unwrap().state, answered);
+}
+
+#[test]
+fn what_has_expired_is_none_and_keeps_its_version() {
+    let record = Record::new(None, NOW);
+    let later = UnixMillis::from_millis(NOW.as_millis() + KEPT_SECONDS * 1000);
+    let item = item(&record, 3, NOW);
+    assert_eq!(seen(Some(&item), later).unwrap(), Seen { record: None, version: Version::Number(3) });
+    assert_eq!(seen(None, NOW).unwrap(), Seen { record: None, version: Version::Absent });
+}
+
+#[test]
+fn an_item_that_is_no_record_is_an_error_that_names_the_attribute() {
+    for (name, value) in [
+        (STATE, string("lost")),
+        (VERSION, string("x")),
+        ("attempts", string("x")),
+        ("lease_until", string("x")),
+        (TOKEN, string("short")),
+        ("place", string("{")),
+    ] {
+        let mut item = former("in_flight");
+        item.insert(name.to_owned(), value);
+        let error = seen(Some(&item), NOW).unwrap_err();
+        let chain = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+        assert!(chain.contains(name), "{name}: {chain}");
+    }
+}
