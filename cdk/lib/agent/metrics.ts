@@ -178,7 +178,7 @@ export class AgentMetrics {
   /**
    * The dead letters that the dispatcher did not write. SQS does not count a message that it moves there itself as sent
    * there, so these are more messages than were sent. In two metrics one letter may fall into two neighbouring periods:
-   * what is too much in one must not be missing in the one before, which is `more - DIFF(more)`.
+   * what is too much in one must not be missing in the one before, whose value is `more - DIFF(more)`.
    */
   lettersWithoutReason(): cloudwatch.MathExpression {
     const letters = this.deadLetterQueue;
@@ -192,7 +192,7 @@ export class AgentMetrics {
     });
     return new cloudwatch.MathExpression({
       label: 'dead letters that SQS moved itself',
-      expression: 'IF(more > 0 AND 2 * more - DIFF(more) > 0, more, 0)',
+      expression: 'IF(more > 0 AND more + (more - DIFF(more)) > 0, more, 0)',
       usingMetrics: { more },
       period: PERIOD,
     });

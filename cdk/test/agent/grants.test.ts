@@ -1,4 +1,4 @@
-// The exact rights of the dispatcher, the Gateway and the agent, and who may assume their roles.
+// The exact rights of the dispatcher, agent-settle, the two Gateways and the agent, and who may assume their roles.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,19 @@ import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { agentCoreRole, agentDirectory, agentTemplate, isDeadLetterQueue, isQueue, only, roleOf } from '../support.ts';
+import {
+  agentCoreRole,
+  agentDirectory,
+  agentTemplate,
+  dispatchIn,
+  isDeadLetterQueue,
+  isQueue,
+  isSettleGateway,
+  isToolsGateway,
+  only,
+  roleOf,
+  settleIn,
+} from '../support.ts';
 
 const code = agentDirectory();
 const { template, ingress } = agentTemplate();
@@ -18,42 +30,78 @@ const [partition, region, account] = ['AWS::Partition', 'AWS::Region', 'AWS::Acc
 /** The ARN of a resource in this account and region. */
 const local = (service: string, resource: string) => join('arn:', partition, `:${service}:`, region, ':', account, `:${resource}`);
 
-const fn = only(template, 'AWS::Lambda::Function');
-const gateway = only(template, 'AWS::BedrockAgentCore::Gateway');
+const fn = dispatchIn(template);
+const settle = settleIn(template);
+const table = only(ingress, 'AWS::DynamoDB::Table');
+const queue = only(ingress, 'AWS::SQS::Queue', isQueue);
+const deadLetterQueue = only(ingress, 'AWS::SQS::Queue', isDeadLetterQueue);
+const gateway = only(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway);
+const settleGateway = only(template, 'AWS::BedrockAgentCore::Gateway', isSettleGateway);
 const runtime = only(template, 'AWS::BedrockAgentCore::Runtime');
 const endpoint = only(template, 'AWS::BedrockAgentCore::RuntimeEndpoint');
 const credential = only(template, 'AWS::BedrockAgentCore::ApiKeyCredentialProvider');
 const token = only(template, 'AWS::SecretsManager::Secret');
 const dispatchRole = roleOf(template, fn);
-const gatewayRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway');
+const settleRole = roleOf(template, settle);
+const gatewayRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway);
+const settleGatewayRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway', isSettleGateway);
 const runtimeRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Runtime');
 
-const statementsOf = (agent: Parameters<typeof agentTemplate>[0], type: 'Gateway' | 'Runtime') =>
-  agentCoreRole(agentTemplate(agent).template, `AWS::BedrockAgentCore::${type}`).statements;
+const runtimeStatementsOf = (agent: Parameters<typeof agentTemplate>[0]) =>
+  agentCoreRole(agentTemplate(agent).template, 'AWS::BedrockAgentCore::Runtime').statements;
+
+/** What each function may do of its own: write its log, and traces, whose actions cannot be limited to resources. */
+const own = (fn: typeof settle) => [
+  allow(['logs:CreateLogStream', 'logs:PutLogEvents'], arn(fn.Properties.LoggingConfig.LogGroup.Ref)),
+  allow(['xray:PutTelemetryRecords', 'xray:PutTraceSegments'], '*'),
+];
+
+/** The work records: neither the ingress's records of events nor the parked events, and nothing can be deleted. */
+const records = {
+  ...allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], arn(table.id)),
+  Condition: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['dispatch#*'] } },
+};
 
 test('the dispatcher may call exactly what it and its event source call, on its own resources only', () => {
   assert.deepEqual(dispatchRole.statements, [
-    {
-      ...allow(
-        ['dynamodb:DeleteItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem'],
-        arn(only(ingress, 'AWS::DynamoDB::Table').id),
-      ),
-      // Neither the ingress's records nor the parked events.
-      Condition: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['dispatch#*', 'warm-up'] } },
-    },
+    ...own(fn),
+    records,
     allow(
       ['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage'],
-      arn(only(ingress, 'AWS::SQS::Queue', isQueue).id),
+      arn(queue.id),
     ),
-    allow(['sqs:GetQueueAttributes', 'sqs:SendMessage'], arn(only(ingress, 'AWS::SQS::Queue', isDeadLetterQueue).id)),
+    allow(['sqs:GetQueueAttributes', 'sqs:SendMessage'], arn(deadLetterQueue.id)),
     allow('bedrock-agentcore:InvokeAgentRuntime', [
       { 'Fn::GetAtt': [runtime.id, 'AgentRuntimeArn'] },
       { 'Fn::GetAtt': [endpoint.id, 'AgentRuntimeEndpointArn'] },
     ]),
-    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], arn(fn.Properties.LoggingConfig.LogGroup.Ref)),
-    // X-Ray's actions cannot be limited to resources.
-    allow(['xray:PutTelemetryRecords', 'xray:PutTraceSegments'], '*'),
+    allow('lambda:InvokeFunction', arn(settle.id)),
   ]);
+});
+
+test('agent-settle may write work records, keep and delete messages, and call its own gateway, and nothing else', () => {
+  assert.deepEqual(settleRole.statements, [
+    ...own(settle),
+    records,
+    allow(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], arn(queue.id)),
+    allow('bedrock-agentcore:InvokeGateway', { 'Fn::GetAtt': [settleGateway.id, 'GatewayArn'] }),
+  ]);
+});
+
+test("only agent-settle may call its gateway, only the agent the tools', and nobody but the two may invoke agent-settle", () => {
+  const who = (action: string, resource: unknown) =>
+    Object.entries({ dispatchRole, settleRole, gatewayRole, settleGatewayRole, runtimeRole })
+      .filter(([, { statements }]) =>
+        statements.some((it) => it.Action === action && JSON.stringify(it.Resource).includes(JSON.stringify(resource))),
+      )
+      .map(([name]) => name);
+  const invoke = 'bedrock-agentcore:InvokeGateway';
+  assert.deepEqual(who(invoke, { 'Fn::GetAtt': [settleGateway.id, 'GatewayArn'] }), ['settleRole']);
+  assert.deepEqual(who(invoke, { 'Fn::GetAtt': [gateway.id, 'GatewayArn'] }), ['runtimeRole']);
+  assert.deepEqual(who('lambda:InvokeFunction', arn(settle.id)), ['dispatchRole', 'runtimeRole']);
+  for (const { id } of [queue, deadLetterQueue, table, fn]) {
+    assert.doesNotMatch(JSON.stringify(runtimeRole.statements), new RegExp(id), `the agent's role names ${id}`);
+  }
 });
 
 test('an agent that is deployed already may be invoked at one endpoint, and no other agent may be invoked', () => {
@@ -61,35 +109,41 @@ test('an agent that is deployed already may be invoked at one endpoint, and no o
   for (const [qualifier, name] of [[undefined, 'DEFAULT'], ['prod', 'prod']] as const) {
     const { template } = agentTemplate({ agent: { runtimeArn, qualifier } });
     assert.deepEqual(
-      roleOf(template, only(template, 'AWS::Lambda::Function')).statements[3],
+      roleOf(template, dispatchIn(template)).statements.find((it) => it.Action === 'bedrock-agentcore:InvokeAgentRuntime'),
       allow('bedrock-agentcore:InvokeAgentRuntime', [runtimeArn, `${runtimeArn}/runtime-endpoint/${name}`]),
     );
   }
 });
 
-test("the gateway may get its own identity's token, this credential and this secret, and nothing else", () => {
-  const directory = local('bedrock-agentcore', 'workload-identity-directory/default');
-  const identity = local(
-    'bedrock-agentcore',
-    `workload-identity-directory/default/workload-identity/${gateway.Properties.Name}-*`,
-  );
-  assert.deepEqual(gatewayRole.statements, [
-    allow('bedrock-agentcore:GetWorkloadAccessToken', [directory, identity]),
-    allow('bedrock-agentcore:GetResourceApiKey', [
-      { 'Fn::GetAtt': [credential.id, 'CredentialProviderArn'] },
-      local('bedrock-agentcore', 'token-vault/default'),
-      directory,
-      identity,
-    ]),
-    allow('secretsmanager:GetSecretValue', ref(token.id)),
-  ]);
-});
+for (const [name, its, role] of [
+  ["the tools'", gateway, gatewayRole],
+  ["agent-settle's", settleGateway, settleGatewayRole],
+] as const) {
+  test(`${name} gateway may get its own identity's token, this credential and this secret, and nothing else`, () => {
+    const directory = local('bedrock-agentcore', 'workload-identity-directory/default');
+    const identity = local(
+      'bedrock-agentcore',
+      `workload-identity-directory/default/workload-identity/${its.Properties.Name}-*`,
+    );
+    assert.deepEqual(role.statements, [
+      allow('bedrock-agentcore:GetWorkloadAccessToken', [directory, identity]),
+      allow('bedrock-agentcore:GetResourceApiKey', [
+        { 'Fn::GetAtt': [credential.id, 'CredentialProviderArn'] },
+        local('bedrock-agentcore', 'token-vault/default'),
+        directory,
+        identity,
+      ]),
+      allow('secretsmanager:GetSecretValue', ref(token.id)),
+    ]);
+  });
+}
 
-test('the agent may call its tools, write its log and fetch its code, and nothing else', () => {
+test('the agent may call its tools, invoke agent-settle, write its log and fetch its code, and nothing else', () => {
   const groups = `log-group:/aws/bedrock-agentcore/runtimes/${runtime.Properties.AgentRuntimeName}-*`;
   const { Bucket, Prefix } = runtime.Properties.AgentRuntimeArtifact.CodeConfiguration.Code.S3;
   assert.deepEqual(runtimeRole.statements, [
     allow('bedrock-agentcore:InvokeGateway', { 'Fn::GetAtt': [gateway.id, 'GatewayArn'] }),
+    allow('lambda:InvokeFunction', arn(settle.id)),
     allow(['logs:CreateLogGroup', 'logs:DescribeLogStreams'], local('logs', groups)),
     allow(['logs:CreateLogStream', 'logs:PutLogEvents'], local('logs', `${groups}:log-stream:*`)),
     allow('logs:DescribeLogGroups', local('logs', 'log-group:*')),
@@ -104,7 +158,7 @@ test('an agent that echoes may call no model', () => {
 
 /** The rights on models of an agent with this setting. */
 const modelGrants = (thinking: string) =>
-  statementsOf({ agent: { code: code, thinking } }, 'Runtime').filter((it) => it.Action === 'bedrock:InvokeModel');
+  runtimeStatementsOf({ agent: { code: code, thinking } }).filter((it) => it.Action === 'bedrock:InvokeModel');
 
 test('an agent that thinks with a model may call that model only, in its own region', () => {
   for (const model of ['anthropic.claude-sonnet-4-5-20250929-v1:0', 'zai.glm-4.6', 'us-lab.model-v1']) {
@@ -129,11 +183,11 @@ test('an agent with an inference profile may call the profile, and through it th
 });
 
 test('an agent that is an image may pull that image', () => {
-  const statements = statementsOf((scope) => {
+  const statements = runtimeStatementsOf((scope) => {
     const repository = ecr.Repository.fromRepositoryName(scope, 'Repository', 'agent');
     return { agent: { artifact: agentcore.AgentRuntimeArtifact.fromEcrRepository(repository, 'v1') } };
-  }, 'Runtime');
-  assert.deepEqual(statements.slice(4), [
+  });
+  assert.deepEqual(statements.slice(5), [
     allow(
       ['ecr:BatchCheckLayerAvailability', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
       local('ecr', 'repository/agent'),
@@ -147,37 +201,36 @@ test('an imported bot token is granted by its whole ARN, and its KMS key through
   const whole = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf';
   const key = 'arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012';
   const { template } = agentTemplate((scope) => ({
-    agent: {
-      code: code,
-      botToken: secretsmanager.Secret.fromSecretAttributes(scope, 'Secret', {
-        secretCompleteArn: whole,
-        encryptionKey: kms.Key.fromKeyArn(scope, 'Key', key),
-      }),
-    },
+    botToken: secretsmanager.Secret.fromSecretAttributes(scope, 'Secret', {
+      secretCompleteArn: whole,
+      encryptionKey: kms.Key.fromKeyArn(scope, 'Key', key),
+    }),
   }));
   template.resourceCountIs('AWS::SecretsManager::Secret', 0);
-  assert.deepEqual(agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway').statements.slice(2), [
-    allow('secretsmanager:GetSecretValue', whole),
-    {
-      ...allow('kms:Decrypt', key),
-      Condition: { StringEquals: { 'kms:ViaService': join('secretsmanager.', region, '.amazonaws.com') } },
-    },
-  ]);
+  for (const where of [isToolsGateway, isSettleGateway]) {
+    assert.deepEqual(agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway', where).statements.slice(2), [
+      allow('secretsmanager:GetSecretValue', whole),
+      {
+        ...allow('kms:Decrypt', key),
+        Condition: { StringEquals: { 'kms:ViaService': join('secretsmanager.', region, '.amazonaws.com') } },
+      },
+    ]);
+  }
 });
 
-test('each of the three has its own role, with one policy and no other, inline, managed or attached', () => {
-  const roles = [dispatchRole, gatewayRole, runtimeRole];
-  assert.equal(new Set(roles.map((it) => it.id)).size, 3);
+test('each of the five has its own role, with one policy and no other, inline, managed or attached', () => {
+  const roles = [dispatchRole, settleRole, gatewayRole, settleGatewayRole, runtimeRole];
+  assert.equal(new Set(roles.map((it) => it.id)).size, 5);
   for (const { id, role, policy } of roles) {
     assert.deepEqual(Object.keys(role.Properties).sort(), ['AssumeRolePolicyDocument', 'Description']);
     assert.deepEqual(policy.Properties.Roles, [ref(id)]);
   }
-  template.resourceCountIs('AWS::IAM::Role', 3);
-  template.resourceCountIs('AWS::IAM::Policy', 3);
+  template.resourceCountIs('AWS::IAM::Role', 5);
+  template.resourceCountIs('AWS::IAM::Policy', 5);
   template.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
 });
 
-test("only Lambda may assume the dispatcher's role, and only AgentCore the others, for this gateway and this runtime", () => {
+test("only Lambda may assume the functions' roles, and only AgentCore the others, for these gateways and this runtime", () => {
   const trust = ({ role }: typeof dispatchRole) => role.Properties.AssumeRolePolicyDocument.Statement;
   const agentCore = (resource: string) => [
     {
@@ -188,24 +241,38 @@ test("only Lambda may assume the dispatcher's role, and only AgentCore the other
       },
     },
   ];
-  assert.deepEqual(trust(dispatchRole), [
-    { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } },
-  ]);
+  for (const role of [dispatchRole, settleRole]) {
+    assert.deepEqual(trust(role), [
+      { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } },
+    ]);
+  }
+  assert.deepEqual(trust(settleGatewayRole), agentCore(`gateway/${settleGateway.Properties.Name}-??????????`));
   assert.deepEqual(trust(gatewayRole), agentCore(`gateway/${gateway.Properties.Name}-??????????`));
   assert.deepEqual(trust(runtimeRole), agentCore(`runtime/${runtime.Properties.AgentRuntimeName}*`));
 });
 
-test('there is no access from outside: no permission on the function, no policy on the secret', () => {
+test('there is no access from outside: no permission on a function, no policy on the secret', () => {
   for (const type of ['AWS::Lambda::Permission', 'AWS::Lambda::Url', 'AWS::SecretsManager::ResourcePolicy']) {
     template.resourceCountIs(type, 0);
   }
-  assert.equal(gateway.Properties.AuthorizerType, 'AWS_IAM');
+  for (const { Properties } of [gateway, settleGateway]) assert.equal(Properties.AuthorizerType, 'AWS_IAM');
   assert.equal(runtime.Properties.AuthorizerConfiguration, undefined);
 });
 
 test("AgentCore's resources are created after the rights of their roles", () => {
-  const target = only(template, 'AWS::BedrockAgentCore::GatewayTarget');
-  for (const [resource, role] of [[gateway, gatewayRole], [target, gatewayRole], [runtime, runtimeRole]] as const) {
+  const target = (its: { id: string }) =>
+    only(
+      template,
+      'AWS::BedrockAgentCore::GatewayTarget',
+      (it) => it.Properties.GatewayIdentifier['Fn::GetAtt'][0] === its.id,
+    );
+  for (const [resource, role] of [
+    [gateway, gatewayRole],
+    [target(gateway), gatewayRole],
+    [settleGateway, settleGatewayRole],
+    [target(settleGateway), settleGatewayRole],
+    [runtime, runtimeRole],
+  ] as const) {
     assert.ok((resource as any).DependsOn.includes(role.policy.id), resource.Type);
   }
 });

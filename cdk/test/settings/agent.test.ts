@@ -18,6 +18,7 @@ import {
   REPOSITORY,
   agentDirectory,
   codeDirectory,
+  dispatchIn,
   ingressIn,
   isQueue,
   newApp,
@@ -27,7 +28,13 @@ import {
 } from '../support.ts';
 
 const codePath = codeDirectory();
-const code = { codePath, redriveCodePath: codePath, dispatchCodePath: codePath, agentCodePath: agentDirectory() };
+const code = {
+  codePath,
+  redriveCodePath: codePath,
+  dispatchCodePath: codePath,
+  settleCodePath: codePath,
+  agentCodePath: agentDirectory(),
+};
 
 function stacks(context: Record<string, unknown>) {
   const app = newApp({ ...code, agent: 'true', ...context });
@@ -51,16 +58,30 @@ test('the settings reach the stack', () => {
     thinking: 'bedrock:amazon.nova-lite-v1:0',
     botTokenSecretArn: secret,
     agentTimeoutSeconds: '110',
+    agentEvents: 'all',
     maxAttempts: 4,
+    giveUpAfterMinutes: '60',
+    postWaitSeconds: '100',
+    unansweredAfterMinutes: '7',
     dispatchConcurrency: '20',
     alarmTopicArn: topic,
     removalPolicy: 'retain',
   });
   template.hasResourceProperties('AWS::Lambda::Function', {
     Architectures: ['x86_64'],
-    Timeout: 120,
-    Environment: { Variables: { AGENT_TIMEOUT_SECONDS: '110', MAX_ATTEMPTS: '4' } },
+    Timeout: 121,
+    Environment: {
+      Variables: {
+        AGENT_TIMEOUT_SECONDS: '110',
+        AGENT_EVENTS: 'all',
+        MAX_ATTEMPTS: '4',
+        GIVE_UP_AFTER_SECONDS: '3600',
+        POST_WAIT_SECONDS: '100',
+      },
+    },
   });
+  template.allResourcesProperties('AWS::Lambda::Function', { Environment: { Variables: { POST_WAIT_SECONDS: '100' } } });
+  template.hasResourceProperties('AWS::CloudWatch::Alarm', { Threshold: 7 * 60 * 1000 });
   template.hasResourceProperties('AWS::Lambda::EventSourceMapping', { ScalingConfig: { MaximumConcurrency: 20 } });
   template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', {
     EnvironmentVariables: { THINKING: 'bedrock:amazon.nova-lite-v1:0' },
@@ -69,18 +90,35 @@ test('the settings reach the stack', () => {
     ApiKeySecretConfig: { SecretId: secret },
   });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
-  assert.equal(only(template, 'AWS::Logs::LogGroup').DeletionPolicy, 'Retain');
+  const logs = Object.values(template.findResources('AWS::Logs::LogGroup'));
+  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Retain', 'Retain']);
   // Six times the dispatcher's time-out.
-  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 720);
+  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
 });
 
-test('with an agent, an event returns to the queue sooner and may be received more often, unless the settings say otherwise', () => {
+test('with an agent, the queue gives nothing up, keeps it for two weeks, and has no alarm on its age', () => {
   const queue = (context: Record<string, unknown>) => {
-    const { VisibilityTimeout, RedrivePolicy } = only(deployed(context).ingress, 'AWS::SQS::Queue', isQueue).Properties;
-    return [VisibilityTimeout, RedrivePolicy.maxReceiveCount];
+    const { ingress } = deployed(context);
+    const { VisibilityTimeout, MessageRetentionPeriod, RedrivePolicy } = only(ingress, 'AWS::SQS::Queue', isQueue).Properties;
+    const alarms = Object.keys(ingress.findResources('AWS::CloudWatch::Alarm'));
+    assert.deepEqual(alarms.filter((it) => /OldMessages/.test(it)), []);
+    return [VisibilityTimeout, MessageRetentionPeriod, RedrivePolicy.maxReceiveCount];
   };
-  assert.deepEqual(queue({}), [360, 100]);
-  assert.deepEqual(queue({ visibilityMinutes: '10', maxReceiveCount: '50' }), [600, 50]);
+  assert.deepEqual(queue({}), [360, 14 * 86400, 1000]);
+  assert.deepEqual(queue({ visibilityMinutes: '10' }), [600, 14 * 86400, 1000]);
+  assert.deepEqual(queue({ agentProtocol: 'plain' }), [6 * 882, 14 * 86400, 1000]);
+});
+
+test("with an agent a direct message's threads are its conversations, for the ingress and the dispatcher, unless the app is no agent", () => {
+  const conversations = (context: Record<string, unknown>) => {
+    const { template, ingress } = deployed(context);
+    return [ingressIn(ingress), dispatchIn(template)].map((it) => it.Properties.Environment.Variables.DM_CONVERSATION);
+  };
+  const view = (context: Record<string, unknown>) => deployed(context).template.findOutputs('AgentView').AgentView!.Value;
+  assert.deepEqual([conversations({}), view({})], [['thread', 'thread'], 'true']);
+  const plainApp = { agentView: 'false' };
+  assert.deepEqual([conversations(plainApp), view(plainApp)], [['channel', 'channel'], 'false']);
+  assert.deepEqual(conversations({ ...plainApp, dmConversation: 'thread' }), ['thread', 'thread']);
 });
 
 test('with an agent, a deletion controls a conversation and does not wait in it, unless the settings say otherwise', () => {
@@ -120,6 +158,8 @@ for (const [context, problem] of [
   [{ agent: '', agentRuntimeArn: runtimeArn }, /agentRuntimeArn has no effect without an agent/],
   [{ topicArn: topic }, /agent and topicArn cannot both be set/],
   [{ dispatchCodePath: '' }, /must be given together, but these are missing: dispatchCodePath/],
+  [{ settleCodePath: '' }, /must be given together, but these are missing: settleCodePath/],
+  [{ settleCodePath: '/nowhere' }, /does not exist: \/nowhere/],
   [{ codePath: '', redriveCodePath: '' }, /must be given together, but these are missing: codePath, redriveCodePath/],
   [{ dispatchCodePath: '/nowhere' }, /does not exist: \/nowhere/],
   [{ agentCodePath: '/nowhere' }, /does not exist: \/nowhere \(make agent-zip\)/],
@@ -127,11 +167,20 @@ for (const [context, problem] of [
   [{ agentRuntimeArn: 'mine' }, /agentRuntimeArn must be the ARN of an AgentCore Runtime, and is: mine/],
   [{ agentRuntimeArn: `${runtimeArn}/runtime-endpoint/DEFAULT` }, /must be the ARN of an AgentCore Runtime/],
   [{ agentRuntimeArn: runtimeArn, thinking: 'echo' }, /thinking and agentRuntimeArn cannot both be set/],
-  [{ agentRuntimeArn: runtimeArn, botTokenSecretArn: secret }, /botTokenSecretArn and agentRuntimeArn cannot both be set/],
   [{ agentRuntimeQualifier: 'prod' }, /agentRuntimeQualifier has no effect without agentRuntimeArn/],
   [{ agentTimeoutSeconds: '1 min' }, /agentTimeoutSeconds must be a whole number/],
-  [{ agentTimeoutSeconds: '891' }, /1 s to 890 s/],
-  [{ maxReceiveCount: '8' }, /after 8 receives/],
+  [{ agentTimeoutSeconds: '886' }, /1 s to 885 s/],
+  [{ agentProtocol: 'plain', agentTimeoutSeconds: '841' }, /1 s to 840 s/],
+  [{ agentProtocol: 'mcp' }, /agentProtocol must be one of work, plain/],
+  [{ agentEvents: 'some' }, /agentEvents must be one of questions, all/],
+  [{ agentView: 'yes' }, /agentView must be one of true, false/],
+  [{ dmConversation: 'channel' }, /dmConversation=channel needs agentView=false/],
+  [{ agent: 'false', agentView: 'true' }, /agentView has no effect without an agent/],
+  [{ agent: '', unansweredAfterMinutes: '5' }, /unansweredAfterMinutes has no effect without an agent/],
+  [{ giveUpAfterMinutes: String(14 * 24 * 60) }, /giveUpAfter must be/],
+  [{ postWaitSeconds: '901' }, /postWait must be/],
+  [{ maxMessageAgeMinutes: '60' }, /unansweredAfterMinutes takes its place/],
+  [{ maxReceiveCount: '100' }, /after 100 receives/],
   [{ thinking: 'hard' }, /must be "echo" or/],
 ] as const) {
   test(`refused: ${JSON.stringify(context)}`, () => {
@@ -163,7 +212,8 @@ function checked(context: Record<string, unknown>, prepare: (stack: AgentStack) 
 for (const context of [
   {},
   { thinking: 'bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0', botTokenSecretArn: secret },
-  { agentRuntimeArn: runtimeArn },
+  { agentRuntimeArn: runtimeArn, botTokenSecretArn: secret },
+  { agentRuntimeArn: runtimeArn, agentProtocol: 'plain', agentView: 'false' },
 ]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(context), '');
@@ -205,11 +255,11 @@ test('two agents in one account have different names', () => {
     const producer = new SlackIngressStack(app, stackName, { ingress: ingressProps });
     const { template } = withImports(new AgentStack(app, `${stackName}Agent`, { ingress: producer.ingress, agent: agentProps }), producer);
     return [
-      only(template, 'AWS::BedrockAgentCore::Gateway').Properties.Name,
+      ...Object.values(template.findResources('AWS::BedrockAgentCore::Gateway')).map((it) => it.Properties.Name),
       only(template, 'AWS::BedrockAgentCore::Runtime').Properties.AgentRuntimeName,
       only(template, 'AWS::BedrockAgentCore::ApiKeyCredentialProvider').Properties.Name,
     ];
   };
   const [one, other] = [names('One'), names('Other')];
-  assert.equal(new Set([...one, ...other]).size, 6);
+  assert.equal(new Set([...one, ...other]).size, 8);
 });
