@@ -71,18 +71,18 @@ impl Answer {
 
     /// The answer as JSON.
     pub fn to_json(&self) -> Value {
-        let mut answer = json!({ "outcome": self.outcome() });
+        let outcome = self.outcome();
         match self {
-            Self::Claimed { attempt, question_id, place } => {
-                answer["attempt"] = json!(attempt);
-                answer["question_id"] = json!(question_id);
-                answer["beat_seconds"] = json!(BEAT.as_secs());
-                answer["place"] = json!(place.as_ref().map(Place::shown_to_the_agent));
-            }
-            Self::Cancel { why } | Self::Invalid { why } => answer["why"] = json!(why),
-            Self::Answered { ts } => answer["ts"] = json!(ts),
-            _ => {}
+            Self::Claimed { attempt, question_id, place } => json!({
+                "outcome": outcome,
+                "attempt": attempt,
+                "question_id": question_id,
+                "beat_seconds": BEAT.as_secs(),
+                "place": place.as_ref().map(Place::shown_to_the_agent),
+            }),
+            Self::Cancel { why } | Self::Invalid { why } => json!({ "outcome": outcome, "why": why }),
+            Self::Answered { ts } => json!({ "outcome": outcome, "ts": ts }),
+            _ => json!({ "outcome": outcome }),
         }
-        answer
     }
 }

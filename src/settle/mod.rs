@@ -287,7 +287,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         match found {
             FindOutcome::Found { ts } => match self.stands(nonce, Some(&ts), posting, call).await? {
                 Next::Post(record) => self.post_parts(*record, call).await,
-                Next::Answer(answer) => Ok(answer),
+                Next::Answer(answer) => Ok(*answer),
             },
             FindOutcome::NotFound => {
                 let key = call.key;
@@ -353,7 +353,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 PostOutcome::Posted { ts } => {
                     match self.stands(&nonce, ts.as_deref(), &posting, call).await? {
                         Next::Post(next) => record = *next,
-                        Next::Answer(answer) => return Ok(answer),
+                        Next::Answer(answer) => return Ok(*answer),
                     }
                 }
                 PostOutcome::Refused { reason, retry, retry_after } => {
@@ -438,10 +438,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             Posted::Next(record) => Next::Post(record),
             Posted::Left { visible } => {
                 self.make_visible(&visible, call).await;
-                Next::Answer(Answer::TakenOver)
+                Next::Answer(Box::new(Answer::TakenOver))
             }
-            Posted::Ended { end, receive } => Next::Answer(self.ended(&end, &receive, ts, call).await?),
-            Posted::Gone => Next::Answer(Answer::TakenOver),
+            Posted::Ended { end, receive } => {
+                Next::Answer(Box::new(self.ended(&end, &receive, ts, call).await?))
+            }
+            Posted::Gone => Next::Answer(Box::new(Answer::TakenOver)),
         })
     }
 
@@ -598,7 +600,7 @@ enum Next {
     /// The next part, whose nonce is written down.
     Post(Box<Record>),
     /// The end of this call.
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 fn withdrawal(now: UnixMillis, stop: Option<&Stopped>) -> Now<'_> {

@@ -158,7 +158,7 @@ impl WorkStore for DynamoDbWork {
                     // The SDK repeats a write whose answer was lost, and the second one finds the first.
                     let is_done =
                         current.version == Version::Number(number) && current.record.as_ref() == Some(record);
-                    Ok(if is_done { Written::Done } else { Written::Changed(current) })
+                    Ok(if is_done { Written::Done } else { Written::Changed(Box::new(current)) })
                 }
                 error => Err(StoreError::new("DynamoDB UpdateItem", error)),
             },

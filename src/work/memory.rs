@@ -71,7 +71,7 @@ impl WorkStore for MemoryWork {
                 return Written::Done;
             }
             if current.version != expected.version {
-                return Written::Changed(current);
+                return Written::Changed(Box::new(current));
             }
             let expires_at = now.as_secs().saturating_add(KEPT_SECONDS);
             items.records.insert(key.clone(), Item { record: record.clone(), number, expires_at });

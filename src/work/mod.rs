@@ -119,7 +119,7 @@ pub enum Written {
     /// The record is as it was to be.
     Done,
     /// Somebody has written since it was read, and this is what stands there. Nothing was changed.
-    Changed(Seen),
+    Changed(Box<Seen>),
 }
 
 /// A stop in a thread.

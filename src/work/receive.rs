@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::record::{Flight, Posting, Receive, Record, Sight, State};
+use super::record::{Flight, LEASE, Posting, Receive, Record, Sight, State};
 use super::token::Token;
 use crate::slack::question::{Place, SlackTs};
 use crate::time::clock::UnixMillis;
@@ -170,7 +170,8 @@ fn in_flight(record: &Record, flight: &Flight, received: &Received<'_>) -> Decis
         return Decision::only(Errand::Leave);
     }
     if flight.receive.message_id != received.receive.message_id {
-        return Decision::only(Errand::PutOff(rest));
+        // It is not needed until the work is over, and SQS counts its receives: a lease more.
+        return Decision::only(Errand::PutOff(rest + LEASE));
     }
     // The message's visibility ended before the work did. Whoever works finds the handle that counts now at the next beat.
     let renewed = Flight { receive: received.receive.clone(), ..flight.clone() };

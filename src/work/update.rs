@@ -28,7 +28,7 @@ pub async fn update<T>(
         let Some(record) = write else { return Ok(then) };
         seen = match store.write(key, &seen, &record, now).await {
             Ok(Written::Done) => return Ok(then),
-            Ok(Written::Changed(current)) => current,
+            Ok(Written::Changed(current)) => *current,
             Err(_) => {
                 let current = store.read(key, clock.now()).await?;
                 if current.record.as_ref() == Some(&record)

@@ -192,7 +192,7 @@ impl Scene {
     async fn ask_with(&self, token: &str, operation: &str, more: Value) -> Value {
         let record = self.work()["record"].clone();
         let mut request = json!({ "version": 1, "operation": operation, "record": record, "token": token });
-        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
         match self.settle.function().invoke_for(&request, SETTLE_TIMEOUT).await {
             Ended::Answered(answer) => answer,
             other => panic!("{other:?}: {:?}", self.settle.function().stderr()),
@@ -210,7 +210,7 @@ impl Scene {
 
     /// Claims the question, as the agent does.
     async fn claim(&self) -> Value {
-        let token = self.work()["token"].as_str().unwrap().to_owned();
+        let token = self.work()["token"].as_str().expect("a token").to_owned();
         self.ask_with(&token, "claim", json!({ "new": CLAIMERS })).await
     }
 

@@ -9,6 +9,11 @@
 //!
 //! What is read here came through the ingress, so Slack has signed it. Fields of another shape than Slack's count as absent.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "what is read here is a `Value`, in which what is not there is null"
+)]
+
 mod event;
 mod interactive;
 mod plain_text;

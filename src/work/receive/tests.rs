@@ -140,7 +140,7 @@ fn a_live_lease_keeps_others_away_to_its_last_millisecond() {
         // Lambda has run the receive a second time.
         assert_eq!(decide(Some(&record), &of("m1", "h1")), Decision::only(Errand::Leave));
         // Another message.
-        assert_eq!(decide(Some(&record), &of("m2", "h1")), Decision::only(Errand::PutOff(rest)));
+        assert_eq!(decide(Some(&record), &of("m2", "h1")), Decision::only(Errand::PutOff(rest + LEASE)));
         // The same message, whose visibility is over: the next beat finds the handle that counts.
         let State::InFlight(flight) = record.state.clone() else { panic!() };
         let renewed = record.with(State::InFlight(Flight { receive: receive("m1", "h2"), ..flight }));
