@@ -1,17 +1,23 @@
 // Prints the manifest of a Slack app whose events go to an ingress.
 //
 //     npm run --silent manifest                  to create the app: it subscribes to no events yet
-//     npm run --silent manifest -- outputs.json  with the request URL that `cdk deploy --outputs-file` wrote down
+//     npm run --silent manifest -- outputs.json  as `cdk deploy --outputs-file` wrote down: the request URL, and whether
+//                                                there is an agent's stack
 //     npm run --silent manifest -- https://…     with this request URL
 //
-// The second argument is the app's name, the third one a slash command.
+// The second argument is the app's name, the third one a slash command. Without outputs.json, `--answers=agent` or
+// `--answers=app` says that the agent's stack answers, in an app that is an agent in Slack or that is none.
 import { readFileSync } from 'node:fs';
-import { requestUrlIn, slackAppManifest } from '../lib/ingress/manifest.ts';
+import { parseArgs } from 'node:util';
+import { deploymentIn, slackAppManifest } from '../lib/ingress/manifest.ts';
 
-const [source, name, command] = process.argv.slice(2);
 try {
-  const requestUrl = source?.endsWith('.json') ? requestUrlIn(readFileSync(source, 'utf8')) : source || undefined;
-  process.stdout.write(slackAppManifest({ requestUrl, name, command }));
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { answers: { type: 'string' } } });
+  const [source, name, command] = positionals;
+  const { answers } = values;
+  if (answers !== undefined && answers !== 'agent' && answers !== 'app') throw new Error('--answers must be agent or app');
+  const deployment = source?.endsWith('.json') ? deploymentIn(readFileSync(source, 'utf8')) : { requestUrl: source || undefined };
+  process.stdout.write(slackAppManifest({ ...deployment, ...(answers && { answers }), name, command }));
 } catch (error) {
   console.error(`manifest: ${(error as Error).message}`);
   process.exitCode = 1;

@@ -10,10 +10,25 @@ export interface ManifestProps {
   readonly name?: string;
   /** A slash command, such as `/agent`. @default none */
   readonly command?: string;
+  /**
+   * What answers. `agent`: the agent's stack, and the app is an agent in Slack (`agent_view`). `app`: the agent's stack,
+   * and the app is none. The agent's stack needs scopes to find its own answers in Slack.
+   * @default a consumer of your own, which adds the scopes that it needs
+   */
+  readonly answers?: 'agent' | 'app';
 }
 
+/** What the app is, in the words that people read beside it. Slack allows 300 bytes. */
+const AGENT_DESCRIPTION = 'Answers what you ask it, here and where you mention it.';
+
+/**
+ * The scopes with which agent-settle looks for a post of its own whose outcome is unknown, by the kind of conversation. A
+ * direct message needs `im:history` for its events already.
+ */
+const READING_SCOPES = ['channels:history', 'groups:history', 'mpim:history'];
+
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
-export function slackAppManifest({ requestUrl, name = 'Agent', command }: ManifestProps): string {
+export function slackAppManifest({ requestUrl, name = 'Agent', command, answers }: ManifestProps): string {
   if (requestUrl !== undefined && !/^https?:\/\/[^\s"'\\]+\/slack\/events$/.test(requestUrl)) {
     throw new Error(`not a request URL, which ends in /slack/events: ${requestUrl}`);
   }
@@ -23,13 +38,31 @@ export function slackAppManifest({ requestUrl, name = 'Agent', command }: Manife
   const url = (path: string) => requestUrl!.replace(/events$/, path);
   // A JSON string is also a YAML string.
   const title = JSON.stringify(name);
+  const scopes = [
+    'app_mentions:read',
+    ...(answers === 'agent' ? ['assistant:write'] : []),
+    'chat:write',
+    ...(command === undefined ? [] : ['commands']),
+    'im:history',
+    ...(answers === undefined ? [] : READING_SCOPES),
+  ].sort();
+  // A deletion comes with the messages: `message.im` brings it for direct messages. `message.channels` would bring it for
+  // channels, and with it every message that anybody writes there.
+  const events = [...(answers === 'agent' ? ['agent_session_stopped'] : []), 'app_mention', 'message.im'];
+  const list = (items: string[]) => items.map((it) => `      - ${it}\n`).join('');
   return `display_information:
   name: ${title}
 features:
   app_home:
     messages_tab_enabled: true
     messages_tab_read_only_enabled: false
-  bot_user:
+${
+  answers === 'agent'
+    ? `  agent_view:
+    agent_description: ${JSON.stringify(AGENT_DESCRIPTION)}
+`
+    : ''
+}  bot_user:
     display_name: ${title}
     always_online: true
 ${
@@ -44,10 +77,7 @@ ${
 }oauth_config:
   scopes:
     bot:
-      - app_mentions:read
-      - chat:write
-${command === undefined ? '' : '      - commands\n'}\
-      - im:history
+${list(scopes)}\
 settings:
 ${
   requestUrl === undefined
@@ -55,8 +85,7 @@ ${
     : `  event_subscriptions:
     request_url: ${requestUrl}
     bot_events:
-      - app_mention
-      - message.im
+${list(events)}\
   interactivity:
     is_enabled: true
     request_url: ${url('interactions')}
@@ -67,10 +96,11 @@ ${
 `;
 }
 
-/** Finds the request URL in the file that `cdk deploy --outputs-file` wrote. */
-export function requestUrlIn(outputs: string): string {
+/** Finds in the file that `cdk deploy --outputs-file` wrote what the manifest needs to know of the deployment. */
+export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers'> {
   const stacks = Object.values(JSON.parse(outputs) as Record<string, Record<string, string>>);
   const urls = stacks.flatMap((stack) => stack.RequestUrl ?? []);
   if (urls.length !== 1) throw new Error(`the outputs contain ${urls.length} request URLs, not one: pass the URL itself`);
-  return urls[0]!;
+  const agentView = stacks.flatMap((stack) => stack.AgentView ?? [])[0];
+  return { requestUrl: urls[0], answers: agentView === undefined ? undefined : agentView === 'true' ? 'agent' : 'app' };
 }

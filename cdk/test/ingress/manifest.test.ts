@@ -1,8 +1,12 @@
 // The manifest of the Slack app.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { requestUrlIn, slackAppManifest } from '../../lib/ingress/manifest.ts';
+import { deploymentIn, slackAppManifest } from '../../lib/ingress/manifest.ts';
+import { REPOSITORY, temporaryDirectory } from '../support.ts';
 
 const requestUrl = 'https://abc123.execute-api.us-east-1.amazonaws.com/slack/events';
 
@@ -36,7 +40,53 @@ test('a URL that is not a request URL is refused', () => {
   }
 });
 
-test('the request URL is found in the outputs of a deployment', () => {
-  assert.equal(requestUrlIn(JSON.stringify({ Other: { X: 'y' }, SlackIngress: { RequestUrl: requestUrl } })), requestUrl);
-  assert.throws(() => requestUrlIn('{"A":{}}'), /0 request URLs/);
+test('the request URL is found in the outputs of a deployment, and whether an agent answers', () => {
+  const ingress = { SlackIngress: { RequestUrl: requestUrl } };
+  const found = (more: object) => deploymentIn(JSON.stringify({ Other: { X: 'y' }, ...ingress, ...more }));
+  assert.deepEqual(found({}), { requestUrl, answers: undefined });
+  assert.deepEqual(found({ SlackIngressAgent: { AgentView: 'true' } }), { requestUrl, answers: 'agent' });
+  assert.deepEqual(found({ SlackIngressAgent: { AgentView: 'false' } }), { requestUrl, answers: 'app' });
+  assert.throws(() => deploymentIn('{"A":{}}'), /0 request URLs/);
+});
+
+const listed = (manifest: string, name: string) =>
+  manifest.match(new RegExp(`${name}:\\n((?: {6}- .*\\n)+)`))?.[1]!.match(/[a-z][a-z_.:]+/g);
+const READING = ['channels:history', 'groups:history', 'im:history', 'mpim:history'];
+
+test('an app that is an agent says so, hears of a stop, and may read to find its own answers', () => {
+  const manifest = slackAppManifest({ requestUrl, answers: 'agent' });
+  const description = manifest.match(/^features:\n(?: {2}.*\n)* {2}agent_view:\n {4}agent_description: "(.+)"\n/m)?.[1];
+  assert.ok(description && Buffer.byteLength(description) <= 300, description);
+  assert.deepEqual(listed(manifest, 'bot'), ['app_mentions:read', 'assistant:write', 'channels:history', 'chat:write', ...READING.slice(1)]);
+  assert.deepEqual(listed(manifest, 'bot_events'), ['agent_session_stopped', 'app_mention', 'message.im']);
+});
+
+test('an app of the agent\'s stack that is no agent may read too, and has no stop', () => {
+  const manifest = slackAppManifest({ requestUrl, answers: 'app', command: '/ask' });
+  assert.doesNotMatch(manifest, /agent_view|assistant:write|agent_session/);
+  assert.deepEqual(listed(manifest, 'bot'), ['app_mentions:read', 'channels:history', 'chat:write', 'commands', ...READING.slice(1)]);
+});
+
+test('no manifest subscribes to all messages of a channel: an app with app_mention would get each mention twice', () => {
+  for (const answers of ['agent', 'app', undefined] as const) {
+    assert.doesNotMatch(slackAppManifest({ requestUrl, answers }), /message\.(channels|groups|mpim)/);
+  }
+});
+
+test('every scope of every manifest is explained in docs/slack-app.md', () => {
+  const guide = readFileSync(join(REPOSITORY, 'docs/slack-app.md'), 'utf8');
+  const scopes = (['agent', 'app', undefined] as const).flatMap((answers) => listed(slackAppManifest({ answers, command: '/a' }), 'bot')!);
+  for (const scope of scopes) assert.match(guide, new RegExp(`^\\| \`${scope}\``, 'm'));
+});
+
+test('the command prints what a deployment needs, and refuses what it does not know', () => {
+  const outputs = join(temporaryDirectory(), 'outputs.json');
+  writeFileSync(outputs, JSON.stringify({ A: { RequestUrl: requestUrl }, B: { AgentView: 'true' } }));
+  const print = (...args: string[]) =>
+    spawnSync(process.execPath, ['--import', 'tsx', 'bin/manifest.ts', ...args], { cwd: join(REPOSITORY, 'cdk'), encoding: 'utf8' });
+  const name = 'My agent';
+  assert.equal(print(outputs, name).stdout, slackAppManifest({ requestUrl, name, answers: 'agent' }));
+  assert.equal(print('', name, '--answers=app').stdout, slackAppManifest({ name, answers: 'app' }));
+  assert.equal(print('').stdout, slackAppManifest({}));
+  assert.match(print('', '--answers=yes').stderr, /--answers must be agent or app/);
 });

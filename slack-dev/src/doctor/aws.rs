@@ -1,4 +1,4 @@
-//! Checks the secret in Secrets Manager, the table in DynamoDB and the queue in SQS.
+//! Checks the secrets in Secrets Manager, the table in DynamoDB and the queue in SQS.
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
@@ -30,6 +30,7 @@ use super::clock::ClockSkew;
 use super::report::Check;
 
 const SECRET: &str = "secret";
+const BOT_TOKEN: &str = "bot token";
 const TABLE: &str = "table";
 const TABLE_KEY: &str = "table, key";
 const TABLE_TTL: &str = "table, TTL";
@@ -43,7 +44,11 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// A visibility timeout below this gets a warning: the consumers that this project is for do slow work, which takes a minute and
 /// more.
 const SHORT_VISIBILITY_SECONDS: u64 = 60;
+/// SQS keeps a message for 14 days at the most.
+const LONGEST_RETENTION_SECONDS: u64 = 14 * 86_400;
 
+const PUT_THE_BOT_TOKEN: &str =
+    "Put the app's bot token with the command of the stack's output PutTheBotToken; docs/slack-app.md";
 const CREATE_TABLE: &str =
     "Deploy the stack, or create it as docs/deploy.md says: the key of a table cannot be changed";
 
@@ -56,10 +61,12 @@ pub(super) struct Services {
 impl Services {
     pub(super) async fn connect(
         secret: Option<&SecretConfig>,
+        bot_token: Option<&str>,
         store: Option<&StoreConfig>,
         sink: Option<&SinkConfig>,
     ) -> Self {
         let is_used = matches!(secret, Some(SecretConfig::Managed(_)))
+            || bot_token.is_some()
             || matches!(store, Some(StoreConfig::DynamoDb { .. }))
             || matches!(sink, Some(SinkConfig::Sqs { .. }));
         let sdk = if is_used { Some(sdk_config().await) } else { None };
@@ -176,6 +183,49 @@ pub(super) async fn secret(
         ),
     };
     (vec![check], secrets.current())
+}
+
+/// The beginning of the description that the stack gives the secrets that it creates.
+const CREATED_BY_THE_STACK: &str = "slack-ingress: ";
+
+/// Checks that somebody has put the bot token into the secret that the Gateways read. It asks for the secret's versions and never
+/// for its value, which nobody but the Gateways' roles needs to read.
+pub(super) async fn bot_token(services: &Services, secret_id: Option<&str>) -> Vec<Check> {
+    let Some(id) = secret_id else {
+        return Vec::new();
+    };
+    let sdk = match services.sdk(BOT_TOKEN) {
+        Ok(sdk) => sdk,
+        Err(check) => return vec![check],
+    };
+    let config = aws_sdk_secretsmanager::Config::from(sdk)
+        .to_builder()
+        .interceptor(services.skew_recorder.clone())
+        .build();
+    let client = aws_sdk_secretsmanager::Client::from_conf(config);
+    let check = match client.describe_secret().secret_id(id).send().await {
+        Ok(described) => bot_token_check(
+            described.description().unwrap_or_default(),
+            described.version_ids_to_stages().map_or(0, HashMap::len),
+        ),
+        Err(error) => Check::fail(BOT_TOKEN, why(&error), look_at_access("secretsmanager:DescribeSecret")),
+    };
+    vec![check]
+}
+
+/// A secret that the stack created has one version, with a random value, until somebody puts another one.
+fn bot_token_check(description: &str, versions: usize) -> Check {
+    let is_created_by_the_stack = description.starts_with(CREATED_BY_THE_STACK);
+    match versions {
+        0 => Check::fail(BOT_TOKEN, "the secret has no value", PUT_THE_BOT_TOKEN),
+        1 if is_created_by_the_stack => Check::fail(
+            BOT_TOKEN,
+            "the secret still has the random value that the deployment made up: no question can be answered",
+            PUT_THE_BOT_TOKEN,
+        ),
+        1 => Check::ok(BOT_TOKEN, "a secret of your own, with a value; which one is not read"),
+        _ => Check::ok(BOT_TOKEN, "put after the deployment; whether it is a good one is not read"),
+    }
 }
 
 pub(super) async fn table(services: &Services, store: Option<StoreConfig>) -> Vec<Check> {
@@ -445,7 +495,8 @@ async fn dead_letter_check(client: &aws_sdk_sqs::Client, queue: &QueueAttributes
 
 fn retention_check(name: &str, receives: u64, queue: u64, dead_letters: u64) -> Check {
     let days = |seconds: u64| format!("{:.1} days", seconds as f64 / 86_400.0);
-    if dead_letters <= queue {
+    // More than this SQS does not keep, so a queue that keeps as much cannot be outlasted.
+    if dead_letters <= queue && dead_letters < LONGEST_RETENTION_SECONDS {
         let found =
             format!("{name} keeps messages for {}, the queue itself for {}", days(dead_letters), days(queue));
         let todo = "Keep them longer there (14 days): on a standard queue a message's age counts from when it was first sent";
@@ -487,7 +538,19 @@ mod tests {
         assert_eq!(status(3, 345_600, 1_209_600), Status::Ok);
         assert_eq!(status(3, 345_600, 345_600), Status::Warn);
         assert_eq!(status(3, 345_600, 60), Status::Warn);
+        assert_eq!(status(1000, 1_209_600, 1_209_600), Status::Ok, "SQS keeps nothing for longer");
         assert_eq!(status(1, 345_600, 1_209_600), Status::Warn);
+    }
+
+    #[test]
+    fn the_bot_token_is_missing_while_the_stacks_secret_has_its_first_version_only() {
+        let status = |description, versions| bot_token_check(description, versions).status;
+        let created = "slack-ingress: the Slack app's bot token, as {\"token\": \"xoxb-…\"}";
+        assert_eq!(status(created, 1), Status::Fail);
+        assert_eq!(status(created, 2), Status::Ok);
+        assert_eq!(status("the bot of our team", 1), Status::Ok, "its first value may be the token");
+        assert_eq!(status("", 1), Status::Ok);
+        assert_eq!(status("the bot of our team", 0), Status::Fail);
     }
 
     #[test]

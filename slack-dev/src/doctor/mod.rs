@@ -1,5 +1,5 @@
-//! `slack-dev doctor`: checks the settings, the signing secret, the endpoint and its signature check, the table, the queue and
-//! the clocks. It changes nothing; the requests that it posts have no effect.
+//! `slack-dev doctor`: checks the settings, the secrets, the endpoint and its signature check, the table, the queue and the
+//! clocks. It changes nothing; the requests that it posts have no effect.
 
 mod aws;
 mod clock;
@@ -16,8 +16,8 @@ use settings::Settings;
 
 /// Checks that everything is set up, and says what to do about each thing that is not.
 ///
-/// It reads the variables of the function (SLACK_SIGNING_SECRET or _ARN, DEDUP_STORE, EVENT_SINK, …) from the environment. What is not
-/// configured is skipped. It changes nothing.
+/// It reads the variables of the function (SLACK_SIGNING_SECRET or _ARN, DEDUP_STORE, EVENT_SINK, …) from the environment, and
+/// BOT_TOKEN_SECRET_ARN, the output of the agent's stack. What is not configured is skipped. It changes nothing.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The endpoint that Slack is to post to
@@ -41,17 +41,21 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> 
 
 async fn examine(arguments: &Arguments, lookup: impl Fn(&str) -> Option<String>) -> Vec<Check> {
     let Settings { checks: mut all, secret, store, sink } = settings::examine(&lookup);
-    let services = aws::Services::connect(secret.as_ref(), store.as_ref(), sink.as_ref()).await;
+    let bot_token = lookup("BOT_TOKEN_SECRET_ARN").filter(|id| !id.trim().is_empty());
+    let services =
+        aws::Services::connect(secret.as_ref(), bot_token.as_deref(), store.as_ref(), sink.as_ref()).await;
     let (secret_checks, secrets) = aws::secret(&services, secret).await;
     all.extend(secret_checks);
-    let (endpoint, table, queue, slack) = tokio::join!(
+    let (endpoint, bot_token, table, queue, slack) = tokio::join!(
         endpoint::examine(arguments.url.as_deref(), &secrets),
+        aws::bot_token(&services, bot_token.as_deref()),
         aws::table(&services, store),
         aws::queue(&services, sink),
         clock::of_slack(&lookup),
     );
     let (endpoint_checks, endpoint_skew) = endpoint;
     all.extend(endpoint_checks);
+    all.extend(bot_token);
     all.extend(table);
     all.extend(queue);
     all.push(clock::check("clock, Slack's", slack));

@@ -4,6 +4,7 @@ use super::*;
 use aws_sdk_dynamodb::types::ScalarAttributeType;
 use aws_sdk_secretsmanager::primitives::Blob;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
+use test_support::aws::proxy::Proxy;
 use test_support::aws::{FOURTEEN_DAYS, Queue, Schema, Table, VARIABLES, endpoints, sdk_config};
 use test_support::servers::{fresh_name, server};
 
@@ -136,4 +137,51 @@ async fn a_secret_that_can_be_read_signs_the_challenge_and_one_that_cannot_be_re
     assert!(right.with("fail").is_empty() && !right.text.contains(SECRET), "{}", right.text);
     examined(&binary).await.fails(&["secret"], "binary");
     examined("no-such-secret").await.fails(&["secret"], "does not exist");
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test-dev"]
+async fn a_bot_token_that_nobody_has_put_yet_fails_and_its_value_is_never_read() {
+    // A proxy counts the calls, so that the test sees whether the value was asked for.
+    let services = Proxy::start(&server("MINISTACK_URL")).await;
+    let client = aws_sdk_secretsmanager::Client::new(&sdk_config(&server("MINISTACK_URL")));
+    let examined = async |secret: &str| {
+        let url = services.url();
+        let more = [("AWS_ENDPOINT_URL_SECRETS_MANAGER", url.as_str()), ("BOT_TOKEN_SECRET_ARN", secret)];
+        let all = variables(&more);
+        let all: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Examined::of(&[], &all).await
+    };
+    // As the stack creates it: the description is the stack's, the value is random.
+    let (created, own) = (fresh_name("bot"), fresh_name("bot"));
+    let description = "slack-ingress: the Slack app's bot token, as {\"token\": \"xoxb-…\"}";
+    let random = r#"{"token":"Yk3vR8"}"#;
+    client
+        .create_secret()
+        .name(&created)
+        .description(description)
+        .secret_string(random)
+        .send()
+        .await
+        .unwrap();
+    client.create_secret().name(&own).secret_string(random).send().await.unwrap();
+
+    examined(&created).await.fails(&["bot token"], "random value");
+    let text = examined(&created).await.text;
+    assert!(text.contains("PutTheBotToken") && !text.contains("Yk3vR8"), "{text}");
+    client
+        .put_secret_value()
+        .secret_id(&created)
+        .secret_string(r#"{"token":"xoxb-1"}"#)
+        .send()
+        .await
+        .unwrap();
+    for secret in [&created, &own] {
+        let examined = examined(secret).await;
+        assert!(examined.with("ok").contains(&"bot token"), "{}", examined.text);
+        assert!(!examined.text.contains("xoxb-1"), "{}", examined.text);
+    }
+    examined("no-such-secret").await.fails(&["bot token"], "ResourceNotFound");
+    assert_eq!(services.calls("GetSecretValue"), 0);
+    assert_eq!(services.calls("DescribeSecret"), 5);
 }
