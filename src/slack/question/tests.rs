@@ -157,14 +157,12 @@ fn a_command_asks_what_was_typed_and_may_be_answered_by_its_url() {
         "command": "/ask", "text": "how &lt;far&gt;?", "channel_id": "D9", "user_id": "U1", "team_id": "T1",
         "api_app_id": "A1", "response_url": "https://hooks.slack.com/commands/T1/1/x"
     });
-    let asked = question(asked(Kind::Command, &command));
-    assert_eq!((asked.id.as_str(), asked.text.as_str()), ("Ev1", "how <far>?"));
-    assert_eq!(asked.place.asked_at.to_string(), "1795554001.500000");
-    assert_eq!(asked.place.response_url.as_deref(), Some("https://hooks.slack.com/commands/T1/1/x"));
-    assert_eq!(asked.place.shown_to_the_agent().response_url, None);
-    let elsewhere = with(command, &json!({ "response_url": "https://hooks.slack.com.example/x" }));
-    assert_eq!(question(super::tests::asked(Kind::Command, &elsewhere)).place.response_url, None);
-    assert_eq!(super::tests::asked(Kind::Command, &json!({ "command": "/ask" })), Asked::Nothing);
+    let first = question(asked(Kind::Command, &command));
+    assert_eq!((first.id.as_str(), first.text.as_str()), ("Ev1", "how <far>?"));
+    assert_eq!(first.place.asked_at.to_string(), "1795554001.500000");
+    assert_eq!(first.place.response_url.as_deref(), Some("https://hooks.slack.com/commands/T1/1/x"));
+    assert_eq!(first.place.shown_to_the_agent().response_url, None);
+    assert_eq!(asked(Kind::Command, &json!({ "command": "/ask" })), Asked::Nothing);
 }
 
 fn click(action: &Value) -> Asked {
@@ -221,9 +219,9 @@ fn a_shortcut_asks_about_its_message_and_what_has_no_channel_asks_nothing() {
         "type": "message_action", "team": { "id": "T1" }, "user": { "id": "U1" }, "channel": { "id": "C1" },
         "message": { "ts": TS, "text": "a &amp; b" }, "action_ts": "1795554002.000000"
     });
-    let asked = question(asked(Kind::Interaction, &shortcut));
+    let about = question(asked(Kind::Interaction, &shortcut));
     assert_eq!(
-        (asked.text.as_str(), asked.place.asked_at.to_string().as_str()),
+        (about.text.as_str(), about.place.asked_at.to_string().as_str()),
         ("a & b", "1795554002.000000")
     );
     for interaction in [
@@ -231,14 +229,14 @@ fn a_shortcut_asks_about_its_message_and_what_has_no_channel_asks_nothing() {
         json!({ "type": "shortcut", "user": { "id": "U1" } }),
         json!({ "type": "block_actions", "view": { "id": "V1" }, "actions": [{ "type": "button", "value": "x" }] }),
     ] {
-        assert_eq!(super::tests::asked(Kind::Interaction, &interaction), Asked::Nothing, "{interaction}");
+        assert_eq!(asked(Kind::Interaction, &interaction), Asked::Nothing, "{interaction}");
     }
     let ephemeral = json!({
         "type": "block_actions", "channel": { "id": "C1" }, "container": { "is_ephemeral": true, "message_ts": TS },
         "actions": [{ "type": "button", "value": "x" }]
     });
-    let asked = question(super::tests::asked(Kind::Interaction, &ephemeral));
-    assert_eq!(asked.place.thread_ts, None, "what one person alone sees starts no thread");
+    let alone = question(asked(Kind::Interaction, &ephemeral));
+    assert_eq!(alone.place.thread_ts, None, "what one person alone sees starts no thread");
 }
 
 #[test]
