@@ -61,15 +61,23 @@ class Machine:
 
     def _live(self, program: AgentProgram) -> None:
         try:
-            env = dict(program.env) | {"PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
-            self._program = Program(f"agent-{self.number}", list(program.command), env, self.log)
-            self._started.set()
-            if self._is_to_end:
-                self._program.kill()
-            self._program.process.wait()
+            self._run(program)
+            # Somebody else may have taken the port between our look and the start.
+            while not self._is_to_end and "address already in use" in tail(self.log, 5):
+                self.log.unlink()
+                self.port = free_port()
+                self._run(program)
         finally:
             self._started.set()
             self._ended.set()
+
+    def _run(self, program: AgentProgram) -> None:
+        env = dict(program.env) | {"PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
+        self._program = Program(f"agent-{self.number}", list(program.command), env, self.log)
+        self._started.set()
+        if self._is_to_end:
+            self._program.kill()
+        self._program.process.wait()
 
     @property
     def has_ended(self) -> bool:

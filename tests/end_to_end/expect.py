@@ -25,7 +25,7 @@ def send(world: World, event: Event) -> Event:
 
 def answered_once(world: World, event: Event, limit_seconds: float = QUICKLY) -> Post:
     """Waits until the question counts as answered, checks that its answer stands once and in its thread, and returns the
-    answer. test_with_hindsight.py looks once more when all tests are over."""
+    answer. test_world_at_rest.py looks once more when all tests are over."""
     world.eventually(f"{event.text!r} is answered", lambda: world.state(event) == "answered", limit_seconds)
     answers = answers_to(world, event)
     assert len(answers) == 1, f"{event.text!r} was answered {len(answers)} times, not once: {answers}"
