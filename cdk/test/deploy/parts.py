@@ -17,7 +17,8 @@ def part_lint(work: pathlib.Path) -> None:
     step("cfn-lint and sam validate")
     run([tool("cfn-lint"), "template.yaml"], nowhere.env, ROOT)
     run([tool("sam"), "validate", "--lint", "--template", "template.yaml"], nowhere.env, ROOT)
-    agent = {"agent": "true", "dispatchCodePath": function_dir("agent-dispatch"), "agentCodePath": agent_dir()}
+    agent = {"agent": "true", "dispatchCodePath": function_dir("agent-dispatch"),
+             "settleCodePath": function_dir("agent-settle"), "agentCodePath": agent_dir()}
     model = "bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
     arn = f"arn:aws:bedrock-agentcore:{REGION}:{nowhere.number}:runtime/agent-AbCdEfGhIj"
     for name, (settings, stacks) in {
@@ -25,7 +26,7 @@ def part_lint(work: pathlib.Path) -> None:
         "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000"}, [CDK_STACK]),
         "agent": (agent, [CDK_STACK, AGENT_STACK]),
         "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5"}, [AGENT_STACK]),
-        "existing-agent": (agent | {"agentRuntimeArn": arn}, [AGENT_STACK]),
+        "existing-agent": (agent | {"agentRuntimeArn": arn, "agentProtocol": "plain"}, [CDK_STACK, AGENT_STACK]),
     }.items():
         out = work / name
         run([cdk_cli(), "synth", "--quiet", "--output", str(out), *context(settings)], nowhere.env)
