@@ -116,7 +116,12 @@ impl Settings {
             agent_timeout: Duration::from_secs(45),
             dispatch_timeout: MINUTE,
             max_attempts: 3,
-            give_up_after: chance.choose(&[HOUR, HOUR, 24 * HOUR]),
+            give_up_after: if token_put_at == Duration::MAX {
+                // On a FIFO queue each question of a conversation is tried for so long, one after another.
+                HOUR / 4
+            } else {
+                chance.choose(&[HOUR, HOUR, 24 * HOUR])
+            },
             deletions_are_control: chance.per_mille(500),
             faults_until: chance.millis(600_000..=5_400_000),
             store,

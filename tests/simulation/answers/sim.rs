@@ -459,7 +459,7 @@ fn state_of(record: &Record) -> String {
             &posting.token.as_str()[26..],
             posting.nonce.as_ref().map_or("none", |nonce| &nonce.as_str()[26..]),
             posting.receive.handle,
-            posting.sight.as_ref().map(|sight| (&sight.receive.handle, sight.at.as_millis() - BEGINNING)),
+            posting.sight.as_ref().map(|sight| (&sight.receive.handle, sight.at.as_millis().saturating_sub(BEGINNING))),
         ),
         State::Answered { ts, .. } => format!("answered {ts:?}"),
         State::Told { why, told_for, .. } => format!("told {why} for {told_for:?}"),

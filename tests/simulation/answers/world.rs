@@ -254,7 +254,10 @@ impl World {
     /// Waits until nothing is left on the queue, or for longer than anything may take.
     async fn end(&self) {
         let sim = &self.sim;
-        let latest = sim.settings.faults_until + sim.settings.give_up_after + MARGIN;
+        let settings = &sim.settings;
+        let in_turn = if settings.token_put_at == Duration::MAX { settings.questions * 2 } else { 1 };
+        let given_up = settings.give_up_after * u32::try_from(in_turn).unwrap();
+        let latest = settings.faults_until + given_up + MARGIN;
         let mut quiet_since = None;
         while sim.at() < latest {
             sleep(Duration::from_secs(30)).await;
