@@ -47,7 +47,7 @@ test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) test-end-to-end" "$(MAKE) test-stack" "$(MAKE) test-agent" \
 		"nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
-	$(MAKE) workflows size demo DEMO=--release simulate kill test-load fuzz-short bench-short
+	$(MAKE) workflows size demo DEMO=--release simulate model kill answers test-load fuzz-short bench-short
 
 installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json
 
@@ -67,6 +67,13 @@ test-all: $(SERVERS)
 	$(CARGO_TEST) --lib --bins --examples
 	$(CARGO_TEST) --doc
 	$(SUITE) --skip kills:: --skip load:: --test-threads 8
+
+model: ## Every way that the work on a question can go, in small worlds, by the very rules of src/work
+	$(CARGO_TEST) --test model -- --nocapture
+
+# MiniStack serves SQS and DynamoDB; everything else on the way is the real program or a stand-in of ours.
+answers: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## Kill and pause all that is on the way to an answer; KILLS= for more, SEED= for the same choices, PROTOCOL=none to see what it is for
+	agent/.venv/bin/python tests/answers/answers.py
 
 simulate: ## A million deliveries in a simulated world; DELIVERIES= for more, SEED= to replay one history
 	$(CARGO_TEST) --test simulation -- --nocapture $(if $(SEED),replay)
@@ -111,7 +118,7 @@ storm: $(SERVERS) ## 10,000 events, a third repeated, a tenth forged, against th
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
 test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
 	cd cdk && npm test --silent
-	for function in slack-ingress redrive agent-dispatch; do \
+	for function in slack-ingress redrive agent-dispatch agent-settle; do \
 		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python cdk/test/deploy/deploy.py
 
@@ -165,6 +172,9 @@ bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_mod
 		--manifest-path $(BENCH)/peers/rust/Cargo.toml --target-dir target/peers
 	$(VENV)/bin/python $(BENCH)/run.py --rounds $(ROUNDS)
 	$(VENV)/bin/python $(BENCH)/report.py
+
+bench-signs: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## How long a person waits for a sign, and how long a stop takes
+	agent/.venv/bin/python benches/answers/signs.py
 
 bench-harness: FORCE
 	cargo build --locked --profile tool -p functions-bench
@@ -237,7 +247,8 @@ agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, i
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
 CDK = cd cdk && npx --no-install cdk
 ZIPS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c redriveCodePath=../target/lambda/redrive/bootstrap.zip \
-	-c dispatchCodePath=../target/lambda/agent-dispatch/bootstrap.zip -c agentCodePath=../target/agent
+	-c dispatchCodePath=../target/lambda/agent-dispatch/bootstrap.zip \
+	-c settleCodePath=../target/lambda/agent-settle/bootstrap.zip -c agentCodePath=../target/agent
 SETTINGS = $(ZIPS) -c architecture=$(ARCHITECTURE) $(CONTEXT)
 
 bootstrap: build agent-zip cdk/node_modules/.package-lock.json ## Prepare an account and region for the CDK, once
@@ -250,7 +261,7 @@ clean: ## Remove everything that was built or installed here
 	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node}/node_modules
 
-# Always asked: cargo knows whether anything changed. All three functions in one command; the feature `dispatch` adds
+# Always asked: cargo knows whether anything changed. All four functions in one command; the feature `dispatch` adds
 # nothing to the two that do not use it, and tests/size.py would tell.
 $(RELEASE): FORCE
 	cargo build $(FUNCTIONS)
@@ -285,4 +296,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE

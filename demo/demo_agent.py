@@ -1,8 +1,9 @@
 """`make demo-agent`: one mention on its whole way to the agent and back, on this machine.
 
-The agent thinks for 20 seconds, which is far longer than Slack waits. Slack therefore sends the mention again, three
-times. The exit code is 0 if the mention is answered once, in its thread; otherwise it is 1, and the failed checks are
-printed.
+The agent thinks for 12 seconds, which is far longer than Slack waits. Slack therefore sends the mention again, three times.
+In the middle of the thought the agent's session ends, as every session of AgentCore does some time: another process takes
+the question up. The exit code is 0 if somebody was seen at work all the time until the mention was answered once, in its
+thread; otherwise it is 1, and the failed checks are printed.
 """
 
 from __future__ import annotations
@@ -17,29 +18,34 @@ from slack import NoAnswer, Retry
 from stand_ins.processes import eventually
 from stand_ins.world import Event, Settings, World, mention, world
 
-THINKING_SECONDS = 20
-# The answer must be in Slack by then. When the agent has thought, it still has to post.
-ANSWER_LIMIT_SECONDS = THINKING_SECONDS + 20
+THINKING_SECONDS = 12
+# How long after the mention the first process is asked to end.
+SESSION_ENDS_SECONDS = 7
+# The answer must be in Slack by then.
+ANSWER_LIMIT_SECONDS = SESSION_ENDS_SECONDS + THINKING_SECONDS + 25
 # For this long after the answer, a second answer could still come.
 QUIET_SECONDS = 3
+# The first sign should be there within a second; on a machine that is busy it takes longer.
+SIGN_LIMIT_SECONDS = 3
 # Seconds after the first attempt, the retry, and the time that Slack itself waits before it.
 RETRIES = [
     (0.0, Retry(1, "http_timeout"), "at once"),
-    (5.0, Retry(2, "http_timeout"), "for 1 minute"),
+    (3.0, Retry(2, "http_timeout"), "for 1 minute"),
     (10.0, Retry(3, "http_timeout"), "for 5 minutes"),
 ]
 QUESTION = "Größe der Warteschlange in Zürich? 東京 auch, s'il te plaît 🚀👩‍💻"
 
 WAY = [
     ("Slack", "stand-in", "signs an event and posts it; asks again as if it had heard no answer"),
-    ("API Gateway, Lambda", "stand-in", "HTTP API, event source mapping, the functions' Runtime API"),
-    ("slack-ingress", "real", "the release binary"),
+    ("API Gateway, Lambda", "stand-in", "HTTP API, event source mapping, Invoke, the functions' Runtime API"),
+    ("slack-ingress", "real", "the release binary: puts the event on the queue, once"),
     ("SQS, DynamoDB", "stand-in", "MiniStack: a FIFO queue, its dead-letter queue, the table"),
-    ("agent-dispatch", "real", "the release binary"),
-    ("AgentCore Runtime", "stand-in", "InvokeAgentRuntime; verifies the signature (SigV4)"),
+    ("agent-dispatch", "real", "the release binary: hands the question over; the message stays on the queue"),
+    ("AgentCore Runtime", "stand-in", "InvokeAgentRuntime; verifies the signature (SigV4); a process for each session"),
     ("the agent", "real", f"agent/main.py; it echoes, after {THINKING_SECONDS} seconds"),
-    ("AgentCore Gateway", "stand-in", "MCP; verifies the signature; its tools are cdk/tools/slack.openapi.json"),
-    ("Slack's Web API", "stand-in", "chat.postMessage; verifies the bot token"),
+    ("agent-settle", "real", "the release binary: keeps the work record, posts, and only then deletes the message"),
+    ("AgentCore Gateway", "stand-in", "MCP; verifies the signature; its tools are cdk/tools/settle.openapi.json"),
+    ("Slack's Web API", "stand-in", "posts, statuses; verifies the bot token"),
 ]
 
 
@@ -50,7 +56,7 @@ class Story:
         self.world, self.event = world, event
         self.start = time.monotonic()
         self.statuses: list[int] = []
-        self._invocations = self._posts = 0
+        self._invocations = self._posts = self._statuses = self._operations = 0
         say(f"\n{'s':>7}  {'what happens':<46} {'what comes of it':<34} on the way")
 
     def elapsed(self) -> float:
@@ -86,38 +92,58 @@ class Story:
         while self._invocations < len(invocations) and invocations[self._invocations].outcome != "under way":
             call = invocations[self._invocations]
             self._invocations += 1
-            status = (call.agent_answer or {}).get("status", "nothing")
+            status = call.agent_answer.get("status") if isinstance(call.agent_answer, dict) else "nothing"
             self._line(call.at - self.start, f"the dispatcher invokes AgentCore, attempt {call.attempt}",
                        f"{call.outcome}: the agent says {status}")
+        for status in self.world.slack_api.statuses[self._statuses:]:
+            self._statuses += 1
+            shown = "somebody is at work" if status.status == "processing" else "nobody is at work"
+            self._line(status.at - self.start, f"agent-settle sets the status {status.status}", f"Slack shows: {shown}")
+        for call in self.world.lambda_api.operations(self.event.record)[self._operations:]:
+            if call.outcome == "under way":
+                break
+            self._operations += 1
+            if call.event["operation"] in ("claim", "release"):
+                self._line(call.at - self.start, f"the agent asks agent-settle to {call.event['operation']}",
+                           f"{(call.answer or {}).get('outcome')}")
         for post in self.world.slack_api.posts[self._posts:]:
             self._posts += 1
             thread = f"thread {post.thread_ts}" if post.thread_ts else "no thread"
-            self._line(post.at - self.start, f"the agent posts to {post.channel}", thread)
+            self._line(post.at - self.start, f"agent-settle posts to {post.channel}", thread)
             say(f"{'':9}{post.text}")
+
+    def end_session(self) -> None:
+        """The agent's process is asked to end in the middle of its thought."""
+        [call] = self.world.agentcore.worked_on(self.event.event_id)
+        self._line(self.elapsed(), "AgentCore ends the session (SIGTERM)", "the agent is in the middle of its thought")
+        call.machine.end()
 
     def _line(self, at: float, what: str, outcome: str) -> None:
         depth = self.world.depth()
         queue = "queue empty" if depth == 0 else f"queue {depth}"
-        agent = "agent at rest" if self.world.is_at_rest() else "agent at work"
+        agent = "agent at rest" if self.world.machines.are_at_rest() else "agent at work"
         say(f"{at:7.1f}  {what:<46} {outcome:<34} {queue}, {agent}")
 
 
 def play(world: World) -> tuple[Story, Event]:
     event = mention(QUESTION)
+    world.slack_api.say(event.channel, event.ts, event.text)
     story = Story(world, event)
     story.deliver("Slack posts the mention")
-    for delay, retry, real in RETRIES:
+    happenings = [(delay, lambda it=retry, real=real: story.deliver(f"Slack's retry {it.num} ({it.reason}), {real}", it))
+                  for delay, retry, real in RETRIES] + [(SESSION_ENDS_SECONDS, story.end_session)]
+    for delay, happen in sorted(happenings, key=lambda it: it[0]):
         while story.elapsed() < delay:
             story.tell()
             time.sleep(0.05)
-        story.deliver(f"Slack's retry {retry.num} ({retry.reason}), {real}", retry)
+        happen()
 
     def is_answered() -> bool:
         story.tell()
         return bool(world.slack_api.posts)
 
     eventually("the mention is answered", is_answered, ANSWER_LIMIT_SECONDS, world.report)
-    world.settle()
+    world.rest()
     quiet_until = time.monotonic() + QUIET_SECONDS
     while time.monotonic() < quiet_until:
         story.tell()
@@ -138,16 +164,20 @@ def judge(world: World, story: Story, event: Event) -> None:
                          f"not in {event.channel}, thread {event.ts}")
         if event.text not in post.text:
             found.append(f"the answer does not contain the question: {post.text!r}")
-    accepted = world.agentcore.accepted(event.event_id)
-    if len(accepted) != 1:
-        found.append(f"the agent accepted the event {len(accepted)} times, not once")
+    statuses = world.slack_api.statuses_of(event.channel, event.thread)
+    if not statuses or statuses[0].at - story.start > SIGN_LIMIT_SECONDS:
+        found.append(f"nobody was seen at work within {SIGN_LIMIT_SECONDS} seconds")
+    if not statuses or statuses[-1].status != "active":
+        found.append("somebody is seen at work although the mention is answered")
+    if len({call.machine for call in world.agentcore.worked_on(event.event_id)}) != 2:
+        found.append("the question was not taken up by another process")
     dead_letters = world.dead_letters()
     if dead_letters:
         found.append(f"{len(dead_letters)} messages are in the dead-letter queue, the first with the reason: "
                      f"{dead_letters[0].get('MessageAttributes', {}).get('dead_letter_reason', {}).get('StringValue')}")
     if found:
         raise Failure("\n  ".join(["these checks failed:", *found]) + f"\n{world.report()}")
-    say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries, one run of the agent, one answer, in the "
+    say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries, two processes of the agent, one answer, in the "
         "mention's thread.")
 
 
@@ -157,7 +187,8 @@ def demo() -> None:
         say(f"  {part:<20} {painted(f'{kind:<9}', '32' if kind == 'real' else '33')} {what}")
     say("\nSlack's own retries come at once, after 1 minute and after 5 minutes; here after "
         f"{', '.join(f'{delay:g}' for delay, _, _ in RETRIES)} seconds.")
-    with world(Settings(echo_seconds=THINKING_SECONDS)) as it:
+    say(f"The session of the agent ends after {SESSION_ENDS_SECONDS} seconds.")
+    with world(Settings(echo_seconds=THINKING_SECONDS, spares=1)) as it:
         story, event = play(it)
         judge(it, story, event)
 

@@ -70,11 +70,12 @@ class Slack:
         age_seconds: int = 0,
         limit_seconds: float = SLACK_LIMIT_SECONDS,
         meanwhile: Callable[[], None] = lambda: None,
+        content_type: str = "application/json",
     ) -> Answer:
         """Posts `body` as if it had been signed `age_seconds` ago. Calls `meanwhile` again and again until the answer
         arrives. Raises NoAnswer if there is none within the limit."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SLACK_LIMIT_SECONDS)
-        headers = signed_headers(self.secret, body, retry=retry, age_seconds=age_seconds)
+        headers = signed_headers(self.secret, body, content_type, retry, age_seconds)
         start = time.monotonic()
         try:
             connection.request("POST", PATH, body, headers)

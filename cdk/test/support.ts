@@ -8,7 +8,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, dispatchVisibility } from '../lib/agent/dispatch.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../lib/agent/dispatch.ts';
 import { type AgentProps, AgentStack } from '../lib/agent/stack.ts';
 import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress.ts';
 
@@ -84,13 +84,20 @@ export function agentStacks(agent: AgentRest | ((scope: Construct) => AgentRest)
   const stack = new AgentStack(app, 'Agent', {
     ingress: new SlackIngress(producer, 'Ingress', {
       ...functions(),
-      // The values that the settings choose with an agent. With a topic there is no queue to set the last two for.
+      // The values that the settings choose with an agent. With a topic there is no queue to set the last three for.
       controlEvents: CONTROL_EVENTS,
-      ...(!ingress.topic && { visibilityTimeout: dispatchVisibility(), maxReceiveCount: MAX_RECEIVE_COUNT }),
+      dmConversation: 'thread',
+      maxMessageAge: 'no alarm',
+      ...(!ingress.topic && {
+        visibilityTimeout: dispatchVisibility(),
+        maxReceiveCount: MAX_RECEIVE_COUNT,
+        retention: RETENTION,
+      }),
       ...ingress,
     }),
     agent: (scope) => ({
       dispatchCode: lambda.Code.fromAsset(code),
+      settleCode: lambda.Code.fromAsset(code),
       agent: { code: agentCode },
       ...(typeof agent === 'function' ? agent(scope) : agent),
     }),
@@ -147,6 +154,17 @@ export const isRedrive = (resource: Resource) => !isIngress(resource);
 export const ingressIn = (template: Template) => only(template, 'AWS::Lambda::Function', isIngress);
 export const redriveIn = (template: Template) => only(template, 'AWS::Lambda::Function', isRedrive);
 
+/** Tells the agent's two functions apart: only the dispatcher is given an agent to call. */
+export const isDispatch = (resource: Resource) => 'AGENT_RUNTIME_ARN' in resource.Properties.Environment.Variables;
+export const isSettle = (resource: Resource) => !isDispatch(resource);
+
+export const dispatchIn = (template: Template) => only(template, 'AWS::Lambda::Function', isDispatch);
+export const settleIn = (template: Template) => only(template, 'AWS::Lambda::Function', isSettle);
+
+/** Tells the two Gateways apart by their descriptions. */
+export const isToolsGateway = (resource: Resource) => /the agent's tools$/.test(resource.Properties.Description);
+export const isSettleGateway = (resource: Resource) => !isToolsGateway(resource);
+
 /** Returns the role of a function, and the only policy of that role. */
 export function roleOf(template: Template, fn: Resource) {
   const id: string = fn.Properties.Role['Fn::GetAtt'][0];
@@ -156,8 +174,12 @@ export function roleOf(template: Template, fn: Resource) {
 }
 
 /** Returns the role of an AgentCore resource, and the only policy of that role. */
-export function agentCoreRole(template: Template, type: 'AWS::BedrockAgentCore::Gateway' | 'AWS::BedrockAgentCore::Runtime') {
-  const { RoleArn } = only(template, type).Properties;
+export function agentCoreRole(
+  template: Template,
+  type: 'AWS::BedrockAgentCore::Gateway' | 'AWS::BedrockAgentCore::Runtime',
+  where?: (resource: Resource) => boolean,
+) {
+  const { RoleArn } = only(template, type, where).Properties;
   return roleOf(template, { Type: '', Properties: { Role: RoleArn } });
 }
 

@@ -1,13 +1,17 @@
 """Stand-ins for everything around the functions and the agent, on this machine. The demo and the tests use them.
 
 In reading order:
-    world.py      the whole way from Slack's event to the answer in Slack: starts and connects all of the parts
-    functions.py  plays Lambda: runs the release binaries, behind an HTTP API and behind a queue
-    agentcore.py  plays AgentCore Runtime: passes invocations on to the agent
-    gateway.py    plays AgentCore Gateway: an MCP server with the agent's tools
-    slack_api.py  plays Slack's Web API: accepts the agent's answers
-    sigv4.py      verifies AWS's signatures, for agentcore.py and gateway.py
-    processes.py  starts processes and HTTP servers that end with us
+    world.py        the whole way from Slack's event to the answer in Slack: starts and connects all of the parts
+    events.py       makes what Slack sends: mentions, edits, deletions, stops, commands
+    functions.py    plays Lambda: runs the release binaries, behind an HTTP API and behind a queue
+    lambda_api.py   plays Lambda's Invoke API: functions and the agent call agent-settle by it
+    agentcore.py    plays AgentCore Runtime: passes invocations on to the agent
+    machines.py     plays AgentCore's machines: runs the agent's processes
+    gateway.py      plays AgentCore Gateway: an MCP server with tools, one for the agent and one for agent-settle
+    slack_api.py    plays Slack's Web API: takes posts, shows them, shows who is at work
+    slack_hooks.py  plays hooks.slack.com: takes posts to a `response_url`
+    sigv4.py        verifies AWS's signatures, for all of these
+    processes.py    starts processes and HTTP servers that end with us
 
 demo/slack.py plays the other side of Slack, the one that posts events. MiniStack stands in for SQS and DynamoDB.
 """

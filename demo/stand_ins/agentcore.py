@@ -1,9 +1,9 @@
-"""Plays the data plane of Bedrock AgentCore Runtime: `InvokeAgentRuntime`, in front of the agent's own server.
+"""Plays the data plane of Bedrock AgentCore Runtime: `InvokeAgentRuntime`, in front of the agent's own processes.
 
 It speaks the service's protocol (restJson1; paths, headers, errors and their status codes as in AWS's model of
-2024-02-28), verifies the signature, and fails when a test tells it to. One thing differs from AWS: there, each session
-has its own machine; here, one agent serves all sessions. test-support/src/agentcore.rs is simpler: it has no agent
-behind it and answers what a test has written down.
+2024-02-28), verifies the signature, and fails when a test tells it to. The processes are those of machines.py: one for each
+session, as on AWS, or one for all of them. test-support/src/agentcore.rs is simpler: it has no agent behind it and answers
+what a test has written down.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stand_ins.machines import Machine, Machines
 from stand_ins.processes import HOST, Handler, serving
-from stand_ins.sigv4 import Request, Verifier
+from stand_ins.sigv4 import Identity, Request, Verifier
 
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 SESSION_LENGTHS = range(33, 257)
 INVOCATIONS = re.compile(r"/runtimes/([^/]+)/invocations")
 # AgentCore waits this long for an agent.
 AGENT_LIMIT_SECONDS = 15 * 60
-PING_LIMIT_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Error:
 THROTTLED = Error(429, "ThrottlingException", "Rate exceeded")
 INTERNAL = Error(500, "InternalServerException", "An internal error occurred. Please retry later.")
 NOT_FOUND = Error(404, "ResourceNotFoundException", "No endpoint or agent found with this ARN and qualifier.")
-# According to a report, a busy session refuses an invocation. The report does not say with which error; this one is in
-# the model.
-BUSY = Error(409, "RetryableConflictException", "The session is busy with an earlier invocation.")
+OVER_QUOTA = Error(402, "ServiceQuotaExceededException", "The limit of active sessions is reached.")
+NO_ACCESS = Error(403, "AccessDeniedException", "The caller is not authorized to invoke this agent.")
+# AWS: the session is being provisioned or torn down.
+CONFLICT = Error(409, "RetryableConflictException", "The session is being provisioned or torn down.")
 
 
 def invalid(message: str) -> Error:
@@ -58,9 +59,10 @@ class Fault:
     """What goes wrong with the next `times` invocations, of one event or of any.
 
     With an `error`, the invocation is answered with that error and the agent does not get it. Without one, the
-    invocation is held before the agent gets it, or the answer is held after the agent has given it, until the time is
-    over or `release` is set. With `lost`, the agent does not get the invocation that was held, and the connection is
-    closed.
+    invocation is held before the agent gets it, which it does even if the caller has given up by then, or the answer is
+    held after the agent has given it, until the time is over or `release` is set. With `lost`, the agent does not get the
+    invocation that was held, and the connection is closed; with `answer_lost`, it does. With `doubled`, the invocation
+    also goes to a second machine.
     """
 
     times: int = 1
@@ -69,6 +71,8 @@ class Fault:
     hold_before_seconds: float = 0
     hold_after_seconds: float = 0
     lost: bool = False
+    answer_lost: bool = False
+    doubled: bool = False
     release: threading.Event = field(default_factory=threading.Event)
 
 
@@ -83,22 +87,25 @@ class Call:
     attempt: int | None
     payload: dict[str, Any] = field(repr=False)
     outcome: str = "under way"
-    # The agent's answer, if it got the invocation.
+    machine: Machine | None = field(default=None, repr=False)
+    # The agent's answer, if it got the invocation; with `doubled`, the second machine's too.
     agent_status: int | None = None
     agent_answer: Any = None
+    second_answer: Any = None
 
 
 class AgentCore:
-    """`with AgentCore(…).serve() as port:` passes invocations on to the agent at `agent_port`."""
+    """`with AgentCore(…).serve() as port:` passes invocations on to the machines' processes."""
 
-    def __init__(self, runtime_arn: str, agent_port: int, access_key: str, secret_key: str,
-                 region: str = "us-east-1", qualifiers: frozenset[str] = frozenset({"DEFAULT"})) -> None:
-        self.runtime_arn, self.agent_port, self.qualifiers = runtime_arn, agent_port, qualifiers
-        self.keys = {access_key: secret_key}
+    def __init__(self, runtime_arn: str, machines: Machines, caller: Identity, region: str = "us-east-1",
+                 qualifiers: frozenset[str] = frozenset({"DEFAULT"})) -> None:
+        self.runtime_arn, self.machines, self.qualifiers = runtime_arn, machines, qualifiers
+        self.keys = caller.keys
         self._verifier = Verifier(self.keys, region)
-        self.refuses_when_busy = False
         self.url = ""
         self.calls: list[Call] = []
+        # Asked for a fault when none was injected for an invocation.
+        self.chance: Callable[[], Fault | None] = lambda: None
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
@@ -130,12 +137,12 @@ class AgentCore:
         return self.inject(Fault(times, event_id, INTERNAL))
 
     def invocations(self, event_id: str) -> list[Call]:
-        return [call for call in self.calls if call.event_id == event_id]
+        return [call for call in list(self.calls) if call.event_id == event_id]
 
-    def accepted(self, event_id: str) -> list[Call]:
-        """The invocations that the agent accepted: it neither refused them nor knew the event already."""
+    def worked_on(self, event_id: str) -> list[Call]:
+        """The invocations of which the agent said that it works on them."""
         return [call for call in self.invocations(event_id)
-                if isinstance(call.agent_answer, dict) and call.agent_answer.get("status") == "accepted"]
+                if isinstance(call.agent_answer, dict) and call.agent_answer.get("status") == "working"]
 
     def _fault_for(self, event_id: str | None) -> Fault | None:
         with self._lock:
@@ -143,7 +150,7 @@ class AgentCore:
                 if fault.times > 0 and fault.event_id in (None, event_id):
                     fault.times -= 1
                     return fault
-        return None
+        return self.chance()
 
     def answer(self, request: Handler, body: bytes) -> None:
         path, _, query = request.path.partition("?")
@@ -163,8 +170,6 @@ class AgentCore:
         if error is None:
             fault = self._fault_for(call.event_id)
             error = fault.error if fault else None
-        if error is None and self.refuses_when_busy and self._is_busy(call):
-            error = BUSY
         if error is not None:
             self._refuse(request, call, error)
             return
@@ -174,6 +179,8 @@ class AgentCore:
             call.outcome = "lost"
             request.close_connection = True
             return
+        if fault.doubled:
+            self._send_to_second_machine(request, body, call)
         self._forward(request, body, call, fault)
 
     def _refusal(self, request: Handler, path: str, query: str, body: bytes, call: Call) -> Error | None:
@@ -190,38 +197,31 @@ class AgentCore:
             return NOT_FOUND
         return None
 
-    def _is_busy(self, call: Call) -> bool:
-        """Whether the session may still be at work: it was given an invocation before, and the agent says that it is
-        busy with some session."""
-        earlier = [it for it in self.calls if it is not call and it.session_id == call.session_id and it.agent_answer]
-        if not earlier:
-            return False
-        connection = http.client.HTTPConnection(HOST, self.agent_port, timeout=PING_LIMIT_SECONDS)
-        with contextlib.closing(connection):
-            connection.request("GET", "/ping")
-            return parsed(connection.getresponse().read()).get("status") == "HealthyBusy"
+    def _send_to_second_machine(self, request: Handler, body: bytes, call: Call) -> None:
+        """Sends the invocation to another process of the same session, and does not wait for the answer."""
+        headers = headers_for_the_agent(request, call)
+
+        def send() -> None:
+            with self.machines.another(call.session_id).invocation(body, headers) as response:
+                call.second_answer = parsed(response.read())
+
+        threading.Thread(target=send, daemon=True).start()
 
     def _forward(self, request: Handler, body: bytes, call: Call, fault: Fault) -> None:
-        headers = {SESSION_HEADER: call.session_id}
-        for name in ("Content-Type", "Accept"):
-            if name in request.headers:
-                headers[name] = request.headers[name]
-        connection = http.client.HTTPConnection(HOST, self.agent_port, timeout=AGENT_LIMIT_SECONDS)
-        with contextlib.closing(connection):
-            try:
-                connection.request("POST", "/invocations", body, headers)
-                response = connection.getresponse()
-            except (OSError, http.client.HTTPException) as problem:
-                self._refuse(request, call, agent_error(f"the agent does not answer: {problem}"))
-                return
-            call.agent_status = response.status
-            if not 200 <= response.status < 300:
+        try:
+            call.machine = self.machines.of_session(call.session_id)
+            with call.machine.invocation(body, headers_for_the_agent(request, call)) as response:
+                call.agent_status = response.status
+                if 200 <= response.status < 300:
+                    self._stream(request, response, call, fault)
+                    return
                 response.read()
-                fault.release.wait(fault.hold_after_seconds)
-                self._refuse(request, call, agent_error(
-                    f"Received error ({response.status}) from runtime. Please check your CloudWatch logs."))
-                return
-            self._stream(request, response, call, fault)
+        except (OSError, http.client.HTTPException) as problem:
+            self._refuse(request, call, agent_error(f"the agent does not answer: {problem}"))
+            return
+        fault.release.wait(fault.hold_after_seconds)
+        self._refuse(request, call, agent_error(
+            f"Received error ({call.agent_status}) from runtime. Please check your CloudWatch logs."))
 
     def _stream(self, request: Handler, response: http.client.HTTPResponse, call: Call, fault: Fault) -> None:
         """Passes the agent's answer on while it arrives. The answer is read to its end even if the client has gone."""
@@ -244,9 +244,14 @@ class AgentCore:
             request.send_header("Transfer-Encoding", "chunked")
             request.end_headers()
 
+        if fault.answer_lost:
+            call.agent_answer = answer_of(response.read())
+            call.outcome = "answer lost"
+            request.close_connection = True
+            return
         if fault.hold_after_seconds:
             answer = response.read()
-            call.agent_answer = parsed(answer)
+            call.agent_answer = answer_of(answer)
             fault.release.wait(fault.hold_after_seconds)
             send_if_client_listens(head)
             send_if_client_listens(lambda: request.wfile.write(chunk(answer)))
@@ -255,7 +260,7 @@ class AgentCore:
             while piece := response.read1(65536):
                 answer += piece
                 send_if_client_listens(lambda: request.wfile.write(chunk(piece)))
-            call.agent_answer = parsed(answer)
+            call.agent_answer = answer_of(answer)
         call.outcome = "answered" if listens else "nobody listened"
         send_if_client_listens(lambda: request.wfile.write(chunk(b"")))
 
@@ -268,6 +273,11 @@ class AgentCore:
                 "x-amzn-ErrorType": error.name,
                 "x-amzn-RequestId": str(uuid.uuid4()),
             })
+
+
+def headers_for_the_agent(request: Handler, call: Call) -> dict[str, str]:
+    passed_on = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
+    return {SESSION_HEADER: call.session_id} | passed_on
 
 
 def agent_error(message: str) -> Error:
@@ -284,3 +294,8 @@ def parsed(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def answer_of(body: bytes) -> Any:
+    """An agent's answer: an object, or the text of what is none."""
+    return parsed(body) or body.decode(errors="replace")

@@ -1,5 +1,8 @@
 """Plays Lambda: runs the release binaries as functions, with the Runtime API and a time-out. An HTTP API and an event
-source mapping, also played here, invoke them.
+source mapping, also played here, invoke them, and so does lambda_api.py.
+
+A function's time-out is by the wall clock: a process that is paused in the middle of an invocation is killed when the
+time is over, as on AWS.
 
 MiniStack plays Lambda too, but it runs only one batch of a FIFO queue at a time, so every conversation would wait for
 every other, and it hides the processes, one of which the tests kill in the middle of a batch. Here only MiniStack's
@@ -36,6 +39,10 @@ BATCH_SIZE = 10
 
 class FunctionFailed(Exception):
     """A function error, in Lambda's words: the function gave no answer or answered with an error."""
+
+
+class NoneFree(Exception):
+    """All environments of the function are at work."""
 
 
 @dataclass
@@ -164,9 +171,25 @@ class Environment:
         api = self._api
         return api.current if api is not None else None
 
+    def is_at_work(self) -> bool:
+        invocation = self.current()
+        return invocation is not None and not invocation.done.is_set()
+
     def kill(self) -> None:
         if self._program is not None:
             self._program.kill()
+
+    def pause(self, seconds: float) -> bool:
+        """Stops the process for `seconds`, or until the function's time-out ends it. False if it is not at work: between
+        invocations, Lambda freezes a process by itself, and no pause is noticed."""
+        program = self._program
+        if program is None or not self.is_at_work():
+            return False
+        program.pause()
+        timer = threading.Timer(seconds, program.resume)
+        timer.daemon = True
+        timer.start()
+        return True
 
     def stop(self) -> None:
         self._stopping = True
@@ -206,13 +229,27 @@ class Function:
         finally:
             self._free.put(environment)
 
+    def invoke_if_free(self, event: dict[str, Any]) -> Any:
+        """Like `invoke`, but raises NoneFree instead of waiting for a free environment."""
+        try:
+            environment = self._free.get_nowait()
+        except queue.Empty:
+            raise NoneFree from None
+        try:
+            return environment.invoke(event)
+        finally:
+            self._free.put(environment)
+
+    def at_work(self) -> list[Environment]:
+        return [it for it in self.environments if it.is_at_work()]
+
     def kill_where(self, is_it: Callable[[dict[str, Any]], bool]) -> int:
         """Kills each process that is in the middle of an invocation whose event fulfils `is_it`, with SIGKILL. Returns
         the number of processes."""
         killed = 0
         for environment in self.environments:
             invocation = environment.current()
-            if invocation is not None and not invocation.done.is_set() and is_it(invocation.event):
+            if invocation is not None and environment.is_at_work() and is_it(invocation.event):
                 environment.kill()
                 killed += 1
         return killed
@@ -294,16 +331,19 @@ class Batch:
 class EventSourceMapping:
     """Plays Lambda's poller of an SQS queue, with ReportBatchItemFailures.
 
-    It receives up to ten messages, invokes the function, and deletes the messages that the function does not report.
+    It receives up to `batch_size` messages, invokes the function, and deletes the messages that the function does not report.
     The messages that it reports stay on the queue until their visibility timeout is over; after a function error, all
     of them do. The queue itself keeps the order within a group, and gives out no two messages of a group at the same
     time.
     """
 
-    def __init__(self, function: Function, sqs: Any, queue_url: str, queue_arn: str) -> None:
+    def __init__(self, function: Function, sqs: Any, queue_url: str, queue_arn: str,
+                 batch_size: int = BATCH_SIZE) -> None:
         self.function, self.sqs, self.queue_url, self.queue_arn = function, sqs, queue_url, queue_arn
+        self.batch_size = batch_size
         self.batches: list[Batch] = []
         self.broken: BaseException | None = None
+        self._to_run_twice: Callable[[str], bool] | None = None
         self._stopping = False
         # Each poller holds its lock while it receives and works. Whoever holds all of the locks knows that no batch is
         # under way.
@@ -321,6 +361,10 @@ class EventSourceMapping:
                 stack.enter_context(lock)
             yield
 
+    def run_twice(self, is_it: Callable[[str], bool] = lambda body: True) -> None:
+        """Has the next receive that brings such a body run twice, side by side. Lambda may do that."""
+        self._to_run_twice = is_it
+
     def _poll(self, lock: threading.Lock) -> None:
         try:
             while not self._stopping:
@@ -334,11 +378,23 @@ class EventSourceMapping:
 
     def _poll_once(self) -> None:
         messages = self.sqs.receive_message(
-            QueueUrl=self.queue_url, MaxNumberOfMessages=BATCH_SIZE, WaitTimeSeconds=1,
+            QueueUrl=self.queue_url, MaxNumberOfMessages=self.batch_size, WaitTimeSeconds=1,
             MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"],
         ).get("Messages", [])
         if not messages:
             return
+        is_to_run_twice = self._to_run_twice
+        if is_to_run_twice and any(is_to_run_twice(message["Body"]) for message in messages):
+            self._to_run_twice = None
+            second = threading.Thread(target=self._run, args=(messages,), daemon=True)
+            second.start()
+            self._run(messages)
+            second.join()
+        else:
+            self._run(messages)
+
+    def _run(self, messages: list[dict[str, Any]]) -> None:
+        """Invokes the function with the messages, and deletes those that it does not report."""
         ids = tuple(message["MessageId"] for message in messages)
         try:
             failures = reported(self.function.invoke({"Records": [self._record(it) for it in messages]}), ids)

@@ -1,14 +1,16 @@
 """Plays AgentCore Gateway: an MCP server (streamable HTTP) that lets in signed requests and calls Slack with a bearer
 token.
 
-Its tools are made from cdk/tools/slack.openapi.json, the document that the CDK deploys. The stand-in for Slack's Web
+There are two of them, each with its own callers and its own document, which the CDK deploys too: the agent's has the tools
+of cdk/tools/slack.openapi.json, agent-settle's own those of cdk/tools/settle.openapi.json. The stand-in for Slack's Web
 API takes the place of https://slack.com/api. As with the real Gateway, a tool is called `<target>___<operationId>`, a
-caller must have signed the request (SigV4, service `bedrock-agentcore`), and only the Gateway knows the bot token.
+caller must have signed the request (SigV4, service `bedrock-agentcore`), and only the Gateway knows the bot token. One POST
+of `tools/call` is enough; no session has to be begun.
 
 AWS's documentation says: the names of the tools; that a tool that failed returns a result with `isError`; that the text
 of this result gives the cause if the Gateway's exception level is DEBUG, and otherwise says only that an internal error
 occurred. It does not say, and is guessed here: the wording of that text (here it has the status and the body of Slack's
-answer but not the headers, so Retry-After is lost); that `ok: false` with status 200 is a result like any other; the
+answer but not the headers, so Retry-After is lost); that a name that is no tool's is such a result too; that `ok: false` with status 200 is a result like any other; the
 body of a 403. Not checked here: policies, the session token, limits.
 """
 
@@ -37,6 +39,7 @@ from stand_ins.sigv4 import Request, Verifier
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "cdk/tools/slack.openapi.json"
+SETTLE_DOCUMENT = ROOT / "cdk/tools/settle.openapi.json"
 TARGET = "slack"
 START_LIMIT_SECONDS = 20
 TARGET_LIMIT_SECONDS = 60
@@ -45,7 +48,7 @@ INTERNAL_ERROR = "An internal error occurred. Please retry later."
 
 class Gateway:
     """`with Gateway(slack.url, bot_token) as gateway:` serves the Gateway at `gateway.url`. A caller must sign with the
-    credentials in `gateway.env`."""
+    credentials in `gateway.env`. `bot_token` may be changed at any time."""
 
     def __init__(
         self,
@@ -58,9 +61,11 @@ class Gateway:
         exception_level: str | None = "DEBUG",
         port: int = 0,
     ) -> None:
+        self.bot_token = bot_token
         self._slack = httpx2.AsyncClient(
-            base_url=slack_url, headers={"Authorization": f"Bearer {bot_token}"}, timeout=TARGET_LIMIT_SECONDS,
-            event_hooks={"response": [only_success]},
+            base_url=slack_url, timeout=TARGET_LIMIT_SECONDS,
+            event_hooks={"request": [self._add_token], "response": [only_success]},
+            limits=httpx2.Limits(max_connections=None),
         )
         self._calls: list[str] = []
         self._guard = Guard(access_key, secret_key, region)
@@ -107,6 +112,9 @@ class Gateway:
     def refused(self) -> int:
         """The number of requests that were refused because of their signature."""
         return self._guard.refused
+
+    async def _add_token(self, request: httpx2.Request) -> None:
+        request.headers["Authorization"] = f"Bearer {self.bot_token}"
 
     def _run(self) -> None:
         # These would print lost connections and Slack's errors, which the tests cause on purpose.

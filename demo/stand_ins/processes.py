@@ -73,8 +73,25 @@ class Program:
         return tail(self.log, lines)
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Ends the process at once, also one that is paused. It notices nothing."""
+        self.signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Asks the process to end."""
+        self.signal(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Stops the process where it is, until `resume`. Its connections stay open."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        # A process that was waited for has no group any more, and its number may be another's.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
 
     def stop(self) -> None:
         self.kill()
@@ -87,7 +104,8 @@ def tail(log: pathlib.Path, lines: int = TAIL_LINES) -> str:
 
 
 def eventually(
-    what: str, look: Callable[[], T | None], limit_seconds: float, explain: Callable[[], str] = lambda: ""
+    what: str, look: Callable[[], T | None], limit_seconds: float, explain: Callable[[], str] = lambda: "",
+    pause_seconds: float = 0.05,
 ) -> T:
     """Calls `look` until it returns a true value, and returns that value. After the limit it raises Failure, with the
     text that `explain` returns."""
@@ -95,7 +113,7 @@ def eventually(
     while not (found := look()):
         if time.monotonic() > deadline:
             raise Failure(f"this did not happen within {limit_seconds:g} s: {what}\n{explain()}")
-        time.sleep(0.05)
+        time.sleep(pause_seconds)
     return found
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-SERVICE = "bedrock-agentcore"
+AGENTCORE = "bedrock-agentcore"
 ALLOWED_CLOCK_SKEW = timedelta(minutes=5)
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request, ?"
@@ -43,10 +44,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Knows the secret key of each access key."""
+    """Knows the secret key of each access key, for one service in one region."""
 
     keys: Mapping[str, str]
     region: str
+    service: str = AGENTCORE
 
     def refusal(self, request: Request) -> Refusal | None:
         """Why the request is refused; None if its signature is valid."""
@@ -57,8 +59,8 @@ class Verifier:
             message = "The security token included in the request is invalid."
             return Refusal("UnrecognizedClientException", message)
         date = request.headers.get("x-amz-date", "")
-        if (found["service"], found["region"]) != (SERVICE, self.region) or not date.startswith(found["date"]):
-            return bad_signature(f"Credential should be scoped to a valid region and to the service '{SERVICE}'.")
+        if (found["service"], found["region"]) != (self.service, self.region) or not date.startswith(found["date"]):
+            return bad_signature(f"Credential should be scoped to a valid region and to the service '{self.service}'.")
         signed_headers = found["headers"].split(";")
         if "host" not in signed_headers or "x-amz-date" not in signed_headers:
             return bad_signature("'Host' and 'X-Amz-Date' must be signed.")
@@ -83,12 +85,36 @@ class Verifier:
             ";".join(signed_headers),
             hashlib.sha256(request.body).hexdigest(),
         ])
-        scope = f"{date[:8]}/{self.region}/{SERVICE}/aws4_request"
+        scope = f"{date[:8]}/{self.region}/{self.service}/aws4_request"
         to_sign = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
         key = f"AWS4{secret_key}".encode()
         for part in (*scope.split("/"), to_sign):
             key = hmac.digest(key, part.encode(), "sha256")
         return key.hex()
+
+
+def access_key_of(request: Request) -> str:
+    """The access key that the request says it was signed with."""
+    found = AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
+    return found["key"] if found else ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Somebody with credentials of their own, made up at the start: a function or the agent."""
+
+    name: str
+    access_key: str = field(default_factory=lambda: "AKIA" + secrets.token_hex(8).upper())
+    secret_key: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {self.access_key: self.secret_key}
+
+    def env(self, region: str) -> dict[str, str]:
+        """The variables by which AWS's SDKs sign as this identity."""
+        return {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_ACCESS_KEY_ID": self.access_key,
+                "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def bad_signature(message: str) -> Refusal:

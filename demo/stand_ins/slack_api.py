@@ -1,32 +1,57 @@
-"""Plays Slack's Web API: chat.postMessage and reactions.add, on a free port of the loopback interface.
+"""Plays Slack's Web API, as far as an agent's answer needs it, on a free port of the loopback interface.
 
-It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It does not
-check members, scopes or blocks, and it limits the rate of posts only when a test tells it to.
+    chat.postMessage             posts, with metadata, into a channel or a thread
+    conversations.replies        reads a thread, in pages, with the metadata
+    conversations.history        reads a channel without its threads, in pages, with the metadata
+    agents.sessions.setStatus    shows that the agent is at work; keeps each change with its time
+    assistant.threads.setStatus  the same for an app that is no agent
+    reactions.add                adds an emoji to a message
+
+It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It knows no
+idempotency: who posts a text twice finds it in the channel twice. Scopes, members, archived channels and deleted threads
+are checked if a test has set them. Not checked: blocks, and the rate of posts, which is limited only when a test says so.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 import urllib.parse
-from collections.abc import Collection
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-HOLD_LIMIT_SECONDS = 60
+from stand_ins.events import APP as APP_ID
+from stand_ins.events import new_ts
+from stand_ins.processes import HOST, Handler, HttpServer
+
+BOT_ID, BOT_USER = "B0STANDIN", "U0STANDIN"
+HOLD_LIMIT_SECONDS = 120
+# Slack documents 40,000 characters, and refuses some texts that are much shorter. 4,000 are safe.
+TEXT_LIMIT = 4000
+SESSION_STATUSES = ("active", "processing", "suspended", "closed")
+ALL_SCOPES = frozenset({"chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
+                        "im:history", "mpim:history"})
+SCOPES = {"chat.postMessage": "chat:write", "reactions.add": "reactions:write",
+          "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write"}
+HISTORY_SCOPES = {"C": "channels:history", "G": "groups:history", "D": "im:history"}
+PAGE, LONGEST_PAGE = 100, 1000
 
 
 @dataclass(frozen=True)
 class Post:
+    """A message of the app's."""
+
     channel: str
     text: str
     thread_ts: str | None
     ts: str
     at: float
     """When the post arrived, by `time.monotonic()`."""
+    metadata: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,34 +62,86 @@ class Reaction:
 
 
 @dataclass(frozen=True)
+class Status:
+    """A change of what is shown in a thread: by agents.sessions.setStatus one of four words, by
+    assistant.threads.setStatus a text, or "" when it has gone."""
+
+    channel: str
+    thread_ts: str
+    status: str
+    at: float
+    """When it was set, by `time.monotonic()`."""
+
+
+@dataclass(frozen=True)
 class Reply:
     body: dict[str, Any]
     status: int = 200
     retry_after: int | None = None
 
 
-def failure(error: str) -> Reply:
-    return Reply({"ok": False, "error": error})
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` calls of a method in a channel, or of any. Without `times` it goes on until
+    `release` is set.
+
+    With an `error`, the call is answered with it and has no effect. Without one, the call is held before it takes effect,
+    or its answer is held afterwards, until the time is over or `release` is set; with `lost`, the call takes effect and
+    the connection is closed without an answer.
+    """
+
+    times: int | None = 1
+    method: str | None = None
+    channel: str | None = None
+    error: str | None = None
+    retry_after: int = 1
+    hold_before_seconds: float = 0
+    hold_after_seconds: float = 0
+    lost: bool = False
+    release: threading.Event = field(default_factory=threading.Event)
+    # How many calls are let through before it begins.
+    after: int = 0
+    met: int = 0
+    """How many calls have met it."""
+
+    def meets(self, method: str, channel: Any) -> bool:
+        is_over = self.release.is_set() if self.times is None else self.met >= self.times
+        if is_over or self.method not in (None, method) or self.channel not in (None, channel):
+            return False
+        self.after -= 1
+        return self.after < 0
+
+
+def failure(error: str, **more: Any) -> Reply:
+    return Reply({"ok": False, "error": error} | more)
 
 
 class SlackApi:
-    """`with SlackApi(token) as slack:` serves the API. The methods ending in `_next` change the answers to the next
-    calls."""
+    """`with SlackApi(token) as slack:` serves the API at `slack.url`. The fields without an underscore may be changed at
+    any time; `token` is the one that Slack takes."""
 
     def __init__(self, token: str = "xoxb-made-up", unknown_channels: Collection[str] = (), port: int = 0) -> None:
-        self.token = token
-        self._unknown_channels = frozenset(unknown_channels)
+        self.token: str | None = token
+        self.scopes = set(ALL_SCOPES)
+        self.is_agent = True
+        self.text_limit = TEXT_LIMIT
+        self.unknown_channels, self.archived = set(unknown_channels), set[str]()
+        # Channels that the bot is no member of.
+        self.not_member_of = set[str]()
+        # How likely it is that the answer to a post is lost, and by what that is decided.
+        self.loss, self.random = 0.0, random.Random(0)
+        self.lost_answers = 0
         self._changed = threading.Condition()
         self._posts: list[Post] = []
+        self._messages: list[dict[str, Any]] = []
+        self._deleted_threads: set[tuple[str, str]] = set()
         self._reactions: list[Reaction] = []
-        self._calls = 0
-        self._to_limit, self._retry_after = 0, 1
-        self._failures: list[str] = []
-        self._to_drop = 0
-        self._may_answer = threading.Event()
-        self._may_answer.set()
-        self._server = Server(("127.0.0.1", port), handler(self))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/api"
+        self._statuses: list[Status] = []
+        self._thread_statuses: list[Status] = []
+        self._calls: list[str] = []
+        self._faults: list[Fault] = []
+        self._server = HttpServer((HOST, port), handler(self))
+        self.url = f"http://{HOST}:{self._server.server_address[1]}/api"
 
     def __enter__(self) -> Self:
         self.start()
@@ -78,9 +155,12 @@ class SlackApi:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="slack-api", daemon=True).start()
 
     def stop(self) -> None:
-        self.release_answers()
+        for fault in self._faults:
+            fault.release.set()
         self._server.shutdown()
         self._server.server_close()
+
+    # ── what a test sees ────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def posts(self) -> list[Post]:
@@ -93,10 +173,27 @@ class SlackApi:
             return list(self._reactions)
 
     @property
+    def statuses(self) -> list[Status]:
+        """The changes by agents.sessions.setStatus. Slack does not change this status by itself when the app posts."""
+        with self._changed:
+            return list(self._statuses)
+
+    @property
+    def thread_statuses(self) -> list[Status]:
+        """The changes by assistant.threads.setStatus. A post into the thread takes the text away."""
+        with self._changed:
+            return list(self._thread_statuses)
+
+    def statuses_of(self, channel: str, thread_ts: str) -> list[Status]:
+        return [it for it in self.statuses if (it.channel, it.thread_ts) == (channel, thread_ts)]
+
+    @property
     def calls(self) -> int:
         """The number of calls, including those that were refused."""
-        with self._changed:
-            return self._calls
+        return len(self._calls)
+
+    def calls_of(self, method: str) -> int:
+        return self._calls.count(method)
 
     def wait_for_posts(self, count: int, seconds: float = 10) -> list[Post]:
         """Returns all posts as soon as there are `count` of them."""
@@ -105,56 +202,125 @@ class SlackApi:
             assert came, f"{len(self._posts)} posts arrived within {seconds:g} s, expected {count}"
             return list(self._posts)
 
-    def rate_limit_next(self, calls: int, retry_after: int = 1) -> None:
+    # ── what a test does ────────────────────────────────────────────────────────────────────────────────────
+
+    def say(self, channel: str, ts: str, text: str, thread_ts: str | None = None, user: str = "U0PERSON") -> None:
+        """Adds a message of a person's, so that it can be read."""
+        message = {"type": "message", "user": user, "text": text, "ts": ts}
+        if thread_ts is not None:
+            message["thread_ts"] = thread_ts
         with self._changed:
-            self._to_limit, self._retry_after = calls, retry_after
+            self._messages.append({"channel": channel, "message": message})
 
-    def fail_next(self, error: str, calls: int = 1) -> None:
+    def delete_thread(self, channel: str, thread_ts: str) -> None:
+        """Deletes a thread and all that is in it. What is posted into it afterwards is refused."""
         with self._changed:
-            self._failures += [error] * calls
+            self._deleted_threads.add((channel, thread_ts))
+            self._messages = [it for it in self._messages
+                              if it["channel"] != channel or thread_ts not in thread_and_ts(it["message"])]
 
-    def drop_answers_next(self, calls: int = 1) -> None:
-        """The next calls take effect, but the connection is closed without an answer."""
+    def inject(self, fault: Fault) -> Fault:
         with self._changed:
-            self._to_drop = calls
+            self._faults.append(fault)
+        return fault
 
-    def hold_answers(self) -> None:
-        """From now on calls take effect, but their answers are sent only after `release_answers`."""
-        self._may_answer.clear()
+    def fail(self, error: str, channel: str | None = None, times: int | None = 1,
+             method: str | None = "chat.postMessage") -> Fault:
+        """The next posts are refused."""
+        return self.inject(Fault(times, method, channel, error))
 
-    def release_answers(self) -> None:
-        self._may_answer.set()
+    def rate_limit(self, channel: str | None = None, times: int | None = 1, retry_after: int = 1) -> Fault:
+        return self.inject(Fault(times, "chat.postMessage", channel, "ratelimited", retry_after))
+
+    def lose_answers(self, channel: str | None = None, times: int | None = 1) -> Fault:
+        """The next posts are made, but the connection is closed without an answer."""
+        return self.inject(Fault(times, "chat.postMessage", channel, lost=True))
+
+    # ── a call ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def answer(self, method: str, authorization: str | None, fields: dict[str, Any]) -> Reply | None:
         """The reply to a call; None if the connection is to be closed without an answer."""
+        channel = fields.get("channel", fields.get("channel_id"))
         with self._changed:
-            self._calls += 1
-            reply = self._refusal(authorization) or self._take_effect(method, fields)
-            drops = self._to_drop > 0 and reply.body["ok"]
-            self._to_drop -= drops
+            self._calls.append(method)
+            fault = next((it for it in self._faults if it.meets(method, channel)), None) or Fault()
+            fault.met += 1
+        fault.release.wait(min(fault.hold_before_seconds, HOLD_LIMIT_SECONDS))
+        with self._changed:
+            reply = (self._refusal(method, authorization) or error_of(fault)
+                     or self._effect(method)(channel, fields))
+            drops = reply.body["ok"] and (fault.lost or self._is_lost(method))
             self._changed.notify_all()
-        self._may_answer.wait(HOLD_LIMIT_SECONDS)
+        fault.release.wait(min(fault.hold_after_seconds, HOLD_LIMIT_SECONDS))
         return None if drops else reply
 
-    def _refusal(self, authorization: str | None) -> Reply | None:
+    def _is_lost(self, method: str) -> bool:
+        lost = method == "chat.postMessage" and self.random.random() < self.loss
+        self.lost_answers += lost
+        return lost
+
+    def _refusal(self, method: str, authorization: str | None) -> Reply | None:
         if authorization is None:
             return failure("not_authed")
-        if authorization != f"Bearer {self.token}":
+        if self.token is None or authorization != f"Bearer {self.token}":
             return failure("invalid_auth")
-        if self._to_limit > 0:
-            self._to_limit -= 1
-            return Reply({"ok": False, "error": "ratelimited"}, 429, self._retry_after)
-        return failure(self._failures.pop(0)) if self._failures else None
+        return self._lacks(SCOPES[method]) if method in SCOPES else None
 
-    def _take_effect(self, method: str, fields: dict[str, Any]) -> Reply:
-        channel = fields.get("channel")
-        if method not in ("chat.postMessage", "reactions.add"):
-            return failure("unknown_method")
-        if not isinstance(channel, str) or not channel or channel in self._unknown_channels:
+    def _lacks(self, scope: str) -> Reply | None:
+        if scope in self.scopes:
+            return None
+        return failure("missing_scope", needed=scope, provided=",".join(sorted(self.scopes)))
+
+    def _effect(self, method: str) -> Callable[[Any, dict[str, Any]], Reply]:
+        effects: dict[str, Callable[[Any, dict[str, Any]], Reply]] = {
+            "chat.postMessage": self._post,
+            "reactions.add": self._react,
+            "conversations.replies": self._replies,
+            "conversations.history": self._history,
+            "agents.sessions.setStatus": self._set_session_status,
+            "assistant.threads.setStatus": self._set_thread_status,
+        }
+        return effects.get(method, lambda channel, fields: failure("unknown_method"))
+
+    def _no_channel(self, channel: Any) -> Reply | None:
+        if not isinstance(channel, str) or not channel or channel in self.unknown_channels:
             return failure("channel_not_found")
-        if method == "chat.postMessage":
-            return self._post(channel, fields)
+        return None
+
+    def _post(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        text, thread_ts, metadata = fields.get("text"), fields.get("thread_ts"), fields.get("metadata")
+        if refusal := self._no_channel(channel):
+            return refusal
+        if channel in self.not_member_of:
+            return failure("not_in_channel")
+        if channel in self.archived:
+            return failure("is_archived")
+        if not isinstance(text, str) or not text:
+            return failure("no_text")
+        if len(text) > self.text_limit:
+            return failure("msg_too_long")
+        if thread_ts is not None and not isinstance(thread_ts, str):
+            return failure("invalid_thread_ts")
+        if (channel, thread_ts) in self._deleted_threads:
+            return failure("thread_not_found")
+        if isinstance(metadata, str):  # in a form, as Slack takes it too
+            metadata = parse("application/json", metadata.encode())
+        if metadata is not None and not (isinstance(metadata, dict) and isinstance(metadata.get("event_type"), str)
+                                         and isinstance(metadata.get("event_payload"), dict)):
+            return failure("invalid_metadata_format")
+        ts = new_ts()
+        self._posts.append(Post(channel, text, thread_ts, ts, time.monotonic(), metadata))
+        message = {"type": "message", "user": BOT_USER, "bot_id": BOT_ID, "app_id": APP_ID, "text": text, "ts": ts}
+        if thread_ts is not None:
+            message["thread_ts"] = thread_ts
+        self._messages.append({"channel": channel, "message": message | ({"metadata": metadata} if metadata else {})})
+        self._clear_thread_status(channel, thread_ts)
+        return Reply({"ok": True, "channel": channel, "ts": ts, "message": message})
+
+    def _react(self, channel: Any, fields: dict[str, Any]) -> Reply:
         name, timestamp = fields.get("name"), fields.get("timestamp")
+        if refusal := self._no_channel(channel):
+            return refusal
         if not isinstance(name, str) or not name:
             return failure("invalid_name")
         if not isinstance(timestamp, str):
@@ -165,62 +331,126 @@ class SlackApi:
         self._reactions.append(reaction)
         return Reply({"ok": True})
 
-    def _post(self, channel: str, fields: dict[str, Any]) -> Reply:
-        text, thread_ts = fields.get("text"), fields.get("thread_ts")
-        if not isinstance(text, str) or not text:
-            return failure("no_text")
-        if thread_ts is not None and not isinstance(thread_ts, str):
-            return failure("invalid_thread_ts")
-        ts = f"{int(time.time())}.{len(self._posts) + 1:06}"
-        self._posts.append(Post(channel, text, thread_ts, ts, time.monotonic()))
-        message = {"type": "message", "user": "U0STANDIN", "bot_id": "B0STANDIN", "text": text, "ts": ts}
-        if thread_ts is not None:
-            message["thread_ts"] = thread_ts
-        return Reply({"ok": True, "channel": channel, "ts": ts, "message": message})
+    def _replies(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        thread_ts = fields.get("ts")
+        if refusal := self._unreadable(channel):
+            return refusal
+        found = [it for it in self._in(channel) if thread_ts in thread_and_ts(it)]
+        # The message that the thread began with comes in any case.
+        found = [it for it in found if it["ts"] == thread_ts or is_after(it, fields.get("oldest"))]
+        if not found:
+            return failure("thread_not_found")
+        return page(sorted(found, key=lambda it: float(it["ts"])), fields, LONGEST_PAGE)
+
+    def _history(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        if refusal := self._unreadable(channel):
+            return refusal
+        found = [it for it in self._in(channel)
+                 if it.get("thread_ts", it["ts"]) == it["ts"] and is_after(it, fields.get("oldest"))]
+        return page(sorted(found, key=lambda it: -float(it["ts"])), fields, PAGE)
+
+    def _unreadable(self, channel: Any) -> Reply | None:
+        if refusal := self._no_channel(channel):
+            return refusal
+        if refusal := self._lacks(HISTORY_SCOPES.get(channel[0], "mpim:history")):
+            return refusal
+        return failure("not_in_channel") if channel in self.not_member_of else None
+
+    def _in(self, channel: str) -> list[dict[str, Any]]:
+        return [it["message"] for it in self._messages if it["channel"] == channel]
+
+    def _set_session_status(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        thread_ts, status = fields.get("thread_ts"), fields.get("status")
+        if not self.is_agent:
+            return failure("not_authorized")
+        if refusal := self._no_thread(channel, thread_ts):
+            return refusal
+        if status not in SESSION_STATUSES:
+            return failure("invalid_arguments")
+        self._statuses.append(Status(channel, str(thread_ts), str(status), time.monotonic()))
+        return Reply({"ok": True})
+
+    def _set_thread_status(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        thread_ts, status = fields.get("thread_ts"), fields.get("status")
+        if refusal := self._no_thread(channel, thread_ts):
+            return refusal
+        if not isinstance(status, str):
+            return failure("invalid_arguments")
+        self._thread_statuses.append(Status(channel, str(thread_ts), status, time.monotonic()))
+        return Reply({"ok": True})
+
+    def _no_thread(self, channel: Any, thread_ts: Any) -> Reply | None:
+        if refusal := self._no_channel(channel):
+            return refusal
+        return failure("invalid_thread_ts") if not isinstance(thread_ts, str) or not thread_ts else None
+
+    def _clear_thread_status(self, channel: str, thread_ts: str | None) -> None:
+        shown = next((it for it in reversed(self._thread_statuses)
+                      if (it.channel, it.thread_ts) == (channel, thread_ts)), None)
+        if shown is not None and shown.status:
+            self._thread_statuses.append(Status(channel, shown.thread_ts, "", time.monotonic()))
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # With the default of 5, connections are refused when many conversations are answered at the same time.
-    request_queue_size = 128
+def error_of(fault: Fault) -> Reply | None:
+    if fault.error is None:
+        return None
+    if fault.error == "ratelimited":
+        return Reply({"ok": False, "error": "ratelimited"}, 429, fault.retry_after)
+    return failure(fault.error)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Prints nothing: a client that did not wait for the answer is no error of the server."""
+
+def thread_and_ts(message: dict[str, Any]) -> tuple[str | None, str]:
+    return message.get("thread_ts"), message["ts"]
 
 
-def handler(slack: SlackApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+def is_after(message: dict[str, Any], oldest: Any) -> bool:
+    try:
+        return float(message["ts"]) > float(oldest or 0)
+    except (TypeError, ValueError):
+        return True
+
+
+def page(messages: list[dict[str, Any]], fields: dict[str, Any], default: int) -> Reply:
+    """One page of messages. A cursor is the number of messages before the page."""
+    try:
+        begin, limit = int(fields.get("cursor") or 0), int(fields.get("limit") or default)
+    except ValueError:
+        return failure("invalid_cursor")
+    shown = messages[begin:begin + min(limit, LONGEST_PAGE)]
+    if str(fields.get("include_all_metadata", "")).lower() not in ("true", "1"):
+        shown = [{name: value for name, value in it.items() if name != "metadata"} for it in shown]
+    end = begin + len(shown)
+    more = {"response_metadata": {"next_cursor": str(end)}} if end < len(messages) else {}
+    return Reply({"ok": True, "messages": shown, "has_more": end < len(messages)} | more)
+
+
+def handler(slack: SlackApi) -> type[Handler]:
+    class ApiHandler(Handler):
         # An answer is written as a whole. Otherwise its body would wait until the client has acknowledged the headers.
         wbufsize = -1
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            method = self.path.removeprefix("/api/")
-            fields = parse(self.headers.get_content_type(), body)
+            self._answer(parse(self.headers.get_content_type(), self.body()))
+
+        def do_GET(self) -> None:
+            self._answer({})
+
+        def _answer(self, fields: dict[str, Any] | None) -> None:
+            path, _, query = self.path.partition("?")
             if fields is None:
                 reply: Reply | None = failure("invalid_json")
             else:
-                reply = slack.answer(method, self.headers.get("Authorization"), fields)
+                fields = dict(urllib.parse.parse_qsl(query)) | fields
+                reply = slack.answer(path.removeprefix("/api/"), self.headers.get("Authorization"), fields)
             if reply is None:
                 self.close_connection = True
                 return
-            self._send(reply)
-
-        def _send(self, reply: Reply) -> None:
-            content = json.dumps(reply.body).encode()
-            self.send_response(reply.status)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
+            headers = {"Content-Type": "application/json; charset=utf-8"}
             if reply.retry_after is not None:
-                self.send_header("Retry-After", str(reply.retry_after))
-            self.end_headers()
-            self.wfile.write(content)
+                headers["Retry-After"] = str(reply.retry_after)
+            self.answer(reply.status, json.dumps(reply.body).encode(), headers)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    return Handler
+    return ApiHandler
 
 
 def parse(content_type: str, body: bytes) -> dict[str, Any] | None:

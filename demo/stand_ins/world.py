@@ -1,102 +1,96 @@
-"""The whole way on one machine: from Slack's event through the release binaries and the agent to Slack's Web API.
+"""The whole way from Slack's event to the answer in Slack, on this machine.
 
-The binaries of the two functions, the agent and the protocols between all parts are real. MiniStack stands in for SQS
-and DynamoDB, functions.py for Lambda, agentcore.py for AgentCore Runtime, gateway.py for AgentCore Gateway, and
-slack_api.py for Slack. All keys and names are made up at the start, all servers listen on the loopback interface, and
-all of it is always removed in the end.
+The functions, the agent and the protocols between all parts are real. MiniStack stands in for SQS and DynamoDB,
+functions.py and lambda_api.py for Lambda, agentcore.py and machines.py for AgentCore Runtime, gateway.py for AgentCore
+Gateway, and slack_api.py and slack_hooks.py for Slack. All keys and names are made up at the start, all servers listen on
+the loopback interface, and all of it is always removed in the end.
+
+Each function and the agent sign with credentials of their own. The stand-ins of Lambda, AgentCore and the two Gateways let
+in only those whom the stacks let in; MiniStack lets in everybody.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import secrets
 import tempfile
+import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from dev import EVENTS, Failure, signals
+from dev import Failure, signals
 from slack import Retry, Slack
 from stand_ins.agentcore import AgentCore
+from stand_ins.events import APP, TEAM, Event, mention
 from stand_ins.functions import ACCOUNT, REGION, EventSourceMapping, Function, http_api
+from stand_ins.lambda_api import LambdaApi
+from stand_ins.machines import AgentProgram, Machines
 from stand_ins.processes import HOST, ROOT, Program, eventually, free_port, tail
+from stand_ins.sigv4 import Identity
 from stand_ins.slack_api import Post, SlackApi
+from stand_ins.slack_hooks import SlackHooks
 
 try:
     import boto3
     from botocore.config import Config
-    from stand_ins.gateway import Gateway
+    from stand_ins.gateway import DOCUMENT, SETTLE_DOCUMENT, Gateway
 except ImportError as missing:
     raise SystemExit(f"{missing.name} is not installed: run this with agent/.venv/bin/python, which the Makefile "
                      "creates from agent/requirements.txt and agent/requirements-dev.txt") from None
 
+__all__ = ["Event", "Settings", "World", "mention", "world"]
+
 MINISTACK = ROOT / ".venv/bin/ministack"
 AGENT_PYTHON = ROOT / "agent/.venv/bin/python"
 AGENT = ROOT / "agent/main.py"
-INGRESS = ROOT / "target/release/slack-ingress"
-DISPATCH = ROOT / "target/release/agent-dispatch"
-NEEDED = {
-    MINISTACK: "MiniStack is not installed: `make demo-agent` installs it",
-    AGENT_PYTHON: "the agent's Python environment does not exist: `make demo-agent` creates it",
-    AGENT: "agent/main.py does not exist",
-    INGRESS: "target/release/slack-ingress does not exist: `make demo-agent` builds it",
-    DISPATCH: "target/release/agent-dispatch does not exist: `make demo-agent` builds it",
-}
+# FUNCTIONS_DIR is for a quick look at a change: a directory with binaries that were not built for release.
+FUNCTIONS = ROOT / os.environ.get("FUNCTIONS_DIR", "target/release")
+INGRESS, DISPATCH, SETTLE = (FUNCTIONS / name for name in ("slack-ingress", "agent-dispatch", "agent-settle"))
 RUNTIME_ARN = f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT}:runtime/agent-Ab12Cd34Ef"
-# The number of processes of each function: for three conversations at the same time, or for Slack's retries.
-CONCURRENCY = 3
-SETTLE_LIMIT_SECONDS = 60
+# For how long a function may run. agent-settle's is in the contract: it begins no call in the second half of it.
+INGRESS_TIMEOUT, SETTLE_TIMEOUT = 10, 30
+REST_LIMIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of the agent, the dispatcher and the queue. Times are in seconds."""
+    """The settings of the agent, the functions and the queue. Times are in seconds. What is not here is as in a
+    deployment: a lease holds for 90 seconds, and a beat comes every ten."""
 
+    # The agent's program, and what it gets beside AWS_REGION, SETTLE_FUNCTION and GATEWAY_URL.
+    agent: pathlib.Path = AGENT
+    agent_env: Mapping[str, str] = field(default_factory=dict)
     echo_seconds: float = 0
+    # Whether the agent also gets the addresses of services that it may not call.
+    agent_knows_addresses: bool = False
+    # Whether all sessions share one process of the agent. On AWS each has its own.
+    one_machine: bool = False
+    cold_start_seconds: float = 0
+    # How many processes of the agent are started beforehand.
+    spares: int = 0
     agent_timeout: int = 45
     function_timeout: int = 60
     visibility_timeout: int = 360
-    max_attempts: int = 8
-
-
-@dataclass(frozen=True)
-class Event:
-    """A mention as Slack sends it."""
-
-    event_id: str
-    channel: str
-    ts: str
-    text: str
-    body: bytes
-
-    @property
-    def group(self) -> str:
-        return f"{json.loads(self.body)['team_id']}:{self.channel}:{self.thread}"
-
-    @property
-    def thread(self) -> str:
-        return json.loads(self.body)["event"].get("thread_ts", self.ts)
-
-
-def mention(text: str, channel: str | None = None, thread: str | None = None) -> Event:
-    """Creates a mention with a new event id. Without a `channel`, it is in a new channel."""
-    number = secrets.token_hex(5).upper()
-    envelope = json.loads((EVENTS / "app_mention.json").read_text())
-    ts = f"{time.time():.6f}"
-    channel = channel or f"C{number}"
-    inner = envelope["event"]
-    bot = f"<@{envelope['authorizations'][0]['user_id']}>"
-    inner |= {"ts": ts, "event_ts": ts, "channel": channel, "text": f"{bot} {text}"}
-    inner["blocks"][0]["elements"][0]["elements"][1]["text"] = f" {text}"
-    if thread:
-        inner["thread_ts"] = thread
-    envelope["event_id"] = f"Ev{number}"
-    body = json.dumps(envelope, separators=(",", ":"), ensure_ascii=False).encode()
-    return Event(envelope["event_id"], channel, ts, text, body)
+    max_attempts: int = 3
+    give_up_after: int = 86_400
+    # For so long a post whose outcome is unknown may still be under way.
+    post_wait: int = 90
+    protocol: str = "work"
+    is_fifo: bool = True
+    # How many messages the dispatcher gets at a time.
+    batch_size: int = 10
+    # Whether the bot's token has been put. Right after a deployment it has not.
+    has_token: bool = True
+    dm_conversation: str = "channel"
+    # The number of processes of each function.
+    ingresses: int = 3
+    dispatchers: int = 3
+    settlers: int = 6
 
 
 @dataclass
@@ -106,44 +100,75 @@ class World:
     settings: Settings
     slack: Slack
     slack_api: SlackApi
+    hooks: SlackHooks
     gateway: Gateway
+    settle_gateway: Gateway
+    bot_token: str
     agentcore: AgentCore
-    agent: Program
+    machines: Machines
     ingress: Function
     dispatcher: Function
+    settle: Function
+    lambda_api: LambdaApi
     mapping: EventSourceMapping
+    identities: Mapping[str, Identity]
     sqs: Any
     dynamodb: Any
     table: str
     queue_url: str
     dead_letter_url: str
     logs: pathlib.Path
-    agent_port: int
+    _letters: list[dict[str, Any]] = field(default_factory=list)
+    _letters_lock: threading.Lock = field(default_factory=threading.Lock)
+    _looked_at: float = 0
+    _snapshot: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _snapshot_at: float = 0
+    _snapshot_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, event: Event, retry: Retry | None = None) -> int:
-        """Posts the event as Slack does, and returns the status of the answer."""
-        return self.slack.post(event.body, retry, limit_seconds=10).status
+        """Posts the event as Slack does, and returns the status of the answer. A message is also there to be read."""
+        if event.ts and retry is None:
+            self.slack_api.say(event.channel, event.ts, event.text, event.thread_ts)
+        return self.slack.post(event.body, retry, limit_seconds=10, content_type=event.content_type).status
+
+    def put_token(self) -> None:
+        """Puts the bot's token where the Gateways find it."""
+        self.gateway.bot_token = self.settle_gateway.bot_token = self.bot_token
 
     def enqueue(self, body: str, event_id: str, group: str, deduplication_id: str) -> None:
         """Puts a message on the queue without the ingress: one that the ingress would not send, or would send only
         once."""
-        attributes = {"kind": "event", "type": "app_mention", "event_id": event_id,
-                      "received_at": str(int(time.time() * 1000)), "team_id": "T02QX7L8E", "api_app_id": "A05KD3N1W"}
+        attributes = {"kind": "event", "type": "app_mention", "event_id": event_id, "conversation": group,
+                      "received_at": str(int(time.time() * 1000)), "team_id": TEAM, "api_app_id": APP}
+        fifo = {"MessageGroupId": group, "MessageDeduplicationId": deduplication_id} if self.settings.is_fifo else {}
         self.sqs.send_message(
-            QueueUrl=self.queue_url, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=deduplication_id,
+            QueueUrl=self.queue_url, MessageBody=body, **fifo,
             MessageAttributes={name: {"DataType": "String", "StringValue": it} for name, it in attributes.items()})
 
     def posts(self, event: Event) -> list[Post]:
-        """The agent's posts in the event's channel."""
+        """The posts in the event's channel."""
         return [post for post in self.slack_api.posts if post.channel == event.channel]
 
-    def eventually(self, what: str, look: Callable[[], Any], limit_seconds: float = SETTLE_LIMIT_SECONDS) -> Any:
-        return eventually(what, look, limit_seconds, self.report)
+    def record(self, event: Event) -> dict[str, Any]:
+        """The work record of the question, as DynamoDB has it; empty if there is none."""
+        found = self.dynamodb.get_item(TableName=self.table, Key={"event_id": {"S": event.record}}, ConsistentRead=True)
+        return found.get("Item", {})
 
-    def settle(self, limit_seconds: float = SETTLE_LIMIT_SECONDS) -> None:
+    def state(self, event: Event) -> str:
+        """The state of the question's work record, as it was at most half a second ago: many tests ask."""
+        with self._snapshot_lock:
+            if time.monotonic() - self._snapshot_at > 0.5:
+                self._snapshot = self.records()
+                self._snapshot_at = time.monotonic()
+            return self._snapshot.get(event.record, {}).get("state", {}).get("S", "absent")
+
+    def eventually(self, what: str, look: Callable[[], Any], limit_seconds: float = REST_LIMIT_SECONDS) -> Any:
+        return eventually(what, look, limit_seconds, self.report, pause_seconds=0.1)
+
+    def rest(self, limit_seconds: float = REST_LIMIT_SECONDS) -> None:
         """Waits until nothing is left to do: the queue has no message, visible or not, and the agent is at rest."""
-        self.eventually("the queue is empty and the agent at rest", lambda: not self.depth() and self.is_at_rest(),
-                        limit_seconds)
+        self.eventually("the queue is empty and the agent at rest",
+                        lambda: not self.depth() and self.machines.are_at_rest(), limit_seconds)
 
     def depth(self) -> int:
         """The number of messages on the queue, visible or not."""
@@ -154,102 +179,156 @@ class World:
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
 
-    def is_at_rest(self) -> bool:
-        with urllib.request.urlopen(f"http://{HOST}:{self.agent_port}/ping", timeout=5) as response:
-            return json.load(response)["status"] == "Healthy"
-
     def dead_letters(self) -> list[dict[str, Any]]:
-        """The messages in the dead-letter queue. They stay there and are visible again at once."""
-        return self.sqs.receive_message(
-            QueueUrl=self.dead_letter_url, MaxNumberOfMessages=10, VisibilityTimeout=0, WaitTimeSeconds=0,
-            MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]).get("Messages", [])
+        """The messages in the dead-letter queue. They are taken out of it at the first look, and are kept here, because
+        a receive brings at most ten of them."""
+        with self._letters_lock:
+            # Many tests look at the same time.
+            is_due = time.monotonic() - self._looked_at > 0.5
+            if is_due:
+                self._looked_at = time.monotonic()
+            while is_due and (found := self.sqs.receive_message(
+                    QueueUrl=self.dead_letter_url, MaxNumberOfMessages=10, WaitTimeSeconds=0,
+                    MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]).get("Messages")):
+                self._letters += found
+                for letter in found:
+                    self.sqs.delete_message(QueueUrl=self.dead_letter_url, ReceiptHandle=letter["ReceiptHandle"])
+            return list(self._letters)
 
     def dead_letters_of(self, event_id: str) -> list[dict[str, Any]]:
         return [it for it in self.dead_letters()
                 if it.get("MessageAttributes", {}).get("event_id", {}).get("StringValue") == event_id]
 
     def redrive(self, dead_letter: dict[str, Any]) -> None:
-        """Moves a dead letter back to the queue, unchanged, as StartMessageMoveTask does on AWS. MiniStack lacks
-        that."""
-        self.sqs.send_message(
-            QueueUrl=self.queue_url, MessageBody=dead_letter["Body"],
-            MessageAttributes=dead_letter["MessageAttributes"],
-            MessageGroupId=dead_letter["Attributes"]["MessageGroupId"],
-            MessageDeduplicationId=dead_letter["Attributes"]["MessageDeduplicationId"])
-        self.sqs.delete_message(QueueUrl=self.dead_letter_url, ReceiptHandle=dead_letter["ReceiptHandle"])
+        """Moves a dead letter back to the queue, unchanged but for its message id, as StartMessageMoveTask does on AWS.
+        MiniStack lacks that."""
+        with self._letters_lock:
+            self._letters.remove(dead_letter)
+        fifo = {"MessageGroupId": dead_letter["Attributes"].get("MessageGroupId"),
+                "MessageDeduplicationId": secrets.token_hex(16)} if self.settings.is_fifo else {}
+        self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=dead_letter["Body"],
+                              MessageAttributes=dead_letter["MessageAttributes"], **fifo)
 
     def records(self) -> dict[str, dict[str, Any]]:
         """The records in the table, by their id."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return {item["event_id"]["S"]: item for page in pages for item in page["Items"]}
 
+    def lines(self, function: str) -> list[dict[str, Any]]:
+        """The log lines of a function that are JSON, as CloudWatch would have them."""
+        found = []
+        for log in sorted(self.logs.glob(f"{function}-*.log")):
+            for line in log.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
+        return [line for line in found if isinstance(line, dict)]
+
+    def metric(self, function: str, name: str) -> list[Any]:
+        """The values of a metric in a function's log lines."""
+        return [line[name] for line in self.lines(function) if name in line and "_aws" in line]
+
     def report(self) -> str:
         """The last log lines and requests of each part, for finding out what went wrong."""
         parts = {log.stem: tail(log) for log in sorted(self.logs.glob("*.log"))}
         parts["AgentCore stand-in"] = "\n".join(map(str, self.agentcore.calls[-20:]))
+        parts["Lambda stand-in"] = "\n".join(map(str, self.lambda_api.invoked[-20:]))
         parts["event source mapping stand-in"] = "\n".join(map(str, self.mapping.batches[-20:]))
-        parts["Slack stand-in"] = "\n".join(map(str, self.slack_api.posts[-20:]))
+        parts["Slack stand-in"] = "\n".join(str(post)[:300] for post in self.slack_api.posts[-20:])
         return "\n".join(f"── {name}\n{text}" for name, text in parts.items())
+
+
+def missing_program(settings: Settings) -> str | None:
+    """What has not been built or installed yet."""
+    needed = {MINISTACK: "MiniStack is not installed", AGENT_PYTHON: "the agent's Python environment does not exist",
+              settings.agent: "the agent does not exist"}
+    needed |= {path: f"{path.relative_to(ROOT)} does not exist" for path in (INGRESS, DISPATCH, SETTLE)}
+    return next((f"{problem}: `make demo-agent` sees to it" for path, problem in needed.items() if not path.exists()),
+                None)
 
 
 @contextlib.contextmanager
 def world(settings: Settings = Settings()) -> Iterator[World]:
     """Starts all of the parts, and stops them in the end. Raises Failure if a program is missing or does not start."""
-    for path, problem in NEEDED.items():
-        if not path.exists():
-            raise Failure(problem)
-    # The access key is made up. MiniStack accepts any key, the other stand-ins only this one.
-    access_key, secret_key = "AKIA" + secrets.token_hex(8).upper(), secrets.token_hex(20)
+    if problem := missing_program(settings):
+        raise Failure(problem)
+    if settings.visibility_timeout < settings.function_timeout:
+        raise Failure("Lambda refuses a queue whose visibility timeout is shorter than the function's time-out")
+    # The access keys are made up. MiniStack accepts any, the other stand-ins only those of whom the stacks let in.
+    ingress_id, dispatch_id, settle_id, agent_id, tester = (
+        Identity(name) for name in ("slack-ingress", "agent-dispatch", "agent-settle", "agent", "tester"))
     signing_secret, bot_token = secrets.token_hex(16), "xoxb-" + secrets.token_hex(12)
-    aws = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": access_key,
-           "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_EC2_METADATA_DISABLED": "true"}
+    # Before the token is put, the secret has a random value.
+    put_token = bot_token if settings.has_token else secrets.token_hex(16)
 
     with cleaned_up() as stack:
         logs = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agent-world-")))
-
-        def program(name: str, command: list[str], env: dict[str, str]) -> Program:
-            started = Program(name, command, env, logs / f"{name}.log")
-            stack.callback(started.stop)
-            return started
-
-        ministack_port, agent_port = free_port(), free_port()
+        ministack_port = free_port()
         emulator = f"http://{HOST}:{ministack_port}"
-        ministack = program("ministack", [str(MINISTACK)], {
+        ministack = Program("ministack", [str(MINISTACK)], {
             "BIND_HOST": HOST, "GATEWAY_PORT": str(ministack_port), "MINISTACK_REGION": REGION,
-            "IOT_MTLS_ENABLED": "0"})  # otherwise MiniStack also listens on port 8883
+            "IOT_MTLS_ENABLED": "0"}, logs / "ministack.log")  # otherwise MiniStack also listens on port 8883
+        stack.callback(ministack.stop)
 
         slack_api = stack.enter_context(SlackApi(token=bot_token))
-        gateway = stack.enter_context(Gateway(slack_api.url, bot_token=bot_token, access_key=access_key,
-                                              secret_key=secret_key, region=REGION))
-        agent = program("agent", [str(AGENT_PYTHON), str(AGENT)], aws | {
-            "GATEWAY_URL": gateway.url, "THINKING": "echo", "ECHO_SECONDS": f"{settings.echo_seconds:g}",
-            "PORT": str(agent_port), "PYTHONUNBUFFERED": "1"})
-        agentcore = AgentCore(RUNTIME_ARN, agent_port, access_key, secret_key, REGION)
+        hooks = stack.enter_context(SlackHooks().serve())
+        gateway, settle_gateway = (
+            stack.enter_context(Gateway(slack_api.url, put_token, document, identity.access_key, identity.secret_key,
+                                        REGION))
+            for document, identity in ((DOCUMENT, agent_id), (SETTLE_DOCUMENT, settle_id)))
+
+        functions: dict[str, Function] = {}
+        lambda_api = LambdaApi(functions, {"agent-dispatch": {"agent-settle"}, "agent": {"agent-settle"}},
+                               [dispatch_id, agent_id, tester], REGION)
+        stack.enter_context(lambda_api.serve())
+        addresses = {"HOSTILE_URLS": json.dumps({"settle_gateway": settle_gateway.url})} \
+            if settings.agent_knows_addresses else {}
+        machines = Machines(AgentProgram(
+            [str(AGENT_PYTHON), str(settings.agent)],
+            agent_id.env(REGION) | {
+                "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": "agent-settle", "GATEWAY_URL": gateway.url,
+                "THINKING": "echo", "ECHO_SECONDS": f"{settings.echo_seconds:g}"} | addresses | settings.agent_env,
+            logs), settings.one_machine, settings.cold_start_seconds, spares=settings.spares)
+        stack.callback(machines.stop)
+        agentcore = AgentCore(RUNTIME_ARN, machines, dispatch_id, REGION)
         agentcore_port = stack.enter_context(agentcore.serve())
 
         ministack.wait_until_it_answers(f"{emulator}/_ministack/health")
-        sqs, dynamodb = (client(service, emulator, access_key, secret_key) for service in ("sqs", "dynamodb"))
+        sqs, dynamodb = (client(service, emulator, tester) for service in ("sqs", "dynamodb"))
         table = create_table(dynamodb)
-        queue_url, queue_arn, dead_letter_url = create_queues(sqs, settings.visibility_timeout)
+        queue_url, queue_arn, dead_letter_url = create_queues(sqs, settings.visibility_timeout, settings.is_fifo)
 
-        shared = aws | {"AWS_ENDPOINT_URL": emulator, "DEDUP_STORE": f"dynamodb:{table}", "RUST_LOG": "info"}
-        ingress = Function("slack-ingress", INGRESS, shared | {
-            "SLACK_SIGNING_SECRET": signing_secret, "EVENT_SINK": queue_url}, 10, CONCURRENCY, logs)
-        stack.callback(ingress.stop)
-        dispatcher = Function("agent-dispatch", DISPATCH, shared | {
+        def function(binary: pathlib.Path, identity: Identity, env: dict[str, str], timeout: float,
+                     concurrency: int) -> Function:
+            shared = {"AWS_ENDPOINT_URL": emulator, "DEDUP_STORE": f"dynamodb:{table}", "RUST_LOG": "info",
+                      "DM_CONVERSATION": settings.dm_conversation}
+            started = Function(binary.name, binary, identity.env(REGION) | shared | env, timeout, concurrency, logs)
+            stack.callback(started.stop)
+            functions[binary.name] = started
+            return started
+
+        ingress = function(INGRESS, ingress_id, {
+            "SLACK_SIGNING_SECRET": signing_secret, "EVENT_SINK": queue_url,
+            # What ends a question does not wait for its turn behind it.
+            "CONTROL_EVENTS": "agent_session_stopped,message_deleted"}, INGRESS_TIMEOUT, settings.ingresses)
+        settle = function(SETTLE, settle_id, {
+            "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "SLACK_HOOKS_URL": hooks.url,
+            "POST_WAIT_SECONDS": str(settings.post_wait)}, SETTLE_TIMEOUT, settings.settlers)
+        dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",
+            "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": settle.arn,
             "AGENT_RUNTIME_ARN": RUNTIME_ARN, "AGENT_TIMEOUT_SECONDS": str(settings.agent_timeout),
-            "EVENT_QUEUE": queue_url, "DEAD_LETTER_QUEUE": dead_letter_url,
-            "MAX_ATTEMPTS": str(settings.max_attempts)}, settings.function_timeout, CONCURRENCY, logs)
-        stack.callback(dispatcher.stop)
-        ingress.wait_until_it_is_ready()
-        dispatcher.wait_until_it_is_ready()
-        agent.wait_until_it_answers(f"http://{HOST}:{agent_port}/ping")
+            "AGENT_PROTOCOL": settings.protocol, "EVENT_QUEUE": queue_url, "DEAD_LETTER_QUEUE": dead_letter_url,
+            "MAX_ATTEMPTS": str(settings.max_attempts), "GIVE_UP_AFTER_SECONDS": str(settings.give_up_after),
+            "POST_WAIT_SECONDS": str(settings.post_wait)}, settings.function_timeout, settings.dispatchers)
+        for it in functions.values():
+            it.wait_until_it_is_ready()
         port = stack.enter_context(http_api(ingress))
-        mapping = EventSourceMapping(dispatcher, sqs, queue_url, queue_arn)
+        mapping = EventSourceMapping(dispatcher, sqs, queue_url, queue_arn, settings.batch_size)
         stack.callback(mapping.stop)
-        yield World(settings, Slack(port, signing_secret), slack_api, gateway, agentcore, agent, ingress, dispatcher,
-                    mapping, sqs, dynamodb, table, queue_url, dead_letter_url, logs, agent_port)
+        identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
+        yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, bot_token, agentcore,
+                    machines, ingress, dispatcher, settle, lambda_api, mapping, identities, sqs, dynamodb, table, queue_url,
+                    dead_letter_url, logs)
 
 
 @contextlib.contextmanager
@@ -263,11 +342,11 @@ def cleaned_up() -> Iterator[contextlib.ExitStack]:
             stack.close()
 
 
-def client(service: str, endpoint: str, access_key: str, secret_key: str) -> Any:
+def client(service: str, endpoint: str, identity: Identity) -> Any:
     """A client that several threads may use."""
-    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key,
+    session = boto3.session.Session(aws_access_key_id=identity.access_key, aws_secret_access_key=identity.secret_key,
                                     region_name=REGION)
-    config = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20, max_pool_connections=20)
+    config = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20, max_pool_connections=40)
     return session.client(service, endpoint_url=endpoint, config=config)
 
 
@@ -291,13 +370,15 @@ def create_table(dynamodb: Any) -> str:
     return name
 
 
-def create_queues(sqs: Any, visibility_timeout: int) -> tuple[str, str, str]:
+def create_queues(sqs: Any, visibility_timeout: int, is_fifo: bool = True) -> tuple[str, str, str]:
     """Creates the queues as the CDK does for an agent. Returns the queue's URL and ARN, and the URL of its dead-letter
     queue."""
-    fifo = {"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"}
-    dead_letter_url = sqs.create_queue(QueueName="dead-letters.fifo", Attributes=fifo)["QueueUrl"]
-    redrive = {"deadLetterTargetArn": queue_arn(sqs, dead_letter_url), "maxReceiveCount": 100}
-    queue_url = sqs.create_queue(QueueName="events.fifo", Attributes=fifo | {
+    suffix = ".fifo" if is_fifo else ""
+    kind = {"FifoQueue": "true", "DeduplicationScope": "messageGroup",
+            "FifoThroughputLimit": "perMessageGroupId"} if is_fifo else {}
+    dead_letter_url = sqs.create_queue(QueueName=f"dead-letters{suffix}", Attributes=kind)["QueueUrl"]
+    redrive = {"deadLetterTargetArn": queue_arn(sqs, dead_letter_url), "maxReceiveCount": 1000}
+    queue_url = sqs.create_queue(QueueName=f"events{suffix}", Attributes=kind | {
         "VisibilityTimeout": str(visibility_timeout), "RedrivePolicy": json.dumps(redrive)})["QueueUrl"]
     return queue_url, queue_arn(sqs, queue_url), dead_letter_url
 

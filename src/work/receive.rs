@@ -131,17 +131,20 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
 
 /// Takes a question that nobody works on, unless there is a reason not to.
 fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+    // The record of a dispatcher before work records has no place.
+    let place = record.place.clone().or_else(|| received.place.cloned());
+    let record = &Record { place, ..record.clone() };
     if is_withdrawn(record, received.stopped_at) {
         let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
         return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));
     }
-    let taken = record.with(State::InFlight(Flight {
+    let flight = Flight {
         token: Some(received.token.clone()),
         claimed_from: None,
         lease_until: received.lease_until,
         receive: received.receive.clone(),
-    }));
-    Decision::write(taken, errand_of_taken(record, received, limits))
+    };
+    Decision::write(record.with(State::InFlight(flight)), errand_of_taken(record, received, limits))
 }
 
 /// What follows when a question was taken: somebody works on it, unless the attempts or the time are used up.
@@ -211,7 +214,10 @@ fn posting_found(
             if waited >= limits.post_wait * LOST_SIGHT {
                 return seen(record, posting, nonce, received, limits);
             }
-            let rest = limits.post_wait.saturating_sub(waited).max(Duration::from_secs(1));
+            // When the wait is over it is the other message's turn. This one looks in from time to time, and not each second:
+            // SQS counts its receives.
+            let rest = limits.post_wait.saturating_sub(waited);
+            let rest = if rest.is_zero() { limits.post_wait } else { rest.max(Duration::from_secs(1)) };
             Decision::only(Errand::PutOff(rest))
         }
         _ => seen(record, posting, nonce, received, limits),
@@ -228,7 +234,11 @@ fn seen(
 ) -> Decision<Errand> {
     let sight = Sight { nonce: nonce.clone(), receive: received.receive.clone(), at: received.now };
     let seen = Posting { sight: Some(sight), ..posting.clone() };
-    Decision::write(record.with(State::Posting(seen)), Errand::PutOff(limits.post_wait))
+    // From the first sight on it counts how often Slack was asked in vain, and no longer how often it refused before.
+    let is_first = posting.sight.as_ref().is_none_or(|sight| sight.nonce != *nonce);
+    let deferrals = if is_first { 0 } else { record.deferrals };
+    let record = Record { deferrals, ..record.with(State::Posting(seen)) };
+    Decision::write(record, Errand::PutOff(limits.post_wait))
 }
 
 /// Ends a question whose text Slack takes for nothing: the dead letter and its alarm are what tells a person.

@@ -1,49 +1,76 @@
-"""One world for all tests; demo/stand_ins/world.py says which of its parts are real and which are stand-ins.
-
-Each test has its own conversations, and injects faults for its own events only.
-"""
+"""The worlds of the tests; demo/stand_ins/world.py says which of their parts are real and which are stand-ins, and beside.py
+how the tests run beside each other."""
 
 from __future__ import annotations
 
 import pathlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "demo"))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1] / "demo"), str(HERE)]
 
-from stand_ins.world import Settings, World, world  # noqa: E402
+from beside import Beside, beside, needs_world, world_of  # noqa: E402
+from stand_ins.world import Settings, World  # noqa: E402
 
-# The visibility timeout is short, so that an event is soon delivered again after a crash. It is longer than the lease
-# of the process that crashed, which ends two seconds after the function's time-out. The function's time-out is the
-# agent's, plus ten seconds for the rest, plus two more for the second message of a batch.
-SETTINGS = Settings(echo_seconds=1, agent_timeout=5, function_timeout=17, visibility_timeout=20, max_attempts=3)
+AGENTS = HERE / "agents"
+# The function's time-out is the agent's and 12 seconds for the rest; the queue's visibility timeout is longer than that. How
+# long a post may be under way is shortened; a lease's 90 seconds are not a setting.
+WORK = Settings(agent=AGENTS / "scripted.py", agent_env={"THINKING_LIMIT_SECONDS": "20"}, spares=3, agent_timeout=20,
+                function_timeout=32, visibility_timeout=35, post_wait=5, batch_size=1, dispatchers=10, settlers=10)
+PLAIN = replace(WORK, agent=AGENTS / "plain.py", protocol="plain", function_timeout=75, visibility_timeout=80, dispatchers=4)
+SETTINGS = {
+    "work": WORK,
+    "posts": WORK,
+    "standard": replace(WORK, is_fifo=False, dispatchers=4),
+    # What an app is whose token has not been put yet.
+    "no token": replace(WORK, has_token=False, dispatchers=3),
+    # What is given up soon: after one attempt, or half a minute.
+    "impatient": replace(WORK, max_attempts=1, give_up_after=30, dispatchers=3),
+    "plain": PLAIN,
+    "plain and impatient": replace(PLAIN, max_attempts=1),
+    "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3),
+}
 
-THE_WORLD = pytest.StashKey[World]()
+BESIDE = pytest.StashKey[Beside]()
 
 
-@pytest.fixture(scope="session")
-def the_world(request: pytest.FixtureRequest) -> Iterator[World]:
-    with world(SETTINGS) as it:
-        request.config.stash[THE_WORLD] = it
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "lease: the test waits for the end of a lease")
+    config.addinivalue_line("markers", f"world(name): which world the test runs in: {', '.join(SETTINGS)}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def all_tests(request: pytest.FixtureRequest) -> Iterator[Beside]:
+    with beside(SETTINGS) as it:
+        request.config.stash[BESIDE] = it
         yield it
 
 
-@pytest.fixture(name="world")
-def settled_world(the_world: World) -> Iterator[World]:
-    """The world, settled before the test. If it does not settle after the test, the test fails."""
-    the_world.settle()
-    yield the_world
-    the_world.agentcore.refuses_when_busy = False
-    the_world.slack_api.rate_limit_next(0)
-    the_world.settle()
+@pytest.fixture
+def world(request: pytest.FixtureRequest, all_tests: Beside) -> World:
+    """The test's world. Asking for it begins the tests that run beside each other."""
+    all_tests.begin(request.session.items)
+    return all_tests.worlds.get(world_of(request.node))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not needs_world(pyfuncitem):
+        return None
+    pyfuncitem.config.stash[BESIDE].finish(pyfuncitem)
+    return True
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
-    if report.failed and THE_WORLD in item.config.stash:
-        report.sections.append(("the last log lines and requests of each part", item.config.stash[THE_WORLD].report()))
+    if report.failed and needs_world(item) and BESIDE in item.config.stash:
+        running = item.config.stash[BESIDE].worlds.running().get(world_of(item))
+        if running is not None:
+            report.sections.append(("the last log lines and requests of each part", running.report()))
     return report

@@ -1,38 +1,91 @@
-// The dispatcher's alarms.
+// The alarms of what is behind the queue.
 
+import { Duration } from 'aws-cdk-lib';
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { alarmFactory } from '../common/alarm.ts';
-import type { DispatchMetrics } from './metrics.ts';
+import type { AgentMetrics } from './metrics.ts';
+import { SETTLE_TIMEOUT } from './settle.ts';
 
-export interface DispatchAlarmsProps {
-  readonly metrics: DispatchMetrics;
+export interface AgentAlarmsProps {
+  readonly metrics: AgentMetrics;
+  /** How long after Slack's request a question may be without an answer. */
+  readonly unansweredAfter: Duration;
   /** The topic that alarms notify. @default none: an alarm only changes its state */
   readonly topic?: sns.ITopic;
 }
 
-/** The dispatcher's alarms. The alarms on the age of the queue and on the dead-letter queue belong to the ingress. */
-export class DispatchAlarms extends Construct {
+/**
+ * The alarms of what is behind the queue. docs/operate.md says what each alarm means and what to do about it. No alarm
+ * needs traffic to be right: one question that fails is enough, and a metric that is missing is no fault. The alarm on the
+ * depth of the dead-letter queue belongs to the ingress.
+ */
+export class AgentAlarms extends Construct {
   readonly all: cloudwatch.Alarm[] = [];
 
-  constructor(scope: Construct, id: string, { metrics, topic }: DispatchAlarmsProps) {
+  constructor(scope: Construct, id: string, { metrics, unansweredAfter, topic }: AgentAlarmsProps) {
     super(scope, id);
+    const { dispatch, settle } = metrics;
     const alarm = alarmFactory(this, this.all, topic);
-    alarm('DispatchErrors', 'the dispatcher ended with an error or was killed', metrics.lambda('Errors'), 0);
+    // ── what a person notices ──────────────────────────────────────────────────────────────────────────
+    // One period of four: what is put off is seen once in a quarter of an hour, and the alarm must not end in between.
     alarm(
-      'DeadLettered',
-      'the dispatcher gave an event up: the agent failed on it every time, or it can never be taken',
-      metrics.count('DeadLettered'),
+      'Unanswered',
+      'a question has been without an answer for too long',
+      metrics.oldestUnanswered(),
+      unansweredAfter.toMilliseconds(),
+      [1, 4],
+    );
+    // Minutes, so that a bot token that does not work is known within five minutes of the first question.
+    alarm(
+      'AnswerFailures',
+      'an answer could not be posted, or there is none: is the bot token there?',
+      settle.count('AnswerFailures', Duration.minutes(1)),
+      0,
+      [1, 5],
+    );
+    alarm(
+      'OutcomeUnknown',
+      'nobody can find out whether an answer was posted: it is not posted again',
+      settle.count('OutcomeUnknown'),
       0,
     );
+    alarm('Untold', 'a question has no answer, and its asker could not be told', metrics.untold(), 0);
+    // ── dead letters ───────────────────────────────────────────────────────────────────────────────────
+    alarm('DeadLettered', 'the dispatcher gave a message up', dispatch.count('DeadLettered'), 0);
+    alarm(
+      'LettersWithoutReason',
+      'SQS moved a message to the dead-letter queue by itself: its asker was told nothing',
+      metrics.lettersWithoutReason(),
+      0,
+    );
+    // ── the two functions ──────────────────────────────────────────────────────────────────────────────
+    alarm('DispatchErrors', 'the dispatcher ended with an error or was killed', dispatch.lambda('Errors'), 0);
     // Three periods, a quarter of an hour: by then an agent has started, and a short outage is over.
     alarm(
       'Deferred',
-      'most events are put off: the agent is throttled or busy, or the table is down',
-      metrics.deferredShare(),
+      'most messages are put off: the agent is throttled or busy, or the table is down',
+      dispatch.deferredShare(),
       50,
       [3, 3],
+    );
+    alarm(
+      'DispatcherStopped',
+      'messages wait on the queue and nobody takes them',
+      metrics.waitingForNobody(),
+      0,
+      [3, 3],
+    );
+    // Two periods of three: whoever asked asks again, so one failure of a service is no reason for an alarm.
+    alarm('SettleErrors', 'agent-settle ends with errors, or is killed', settle.lambda('Errors'), 0, [2, 3]);
+    alarm('SettleThrottles', 'Lambda turned calls of agent-settle away', settle.lambda('Throttles'), 0);
+    alarm(
+      'SettleSlow',
+      'agent-settle runs for nearly as long as it may',
+      settle.duration('Maximum'),
+      SETTLE_TIMEOUT.toMilliseconds() - 5000,
+      [2, 3],
     );
   }
 }

@@ -1,55 +1,65 @@
-// The dispatcher: the function that hands each event on the queue to the agent.
+// The dispatcher: the function that hands each question on the queue to the agent.
 
-import { Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
-import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import * as logs from 'aws-cdk-lib/aws-logs';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-
-/** The ids of the dispatcher's records in the ingress's table begin with this. */
-export const RECORD_PREFIX = 'dispatch#';
+import { type AgentFunctionProps, agentFunction } from './function.ts';
 
 /**
- * The id that the dispatcher's first call to the table names. There is no such record: the call only opens the
- * connection.
+ * `work`: the agent claims a question and answers through agent-settle. `plain`: the agent knows nothing of that, and
+ * what it answers to the call is the answer.
  */
-export const WARM_UP_KEY = 'warm-up';
+export type AgentProtocol = 'work' | 'plain';
 
-/** The default time within which the agent must accept an event. */
-export const AGENT_TIMEOUT = Duration.seconds(45);
-
-/** The time that an invocation needs besides the agent's: for the records, and for putting off an event. */
-const RESERVE = Duration.seconds(10);
+/** The times of a call of the agent, in seconds, by its protocol. With `plain` a call lasts as long as the agent thinks. */
+const CALL = {
+  // The default; the longest; and what the function needs besides, for the records and, with `plain`, for agent-settle.
+  work: { timeout: 45, longest: 885, reserve: 11 },
+  plain: { timeout: 840, longest: 840, reserve: 42 },
+} as const;
 
 /**
- * How often an event may be received before SQS moves it to the dead-letter queue, on a queue that feeds a dispatcher.
- * An event that is put off stays on the queue; with a back-off of up to 15 minutes, these are receives for more than a
- * day.
+ * How often a message may be received before SQS moves it to the dead-letter queue, on a queue that feeds a dispatcher:
+ * the most that SQS allows. A question that waits for its turn, or for AgentCore, is received again and again, and only
+ * the dispatcher decides when it is given up.
  */
-export const MAX_RECEIVE_COUNT = 100;
+export const MAX_RECEIVE_COUNT = 1000;
+
+/** How long a queue that feeds a dispatcher keeps a message: the longest that SQS allows. */
+export const RETENTION = Duration.days(14);
 
 /**
- * The events that control a conversation, for a queue that feeds a dispatcher. A deletion is among them, so that it
- * reaches the agent while the agent still works on the deleted message. Other consumers want it after the message.
+ * The events that control a conversation, for a queue that feeds a dispatcher: a stop, and a deletion, which ends what
+ * was asked by the message that is gone. Neither waits behind the question that it ends.
  */
 export const CONTROL_EVENTS = ['agent_session_stopped', 'message_deleted'];
 
-/** The longest time that SQS can keep a message. */
-const MAX_RETENTION = Duration.days(14);
+/** How the agent is called. */
+export interface AgentCall {
+  /** @default 'work' */
+  readonly agentProtocol?: AgentProtocol;
+  /**
+   * The time that a call of the agent may take. With `work` it is the time within which the agent must claim the
+   * question, 1 to 885 s; with `plain` the time within which it must answer, 1 to 840 s.
+   * @default 45 seconds; with `plain` 14 minutes
+   */
+  readonly agentTimeout?: Duration;
+}
 
-/** Returns the dispatcher's time-out: a minute, or more if the agent may take longer than a minute allows. */
-export function dispatchTimeout(agentTimeout = AGENT_TIMEOUT): Duration {
-  return Duration.seconds(Math.max(60, agentTimeout.toSeconds() + RESERVE.toSeconds()));
+/** Returns the dispatcher's time-out: a minute, or more if a call of the agent may take longer than a minute allows. */
+export function dispatchTimeout({ agentProtocol = 'work', agentTimeout }: AgentCall = {}): Duration {
+  const { timeout, reserve } = CALL[agentProtocol];
+  return Duration.seconds(Math.max(60, (agentTimeout?.toSeconds() ?? timeout) + reserve));
 }
 
 /**
  * Returns the visibility timeout that Lambda recommends for a queue that feeds a function: six times the function's
- * time-out.
+ * time-out. It counts only until the dispatcher sets the message's own.
  */
-export function dispatchVisibility(agentTimeout?: Duration): Duration {
-  return Duration.seconds(6 * dispatchTimeout(agentTimeout).toSeconds());
+export function dispatchVisibility(call?: AgentCall): Duration {
+  return Duration.seconds(6 * dispatchTimeout(call).toSeconds());
 }
 
 /** An agent: its runtime, and the endpoint that the dispatcher calls. */
@@ -60,144 +70,129 @@ export interface AgentTarget {
   readonly endpointArn: string;
 }
 
-export interface AgentDispatchProps {
-  /** The code of `agent-dispatch`, built for `architecture`. */
-  readonly code: lambda.Code;
-  /** @default ARM_64 */
-  readonly architecture?: lambda.Architecture;
-  /** The agent that receives the events. */
+export interface AgentDispatchProps extends AgentFunctionProps, AgentCall {
+  /** The agent that receives the questions. */
   readonly agent: AgentTarget;
+  /** The function `agent-settle`, which the dispatcher invokes. */
+  readonly settle: lambda.IFunction;
   /**
-   * The queue whose events are dispatched. Its visibility timeout must be at least the function's time-out;
-   * `dispatchVisibility` is the recommended one.
+   * The queue whose messages are dispatched. Its visibility timeout must be at least the function's time-out
+   * (`dispatchVisibility` is the recommended one), and it must not give a message up by itself (`MAX_RECEIVE_COUNT`).
    */
   readonly queue: sqs.IQueue;
-  /** The queue's dead-letter queue. The dispatcher sends the events there that it gives up. */
+  /** The queue's dead-letter queue. The dispatcher sends the messages there that it gives up. */
   readonly deadLetterQueue: sqs.IQueue;
-  /** The ingress's table. The dispatcher keeps its records there too, under ids that begin with `RECORD_PREFIX`. */
+  /** The ingress's table. The work records are there too, under ids that begin with `RECORD_PREFIX`. */
   readonly table: dynamodb.ITable;
-  /** The time within which the agent must accept an event, at most 890 s. @default 45 seconds */
-  readonly agentTimeout?: Duration;
+  /** What the conversation of a direct message is: the ingress's value. @default 'channel' */
+  readonly dmConversation?: 'channel' | 'thread';
+  /** `questions`: the agent is called for what asks something. `all`: for every message. @default 'questions' */
+  readonly agentEvents?: 'questions' | 'all';
   /**
-   * The function's time-out, at least 10 s longer than `agentTimeout`.
+   * The function's time-out, at least 11 s longer than `agentTimeout`, with `plain` 42 s.
    * @default a minute, or more if `agentTimeout` needs it
    */
   readonly timeout?: Duration;
-  /**
-   * How long the record of a dispatched event is kept.
-   * @default a day longer than the queue keeps a message
-   */
-  readonly dedupTtl?: Duration;
-  /** The number of receives, 1 to 100, after which a failure of the agent is final. @default 8, a quarter of an hour */
+  /** How often a question is tried, 1 to 100. Only an agent that claimed it has tried. @default 3 */
   readonly maxAttempts?: number;
+  /** How long after its first receive a question is tried, or its answer posted, at most 13 days. @default 24 hours */
+  readonly giveUpAfter?: Duration;
   /**
-   * The number of events in one invocation.
-   * @default 1 from a FIFO queue, so that an event that waits behind one that fails is not received with it, and its
-   * receives count its own attempts only; 10 from a standard queue, the number that the dispatcher serves at the same
-   * time
+   * The number of messages in one invocation.
+   * @default 1: Lambda deletes what is done only when the whole batch is, so a stop, or a question that is none, would
+   * wait for an agent that starts
    */
   readonly batchSize?: number;
   /**
-   * The number of invocations, 2 to 1000, that the queue may start at the same time.
+   * The number of invocations, 2 to 1000, that the queue may start at the same time. A stop needs one too, and waits for
+   * it when all are busy.
    * @default no limit but the account's
    */
   readonly maxConcurrency?: number;
-  /** The function's `RUST_LOG`. @default 'info' */
-  readonly logLevel?: string;
-  readonly logRetention: logs.RetentionDays;
-  readonly removalPolicy: RemovalPolicy;
 }
 
-/** A function that hands each event on the queue to the agent once. Only the queue invokes it. */
+/** A function that hands each question on the queue to the agent. Only the queue invokes it. */
 export class AgentDispatch extends Construct {
   readonly function: lambda.Function;
 
   constructor(scope: Construct, id: string, props: AgentDispatchProps) {
     super(scope, id);
-    const { agent, queue, deadLetterQueue, table } = props;
-    const agentTimeout = props.agentTimeout ?? AGENT_TIMEOUT;
-    const timeout = props.timeout ?? dispatchTimeout(agentTimeout);
-    const maxAttempts = props.maxAttempts ?? 8;
+    const { agent, settle, queue, deadLetterQueue, table, agentProtocol = 'work' } = props;
+    const { longest, reserve, timeout: usual } = CALL[agentProtocol];
+    const agentTimeout = props.agentTimeout ?? Duration.seconds(usual);
+    const timeout = props.timeout ?? dispatchTimeout(props);
+    const maxAttempts = props.maxAttempts ?? 3;
+    const giveUpAfter = props.giveUpAfter ?? Duration.days(1);
     const known = resourceOf(queue);
-    const retention = known ? Duration.seconds(known.messageRetentionPeriod ?? 4 * 86400) : MAX_RETENTION;
-    const dedupTtl = props.dedupTtl ?? retention.plus(Duration.days(1));
 
-    check(agentTimeout.toSeconds() >= 1 && agentTimeout.toSeconds() <= 890, 'agentTimeout must be from 1 s to 890 s');
     check(
-      timeout.toSeconds() >= agentTimeout.toSeconds() + RESERVE.toSeconds(),
-      'timeout must be 10 s longer than agentTimeout, or Lambda kills an invocation while the agent may still answer',
+      agentTimeout.toSeconds() >= 1 && agentTimeout.toSeconds() <= longest,
+      `agentTimeout must be from 1 s to ${longest} s with the protocol "${agentProtocol}"`,
+    );
+    check(
+      timeout.toSeconds() >= agentTimeout.toSeconds() + reserve,
+      `timeout must be ${reserve} s longer than agentTimeout, or Lambda kills an invocation while the agent may still answer`,
     );
     check(
       !known || (known.visibilityTimeout ?? 30) >= timeout.toSeconds(),
       "the queue's visibility timeout is shorter than the function's time-out: Lambda refuses that",
     );
     check(maxAttempts >= 1 && maxAttempts <= 100, 'maxAttempts must be from 1 to 100');
+    check(
+      giveUpAfter.toSeconds() >= 1 && giveUpAfter.toDays({ integral: false }) <= 13,
+      'giveUpAfter must be from 1 s to 13 days',
+    );
+    check(
+      !known || (known.messageRetentionPeriod ?? 4 * 86400) > giveUpAfter.toSeconds(),
+      'the queue deletes a message before the dispatcher gives it up (giveUpAfter): give the queue a longer retention',
+    );
     const receives = (queue as Partial<sqs.Queue>).deadLetterQueue?.maxReceiveCount;
     check(
-      receives === undefined || receives > maxAttempts,
-      `the queue gives a message up after ${receives} receives, before the dispatcher would (maxAttempts ${maxAttempts})`,
+      receives === undefined || receives >= MAX_RECEIVE_COUNT,
+      `the queue gives a message up after ${receives} receives, and a question that only waits is received too: ` +
+        `maxReceiveCount must be ${MAX_RECEIVE_COUNT}`,
     );
     check(queue.fifo === deadLetterQueue.fifo, 'the queue and its dead-letter queue must be of the same type');
 
-    const logGroup = new logs.LogGroup(this, 'Log', {
-      retention: props.logRetention,
-      removalPolicy: props.removalPolicy,
-    });
-    const role = new iam.Role(this, 'Role', {
-      description: 'slack-ingress: what the dispatcher may do, and nothing more',
-      assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
-    });
-    const grant = (actions: string[], resources: string[], conditions?: iam.Conditions) =>
-      role.addToPolicy(new iam.PolicyStatement({ actions, resources, conditions }));
-    // The dispatcher's own records only: it can neither read nor change the ingress's records and parked events.
-    grant(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], [table.tableArn], {
-      'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [`${RECORD_PREFIX}*`, WARM_UP_KEY] },
-    });
-    // Lambda receives and deletes messages with this role. The function itself only changes their visibility.
-    grant(
-      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ChangeMessageVisibility'],
-      [queue.queueArn],
-    );
-    grant(['sqs:GetQueueAttributes', 'sqs:SendMessage'], [deadLetterQueue.queueArn]);
-    // IAM checks a call with a qualifier against both ARNs.
-    grant(['bedrock-agentcore:InvokeAgentRuntime'], [agent.runtimeArn, agent.endpointArn]);
-    grant(['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
-
-    this.function = new lambda.Function(this, 'Function', {
-      description: 'slack-ingress: hands the events on the queue to the agent, each once',
-      runtime: lambda.Runtime.PROVIDED_AL2023,
-      architecture: props.architecture ?? lambda.Architecture.ARM_64,
-      handler: 'bootstrap',
-      code: props.code,
-      memorySize: 256,
+    const own = agentFunction(this, props, {
+      name: 'the dispatcher',
+      description: 'slack-ingress: hands each question on the queue to the agent',
       timeout,
-      role,
-      logGroup,
-      tracing: lambda.Tracing.ACTIVE,
       environment: {
         AGENT_RUNTIME_ARN: agent.runtimeArn,
         AGENT_RUNTIME_QUALIFIER: agent.qualifier,
+        AGENT_PROTOCOL: agentProtocol,
+        AGENT_EVENTS: props.agentEvents ?? 'questions',
         AGENT_TIMEOUT_SECONDS: String(agentTimeout.toSeconds()),
+        SETTLE_FUNCTION: settle.functionArn,
         DEDUP_STORE: `dynamodb:${table.tableName}`,
-        DEDUP_TTL_SECONDS: String(dedupTtl.toSeconds()),
         EVENT_QUEUE: queue.queueUrl,
         DEAD_LETTER_QUEUE: deadLetterQueue.queueUrl,
+        DM_CONVERSATION: props.dmConversation ?? 'channel',
         MAX_ATTEMPTS: String(maxAttempts),
-        RUST_LOG: props.logLevel ?? 'info',
+        GIVE_UP_AFTER_SECONDS: String(giveUpAfter.toSeconds()),
       },
     });
+    this.function = own.function;
+    own.grantRecords(table);
+    // Lambda receives and deletes messages with this role. The function itself only changes their visibility.
+    own.grant(
+      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ChangeMessageVisibility'],
+      [queue.queueArn],
+    );
+    own.grant(['sqs:GetQueueAttributes', 'sqs:SendMessage'], [deadLetterQueue.queueArn]);
+    // IAM checks a call with a qualifier against both ARNs.
+    own.grant(['bedrock-agentcore:InvokeAgentRuntime'], [agent.runtimeArn, agent.endpointArn]);
+    own.grant(['lambda:InvokeFunction'], [settle.functionArn]);
     // The CDK's SqsEventSource would grant more than Lambda calls.
     new lambda.EventSourceMapping(this, 'EventSource', {
       target: this.function,
       eventSourceArn: queue.queueArn,
-      batchSize: props.batchSize ?? (queue.fifo ? 1 : 10),
+      batchSize: props.batchSize ?? 1,
       maxConcurrency: props.maxConcurrency,
-      // With partial batch responses, an event that is put off does not bring back the other events of its batch.
+      // With partial batch responses, a message that stays on the queue keeps its own visibility, and an error of the
+      // function is an error of the program and never comes of a message.
       reportBatchItemFailures: true,
-    });
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5[Resource::*]',
-      reason: 'X-Ray: PutTraceSegments and PutTelemetryRecords cannot be limited to resources.',
     });
   }
 }

@@ -1,4 +1,5 @@
-// The AgentCore Gateway: the agent calls its tools through it, and only the Gateway knows the tools' credentials.
+// An AgentCore Gateway: tools are called through it, and only the Gateway knows the tools' credentials. There are two: one
+// with the agent's tools, and one with what agent-settle does in Slack, which the agent may not call.
 
 import { resolve } from 'node:path';
 import { Names, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
@@ -6,16 +7,20 @@ import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../common/secret.ts';
+import { ApiCredential, type ApiCredentialProps, SECRET_KEY } from './credential.ts';
 import { openApiDocument } from './openapi.ts';
 
-/**
- * The OpenAPI document whose operations become the tools of the target `slack`. The local demo uses the same document.
- */
+/** The target whose tools call Slack, on both Gateways. A tool's name begins with it: `slack___post_to_slack`. */
+export const SLACK_TARGET = 'slack';
+
+/** The OpenAPI document of what the agent may do in Slack by itself. The local demo uses the same document. */
 export const SLACK_DOCUMENT = resolve(import.meta.dirname, '../../tools/slack.openapi.json');
 
-/** The default key of the credential in the JSON object that the secret contains. */
-export const SECRET_KEY = 'token';
+/**
+ * The OpenAPI document of what agent-settle does in Slack: it posts with a mark, finds a post by its mark, and shows that
+ * somebody works.
+ */
+export const SETTLE_DOCUMENT = resolve(import.meta.dirname, '../../tools/settle.openapi.json');
 
 /** AgentCore's limit on the length of a gateway's name. */
 const MAX_NAME_LENGTH = 48;
@@ -29,23 +34,27 @@ const BEARER = agentcore.ApiKeyCredentialLocation.header({
   credentialPrefix: 'Bearer',
 });
 
+/** The API's credential: in a secret, or one that another Gateway uses too. */
+export type ToolCredential = ApiCredentialProps | { readonly credential: ApiCredential };
+
 /** The properties of an API whose operations become tools. */
-export interface ToolProps {
+export type ToolProps = ToolCredential & {
   /** The path of an OpenAPI 3.0 or 3.1 document in JSON. Each operation becomes the tool `<id>___<operationId>`. */
   readonly document: string;
-  /** A secret whose text is a JSON object that contains the API's credential. */
-  readonly secret: secretsmanager.ISecret;
-  /** The key of the credential in that object. @default 'token' */
-  readonly secretKey?: string;
   /** Where the API expects the credential. @default the header `Authorization: Bearer …` */
   readonly credentialLocation?: agentcore.ApiKeyCredentialLocation;
   /** @default the document's title */
   readonly description?: string;
+};
+
+export interface AgentGatewayProps {
+  /** What the Gateway is for. @default "the agent's tools" */
+  readonly description?: string;
 }
 
 /**
- * The agent's tools: a Gateway that offers them by MCP to callers that IAM lets in. The Gateway adds the credential to
- * a call itself, so the agent never has it. Each API is added with one call of `addTool`.
+ * Tools: a Gateway that offers them by MCP to callers that IAM lets in. The Gateway adds the credential to a call itself,
+ * so the caller never has it. Each API is added with one call of `addTool`.
  */
 export class AgentGateway extends Construct {
   readonly gateway: agentcore.Gateway;
@@ -53,13 +62,13 @@ export class AgentGateway extends Construct {
   readonly url: string;
   readonly role: iam.Role;
 
-  constructor(scope: Construct, id: string) {
+  constructor(scope: Construct, id: string, { description = "the agent's tools" }: AgentGatewayProps = {}) {
     super(scope, id);
     const stack = Stack.of(this);
     // In lower case, because AgentCore makes the gateway's id from the name in lower case.
     const name = Names.uniqueResourceName(this, { maxLength: MAX_NAME_LENGTH, separator: '-' }).toLowerCase();
     this.role = new iam.Role(this, 'Role', {
-      description: "slack-ingress: what the agent's gateway may do, and nothing more",
+      description: `slack-ingress: what the gateway with ${description} may do, and nothing more`,
       assumedBy: new iam.ServicePrincipal('bedrock-agentcore.amazonaws.com', {
         conditions: {
           StringEquals: { 'aws:SourceAccount': stack.account },
@@ -83,14 +92,14 @@ export class AgentGateway extends Construct {
 
     this.gateway = new agentcore.Gateway(this, 'Gateway', {
       gatewayName: name,
-      description: "slack-ingress: the agent's tools",
+      description: `slack-ingress: ${description}`,
       authorizerConfiguration: agentcore.GatewayAuthorizer.usingAwsIam(),
       protocolConfiguration: agentcore.GatewayProtocol.mcp({
         supportedVersions: [agentcore.MCPProtocolVersion.MCP_2025_06_18, agentcore.MCPProtocolVersion.MCP_2025_03_26],
       }),
-      // Without DEBUG, the result of a tool that failed says only "an internal error". The agent could then not tell a
-      // rate limit, which it waits for, from a call whose outcome is unknown. Only callers of the Gateway see the
-      // message.
+      // Without DEBUG, the result of a tool that failed says only "an internal error". The caller could then not tell a
+      // rate limit, after which it may call again, from a call whose outcome is unknown. Only callers of the Gateway see
+      // the message.
       exceptionLevel: agentcore.GatewayExceptionLevel.DEBUG,
       // The construct would otherwise add grants that are wider than necessary.
       role: this.role.withoutPolicyUpdates(),
@@ -106,21 +115,10 @@ export class AgentGateway extends Construct {
    */
   addTool(id: string, props: ToolProps): agentcore.CfnGatewayTarget {
     const document = openApiDocument(props.document, id);
-    const { secret } = props;
     const location = props.credentialLocation ?? BEARER;
     const scope = new Construct(this, `Tool-${id}`);
-    const provider = new agentcore.CfnApiKeyCredentialProvider(scope, 'Credential', {
-      name: Names.uniqueResourceName(scope, { maxLength: 128, separator: '-' }),
-      apiKeySecretSource: 'EXTERNAL',
-      apiKeySecretConfig: { secretId: secret.secretArn, jsonKey: props.secretKey ?? SECRET_KEY },
-    });
-    this.grant(['bedrock-agentcore:GetResourceApiKey'], [provider.attrCredentialProviderArn]);
-    this.grant(['secretsmanager:GetSecretValue'], [arnForPolicy(secret)]);
-    const key = secret.encryptionKey;
-    if (key) {
-      const service = `secretsmanager.${Stack.of(this).region}.amazonaws.com`;
-      this.grant(['kms:Decrypt'], [key.keyArn], { StringEquals: { 'kms:ViaService': service } });
-    }
+    const credential = 'credential' in props ? props.credential : new ApiCredential(scope, 'Credential', props);
+    credential.grantRead(this.role);
     const target = new agentcore.CfnGatewayTarget(scope, 'Target', {
       gatewayIdentifier: this.gateway.gatewayId,
       name: id,
@@ -131,7 +129,7 @@ export class AgentGateway extends Construct {
           credentialProviderType: 'API_KEY',
           credentialProvider: {
             apiKeyCredentialProvider: {
-              providerArn: provider.attrCredentialProviderArn,
+              providerArn: credential.providerArn,
               credentialLocation: location.credentialLocationType,
               credentialParameterName: location.credentialParameterName,
               credentialPrefix: location.credentialPrefix || undefined,

@@ -1,49 +1,88 @@
-// The names of the metrics that the dispatcher sends, as CloudWatch metrics for alarms and graphs.
+// The names of the metrics that the functions behind the queue send, as CloudWatch metrics for alarms and graphs.
 
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as sqs from 'aws-cdk-lib/aws-sqs';
 
-/** The counts that the dispatcher sends after each invocation. It sends no count that is zero. */
+/** The counts that the dispatcher sends after each message. It sends no count that is zero. */
 export type DispatchCountName =
   | 'Dispatched'
   | 'DispatchDuplicates'
   | 'DispatchDeferred'
   | 'DispatchFailures'
   | 'DeadLettered'
+  | 'NoQuestion'
+  | 'Withdrawn'
+  | 'Untold'
   | 'ColdStarts';
 
 /** The times that the dispatcher measures, in milliseconds. */
-export type DispatchTimeName = 'InvokeTime' | 'QueueTime';
+export type DispatchTimeName = 'InvokeTime' | 'QueueTime' | 'OldestUnanswered';
 
-/** The metrics of one dispatcher: those that it sends, and those that Lambda sends about it. */
-export class DispatchMetrics {
+/** The counts that agent-settle sends after each invocation. It sends no count that is zero. */
+export type SettleCountName =
+  | 'Answered'
+  | 'Told'
+  | 'Untold'
+  | 'Stopped'
+  | 'AnswerFailures'
+  | 'OutcomeUnknown'
+  | 'Attempts'
+  | 'ColdStarts';
+
+/** The times that agent-settle measures, in milliseconds. The first two begin with Slack's request. */
+export type SettleTimeName = 'TimeToFirstSign' | 'TimeToAnswer' | 'OldestUnanswered';
+
+const PERIOD = Duration.minutes(5);
+
+/** The metrics of one function: those that it sends, and those that Lambda sends about it. */
+export class FunctionMetrics<Count extends string, Time extends string> {
   private static readonly NAMESPACE = 'SlackIngress';
 
-  constructor(private readonly fn: lambda.IFunction) {}
+  constructor(protected readonly fn: lambda.IFunction) {}
 
-  /** The sum of one of the dispatcher's counts. */
-  count(name: DispatchCountName): cloudwatch.Metric {
-    return this.own(name, 'Sum');
+  /** The sum of one of the function's counts. */
+  count(name: Count, period = PERIOD): cloudwatch.Metric {
+    return this.own(name, 'Sum', period);
   }
 
-  /** A statistic, such as `p99`, of one of the dispatcher's times. */
-  time(name: DispatchTimeName, statistic: string): cloudwatch.Metric {
-    return this.own(name, statistic);
+  /** A statistic, such as `p99`, of one of the function's times. */
+  time(name: Time, statistic: string): cloudwatch.Metric {
+    return this.own(name, statistic, PERIOD);
   }
 
-  /** The sum of one of the counts that Lambda sends about the dispatcher. */
-  lambda(name: 'Invocations' | 'Errors' | 'Throttles'): cloudwatch.Metric {
-    return this.fn.metric(name, { statistic: 'Sum', period: Duration.minutes(5) });
+  /** The sum of one of the counts that Lambda sends about the function. */
+  lambda(name: 'Invocations' | 'Errors' | 'Throttles', period = PERIOD): cloudwatch.Metric {
+    return this.fn.metric(name, { statistic: 'Sum', period });
   }
 
+  /** How long the function ran, in milliseconds. */
+  duration(statistic: string): cloudwatch.Metric {
+    return this.fn.metricDuration({ statistic, period: PERIOD });
+  }
+
+  /** A statistic of one of the function's counts. */
+  protected own(metricName: string, statistic: string, period: Duration): cloudwatch.Metric {
+    return new cloudwatch.Metric({
+      namespace: FunctionMetrics.NAMESPACE,
+      metricName,
+      dimensionsMap: { FunctionName: this.fn.functionName },
+      statistic,
+      period,
+    });
+  }
+}
+
+/** The metrics of agent-dispatch. */
+export class DispatchMetrics extends FunctionMetrics<DispatchCountName, DispatchTimeName> {
   /**
-   * The percentage of attempts that were put off. It is 0 while there are fewer than ten of them: a single busy
+   * The percentage of receives that were put off. It is 0 while there are fewer than ten of them: a single busy
    * conversation causes as many.
    */
   deferredShare(): cloudwatch.MathExpression {
     return new cloudwatch.MathExpression({
-      label: 'events put off (%)',
+      label: 'messages put off (%)',
       expression:
         'IF(FILL(deferred, 0) >= 10, 100 * FILL(deferred, 0) / (FILL(deferred, 0) + FILL(dispatched, 0) + FILL(failures, 0)), 0)',
       usingMetrics: {
@@ -51,17 +90,111 @@ export class DispatchMetrics {
         dispatched: this.count('Dispatched'),
         failures: this.count('DispatchFailures'),
       },
-      period: Duration.minutes(5),
+      period: PERIOD,
+    });
+  }
+}
+
+/** The metrics of agent-settle. */
+export class SettleMetrics extends FunctionMetrics<SettleCountName, SettleTimeName> {
+  /** A statistic of how often the questions that ended had been tried. */
+  attempts(statistic: string): cloudwatch.Metric {
+    return this.own('Attempts', statistic, PERIOD);
+  }
+
+  /**
+   * The failures by reason. Alarms cannot watch a search: they watch `AnswerFailures` without the dimension, which counts
+   * each failure too.
+   */
+  failuresByReason(): cloudwatch.MathExpression {
+    return new cloudwatch.MathExpression({
+      label: '',
+      expression: `SEARCH('{SlackIngress,FunctionName,Reason} MetricName="AnswerFailures" FunctionName="${this.fn.functionName}"', 'Sum')`,
+      usingMetrics: {},
+      period: PERIOD,
+    });
+  }
+}
+
+/** The metrics of the whole way from the queue to the answer, over both functions and both queues. */
+export class AgentMetrics {
+  readonly dispatch: DispatchMetrics;
+  readonly settle: SettleMetrics;
+
+  constructor(
+    dispatch: lambda.IFunction,
+    settle: lambda.IFunction,
+    private readonly queue: sqs.IQueue,
+    private readonly deadLetterQueue: sqs.IQueue,
+  ) {
+    this.dispatch = new DispatchMetrics(dispatch);
+    this.settle = new SettleMetrics(settle);
+  }
+
+  /**
+   * The age of the oldest question without an answer, in milliseconds from Slack's request, as far as somebody saw it:
+   * whoever works on a question says so with a beat, and the dispatcher when it puts one off. On a FIFO queue what waits
+   * behind another question is younger than that one.
+   */
+  oldestUnanswered(): cloudwatch.MathExpression {
+    return new cloudwatch.MathExpression({
+      label: 'oldest question without an answer (ms)',
+      expression: 'MAX([FILL(at_work, 0), FILL(put_off, 0)])',
+      usingMetrics: {
+        at_work: this.settle.time('OldestUnanswered', 'Maximum'),
+        put_off: this.dispatch.time('OldestUnanswered', 'Maximum'),
+      },
+      period: PERIOD,
     });
   }
 
-  private own(metricName: string, statistic: string): cloudwatch.Metric {
-    return new cloudwatch.Metric({
-      namespace: DispatchMetrics.NAMESPACE,
-      metricName,
-      dimensionsMap: { FunctionName: this.fn.functionName },
-      statistic,
-      period: Duration.minutes(5),
+  /** The questions whose asker could not be told that there is no answer. */
+  untold(): cloudwatch.MathExpression {
+    return new cloudwatch.MathExpression({
+      label: 'untold',
+      expression: 'FILL(letters, 0) + FILL(ends, 0)',
+      usingMetrics: { letters: this.dispatch.count('Untold'), ends: this.settle.count('Untold') },
+      period: PERIOD,
+    });
+  }
+
+  /**
+   * The messages that wait although neither function runs. While an agent thinks, agent-settle runs every ten seconds,
+   * so a message that waits behind that question does not count.
+   */
+  waitingForNobody(): cloudwatch.MathExpression {
+    return new cloudwatch.MathExpression({
+      label: 'messages that nobody takes',
+      expression: 'IF(FILL(dispatches, 0) + FILL(settlements, 0) == 0, FILL(waiting, 0), 0)',
+      usingMetrics: {
+        dispatches: this.dispatch.lambda('Invocations'),
+        settlements: this.settle.lambda('Invocations'),
+        waiting: this.queue.metricApproximateNumberOfMessagesVisible({ statistic: 'Minimum', period: PERIOD }),
+      },
+      period: PERIOD,
+    });
+  }
+
+  /**
+   * The dead letters that the dispatcher did not write. SQS does not count a message that it moves there itself as sent
+   * there, so these are more messages than were sent. In two metrics one letter may fall into two neighbouring periods:
+   * what is too much in one must not be missing in the one before, which is `more - DIFF(more)`.
+   */
+  lettersWithoutReason(): cloudwatch.MathExpression {
+    const letters = this.deadLetterQueue;
+    const more = new cloudwatch.MathExpression({
+      expression: 'DIFF(FILL(letters, 0)) - FILL(sent, 0)',
+      usingMetrics: {
+        letters: letters.metricApproximateNumberOfMessagesVisible({ statistic: 'Maximum', period: PERIOD }),
+        sent: letters.metricNumberOfMessagesSent({ statistic: 'Sum', period: PERIOD }),
+      },
+      period: PERIOD,
+    });
+    return new cloudwatch.MathExpression({
+      label: 'dead letters that SQS moved itself',
+      expression: 'IF(more > 0 AND 2 * more - DIFF(more) > 0, more, 0)',
+      usingMetrics: { more },
+      period: PERIOD,
     });
   }
 }

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { Names, Stack, Validations } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
 import { CRATE } from '../common/code.ts';
@@ -40,6 +41,8 @@ export interface AgentRuntimeProps {
   readonly artifact?: agentcore.AgentRuntimeArtifact;
   /** The Gateway with the agent's tools. */
   readonly gateway: AgentGateway;
+  /** The function `agent-settle`, through which the agent claims and answers questions. */
+  readonly settle: lambda.IFunction;
   /** How the agent finds its answers: `echo`, or `bedrock:<model id>`. @default 'echo' */
   readonly thinking?: string;
   /** Further environment variables for the agent. @default none */
@@ -80,7 +83,10 @@ export class AgentRuntime extends Construct implements AgentTarget {
     const acknowledge = (resource: string, reason: string) =>
       Validations.of(this.role).acknowledge({ id: `AwsSolutions-IAM5[Resource::${cdkNagSpelling(resource)}]`, reason });
 
+    // Any code in the agent's machine can use this role: neither the queue nor the table is in it, nor agent-settle's
+    // Gateway.
     grant(['bedrock-agentcore:InvokeGateway'], props.gateway.gateway.gatewayArn);
+    grant(['lambda:InvokeFunction'], props.settle.functionArn);
     // AgentCore uses this role to create the log groups, one for each endpoint.
     const groups = `arn:${stack.partition}:logs:${stack.region}:${stack.account}:log-group:`;
     const log = `${groups}/aws/bedrock-agentcore/runtimes/${name}-*`;
@@ -101,7 +107,12 @@ export class AgentRuntime extends Construct implements AgentTarget {
       runtimeName: name,
       description: 'slack-ingress: the agent',
       agentRuntimeArtifact: artifact,
-      environmentVariables: { GATEWAY_URL: props.gateway.url, THINKING: thinking, ...props.environment },
+      environmentVariables: {
+        SETTLE_FUNCTION: props.settle.functionArn,
+        GATEWAY_URL: props.gateway.url,
+        THINKING: thinking,
+        ...props.environment,
+      },
       // The construct would otherwise add rights to the logs of all runtimes, to X-Ray and CloudWatch, which this agent
       // does not call, and to the tokens of its identity, which AgentCore fetches with a role of its own.
       executionRole: this.role.withoutPolicyUpdates(),

@@ -1,6 +1,14 @@
-// The CloudFormation stack of the consumer: the dispatcher, the agent and its tools.
+// The CloudFormation stack of the consumer: the dispatcher, agent-settle, the agent and its tools.
 
-import { CfnOutput, CrossStackReferences, ReferenceStrength, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
+import {
+  CfnOutput,
+  CrossStackReferences,
+  Duration,
+  ReferenceStrength,
+  RemovalPolicy,
+  Stack,
+  type StackProps,
+} from 'aws-cdk-lib';
 import type * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -8,12 +16,14 @@ import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import type { SlackIngress } from '../ingress/slack-ingress.ts';
-import { DispatchAlarms } from './alarms.ts';
+import { AgentAlarms } from './alarms.ts';
+import { ApiCredential } from './credential.ts';
 import { AgentDashboard } from './dashboard.ts';
 import { AgentDispatch, type AgentDispatchProps, type AgentTarget } from './dispatch.ts';
-import { AgentGateway, SLACK_DOCUMENT, botTokenSecret } from './gateway.ts';
-import { DispatchMetrics } from './metrics.ts';
+import { AgentGateway, SETTLE_DOCUMENT, SLACK_DOCUMENT, SLACK_TARGET, botTokenSecret } from './gateway.ts';
+import { AgentMetrics } from './metrics.ts';
 import { AgentRuntime } from './runtime.ts';
+import { AgentSettle } from './settle.ts';
 
 /** An agent that the stack deploys. The first four properties are those of `AgentRuntimeProps`. */
 export interface OwnAgent {
@@ -25,14 +35,12 @@ export interface OwnAgent {
   readonly thinking?: string;
   /** @default none */
   readonly environment?: Record<string, string>;
-  /**
-   * A secret with the Slack app's bot token: `{"token": "xoxb-…"}`.
-   * @default a secret is created, with a random value that you replace
-   */
-  readonly botToken?: secretsmanager.ISecret;
 }
 
-/** An agent that is deployed already. */
+/**
+ * An agent that is deployed already. With the protocol `work` its role needs `lambda:InvokeFunction` on agent-settle, and
+ * its environment the function's ARN (the stack's output `SettleFunctionArn`).
+ */
 export interface ExistingAgent {
   readonly runtimeArn: string;
   /** @default 'DEFAULT' */
@@ -41,22 +49,47 @@ export interface ExistingAgent {
 
 type DispatchProps = Pick<
   AgentDispatchProps,
-  'architecture' | 'agentTimeout' | 'timeout' | 'dedupTtl' | 'maxAttempts' | 'batchSize' | 'maxConcurrency' | 'logLevel'
+  | 'architecture'
+  | 'agentProtocol'
+  | 'agentEvents'
+  | 'agentTimeout'
+  | 'timeout'
+  | 'maxAttempts'
+  | 'giveUpAfter'
+  | 'postWait'
+  | 'batchSize'
+  | 'maxConcurrency'
+  | 'logLevel'
 >;
 
 /** The properties of the consumer. */
 export interface AgentProps extends DispatchProps {
   /** The code of `agent-dispatch`, of the same version as the ingress's. See `functionCode`. */
   readonly dispatchCode: AgentDispatchProps['code'];
+  /** The code of `agent-settle`, of the same version. */
+  readonly settleCode: AgentDispatchProps['code'];
   /** The agent that receives the events. @default the stack deploys one, with its tools */
   readonly agent?: OwnAgent | ExistingAgent;
-  /** How long the dispatcher's log is kept. @default one month */
+  /**
+   * A secret with the Slack app's bot token: `{"token": "xoxb-…"}`.
+   * @default a secret is created, with a random value that you replace
+   */
+  readonly botToken?: secretsmanager.ISecret;
+  /**
+   * Whether the Slack app is an agent (`agent_view` in its manifest), with a stop button and a conversation for each root
+   * message of a direct message. The ingress then needs `dmConversation: 'thread'`.
+   * @default true
+   */
+  readonly agentView?: boolean;
+  /** How long after Slack's request a question may be without an answer before an alarm is raised. @default 15 minutes */
+  readonly unansweredAfter?: Duration;
+  /** How long the functions' logs are kept. @default one month */
   readonly logRetention?: logs.RetentionDays;
   /** The topic that the alarms notify. @default none */
   readonly alarmTopic?: sns.ITopic;
   /** Whether a dashboard is created. @default true */
   readonly dashboard?: boolean;
-  /** What happens to the secret and the dispatcher's log when they are removed from the stack. @default DESTROY */
+  /** What happens to the secret and the functions' logs when they are removed from the stack. @default DESTROY */
   readonly removalPolicy?: RemovalPolicy;
 }
 
@@ -68,10 +101,12 @@ export interface AgentStackProps extends StackProps {
 }
 
 /**
- * A stack with the consumer of an ingress's queue: the dispatcher, the agent, its tools, and outputs that people need.
+ * A stack with the consumer of an ingress's queue: the dispatcher, agent-settle, the agent, its tools, and outputs that
+ * people need.
  */
 export class AgentStack extends Stack {
   readonly dispatch: AgentDispatch;
+  readonly settle: AgentSettle;
   /** The agent's tools; absent if the agent was deployed already. Add more with `gateway.addTool`. */
   readonly gateway?: AgentGateway;
   /** The agent's runtime; absent if the agent was deployed already. */
@@ -80,53 +115,86 @@ export class AgentStack extends Stack {
 
   constructor(scope: Construct, id: string, props: AgentStackProps) {
     super(scope, id, props);
-    const { queue, deadLetterQueue, table } = props.ingress;
+    const { queue, deadLetterQueue, table, dmConversation } = props.ingress;
     if (!queue || !deadLetterQueue) {
       throw new Error('AgentStack: the agent needs an ingress with a queue, and this one has a topic and no queue');
     }
     // With strong references, CloudFormation refuses to remove the queue or the table while this stack uses them.
     CrossStackReferences.of(this).consume(ReferenceStrength.STRONG);
-    const { agent = {}, dispatchCode, alarmTopic, dashboard, ...rest } = props.agent(this);
+    const { agent = {}, dispatchCode, settleCode, alarmTopic, dashboard, agentView = true, ...rest } = props.agent(this);
+    if (agentView && dmConversation !== 'thread') {
+      throw new Error(
+        "AgentStack: in an app with agent_view each root message of a direct message starts a conversation, so the ingress needs dmConversation 'thread' (or set agentView to false)",
+      );
+    }
+    const unansweredAfter = rest.unansweredAfter ?? Duration.minutes(15);
     const logRetention = rest.logRetention ?? logs.RetentionDays.ONE_MONTH;
     const removalPolicy = rest.removalPolicy ?? RemovalPolicy.DESTROY;
     const output = (id: string, description: string, value: string) => new CfnOutput(this, id, { description, value });
+
+    const botToken = rest.botToken ?? botTokenSecret(this, 'BotToken', removalPolicy);
+    const credential = new ApiCredential(this, 'BotTokenCredential', { secret: botToken });
+    const shared = { ...rest, queue, table, logRetention, removalPolicy };
+
+    const settleGateway = new AgentGateway(this, 'SettleGateway', { description: 'what agent-settle does in Slack' });
+    settleGateway.addTool(SLACK_TARGET, { document: SETTLE_DOCUMENT, credential });
+    this.settle = new AgentSettle(this, 'Settle', { ...shared, code: settleCode, gateway: settleGateway });
 
     let target: AgentTarget;
     if ('runtimeArn' in agent) {
       const qualifier = agent.qualifier ?? 'DEFAULT';
       target = { runtimeArn: agent.runtimeArn, qualifier, endpointArn: `${agent.runtimeArn}/runtime-endpoint/${qualifier}` };
     } else {
-      const { botToken = botTokenSecret(this, 'BotToken', removalPolicy), ...own } = agent;
       this.gateway = new AgentGateway(this, 'Gateway');
-      this.gateway.addTool('slack', { document: SLACK_DOCUMENT, secret: botToken });
-      this.runtime = new AgentRuntime(this, 'Runtime', { ...own, gateway: this.gateway });
+      this.gateway.addTool(SLACK_TARGET, { document: SLACK_DOCUMENT, credential });
+      this.runtime = new AgentRuntime(this, 'Runtime', {
+        ...agent,
+        gateway: this.gateway,
+        settle: this.settle.function,
+      });
       target = this.runtime;
       output('GatewayUrl', "The agent's tools, by MCP", this.gateway.url);
       output('GatewayArn', 'The same, to grant its use', this.gateway.gateway.gatewayArn);
-      output('BotTokenSecretArn', "Where the Slack app's bot token goes, in JSON", botToken.secretArn);
     }
 
     this.dispatch = new AgentDispatch(this, 'Dispatch', {
-      ...rest,
+      ...shared,
       code: dispatchCode,
       agent: target,
-      queue,
+      settle: this.settle.function,
       deadLetterQueue,
-      table,
-      logRetention,
-      removalPolicy,
+      dmConversation,
     });
-    const metrics = new DispatchMetrics(this.dispatch.function);
-    this.alarms = new DispatchAlarms(this, 'Alarms', { metrics, topic: alarmTopic }).all;
+    const metrics = new AgentMetrics(this.dispatch.function, this.settle.function, queue, deadLetterQueue);
+    this.alarms = new AgentAlarms(this, 'Alarms', { metrics, unansweredAfter, topic: alarmTopic }).all;
 
+    output('BotTokenSecretArn', "Where the Slack app's bot token goes, in JSON", botToken.secretArn);
+    if (!rest.botToken) {
+      output(
+        'PutTheBotToken',
+        'Still to be done, unless you have: until the token is put, no question is answered. Paste it (xoxb-…) after this command',
+        `read -rs BOT_TOKEN; aws secretsmanager put-secret-value --region ${this.region} --secret-id ${botToken.secretArn} ` +
+          '--secret-string file:///dev/stdin <<<"{\\"token\\": \\"$BOT_TOKEN\\"}"',
+      );
+    }
+    output('AgentView', 'Whether the Slack app is an agent; its manifest needs to know', String(agentView));
     output('RuntimeArn', 'The agent', target.runtimeArn);
     output('RuntimeQualifier', 'The endpoint of it that is called', target.qualifier);
     output('DispatchFunctionName', 'The dispatcher; also the dimension of its metrics', this.dispatch.function.functionName);
+    output('SettleFunctionName', 'agent-settle; also the dimension of its metrics', this.settle.function.functionName);
+    output('SettleFunctionArn', 'The same, for an agent of your own', this.settle.function.functionArn);
     if (dashboard ?? true) {
-      const { dashboardName } = new AgentDashboard(this, 'Dashboard', { metrics, alarms: this.alarms }).dashboard;
+      const { dashboardName } = new AgentDashboard(this, 'Dashboard', {
+        metrics,
+        alarms: this.alarms,
+        unansweredAfter,
+        settleGateway: settleGateway.gateway,
+        toolsGateway: this.gateway?.gateway,
+        runtime: this.runtime,
+      }).dashboard;
       output(
         'AgentDashboardUrl',
-        'What the dispatcher does',
+        'The way from the queue to the answer',
         `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${dashboardName}`,
       );
     }

@@ -9,12 +9,16 @@ export const CRATE = resolve(import.meta.dirname, '../../..');
 
 /**
  * The functions by the names of their binaries: `slack-ingress` answers Slack, `redrive` sends parked events to the
- * queue, `agent-dispatch` hands the queue's events to an agent.
+ * queue, `agent-dispatch` hands the queue's events to an agent, `agent-settle` acts for whoever works on one: it posts the
+ * answer.
  */
-export type Binary = 'slack-ingress' | 'redrive' | 'agent-dispatch';
+export type Binary = 'slack-ingress' | 'redrive' | 'agent-dispatch' | 'agent-settle';
 
 /** The cargo features that a binary cannot be built without. */
-const REQUIRED_FEATURES: Partial<Record<Binary, string[]>> = { 'agent-dispatch': ['dispatch'] };
+const REQUIRED_FEATURES: Partial<Record<Binary, string[]>> = {
+  'agent-dispatch': ['dispatch'],
+  'agent-settle': ['dispatch'],
+};
 
 export interface FunctionCodeProps {
   readonly binary: Binary;

@@ -15,7 +15,7 @@ export interface AlarmsProps {
   /** The topic that alarms notify. @default none: an alarm only changes its state */
   readonly topic?: sns.ITopic;
   /** The age of the oldest message on the queue above which an alarm is raised. */
-  readonly maxMessageAge: Duration;
+  readonly maxMessageAge: Duration | 'no alarm';
 }
 
 /**
@@ -40,12 +40,14 @@ export class Alarms extends Construct {
         deadLetterQueue.metricApproximateNumberOfMessagesVisible({ period: minutes(5), statistic: 'Maximum' }),
         0,
       );
-      alarm(
-        'OldMessages',
-        'events wait on the queue for longer than they should',
-        queue.metricApproximateAgeOfOldestMessage({ period: minutes(5), statistic: 'Maximum' }),
-        maxMessageAge.toSeconds(),
-      );
+      if (maxMessageAge !== 'no alarm') {
+        alarm(
+          'OldMessages',
+          'events wait on the queue for longer than they should',
+          queue.metricApproximateAgeOfOldestMessage({ period: minutes(5), statistic: 'Maximum' }),
+          maxMessageAge.toSeconds(),
+        );
+      }
     }
     // Two periods of three: in a quiet hour, one failed request that Slack repeats is no reason for an alarm.
     alarm('Failures', 'more than 5 % of requests failed', metrics.failureShare(), 5, [2, 3]);

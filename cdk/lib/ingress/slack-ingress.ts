@@ -115,11 +115,17 @@ export interface SlackIngressProps {
   readonly maxReceiveCount?: number;
 
   /**
+   * How long the queue keeps an event, at most 14 days. The dead-letter queue keeps it for 14 days.
+   * @default 4 days, long enough for a consumer that is down over a long weekend
+   */
+  readonly retention?: Duration;
+
+  /**
    * An alarm is raised when the oldest event on the queue is older than this. Events that a consumer works on count
-   * too.
+   * too. `'no alarm'` is for a consumer with an alarm of its own, such as the agent's stack.
    * @default 1 hour
    */
-  readonly maxMessageAge?: Duration;
+  readonly maxMessageAge?: Duration | 'no alarm';
 
   /**
    * A secret whose text is Slack's signing secret or, for several apps, a JSON object from app id to signing secret. If
@@ -234,6 +240,8 @@ export class SlackIngress extends Construct {
   readonly queue?: sqs.Queue;
   readonly deadLetterQueue?: sqs.Queue;
   readonly signingSecret: secretsmanager.ISecret;
+  /** What the conversation of a direct message is. */
+  readonly dmConversation: 'channel' | 'thread';
   readonly metrics: IngressMetrics;
   readonly alarms: cloudwatch.Alarm[];
   readonly dashboard?: cloudwatch.Dashboard;
@@ -248,6 +256,7 @@ export class SlackIngress extends Construct {
 
     check(ackBudget.toMilliseconds() >= 100 && ackBudget.toMilliseconds() <= 3000, 'ackBudget must be from 100 ms to 3 s');
     const { controlEvents = ['agent_session_stopped'], warmWriteUnits } = props;
+    this.dmConversation = props.dmConversation ?? 'channel';
     check(
       controlEvents.every((type) => /^[a-z_]+$/.test(type)),
       `controlEvents must be types of events, such as agent_session_stopped, and is: ${controlEvents.join(', ')}`,
@@ -300,8 +309,8 @@ export class SlackIngress extends Construct {
     // ── the queue ──────────────────────────────────────────────────────────────────────────────────────
     if (props.topic) {
       check(
-        props.queueType === undefined && props.visibilityTimeout === undefined,
-        'queueType and visibilityTimeout need a queue, and with a topic there is none',
+        props.queueType === undefined && props.visibilityTimeout === undefined && props.retention === undefined,
+        'queueType, visibilityTimeout and retention need a queue, and with a topic there is none',
       );
     } else {
       [this.queue, this.deadLetterQueue] = this.createQueues(props, removalPolicy);
@@ -357,7 +366,7 @@ export class SlackIngress extends Construct {
         SLACK_SIGNING_SECRET_ARN: this.signingSecret.secretArn,
         DEDUP_KEY: props.dedupKey ?? 'event_id',
         BOT_EVENTS: props.botEvents ?? 'drop',
-        DM_CONVERSATION: props.dmConversation ?? 'channel',
+        DM_CONVERSATION: this.dmConversation,
         CONTROL_EVENTS: controlEvents.join(','),
         ACK_BUDGET_MS: String(ackBudget.toMilliseconds()),
       },
@@ -407,7 +416,9 @@ export class SlackIngress extends Construct {
 
   private createQueues(props: SlackIngressProps, removalPolicy: RemovalPolicy): [sqs.Queue, sqs.Queue] {
     const visibilityTimeout = props.visibilityTimeout ?? Duration.minutes(30);
+    const retention = props.retention ?? Duration.days(4);
     check(visibilityTimeout.toSeconds() <= 12 * 3600, 'visibilityTimeout is over 12 hours, the most that SQS allows');
+    check(retention.toSeconds() >= 60 && retention.toSeconds() <= 14 * 86400, 'retention must be from 1 minute to 14 days');
     const common: sqs.QueueProps = {
       ...((props.queueType ?? 'fifo') === 'fifo' && {
         fifo: true,
@@ -428,8 +439,7 @@ export class SlackIngress extends Construct {
     const queue = new sqs.Queue(this, 'Queue', {
       ...common,
       visibilityTimeout,
-      // Long enough for a consumer that is down over a long weekend.
-      retentionPeriod: Duration.days(4),
+      retentionPeriod: retention,
       deadLetterQueue: { queue: deadLetterQueue, maxReceiveCount: props.maxReceiveCount ?? 3 },
     });
     keepWhenReplaced(queue);

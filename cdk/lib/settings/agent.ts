@@ -3,7 +3,7 @@
 import type { Construct } from 'constructs';
 import type { AgentProps } from '../agent/stack.ts';
 import { functionCode } from '../common/code.ts';
-import { type Setting, checkPaths, settingsOf } from './context.ts';
+import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView } from './context.ts';
 
 /**
  * Returns the props of the agent that the settings describe. Call it only if `wantsAgent` is true.
@@ -11,7 +11,7 @@ import { type Setting, checkPaths, settingsOf } from './context.ts';
  * @throws Error if a setting's value is not allowed; the message says which values are
  */
 export function agentProps(scope: Construct): AgentProps {
-  const { text, number, seconds, topic, secret, ...other } = settingsOf(scope);
+  const { text, number, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
   const architecture = other.architecture();
   checkPaths(scope, true);
   const runtimeArn = text('agentRuntimeArn');
@@ -20,7 +20,7 @@ export function agentProps(scope: Construct): AgentProps {
   }
   const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
   if (runtimeArn) {
-    const given = useless(['thinking', 'botTokenSecretArn']);
+    const given = useless(['thinking']);
     if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
   } else {
     const given = useless(['agentRuntimeQualifier']);
@@ -29,15 +29,21 @@ export function agentProps(scope: Construct): AgentProps {
   return {
     architecture,
     dispatchCode: functionCode({ binary: 'agent-dispatch', path: text('dispatchCodePath'), architecture }),
+    settleCode: functionCode({ binary: 'agent-settle', path: text('settleCodePath'), architecture }),
     agent: runtimeArn
       ? { runtimeArn, qualifier: text('agentRuntimeQualifier') }
       : {
           code: text('agentCodePath'),
           thinking: text('thinking'),
-          botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
         },
-    agentTimeout: seconds('agentTimeoutSeconds'),
+    botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
+    agentView: wantsAgentView(scope),
+    ...agentCall(scope),
+    agentEvents: choice('agentEvents', 'questions', 'all'),
     maxAttempts: number('maxAttempts'),
+    giveUpAfter: minutes('giveUpAfterMinutes'),
+    postWait: seconds('postWaitSeconds'),
+    unansweredAfter: minutes('unansweredAfterMinutes'),
     maxConcurrency: number('dispatchConcurrency'),
     alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
     removalPolicy: other.removalPolicy(),

@@ -5,6 +5,7 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
+import type { AgentCall } from '../agent/dispatch.ts';
 
 /** The names that `cdk -c name=value` may set. docs/deploy.md explains each of them. */
 export const SETTINGS = [
@@ -30,14 +31,21 @@ export const SETTINGS = [
   'removalPolicy',
   'maxReceiveCount',
   'agent',
+  'agentView',
   'dispatchCodePath',
+  'settleCodePath',
   'agentCodePath',
   'thinking',
   'botTokenSecretArn',
   'agentRuntimeArn',
   'agentRuntimeQualifier',
+  'agentProtocol',
+  'agentEvents',
   'agentTimeoutSeconds',
   'maxAttempts',
+  'giveUpAfterMinutes',
+  'postWaitSeconds',
+  'unansweredAfterMinutes',
   'dispatchConcurrency',
 ] as const;
 
@@ -48,12 +56,18 @@ export type Setting = (typeof SETTINGS)[number];
  * they may always be given, because they only say what has been built.
  */
 const NEED_AN_AGENT = [
+  'agentView',
   'thinking',
   'botTokenSecretArn',
   'agentRuntimeArn',
   'agentRuntimeQualifier',
+  'agentProtocol',
+  'agentEvents',
   'agentTimeoutSeconds',
   'maxAttempts',
+  'giveUpAfterMinutes',
+  'postWaitSeconds',
+  'unansweredAfterMinutes',
   'dispatchConcurrency',
 ] as const satisfies Setting[];
 
@@ -119,13 +133,33 @@ export function wantsAgent(scope: Construct): boolean {
 }
 
 /**
+ * Returns whether the Slack app is an agent (`agent_view` in its manifest). Call it only if `wantsAgent` is true.
+ *
+ * @throws Error if another setting contradicts it
+ */
+export function wantsAgentView(scope: Construct): boolean {
+  const { choice } = settingsOf(scope);
+  const wanted = choice('agentView', 'true', 'false') !== 'false';
+  if (wanted && choice('dmConversation', 'channel', 'thread') === 'channel') {
+    throw new Error('dmConversation=channel needs agentView=false: in an app with agent_view each root message starts a conversation');
+  }
+  return wanted;
+}
+
+/** Returns how the settings say that the agent is called. */
+export function agentCall(scope: Construct): AgentCall {
+  const { choice, seconds } = settingsOf(scope);
+  return { agentProtocol: choice('agentProtocol', 'work', 'plain'), agentTimeout: seconds('agentTimeoutSeconds') };
+}
+
+/**
  * Checks that the paths of the functions' code are all given or all absent. If one function were given and another one
  * built, two versions of the program would use the same table.
  *
  * @throws Error that names the paths that are missing
  */
 export function checkPaths(scope: Construct, withAgent: boolean): void {
-  const names: Setting[] = ['codePath', 'redriveCodePath', ...(withAgent ? (['dispatchCodePath'] as const) : [])];
+  const names: Setting[] = ['codePath', 'redriveCodePath', ...(withAgent ? (['dispatchCodePath', 'settleCodePath'] as const) : [])];
   const missing = names.filter((name) => setting(scope, name) === undefined);
   if (missing.length === 0 || missing.length === names.length) return;
   const all = `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;

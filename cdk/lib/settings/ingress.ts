@@ -1,10 +1,10 @@
 // From the settings to the props of the ingress.
 
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, dispatchVisibility } from '../agent/dispatch.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../agent/dispatch.ts';
 import type { SlackIngressProps } from '../ingress/slack-ingress.ts';
 import { functionCode } from '../common/code.ts';
-import { checkPaths, settingsOf, wantsAgent } from './context.ts';
+import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context.ts';
 
 /**
  * Returns the props of the ingress that the settings describe.
@@ -17,6 +17,10 @@ export function ingressProps(scope: Construct): SlackIngressProps {
   const architecture = other.architecture();
   const topicArn = text('topicArn');
   if (withAgent && topicArn) throw new Error('agent and topicArn cannot both be set: the agent needs the queue');
+  const maxMessageAge = minutes('maxMessageAgeMinutes');
+  if (withAgent && maxMessageAge) {
+    throw new Error('maxMessageAgeMinutes has no effect with an agent: unansweredAfterMinutes takes its place');
+  }
   const code = { architecture, features: topicArn ? ['sns'] : [] };
   checkPaths(scope, withAgent);
   return {
@@ -28,17 +32,19 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     frontDoor: choice('frontDoor', 'http-api', 'function-url'),
     topic: topic('ImportedTopic', topicArn),
     queueType: choice('queueType', 'fifo', 'standard'),
-    // The dispatcher only hands an event over. So with an agent, an event that was not handed over is received again
-    // sooner, and may be received more often, than with a consumer that does the work itself.
-    visibilityTimeout:
-      minutes('visibilityMinutes') ?? (withAgent ? dispatchVisibility(seconds('agentTimeoutSeconds')) : undefined),
+    // With an agent a question is on the queue until it is answered. It is received again and again meanwhile, and only
+    // the dispatcher gives it up.
+    visibilityTimeout: minutes('visibilityMinutes') ?? (withAgent ? dispatchVisibility(agentCall(scope)) : undefined),
     maxReceiveCount: number('maxReceiveCount') ?? (withAgent ? MAX_RECEIVE_COUNT : undefined),
-    maxMessageAge: minutes('maxMessageAgeMinutes'),
+    retention: withAgent ? RETENTION : undefined,
+    // SQS's age of the oldest message counts questions at work, and leaves out what was received often: the agent's stack
+    // has an alarm on what the functions see.
+    maxMessageAge: withAgent ? 'no alarm' : maxMessageAge,
     signingSecret: secret('ImportedSigningSecret', text('signingSecretArn')),
     dedupTtl: seconds('dedupTtlSeconds'),
     dedupKey: choice('dedupKey', 'event_id', 'message'),
     botEvents: choice('botEvents', 'drop', 'own', 'forward'),
-    dmConversation: choice('dmConversation', 'channel', 'thread'),
+    dmConversation: withAgent && wantsAgentView(scope) ? 'thread' : choice('dmConversation', 'channel', 'thread'),
     // An empty value would count as not given, so there is a word for an empty list.
     controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
     warmWriteUnits: number('warmWriteUnits'),

@@ -8,12 +8,17 @@ import { Template } from 'aws-cdk-lib/assertions';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { AgentGateway, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
-import { agentCoreRole, agentTemplate, newApp, only } from '../support.ts';
+import { agentCoreRole, agentTemplate, isToolsGateway, newApp, only } from '../support.ts';
 import { documentWith } from './documents.ts';
 
 const slack = JSON.parse(readFileSync(SLACK_DOCUMENT, 'utf8'));
 const { template } = agentTemplate();
-const target = only(template, 'AWS::BedrockAgentCore::GatewayTarget').Properties;
+const tools = only(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway);
+const target = only(
+  template,
+  'AWS::BedrockAgentCore::GatewayTarget',
+  (it) => it.Properties.GatewayIdentifier['Fn::GetAtt'][0] === tools.id,
+).Properties;
 const operations: [string, any][] = Object.entries<any>(slack.paths).map(([path, item]) => [`POST ${path}`, item.post]);
 
 test("Slack's tools are these methods of Slack's Web API, with these parameters", () => {
@@ -82,16 +87,19 @@ test("the document is the Gateway's target, and the Gateway adds the credential 
   ]);
 });
 
-test('the gateway speaks MCP to callers that IAM lets in, and tells them why a tool failed', () => {
-  const { Description, RoleArn, Name, ...rest } = only(template, 'AWS::BedrockAgentCore::Gateway').Properties;
-  assert.deepEqual(rest, {
-    AuthorizerType: 'AWS_IAM',
-    ExceptionLevel: 'DEBUG',
-    ProtocolType: 'MCP',
-    ProtocolConfiguration: { Mcp: { SupportedVersions: ['2025-06-18', '2025-03-26'] } },
-  });
-  // The form that AgentCore accepts, in lower case as in its ids.
-  assert.match(Name, /^([0-9a-z]-?){1,48}$/);
+test('each gateway speaks MCP to callers that IAM lets in, and tells them why a tool failed', () => {
+  const gateways = Object.values(template.findResources('AWS::BedrockAgentCore::Gateway')).map((it) => it.Properties);
+  assert.equal(new Set(gateways.map((it) => it.Name)).size, 2);
+  for (const { Description, RoleArn, Name, ...rest } of gateways) {
+    assert.deepEqual(rest, {
+      AuthorizerType: 'AWS_IAM',
+      ExceptionLevel: 'DEBUG',
+      ProtocolType: 'MCP',
+      ProtocolConfiguration: { Mcp: { SupportedVersions: ['2025-06-18', '2025-03-26'] } },
+    });
+    // The form that AgentCore accepts, in lower case as in its ids.
+    assert.match(Name, /^([0-9a-z]-?){1,48}$/);
+  }
 });
 
 // ── another API ──────────────────────────────────────────────────────────────────────────────────────────

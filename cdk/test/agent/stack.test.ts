@@ -1,10 +1,12 @@
 // The agent's stack: the runtime, an agent that is deployed already, the outputs, the secret.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
-import { agentStacks, agentTemplate, newApp, only } from '../support.ts';
+import { agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support.ts';
 
 const { template } = agentTemplate();
 const runtime = only(template, 'AWS::BedrockAgentCore::Runtime');
@@ -14,7 +16,8 @@ test('the runtime runs main.py with its tools, and the endpoint is the newest ve
   const { AgentRuntimeArtifact, AgentRuntimeName, Description, RoleArn, ...rest } = runtime.Properties;
   assert.deepEqual(rest, {
     EnvironmentVariables: {
-      GATEWAY_URL: { 'Fn::GetAtt': [only(template, 'AWS::BedrockAgentCore::Gateway').id, 'GatewayUrl'] },
+      SETTLE_FUNCTION: { 'Fn::GetAtt': [settleIn(template).id, 'Arn'] },
+      GATEWAY_URL: { 'Fn::GetAtt': [only(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway).id, 'GatewayUrl'] },
       THINKING: 'echo',
     },
     LifecycleConfiguration: {},
@@ -27,13 +30,19 @@ test('the runtime runs main.py with its tools, and the endpoint is the newest ve
   assert.deepEqual(endpoint.Properties.AgentRuntimeVersion, { 'Fn::GetAtt': [runtime.id, 'AgentRuntimeVersion'] });
 });
 
-test('for an agent that is deployed already, the stack has a dispatcher and no runtime, gateway or secret', () => {
+test("for an agent that is deployed already, the stack has the two functions and agent-settle's Gateway, and no runtime and no tools", () => {
   const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/mine-AbCdEfGhIj';
   const { template } = agentTemplate({ agent: { runtimeArn } });
-  const { AGENT_RUNTIME_ARN, AGENT_RUNTIME_QUALIFIER } = only(template, 'AWS::Lambda::Function').Properties.Environment.Variables;
+  const { AGENT_RUNTIME_ARN, AGENT_RUNTIME_QUALIFIER } = dispatchIn(template).Properties.Environment.Variables;
   assert.deepEqual([AGENT_RUNTIME_ARN, AGENT_RUNTIME_QUALIFIER], [runtimeArn, 'DEFAULT']);
   const types = Object.values(template.toJSON().Resources as Record<string, { Type: string }>).map(({ Type }) => Type);
-  assert.deepEqual([...new Set(types)].filter((type) => /BedrockAgentCore|Secret/.test(type)), []);
+  assert.deepEqual(types.filter((type) => /BedrockAgentCore|Secret/.test(type)).sort(), [
+    'AWS::BedrockAgentCore::ApiKeyCredentialProvider',
+    'AWS::BedrockAgentCore::Gateway',
+    'AWS::BedrockAgentCore::GatewayTarget',
+    'AWS::SecretsManager::Secret',
+  ]);
+  assert.ok('SettleFunctionArn' in template.findOutputs('*'), 'the agent needs it in its environment and in its role');
 });
 
 test('the stack has these outputs', () => {
@@ -41,11 +50,34 @@ test('the stack has these outputs', () => {
     'GatewayUrl',
     'GatewayArn',
     'BotTokenSecretArn',
+    'PutTheBotToken',
+    'AgentView',
     'RuntimeArn',
     'RuntimeQualifier',
     'DispatchFunctionName',
+    'SettleFunctionName',
+    'SettleFunctionArn',
     'AgentDashboardUrl',
   ]);
+});
+
+test('the deployment ends with the command that puts the bot token, and the command puts the JSON that AgentCore reads', () => {
+  const { Description, Value } = template.findOutputs('PutTheBotToken').PutTheBotToken!;
+  assert.match(Description, /until the token is put, no question is answered/);
+  const secret = only(template, 'AWS::SecretsManager::Secret');
+  const parts: (string | { Ref: string })[] = Value['Fn::Join'][1];
+  const command = parts.map((it) => (typeof it === 'string' ? it : it.Ref)).join('');
+  assert.match(command, new RegExp(`put-secret-value --region AWS::Region --secret-id ${secret.id} `));
+  // The command runs with `aws` replaced by a program that shows its input.
+  const run = spawnSync('bash', ['-c', `aws() { cat; }; ${command}`], { input: 'xoxb-1\n', encoding: 'utf8' });
+  assert.deepEqual(JSON.parse(run.stdout), { token: 'xoxb-1' });
+});
+
+test('with a secret of your own, the deployment asks for no token', () => {
+  const { template } = agentTemplate((scope) => ({
+    botToken: secretsmanager.Secret.fromSecretCompleteArn(scope, 'Bot', 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf'),
+  }));
+  assert.ok(!('PutTheBotToken' in template.findOutputs('*')));
 });
 
 test('an ingress with a topic and no queue is refused', () => {

@@ -10,7 +10,7 @@ The parts, all of which run if none is named:
     iam    cdk deploy to an emulator that enforces the IAM roles of the functions
 
 BOOTSTRAP_DIR contains the functions, built for this machine: `slack-ingress/bootstrap`, `redrive/bootstrap`,
-`agent-dispatch/bootstrap`. MiniStack is started on a free port of the loopback interface and is always stopped in the
+`agent-dispatch/bootstrap`, `agent-settle/bootstrap`. MiniStack is started on a free port of the loopback interface and is always stopped in the
 end. With DEPLOY_MINISTACK_URL, the parts `cdk` and `sam` use a MiniStack that runs already. Its AWS_ENDPOINT_URL must
 be its own address, because its functions inherit that variable; the MiniStack that the Rust tests use does not have it.
 
@@ -51,7 +51,7 @@ def main(names: list[str]) -> int:
     if unknown:
         raise SystemExit(__doc__)
     # Whatever is missing is reported before anything is started.
-    for function in ("slack-ingress", "redrive", "agent-dispatch"):
+    for function in ("slack-ingress", "redrive", "agent-dispatch", "agent-settle"):
         function_dir(function)
     agent_dir(), cdk_cli(), tool("ministack"), tool("sam"), tool("cfn-lint")
     for number in (signal.SIGTERM, signal.SIGHUP):

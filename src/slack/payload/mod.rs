@@ -404,6 +404,15 @@ pub fn conversation(kind: Kind, body: &str) -> Result<Conversation, Malformed> {
     }
 }
 
+/// Who wrote the message or did what an event on the queue tells of.
+///
+/// # Errors
+/// [`Malformed`], when the ingress did not put this body on the queue.
+#[cfg(feature = "dispatch")]
+pub fn author(body: &str) -> Result<Author, Malformed> {
+    event::queued_author(body)
+}
+
 /// The first of these fields that has a text.
 fn first(slices: &[json::Slice<'_>]) -> Option<String> {
     slices.iter().copied().find_map(json::Slice::to_text)
@@ -428,13 +437,13 @@ fn is_organisation(team: &str) -> bool {
 /// The key under which an id from a request is recorded. An id with a `:` or a `#` is replaced by its SHA-256. Slack's ids have
 /// neither, but the keys of several apps, of `DEDUP_KEY=message`, of the dispatcher and of a consumer's guard have: whoever may sign for one app
 /// could otherwise claim such a key of another app.
-fn record_id(id: String) -> String {
+pub(super) fn record_id(id: String) -> String {
     if id.contains([':', '#']) { hex::encode(Sha256::digest(id)) } else { record_key(id) }
 }
 
 /// The key under which an id is recorded. An id of more than 1,024 bytes is replaced by its SHA-256, so that every store takes
 /// it and different ids stay different. (DynamoDB takes 2,048 bytes; Slack's ids have a few dozen.)
-fn record_key(id: String) -> String {
+pub(super) fn record_key(id: String) -> String {
     const MAX_LEN: usize = 1024;
     if id.len() <= MAX_LEN { id } else { hex::encode(Sha256::digest(id)) }
 }

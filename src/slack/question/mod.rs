@@ -1,118 +1,203 @@
-//! stub
-#![allow(missing_docs)]
+//! What a message on the queue asks of the agent's side: a question, in which words and where; a stop; a deletion; or nothing. It
+//! is worked out here and nowhere else, and nothing is ever posted in another place. All of it is pure.
+//!
+//! In reading order:
+//! 1. This page: [`read`], and what it tells apart.
+//! 2. `event`: messages, mentions, stops and deletions; `interactive`: commands, buttons, menus and shortcuts.
+//! 3. `said`: what a message says, with its attachments and blocks; `plain_text`: from Slack's mrkdwn to plain text.
+//! 4. `ts`: Slack's points in time.
+//!
+//! What is read here came through the ingress, so Slack has signed it. Fields of another shape than Slack's count as absent.
+
+mod event;
+mod interactive;
+mod plain_text;
+mod said;
+mod ts;
+
+pub use ts::SlackTs;
+
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+use super::payload::{self, DmConversation, Kind, Malformed};
+
+/// What a message on the queue asks of the agent's side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Somebody wants an answer.
+    Question(Box<Question>),
+    /// Somebody pressed stop in a thread.
+    Stop(Box<Stop>),
+    /// A message was deleted, and what was asked in it is withdrawn.
+    Deletion {
+        /// The id of the question that it asked, if it asked one.
+        question_id: String,
+    },
+    /// Nobody wants an answer.
+    Nothing,
+}
+
+/// What somebody wants an answer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What it is known by. Of a message `<api_app_id>:<channel>:<ts>`, so that all events that tell of one message ask one
+    /// question, and an edit asks the question of its message. Of everything else the id that the ingress recorded.
+    pub id: String,
+    /// What is asked, as plain text, at most 100 KB; empty if nothing but the app was mentioned.
+    pub text: String,
+    /// Where it was asked.
+    pub place: Place,
+}
+
+/// Where a question was asked, and where alone its answer goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
+    /// The installation: the organisation, if the app is installed in all of it, or else the workspace.
     pub tenant: Option<String>,
+    /// The app.
     pub api_app_id: Option<String>,
+    /// The workspace of the installation.
     pub team_id: Option<String>,
+    /// The channel or direct message.
     pub channel: String,
+    /// The thread of the answer; absent if the answer goes into the channel itself.
     pub thread_ts: Option<String>,
+    /// Who asked.
     pub user: Option<String>,
+    /// When it was asked, by Slack's clock where Slack says so.
     pub asked_at: SlackTs,
+    /// Where a command or an interaction may be answered for half an hour also if the app is no member of the channel.
     pub response_url: Option<String>,
 }
+
+/// A stop: whatever was asked in its thread until then is withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The id that the ingress recorded.
+    pub id: String,
+    /// The thread, where it is said that it was stopped.
+    pub place: Place,
+    /// When it was pressed.
+    pub stopped_at: SlackTs,
+}
+
 impl Place {
+    /// What the last stop in the question's thread is known by: `stop:<app>:<channel>:<thread>`; `None` where there is no thread.
     pub fn stop_key(&self) -> Option<String> {
-        self.thread_ts.as_ref().map(|t| format!("stop:A1:{}:{t}", self.channel))
+        let app = self.api_app_id.as_deref().unwrap_or_default();
+        let parts =
+            [app, &self.channel, self.thread_ts.as_deref()?].map(|part| payload::record_id(part.to_owned()));
+        Some(payload::record_key(format!("stop:{}", parts.join(":"))))
     }
+
+    /// The thread by which Slack knows the session that the question belongs to. A message outside of a thread starts one.
     pub fn session_thread(&self) -> Option<String> {
         self.thread_ts.clone()
     }
-}
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SlackTs(u64, u64);
-impl SlackTs {
-    pub fn parse(s: &str) -> Option<Self> {
-        let (a, b) = s.split_once('.')?;
-        Some(Self(a.parse().ok()?, b.parse().ok()?))
-    }
-    pub fn as_millis(&self) -> u64 {
-        self.0 * 1000 + self.1 / 1000
-    }
-    pub fn from_millis(m: u64) -> Self {
-        Self(m / 1000, m % 1000 * 1000)
-    }
-}
-impl fmt::Display for SlackTs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.0, self.1)
-    }
-}
-pub enum Asked {
-    Question(Box<Question>),
-    Stop(Box<Stop>),
-    Deletion { question_id: String },
-    Nothing,
-}
-pub struct Question {
-    pub id: String,
-    pub text: String,
-    pub place: Place,
-}
-pub struct Stop {
-    pub id: String,
-    pub place: Place,
-    pub stopped_at: SlackTs,
-}
-impl Place {
+
     /// The place as the agent may see it: without the `response_url`, by which anybody could post.
     #[must_use]
     pub fn shown_to_the_agent(&self) -> Self {
         Self { response_url: None, ..self.clone() }
     }
 }
-impl SlackTs {
-    #[must_use]
-    pub fn next(&self) -> Self {
-        Self(self.0, self.1 + 1)
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed2 {
-    Json,
-}
+
+/// What a message asks. `attributes` are the queue message's, and `dm_conversation` is the ingress's setting.
+///
+/// # Errors
+/// [`Malformed`], when the ingress did not put this body on the queue.
 pub fn read(
-    _kind: super::payload::Kind,
+    kind: Kind,
     body: &str,
-    attributes: &std::collections::BTreeMap<String, String>,
-    _dm: super::payload::DmConversation,
-) -> Result<Asked, super::payload::Malformed> {
-    let body: serde_json::Value = serde_json::from_str(body).map_err(|_| super::payload::Malformed::Json)?;
-    let event = &body["event"];
-    if !body.is_object() {
-        return Err(super::payload::Malformed::Json);
+    attributes: &BTreeMap<String, String>,
+    dm_conversation: DmConversation,
+) -> Result<Asked, Malformed> {
+    let json: Value = serde_json::from_str(body).map_err(|_| Malformed::Json)?;
+    if !json.is_object() {
+        return Err(Malformed::Json);
     }
-    let app = attributes.get("api_app_id").cloned().unwrap_or_default();
-    let text = |name: &str| event[name].as_str().map(str::to_owned);
-    let (Some(channel), Some(ts)) = (text("channel"), text("ts").or(text("event_ts"))) else {
-        return Ok(Asked::Nothing);
-    };
-    let place = Place {
-        tenant: None,
-        api_app_id: Some("A1".to_owned()),
-        team_id: None,
-        channel: channel.clone(),
-        thread_ts: text("thread_ts").or(Some(ts.clone())),
-        user: None,
-        asked_at: SlackTs::parse(&ts).ok_or(super::payload::Malformed::Json)?,
-        response_url: None,
-    };
-    Ok(match (event["type"].as_str(), event["subtype"].as_str()) {
-        (Some("app_mention"), _) => Asked::Question(Box::new(Question {
-            id: format!("{app}:{channel}:{ts}"),
-            text: text("text").unwrap_or_default(),
-            place,
-        })),
-        (Some("agent_session_stopped"), _) => Asked::Stop(Box::new(Stop {
-            id: attributes["event_id"].clone(),
-            stopped_at: place.asked_at.clone(),
-            place,
-        })),
-        (Some("message"), Some("message_deleted")) => Asked::Deletion {
-            question_id: format!("{app}:{channel}:{}", text("deleted_ts").unwrap_or_default()),
-        },
-        _ => Asked::Nothing,
+    let context =
+        Context { json: &json, attributes, tenant: payload::conversation(kind, body)?.team, dm_conversation };
+    Ok(match kind {
+        Kind::Event => event::asked(&context, payload::author(body)?),
+        Kind::Command => interactive::of_command(&context),
+        Kind::Interaction => interactive::of_interaction(&context),
     })
 }
+
+/// What is known of a message beside what it asks.
+struct Context<'a> {
+    json: &'a Value,
+    attributes: &'a BTreeMap<String, String>,
+    tenant: Option<String>,
+    dm_conversation: DmConversation,
+}
+
+impl Context<'_> {
+    /// The attribute with this name.
+    fn attribute(&self, name: &str) -> Option<String> {
+        self.attributes.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// The id that the ingress recorded.
+    fn recorded_id(&self) -> String {
+        payload::record_key(self.attribute("event_id").unwrap_or_default())
+    }
+
+    fn app(&self) -> Option<String> {
+        self.attribute("api_app_id").or_else(|| text(&self.json["api_app_id"]))
+    }
+
+    /// When the ingress received it, as a `ts`.
+    fn received_at(&self) -> SlackTs {
+        let millis = self.attribute("received_at").and_then(|millis| millis.parse().ok());
+        SlackTs::from_millis(millis.unwrap_or_default())
+    }
+
+    /// The id of the question that a message asks. A part with a colon in it is hashed, so that no two have one id.
+    fn question_id(&self, channel: &str, ts: &str) -> String {
+        let parts =
+            [&self.app().unwrap_or_default(), channel, ts].map(|part| payload::record_id(part.to_owned()));
+        payload::record_key(parts.join(":"))
+    }
+
+    fn place(
+        &self,
+        channel: String,
+        thread_ts: Option<String>,
+        user: Option<String>,
+        asked_at: SlackTs,
+    ) -> Place {
+        Place {
+            tenant: self.tenant.clone(),
+            api_app_id: self.app(),
+            team_id: self.attribute("team_id"),
+            channel,
+            thread_ts,
+            user,
+            asked_at,
+            response_url: None,
+        }
+    }
+
+    /// The thread of an answer. `thread_ts` is the one that the message is in, `ts` the message itself.
+    fn thread(&self, is_direct: bool, thread_ts: Option<String>, ts: Option<String>) -> Option<String> {
+        let starts_one = !is_direct || self.dm_conversation == DmConversation::Thread;
+        thread_ts.or(if starts_one { ts } else { None })
+    }
+}
+
+/// A string that is not empty.
+fn text(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// Whether a channel is a direct message between a person and the app.
+fn is_direct(channel: &str, channel_type: Option<&str>) -> bool {
+    channel_type == Some("im") || channel.starts_with('D')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,411 @@
 use super::*;
+use crate::work::record::{End, Via};
+
+const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
+const WAIT: Duration = Duration::from_secs(90);
+const LIMITS: Limits =
+    Limits { max_attempts: 3, give_up_after: Duration::from_secs(86_400), post_wait: WAIT };
+
+fn token(bits: u128) -> Token {
+    Token::from_bits(bits)
+}
+
+fn ago(duration: Duration) -> UnixMillis {
+    UnixMillis::from_millis(NOW.as_millis() - u64::try_from(duration.as_millis()).unwrap())
+}
+
+fn receive(message_id: &str, handle: &str) -> Receive {
+    Receive { message_id: message_id.to_owned(), handle: handle.to_owned() }
+}
+
+fn ts(text: &str) -> SlackTs {
+    SlackTs::parse(text).unwrap()
+}
+
+fn place() -> Place {
+    Place {
+        tenant: None,
+        api_app_id: Some("A1".to_owned()),
+        team_id: Some("T1".to_owned()),
+        channel: "C1".to_owned(),
+        thread_ts: None,
+        user: Some("U1".to_owned()),
+        asked_at: ts("1799999000.000100"),
+        response_url: None,
+    }
+}
+
+fn free() -> Record {
+    Record::new(Some(place()), NOW)
+}
+
+fn in_flight(lease_until: UnixMillis) -> Record {
+    free().with(State::InFlight(Flight {
+        token: Some(token(1)),
+        claimed_from: Some(token(2)),
+        lease_until,
+        receive: receive("m1", "h1"),
+    }))
+}
+
+fn posting(nonce: Option<Token>, sight: Option<Sight>) -> Record {
+    free().with(State::Posting(Posting {
+        token: token(1),
+        receive: receive("m1", "h1"),
+        text: "42".to_owned(),
+        end: End::Answered,
+        part: 0,
+        nonce,
+        intent_at: NOW,
+        via: Via::Channel,
+        sight,
+    }))
+}
+
+fn seen_by(message_id: &str, handle: &str, at: UnixMillis) -> Record {
+    let sight = Sight { nonce: token(9), receive: receive(message_id, handle), at };
+    posting(Some(token(9)), Some(sight))
+}
+
+fn told(why: &str, told_for: Option<&str>) -> Record {
+    free().with(State::Told {
+        why: why.to_owned(),
+        told_for: told_for.map(str::to_owned),
+        token: Some(token(1)),
+    })
+}
+
+fn answered() -> Record {
+    free().with(State::Answered { ts: Some("1.2".to_owned()), token: Some(token(1)) })
+}
+
+/// One receive, by default by a run with a token of its own, nine minutes before anything ends.
+struct Case<'a> {
+    receive: Receive,
+    token: Token,
+    stopped_at: Option<&'a SlackTs>,
+    was_dead_letter: bool,
+}
+
+impl Default for Case<'_> {
+    fn default() -> Self {
+        Self { receive: receive("m1", "h2"), token: token(7), stopped_at: None, was_dead_letter: false }
+    }
+}
+
+fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
+    let place = place();
+    let received = Received {
+        receive: &case.receive,
+        now: NOW,
+        lease_until: NOW.after(Duration::from_secs(100)),
+        token: &case.token,
+        place: Some(&place),
+        stopped_at: case.stopped_at,
+        was_dead_letter: case.was_dead_letter,
+    };
+    on_receive(record, &received, LIMITS)
+}
+
+fn of(message_id: &str, handle: &str) -> Case<'static> {
+    Case { receive: receive(message_id, handle), ..Case::default() }
+}
+
+/// What was written when the question was taken by `case`.
+fn taken(record: &Record, case: &Case<'_>) -> Record {
+    record.with(State::InFlight(Flight {
+        token: Some(case.token.clone()),
+        claimed_from: None,
+        lease_until: NOW.after(Duration::from_secs(100)),
+        receive: case.receive.clone(),
+    }))
+}
+
+#[test]
+fn a_question_that_nobody_works_on_is_taken() {
+    let case = Case::default();
+    let past = in_flight(ago(Duration::from_millis(1)));
+    for record in [None, Some(free()), Some(past)] {
+        let decision = decide(record.as_ref(), &case);
+        let before = record.unwrap_or_else(free);
+        assert_eq!(decision, Decision::write(taken(&before, &case), Errand::Call), "{before:?}");
+    }
+}
+
+#[test]
+fn a_live_lease_keeps_others_away_to_its_last_millisecond() {
+    let second = Duration::from_secs(1);
+    for (lease_until, rest) in [(NOW, second), (NOW.after(WAIT), WAIT + second)] {
+        let record = in_flight(lease_until);
+        // Lambda has run the receive a second time.
+        assert_eq!(decide(Some(&record), &of("m1", "h1")), Decision::only(Errand::Leave));
+        // Another message.
+        assert_eq!(decide(Some(&record), &of("m2", "h1")), Decision::only(Errand::PutOff(rest)));
+        // The same message, whose visibility is over: the next beat finds the handle that counts.
+        let State::InFlight(flight) = record.state.clone() else { panic!() };
+        let renewed = record.with(State::InFlight(Flight { receive: receive("m1", "h2"), ..flight }));
+        assert_eq!(
+            decide(Some(&record), &of("m1", "h2")),
+            Decision::write(renewed.clone(), Errand::PutOff(rest))
+        );
+        // That write again.
+        assert_eq!(decide(Some(&renewed), &of("m1", "h2")).write, None);
+    }
+}
+
+#[test]
+fn attempts_and_time_that_are_used_up_end_in_giving_up_and_are_no_attempt() {
+    let second = Duration::from_secs(1);
+    for (attempts, since, errand) in [
+        (0, NOW, Errand::Call),
+        (2, NOW, Errand::Call),
+        (3, NOW, Errand::GiveUp),
+        (4, NOW, Errand::GiveUp),
+        (0, ago(LIMITS.give_up_after - second), Errand::Call),
+        (0, ago(LIMITS.give_up_after), Errand::GiveUp),
+    ] {
+        for state in [free().state, in_flight(ago(second)).state] {
+            let record = Record { attempts, since, state, ..free() };
+            let case = Case::default();
+            let decision = decide(Some(&record), &case);
+            assert_eq!(decision, Decision::write(taken(&record, &case), errand.clone()));
+            // The answer to that write was lost.
+            assert_eq!(decide(decision.write.as_ref(), &case), Decision::only(errand.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_question_is_stopped_if_it_was_asked_no_later_than_the_stop() {
+    for (stopped_at, is_stopped) in
+        [("1799998999.999999", false), ("1799999000.000100", true), ("1799999000.000101", true)]
+    {
+        let stopped_at = ts(stopped_at);
+        let case = Case { stopped_at: Some(&stopped_at), ..Case::default() };
+        let past = in_flight(ago(Duration::from_millis(1)));
+        for record in [None, Some(&free()), Some(&past)] {
+            let decision = decide(record, &case);
+            if is_stopped {
+                let state = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
+                let expected = Decision::write(free().with(state), Errand::Done(Done::Stopped));
+                assert_eq!(decision, expected);
+                // Found again, it is still stopped.
+                let again = decide(decision.write.as_ref(), &case);
+                assert_eq!(again, Decision::only(Errand::Done(Done::Stopped)));
+            } else {
+                assert_eq!(decision.then, Errand::Call);
+            }
+        }
+        // Whoever works on it hears of it at the next beat, and what is being posted is posted.
+        assert_eq!(decide(Some(&in_flight(NOW)), &case).then, Errand::PutOff(Duration::from_secs(1)));
+        assert_eq!(decide(Some(&posting(None, None)), &case).then, Errand::Post);
+    }
+}
+
+#[test]
+fn a_text_that_was_certainly_not_posted_is_posted_on_by_whoever_comes_next() {
+    for case in [of("m1", "h2"), of("m2", "h1")] {
+        let decision = decide(Some(&posting(None, None)), &case);
+        assert_eq!(decision.then, Errand::Post);
+        let written = decision.write.unwrap();
+        let State::Posting(Posting { token: by, receive, nonce, .. }) = &written.state else { panic!() };
+        assert_eq!((by, receive, nonce), (&case.token, &case.receive, &None));
+        // The answer to that write was lost.
+        assert_eq!(decide(Some(&written), &case), Decision::only(Errand::Post));
+    }
+    // The receive that is held by whoever posts, run twice.
+    assert_eq!(decide(Some(&posting(None, None)), &of("m1", "h1")), Decision::only(Errand::Leave));
+}
+
+#[test]
+fn a_text_that_nobody_could_post_in_time_ends_in_a_dead_letter() {
+    let overdue = Record { since: ago(LIMITS.give_up_after), ..posting(None, None) };
+    let case = of("m2", "h1");
+    let decision = decide(Some(&overdue), &case);
+    let letter = Errand::DeadLetter { why: UNTOLD.to_owned() };
+    assert_eq!(decision.then, letter);
+    // The letter could not be sent: the same message sends it at its next receive, and no other does.
+    assert_eq!(decide(decision.write.as_ref(), &of("m2", "h2")), Decision::only(letter));
+    assert_eq!(decide(decision.write.as_ref(), &of("m1", "h2")).then, Errand::Done(Done::Told));
+}
+
+#[test]
+fn the_first_to_see_a_nonce_writes_that_down_and_waits() {
+    let other_nonce = Sight { nonce: token(8), receive: receive("m1", "h2"), at: ago(WAIT) };
+    for record in [posting(Some(token(9)), None), posting(Some(token(9)), Some(other_nonce))] {
+        for case in [of("m1", "h2"), of("m2", "h1")] {
+            let decision = decide(Some(&record), &case);
+            assert_eq!(decision.then, Errand::PutOff(WAIT));
+            let State::Posting(posting) = decision.write.unwrap().state else { panic!() };
+            let sight = Sight { nonce: token(9), receive: case.receive.clone(), at: NOW };
+            assert_eq!(posting.sight, Some(sight));
+            // The right to post stays where it is: its holder may still be at it.
+            assert_eq!((posting.token, posting.receive), (token(1), receive("m1", "h1")));
+        }
+    }
+}
+
+#[test]
+fn only_the_same_message_at_a_later_receive_after_the_wait_looks_for_the_post() {
+    let milli = Duration::from_millis(1);
+    for (waited, case, errand) in [
+        (WAIT, of("m1", "h3"), Errand::Post),
+        (WAIT * 100, of("m1", "h3"), Errand::Post),
+        (WAIT - milli, of("m1", "h3"), Errand::PutOff(Duration::from_secs(1))),
+        (Duration::ZERO, of("m1", "h3"), Errand::PutOff(WAIT)),
+        // The receive that saw it, run twice.
+        (WAIT, of("m1", "h2"), Errand::PutOff(WAIT)),
+        // Another message, which is not received each second meanwhile.
+        (WAIT, of("m2", "h3"), Errand::PutOff(WAIT)),
+        (WAIT * 10 - milli, of("m2", "h3"), Errand::PutOff(WAIT)),
+    ] {
+        let decision = decide(Some(&seen_by("m1", "h2", ago(waited))), &case);
+        assert_eq!(decision.then, errand, "{waited:?} {:?}", case.receive);
+        assert_eq!(decision.write.is_some(), errand == Errand::Post);
+        if let Some(State::Posting(posting)) = decision.write.map(|record| record.state) {
+            assert_eq!((posting.token, posting.nonce), (case.token, Some(token(9))));
+        }
+    }
+}
+
+#[test]
+fn another_message_takes_the_place_of_one_that_does_not_come_back() {
+    // That Slack was asked in vain is not forgotten, or two messages could take turns for ever.
+    let lost = Record { deferrals: 2, ..seen_by("m1", "h2", ago(WAIT * 10)) };
+    let decision = decide(Some(&lost), &of("m2", "h3"));
+    assert_eq!(decision.then, Errand::PutOff(WAIT));
+    assert_eq!(decision.write, Some(Record { deferrals: 2, ..seen_by("m2", "h3", NOW) }));
+}
+
+#[test]
+fn a_clock_that_is_behind_makes_the_wait_longer_and_never_shorter() {
+    let ahead = seen_by("m1", "h2", NOW.after(Duration::from_secs(60)));
+    assert_eq!(decide(Some(&ahead), &of("m1", "h3")), Decision::only(Errand::PutOff(WAIT)));
+}
+
+#[test]
+fn slack_is_asked_at_least_once_however_often_it_refused_before() {
+    let since = ago(LIMITS.give_up_after);
+    let refused_before = Record { deferrals: 5, since, ..posting(Some(token(9)), None) };
+    let seen = decide(Some(&refused_before), &of("m1", "h2")).write.unwrap();
+    let State::Posting(mut posting) = seen.state.clone() else { panic!() };
+    posting.sight.as_mut().unwrap().at = ago(WAIT);
+    let waited = seen.with(State::Posting(posting));
+    assert_eq!(decide(Some(&waited), &of("m1", "h3")).then, Errand::Post);
+    // It could not be asked, and the time is up.
+    let in_vain = Record { deferrals: 1, ..waited };
+    let errand = decide(Some(&in_vain), &of("m1", "h3")).then;
+    assert_eq!(errand, Errand::DeadLetter { why: OUTCOME_UNKNOWN.to_owned() });
+    // While there is time, it is asked again.
+    let early = Record { since: NOW, ..in_vain };
+    assert_eq!(decide(Some(&early), &of("m1", "h3")).then, Errand::Post);
+}
+
+#[test]
+fn what_has_ended_is_done_for_every_message_but_the_one_that_becomes_the_letter() {
+    let letter = Errand::DeadLetter { why: GAVE_UP.to_owned() };
+    for (record, message_id, errand) in [
+        (answered(), "m1", Errand::Done(Done::Answered)),
+        (answered(), "m2", Errand::Done(Done::Answered)),
+        (told(GAVE_UP, Some("m1")), "m1", letter),
+        (told(GAVE_UP, Some("m1")), "m2", Errand::Done(Done::Told)),
+        (told(GAVE_UP, None), "m1", Errand::Done(Done::Told)),
+        (told(STOPPED, None), "m1", Errand::Done(Done::Stopped)),
+        (told(DELETED, None), "m1", Errand::Done(Done::Deleted)),
+    ] {
+        assert_eq!(decide(Some(&record), &of(message_id, "h9")), Decision::only(errand), "{record:?}");
+    }
+}
+
+#[test]
+fn a_letter_that_was_sent_back_starts_over_once() {
+    let old = Record { attempts: 3, since: ago(LIMITS.give_up_after), ..told(GAVE_UP, Some("m1")) };
+    let case = Case { was_dead_letter: true, ..of("m2", "h1") };
+    let decision = decide(Some(&old), &case);
+    assert_eq!(decision, Decision::write(taken(&free(), &case), Errand::Call));
+    // An answered question, and one that was withdrawn, are not asked again.
+    for (record, done) in [
+        (answered(), Done::Answered),
+        (told(STOPPED, None), Done::Stopped),
+        (told(DELETED, None), Done::Deleted),
+    ] {
+        assert_eq!(decide(Some(&record), &case), Decision::only(Errand::Done(done)));
+    }
+    // It was told for this very letter: that one becomes a letter again.
+    let told_again = decide(Some(&told(GAVE_UP, Some("m2"))), &case);
+    assert_eq!(told_again, Decision::only(Errand::DeadLetter { why: GAVE_UP.to_owned() }));
+}
+
+#[test]
+fn a_record_of_the_dispatcher_before_work_records_is_waited_for_and_gets_a_place() {
+    let old = |lease_until| Record {
+        place: None,
+        ..free().with(State::InFlight(Flight {
+            token: None,
+            claimed_from: None,
+            lease_until,
+            receive: receive("", ""),
+        }))
+    };
+    let put_off = Errand::PutOff(Duration::from_secs(1));
+    assert_eq!(decide(Some(&old(NOW)), &Case::default()), Decision::only(put_off));
+    let decision = decide(Some(&old(ago(Duration::from_millis(1)))), &Case::default());
+    assert_eq!(decision, Decision::write(taken(&free(), &Case::default()), Errand::Call));
+}
+
+#[test]
+fn a_deletion_ends_what_nobody_posts_yet() {
+    for (record, visible) in
+        [(None, None), (Some(free()), None), (Some(in_flight(NOW)), Some(receive("m1", "h1")))]
+    {
+        let decision = on_deletion(record.as_ref(), NOW);
+        assert_eq!(decision.then, visible);
+        let written = decision.write.unwrap();
+        assert!(matches!(&written.state, State::Told { why, told_for: None, .. } if why == DELETED));
+        // The same again.
+        assert_eq!(on_deletion(Some(&written), NOW), Decision::only(None));
+    }
+    for record in [posting(None, None), posting(Some(token(9)), None), answered(), told(GAVE_UP, Some("m1"))]
+    {
+        assert_eq!(on_deletion(Some(&record), NOW), Decision::only(None));
+    }
+}
+
+#[test]
+fn a_question_is_given_back_by_its_token_alone_and_costs_no_attempt() {
+    let claimed = Record { attempts: 2, ..in_flight(NOW) };
+    let decision = give_back(Some(&claimed), &token(1));
+    let given_back = Record { attempts: 1, deferrals: 1, ..free() };
+    assert_eq!(decision, Decision::write(given_back, Some(1)));
+    let State::InFlight(flight) = claimed.state.clone() else { panic!() };
+    let unclaimed = claimed.with(State::InFlight(Flight { claimed_from: None, ..flight }));
+    assert_eq!(give_back(Some(&unclaimed), &token(1)).write.unwrap().attempts, 2);
+    for record in [None, Some(free()), Some(posting(None, None)), Some(answered())] {
+        assert_eq!(give_back(record.as_ref(), &token(1)), Decision::only(None));
+    }
+    // The token that the claimer came with is no longer a right.
+    assert_eq!(give_back(Some(&claimed), &token(2)), Decision::only(None));
+}
+
+#[test]
+fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
+    let place = place();
+    let (receive, token) = (receive("m1", "h1"), token(7));
+    let stop = |record: Option<&Record>, now: UnixMillis| {
+        let received = Received {
+            receive: &receive,
+            now,
+            lease_until: now.after(WAIT),
+            token: &token,
+            place: Some(&place),
+            stopped_at: None,
+            was_dead_letter: false,
+        };
+        on_stop(record, &received, LIMITS)
+    };
+    assert_eq!(stop(None, NOW), Decision::write(free(), Errand::PutOff(STOP_GRACE)));
+    let early = NOW.after(STOP_GRACE - Duration::from_secs(1));
+    assert_eq!(stop(Some(&free()), early), Decision::only(Errand::PutOff(Duration::from_secs(1))));
+    assert_eq!(stop(Some(&free()), NOW.after(STOP_GRACE)).then, Errand::Call);
+    assert_eq!(stop(Some(&answered()), NOW), Decision::only(Errand::Done(Done::Answered)));
+}

@@ -9,6 +9,8 @@ mod place;
 
 use serde::Deserialize;
 
+#[cfg(feature = "dispatch")]
+use super::Author;
 use super::json::{Object, Slice};
 use super::{
     Conversation, Delivery, Kind, Malformed, Payload, Place, first, is_direct, object, record_id, record_key,
@@ -195,6 +197,12 @@ pub(super) fn queued_conversation(body: &str) -> Result<Conversation, Malformed>
     let installation = Installation::of(&envelope, &envelope.authorizations());
     let id = envelope.event_id.string().map(|id| record_id(id.into_owned()));
     Ok(place(&envelope.event.0, installation.tenant, id).conversation)
+}
+
+#[cfg(feature = "dispatch")]
+pub(super) fn queued_author(body: &str) -> Result<Author, Malformed> {
+    let envelope: Envelope<'_> = object(body)?;
+    Ok(author(&envelope, &envelope.authorizations()))
 }
 
 /// The delivery of an event without its body, from which `envelope` still borrows.

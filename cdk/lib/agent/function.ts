@@ -1,0 +1,81 @@
+// What agent-dispatch and agent-settle have in common: a function with a log and a role of its own, and the work records.
+
+import { type Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
+import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import type { Construct } from 'constructs';
+
+/** The ids of the work records in the ingress's table begin with this. */
+export const RECORD_PREFIX = 'dispatch#';
+
+/** The properties that both functions have. */
+export interface AgentFunctionProps {
+  /** The function's code, built for `architecture`. */
+  readonly code: lambda.Code;
+  /** @default ARM_64 */
+  readonly architecture?: lambda.Architecture;
+  /**
+   * How long a call to Slack whose outcome is unknown may still be under way, 1 s to 15 minutes. Both functions need the
+   * same value. If it is shorter than agent-settle's 30 s and the Gateway's time-out together, an answer may be posted
+   * twice.
+   * @default 90 seconds
+   */
+  readonly postWait?: Duration;
+  /** The function's `RUST_LOG`. @default 'info' */
+  readonly logLevel?: string;
+  readonly logRetention: logs.RetentionDays;
+  readonly removalPolicy: RemovalPolicy;
+}
+
+interface Rest {
+  readonly description: string;
+  /** What the role's description calls the function. */
+  readonly name: string;
+  readonly timeout: Duration;
+  readonly environment: Record<string, string>;
+}
+
+/** Creates a function in `scope` with a log and a role of its own. The role may write the log and traces. */
+export function agentFunction(scope: Construct, props: AgentFunctionProps, rest: Rest) {
+  const postWait = props.postWait?.toSeconds() ?? 90;
+  if (postWait < 1 || postWait > 900) throw new Error(`${rest.name}: postWait must be from 1 s to 15 minutes`);
+  const logGroup = new logs.LogGroup(scope, 'Log', {
+    retention: props.logRetention,
+    removalPolicy: props.removalPolicy,
+  });
+  const role = new iam.Role(scope, 'Role', {
+    description: `slack-ingress: what ${rest.name} may do, and nothing more`,
+    assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
+  });
+  const grant = (actions: string[], resources: string[], conditions?: iam.Conditions) =>
+    role.addToPolicy(new iam.PolicyStatement({ actions, resources, conditions }));
+  grant(['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
+  const fn = new lambda.Function(scope, 'Function', {
+    description: rest.description,
+    runtime: lambda.Runtime.PROVIDED_AL2023,
+    architecture: props.architecture ?? lambda.Architecture.ARM_64,
+    handler: 'bootstrap',
+    code: props.code,
+    memorySize: 256,
+    timeout: rest.timeout,
+    role,
+    logGroup,
+    tracing: lambda.Tracing.ACTIVE,
+    environment: { ...rest.environment, POST_WAIT_SECONDS: String(postWait), RUST_LOG: props.logLevel ?? 'info' },
+  });
+  Validations.of(role).acknowledge({
+    id: 'AwsSolutions-IAM5[Resource::*]',
+    reason: 'X-Ray: PutTraceSegments and PutTelemetryRecords cannot be limited to resources.',
+  });
+  return {
+    function: fn,
+    grant,
+    /** Lets the function read and write work records, and nothing else in the table: neither records of events nor parked ones. */
+    grantRecords: (table: dynamodb.ITable) =>
+      grant(['dynamodb:GetItem', 'dynamodb:UpdateItem'], [table.tableArn], {
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [`${RECORD_PREFIX}*`] },
+      }),
+  };
+}

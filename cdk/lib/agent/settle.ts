@@ -1,0 +1,46 @@
+// agent-settle: the function that acts for whoever works on a question. It alone posts answers.
+
+import { Duration } from 'aws-cdk-lib';
+import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
+import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as sqs from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { type AgentFunctionProps, agentFunction } from './function.ts';
+import { type AgentGateway, SLACK_TARGET } from './gateway.ts';
+
+/** The function's time-out. It begins no call to Slack later than 15 s after its start. */
+export const SETTLE_TIMEOUT = Duration.seconds(30);
+
+export interface AgentSettleProps extends AgentFunctionProps {
+  /** The queue that the questions are on. The function renews a message's visibility, and deletes it at the end. */
+  readonly queue: sqs.IQueue;
+  /** The ingress's table. The work records are there. */
+  readonly table: dynamodb.ITable;
+  /** Its own Gateway, whose target `slack` has the operations of `SETTLE_DOCUMENT`. Nobody else may call it. */
+  readonly gateway: AgentGateway;
+}
+
+/** The function `agent-settle`. The dispatcher and the agent invoke it. */
+export class AgentSettle extends Construct {
+  readonly function: lambda.Function;
+
+  constructor(scope: Construct, id: string, props: AgentSettleProps) {
+    super(scope, id);
+    const { queue, table, gateway } = props;
+    const own = agentFunction(this, props, {
+      name: 'agent-settle',
+      description: 'slack-ingress: acts for whoever works on a question, and posts the answer',
+      timeout: SETTLE_TIMEOUT,
+      environment: {
+        DEDUP_STORE: `dynamodb:${table.tableName}`,
+        EVENT_QUEUE: queue.queueUrl,
+        GATEWAY_URL: gateway.url,
+        GATEWAY_TARGET: SLACK_TARGET,
+      },
+    });
+    own.grantRecords(table);
+    own.grant(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], [queue.queueArn]);
+    own.grant(['bedrock-agentcore:InvokeGateway'], [gateway.gateway.gatewayArn]);
+    this.function = own.function;
+  }
+}

@@ -1,0 +1,74 @@
+// agent-settle: its function, its Gateway, and that they fit each other.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
+import { agentTemplate, isQueue, isSettleGateway, only, rustSource, settleIn } from '../support.ts';
+
+const { template, ingress } = agentTemplate();
+const fn = settleIn(template);
+const gateway = only(template, 'AWS::BedrockAgentCore::Gateway', isSettleGateway);
+
+test('agent-settle runs for at most 30 seconds, is traced and has its own log', () => {
+  const { Code, Environment, LoggingConfig, Role, Description, ...rest } = fn.Properties;
+  assert.deepEqual(rest, {
+    Runtime: 'provided.al2023',
+    Handler: 'bootstrap',
+    Architectures: ['arm64'],
+    MemorySize: 256,
+    Timeout: 30,
+    TracingConfig: { Mode: 'Active' },
+  });
+  assert.equal(template.findResources('AWS::Logs::LogGroup')[LoggingConfig.LogGroup.Ref]?.Properties.RetentionInDays, 30);
+});
+
+test('agent-settle begins no call so late that its time-out would cut it off', () => {
+  const seconds = Number(rustSource('src/settle').match(/LAST_CALL: Duration = Duration::from_secs\((\d+)\)/)?.[1]);
+  assert.ok(seconds * 2 <= fn.Properties.Timeout, `the last call begins after ${seconds} s`);
+});
+
+test('agent-settle has these environment variables, and reads each of them', () => {
+  const { Variables } = fn.Properties.Environment;
+  assert.deepEqual(Variables, {
+    DEDUP_STORE: { 'Fn::Join': ['', ['dynamodb:', { Ref: only(ingress, 'AWS::DynamoDB::Table').id }]] },
+    EVENT_QUEUE: { Ref: only(ingress, 'AWS::SQS::Queue', isQueue).id },
+    GATEWAY_URL: { 'Fn::GetAtt': [gateway.id, 'GatewayUrl'] },
+    GATEWAY_TARGET: 'slack',
+    POST_WAIT_SECONDS: '90',
+    RUST_LOG: 'info',
+  });
+  const source = rustSource();
+  for (const name of Object.keys(Variables)) assert.ok(source.includes(`"${name}"`), `nothing in src reads ${name}`);
+});
+
+test("its Gateway has its own target, with the name that the function is told and the agent's bot token", () => {
+  const targets = Object.values(template.findResources('AWS::BedrockAgentCore::GatewayTarget')).map((it) => it.Properties);
+  const [target, ...more] = targets.filter((it) => it.GatewayIdentifier['Fn::GetAtt'][0] === gateway.id);
+  assert.equal(more.length, 0);
+  assert.equal(target!.Name, fn.Properties.Environment.Variables.GATEWAY_TARGET);
+  const document = JSON.parse(target!.TargetConfiguration.Mcp.OpenApiSchema.InlinePayload);
+  assert.deepEqual(document, JSON.parse(readFileSync(SETTLE_DOCUMENT, 'utf8')));
+  // One entry of the token vault for both Gateways: a token is put in one place.
+  const providers = targets.map((it) => it.CredentialProviderConfigurations[0].CredentialProvider.ApiKeyCredentialProvider);
+  assert.equal(providers.length, 2);
+  assert.deepEqual(providers[0], providers[1]);
+  template.resourceCountIs('AWS::BedrockAgentCore::ApiKeyCredentialProvider', 1);
+});
+
+test('the Rust code calls every operation of its Gateway, and no other', () => {
+  const document = JSON.parse(readFileSync(SETTLE_DOCUMENT, 'utf8'));
+  const ids = Object.values<any>(document.paths).flatMap((item) => Object.values<any>(item).map((it) => it.operationId));
+  assert.deepEqual(ids.sort(), ['post_to_slack', 'read_channel', 'read_thread', 'set_session_status', 'set_thread_status']);
+  const source = rustSource('src/gateway');
+  for (const id of ids) assert.ok(source.includes(`"${id}"`), `nothing in src/gateway calls ${id}`);
+});
+
+test("a post can be marked on agent-settle's Gateway, and not on the agent's: nobody else can forge the mark", () => {
+  const properties = (path: string) =>
+    Object.keys(
+      JSON.parse(readFileSync(path, 'utf8')).paths['/chat.postMessage'].post.requestBody.content['application/json'].schema.properties,
+    );
+  assert.ok(properties(SETTLE_DOCUMENT).includes('metadata'));
+  assert.ok(!properties(SLACK_DOCUMENT).includes('metadata'));
+});

@@ -1,0 +1,120 @@
+"""Makes what Slack sends to an app, each with ids of its own: mentions, their edits and deletions, the stop button,
+commands."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import threading
+import time
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any
+
+from dev import EVENTS
+
+TEAM, APP, BOT, PERSON = "T02QX7L8E", "A05KD3N1W", "U05L0GQ7BFD", "U02RA9C6T1K"
+FORM = "application/x-www-form-urlencoded"
+
+_lock = threading.Lock()
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is sent. `ts` is that of the message; for a command, which has none, it is ""."""
+
+    event_id: str
+    channel: str
+    ts: str
+    text: str
+    body: bytes
+    thread_ts: str | None = None
+    content_type: str = "application/json"
+    response_url: str | None = None
+
+    @property
+    def group(self) -> str:
+        """The conversation, as the ingress names it."""
+        return f"{TEAM}:{self.channel}:{self.thread}"
+
+    @property
+    def thread(self) -> str:
+        return self.thread_ts or self.ts
+
+    @property
+    def question_id(self) -> str:
+        return f"{APP}:{self.channel}:{self.ts}"
+
+    @property
+    def record(self) -> str:
+        """The key of the question's work record."""
+        return f"dispatch#{self.question_id}"
+
+
+def new_ts() -> str:
+    """A ts that no other message of this process has, however fast they come."""
+    with _lock:
+        return f"{int(time.time())}.{next(_numbers) % 1_000_000:06}"
+
+
+def new_channel(kind: str = "C") -> str:
+    return f"{kind}{secrets.token_hex(5).upper()}"
+
+
+def envelope(inner: dict[str, Any], event_id: str) -> bytes:
+    outer = json.loads((EVENTS / "app_mention.json").read_text())
+    outer |= {"event": inner, "event_id": event_id, "event_time": int(time.time())}
+    return json.dumps(outer, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def new_event_id() -> str:
+    return f"Ev{secrets.token_hex(5).upper()}"
+
+
+def mention(text: str, channel: str | None = None, thread: str | None = None, ts: str | None = None,
+            edited: bool = False) -> Event:
+    """A mention of the app. Without a `channel`, it is in a new channel."""
+    channel, ts, event_id = channel or new_channel(), ts or new_ts(), new_event_id()
+    inner = json.loads((EVENTS / "app_mention.json").read_text())["event"]
+    inner |= {"ts": ts, "event_ts": new_ts() if edited else ts, "channel": channel, "text": f"<@{BOT}> {text}"}
+    inner["blocks"][0]["elements"][0]["elements"][1]["text"] = f" {text}"
+    if thread:
+        inner["thread_ts"] = thread
+    if edited:
+        inner["edited"] = {"user": PERSON, "ts": inner["event_ts"]}
+    return Event(event_id, channel, ts, text, envelope(inner, event_id), thread)
+
+
+def edit_of(event: Event, text: str) -> Event:
+    """The mention that Slack sends when somebody edits a message: another event id, the message's own ts."""
+    return mention(text, event.channel, event.thread_ts, event.ts, edited=True)
+
+
+def deletion_of(event: Event) -> Event:
+    """What Slack sends when somebody deletes a message."""
+    event_id, ts = new_event_id(), new_ts()
+    previous = {"type": "message", "user": PERSON, "text": event.text, "ts": event.ts, "team": TEAM}
+    if event.thread_ts:
+        previous["thread_ts"] = event.thread_ts
+    inner = {"type": "message", "subtype": "message_deleted", "previous_message": previous, "channel": event.channel,
+             "hidden": True, "deleted_ts": event.ts, "ts": ts, "event_ts": ts, "channel_type": "channel"}
+    return Event(event_id, event.channel, ts, "", envelope(inner, event_id), event.thread_ts)
+
+
+def stop_in(event: Event) -> Event:
+    """What Slack sends when somebody presses stop in the thread of `event`."""
+    event_id, ts = new_event_id(), new_ts()
+    inner = {"type": "agent_session_stopped", "channel": event.channel, "thread_ts": event.thread,
+             "streaming_message_ts": [], "user": PERSON, "event_ts": ts}
+    return Event(event_id, event.channel, ts, "", envelope(inner, event_id), event.thread)
+
+
+def command(text: str, response_url: str, channel: str | None = None) -> Event:
+    """A slash command. It has no event id; the ingress makes one of its trigger id."""
+    channel, trigger = channel or new_channel(), f"{secrets.randbelow(10**12)}.1.{secrets.token_hex(16)}"
+    fields = {"token": "x", "team_id": TEAM, "team_domain": "example", "channel_id": channel, "channel_name": "general",
+              "user_id": PERSON, "user_name": "steve", "command": "/ask", "text": text, "api_app_id": APP,
+              "is_enterprise_install": "false", "response_url": response_url, "trigger_id": trigger}
+    return Event(trigger, channel, "", text, urllib.parse.urlencode(fields).encode(), None, FORM, response_url)

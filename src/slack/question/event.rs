@@ -1,0 +1,90 @@
+//! Messages, mentions, stops and deletions.
+
+use serde_json::Value;
+
+use super::{Asked, Context, Question, SlackTs, Stop, is_direct, said, text};
+use crate::slack::payload::Author;
+
+/// The subtypes of a message that somebody wrote. All others report that something happened.
+const WRITTEN: [&str; 3] = ["file_share", "thread_broadcast", "me_message"];
+
+/// What an event asks.
+pub(super) fn asked(context: &Context<'_>, author: Author) -> Asked {
+    let event = &context.json["event"];
+    match event["type"].as_str() {
+        Some("agent_session_stopped") => stop(context, event),
+        Some("app_mention" | "message") => {
+            if let Some(deleted) = deleted_ts(event) {
+                return match text(&event["channel"]) {
+                    Some(channel) => Asked::Deletion { question_id: context.question_id(&channel, &deleted) },
+                    None => Asked::Nothing,
+                };
+            }
+            if author == Author::Person { message(context, event) } else { Asked::Nothing }
+        }
+        _ => Asked::Nothing,
+    }
+}
+
+/// The message that was deleted, if the event says that one was. Slack has been seen to leave out the subtype; and in place of
+/// the first message of a thread it puts a tombstone.
+fn deleted_ts(event: &Value) -> Option<String> {
+    let subtype = event["subtype"].as_str();
+    let inner = &event["message"];
+    if inner["subtype"].as_str() == Some("tombstone") {
+        return text(&inner["ts"]);
+    }
+    let is_deletion =
+        subtype == Some("message_deleted") || subtype.is_none() && text(&event["deleted_ts"]).is_some();
+    if !is_deletion {
+        return None;
+    }
+    text(&event["deleted_ts"]).or_else(|| text(&event["previous_message"]["ts"]))
+}
+
+/// A message that somebody wrote. One that is about another message (`message_changed`, `message_replied`), or hidden, is none.
+fn message(context: &Context<'_>, event: &Value) -> Asked {
+    let is_written = event["subtype"].as_str().is_none_or(|subtype| WRITTEN.contains(&subtype));
+    let is_about_another =
+        ["message", "previous_message", "deleted_ts"].iter().any(|name| !event[*name].is_null());
+    let is_hidden = event["hidden"].as_bool() == Some(true);
+    let (Some(channel), Some(ts)) = (text(&event["channel"]), text(&event["ts"])) else {
+        return Asked::Nothing;
+    };
+    // An agent answers what a person wrote, whichever bot's name stands on it.
+    if !is_written || is_about_another || is_hidden || text(&event["bot_id"]).is_some() {
+        return Asked::Nothing;
+    }
+    let is_direct = is_direct(&channel, event["channel_type"].as_str());
+    let thread_ts = context.thread(is_direct, text(&event["thread_ts"]), Some(ts.clone()));
+    let place =
+        context.place(channel.clone(), thread_ts, text(&event["user"]), asked_at(context, event, &ts));
+    let text = said::by(event, &bot_users(context.json));
+    Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, place }))
+}
+
+/// When it was asked: of a mention that an edit has added, when that was.
+fn asked_at(context: &Context<'_>, event: &Value, ts: &str) -> SlackTs {
+    let of = |value: &Value| value.as_str().and_then(SlackTs::parse);
+    of(&event["edited"]["ts"])
+        .or_else(|| of(&event["event_ts"]))
+        .or_else(|| SlackTs::parse(ts))
+        .unwrap_or_else(|| context.received_at())
+}
+
+fn stop(context: &Context<'_>, event: &Value) -> Asked {
+    let (Some(channel), Some(thread_ts)) = (text(&event["channel"]), text(&event["thread_ts"])) else {
+        return Asked::Nothing;
+    };
+    let stopped_at =
+        event["event_ts"].as_str().and_then(SlackTs::parse).unwrap_or_else(|| context.received_at());
+    let place = context.place(channel, Some(thread_ts), text(&event["user"]), stopped_at.clone());
+    Asked::Stop(Box::new(Stop { id: context.recorded_id(), place, stopped_at }))
+}
+
+/// The app's own users in the workspaces that the event was sent for.
+fn bot_users(envelope: &Value) -> Vec<String> {
+    let authorizations = envelope["authorizations"].as_array().into_iter().flatten();
+    let bots = authorizations.filter(|authorization| authorization["is_bot"].as_bool() != Some(false));
+    bots.filter_map(|authorization| text(&authorization["user_id"])).collect()
+}

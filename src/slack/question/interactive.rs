@@ -1,0 +1,86 @@
+//! Commands, buttons, menus and shortcuts.
+
+use serde_json::Value;
+
+use super::{Asked, Context, Place, Question, SlackTs, is_direct, said, text};
+
+/// A `response_url` leads here, and nothing is ever sent to another host.
+const SLACK_HOOKS: &str = "https://hooks.slack.com/";
+
+/// A slash command: what was typed behind its name.
+pub(super) fn of_command(context: &Context<'_>) -> Asked {
+    let fields = context.json;
+    let Some(channel) = text(&fields["channel_id"]) else { return Asked::Nothing };
+    // A command is no message, so it starts no thread.
+    let place =
+        context.place(channel, text(&fields["thread_ts"]), text(&fields["user_id"]), context.received_at());
+    let typed = fields["text"].as_str().unwrap_or_default();
+    question(context, said::by(&serde_json::json!({ "text": typed }), &[]), place)
+}
+
+/// A button, a menu, another choice; or a shortcut on a message.
+pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
+    let interaction = context.json;
+    let asks = match interaction["type"].as_str() {
+        Some("block_actions" | "interactive_message") => chosen(&interaction["actions"]),
+        Some("message_action") => Some(said::by(&interaction["message"], &[])),
+        _ => None,
+    };
+    // A modal and a global shortcut belong to no channel, so there is no place for an answer.
+    let channel =
+        text(&interaction["channel"]["id"]).or_else(|| text(&interaction["container"]["channel_id"]));
+    let (Some(asks), Some(channel)) = (asks, channel) else { return Asked::Nothing };
+    let (message, container) = (&interaction["message"], &interaction["container"]);
+    // A message that only one person sees cannot start a thread.
+    let is_ephemeral = container["is_ephemeral"].as_bool() == Some(true);
+    let ts = text(&message["ts"]).or_else(|| text(&container["message_ts"])).filter(|_| !is_ephemeral);
+    let thread_ts = text(&message["thread_ts"]).or_else(|| text(&container["thread_ts"]));
+    let thread_ts = context.thread(is_direct(&channel, None), thread_ts, ts);
+    let action_ts = interaction["actions"][0]["action_ts"].as_str().or(interaction["action_ts"].as_str());
+    let asked_at = action_ts.and_then(SlackTs::parse).unwrap_or_else(|| context.received_at());
+    let place = context.place(channel, thread_ts, text(&interaction["user"]["id"]), asked_at);
+    question(context, asks, place)
+}
+
+fn question(context: &Context<'_>, text: String, place: Place) -> Asked {
+    let response_url = self::text(&context.json["response_url"]).filter(|url| url.starts_with(SLACK_HOOKS));
+    let place = Place { response_url, ..place };
+    Asked::Question(Box::new(Question { id: context.recorded_id(), text, place }))
+}
+
+/// What was chosen; `None` if nothing was that asks for an answer.
+fn chosen(actions: &Value) -> Option<String> {
+    let chosen: Vec<String> = actions.as_array()?.iter().filter_map(of_action).collect();
+    (!chosen.is_empty()).then(|| said::within_limit(chosen.join(", ")))
+}
+
+/// What an element was set to. Feedback on an answer asks for none, and neither does a button that only opens a link.
+fn of_action(action: &Value) -> Option<String> {
+    if matches!(action["type"].as_str(), Some("feedback_buttons" | "icon_button" | "workflow_button")) {
+        return None;
+    }
+    let value = |of: &Value| {
+        text(&of["value"]).or_else(|| of.as_str().filter(|id| !id.is_empty()).map(str::to_owned))
+    };
+    let one = ["selected_option", "selected_user", "selected_channel", "selected_conversation"]
+        .iter()
+        .find_map(|name| value(&action[*name]));
+    let many = [
+        "selected_options",
+        "selected_users",
+        "selected_channels",
+        "selected_conversations",
+        "selected_files",
+    ]
+    .iter()
+    .find_map(|name| {
+        let all: Vec<String> = action[*name].as_array()?.iter().filter_map(value).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    });
+    let moment = ["selected_date", "selected_time"].iter().find_map(|name| text(&action[*name]));
+    let seconds = action["selected_date_time"].as_u64().map(|seconds| seconds.to_string());
+    let rich = (!action["rich_text_value"].is_null()).then(|| said::rich_text(&action["rich_text_value"]));
+    let typed =
+        text(&action["value"]).or_else(|| action["value"].as_f64().map(|_| action["value"].to_string()));
+    one.or(many).or(moment).or(seconds).or(rich.filter(|text| !text.is_empty())).or(typed)
+}

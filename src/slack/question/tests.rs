@@ -1,0 +1,309 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+const TS: &str = "1795554000.000100";
+
+fn attributes() -> BTreeMap<String, String> {
+    [("event_id", "Ev1"), ("team_id", "T1"), ("api_app_id", "A1"), ("received_at", "1795554001500")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+fn asked_in(kind: Kind, body: &Value, dm_conversation: DmConversation) -> Asked {
+    read(kind, &body.to_string(), &attributes(), dm_conversation).unwrap()
+}
+
+fn asked(kind: Kind, body: &Value) -> Asked {
+    asked_in(kind, body, DmConversation::Channel)
+}
+
+fn envelope(event: &Value) -> Value {
+    json!({
+        "type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event_id": "Ev1", "event": event,
+        "authorizations": [{ "team_id": "T1", "user_id": "UBOT", "is_bot": true }]
+    })
+}
+
+fn event(event: &Value) -> Asked {
+    asked(Kind::Event, &envelope(event))
+}
+
+fn mention() -> Value {
+    json!({
+        "type": "app_mention", "user": "U1", "channel": "C1", "ts": TS, "event_ts": TS,
+        "text": "<@UBOT> how far are we?"
+    })
+}
+
+/// The JSON with these fields, or without those that are null.
+fn with(mut json: Value, changes: &Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        json[name] = value.clone();
+    }
+    json
+}
+
+fn question(asked: Asked) -> Question {
+    match asked {
+        Asked::Question(question) => *question,
+        other => panic!("no question: {other:?}"),
+    }
+}
+
+#[test]
+fn a_mention_asks_in_its_thread() {
+    let expected = Question {
+        id: format!("A1:C1:{TS}"),
+        text: "how far are we?".to_owned(),
+        place: Place {
+            tenant: Some("T1".to_owned()),
+            api_app_id: Some("A1".to_owned()),
+            team_id: Some("T1".to_owned()),
+            channel: "C1".to_owned(),
+            thread_ts: Some(TS.to_owned()),
+            user: Some("U1".to_owned()),
+            asked_at: SlackTs::parse(TS).unwrap(),
+            response_url: None,
+        },
+    };
+    assert_eq!(question(event(&mention())), expected);
+    let in_thread = question(event(&with(mention(), &json!({ "thread_ts": "1.000200" }))));
+    assert_eq!(in_thread.place.thread_ts.as_deref(), Some("1.000200"));
+}
+
+#[test]
+fn all_events_of_one_message_ask_one_question_and_an_edit_asks_it_later() {
+    let asked = question(event(&mention()));
+    let as_message =
+        question(event(&with(mention(), &json!({ "type": "message", "channel_type": "channel" }))));
+    assert_eq!(as_message, asked);
+    let edited = json!({ "edited": { "user": "U1", "ts": "1795554090.000000" } });
+    let edited = question(event(&with(mention(), &edited)));
+    assert_eq!(edited.id, asked.id, "answered before, it is not answered again");
+    assert_eq!(edited.place.asked_at.to_string(), "1795554090.000000");
+}
+
+#[test]
+fn a_direct_message_is_answered_where_the_setting_says() {
+    let direct = with(mention(), &json!({ "type": "message", "channel": "D1", "channel_type": "im" }));
+    let thread = |dm| question(asked_in(Kind::Event, &envelope(&direct), dm)).place.thread_ts;
+    assert_eq!(thread(DmConversation::Channel), None);
+    assert_eq!(thread(DmConversation::Thread).as_deref(), Some(TS));
+    let in_thread = with(direct.clone(), &json!({ "thread_ts": "1.000200" }));
+    assert_eq!(question(event(&in_thread)).place.thread_ts.as_deref(), Some("1.000200"));
+}
+
+#[test]
+fn what_nobody_wrote_to_be_answered_is_no_question() {
+    for changes in [
+        json!({ "type": "message", "subtype": "channel_join" }),
+        json!({ "type": "message", "subtype": "bot_message" }),
+        json!({ "type": "message", "bot_id": "B1" }),
+        json!({ "type": "message", "user": "UBOT" }),
+        json!({ "type": "message", "user": "USLACKBOT" }),
+        json!({ "type": "message", "subtype": "message_changed", "message": { "text": "x", "ts": "1.0" } }),
+        // Slack has been seen to leave out the subtype of `message_replied`.
+        json!({ "type": "message", "hidden": true, "message": { "text": "q", "ts": "1.0", "reply_count": 1 } }),
+        json!({ "type": "message", "hidden": true }),
+        json!({ "type": "reaction_added" }),
+        json!({ "type": "app_home_opened" }),
+        json!({ "type": "assistant_thread_started" }),
+        json!({ "channel": null }),
+        json!({ "ts": 7 }),
+    ] {
+        assert_eq!(event(&with(mention(), &changes)), Asked::Nothing, "{changes}");
+    }
+    for subtype in ["file_share", "thread_broadcast", "me_message"] {
+        let written = with(mention(), &json!({ "type": "message", "subtype": subtype }));
+        assert_eq!(question(event(&written)).id, format!("A1:C1:{TS}"), "{subtype}");
+    }
+}
+
+#[test]
+fn a_deletion_names_the_question_of_its_message() {
+    let id = || Asked::Deletion { question_id: format!("A1:C1:{TS}") };
+    let base = json!({ "type": "message", "channel": "C1", "ts": "9.9", "event_ts": "9.9", "hidden": true });
+    for changes in [
+        json!({ "subtype": "message_deleted", "deleted_ts": TS }),
+        json!({ "deleted_ts": TS }),
+        json!({ "subtype": "message_deleted", "previous_message": { "ts": TS, "user": "U1" } }),
+        json!({ "subtype": "message_changed", "message": { "subtype": "tombstone", "ts": TS, "user": "USLACKBOT" } }),
+    ] {
+        assert_eq!(event(&with(base.clone(), &changes)), id(), "{changes}");
+    }
+    let changed = json!({ "subtype": "message_changed", "message": { "ts": TS, "text": "x", "user": "U1" } });
+    assert_eq!(event(&with(base, &changed)), Asked::Nothing);
+}
+
+#[test]
+fn a_stop_is_of_its_thread_and_everything_asked_there_has_its_key() {
+    let stop = json!({
+        "type": "agent_session_stopped", "channel": "C1", "thread_ts": TS, "user": "U1",
+        "streaming_message_ts": [], "event_ts": "1795554090.000200"
+    });
+    let Asked::Stop(stop) = event(&stop) else { panic!("no stop") };
+    assert_eq!((stop.id.as_str(), stop.stopped_at.to_string().as_str()), ("Ev1", "1795554090.000200"));
+    let key = format!("stop:A1:C1:{TS}");
+    assert_eq!(stop.place.stop_key(), Some(key.clone()));
+    assert_eq!(question(event(&mention())).place.stop_key(), Some(key));
+    let no_thread = json!({ "type": "agent_session_stopped", "channel": "C1", "event_ts": "1.0" });
+    assert_eq!(event(&no_thread), Asked::Nothing);
+}
+
+#[test]
+fn a_command_asks_what_was_typed_and_may_be_answered_by_its_url() {
+    let command = json!({
+        "command": "/ask", "text": "how &lt;far&gt;?", "channel_id": "D9", "user_id": "U1", "team_id": "T1",
+        "api_app_id": "A1", "response_url": "https://hooks.slack.com/commands/T1/1/x"
+    });
+    let asked = question(asked(Kind::Command, &command));
+    assert_eq!((asked.id.as_str(), asked.text.as_str()), ("Ev1", "how <far>?"));
+    assert_eq!(asked.place.asked_at.to_string(), "1795554001.500000");
+    assert_eq!(asked.place.response_url.as_deref(), Some("https://hooks.slack.com/commands/T1/1/x"));
+    assert_eq!(asked.place.shown_to_the_agent().response_url, None);
+    let elsewhere = with(command, &json!({ "response_url": "https://hooks.slack.com.example/x" }));
+    assert_eq!(question(super::tests::asked(Kind::Command, &elsewhere)).place.response_url, None);
+    assert_eq!(super::tests::asked(Kind::Command, &json!({ "command": "/ask" })), Asked::Nothing);
+}
+
+fn click(action: &Value) -> Asked {
+    let interaction = json!({
+        "type": "block_actions", "api_app_id": "A1", "team": { "id": "T1" }, "user": { "id": "U1" },
+        "channel": { "id": "C1" }, "message": { "ts": TS }, "container": { "type": "message" }, "actions": [action]
+    });
+    asked(Kind::Interaction, &interaction)
+}
+
+#[test]
+fn every_kind_of_choice_is_a_question_and_feedback_is_none() {
+    for (action, text) in [
+        (json!({ "type": "button", "value": "yes" }), "yes"),
+        (json!({ "type": "static_select", "selected_option": { "value": "a" } }), "a"),
+        (
+            json!({ "type": "multi_static_select", "selected_options": [{ "value": "a" }, { "value": "b" }] }),
+            "a, b",
+        ),
+        (json!({ "type": "users_select", "selected_user": "U9" }), "U9"),
+        (json!({ "type": "multi_users_select", "selected_users": ["U8", "U9"] }), "U8, U9"),
+        (json!({ "type": "channels_select", "selected_channel": "C9" }), "C9"),
+        (json!({ "type": "multi_channels_select", "selected_channels": ["C8", "C9"] }), "C8, C9"),
+        (json!({ "type": "conversations_select", "selected_conversation": "D9" }), "D9"),
+        (json!({ "type": "multi_conversations_select", "selected_conversations": ["D9"] }), "D9"),
+        (json!({ "type": "datepicker", "selected_date": "2026-11-27" }), "2026-11-27"),
+        (json!({ "type": "timepicker", "selected_time": "09:30" }), "09:30"),
+        (json!({ "type": "datetimepicker", "selected_date_time": 1_795_554_000 }), "1795554000"),
+        (json!({ "type": "plain_text_input", "value": "typed" }), "typed"),
+        (
+            json!({ "type": "rich_text_input", "rich_text_value": { "type": "rich_text", "elements": [
+                { "type": "rich_text_section", "elements": [{ "type": "text", "text": "rich" }] }
+            ] } }),
+            "rich",
+        ),
+    ] {
+        let asked = question(click(&action));
+        assert_eq!((asked.id.as_str(), asked.text.as_str()), ("Ev1", text), "{action}");
+        assert_eq!(asked.place.thread_ts.as_deref(), Some(TS));
+    }
+    for action in [
+        json!({ "type": "feedback_buttons", "value": "good" }),
+        json!({ "type": "icon_button", "value": "delete" }),
+        json!({ "type": "button", "url": "https://a.example" }),
+        json!({ "type": "multi_users_select", "selected_users": [] }),
+    ] {
+        assert_eq!(click(&action), Asked::Nothing, "{action}");
+    }
+}
+
+#[test]
+fn a_shortcut_asks_about_its_message_and_what_has_no_channel_asks_nothing() {
+    let shortcut = json!({
+        "type": "message_action", "team": { "id": "T1" }, "user": { "id": "U1" }, "channel": { "id": "C1" },
+        "message": { "ts": TS, "text": "a &amp; b" }, "action_ts": "1795554002.000000"
+    });
+    let asked = question(asked(Kind::Interaction, &shortcut));
+    assert_eq!(
+        (asked.text.as_str(), asked.place.asked_at.to_string().as_str()),
+        ("a & b", "1795554002.000000")
+    );
+    for interaction in [
+        json!({ "type": "view_submission", "user": { "id": "U1" } }),
+        json!({ "type": "shortcut", "user": { "id": "U1" } }),
+        json!({ "type": "block_actions", "view": { "id": "V1" }, "actions": [{ "type": "button", "value": "x" }] }),
+    ] {
+        assert_eq!(super::tests::asked(Kind::Interaction, &interaction), Asked::Nothing, "{interaction}");
+    }
+    let ephemeral = json!({
+        "type": "block_actions", "channel": { "id": "C1" }, "container": { "is_ephemeral": true, "message_ts": TS },
+        "actions": [{ "type": "button", "value": "x" }]
+    });
+    let asked = question(super::tests::asked(Kind::Interaction, &ephemeral));
+    assert_eq!(asked.place.thread_ts, None, "what one person alone sees starts no thread");
+}
+
+#[test]
+fn no_two_messages_have_one_id_whatever_is_in_their_names() {
+    let id = |channel: &str, ts: &str| {
+        question(event(&with(mention(), &json!({ "channel": channel, "ts": ts, "event_ts": null })))).id
+    };
+    assert_ne!(id("C1:2", "3.0"), id("C1", "2:3.0"));
+    assert!(!id("C1", "#").contains('#'));
+}
+
+#[test]
+fn what_is_no_json_object_is_malformed() {
+    for (kind, body) in
+        [(Kind::Event, "no JSON"), (Kind::Event, "[]"), (Kind::Command, "7"), (Kind::Interaction, "")]
+    {
+        assert!(read(kind, body, &attributes(), DmConversation::Channel).is_err(), "{body}");
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<u32>().prop_map(Value::from),
+        "[A-Za-z0-9<>|@!.:]{0,12}".prop_map(Value::from),
+        prop::sample::select(vec!["message", "app_mention", "block_actions", "rich_text_section", "im", TS])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        let names = prop::sample::select(vec![
+            "event",
+            "type",
+            "subtype",
+            "channel",
+            "ts",
+            "text",
+            "user",
+            "blocks",
+            "elements",
+            "attachments",
+            "actions",
+            "message",
+            "files",
+            "thread_ts",
+            "authorizations",
+            "container",
+            "id",
+            "selected_options",
+            "value",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(names, inner, 0..6).prop_map(|fields| json!(fields)),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_read_without_a_panic(body in any_json(), event in any_json()) {
+        for kind in [Kind::Event, Kind::Command, Kind::Interaction] {
+            for body in [&body, &json!({ "event": event })] {
+                let _ = read(kind, &body.to_string(), &attributes(), DmConversation::Thread);
+            }
+        }
+    }
+}

@@ -1,0 +1,374 @@
+"""`make answers`: kills and pauses the real processes at random moments, while people ask questions.
+
+People ask in several conversations of two worlds, one with a FIFO queue and one with a standard queue. Meanwhile processes of
+the ingress, the dispatcher, agent-settle and the agent are killed, asked to end or stopped for a while, answers of Slack, of
+Lambda and of AgentCore are lost, and invocations come late or twice. Then all of this ends. In the end each question that
+was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter.
+
+    KILLS=500       so many kills and pauses, instead of 120
+    SEED=7          the same random choices again; the moments at which they meet a process still differ
+    PROTOCOL=none   with an agent that posts by itself and knows nothing of work records: it shows what the protocol is for
+    FUNCTIONS_DIR   where the functions' binaries are, instead of target/release
+
+The last line says what came of it. The exit code is 0 if nothing was lost and nothing was doubled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1] / "demo")]
+
+from dev import Failure, signals  # noqa: E402
+from slack import NoAnswer, Retry  # noqa: E402
+from stand_ins import agentcore, lambda_api  # noqa: E402
+from stand_ins.events import Event, mention, new_channel  # noqa: E402
+from stand_ins.functions import Function  # noqa: E402
+from stand_ins.world import Settings, World, world  # noqa: E402
+
+AGENTS = HERE.parent / "end_to_end/agents"
+KILLS = int(os.environ.get("KILLS") or 120)
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+HAS_PROTOCOL = os.environ.get("PROTOCOL", "work") != "none"
+# The pause between two faults in one world.
+FAULT_SECONDS = (0.6, 2.4)
+CONVERSATIONS = 7
+# A person has so many questions open at a time, and waits for so long before the next.
+OPEN_QUESTIONS, ASK_SECONDS = 3, (1, 9)
+THINK_SECONDS = 5
+LONG_ANSWERS, LONG = 0.05, 9000
+# Slack's attempts. Its own pauses are none, a minute and five minutes.
+SLACK_PAUSES = (0, 1, 3, 8, 15)
+SLACK_LIMIT_SECONDS = 3
+# How likely it is that the answer to one call is lost, or that an invocation of the agent comes twice or late.
+LOSS_AT_SLACK, LOSS_AT_LAMBDA, FAULT_AT_AGENTCORE = 0.1, 0.03, 0.1
+# A pause of a function ends with its time-out. A pause of the agent is shorter than its lease, or longer.
+FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
+# When the faults have ended, a lease, a second one and the wait for a post may have to end; then there is the rest.
+REST_LIMIT_SECONDS = 600
+
+SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless.py"), spares=3, agent_timeout=12,
+                    function_timeout=24, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8)
+
+
+@dataclass
+class Question:
+    event: Event
+    accepted: bool = False
+    statuses: list[int | str] = field(default_factory=list)
+
+
+@dataclass
+class Ledger:
+    """What was asked, and what went wrong on purpose."""
+
+    questions: list[Question] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def kills(self) -> int:
+        return self.faults.total()
+
+
+class Trial:
+    """One world, and what happens in it."""
+
+    def __init__(self, name: str, it: World, kills: int, chance: random.Random) -> None:
+        self.name, self.world, self.kills, self.chance = name, it, kills, chance
+        self.ledger = Ledger()
+        self.over = threading.Event()
+        it.slack_api.random = random.Random(chance.random())
+        it.slack_api.loss = LOSS_AT_SLACK
+        self._lambda = random.Random(chance.random())
+        self._at_lambda = it.lambda_api.inject(lambda_api.Fault(
+            times=None, meets=lambda event: self._lambda.random() < LOSS_AT_LAMBDA, lost=True))
+        self._agentcore = random.Random(chance.random())
+        it.agentcore.chance = self._fault_of_agentcore
+
+    def run(self) -> None:
+        people = [threading.Thread(target=self._ask, args=(random.Random(self.chance.random()),), daemon=True)
+                  for _ in range(CONVERSATIONS)]
+        for person in people:
+            person.start()
+        while self.ledger.kills < self.kills:
+            self._strike()
+            time.sleep(self.chance.uniform(*FAULT_SECONDS))
+        self.over.set()
+        self.world.slack_api.loss = 0
+        self._at_lambda.release.set()
+        self.world.agentcore.chance = lambda: None
+        for person in people:
+            person.join()
+        self._wait_for_rest()
+
+    # ── people ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ask(self, chance: random.Random) -> None:
+        """One person in one thread."""
+        channel, thread, mine = new_channel(), None, list[Question]()
+        while not self.over.wait(chance.uniform(*ASK_SECONDS)):
+            if sum(not self._has_ended(it) for it in mine) >= OPEN_QUESTIONS:
+                continue
+            orders = f"[sleep {chance.uniform(0, THINK_SECONDS):.1f}]"
+            if HAS_PROTOCOL and chance.random() < LONG_ANSWERS:
+                orders += f" [long {LONG}]"
+            event = mention(f"{orders} question {len(self.ledger.questions):05} of {channel}", channel, thread)
+            thread = thread or event.ts
+            question = Question(event)
+            mine.append(question)
+            self.ledger.questions.append(question)
+            self._deliver(question)
+
+    def _deliver(self, question: Question) -> None:
+        event = question.event
+        self.world.slack_api.say(event.channel, event.ts, event.text, event.thread_ts)
+        for number, pause in enumerate(SLACK_PAUSES):
+            time.sleep(pause)
+            retry = Retry(number, "http_timeout") if number else None
+            try:
+                status = self.world.slack.post(event.body, retry, limit_seconds=SLACK_LIMIT_SECONDS).status
+            except NoAnswer as error:
+                question.statuses.append(str(error))
+                continue
+            question.statuses.append(status)
+            if status == 200:
+                question.accepted = True
+                return
+
+    def _has_ended(self, question: Question) -> bool:
+        return (not HAS_PROTOCOL or self.world.state(question.event) in ("answered", "told")
+                or not question.accepted and len(question.statuses) == len(SLACK_PAUSES))
+
+    # ── faults ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _fault_of_agentcore(self) -> agentcore.Fault | None:
+        if self._agentcore.random() >= FAULT_AT_AGENTCORE:
+            return None
+        return self._agentcore.choice([
+            agentcore.Fault(answer_lost=True),
+            agentcore.Fault(doubled=True),
+            agentcore.Fault(hold_before_seconds=self._agentcore.choice([14, 40, 100])),
+            agentcore.Fault(error=agentcore.THROTTLED),
+            agentcore.Fault(error=agentcore.INTERNAL),
+        ])
+
+    def _strike(self) -> None:
+        """Kills or pauses one process."""
+        it = self.world
+        target, is_pause = self.chance.choice(["ingress", "dispatcher", "settle", "agent", "agent"]), self.chance.random() < 0.4
+        if target == "agent":
+            self._strike_agent(is_pause)
+            return
+        function: Function = getattr(it, target)
+        environment = self._at_work(function)
+        time.sleep(self.chance.uniform(0, {"ingress": 0.02, "dispatcher": 0.5, "settle": 0.1}[target]))
+        if is_pause and environment is not None and environment.pause(self.chance.uniform(*FUNCTION_PAUSE)):
+            self.ledger.faults[f"{target} paused"] += 1
+        else:
+            (environment or self.chance.choice(function.environments)).kill()
+            self.ledger.faults[f"{target} killed"] += 1
+
+    def _at_work(self, function: Function) -> Any:
+        """A process in the middle of an invocation. Those of the ingress are short, so it waits for one."""
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            if busy := function.at_work():
+                return self.chance.choice(busy)
+            time.sleep(0.001)
+        return None
+
+    def _strike_agent(self, is_pause: bool) -> None:
+        machines = [it for it in self.world.machines.running() if not it.is_paused]
+        busy = [it for it in machines if it.is_busy()]
+        if not machines:
+            return
+        machine = self.chance.choice(busy or machines)
+        time.sleep(self.chance.uniform(0, 0.5))
+        if is_pause:
+            is_long = self.chance.random() < 0.4
+            machine.pause(self.chance.uniform(*(LONG_PAUSE if is_long else SHORT_PAUSE)))
+            if is_long and self.chance.random() < 0.7:
+                # AgentCore sends what comes next to another machine.
+                self.world.machines.forget(machine.session_id)
+            self.ledger.faults["agent paused"] += 1
+        elif self.chance.random() < 0.3:
+            machine.end()
+            self.ledger.faults["agent asked to end"] += 1
+        else:
+            machine.kill()
+            self.ledger.faults["agent killed"] += 1
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _wait_for_rest(self) -> None:
+        until = time.monotonic() + REST_LIMIT_SECONDS
+        quiet_since: float | None = None
+        while time.monotonic() < until:
+            is_quiet = not self.world.depth() and not any(it.is_paused for it in self.world.machines.running()) \
+                and self.world.machines.are_at_rest()
+            quiet_since = (quiet_since or time.monotonic()) if is_quiet else None
+            if quiet_since is not None and time.monotonic() - quiet_since > 3:
+                return
+            time.sleep(1)
+        say(f"{self.name}: after {REST_LIMIT_SECONDS} seconds without faults there is still work left: "
+            f"{self.world.depth()} messages")
+
+    def judge(self) -> tuple[int, int, list[str]]:
+        """How many questions were lost and how many were doubled, and a line about each."""
+        it, lost, doubled, lines = self.world, 0, 0, []
+        letters = Counter(letter["MessageAttributes"]["event_id"]["StringValue"] for letter in it.dead_letters())
+        told = Counter[str]()
+        for question in self.ledger.questions:
+            event = question.event
+            record = it.record(event)
+            state, why = (record.get(name, {}).get("S", "") for name in ("state", "why"))
+            posts = [post for post in it.posts(event) if event.text in post.text]
+            answers = len(posts)
+            if "[long" in event.text and answers == 1:
+                answers = times_complete(event, [post.text for post in it.posts(event)], posts[0].text)
+            is_told = state == "told"
+            told[event.channel] += is_told
+            is_answered = answers == 1 and posts[0].thread_ts == event.thread and not is_told
+            if answers > 1 or (answers and is_told) or letters[event.event_id] > 1:
+                doubled += 1
+                verdict = "DOUBLED"
+            elif is_answered or (is_told and letters[event.event_id] == 1) or not question.accepted and not answers:
+                continue
+            else:
+                lost += 1
+                verdict = "LOST"
+            lines.append(f"{verdict} {self.name} {event.event_id} {event.question_id} {event.text!r}: {answers} answers, "
+                         f"record {state or 'absent'} {why}, {letters[event.event_id]} letters, deliveries "
+                         f"{question.statuses}")
+        for channel, expected in told.items():
+            apologies = [post for post in it.slack_api.posts
+                         if post.channel == channel and not is_part_of_an_answer(post.text)]
+            if len(apologies) > expected:
+                doubled += 1
+                lines.append(f"DOUBLED {self.name} {channel}: {expected} questions told, {len(apologies)} apologies")
+            elif len(apologies) < expected:
+                lost += 1
+                lines.append(f"LOST {self.name} {channel}: {expected} questions told, {len(apologies)} apologies")
+        return lost, doubled, lines
+
+
+def is_part_of_an_answer(text: str) -> bool:
+    return text.startswith(("You said", "line "))
+
+
+def times_complete(event: Event, texts: list[str], first: str) -> int:
+    """How often a long answer stands in full, by the parts that follow its first one: 0, 1, or 2 for anything that is said
+    twice."""
+    begin = texts.index(first)
+    parts = [first]
+    for text in texts[begin + 1:]:
+        if text.startswith("You said"):
+            break
+        if text.startswith("line "):
+            parts.append(text)
+    numbers = [int(line.split()[1]) for part in parts for line in part.splitlines() if line.startswith("line ")]
+    if len(set(numbers)) < len(numbers):
+        return 2
+    return int(numbers == list(range(1, len(numbers) + 1)) and sum(map(len, parts)) >= LONG - 100)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+@contextlib.contextmanager
+def trials(chance: random.Random) -> Iterator[list[Trial]]:
+    """Both worlds. Each lives in a thread of its own: the kernel ends the processes of a thread that ends."""
+    names = {"fifo": True, "standard": False}
+    started, over, found, failures = threading.Semaphore(0), threading.Event(), dict[str, World](), list[BaseException]()
+
+    def live(name: str, is_fifo: bool) -> None:
+        try:
+            with world(settings_of(is_fifo)) as it:
+                found[name] = it
+                started.release()
+                over.wait()
+        except BaseException as error:
+            failures.append(error)
+            started.release()
+
+    threads = [threading.Thread(target=live, args=item, name=item[0]) for item in names.items()]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in threads:
+            started.acquire()
+        if failures:
+            raise Failure(f"a world did not start: {failures[0]}")
+        yield [Trial(name, found[name], KILLS // 2 + (KILLS % 2) * is_fifo, random.Random(chance.random()))
+               for name, is_fifo in names.items()]
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def settings_of(is_fifo: bool) -> Settings:
+    from dataclasses import replace
+    return replace(SETTINGS, is_fifo=is_fifo)
+
+
+def keep_reports(them: list[Trial]) -> pathlib.Path:
+    """Writes down what each part logged, for finding out what went wrong."""
+    import shutil
+    kept = HERE.parents[1] / "target/answers"
+    shutil.rmtree(kept, ignore_errors=True)
+    for trial in them:
+        shutil.copytree(trial.world.logs, kept / trial.name)
+        calls = [f"{it.at:.3f} {it.caller} {it.event.get('operation')} {it.event.get('record')} "
+                 f"{it.event.get('token')} {it.outcome} {it.answer}" for it in trial.world.lambda_api.invoked]
+        (kept / trial.name / "lambda-stand-in.log").write_text("\n".join(calls))
+        (kept / trial.name / "agentcore-stand-in.log").write_text("\n".join(map(str, trial.world.agentcore.calls)))
+        posts = [f"{it.at:.3f} {it.channel} {it.thread_ts} {it.ts} {it.metadata} {it.text[:200]!r}"
+                 for it in trial.world.slack_api.posts]
+        (kept / trial.name / "slack-stand-in.log").write_text("\n".join(posts))
+    return kept
+
+
+def main() -> int:
+    signals.install()
+    begun = time.monotonic()
+    say(f"{KILLS} kills and pauses, SEED={SEED}, " + ("with the protocol" if HAS_PROTOCOL else "WITHOUT the protocol"))
+    with trials(random.Random(SEED)) as them:
+        threads = [threading.Thread(target=trial.run, daemon=True) for trial in them]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        lost = doubled = 0
+        for trial in them:
+            more_lost, more_doubled, lines = trial.judge()
+            lost, doubled = lost + more_lost, doubled + more_doubled
+            accepted = sum(it.accepted for it in trial.ledger.questions)
+            faults = ", ".join(f"{times} {what}" for what, times in sorted(trial.ledger.faults.items()))
+            say(f"{trial.name}: {len(trial.ledger.questions)} questions, {accepted} accepted; {faults}; "
+                f"{trial.world.slack_api.lost_answers} answers of Slack lost; {trial.world.machines.starts()} machines; "
+                f"{len(trial.world.dead_letters())} dead letters")
+            for line in lines:
+                say(f"  {line}")
+        if lost or doubled:
+            say(f"the logs are in {keep_reports(them).relative_to(HERE.parents[1])}")
+        questions, kills = (sum(counts) for counts in zip(*((len(it.ledger.questions), it.ledger.kills) for it in them)))
+    say(f"in {time.monotonic() - begun:.0f} seconds")
+    say(f"answers: {questions} questions, {kills} kills, {lost} lost, {doubled} doubled")
+    return int(bool(lost or doubled))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""An agent that knows nothing of work records: a generator, as Strands agents are. With an order in the question:
+
+    [sleep 3]  thinks for three seconds
+    [fail]     fails after its first words: the SDK then answers 200 and sends an error in the stream
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from bedrock_agentcore.runtime import BedrockAgentCoreApp
+
+app = BedrockAgentCoreApp()
+
+
+@app.entrypoint
+async def invoke(payload: dict[str, Any]) -> AsyncIterator[str]:
+    text = payload["question"]["text"]
+    print(f"thinks about {payload['question']['id']}", flush=True)
+    yield "You said: "
+    if found := re.search(r"\[sleep ([\d.]+)\]", text):
+        await asyncio.sleep(float(found[1]))
+    if "[fail]" in text:
+        raise ValueError("told to fail")
+    yield text
+
+
+if __name__ == "__main__":
+    app.run(port=int(os.environ["PORT"]), host="127.0.0.1")

@@ -1,0 +1,40 @@
+"""What an agent that obeys an attacker can do: answer its own question badly, and use its own tools. No more."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from expect import send
+from stand_ins.events import mention
+from stand_ins.world import World
+
+
+@pytest.mark.world("hostile")
+def test_an_agent_that_obeys_an_attacker_can_answer_only_its_own_question(world: World) -> None:
+    victim = mention("somebody else's question")
+    world.dynamodb.put_item(TableName=world.table, Item={
+        "event_id": {"S": victim.record}, "state": {"S": "free"}, "version": {"N": "1"}, "attempts": {"N": "0"},
+        "deferrals": {"N": "0"}, "since": {"N": "1"}, "expires_at": {"N": "9999999999"}})
+    before = world.record(victim)
+
+    event = send(world, mention(victim.record))
+    [post] = world.eventually("the hostile agent answers", lambda: [
+        it for it in world.posts(event) if it.text.startswith("{")])
+    found = json.loads(post.text)
+
+    assert found == {
+        "answers another's question": "gone",
+        "refuses another's question": "gone",
+        "claims another's question": "gone",
+        "gives another's question back": "gone",
+        "invokes another function": "AccessDeniedException",
+        "posts by settle's Gateway": "status 403",
+        "reads a thread by its own Gateway": "refused",
+        # Its own tool posts, as it may, but without what it was given beside the text.
+        "posts metadata by its own Gateway": found["posts metadata by its own Gateway"],
+    }
+    forged = [it for it in world.posts(event) if it.text == "a forged nonce"]
+    assert all(it.metadata is None for it in forged), "a nonce can be forged"
+    assert world.record(victim) == before
+    assert not [it for it in world.posts(event) if it.text == "mischief"] and not world.posts(victim)
