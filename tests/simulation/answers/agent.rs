@@ -28,8 +28,9 @@ const NEW_TOKEN: Duration = Duration::from_secs(2);
 /// How long after SIGTERM questions are given back, and when AgentCore ends the process.
 const GIVE_BACK_PATIENCE: Duration = Duration::from_secs(10);
 const SIGKILL_AFTER: Duration = Duration::from_secs(15);
-/// When AgentCore ends an idle session.
+/// When AgentCore ends an idle session, and when any.
 const IDLE: Duration = Duration::from_secs(15 * 60);
+const LONGEST_SESSION: Duration = Duration::from_secs(8 * 60 * 60);
 
 /// The sessions, each with its last process.
 #[derive(Default)]
@@ -150,6 +151,7 @@ fn machine(sim: &Arc<Sim>, session_id: &str) -> (Arc<Machine>, bool) {
     let at = sim.at();
     if let Some(machine) = sessions.0.get(session_id)
         && !machine.process.is_dead()
+        && at < machine.process.began + LONGEST_SESSION
     {
         let mut works = machine.works.lock().unwrap();
         if !works.at_work.is_empty() || at < works.used_at + IDLE {

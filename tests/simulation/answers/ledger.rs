@@ -173,6 +173,11 @@ impl Ledger {
         question.messages += 1;
     }
 
+    /// Whether several messages bring the question of this event.
+    pub(crate) fn is_in_several_messages(&self, event_id: &str) -> bool {
+        self.events.get(event_id).is_some_and(|id| self.questions[id].messages > 1)
+    }
+
     pub(crate) fn is_deleted(&mut self, id: &str) {
         self.question(id).is_deleted = true;
     }
@@ -351,7 +356,8 @@ impl Ledger {
                 other.group.as_ref().is_some_and(|(its, at)| *its == group && *at > place)
                     && !other.posts.is_empty()
             };
-            let dropped = self.questions[&id].was_dropped;
+            // An agent may ignore the one message of a question and answer the other.
+            let dropped = self.questions[&id].was_dropped || self.questions[&id].may_be_ignored;
             let overtaking = self.questions.iter().find(is_overtaken).map(|(other, _)| other.clone());
             if let Some(other) = overtaking.filter(|_| !dropped && group.contains(':')) {
                 self.violation(at, "order", &id, format_args!("after {other}, which came later"));

@@ -432,7 +432,11 @@ async fn dispatch(sim: &Arc<Sim>, messages: Vec<QueueMessage>) -> Option<Vec<Str
                 report.errors
             ),
         );
-        if report.outcome == MessageOutcome::Deferred(Deferral::InFlight) && report.put_off_for.is_some() {
+        let event_id = report.shown_attributes.iter().find(|(name, _)| *name == "event_id");
+        if report.outcome == MessageOutcome::Deferred(Deferral::InFlight)
+            && report.put_off_for.is_some()
+            && event_id.is_some_and(|(_, id)| sim.ledger().is_in_several_messages(id))
+        {
             sim.count(Fault::BystandersPutOff);
         }
         let is_at_work =
