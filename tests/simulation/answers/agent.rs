@@ -85,7 +85,8 @@ impl Agent for Node {
                 chance.number(0..=7),
                 chance.millis(10..=100),
                 chance.millis(5..=50),
-                chance.millis(45_000..=200_000),
+                // Some arrive as the message becomes visible again.
+                chance.choose(&[45_000..=200_000, 80_000..=92_000]),
                 chance.millis(800..=4_000),
             )
         };
@@ -111,6 +112,7 @@ impl Agent for Node {
         }
         let (machine, is_new) = machine(sim, &call.session_id);
         let starts_in = if is_new { cold } else { Duration::ZERO };
+        let late = sim.millis(late);
         let starts_in = starts_in + if is_after_it_gave_up { late } else { Duration::ZERO };
         let payload: Value = serde_json::from_slice(&call.payload).unwrap();
         let answer = deliver(sim, &machine, payload.clone(), starts_in);
@@ -175,12 +177,12 @@ fn deliver(
     after: Duration,
 ) -> oneshot::Receiver<Reply> {
     let (answer, answered) = oneshot::channel();
-    let (sim, machine) = (Arc::clone(sim), Arc::clone(machine));
-    tokio::spawn(async move {
+    let (worked, machine) = (Arc::clone(sim), Arc::clone(machine));
+    sim.spawn(async move {
         sleep(after).await;
         let process = Arc::clone(&machine.process);
-        let handled = invoked(&sim, &machine, &payload);
-        if let Some(reply) = In::new(&sim, &process, handled).await {
+        let handled = invoked(&worked, &machine, &payload);
+        if let Some(reply) = In::new(&worked, &process, handled).await {
             let _ = answer.send(reply);
         }
     });
@@ -271,8 +273,14 @@ fn begin(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, work: &Arc<Mutex<
     };
     let beating = one.clone();
     let process = Arc::clone(&machine.process);
-    tokio::spawn(In::new(sim, &process, async move { beating.beat().await }));
-    tokio::spawn(In::new(sim, &process, async move { one.run().await }));
+    let beats = In::new(sim, &process, async move { beating.beat().await });
+    let runs = In::new(sim, &process, async move { one.run().await });
+    sim.spawn(async move {
+        beats.await;
+    });
+    sim.spawn(async move {
+        runs.await;
+    });
 }
 
 /// The work on one question, from the claim to its end.

@@ -376,6 +376,11 @@ impl Ledger {
         self.violation(at, "valid", &record, format_args!("{} is invalid", request["operation"]));
     }
 
+    /// Something of the history has panicked.
+    pub(crate) fn panicked(&mut self, at: Duration) {
+        self.violation(at, "valid", "", format_args!("a panic"));
+    }
+
     /// A dead letter is in its queue.
     pub(crate) fn letter(&mut self, at: Duration, content: Arc<Content>) {
         let reason = content.attribute("dead_letter_reason").map(str::to_owned);

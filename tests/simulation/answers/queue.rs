@@ -172,7 +172,8 @@ impl SimulatedQueue {
         chosen.truncate(max);
         let mut received = Vec::new();
         for number in chosen {
-            let held = self.messages.get_mut(&number).unwrap();
+            // The same message may be chosen twice, and gone by then.
+            let Some(held) = self.messages.get_mut(&number) else { continue };
             held.receives += 1;
             if held.receives > settings.max_receive_count {
                 dropped.by_receive_count.extend(self.messages.remove(&number).map(|held| held.content));
@@ -210,7 +211,7 @@ impl SimulatedQueue {
         let is_over = at >= held.visible_at;
         if fifo && is_last && is_over {
             let late = at - held.visible_at;
-            let is_a_second = late <= Duration::from_secs(2);
+            let is_a_second = late <= Duration::from_secs(1);
             faults.push(if is_a_second { Fault::FifoHandleDeadASecondLate } else { Fault::FifoHandleDead });
         } else if fifo && !is_last {
             faults.push(Fault::FifoHandleDead);

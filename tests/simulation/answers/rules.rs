@@ -1,6 +1,10 @@
 //! The rules of the protocol that keep the promise. Each can be switched off, by what the store, the queue, Slack or a clock does
 //! or says, and the ledger has to notice.
 
+use std::time::Duration;
+
+use super::settings::{Asking, Settings};
+
 /// A rule of the protocol. Each doc comment says what happens instead while the rule is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -26,8 +30,6 @@ pub(crate) enum Rule {
     GivenBackIsNoAttempt,
     /// A message that comes again while somebody works leaves its new handle in the record. Off: the old one stays.
     NewHandleIsLeft,
-    /// A message is held before its question is taken. Off: it keeps the visibility that it has.
-    HeldBeforeTaken,
     /// A message is done only when its question is. Off: it is done when the agent has it.
     NotDoneWhileAtWork,
     /// agent-settle deletes the message when the answer stands, and makes it visible when there is none. Off: it deletes it in
@@ -36,7 +38,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -48,7 +50,6 @@ impl Rule {
         Self::ToldForItsMessage,
         Self::GivenBackIsNoAttempt,
         Self::NewHandleIsLeft,
-        Self::HeldBeforeTaken,
         Self::NotDoneWhileAtWork,
         Self::ToldMakesVisible,
     ];
@@ -61,14 +62,41 @@ impl Rule {
             | Self::SameMessageOnly
             | Self::NonceInThePost
             | Self::NonceInTheRecord => &["twice"],
-            Self::BeatsRenew => &["alone"],
-            Self::ClaimsHaveTheirOwnToken => &["alone"],
+            Self::BeatsRenew | Self::ClaimsHaveTheirOwnToken => &["alone"],
             Self::StopReadAtIntent => &["stop"],
             Self::ToldForItsMessage | Self::ToldMakesVisible => &["letter"],
             Self::GivenBackIsNoAttempt => &["attempts"],
             Self::NewHandleIsLeft => &["quiet"],
-            Self::HeldBeforeTaken => &["quiet", "alone"],
             Self::NotDoneWhileAtWork => &["answered"],
+        }
+    }
+
+    /// Has the history be one in which the rule is needed more often than in others.
+    pub(crate) fn make_it_matter(self, settings: &mut Settings) {
+        match self {
+            Self::SameMessageOnly => {
+                settings.in_two_messages = 400;
+                settings.wrong_clocks = 300;
+                settings.slack = 300;
+                settings.fifo = false;
+                settings.asking = Asking::Works;
+                settings.token_put_at = Duration::ZERO;
+            }
+            Self::NewHandleIsLeft => {
+                settings.fifo = true;
+                settings.queue = 0;
+                settings.store = 0;
+                settings.wrong_clocks = 0;
+                settings.in_two_messages = 0;
+                settings.long_thoughts = 400;
+                settings.agent_core = 300;
+            }
+            Self::BeatsRenew | Self::ClaimsHaveTheirOwnToken => {
+                settings.wrong_clocks = 0;
+                settings.long_thoughts = 400;
+                settings.twice = 200;
+            }
+            _ => {}
         }
     }
 }

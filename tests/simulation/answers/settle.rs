@@ -39,7 +39,7 @@ pub(crate) async fn ask(sim: &Arc<Sim>, request: Value) -> Option<Value> {
     }
     let (answer, answered) = oneshot::channel();
     let invoked = Arc::clone(sim);
-    tokio::spawn(async move {
+    sim.spawn(async move {
         let _ = answer.send(run(&invoked, request).await);
     });
     let answer = answered.await.ok().flatten();
@@ -77,7 +77,7 @@ pub(crate) async fn tell(sim: &Arc<Sim>, request: Value) -> Option<()> {
     for _ in 0..=u32::from(is_twice) {
         let (told, request, apart) = (Arc::clone(sim), request.clone(), sim.millis(0..=30_000));
         let after = if is_twice { after + apart } else { after };
-        tokio::spawn(async move {
+        sim.spawn(async move {
             sleep(after).await;
             for again in AGAIN_AFTER.into_iter().map(Some).chain([None]) {
                 if run(&told, request.clone()).await.is_some() {

@@ -75,14 +75,19 @@ impl std::fmt::Debug for Sim {
 }
 
 impl Sim {
-    pub(crate) fn new(mut chance: Chance, rule_off: Option<Rule>, narration: bool) -> Arc<Self> {
-        let settings = Settings::draw(&mut chance);
+    /// Begins the history of a seed. If a rule is named, the history is one in which it matters; it is off if `is_off` says so.
+    pub(crate) fn new(seed: u64, rule: Option<Rule>, is_off: bool, narration: bool) -> Arc<Self> {
+        let mut chance = Chance::of(seed);
+        let mut settings = Settings::draw(&mut chance);
+        if let Some(rule) = rule {
+            rule.make_it_matter(&mut settings);
+        }
         let mut ledger = Ledger::new(narration);
         ledger.say(Duration::ZERO, "settings", "", format_args!("{settings:?}"));
         Arc::new(Self {
             settings,
             began: instant(),
-            rule_off,
+            rule_off: rule.filter(|_| is_off),
             is_narrated: narration,
             chance: Mutex::new(chance),
             ledger: Mutex::new(ledger),
@@ -113,6 +118,18 @@ impl Sim {
     /// The time by a clock that is right.
     pub(crate) fn true_time(&self) -> UnixMillis {
         UnixMillis::from_millis(BEGINNING).after(self.at())
+    }
+
+    /// Lets something go on by itself. A panic in it breaks the history.
+    pub(crate) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let sim = Arc::clone(self);
+        tokio::spawn(async move {
+            let caught = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work)).await;
+            if caught.is_err() {
+                let at = sim.at();
+                sim.ledger().panicked(at);
+            }
+        });
     }
 
     /// Whether things go wrong at this time of the history.
@@ -265,7 +282,7 @@ impl Node {
             }
             Some(Wrong::Late) => {
                 let (sim, after) = (Arc::clone(&self.sim), self.sim.millis(500..=90_000));
-                tokio::spawn(async move {
+                self.sim.spawn(async move {
                     sleep(after).await;
                     effect(&sim);
                 });
@@ -469,11 +486,7 @@ fn state_of(record: &Record) -> String {
 impl Queue for Node {
     async fn put_off(&self, handle: &str, delay: Duration) -> Result<(), QueueError> {
         let sim = &self.sim;
-        if &*self.operation == "beat" && sim.is_off(Rule::BeatsRenew)
-            || self.process.program == Program::Dispatcher
-                && delay >= Duration::from_secs(75)
-                && sim.is_off(Rule::HeldBeforeTaken)
-        {
+        if &*self.operation == "beat" && sim.is_off(Rule::BeatsRenew) {
             return Ok(());
         }
         if &*self.operation == "refuse" && delay.is_zero() && sim.is_off(Rule::ToldMakesVisible) {

@@ -31,7 +31,6 @@ use super::queue::{Content, Dropped};
 use super::rules::Rule;
 use super::settle::post_wait;
 use super::sim::{Node, Sim};
-use crate::chance::Chance;
 use crate::slack::SECRET;
 
 const APP: &str = "A1";
@@ -66,22 +65,27 @@ enum Act {
 }
 
 impl World {
-    /// Runs the history of a seed, with one rule switched off if `rule_off` names one.
-    pub(crate) fn run(seed: u64, rule_off: Option<Rule>) -> History {
-        Self::history(seed, rule_off, false)
+    /// Runs the history of a seed.
+    pub(crate) fn run(seed: u64) -> History {
+        Self::history(seed, None, false, false)
+    }
+
+    /// Runs a history in which a rule matters, with that rule switched off if `is_off`.
+    pub(crate) fn run_about(rule: Rule, is_off: bool, seed: u64) -> History {
+        Self::history(seed, Some(rule), is_off, false)
     }
 
     /// Runs the history of a seed and returns what happened, line by line.
-    pub(crate) fn narrate(seed: u64, rule_off: Option<Rule>) -> String {
-        let history = Self::history(seed, rule_off, true);
+    pub(crate) fn narrate(seed: u64) -> String {
+        let history = Self::history(seed, None, false, true);
         format!("SEED={seed}\n{}{}\n", history.narration, history.violations.join("\n"))
     }
 
-    fn history(seed: u64, rule_off: Option<Rule>, narration: bool) -> History {
+    fn history(seed: u64, rule: Option<Rule>, is_off: bool, narration: bool) -> History {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let sim = Sim::new(Chance::of(seed), rule_off, narration);
+            let sim = Sim::new(seed, rule, is_off, narration);
             let world = Arc::new(Self { ingress: ingress(&sim), sim: Arc::clone(&sim) });
             let polling = tokio::spawn(poll(Arc::clone(&sim)));
             world.play().await;
@@ -136,7 +140,7 @@ impl World {
             self.sim.count(Fault::OneQuestionInTwoMessages);
             let again = Act::AskAgainInAnotherMessage { number, ts: ts.clone() };
             let world = Arc::clone(&self);
-            tokio::spawn(async move {
+            self.sim.spawn(async move {
                 sleep(apart).await;
                 world.sends(thread, again).await;
             });
@@ -340,7 +344,7 @@ async fn poll(sim: Arc<Sim>) {
         if twice {
             sim.count(Fault::StandardMessageGivenOutTwice);
         }
-        tokio::spawn(invoke(Arc::clone(&sim), messages));
+        sim.spawn(invoke(Arc::clone(&sim), messages));
         let pause = sim.millis(1..=20);
         sleep(pause).await;
     }
@@ -356,7 +360,7 @@ async fn invoke(sim: Arc<Sim>, messages: Vec<QueueMessage>) {
     if sim.goes_wrong(sim.settings.twice) {
         sim.count(Fault::OneReceiveRunTwice);
         let (again, messages, apart) = (Arc::clone(&sim), messages.clone(), sim.millis(0..=70_000));
-        tokio::spawn(async move {
+        sim.spawn(async move {
             sleep(apart).await;
             dispatch(&again, messages).await;
         });
