@@ -27,6 +27,8 @@
     reason = "a simulation that cannot go on has failed"
 )]
 
+#[cfg(feature = "dispatch")]
+mod answers;
 mod chance;
 mod environment;
 mod ledger;

@@ -1,0 +1,603 @@
+//! Records what really happened, also where no process knows it, and checks these rules:
+//!
+//! - **answered**: every accepted question is answered, or told and a dead letter, or was withdrawn; whatever the record says, the
+//!   thread says the same.
+//! - **twice**: no part of an answer stands twice, and no two texts stand for one question.
+//! - **parts**: the parts of a text stand in their order.
+//! - **order**: on a FIFO queue the texts of a conversation stand in the order in which its questions came.
+//! - **letter**: a question that was told has its dead letter, with the reason that its record has; no other has one.
+//! - **stop**: what was asked before a stop is not written down to be posted after the stop stands in the table; a question is
+//!   withdrawn only for a stop or a deletion, and nothing is posted for it. Each is counted once.
+//! - **unknown**: that an outcome is unknown is said only where Slack could not be asked.
+//! - **attempts**: an attempt is a claim that was not given back; nobody gives up before the attempts or the time are used up.
+//! - **alone**: nobody else works on a question while a process works on it that nothing has disturbed.
+//! - **quiet**: the message of such a question does not come again and again.
+//! - **left**: nothing is left on the queue.
+//! - **valid**: agent-settle understands every request.
+
+use serde_json::Value;
+use slack_ingress::slack::question::SlackTs;
+use slack_ingress::work::record::{End, Record, State};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::faults::{Counts, Fault};
+use super::process::Process;
+use super::queue::Content;
+use super::settings::Settings;
+
+/// What a text is that is posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Intent {
+    question: String,
+    generation: u32,
+    part: u32,
+    end: End,
+    text: String,
+    was_posted: bool,
+    could_not_be_asked: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Posted {
+    at: Duration,
+    generation: u32,
+    part: u32,
+    end: End,
+    text: String,
+}
+
+/// What is known about one question.
+#[derive(Clone, Debug, Default)]
+struct Question {
+    /// The key of its thread's stops.
+    thread: String,
+    asked_at: Option<SlackTs>,
+    is_stop: bool,
+    is_accepted: bool,
+    /// Its conversation on the queue, and its place in it.
+    group: Option<(String, u64)>,
+    messages: u32,
+    /// How often its letter was sent back.
+    generation: u32,
+    posts: Vec<Posted>,
+    /// The reasons of its letters, by generation.
+    letters: Vec<(u32, Option<String>)>,
+    is_deleted: bool,
+    may_be_ignored: bool,
+    was_dropped: bool,
+    counted_stopped: bool,
+    expected_attempts: u32,
+    /// How many claims there were, given back or not.
+    claims: u32,
+    first_received: Option<Duration>,
+    record: Option<Record>,
+    workers: Vec<Worker>,
+}
+
+#[derive(Clone, Debug)]
+struct Worker {
+    process: Arc<Process>,
+    is_disturbed: bool,
+    receives: u32,
+}
+
+/// What many histories counted together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) histories: u64,
+    pub(crate) questions: u64,
+    pub(crate) faults: Counts,
+    ends: BTreeMap<String, u64>,
+    posts: u64,
+    receives: u64,
+    letters_doubled: u64,
+}
+
+/// Everything that happened in one history, and the rules that it broke.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) faults: Counts,
+    pub(crate) violations: Vec<String>,
+    pub(crate) narration: Option<String>,
+    questions: BTreeMap<String, Question>,
+    /// The question of each event.
+    events: BTreeMap<String, String>,
+    intents: BTreeMap<String, Intent>,
+    /// When the stops of a thread were in the table.
+    stops: BTreeMap<String, Vec<(Duration, SlackTs)>>,
+    in_group: BTreeMap<String, u64>,
+    letters: Vec<Arc<Content>>,
+    receives: u64,
+}
+
+/// The id of the question in the key of a record.
+fn question_of(record: &str) -> &str {
+    record.strip_prefix("dispatch#").unwrap_or(record)
+}
+
+impl Ledger {
+    pub(crate) fn new(narration: bool) -> Self {
+        Self { narration: narration.then(String::new), ..Self::default() }
+    }
+
+    pub(crate) fn say(&mut self, at: Duration, who: &str, what: &str, how: fmt::Arguments<'_>) {
+        use fmt::Write;
+        if let Some(narration) = &mut self.narration {
+            writeln!(narration, "{:>10.3} s  {who:<14} {what:<28} {how}", at.as_secs_f64()).unwrap();
+        }
+    }
+
+    fn violation(&mut self, at: Duration, rule: &str, question: &str, how: fmt::Arguments<'_>) {
+        self.say(at, "VIOLATION", question, format_args!("{rule}: {how}"));
+        self.violations.push(format!("{rule}: {question} at {:.3} s: {how}", at.as_secs_f64()));
+    }
+
+    fn question(&mut self, id: &str) -> &mut Question {
+        self.questions.get_mut(id).unwrap_or_else(|| panic!("{id} is unknown"))
+    }
+
+    /// Somebody asks a question, or presses stop.
+    pub(crate) fn is_asked(&mut self, id: &str, thread: &str, asked_at: SlackTs, is_stop: bool) {
+        let asked_at = Some(asked_at);
+        let question = Question { thread: thread.to_owned(), asked_at, is_stop, ..Question::default() };
+        self.questions.insert(id.to_owned(), question);
+    }
+
+    /// An event that brings this question is about to be sent.
+    pub(crate) fn event(&mut self, event_id: &str, question: &str) {
+        self.events.insert(event_id.to_owned(), question.to_owned());
+    }
+
+    pub(crate) fn question_of_event(&self, event_id: &str) -> Option<String> {
+        self.events.get(event_id).cloned()
+    }
+
+    pub(crate) fn is_accepted(&mut self, event_id: &str) {
+        if let Some(id) = self.question_of_event(event_id) {
+            self.question(&id).is_accepted = true;
+        }
+    }
+
+    /// The ingress puts a message on the queue.
+    pub(crate) fn is_sent(&mut self, content: &Content) {
+        let event_id = content.attribute("event_id").unwrap_or_default();
+        let Some(id) = self.question_of_event(event_id) else { return };
+        let place = self.in_group.entry(content.group.clone()).or_default();
+        *place += 1;
+        let place = *place;
+        let question = self.question(&id);
+        question.group.get_or_insert_with(|| (content.group.clone(), place));
+        question.messages += 1;
+    }
+
+    /// Whether several messages bring the question of this event.
+    pub(crate) fn is_in_several_messages(&self, event_id: &str) -> bool {
+        self.events.get(event_id).is_some_and(|id| self.questions[id].messages > 1)
+    }
+
+    pub(crate) fn is_deleted(&mut self, id: &str) {
+        self.question(id).is_deleted = true;
+    }
+
+    pub(crate) fn may_be_ignored(&mut self, id: &str) {
+        self.question(id).may_be_ignored = true;
+    }
+
+    /// SQS's own limits took the message of an event off the queue.
+    pub(crate) fn is_dropped(&mut self, content: &Content) {
+        let event_id = content.attribute("event_id").unwrap_or_default();
+        if let Some(id) = self.question_of_event(event_id) {
+            self.question(&id).was_dropped = true;
+        }
+    }
+
+    /// The dispatcher has received the message of an event.
+    pub(crate) fn is_received(&mut self, at: Duration, event_id: &str, settings: &Settings) {
+        self.receives += 1;
+        let Some(id) = self.question_of_event(event_id) else { return };
+        let question = self.question(&id);
+        question.first_received.get_or_insert(at);
+        let is_clear = settings.fifo && settings.queue == 0 && settings.store == 0 && question.messages == 1;
+        let mut receives = 0;
+        for worker in &mut question.workers {
+            if is_clear && worker.is_at_work(settings) {
+                worker.receives += 1;
+                receives = receives.max(worker.receives);
+            }
+        }
+        if receives > 4 {
+            self.violation(at, "quiet", &id, format_args!("received {receives} times at work"));
+        }
+    }
+
+    /// A process begins to work on a question.
+    pub(crate) fn works(&mut self, at: Duration, record: &str, process: &Arc<Process>, settings: &Settings) {
+        let id = question_of(record).to_owned();
+        let question = self.question(&id);
+        let others = question.workers.iter().filter(|worker| worker.is_at_work(settings)).count();
+        question.workers.push(Worker { process: Arc::clone(process), is_disturbed: false, receives: 0 });
+        if others > 0 {
+            let what = format_args!("{} begins while {others} work undisturbed", process.name);
+            self.violation(at, "alone", &id, what);
+        }
+    }
+
+    pub(crate) fn works_no_more(&mut self, record: &str, process: &Arc<Process>) {
+        let question = self.question(question_of(record));
+        question.workers.retain(|worker| !Arc::ptr_eq(&worker.process, process));
+    }
+
+    /// A beat of those who work on the question has failed.
+    pub(crate) fn is_disturbed(&mut self, record: &str) {
+        self.question(question_of(record)).workers.iter_mut().for_each(|worker| worker.is_disturbed = true);
+    }
+
+    /// Somebody is about to write down what is to be posted.
+    pub(crate) fn intends(&mut self, id: &str, record: &Record) {
+        let State::Posting(posting) = &record.state else { return };
+        let Some(nonce) = &posting.nonce else { return };
+        let generation = self.question(id).generation;
+        self.intents.entry(nonce.as_str().to_owned()).or_insert_with(|| Intent {
+            question: id.to_owned(),
+            generation,
+            part: posting.part,
+            end: posting.end.clone(),
+            text: posting.text.clone(),
+            was_posted: false,
+            could_not_be_asked: false,
+        });
+    }
+
+    /// A record was written.
+    pub(crate) fn is_written(
+        &mut self,
+        at: Duration,
+        id: &str,
+        before: Option<&Record>,
+        after: &Record,
+        process: &Arc<Process>,
+        operation: &str,
+    ) {
+        let stops = self.questions.get(id).and_then(|question| self.stops.get(&question.thread));
+        let stopped = stops.cloned().unwrap_or_default();
+        if !self.questions.contains_key(id) {
+            // A record that a deletion made of a question that never came.
+            return;
+        }
+        let question = self.question(id);
+        question.record = Some(after.clone());
+        let was_claimed = match before.map(|record| &record.state) {
+            Some(State::InFlight(flight)) => Some(flight.claimed_from.is_some()),
+            _ => None,
+        };
+        match (&after.state, was_claimed) {
+            _ if operation == "claim" && matches!(after.state, State::InFlight(_)) => {
+                question.claims += 1;
+                question.expected_attempts += 1;
+            }
+            (State::Free, Some(true)) => {
+                question.expected_attempts = question.expected_attempts.saturating_sub(1);
+            }
+            _ => {}
+        }
+        let starts_over = matches!(before.map(|record| &record.state), Some(State::Told { .. }));
+        if starts_over {
+            question.expected_attempts = 0;
+            question.claims = 0;
+            question.first_received = Some(at);
+        }
+        let expected = question.expected_attempts;
+        let asked_at = question.asked_at.clone();
+        let is_stop = question.is_stop;
+        if after.attempts != expected {
+            let what = format_args!("{} are written, and there were {expected}", after.attempts);
+            self.violation(at, "attempts", id, what);
+        }
+        let is_intent = was_claimed.is_some() && matches!(after.state, State::Posting(_));
+        if is_intent && !is_stop {
+            let is_before =
+                |(put, stop): &&(Duration, SlackTs)| *put < process.began && asked_at.as_ref() <= Some(stop);
+            if let Some((put, _)) = stopped.iter().find(is_before) {
+                let what = format_args!("to be posted, and stopped at {:.3} s", put.as_secs_f64());
+                self.violation(at, "stop", id, what);
+            }
+        }
+    }
+
+    /// A stop stands in the table.
+    pub(crate) fn stop_is_put(&mut self, at: Duration, thread: &str, stop: &SlackTs) {
+        self.stops.entry(thread.to_owned()).or_default().push((at, stop.clone()));
+    }
+
+    pub(crate) fn is_counted_stopped(&mut self, id: &str) {
+        self.question(id).counted_stopped = true;
+    }
+
+    /// A post stands in Slack.
+    pub(crate) fn is_posted(&mut self, at: Duration, thread: &str, nonce: &str, text: &str) {
+        let Some(intent) = self.intents.get_mut(nonce) else {
+            return self.violation(at, "twice", thread, format_args!("a post that nobody has written down"));
+        };
+        let was_posted = std::mem::replace(&mut intent.was_posted, true);
+        let intent = intent.clone();
+        let _ = text;
+        let id = intent.question.clone();
+        if was_posted {
+            self.violation(at, "twice", &id, format_args!("one call is made twice"));
+        }
+        let question = self.question(&id);
+        let of_this: Vec<&Posted> =
+            question.posts.iter().filter(|posted| posted.generation == intent.generation).collect();
+        let is_another = of_this.iter().any(|posted| posted.text != intent.text);
+        let is_again = of_this.iter().any(|posted| posted.part == intent.part);
+        let in_order = u32::try_from(of_this.len()).unwrap() == intent.part;
+        let group = question.group.clone();
+        question.posts.push(Posted {
+            at,
+            generation: intent.generation,
+            part: intent.part,
+            end: intent.end.clone(),
+            text: intent.text.clone(),
+        });
+        if is_another {
+            self.violation(at, "twice", &id, format_args!("a second text"));
+        } else if is_again {
+            self.violation(at, "twice", &id, format_args!("part {} stands twice", intent.part));
+        } else if !in_order {
+            self.violation(at, "parts", &id, format_args!("part {} is out of its order", intent.part));
+        }
+        if let Some((group, place)) = group
+            && intent.generation == 0
+        {
+            let is_overtaken = |(_, other): &(&String, &Question)| {
+                other.group.as_ref().is_some_and(|(its, at)| *its == group && *at > place)
+                    && !other.posts.is_empty()
+            };
+            // An agent may ignore the one message of a question and answer the other.
+            let dropped = self.questions[&id].was_dropped || self.questions[&id].may_be_ignored;
+            let overtaking = self.questions.iter().find(is_overtaken).map(|(other, _)| other.clone());
+            if let Some(other) = overtaking.filter(|_| !dropped && group.contains(':')) {
+                self.violation(at, "order", &id, format_args!("after {other}, which came later"));
+            }
+        }
+    }
+
+    pub(crate) fn cannot_be_asked(&mut self, nonce: &str) {
+        if let Some(intent) = self.intents.get_mut(nonce) {
+            intent.could_not_be_asked = true;
+        }
+    }
+
+    pub(crate) fn invalid(&mut self, at: Duration, request: &Value) {
+        let record = request["record"].as_str().unwrap_or_default().to_owned();
+        self.violation(at, "valid", &record, format_args!("{} is invalid", request["operation"]));
+    }
+
+    /// Something of the history has panicked.
+    pub(crate) fn panicked(&mut self, at: Duration) {
+        self.violation(at, "valid", "", format_args!("a panic"));
+    }
+
+    /// A dead letter is in its queue.
+    pub(crate) fn letter(&mut self, at: Duration, content: Arc<Content>) {
+        let reason = content.attribute("dead_letter_reason").map(str::to_owned);
+        let event_id = content.attribute("event_id").unwrap_or_default();
+        let id = self.question_of_event(event_id).unwrap_or_default();
+        self.say(at, "letter", &id, format_args!("{reason:?}"));
+        let Some(question) = self.questions.get_mut(&id) else {
+            return self.violation(at, "letter", event_id, format_args!("no question: {reason:?}"));
+        };
+        question.letters.push((question.generation, reason));
+        self.letters.push(content);
+    }
+
+    /// The dead letters since the last time, for somebody who sends them back.
+    pub(crate) fn take_letters(&mut self) -> Vec<Arc<Content>> {
+        std::mem::take(&mut self.letters)
+    }
+
+    /// Somebody sends back the letter of a question. Not if its outcome is unknown, or it was sent back before.
+    pub(crate) fn is_sent_back(&mut self, content: &Content) -> bool {
+        let event_id = content.attribute("event_id").unwrap_or_default();
+        let Some(id) = self.question_of_event(event_id) else { return false };
+        let question = self.question(&id);
+        let reason = question.letters.last().and_then(|(_, reason)| reason.clone());
+        let Some(reason) = reason else { return false };
+        if question.generation > 0 || reason == "outcome_unknown" {
+            return false;
+        }
+        question.generation += 1;
+        self.faults.add_one(Fault::LetterSentBack);
+        true
+    }
+
+    /// Checks what must hold at the end of the history.
+    pub(crate) fn check_end(&mut self, at: Duration, settings: &Settings, parts: impl Fn(&str) -> usize) {
+        let mut violations = Vec::new();
+        for (id, question) in &self.questions {
+            question.check(id, settings, &self.stops, &self.intents, &parts, &mut violations);
+        }
+        for (rule, id, what) in violations {
+            self.violation(at, rule, &id, format_args!("{what}"));
+        }
+    }
+
+    pub(crate) fn is_left(&mut self, at: Duration, content: &Content) {
+        let event_id = content.attribute("event_id").unwrap_or_default();
+        let id = self.question_of_event(event_id).unwrap_or_else(|| event_id.to_owned());
+        let record = self.questions.get(&id).and_then(|question| question.record.clone());
+        let state = format!("{:?}", record.map(|record| record.state));
+        let state: String = state.chars().take(300).collect();
+        self.violation(at, "left", &id, format_args!("on the queue: {state}"));
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+        let asked = || self.questions.values().filter(|question| !question.is_stop);
+        for question in asked() {
+            *ends.entry(question.end()).or_default() += 1;
+        }
+        Totals {
+            histories: 1,
+            questions: u64::try_from(asked().count()).unwrap(),
+            faults: self.faults.clone(),
+            ends,
+            posts: self.questions.values().map(|question| question.posts.len() as u64).sum(),
+            receives: self.receives,
+            letters_doubled: self.questions.values().map(Question::doubled_letters).sum(),
+        }
+    }
+}
+
+impl Worker {
+    fn is_at_work(&self, settings: &Settings) -> bool {
+        // With a clock that is minutes ahead, a dispatcher takes a lease for over that is not.
+        !self.is_disturbed
+            && settings.wrong_clocks == 0
+            && !self.process.is_dead()
+            && !self.process.is_stopping()
+            && self.process.is_undisturbed()
+    }
+}
+
+impl Question {
+    fn end(&self) -> String {
+        if !self.is_accepted {
+            return "not accepted".to_owned();
+        }
+        match self.record.as_ref().map(|record| &record.state) {
+            Some(State::Answered { .. }) => "answered".to_owned(),
+            Some(State::Told { why, .. }) => format!("told: {why}"),
+            _ if self.may_be_ignored => "ignored by the agent".to_owned(),
+            _ if self.was_dropped => "dropped by the queue's own limits".to_owned(),
+            _ => "lost".to_owned(),
+        }
+    }
+
+    fn doubled_letters(&self) -> u64 {
+        let generations: BTreeSet<u32> = self.letters.iter().map(|(generation, _)| *generation).collect();
+        (self.letters.len() - generations.len()) as u64
+    }
+
+    fn check(
+        &self,
+        id: &str,
+        settings: &Settings,
+        stops: &BTreeMap<String, Vec<(Duration, SlackTs)>>,
+        intents: &BTreeMap<String, Intent>,
+        parts: &impl Fn(&str) -> usize,
+        violations: &mut Vec<(&'static str, String, String)>,
+    ) {
+        let mut broken = |rule, what: String| violations.push((rule, id.to_owned(), what));
+        if !self.is_accepted {
+            return;
+        }
+        let last: Vec<&Posted> =
+            self.posts.iter().filter(|posted| posted.generation == self.generation).collect();
+        let letters: Vec<Option<&str>> = self
+            .letters
+            .iter()
+            .filter(|(generation, _)| *generation == self.generation)
+            .map(|(_, reason)| reason.as_deref())
+            .collect();
+        let all_stand = last.first().is_some_and(|posted| last.len() == parts(&posted.text));
+        let state = self.record.as_ref().map(|record| &record.state);
+        match state {
+            Some(State::Answered { ts, .. }) => {
+                if ts.is_some() && !(all_stand && last.iter().all(|posted| posted.end == End::Answered)) {
+                    broken("answered", format!("it says so, and {} posts stand", last.len()));
+                }
+                if !letters.is_empty() && !self.was_dropped {
+                    broken("letter", "answered, and a dead letter".to_owned());
+                }
+            }
+            Some(State::Told { why, .. }) if why == "stopped" || why == "deleted" => {
+                let mut stops = stops.get(&self.thread).into_iter().flatten();
+                let is_due = match why.as_str() {
+                    "stopped" => stops.any(|(_, stop)| self.asked_at.as_ref() <= Some(stop)),
+                    _ => self.is_deleted,
+                };
+                if !is_due {
+                    broken("stop", format!("{why}, and nobody did that"));
+                }
+                if !last.is_empty() {
+                    broken("stop", format!("{why}, and something was posted"));
+                }
+                if !letters.is_empty() && !self.was_dropped {
+                    broken("letter", format!("{why}, and a dead letter"));
+                }
+                if why == "stopped" && !self.counted_stopped && !self.was_dropped && !self.is_stop {
+                    broken("stop", "stopped, and not counted".to_owned());
+                }
+            }
+            Some(State::Told { why, .. }) => {
+                if letters.is_empty() && !self.was_dropped {
+                    broken("letter", format!("told {why}, and no dead letter"));
+                }
+                if let Some(other) = letters.iter().find(|reason| **reason != Some(why))
+                    && !self.was_dropped
+                {
+                    broken("letter", format!("told {why}, and the letter says {other:?}"));
+                }
+                if why == "outcome_unknown" {
+                    let mut own = intents.values().filter(|intent| intent.question == id);
+                    if !own.any(|intent| intent.could_not_be_asked) {
+                        broken("unknown", "and Slack could be asked".to_owned());
+                    }
+                } else if why != "untold" && !all_stand {
+                    broken("answered", format!("told {why}, and {} posts stand", last.len()));
+                }
+                if why == "gave_up" {
+                    let attempts = self.record.as_ref().map_or(0, |record| record.attempts);
+                    let record = self.record.as_ref();
+                    let _ = record;
+                    let last_post = last.last().map_or(Duration::ZERO, |posted| posted.at);
+                    let waited = last_post.saturating_sub(self.first_received.unwrap_or_default());
+                    // A clock may be minutes off, at the first receive and at the last.
+                    let waited = waited + Duration::from_secs(600);
+                    if attempts < settings.max_attempts && waited < settings.give_up_after {
+                        broken("attempts", format!("given up after {attempts} attempts"));
+                    }
+                }
+            }
+            _ if self.may_be_ignored || self.was_dropped => {}
+            other => {
+                let other = format!("{other:?}");
+                broken("answered", format!("neither answered nor told: {:.200}", other));
+            }
+        }
+    }
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.histories += other.histories;
+        self.questions += other.questions;
+        self.posts += other.posts;
+        self.receives += other.receives;
+        self.letters_doubled += other.letters_doubled;
+        self.faults.add(&other.faults);
+        for (end, times) in &other.ends {
+            *self.ends.entry(end.clone()).or_default() += times;
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { histories, questions, faults, ends, posts, receives, letters_doubled } = self;
+        writeln!(
+            f,
+            "{questions} questions in {histories} histories, {receives} receives, {posts} posts, {} faults",
+            faults.total()
+        )?;
+        for (end, times) in ends {
+            writeln!(f, "  {end:<38} {times:>9}")?;
+        }
+        writeln!(f, "  {:<38} {letters_doubled:>9}", "letters that came twice")?;
+        write!(f, "faults:\n{faults}")
+    }
+}

@@ -1,0 +1,102 @@
+//! The rules of the protocol that keep the promise. Each can be switched off, by what the store, the queue, Slack or a clock does
+//! or says, and the ledger has to notice.
+
+use std::time::Duration;
+
+use super::settings::{Asking, Settings};
+
+/// A rule of the protocol. Each doc comment says what happens instead while the rule is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// A write takes effect only if nobody has written since the record was read. Off: it always does.
+    WritesAreConditional,
+    /// Who finds a post's outcome unknown waits before Slack is asked. Off: nobody waits.
+    WaitBeforeAsking,
+    /// Only the next receive of the message that saw the unknown post first may ask Slack. Off: any message may, at once.
+    SameMessageOnly,
+    /// A post carries a nonce by which it is found again. Off: it is never found.
+    NonceInThePost,
+    /// The nonce of a post is written down before the post. Off: it is written down without.
+    NonceInTheRecord,
+    /// A beat renews the lease and the visibility. Off: neither.
+    BeatsRenew,
+    /// The stop is read when an answer is written down. Off: it is not.
+    StopReadAtIntent,
+    /// The claimer's own token takes the place of the dispatcher's. Off: the dispatcher's stays.
+    ClaimsHaveTheirOwnToken,
+    /// The record of a question that nobody answers says which message becomes the dead letter. Off: it says none.
+    ToldForItsMessage,
+    /// What is given back has not used an attempt. Off: it has.
+    GivenBackIsNoAttempt,
+    /// A message that comes again while somebody works leaves its new handle in the record. Off: the old one stays.
+    NewHandleIsLeft,
+    /// A message is done only when its question is. Off: it is done when the agent has it.
+    NotDoneWhileAtWork,
+    /// agent-settle deletes the message when the answer stands, and makes it visible when there is none. Off: it deletes it in
+    /// both cases.
+    ToldMakesVisible,
+}
+
+impl Rule {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::WritesAreConditional,
+        Self::WaitBeforeAsking,
+        Self::SameMessageOnly,
+        Self::NonceInThePost,
+        Self::NonceInTheRecord,
+        Self::BeatsRenew,
+        Self::StopReadAtIntent,
+        Self::ClaimsHaveTheirOwnToken,
+        Self::ToldForItsMessage,
+        Self::GivenBackIsNoAttempt,
+        Self::NewHandleIsLeft,
+        Self::NotDoneWhileAtWork,
+        Self::ToldMakesVisible,
+    ];
+
+    /// What the ledger's violations begin with, one of which has to come up while the rule is off.
+    pub(crate) fn broken(self) -> &'static [&'static str] {
+        match self {
+            Self::WritesAreConditional
+            | Self::WaitBeforeAsking
+            | Self::SameMessageOnly
+            | Self::NonceInThePost
+            | Self::NonceInTheRecord => &["twice"],
+            Self::BeatsRenew | Self::ClaimsHaveTheirOwnToken => &["alone"],
+            Self::StopReadAtIntent => &["stop"],
+            Self::ToldForItsMessage | Self::ToldMakesVisible => &["letter"],
+            Self::GivenBackIsNoAttempt => &["attempts"],
+            Self::NewHandleIsLeft => &["quiet"],
+            Self::NotDoneWhileAtWork => &["answered"],
+        }
+    }
+
+    /// Has the history be one in which the rule is needed more often than in others.
+    pub(crate) fn make_it_matter(self, settings: &mut Settings) {
+        match self {
+            Self::SameMessageOnly => {
+                settings.in_two_messages = 400;
+                settings.wrong_clocks = 300;
+                settings.slack = 300;
+                settings.fifo = false;
+                settings.asking = Asking::Works;
+                settings.token_put_at = Duration::ZERO;
+            }
+            Self::NewHandleIsLeft => {
+                settings.fifo = true;
+                settings.queue = 0;
+                settings.store = 0;
+                settings.wrong_clocks = 0;
+                settings.in_two_messages = 0;
+                settings.long_thoughts = 400;
+                settings.agent_core = 300;
+            }
+            Self::BeatsRenew | Self::ClaimsHaveTheirOwnToken => {
+                settings.wrong_clocks = 0;
+                settings.long_thoughts = 400;
+                settings.twice = 200;
+            }
+            _ => {}
+        }
+    }
+}

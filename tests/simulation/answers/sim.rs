@@ -1,0 +1,714 @@
+//! What all processes of a history share, and [`Node`]: the services as one process sees them, with what goes wrong on the way.
+
+use serde_json::Value;
+use slack_ingress::dedup::StoreError;
+use slack_ingress::dispatch::settler::{Settler, SettlerError};
+use slack_ingress::gateway::{
+    FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+};
+use slack_ingress::sink::message::Message;
+use slack_ingress::sink::{SendError, Sink};
+use slack_ingress::slack::question::SlackTs;
+use slack_ingress::time::clock::{Clock, UnixMillis};
+use slack_ingress::work::memory::MemoryWork;
+use slack_ingress::work::queue::{Queue, QueueError};
+use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
+use slack_ingress::work::token::{Token, Tokens};
+use slack_ingress::work::{RecordKey, Seen, Stopped, WorkStore, Written};
+use std::collections::BTreeMap;
+use std::fmt::Arguments;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::agent::Sessions;
+use super::faults::Fault;
+use super::ledger::Ledger;
+use super::process::{Process, Program};
+use super::queue::{Changed, Content, SimulatedQueue};
+use super::rules::Rule;
+use super::settings::{Asking, Settings};
+use super::settle;
+use super::slack::Posts;
+use crate::chance::Chance;
+
+/// When every history begins, by a clock that is right, in milliseconds since the epoch.
+const BEGINNING: u64 = 1_800_000_000_000;
+
+/// How long a client waits for a service that does not answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// How long agent-settle waits for a tool, and the Gateway for Slack.
+const TOOL_TIMEOUT: Duration = Duration::from_secs(14);
+const GATEWAY_TIMEOUT_MILLIS: u64 = 60_000;
+
+#[allow(clippy::disallowed_methods, reason = "Tokio's clock, which is virtual here")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
+/// What all processes of a history share.
+pub(crate) struct Sim {
+    pub(crate) settings: Settings,
+    began: Instant,
+    rule_off: Option<Rule>,
+    is_narrated: bool,
+    chance: Mutex<Chance>,
+    ledger: Mutex<Ledger>,
+    pub(crate) queue: Mutex<SimulatedQueue>,
+    /// Notified when something on the queue has changed.
+    pub(crate) queue_changed: Notify,
+    pub(crate) store: MemoryWork,
+    pub(crate) posts: Mutex<Posts>,
+    pub(crate) sessions: Mutex<Sessions>,
+    tokens: AtomicU64,
+    processes: AtomicU64,
+    pub(crate) is_over: AtomicBool,
+}
+
+impl std::fmt::Debug for Sim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sim")
+    }
+}
+
+impl Sim {
+    /// Begins the history of a seed. If a rule is named, the history is one in which it matters; it is off if `is_off` says so.
+    pub(crate) fn new(seed: u64, rule: Option<Rule>, is_off: bool, narration: bool) -> Arc<Self> {
+        let mut chance = Chance::of(seed);
+        let mut settings = Settings::draw(&mut chance);
+        if let Some(rule) = rule {
+            rule.make_it_matter(&mut settings);
+        }
+        let mut ledger = Ledger::new(narration);
+        ledger.say(Duration::ZERO, "settings", "", format_args!("{settings:?}"));
+        Arc::new(Self {
+            settings,
+            began: instant(),
+            rule_off: rule.filter(|_| is_off),
+            is_narrated: narration,
+            chance: Mutex::new(chance),
+            ledger: Mutex::new(ledger),
+            queue: Mutex::default(),
+            queue_changed: Notify::new(),
+            store: MemoryWork::default(),
+            posts: Mutex::default(),
+            sessions: Mutex::default(),
+            tokens: AtomicU64::new(1),
+            processes: AtomicU64::new(1),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn chance(&self) -> MutexGuard<'_, Chance> {
+        self.chance.lock().unwrap()
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    /// The time since the beginning of the history.
+    pub(crate) fn at(&self) -> Duration {
+        instant() - self.began
+    }
+
+    /// The time by a clock that is right.
+    pub(crate) fn true_time(&self) -> UnixMillis {
+        UnixMillis::from_millis(BEGINNING).after(self.at())
+    }
+
+    /// Lets something go on by itself. A panic in it breaks the history.
+    pub(crate) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let sim = Arc::clone(self);
+        tokio::spawn(async move {
+            let caught = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work)).await;
+            if caught.is_err() {
+                let at = sim.at();
+                sim.ledger().panicked(at);
+            }
+        });
+    }
+
+    /// Whether things go wrong at this time of the history.
+    pub(crate) fn has_faults(&self) -> bool {
+        self.at() < self.settings.faults_until
+    }
+
+    /// Whether something goes wrong that does so this often of a thousand times.
+    pub(crate) fn goes_wrong(&self, per_mille: u32) -> bool {
+        per_mille > 0 && self.has_faults() && self.chance().per_mille(per_mille)
+    }
+
+    pub(crate) fn is_off(&self, rule: Rule) -> bool {
+        self.rule_off == Some(rule)
+    }
+
+    pub(crate) fn count(&self, fault: Fault) {
+        self.ledger().faults.add_one(fault);
+    }
+
+    pub(crate) fn say(&self, who: &str, what: &str, how: Arguments<'_>) {
+        if self.is_narrated {
+            self.ledger().say(self.at(), who, what, how);
+        }
+    }
+
+    /// The name of a new process.
+    pub(crate) fn name(&self, program: &str) -> String {
+        let number = self.processes.fetch_add(1, Ordering::Relaxed);
+        if self.is_narrated { format!("{program} {number}") } else { String::new() }
+    }
+
+    pub(crate) fn millis(&self, range: std::ops::RangeInclusive<u64>) -> Duration {
+        self.chance().millis(range)
+    }
+
+    fn changed(&self) {
+        self.queue_changed.notify_waiters();
+    }
+
+    /// Puts on the queue what somebody sends, unless a FIFO queue has had it.
+    pub(crate) fn send(&self, content: Arc<Content>) {
+        self.ledger().is_sent(&content);
+        self.queue.lock().unwrap().send(content, self.at(), self.settings.fifo);
+        self.changed();
+    }
+
+    /// Puts a dead letter back on the queue.
+    pub(crate) fn send_back(&self, content: Arc<Content>) {
+        self.queue.lock().unwrap().put(content, self.at());
+        self.changed();
+    }
+
+    pub(crate) fn put_off(&self, handle: &str, delay: Duration) -> Changed {
+        let mut faults = Vec::new();
+        let changed = {
+            let mut chance = self.chance();
+            let mut queue = self.queue.lock().unwrap();
+            queue.put_off(handle, delay, self.at(), self.settings.fifo, &mut chance, &mut faults)
+        };
+        faults.into_iter().for_each(|fault| self.count(fault));
+        self.changed();
+        changed
+    }
+
+    pub(crate) fn delete(&self, handle: &str) -> Changed {
+        let mut faults = Vec::new();
+        let changed = {
+            let mut chance = self.chance();
+            let mut queue = self.queue.lock().unwrap();
+            queue.delete(handle, self.at(), self.settings.fifo, &mut chance, &mut faults)
+        };
+        faults.into_iter().for_each(|fault| self.count(fault));
+        self.changed();
+        changed
+    }
+}
+
+/// The services as one process sees them, and its clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) sim: Arc<Sim>,
+    pub(crate) process: Arc<Process>,
+    /// The operation of agent-settle that the process runs; empty in other processes.
+    pub(crate) operation: Arc<str>,
+    /// Which message the dispatcher has of which question.
+    pub(crate) messages: Arc<BTreeMap<String, String>>,
+}
+
+/// What goes wrong with a call of the store or the queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    Before,
+    After,
+    HangsBefore,
+    HangsAfter,
+    Late,
+}
+
+impl Node {
+    pub(crate) fn new(sim: &Arc<Sim>, process: Arc<Process>) -> Self {
+        Self { sim: Arc::clone(sim), process, operation: "".into(), messages: Arc::default() }
+    }
+
+    fn wrong(&self, per_mille: u32) -> Option<Wrong> {
+        self.sim.goes_wrong(per_mille).then(|| {
+            self.sim.chance().choose(&[
+                Wrong::Before,
+                Wrong::After,
+                Wrong::HangsBefore,
+                Wrong::HangsAfter,
+                Wrong::Late,
+            ])
+        })
+    }
+
+    async fn way(&self) {
+        let way = self.sim.millis(1..=15);
+        sleep(way).await;
+    }
+
+    /// Makes a call that changes something. Once it is sent it takes effect, even if the caller dies or gives up. `None` if the
+    /// caller hears nothing of it.
+    async fn call<T: Send + 'static>(
+        &self,
+        wrong: Option<Wrong>,
+        effect: impl FnOnce(&Arc<Sim>) -> T + Send + 'static,
+    ) -> Option<T> {
+        self.way().await;
+        match wrong {
+            None => {
+                let result = effect(&self.sim);
+                self.way().await;
+                Some(result)
+            }
+            Some(Wrong::Before) => None,
+            Some(Wrong::After) => {
+                effect(&self.sim);
+                self.way().await;
+                None
+            }
+            Some(Wrong::HangsBefore) => {
+                sleep(CLIENT_TIMEOUT).await;
+                None
+            }
+            Some(Wrong::HangsAfter) => {
+                effect(&self.sim);
+                sleep(CLIENT_TIMEOUT).await;
+                None
+            }
+            Some(Wrong::Late) => {
+                let (sim, after) = (Arc::clone(&self.sim), self.sim.millis(500..=90_000));
+                self.sim.spawn(async move {
+                    sleep(after).await;
+                    effect(&sim);
+                });
+                sleep(CLIENT_TIMEOUT).await;
+                None
+            }
+        }
+    }
+
+    fn count_write(&self, wrong: Option<Wrong>) {
+        let Some(wrong) = wrong else { return };
+        self.sim.count(match wrong {
+            Wrong::Before | Wrong::HangsBefore => Fault::WriteNotDone,
+            Wrong::After | Wrong::HangsAfter => Fault::WriteDoneAndItsAnswerLost,
+            Wrong::Late if self.process.program == Program::Dispatcher => Fault::LateWriteOfTheDispatchers,
+            Wrong::Late => Fault::LateWriteOfSettles,
+        });
+    }
+
+    fn count_queue(&self, wrong: Option<Wrong>) {
+        let Some(wrong) = wrong else { return };
+        self.sim.count(match wrong {
+            Wrong::Before | Wrong::HangsBefore => Fault::QueueCallNotDone,
+            _ => Fault::QueueCallDoneAndItsAnswerLost,
+        });
+    }
+
+    /// The record as it is written while a rule is off; `None` if it is not written at all.
+    fn under_rules(&self, seen: &Seen, record: &Record) -> Option<Record> {
+        let before = seen.record.as_ref().map(|record| &record.state);
+        let mut record = record.clone();
+        match (before, &mut record.state) {
+            (Some(State::InFlight(was)), State::InFlight(flight)) => {
+                let is_same = was.token == flight.token && was.receive == flight.receive;
+                if is_same && self.sim.is_off(Rule::BeatsRenew) {
+                    return None;
+                }
+                let is_moved = was.token == flight.token && was.receive != flight.receive;
+                if is_moved && self.sim.is_off(Rule::NewHandleIsLeft) {
+                    return None;
+                }
+                if &*self.operation == "claim" && self.sim.is_off(Rule::ClaimsHaveTheirOwnToken) {
+                    *flight = Flight { token: was.token.clone(), claimed_from: None, ..flight.clone() };
+                }
+            }
+            (Some(State::InFlight(was)), State::Free) => {
+                if was.claimed_from.is_some() && self.sim.is_off(Rule::GivenBackIsNoAttempt) {
+                    record.attempts += 1;
+                }
+            }
+            (_, State::Posting(Posting { nonce, .. })) if self.sim.is_off(Rule::NonceInTheRecord) => {
+                *nonce = None;
+            }
+            (_, State::Told { told_for, .. }) if self.sim.is_off(Rule::ToldForItsMessage) => {
+                *told_for = None;
+            }
+            _ => {}
+        }
+        Some(record)
+    }
+}
+
+impl WorkStore for Node {
+    async fn read(&self, key: &RecordKey, now: UnixMillis) -> Result<Seen, StoreError> {
+        let is_wrong = self.sim.goes_wrong(self.sim.settings.store);
+        self.way().await;
+        if is_wrong {
+            self.sim.count(Fault::ReadFailed);
+            return Err(StoreError::new("the store", "cannot be read"));
+        }
+        let mut seen = self.sim.store.read(key, now).await?;
+        self.way().await;
+        if self.sim.is_off(Rule::SameMessageOnly)
+            && self.process.program == Program::Dispatcher
+            && let Some(Record { state: State::Posting(Posting { sight: Some(sight), .. }), .. }) =
+                &mut seen.record
+            && let Some(message_id) = self.messages.get(key.question_id())
+        {
+            let mut receive = sight.receive.clone();
+            receive.message_id.clone_from(message_id);
+            receive.handle = "another".to_owned();
+            *sight = Sight { receive, ..sight.clone() };
+        }
+        Ok(seen)
+    }
+
+    async fn write(
+        &self,
+        key: &RecordKey,
+        seen: &Seen,
+        record: &Record,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError> {
+        let Some(written) = self.under_rules(seen, record) else {
+            self.way().await;
+            return Ok(Written::Done);
+        };
+        // What is posted bears the nonce that the caller has, whatever is written.
+        self.sim.ledger().intends(key.question_id(), record);
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, seen, process) = (key.clone(), seen.clone(), Arc::clone(&self.process));
+        let operation = Arc::clone(&self.operation);
+        let done = self.call(wrong, move |sim| {
+            let before = at_once(sim.store.read(&key, now)).unwrap();
+            let expected = if sim.is_off(Rule::WritesAreConditional) { &before } else { &seen };
+            let result = at_once(sim.store.write(&key, expected, &written, now)).unwrap();
+            let after = at_once(sim.store.read(&key, now)).unwrap();
+            if before.version != after.version {
+                sim.say(
+                    &process.name,
+                    key.question_id(),
+                    format_args!("{operation} writes {}", state_of(&written)),
+                );
+                let at = sim.at();
+                let mut ledger = sim.ledger();
+                ledger.is_written(
+                    at,
+                    key.question_id(),
+                    before.record.as_ref(),
+                    &written,
+                    &process,
+                    &operation,
+                );
+            }
+            result
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
+        let is_wrong = self.sim.goes_wrong(self.sim.settings.store);
+        self.way().await;
+        if is_wrong {
+            self.sim.count(Fault::ReadFailed);
+            return Err(StoreError::new("the store", "cannot be read"));
+        }
+        if self.sim.is_off(Rule::StopReadAtIntent) && ["answer", "refuse"].contains(&&*self.operation) {
+            return Ok(None);
+        }
+        self.sim.store.stop(key).await
+    }
+
+    async fn put_stop(&self, key: &str, at: &SlackTs, now: UnixMillis) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, at) = (key.to_owned(), at.clone());
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.put_stop(&key, &at, now)).unwrap();
+            let now = sim.at();
+            sim.ledger().stop_is_put(now, &key, &at);
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn count_stopped(
+        &self,
+        key: &str,
+        question_id: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, question_id) = (key.to_owned(), question_id.to_owned());
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.count_stopped(&key, &question_id, now)).unwrap();
+            sim.ledger().is_counted_stopped(&question_id);
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+}
+
+/// What a future comes to that never waits.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    futures_util::FutureExt::now_or_never(future).expect("the memory does not wait")
+}
+
+fn state_of(record: &Record) -> String {
+    let attempts = record.attempts;
+    match &record.state {
+        State::Free => format!("free, attempts {attempts}"),
+        State::InFlight(flight) => format!(
+            "in_flight, attempts {attempts}, token {}, {}, {}",
+            flight.token.as_ref().map_or("none", |token| &token.as_str()[26..]),
+            flight.receive.handle,
+            if flight.claimed_from.is_some() { "claimed" } else { "not claimed" }
+        ),
+        State::Posting(posting) => format!(
+            "posting, part {}, token {}, nonce {}, {}, seen {:?}",
+            posting.part,
+            &posting.token.as_str()[26..],
+            posting.nonce.as_ref().map_or("none", |nonce| &nonce.as_str()[26..]),
+            posting.receive.handle,
+            posting.sight.as_ref().map(|sight| (&sight.receive.handle, sight.at.as_millis().saturating_sub(BEGINNING))),
+        ),
+        State::Answered { ts, .. } => format!("answered {ts:?}"),
+        State::Told { why, told_for, .. } => format!("told {why} for {told_for:?}"),
+    }
+}
+
+impl Queue for Node {
+    async fn put_off(&self, handle: &str, delay: Duration) -> Result<(), QueueError> {
+        let sim = &self.sim;
+        if &*self.operation == "beat" && sim.is_off(Rule::BeatsRenew) {
+            return Ok(());
+        }
+        if &*self.operation == "refuse" && delay.is_zero() && sim.is_off(Rule::ToldMakesVisible) {
+            return self.delete(handle).await;
+        }
+        let wrong = self.wrong(sim.settings.queue);
+        self.count_queue(wrong);
+        let (name, called) = (self.process.name.clone(), handle.to_owned());
+        let changed = self
+            .call(wrong, move |sim| {
+                let changed = sim.put_off(&called, delay);
+                sim.say(&name, "", format_args!("puts off {called} for {delay:?}: {changed:?}"));
+                changed
+            })
+            .await;
+        answer_of(changed)
+    }
+
+    async fn delete(&self, handle: &str) -> Result<(), QueueError> {
+        let wrong = self.wrong(self.sim.settings.queue);
+        self.count_queue(wrong);
+        let (name, called) = (self.process.name.clone(), handle.to_owned());
+        let changed = self
+            .call(wrong, move |sim| {
+                let changed = sim.delete(&called);
+                sim.say(&name, "", format_args!("deletes {called}: {changed:?}"));
+                changed
+            })
+            .await;
+        answer_of(changed)
+    }
+}
+
+fn answer_of(changed: Option<Changed>) -> Result<(), QueueError> {
+    match changed {
+        Some(Changed::Ok) => Ok(()),
+        Some(Changed::Refused) => Err(QueueError::Over { code: "InvalidParameterValue".to_owned() }),
+        None => Err(QueueError::Unknown("no answer".into())),
+    }
+}
+
+/// Of the ingress's process it is the queue, and of the dispatcher's the dead-letter queue.
+impl Sink for Node {
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
+        let is_letter = self.process.program == Program::Dispatcher;
+        let wrong = self.wrong(self.sim.settings.queue);
+        if is_letter && wrong.is_some() {
+            self.sim.count(Fault::DeadLetterQueueFails);
+        }
+        let content = Content::of(message, self.sim.settings.fifo);
+        let sent = self.call(wrong, move |sim| {
+            if is_letter {
+                let at = sim.at();
+                sim.ledger().letter(at, content);
+            } else {
+                sim.send(content);
+            }
+        });
+        sent.await.ok_or_else(|| SendError::failed("the queue", "no answer"))
+    }
+
+    fn max_bytes(&self) -> usize {
+        1024 * 1024
+    }
+}
+
+impl Settler for Node {
+    async fn ask(&self, request: &Value) -> Result<Value, SettlerError> {
+        settle::ask(&self.sim, request.clone()).await.ok_or(SettlerError::Function)
+    }
+
+    async fn tell(&self, request: &Value) -> Result<(), SettlerError> {
+        settle::tell(&self.sim, request.clone()).await.ok_or_else(|| SettlerError::Failed("no answer".into()))
+    }
+}
+
+impl SlackTools for Node {
+    async fn post(&self, post: &Post<'_>) -> PostOutcome {
+        let (sim, settings) = (&self.sim, &self.sim.settings);
+        let (way, back, late, kind) = {
+            let mut chance = sim.chance();
+            (
+                chance.millis(20..=300),
+                chance.millis(20..=100),
+                chance.millis(1_000..=GATEWAY_TIMEOUT_MILLIS),
+                chance.number(0..=6),
+            )
+        };
+        let unknown = || PostOutcome::Unknown { reason: "no_answer".to_owned() };
+        let refused = |reason: &str, retry, retry_after| PostOutcome::Refused {
+            reason: reason.to_owned(),
+            retry,
+            retry_after,
+        };
+        if sim.at() < settings.token_put_at {
+            sim.count(Fault::SlackRefusesTheToken);
+            sleep(way).await;
+            return refused("slack_invalid_auth", Retry::AfterChange, None);
+        }
+        let thread = format!("{}:{}", post.channel, post.thread_ts.unwrap_or_default());
+        let (nonce, text) = (post.nonce.to_owned(), post.text.to_owned());
+        let stands = |sim: &Arc<Sim>, after: Duration| {
+            let (sim, who) = (Arc::clone(sim), self.process.name.clone());
+            tokio::spawn(async move {
+                sleep(after).await;
+                let at = sim.at();
+                let ts = sim.posts.lock().unwrap().add(&thread, &nonce, sim.true_time());
+                sim.say(&who, "", format_args!("posts {} into {thread}", &nonce[26..]));
+                sim.ledger().is_posted(at, &thread, &nonce, &text);
+                ts
+            })
+        };
+        if !sim.goes_wrong(settings.slack) {
+            let ts = stands(sim, way).await.unwrap();
+            sleep(back).await;
+            return PostOutcome::Posted { ts: Some(ts) };
+        }
+        match kind {
+            0 | 1 => {
+                sim.count(Fault::PostTakenAndItsAnswerLost);
+                let _ = stands(sim, way).await;
+                sleep(if kind == 0 { back } else { TOOL_TIMEOUT - way }).await;
+                unknown()
+            }
+            2 | 3 => {
+                sim.count(Fault::PostTakesEffectLate);
+                drop(stands(sim, late));
+                sleep(if kind == 2 { back } else { TOOL_TIMEOUT }).await;
+                unknown()
+            }
+            4 => {
+                sim.count(Fault::PostLostOnTheWay);
+                sleep(TOOL_TIMEOUT).await;
+                unknown()
+            }
+            5 => {
+                sim.count(Fault::SlackLimitsTheRate);
+                sleep(way).await;
+                refused("slack_ratelimited", Retry::Later, Some(late))
+            }
+            _ => {
+                sleep(way).await;
+                if sim.chance().per_mille(150) {
+                    sim.count(Fault::SlackRefusesForGood);
+                    return refused("slack_is_archived", Retry::Never, None);
+                }
+                sim.count(Fault::SlackRefuses);
+                refused("slack_internal_error", Retry::Later, None)
+            }
+        }
+    }
+
+    async fn find(&self, search: &Search<'_>) -> FindOutcome {
+        let (sim, way) = (&self.sim, self.sim.millis(20..=300));
+        let cannot = |reason: &str, retry| {
+            sim.ledger().cannot_be_asked(search.nonce);
+            FindOutcome::CannotAsk { reason: reason.to_owned(), retry, retry_after: None }
+        };
+        sleep(way).await;
+        match sim.settings.asking {
+            Asking::NeverAllowed => {
+                sim.count(Fault::SlackCannotBeAskedForGood);
+                return cannot("slack_missing_scope", Retry::AfterChange);
+            }
+            Asking::DownUntil(until) if sim.at() < until => {
+                sim.count(Fault::SlackCannotBeAskedNow);
+                return cannot("slack_internal_error", Retry::Later);
+            }
+            _ => {}
+        }
+        if sim.goes_wrong(sim.settings.slack) {
+            sim.count(Fault::SlackCannotBeAskedNow);
+            return cannot("slack_ratelimited", Retry::Later);
+        }
+        let thread = format!("{}:{}", search.channel, search.thread_ts.unwrap_or_default());
+        let found = sim.posts.lock().unwrap().find(&thread, search.nonce, search.since);
+        let found = found.filter(|_| !sim.is_off(Rule::NonceInThePost));
+        sim.say(
+            &self.process.name,
+            "",
+            format_args!("looks for {}: {}", &search.nonce[26..], found.is_some()),
+        );
+        sleep(way).await;
+        found.map_or(FindOutcome::NotFound, |ts| FindOutcome::Found { ts })
+    }
+
+    async fn set_status(&self, _place: &StatusPlace<'_>, _status: SessionStatus) -> StatusOutcome {
+        let way = self.sim.millis(20..=200);
+        if self.sim.goes_wrong(self.sim.settings.slack) {
+            self.sim.count(Fault::StatusFails);
+            sleep(way * 50).await;
+            return StatusOutcome::NotShown { reason: "no_answer".to_owned() };
+        }
+        sleep(way).await;
+        StatusOutcome::Shown
+    }
+
+    async fn respond(&self, _response_url: &str, _text: &str) -> PostOutcome {
+        panic!("no question of the simulation has a response_url")
+    }
+}
+
+impl Tokens for Node {
+    fn next(&self) -> Token {
+        Token::from_bits(u128::from(self.sim.tokens.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+impl Clock for Node {
+    fn now(&self) -> UnixMillis {
+        let now = self.sim.true_time().as_millis();
+        UnixMillis::from_millis(now.saturating_add_signed(self.process.ahead))
+    }
+
+    fn instant(&self) -> Instant {
+        instant() - self.process.stood_still()
+    }
+
+    /// While the process is paused, its timers stand still with its monotonic clock.
+    async fn sleep_until(&self, at: Instant) {
+        while let Some(left) = at.checked_duration_since(self.instant()).filter(|left| !left.is_zero()) {
+            sleep_until(instant() + left).await;
+        }
+    }
+}
