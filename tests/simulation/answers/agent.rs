@@ -355,13 +355,10 @@ impl One {
 
     /// Whether there is another token than this one, which has gone, or will be within a moment.
     async fn is_replaced(&self, token: &str) -> bool {
-        let is_over = || {
-            self.token() != token || self.is_interrupted() || self.phase() == Phase::Over
-        };
+        let is_over = || self.token() != token || self.is_interrupted() || self.phase() == Phase::Over;
         let _ = timeout(NEW_TOKEN, self.until(is_over)).await;
-        let is_claimed = || {
-            is_over() || !self.machine.works.lock().unwrap().claims_under_way.contains_key(&self.record)
-        };
+        let is_claimed =
+            || is_over() || !self.machine.works.lock().unwrap().claims_under_way.contains_key(&self.record);
         self.until(is_claimed).await;
         self.token() != token
     }
@@ -488,8 +485,8 @@ pub(crate) fn end_after_sigterm(process: &Arc<Process>) {
 impl Sessions {
     /// Whether some process works on a question.
     pub(crate) fn are_at_work(&self) -> bool {
-        self.0.values().any(|machine| {
-            !machine.process.is_dead() && !machine.works.lock().unwrap().at_work.is_empty()
-        })
+        self.0
+            .values()
+            .any(|machine| !machine.process.is_dead() && !machine.works.lock().unwrap().at_work.is_empty())
     }
 }

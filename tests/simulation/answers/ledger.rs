@@ -60,7 +60,9 @@ struct Question {
     /// Its conversation on the queue, and its place in it.
     group: Option<(String, u64)>,
     messages: u32,
-    /// How often its letter was sent back.
+    /// Whether its letter was sent back.
+    is_sent_back: bool,
+    /// How often it has started over, because its letter was sent back.
     generation: u32,
     posts: Vec<Posted>,
     /// The reasons of its letters, by generation.
@@ -70,8 +72,6 @@ struct Question {
     was_dropped: bool,
     counted_stopped: bool,
     expected_attempts: u32,
-    /// How many claims there were, given back or not.
-    claims: u32,
     first_received: Option<Duration>,
     record: Option<Record>,
     workers: Vec<Worker>,
@@ -275,7 +275,6 @@ impl Ledger {
         };
         match (&after.state, was_claimed) {
             _ if operation == "claim" && matches!(after.state, State::InFlight(_)) => {
-                question.claims += 1;
                 question.expected_attempts += 1;
             }
             (State::Free, Some(true)) => {
@@ -284,14 +283,18 @@ impl Ledger {
             _ => {}
         }
         let starts_over = matches!(before.map(|record| &record.state), Some(State::Told { .. }));
+        let may_start_over = question.is_sent_back;
         if starts_over {
+            question.generation += 1;
             question.expected_attempts = 0;
-            question.claims = 0;
             question.first_received = Some(at);
         }
         let expected = question.expected_attempts;
         let asked_at = question.asked_at.clone();
         let is_stop = question.is_stop;
+        if starts_over && !may_start_over {
+            self.violation(at, "twice", id, format_args!("it starts over, and nobody sent its letter back"));
+        }
         if after.attempts != expected {
             let what = format_args!("{} are written, and there were {expected}", after.attempts);
             self.violation(at, "attempts", id, what);
@@ -317,13 +320,12 @@ impl Ledger {
     }
 
     /// A post stands in Slack.
-    pub(crate) fn is_posted(&mut self, at: Duration, thread: &str, nonce: &str, text: &str) {
+    pub(crate) fn is_posted(&mut self, at: Duration, thread: &str, nonce: &str) {
         let Some(intent) = self.intents.get_mut(nonce) else {
             return self.violation(at, "twice", thread, format_args!("a post that nobody has written down"));
         };
         let was_posted = std::mem::replace(&mut intent.was_posted, true);
         let intent = intent.clone();
-        let _ = text;
         let id = intent.question.clone();
         if was_posted {
             self.violation(at, "twice", &id, format_args!("one call is made twice"));
@@ -381,8 +383,14 @@ impl Ledger {
         self.violation(at, "valid", "", format_args!("a panic"));
     }
 
-    /// A dead letter is in its queue.
-    pub(crate) fn letter(&mut self, at: Duration, content: Arc<Content>) {
+    /// How often the question of an event has started over.
+    pub(crate) fn generation(&self, content: &Content) -> u32 {
+        let event_id = content.attribute("event_id").unwrap_or_default();
+        self.events.get(event_id).map_or(0, |id| self.questions[id].generation)
+    }
+
+    /// A dead letter is in its queue, which was sent when the question had started over so often.
+    pub(crate) fn letter(&mut self, at: Duration, generation: u32, content: Arc<Content>) {
         let reason = content.attribute("dead_letter_reason").map(str::to_owned);
         let event_id = content.attribute("event_id").unwrap_or_default();
         let id = self.question_of_event(event_id).unwrap_or_default();
@@ -390,7 +398,7 @@ impl Ledger {
         let Some(question) = self.questions.get_mut(&id) else {
             return self.violation(at, "letter", event_id, format_args!("no question: {reason:?}"));
         };
-        question.letters.push((question.generation, reason));
+        question.letters.push((generation, reason));
         self.letters.push(content);
     }
 
@@ -406,10 +414,10 @@ impl Ledger {
         let question = self.question(&id);
         let reason = question.letters.last().and_then(|(_, reason)| reason.clone());
         let Some(reason) = reason else { return false };
-        if question.generation > 0 || reason == "outcome_unknown" {
+        if question.is_sent_back || reason == "outcome_unknown" {
             return false;
         }
-        question.generation += 1;
+        question.is_sent_back = true;
         self.faults.add_one(Fault::LetterSentBack);
         true
     }
@@ -552,8 +560,6 @@ impl Question {
                 }
                 if why == "gave_up" {
                     let attempts = self.record.as_ref().map_or(0, |record| record.attempts);
-                    let record = self.record.as_ref();
-                    let _ = record;
                     let last_post = last.last().map_or(Duration::ZERO, |posted| posted.at);
                     let waited = last_post.saturating_sub(self.first_received.unwrap_or_default());
                     // A clock may be minutes off, at the first receive and at the last.

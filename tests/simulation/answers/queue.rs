@@ -105,14 +105,8 @@ impl SimulatedQueue {
     /// Puts a message on the queue, whatever was there before.
     pub(crate) fn put(&mut self, content: Arc<Content>, at: Duration) {
         self.sent += 1;
-        let held = Held {
-            content,
-            sent_at: at,
-            visible_at: at,
-            received_at: at,
-            receives: 0,
-            is_in_flight: false,
-        };
+        let held =
+            Held { content, sent_at: at, visible_at: at, received_at: at, receives: 0, is_in_flight: false };
         self.messages.insert(self.sent, held);
     }
 

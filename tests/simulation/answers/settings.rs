@@ -103,16 +103,8 @@ impl Settings {
             asked_within: chance.choose(&[5_000, 60_000, 300_000, 1_200_000]),
             batch_size: usize::try_from(chance.choose(&[1, 3, 10])).unwrap(),
             visibility: Duration::from_secs(chance.choose(&[60, 90, 360])),
-            retention: if chance.per_mille(15) {
-                chance.millis(120_000..=1_200_000)
-            } else {
-                14 * 24 * HOUR
-            },
-            max_receive_count: if chance.per_mille(15) {
-                chance.choose(&[2, 4, 8])
-            } else {
-                1000
-            },
+            retention: if chance.per_mille(15) { chance.millis(120_000..=1_200_000) } else { 14 * 24 * HOUR },
+            max_receive_count: if chance.per_mille(15) { chance.choose(&[2, 4, 8]) } else { 1000 },
             agent_timeout: Duration::from_secs(45),
             dispatch_timeout: MINUTE,
             max_attempts: 3,

@@ -126,9 +126,11 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
     sim.say(
         &process.name,
         request["record"].as_str().unwrap_or_default(),
-        format_args!("{} is {}", node.operation, answer.as_ref().map_or("unknown", |answer| {
-            answer["outcome"].as_str().unwrap_or_default()
-        })),
+        format_args!(
+            "{} is {}",
+            node.operation,
+            answer.as_ref().map_or("unknown", |answer| { answer["outcome"].as_str().unwrap_or_default() })
+        ),
     );
     answer
 }

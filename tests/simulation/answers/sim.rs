@@ -438,12 +438,7 @@ impl WorkStore for Node {
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
 
-    async fn count_stopped(
-        &self,
-        key: &str,
-        question_id: &str,
-        now: UnixMillis,
-    ) -> Result<(), StoreError> {
+    async fn count_stopped(&self, key: &str, question_id: &str, now: UnixMillis) -> Result<(), StoreError> {
         let wrong = self.wrong(self.sim.settings.store);
         self.count_write(wrong);
         let (key, question_id) = (key.to_owned(), question_id.to_owned());
@@ -476,7 +471,10 @@ fn state_of(record: &Record) -> String {
             &posting.token.as_str()[26..],
             posting.nonce.as_ref().map_or("none", |nonce| &nonce.as_str()[26..]),
             posting.receive.handle,
-            posting.sight.as_ref().map(|sight| (&sight.receive.handle, sight.at.as_millis().saturating_sub(BEGINNING))),
+            posting
+                .sight
+                .as_ref()
+                .map(|sight| (&sight.receive.handle, sight.at.as_millis().saturating_sub(BEGINNING))),
         ),
         State::Answered { ts, .. } => format!("answered {ts:?}"),
         State::Told { why, told_for, .. } => format!("told {why} for {told_for:?}"),
@@ -537,10 +535,11 @@ impl Sink for Node {
             self.sim.count(Fault::DeadLetterQueueFails);
         }
         let content = Content::of(message, self.sim.settings.fifo);
+        let generation = self.sim.ledger().generation(&content);
         let sent = self.call(wrong, move |sim| {
             if is_letter {
                 let at = sim.at();
-                sim.ledger().letter(at, content);
+                sim.ledger().letter(at, generation, content);
             } else {
                 sim.send(content);
             }
@@ -587,7 +586,7 @@ impl SlackTools for Node {
             return refused("slack_invalid_auth", Retry::AfterChange, None);
         }
         let thread = format!("{}:{}", post.channel, post.thread_ts.unwrap_or_default());
-        let (nonce, text) = (post.nonce.to_owned(), post.text.to_owned());
+        let nonce = post.nonce.to_owned();
         let stands = |sim: &Arc<Sim>, after: Duration| {
             let (sim, who) = (Arc::clone(sim), self.process.name.clone());
             tokio::spawn(async move {
@@ -595,7 +594,7 @@ impl SlackTools for Node {
                 let at = sim.at();
                 let ts = sim.posts.lock().unwrap().add(&thread, &nonce, sim.true_time());
                 sim.say(&who, "", format_args!("posts {} into {thread}", &nonce[26..]));
-                sim.ledger().is_posted(at, &thread, &nonce, &text);
+                sim.ledger().is_posted(at, &thread, &nonce);
                 ts
             })
         };

@@ -40,7 +40,7 @@ const CHANNEL: &str = "C1";
 const QUIET: Duration = Duration::from_secs(600);
 
 /// How much longer than the time after which questions are given up a history may last.
-const MARGIN: Duration = Duration::from_secs(6 * 3600);
+const MARGIN: Duration = Duration::from_secs(12 * 3600);
 
 /// What a history counted, which rules it broke, and its narration if one was asked for.
 pub(crate) struct History {
@@ -77,7 +77,12 @@ impl World {
 
     /// Runs the history of a seed and returns what happened, line by line.
     pub(crate) fn narrate(seed: u64) -> String {
-        let history = Self::history(seed, None, false, true);
+        Self::narrate_about(None, false, seed)
+    }
+
+    /// The same of a history in which a rule matters.
+    pub(crate) fn narrate_about(rule: Option<Rule>, is_off: bool, seed: u64) -> String {
+        let history = Self::history(seed, rule, is_off, true);
         format!("SEED={seed}\n{}{}\n", history.narration, history.violations.join("\n"))
     }
 
@@ -365,10 +370,8 @@ async fn invoke(sim: Arc<Sim>, messages: Vec<QueueMessage>) {
             dispatch(&again, messages).await;
         });
     }
-    let handles: BTreeMap<String, String> = messages
-        .iter()
-        .map(|message| (message.message_id.clone(), message.receipt_handle.clone()))
-        .collect();
+    let handles: BTreeMap<String, String> =
+        messages.iter().map(|message| (message.message_id.clone(), message.receipt_handle.clone())).collect();
     let Some(done) = dispatch(&sim, messages).await else { return };
     let back = sim.millis(1..=30);
     sleep(back).await;
@@ -443,8 +446,7 @@ async fn dispatch(sim: &Arc<Sim>, messages: Vec<QueueMessage>) -> Option<Vec<Str
         {
             sim.count(Fault::BystandersPutOff);
         }
-        let is_at_work =
-            report.outcome == MessageOutcome::Dispatched && sim.is_off(Rule::NotDoneWhileAtWork);
+        let is_at_work = report.outcome == MessageOutcome::Dispatched && sim.is_off(Rule::NotDoneWhileAtWork);
         if report.outcome.is_done() || is_at_work {
             done.push(report.message_id);
         }
