@@ -79,6 +79,8 @@ impl Rule {
                 settings.wrong_clocks = 300;
                 settings.slack = 300;
                 settings.fifo = false;
+                // A run of an earlier receive, with a clock that is minutes ahead, asks too early even with the rule.
+                settings.twice = 0;
                 settings.asking = Asking::Works;
                 settings.token_put_at = Duration::ZERO;
             }

@@ -329,9 +329,8 @@ impl Node {
                 }
             }
             (Some(State::InFlight(was)), State::Free) => {
-                if was.claimed_from.is_some() && self.sim.is_off(Rule::GivenBackIsNoAttempt) {
-                    record.attempts += 1;
-                }
+                let is_counted = was.claimed_from.is_some() && self.sim.is_off(Rule::GivenBackIsNoAttempt);
+                record.attempts += u32::from(is_counted);
             }
             (_, State::Posting(Posting { nonce, .. })) if self.sim.is_off(Rule::NonceInTheRecord) => {
                 *nonce = None;
@@ -455,21 +454,26 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     futures_util::FutureExt::now_or_never(future).expect("the memory does not wait")
 }
 
+/// The last digits of a token, which differ.
+fn short(token: &str) -> &str {
+    token.get(26..).unwrap_or(token)
+}
+
 fn state_of(record: &Record) -> String {
     let attempts = record.attempts;
     match &record.state {
         State::Free => format!("free, attempts {attempts}"),
         State::InFlight(flight) => format!(
             "in_flight, attempts {attempts}, token {}, {}, {}",
-            flight.token.as_ref().map_or("none", |token| &token.as_str()[26..]),
+            flight.token.as_ref().map_or("none", |token| short(token.as_str())),
             flight.receive.handle,
             if flight.claimed_from.is_some() { "claimed" } else { "not claimed" }
         ),
         State::Posting(posting) => format!(
             "posting, part {}, token {}, nonce {}, {}, seen {:?}",
             posting.part,
-            &posting.token.as_str()[26..],
-            posting.nonce.as_ref().map_or("none", |nonce| &nonce.as_str()[26..]),
+            short(posting.token.as_str()),
+            posting.nonce.as_ref().map_or("none", |nonce| short(nonce.as_str())),
             posting.receive.handle,
             posting
                 .sight
@@ -593,7 +597,7 @@ impl SlackTools for Node {
                 sleep(after).await;
                 let at = sim.at();
                 let ts = sim.posts.lock().unwrap().add(&thread, &nonce, sim.true_time());
-                sim.say(&who, "", format_args!("posts {} into {thread}", &nonce[26..]));
+                sim.say(&who, "", format_args!("posts {} into {thread}", short(&nonce)));
                 sim.ledger().is_posted(at, &thread, &nonce);
                 ts
             })
@@ -666,7 +670,7 @@ impl SlackTools for Node {
         sim.say(
             &self.process.name,
             "",
-            format_args!("looks for {}: {}", &search.nonce[26..], found.is_some()),
+            format_args!("looks for {}: {}", short(search.nonce), found.is_some()),
         );
         sleep(way).await;
         found.map_or(FindOutcome::NotFound, |ts| FindOutcome::Found { ts })
