@@ -611,6 +611,7 @@ impl<'a> Work<'a> {
     fn received(&self, now: UnixMillis, stop: Option<&'a Stopped>) -> Received<'a> {
         Received {
             receive: self.receive,
+            receives: self.message.receive_count,
             now,
             lease_until: self.lease_until,
             token: self.token,

@@ -214,6 +214,7 @@ impl Scene {
         update(&self.world, &self.world, &self.key, |record, now| {
             let received = Received {
                 receive: &receive,
+                receives: receive.handle.trim_start_matches('h').parse().unwrap(),
                 now,
                 lease_until: now.after(LEASE),
                 token: &token,

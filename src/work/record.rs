@@ -130,6 +130,8 @@ pub struct Sight {
     pub nonce: Token,
     /// By which receive.
     pub receive: Receive,
+    /// How often SQS had handed the message out by then. A run of an earlier receive has a lower number.
+    pub receives: u32,
     /// When.
     pub at: UnixMillis,
 }

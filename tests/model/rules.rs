@@ -95,7 +95,12 @@ impl Rules {
         {
             let receive =
                 Receive { message_id: sight.receive.message_id.clone(), ..received.receive.clone() };
-            receive::on_receive(record, &Received { receive: &receive, ..received.clone() }, limits)
+            let received = Received {
+                receive: &receive,
+                receives: sight.receives.saturating_add(1),
+                ..received.clone()
+            };
+            receive::on_receive(record, &received, limits)
         } else if !self.hold(Rule::UntoldEnds)
             && let Some(record @ Record { state: State::Posting(_), .. }) = record
         {

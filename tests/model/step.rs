@@ -154,6 +154,7 @@ impl Protocol {
                 let message = message_of(receive);
                 let received = Received {
                     receive,
+                    receives: receive.handle.parse().unwrap_or_default(),
                     now: NOW,
                     lease_until: NOW.after(world::POST_WAIT),
                     token,

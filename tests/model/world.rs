@@ -240,6 +240,10 @@ impl World {
         for record in self.records() {
             // The rules ask only whether it was put off at all.
             record.deferrals = record.deferrals.min(1);
+            // The handles of the model are numbered as SQS counts receives.
+            if let State::Posting(Posting { sight: Some(sight), .. }) = &mut record.state {
+                sight.receives = sight.receive.handle.parse().unwrap_or_default();
+            }
         }
         self
     }

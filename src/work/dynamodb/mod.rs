@@ -27,7 +27,7 @@ const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 28] = [
+const ATTRIBUTES: [&str; 29] = [
     VERSION,
     STATE,
     TOKEN,
@@ -51,6 +51,7 @@ const ATTRIBUTES: [&str; 28] = [
     "seen_nonce",
     "seen_by",
     "seen_handle",
+    "seen_receives",
     "seen_at",
     "ts",
     "told_for",
@@ -289,6 +290,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
                 set("seen_nonce", string(sight.nonce.as_str()));
                 set("seen_by", string(&sight.receive.message_id));
                 set("seen_handle", string(&sight.receive.handle));
+                set("seen_receives", number_value(sight.receives.into()));
                 set("seen_at", number_value(sight.at.as_millis()));
             }
             "posting"
@@ -353,6 +355,8 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
                 (Some(nonce), Some(message_id)) => Some(Sight {
                     nonce,
                     receive: Receive { message_id, handle: read.text("seen_handle").unwrap_or_default() },
+                    receives: u32::try_from(read.number("seen_receives")?.unwrap_or_default())
+                        .map_err(|_| unreadable("seen_receives"))?,
                     at: UnixMillis::from_millis(read.number("seen_at")?.unwrap_or_default()),
                 }),
                 _ => None,

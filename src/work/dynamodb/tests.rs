@@ -20,7 +20,12 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn posting() -> impl Strategy<Value = State> {
-    let sight = (token(), receive(), time()).prop_map(|(nonce, receive, at)| Sight { nonce, receive, at });
+    let sight = (token(), receive(), any::<u32>(), time()).prop_map(|(nonce, receive, receives, at)| Sight {
+        nonce,
+        receive,
+        receives,
+        at,
+    });
     let via = prop::sample::select(vec![Via::Channel, Via::ResponseUrl]);
     let nonces = (prop::option::of(token()), prop::option::of(sight));
     (token(), receive(), any::<String>(), end(), any::<u32>(), time(), via, nonces).prop_map(

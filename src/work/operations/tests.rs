@@ -54,7 +54,7 @@ fn posting(nonce: Option<u128>, part: u32) -> State {
         nonce: nonce.map(token),
         intent_at: NOW,
         via: Via::Channel,
-        sight: nonce.map(|nonce| Sight { nonce: token(nonce), receive: receive(), at: NOW }),
+        sight: nonce.map(|nonce| Sight { nonce: token(nonce), receive: receive(), receives: 1, at: NOW }),
     })
 }
 

@@ -39,6 +39,8 @@ pub struct Limits {
 pub struct Received<'a> {
     /// The message, and the handle of this receive.
     pub receive: &'a Receive,
+    /// How often SQS has handed the message out, this time included.
+    pub receives: u32,
     /// What time it is.
     pub now: UnixMillis,
     /// Until when this invocation's call of the agent may last, and the message is put off.
@@ -205,9 +207,11 @@ fn posting_found(
     match &posting.sight {
         Some(sight) if sight.nonce == *nonce => {
             let waited = sight.at.until(received.now);
-            let is_the_same = sight.receive.message_id == received.receive.message_id
-                && sight.receive.handle != received.receive.handle;
-            if is_the_same && waited >= limits.post_wait {
+            // A clock may be wrong, but no later receive begins before SQS has put the message off. A late run of this receive
+            // or of an earlier one is none.
+            let is_later =
+                sight.receive.message_id == received.receive.message_id && received.receives > sight.receives;
+            if is_later && waited >= limits.post_wait {
                 // Slack was asked, and could not be, for all of the time that the question has.
                 let is_hopeless = record.deferrals > 0 && is_overdue(record, received.now, limits);
                 return if is_hopeless { untold(record, received, OUTCOME_UNKNOWN) } else { taken(posting) };
@@ -233,7 +237,12 @@ fn seen(
     received: &Received<'_>,
     limits: Limits,
 ) -> Decision<Errand> {
-    let sight = Sight { nonce: nonce.clone(), receive: received.receive.clone(), at: received.now };
+    let sight = Sight {
+        nonce: nonce.clone(),
+        receive: received.receive.clone(),
+        receives: received.receives,
+        at: received.now,
+    };
     let seen = Posting { sight: Some(sight), ..posting.clone() };
     // From the first sight on it counts how often Slack was asked in vain, and no longer how often it refused before.
     let is_first = posting.sight.as_ref().is_none_or(|sight| sight.nonce != *nonce);

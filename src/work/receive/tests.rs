@@ -62,8 +62,14 @@ fn posting(nonce: Option<Token>, sight: Option<Sight>) -> Record {
     }))
 }
 
+/// The handles of these tests are numbered as SQS counts receives.
+fn receives(receive: &Receive) -> u32 {
+    receive.handle.trim_start_matches('h').parse().unwrap()
+}
+
 fn seen_by(message_id: &str, handle: &str, at: UnixMillis) -> Record {
-    let sight = Sight { nonce: token(9), receive: receive(message_id, handle), at };
+    let receive = receive(message_id, handle);
+    let sight = Sight { nonce: token(9), receives: receives(&receive), receive, at };
     posting(Some(token(9)), Some(sight))
 }
 
@@ -97,6 +103,7 @@ fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
     let place = place();
     let received = Received {
         receive: &case.receive,
+        receives: receives(&case.receive),
         now: NOW,
         lease_until: NOW.after(Duration::from_secs(100)),
         token: &case.token,
@@ -231,13 +238,14 @@ fn a_text_that_nobody_could_post_in_time_ends_in_a_dead_letter() {
 
 #[test]
 fn the_first_to_see_a_nonce_writes_that_down_and_waits() {
-    let other_nonce = Sight { nonce: token(8), receive: receive("m1", "h2"), at: ago(WAIT) };
+    let other_nonce = Sight { nonce: token(8), receive: receive("m1", "h2"), receives: 2, at: ago(WAIT) };
     for record in [posting(Some(token(9)), None), posting(Some(token(9)), Some(other_nonce))] {
         for case in [of("m1", "h2"), of("m2", "h1")] {
             let decision = decide(Some(&record), &case);
             assert_eq!(decision.then, Errand::PutOff(WAIT));
             let State::Posting(posting) = decision.write.unwrap().state else { panic!() };
-            let sight = Sight { nonce: token(9), receive: case.receive.clone(), at: NOW };
+            let receives = receives(&case.receive);
+            let sight = Sight { nonce: token(9), receive: case.receive.clone(), receives, at: NOW };
             assert_eq!(posting.sight, Some(sight));
             // The right to post stays where it is: its holder may still be at it.
             assert_eq!((posting.token, posting.receive), (token(1), receive("m1", "h1")));
@@ -266,6 +274,13 @@ fn only_the_same_message_at_a_later_receive_after_the_wait_looks_for_the_post() 
             assert_eq!((posting.token, posting.nonce), (case.token, Some(token(9))));
         }
     }
+}
+
+#[test]
+fn a_late_run_of_an_earlier_receive_does_not_look_for_the_post() {
+    // Its clock may be minutes ahead.
+    let decision = decide(Some(&seen_by("m1", "h3", ago(WAIT))), &of("m1", "h2"));
+    assert_eq!(decision, Decision::only(Errand::PutOff(WAIT)));
 }
 
 #[test]
@@ -394,6 +409,7 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
     let stop = |record: Option<&Record>, now: UnixMillis| {
         let received = Received {
             receive: &receive,
+            receives: 1,
             now,
             lease_until: now.after(WAIT),
             token: &token,

@@ -75,9 +75,9 @@ impl Rule {
     pub(crate) fn make_it_matter(self, settings: &mut Settings) {
         match self {
             Self::SameMessageOnly => {
-                settings.in_two_messages = 400;
-                settings.wrong_clocks = 300;
-                settings.slack = 300;
+                settings.in_two_messages = 1000;
+                settings.wrong_clocks = 500;
+                settings.slack = 500;
                 settings.fifo = false;
                 // A run of an earlier receive, with a clock that is minutes ahead, asks too early even with the rule.
                 settings.twice = 0;

@@ -363,7 +363,7 @@ impl WorkStore for Node {
             let mut receive = sight.receive.clone();
             receive.message_id.clone_from(message_id);
             receive.handle = "another".to_owned();
-            *sight = Sight { receive, ..sight.clone() };
+            *sight = Sight { receive, receives: 0, ..sight.clone() };
         }
         Ok(seen)
     }
