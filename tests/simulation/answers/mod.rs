@@ -119,11 +119,6 @@ fn with_any_rule_of_the_protocol_switched_off_it_is_noticed() {
                     match first_violation(rule) {
                         Some((seed, violation)) => {
                             println!("{rule:?} is off: seed {seed}: {violation:.150}");
-                            // This one matters only where a clock is off by more than the wait. There, an old receive that
-                            // is run once more may ask too early all the same: docs/agent.md has that among the limits.
-                            if rule == Rule::SameMessageOnly {
-                                continue;
-                            }
                             // It is the rule that was missing, and not what such a history is like.
                             let first = seed.saturating_sub(HISTORIES_WITH_A_RULE);
                             for seed in first..=seed {
