@@ -528,7 +528,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 self.tell(&request("answer", &key, &token, text), report).await;
                 MessageOutcome::Deferred(Deferral::Settle)
             }
-            Ok((Errand::Done(_) | Errand::GiveUp, _)) => MessageOutcome::Stop,
+            Ok((Errand::Done(_), _)) => MessageOutcome::Stop,
             Ok((errand, _)) => self.finish(errand, &work, report).await,
             Err(error) => {
                 report.errors.add("stop", &error);

@@ -172,8 +172,10 @@ fn in_flight(record: &Record, flight: &Flight, received: &Received<'_>) -> Decis
         return Decision::only(Errand::Leave);
     }
     if flight.receive.message_id != received.receive.message_id {
-        // It is not needed until the work is over, and SQS counts its receives: a lease more.
-        return Decision::only(Errand::PutOff(rest + LEASE));
+        // Another message of the question is not needed until the work is over, and SQS counts its receives: a lease more. What
+        // a dispatcher before work records has in flight names no message, and may be this one.
+        let more = if flight.token.is_some() { LEASE } else { Duration::ZERO };
+        return Decision::only(Errand::PutOff(rest + more));
     }
     // The message's visibility ended before the work did. Whoever works finds the handle that counts now at the next beat.
     let renewed = Flight { receive: received.receive.clone(), ..flight.clone() };
