@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`clients`] makes the SDK's clients; `shortcut` makes the calls that every event makes, out of the SDK's
 //! own parts and with less CPU time than the SDK takes (`DESIGN.md` says how much less, and why it is done); `signed_call` makes
-//! a call for which the SDK has no client (cargo feature `dispatch`).
+//! a call for which the SDK has no client (cargo feature `dispatch`); `sigv4` signs, for both.
 //!
 //! This room imports `time` (the time-outs of a call).
 
@@ -10,3 +10,4 @@ pub mod clients;
 pub(crate) mod shortcut;
 #[cfg(feature = "dispatch")]
 pub mod signed_call;
+mod sigv4;

@@ -13,8 +13,6 @@
 //!
 //! `tests/suite/wire.rs` compares what the shortcut sends with what the SDK sends, and `SDK_SHORTCUT=off` turns it off.
 
-use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
-use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::AuthSchemeId;
 use aws_smithy_runtime_api::client::http::{
@@ -42,6 +40,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::sigv4::{ValidFor, sign};
 use crate::time::deadline::look_at_the_clock;
 
 type SdkError<E> = result::SdkError<E, HttpResponse>;
@@ -258,25 +257,8 @@ impl Route {
         if let Some(trace_id) = trace_id() {
             request.headers_mut().try_insert("x-amzn-trace-id", trace_id)?;
         }
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.scope.region)
-            .name(&self.scope.service)
-            .time(time)
-            .settings(SigningSettings::default())
-            .build()?;
-        let body = request.body().bytes().ok_or("a body in pieces")?;
-        let signable = SignableRequest::new(
-            request.method(),
-            request.uri(),
-            request.headers().iter(),
-            SignableBody::Bytes(body),
-        )?;
-        let (instructions, _signature) = http_request::sign(signable, &params.into())?.into_parts();
-        let (signature, _query) = instructions.into_parts();
-        for header in signature {
-            request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
-        }
+        let valid_for = ValidFor { region: &self.scope.region, service: &self.scope.service };
+        sign(&mut request, None, &identity, valid_for, time)?;
         // Not signed: a proxy may number the attempts anew.
         request.headers_mut().try_insert("amz-sdk-request", self.sdk_request.clone())?;
         request.headers_mut().try_insert("amz-sdk-invocation-id", invocation_id())?;

@@ -7,8 +7,6 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::config::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
-use aws_sigv4::sign::v4;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -26,6 +24,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::{Instant, timeout_at};
 
+use super::sigv4::{ValidFor, sign};
 use crate::time::clock::{Clock, Moment, SystemClock};
 
 /// An answer of which more than this comes is not read to its end.
@@ -120,8 +119,8 @@ impl SignedCalls {
         }
     }
 
-    /// Sends the request once, and has its answer at `until`. The answer is read until it ends, or until `is_complete` says of what has come that it is all
-    /// that is needed: the other side may leave a stream of events open.
+    /// Sends the request once, and waits for the answer until `until`. The answer is read to its end, or until `is_complete` says
+    /// that what has come is all that is needed: the other side may leave a stream of events open.
     ///
     /// # Errors
     /// When no answer came: [`CallError::is_unsent`] says whether the request may have taken effect.
@@ -167,39 +166,12 @@ impl SignedCalls {
                 Ok(Err(error)) => return Err(CallError::unsent("no_credentials", Some(error.into()))),
                 Err(elapsed) => return Err(CallError::unsent("no_credentials", Some(elapsed.into()))),
             };
-            self.sign(&mut request, service, &identity, post.body).map_err(unsent)?;
+            let valid_for = ValidFor { region: &self.region, service };
+            let time = UNIX_EPOCH + Duration::from_millis(SystemClock.now().as_millis());
+            sign(&mut request, Some(post.body), &identity, valid_for, time).map_err(unsent)?;
         }
         *request.body_mut() = held.body(SystemClock, until, post.body.to_vec());
         Ok(request)
-    }
-
-    fn sign(
-        &self,
-        request: &mut HttpRequest,
-        service: &str,
-        identity: &Identity,
-        body: &[u8],
-    ) -> Result<(), BoxError> {
-        let time = UNIX_EPOCH + Duration::from_millis(SystemClock.now().as_millis());
-        let params = v4::SigningParams::builder()
-            .identity(identity)
-            .region(&self.region)
-            .name(service)
-            .time(time)
-            .settings(SigningSettings::default())
-            .build()?;
-        let signable = SignableRequest::new(
-            request.method(),
-            request.uri(),
-            request.headers().iter(),
-            SignableBody::Bytes(body),
-        )?;
-        let (instructions, _signature) = http_request::sign(signable, &params.into())?.into_parts();
-        let (signature, _query) = instructions.into_parts();
-        for header in signature {
-            request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
-        }
-        Ok(())
     }
 }
 

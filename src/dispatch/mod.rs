@@ -219,7 +219,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         // A message is not begun if there might be too little time to finish it.
         let needed = if is_for_the_agent { self.settings.time_for_a_question() } else { RESERVE };
         if self.clock.now().until(invocation.deadline) < needed {
-            report.put_off_for = Some(Duration::ZERO);
+            // Not at once: where this clock is wrong, there will be too little time the next time, too.
+            report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
             return MessageOutcome::Deferred(Deferral::Time);
         }
         match asked {

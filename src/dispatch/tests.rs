@@ -585,6 +585,17 @@ async fn a_stop_ends_what_was_asked_before_it_and_says_how_many() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_of_which_nobody_can_be_told_is_given_up_like_a_question() {
+    let scene = Scene::new();
+    let stop = |count| again(count, stop("Ev9", "C1", "1531420630.000000"));
+    scene.one(stop(1)).await;
+    scene.world.pass(SETTINGS.limits.give_up_after);
+    let report = scene.one(stop(2)).await;
+    assert_eq!((report.outcome, report.outcome.is_done()), (Deferred(Deferral::Settle), false));
+    assert_eq!(scene.settled(), ["refuse gave_up"], "its letter follows when that is written down");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deletion_withdraws_its_question_at_work_waiting_or_not_there_yet() {
     let scene = Scene::new();
     scene.one(message("Ev1", "C1")).await;
@@ -696,7 +707,8 @@ async fn nothing_is_begun_that_might_not_be_finished() {
     let scene = Scene::new();
     let report =
         scene.run_for(needed - Duration::from_millis(1), true, vec![message("Ev1", "C1")]).await.remove(0);
-    assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::Time), Some(Duration::ZERO)));
+    let put_off = Some(back_off(1, "message of Ev1"));
+    assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::Time), put_off));
     assert_eq!(scene.invoked().len(), 0);
     assert_eq!(outcomes(&scene.run_for(needed, true, vec![message("Ev1", "C1")]).await), [Dispatched]);
     // What needs no agent needs less time.

@@ -83,6 +83,35 @@ impl DynamoDbWork {
     }
 }
 
+impl DynamoDbWork {
+    /// Updates the item of a stop on a condition. Where it does not hold, there is nothing to do.
+    async fn update_stop(
+        &self,
+        key: &str,
+        update: &str,
+        condition: &str,
+        value: AttributeValue,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(&format!("{PREFIX}{key}")))
+            .update_expression(update)
+            .condition_expression(condition)
+            .expression_attribute_values(":value", value)
+            .expression_attribute_values(":expires_at", expires_at(now));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
+    }
+}
+
 impl WorkStore for DynamoDbWork {
     async fn warm_up(&self) -> Result<(), StoreError> {
         self.get(&format!("{PREFIX}warm-up")).await.map(|_| ())
@@ -175,41 +204,16 @@ impl WorkStore for DynamoDbWork {
     }
 
     async fn put_stop(&self, key: &str, at: &SlackTs, now: UnixMillis) -> Result<(), StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(EVENT_ID, string(&format!("{PREFIX}{key}")))
-            .update_expression("SET stopped_at = :at, expires_at = :expires_at REMOVE questions")
-            .condition_expression("attribute_not_exists(stopped_at) OR stopped_at < :at")
-            .expression_attribute_values(":at", AttributeValue::N(at.to_string()))
-            .expression_attribute_values(":expires_at", expires_at(now));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
-        }
+        let value = AttributeValue::N(at.to_string());
+        let set = "SET stopped_at = :value, expires_at = :expires_at REMOVE questions";
+        let is_later = "attribute_not_exists(stopped_at) OR stopped_at < :value";
+        self.update_stop(key, set, is_later, value, now).await
     }
 
     async fn count_stopped(&self, key: &str, question_id: &str, now: UnixMillis) -> Result<(), StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(EVENT_ID, string(&format!("{PREFIX}{key}")))
-            .update_expression("SET expires_at = :expires_at ADD questions :question")
-            .condition_expression("attribute_exists(stopped_at)")
-            .expression_attribute_values(":question", AttributeValue::Ss(vec![question_id.to_owned()]))
-            .expression_attribute_values(":expires_at", expires_at(now));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
-        }
+        let value = AttributeValue::Ss(vec![question_id.to_owned()]);
+        let add = "SET expires_at = :expires_at ADD questions :value";
+        self.update_stop(key, add, "attribute_exists(stopped_at)", value, now).await
     }
 }
 
