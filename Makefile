@@ -47,7 +47,7 @@ test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
 	$(MAKE) test-end-to-end
-	$(MAKE) workflows size demo DEMO=--release simulate model kill answers test-load fuzz-short bench-short
+	$(MAKE) workflows size demo DEMO=--release demo-agent simulate model kill answers test-load fuzz-short bench-short
 
 installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json
 

@@ -29,7 +29,7 @@ class Settings:
         """Raises WrongSetting."""
         return cls(
             required(env, "SETTLE_FUNCTION"),
-            required(env, "AWS_REGION"),
+            region(env),
             number(env, "THINKING_LIMIT_SECONDS", THINKING_LIMIT_SECONDS, LONGEST_THINKING_LIMIT_SECONDS),
             int(number(env, "PORT", AGENTCORE_PORT, 65535)),
         )
@@ -39,6 +39,14 @@ class Settings:
         """The address to listen on. AgentCore calls port 8080 from outside. Any other port is used on a developer's
         machine, and is open to that machine only."""
         return "0.0.0.0" if self.port == AGENTCORE_PORT else "127.0.0.1"
+
+
+def region(env: Mapping[str, str]) -> str:
+    """AWS_REGION, or else the region that the ARN of agent-settle names: nobody has seen yet that AgentCore sets the
+    variable."""
+    parts = env.get("SETTLE_FUNCTION", "").split(":")
+    of_arn = parts[3] if len(parts) >= 7 and parts[0] == "arn" else ""
+    return env.get("AWS_REGION") or of_arn or required(env, "AWS_REGION")
 
 
 def required(env: Mapping[str, str], name: str) -> str:

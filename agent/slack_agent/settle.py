@@ -12,7 +12,6 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
@@ -99,7 +98,8 @@ class Settle:
                 Payload=json.dumps(request, ensure_ascii=False).encode(),
             )
             content = response["Payload"].read()
-        except (BotoCoreError, ClientError, OSError) as error:
+        except Exception as error:
+            # Whatever it is. The client raises errors of other kinds as well, for example about credentials after a pause.
             raise OutcomeUnknown(kind_of(error)) from error
         if "FunctionError" in response:
             raise OutcomeUnknown("agent-settle failed")

@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from slack_agent.log import log
 from slack_agent.payload import Question
-from slack_agent.settings import WrongSetting, required
+from slack_agent.settings import WrongSetting, region
 from slack_agent.thought import Think
 
 INSTRUCTIONS = """\
@@ -68,7 +68,7 @@ def thinking(env: Mapping[str, str]) -> Think:
         case "echo" if not argument:
             return Echo(seconds(env)).think
         case "bedrock" if argument:
-            return Bedrock(argument, required(env, "AWS_REGION")).think
+            return Bedrock(argument, region(env)).think
     raise WrongSetting("THINKING must be echo or bedrock:<model id>")
 
 

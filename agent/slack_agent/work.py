@@ -77,10 +77,18 @@ class Work:
         self._turn = turns.join(question.session_id, self._notify)
 
     def start(self) -> None:
+        """If no thread can be started, the work is over at once, and the question is left to its lease."""
+        try:
+            self._start(self._run)
+        except RuntimeError:
+            self._leave()
+            raise
+
+    @staticmethod
+    def _start(target: Callable[[], None]) -> None:
         # The log has the ids of the session and of the request from the context.
-        for target in (self._beat, self._run):
-            run = contextvars.copy_context().run
-            threading.Thread(target=run, args=(target,), name=target.__name__, daemon=True).start()
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(target,), name=target.__name__, daemon=True).start()
 
     @contextlib.contextmanager
     def claim_under_way(self) -> Iterator[None]:
@@ -112,6 +120,8 @@ class Work:
 
     def _run(self) -> None:
         try:
+            # Not before: beats without anybody who thinks would hold the question for ever.
+            self._start(self._beat)
             ending = self._think() if self._wait_for_turn() else None
             if ending is not None and self._enter("ending"):
                 self._end(ending)
@@ -121,12 +131,15 @@ class Work:
             # The lease on the record runs out, and the question comes again.
             log.error("%s: left to its lease: %s", self._question.id, describe(error))
         finally:
-            with self._changed:
-                self._phase = "over"
-                self._changed.notify_all()
-            self._quiet.set()
-            self._turn.leave()
-            self._on_over(self)
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._phase = "over"
+            self._changed.notify_all()
+        self._quiet.set()
+        self._turn.leave()
+        self._on_over(self)
 
     def _beat(self) -> None:
         while not self._quiet.wait(self._beat_seconds):

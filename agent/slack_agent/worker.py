@@ -144,7 +144,11 @@ class Worker:
                     self._turns, self._timing, self._over)
         self._at_work[work.record] = work
         self._works[work] = self.begin_busy("question")
-        work.start()
+        try:
+            work.start()
+        except RuntimeError as reason:
+            log.error("%s: no thread for it, left to its lease: %s", question.id, reason)
+            raise Unclaimed("no thread can be started") from reason
 
     def _over(self, work: Work) -> None:
         with self._changed:

@@ -227,7 +227,7 @@ def test_a_missing_or_wrong_setting_ends_the_agent_with_a_message(settle: Settle
 
     problems: dict[str, dict[str, str]] = {
         "SETTLE_FUNCTION is not set": {"SETTLE_FUNCTION": ""},
-        "AWS_REGION is not set": {"AWS_REGION": ""},
+        "AWS_REGION is not set": {"AWS_REGION": "", "SETTLE_FUNCTION": "agent-settle"},
         "no AWS credentials were found": {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""},
         "THINKING must be echo or bedrock:<model id>": {"THINKING": "hard"},
         "ECHO_SECONDS must be a number": {"ECHO_SECONDS": "long"},
@@ -276,3 +276,4 @@ def test_agentcores_port_is_open_to_everybody() -> None:
     env = {"SETTLE_FUNCTION": "settle", "AWS_REGION": "eu-central-1"}
     assert (Settings.of(env).port, Settings.of(env).host) == (8080, "0.0.0.0")
     assert Settings.of(env | {"PORT": "8081"}).host == "127.0.0.1"
+    assert Settings.of({"SETTLE_FUNCTION": "arn:aws:lambda:eu-west-3:1:function:settle"}).region == "eu-west-3"

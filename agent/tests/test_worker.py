@@ -19,6 +19,7 @@ from settle import BEAT_SECONDS, FUNCTION, REGION, Fault, Record
 from settle import Settle as StandIn
 
 from slack_agent import Event, InvalidPayload, Question, Settle, Think, Timing, Unclaimed, Worker, patience
+from slack_agent.settle import OutcomeUnknown
 
 QUICK = Timing(thinking=30, claim=3, answer=10, new_token=0.5, cancel=0.5, stop=3, stopped_thought=0.2)
 OTHER_SESSION = "slack-" + "1" * 64
@@ -716,3 +717,18 @@ def test_an_invocation_without_a_session_is_invalid(
     with pytest.raises(InvalidPayload, match="session id"):
         work_on(thinks).worker.invoke(asked(record, settle.take(record)), None)
     assert not settle.requests
+
+
+def test_an_error_of_the_client_of_whatever_kind_means_that_nothing_is_known(
+        client: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore raises a plain RuntimeError when the credentials that it renewed are old as well, as after a pause."""
+
+    def stale(**_: Any) -> None:
+        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+    for calls in (client._client, client._beats):
+        monkeypatch.setattr(calls, "invoke", stale)
+    for call in (functools.partial(client.beat, "dispatch#A1:C1:1.2", "0" * 32),
+                 functools.partial(client.answer, "dispatch#A1:C1:1.2", "0" * 32, "42")):
+        with pytest.raises(OutcomeUnknown):
+            call()

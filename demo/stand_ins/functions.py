@@ -246,13 +246,19 @@ class Function:
     def kill_where(self, is_it: Callable[[dict[str, Any]], bool]) -> int:
         """Kills each process that is in the middle of an invocation whose event fulfils `is_it`, with SIGKILL. Returns
         the number of processes."""
-        killed = 0
-        for environment in self.environments:
-            invocation = environment.current()
-            if invocation is not None and environment.is_at_work() and is_it(invocation.event):
-                environment.kill()
-                killed += 1
-        return killed
+        found = self._working_on(is_it)
+        for environment in found:
+            environment.kill()
+        return len(found)
+
+    def pause_where(self, is_it: Callable[[dict[str, Any]], bool], seconds: float) -> int:
+        """Pauses such processes, as `Environment.pause` does. Returns how many were paused."""
+        return sum(environment.pause(seconds) for environment in self._working_on(is_it))
+
+    def _working_on(self, is_it: Callable[[dict[str, Any]], bool]) -> list[Environment]:
+        pairs = [(environment, environment.current()) for environment in self.environments]
+        return [environment for environment, invocation in pairs
+                if invocation is not None and not invocation.done.is_set() and is_it(invocation.event)]
 
     def starts(self) -> int:
         """The number of processes that were started."""

@@ -5,10 +5,8 @@ use tracing_subscriber::filter::Targets;
 
 use super::ConfigError;
 use super::parse::{QUEUE, WORK_STORES, log, number, queue, required, trimmed, value_or_problem, work_table};
+use crate::gateway::agent_core::SLACK_HOOKS;
 use crate::settle::SettleSettings;
-
-/// Where a `response_url` leads, unless a test says otherwise.
-const SLACK_HOOKS: &str = "https://hooks.slack.com";
 
 /// What the environment of `agent-settle` says.
 #[derive(Debug)]

@@ -23,7 +23,7 @@
 //! In reading order: this page has the words ([`Claim`], [`Lease`], what a store answers) and the trait [`Store`]; [`record`]
 //! has the rules, as numbered clauses; [`shard`] says which parked events are listed together; [`memory`] is the plainest
 //! store, [`dynamodb`] the one of production, `redis` another; [`any`] is the one that the configuration names; [`settling`] is
-//! the step that the three sequences have in common.
+//! the step that both sequences have in common.
 //!
 //! This room imports `aws` (the shortcut) and `time`, and no sink: to a store a message is a text.
 //!

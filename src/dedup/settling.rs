@@ -1,4 +1,4 @@
-//! The last step about a record: it is confirmed, deleted or parked, and all three sequences log in the same words when that
+//! The last step about a record: it is confirmed, deleted or parked, and both sequences log in the same words when that
 //! fails.
 
 use std::error::Error;

@@ -17,7 +17,7 @@ const EVENT_STREAM: &str = "text/event-stream";
 /// An agent that yields pieces answers with a stream.
 const ACCEPTED: &str = "application/json, text/event-stream";
 
-/// How much of an agent's answer is read: more than the longest text that is posted.
+/// The longest answer of an agent that is read: more than the longest text that is posted.
 const MAX_ANSWER_BYTES: usize = 512 * 1024;
 
 /// An agent that takes questions.
@@ -119,8 +119,11 @@ impl Agent for AgentCore {
                 source: Some(error),
             };
             let piece = piece.map_err(|error| cut_off(error.into()))?;
-            let room = MAX_ANSWER_BYTES.saturating_sub(body.len());
-            body.extend(piece.iter().take(room));
+            if body.len() + piece.len() > MAX_ANSWER_BYTES {
+                // Half of an answer is none.
+                return Err(InvokeError::Failed { what: "the answer is too long".to_owned(), source: None });
+            }
+            body.extend_from_slice(&piece);
         }
         Ok(Replied { body, is_sse })
     }

@@ -224,7 +224,11 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             return MessageOutcome::Deferred(Deferral::Time);
         }
         match asked {
-            Err(invalid) => self.send_to_dead_letter_queue(message, invalid.as_str(), report).await,
+            Err(invalid) => {
+                // Nobody knows who asked, or what.
+                report.is_untold = true;
+                self.send_to_dead_letter_queue(message, invalid.as_str(), report).await
+            }
             Ok((Asked::Question(question), _)) => {
                 let key = RecordKey::of_question(&question.id);
                 self.work(message, Some(&question), &key, invocation, report).await
@@ -337,6 +341,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             Errand::Done(Done::Stopped) => self.stopped(work, report).await,
             Errand::DeadLetter { why } => {
                 report.is_untold = [UNTOLD, OUTCOME_UNKNOWN].contains(&why.as_str());
+                self.tell_sign(work.key, work.token, report).await;
                 self.send_to_dead_letter_queue(work.message, &why, report).await
             }
             Errand::PutOff(delay) => {
@@ -369,7 +374,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 return MessageOutcome::Deferred(Deferral::Store);
             }
         }
+        self.tell_sign(work.key, work.token, report).await;
         MessageOutcome::Withdrawn
+    }
+
+    /// Has the sign taken back that somebody works on a question at its end. It does not go by itself, and a record at its end
+    /// needs no right for that.
+    async fn tell_sign(&self, key: &RecordKey, token: &Token, report: &mut MessageReport) {
+        self.tell(&request("sign", key, token, json!({})), report).await;
     }
 
     /// Calls the agent, and shows that somebody works on the question.
@@ -441,7 +453,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 report.errors.add("invoke", &error);
                 return match error {
                     StepError::Failed(InvokeError::NotNow { .. }) => {
-                        self.put_back(work, Deferral::Agent, report).await
+                        self.put_back(work, work.token, report).await
                     }
                     // The agent may have it. Its lease tells.
                     _ => MessageOutcome::Failed,
@@ -451,10 +463,13 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         match reply {
             WorkReply::HasIt => MessageOutcome::Dispatched,
             WorkReply::Ignored => match self.give_back(work.key, work.token, report).await {
-                Some(_) => MessageOutcome::NoQuestion,
+                Some(_) => {
+                    self.tell_sign(work.key, work.token, report).await;
+                    MessageOutcome::NoQuestion
+                }
                 None => MessageOutcome::Dispatched,
             },
-            WorkReply::Later => self.put_back(work, Deferral::Agent, report).await,
+            WorkReply::Later => self.put_back(work, work.token, report).await,
             WorkReply::Unknown => {
                 report.reason = Some("the agent's answer has no known status".to_owned());
                 MessageOutcome::Failed
@@ -462,17 +477,12 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
-    /// Gives back a question that the agent certainly has not, and puts its message off.
-    async fn put_back(
-        &self,
-        work: &Work<'_>,
-        deferral: Deferral,
-        report: &mut MessageReport,
-    ) -> MessageOutcome {
-        match self.give_back(work.key, work.token, report).await {
+    /// Gives back, by this token, a question that the agent certainly has not, and puts its message off.
+    async fn put_back(&self, work: &Work<'_>, token: &Token, report: &mut MessageReport) -> MessageOutcome {
+        match self.give_back(work.key, token, report).await {
             Some(deferrals) => {
                 report.put_off_for = Some(back_off(deferrals, &work.message.message_id));
-                MessageOutcome::Deferred(deferral)
+                MessageOutcome::Deferred(Deferral::Agent)
             }
             // Somebody has claimed it all the same, or the record is not known to be free: its lease tells.
             None => MessageOutcome::Failed,
@@ -549,8 +559,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 if let Err(error) = run_until(&self.clock, self.budget().settle_until(), visible).await {
                     report.errors.add("put off", &error);
                 }
-                // It takes back the sign that somebody works on the question. A record at its end needs no right for that.
-                self.tell(&request("sign", &key, &self.tokens.next(), json!({})), report).await;
+                self.tell_sign(&key, &self.tokens.next(), report).await;
                 MessageOutcome::Deletion
             }
             Ok(None) => MessageOutcome::Deletion,

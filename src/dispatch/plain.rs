@@ -16,13 +16,14 @@ use crate::time::clock::Clock;
 use crate::time::deadline::{StepError, run_until};
 use crate::work::WorkStore;
 use crate::work::queue::Queue;
-use crate::work::receive;
 use crate::work::record::BEAT;
 use crate::work::token::{Token, Tokens};
-use crate::work::update::update;
 
 /// How long agent-settle may take to post an answer: its own time-out, and a little.
 pub(super) const ANSWER_BUDGET: Duration = Duration::from_secs(31);
+
+/// The pause before agent-settle is asked again what came of an answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How the agent's call came to its end.
 enum CallEnd {
@@ -47,7 +48,13 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         match outcome(&self.ask(&claim, super::CALL_BUDGET).await, report, "claim") {
             Some("claimed") => {}
             Some(_) => return MessageOutcome::Deferred(Deferral::InFlight),
-            None => return MessageOutcome::Failed,
+            // Nobody was called, so nothing is an attempt: whichever of the two tokens the record has.
+            None => {
+                return match self.put_back(work, &token, report).await {
+                    MessageOutcome::Failed => self.put_back(work, work.token, report).await,
+                    put_off => put_off,
+                };
+            }
         }
         let until = self.clock.instant() + self.settings.agent_timeout;
         let invoked = run_until(&self.clock, until, self.invoke(call));
@@ -64,8 +71,10 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             CallEnd::Cancelled => MessageOutcome::Deferred(Deferral::InFlight),
             CallEnd::Replied(Ok(replied)) => match reply::of_plain(&replied.body, replied.is_sse) {
                 PlainReply::Text(text) => {
+                    // Without a place there is nowhere to post.
+                    let text = text.filter(|_| work.place.is_some());
                     let answer = request("answer", work.key, &token, json!({ "text": text }));
-                    match outcome(&self.ask(&answer, ANSWER_BUDGET).await, report, "answer") {
+                    match outcome(&self.ask_until(&answer, ANSWER_BUDGET).await, report, "answer") {
                         Some("answered") => MessageOutcome::Dispatched,
                         Some(_) => MessageOutcome::Deferred(Deferral::Settle),
                         None => MessageOutcome::Failed,
@@ -78,23 +87,11 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             },
             CallEnd::Replied(Err(error)) => {
                 report.errors.add("invoke", &error);
-                if !matches!(error, StepError::Failed(InvokeError::NotNow { .. })) {
-                    return MessageOutcome::Failed;
-                }
-                let given_back = update(&self.store, &self.clock, work.key, |record, _| {
-                    receive::give_back(record, &token)
-                });
-                match run_until(&self.clock, self.budget().settle_until(), given_back).await {
-                    Ok(Some(deferrals)) => {
-                        let delay = crate::work::back_off::back_off(deferrals, &work.message.message_id);
-                        report.put_off_for = Some(delay);
-                        MessageOutcome::Deferred(Deferral::Agent)
+                match error {
+                    StepError::Failed(InvokeError::NotNow { .. }) => {
+                        self.put_back(work, &token, report).await
                     }
-                    Ok(None) => MessageOutcome::Failed,
-                    Err(error) => {
-                        report.errors.add("give back", &error);
-                        MessageOutcome::Failed
-                    }
+                    _ => MessageOutcome::Failed,
                 }
             }
         }
@@ -109,6 +106,20 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             if answer.is_ok_and(|answer| answer.get("outcome").and_then(Value::as_str) == Some("cancel")) {
                 return;
             }
+        }
+    }
+
+    /// Asks again until the outcome is known, or the time is over: the same request by the same token is done once.
+    async fn ask_until(&self, request: &Value, budget: Duration) -> Result<Value, StepError<SettlerError>> {
+        let until = self.clock.instant() + budget;
+        loop {
+            let left = until.saturating_duration_since(self.clock.instant());
+            let answer = self.ask(request, left).await;
+            let again = self.clock.instant() + ASK_AGAIN;
+            if answer.is_ok() || again >= until {
+                return answer;
+            }
+            self.clock.sleep_until(again).await;
         }
     }
 

@@ -61,29 +61,60 @@ pub fn of_plain(answer: &[u8], is_sse: bool) -> PlainReply {
         };
     }
     let mut text = String::new();
+    let mut has_unreadable = false;
     for line in answer.lines() {
         let Some(data) = line.strip_prefix("data:") else { continue };
         let data = data.strip_prefix(' ').unwrap_or(data);
-        match serde_json::from_str::<Value>(data).map(|value| of_value(&value)) {
-            Ok(PlainReply::Failed) => return PlainReply::Failed,
-            Ok(PlainReply::Text(piece)) => text.push_str(piece.as_deref().unwrap_or_default()),
+        match serde_json::from_str::<Value>(data) {
+            Ok(value) if says_error(&value) => return PlainReply::Failed,
+            Ok(value) => match of_value(&value) {
+                PlainReply::Text(piece) => text.push_str(piece.as_deref().unwrap_or_default()),
+                // A stream has pieces that only report how the work goes on.
+                PlainReply::Failed => has_unreadable = true,
+            },
             Err(_) => text.push_str(data),
         }
     }
-    PlainReply::Text(seen(&text))
+    match seen(&text) {
+        None if has_unreadable => PlainReply::Failed,
+        text => PlainReply::Text(text),
+    }
 }
 
+fn says_error(value: &Value) -> bool {
+    value.get("error").is_some_and(|error| !error.is_null())
+}
+
+/// What one value says. Only an empty one says that there is nothing to post: whatever else has no text that is found here is
+/// a failure, because an answer that nobody can read must not end a question in silence.
 fn of_value(value: &Value) -> PlainReply {
     match value {
+        Value::Null => PlainReply::Text(None),
         Value::String(text) => PlainReply::Text(seen_piece(text)),
-        Value::Object(fields) if fields.get("error").is_some_and(|error| !error.is_null()) => {
-            PlainReply::Failed
+        Value::Object(fields) if fields.is_empty() => PlainReply::Text(None),
+        Value::Object(_) if says_error(value) => PlainReply::Failed,
+        Value::Object(_) => {
+            text_in(value, 0).map_or(PlainReply::Failed, |text| PlainReply::Text(seen_piece(&text)))
         }
+        _ => PlainReply::Failed,
+    }
+}
+
+/// The text in an object: in one of the known fields, as a string, as an object in its turn, or as a list of pieces, such as
+/// `{"result": {"role": "assistant", "content": [{"text": "…"}]}}`.
+fn text_in(value: &Value, depth: usize) -> Option<String> {
+    const MAX_DEPTH: usize = 4;
+    match value {
+        _ if depth > MAX_DEPTH => None,
+        Value::String(text) => Some(text.clone()),
         Value::Object(fields) => {
-            let text = TEXT_FIELDS.iter().find_map(|name| fields.get(*name).and_then(Value::as_str));
-            PlainReply::Text(text.and_then(seen_piece))
+            TEXT_FIELDS.iter().find_map(|name| fields.get(*name).and_then(|value| text_in(value, depth + 1)))
         }
-        _ => PlainReply::Text(None),
+        Value::Array(pieces) => {
+            let texts: Vec<String> = pieces.iter().filter_map(|piece| text_in(piece, depth + 1)).collect();
+            (!texts.is_empty()).then(|| texts.concat())
+        }
+        _ => None,
     }
 }
 
@@ -135,7 +166,11 @@ mod tests {
             ("", PlainReply::Text(None)),
             ("  \n", PlainReply::Text(None)),
             ("null", PlainReply::Text(None)),
-            ("7", PlainReply::Text(None)),
+            (r#"{"result":{"role":"assistant","content":[{"text":"4"},{"text":"2"}]}}"#, text("42")),
+            // Nobody can read these, so they are tried again, and in the end somebody is told.
+            ("7", PlainReply::Failed),
+            (r#"{"something":"42"}"#, PlainReply::Failed),
+            (r#"[{"text":"42"}]"#, PlainReply::Failed),
         ] {
             assert_eq!(of_plain(answer.as_bytes(), false), reply, "{answer}");
         }
@@ -150,7 +185,8 @@ mod tests {
             ("data:{\"text\":\"42\"}\n\n: a comment\nevent: end\n", text("42")),
             ("data: plain words\n\n", text("plain words")),
             ("data: \"for\"\n\ndata: {\"error\": \"no\"}\n\n", PlainReply::Failed),
-            ("data: {\"event\":{\"init\":true}}\n\n", PlainReply::Text(None)),
+            ("data: {\"event\":{\"init\":true}}\n\ndata: \"42\"\n\n", text("42")),
+            ("data: {\"event\":{\"init\":true}}\n\n", PlainReply::Failed),
             ("", PlainReply::Text(None)),
         ] {
             assert_eq!(of_plain(answer.as_bytes(), true), reply, "{answer}");

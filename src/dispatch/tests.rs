@@ -71,6 +71,8 @@ struct World {
     signs: AtomicUsize,
     /// What agent-settle answers to the next questions.
     answers: Mutex<Vec<Value>>,
+    /// How many of the next calls with an answer fail.
+    answers_lost: AtomicUsize,
 }
 
 impl World {
@@ -177,12 +179,30 @@ impl Agent for Arc<World> {
 impl Settler for Arc<World> {
     async fn ask(&self, request: &Value) -> Result<Value, SettlerError> {
         self.settle(request)?;
-        let mut answers = self.answers.lock().unwrap();
-        if !answers.is_empty() {
-            return Ok(answers.remove(0));
+        let is_lost = |left: usize| left.checked_sub(1);
+        if request["operation"] == "answer"
+            && self.answers_lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_lost).is_ok()
+        {
+            return Err(SettlerError::Function);
+        }
+        let scripted = {
+            let mut answers = self.answers.lock().unwrap();
+            if answers.is_empty() { None } else { Some(answers.remove(0)) }
+        };
+        if let Some(answer) = scripted {
+            return Ok(answer);
         }
         Ok(match request["operation"].as_str() {
-            Some("claim") => json!({ "outcome": "claimed", "attempt": 1 }),
+            Some("claim") => {
+                let read = |name: &str| request[name].as_str().unwrap();
+                let [token, new] = ["token", "new"].map(|name| Token::parse(read(name)).unwrap());
+                let key = RecordKey::parse(read("record")).unwrap();
+                let claimed = update(self, self, &key, |record, now| {
+                    operations::claim(record, &token, &new, Now { now, stopped_at: None })
+                });
+                assert!(matches!(claimed.await, Ok(operations::Claimed::Yours { .. })));
+                json!({ "outcome": "claimed", "attempt": 1 })
+            }
             Some("beat") => json!({ "outcome": "go on" }),
             _ => json!({ "outcome": "answered" }),
         })
@@ -663,6 +683,7 @@ async fn what_can_never_be_read_is_a_dead_letter_at_once_and_stays_if_no_queue_t
     let report = scene.one(unreadable()).await;
     let reason = Some("the message's body is not the JSON of its kind");
     assert_eq!((report.outcome, report.reason.as_deref()), (DeadLettered, reason));
+    assert!(report.is_untold, "nobody knows whom to tell");
     assert_eq!(scene.invoked(), [""; 0]);
 }
 
@@ -756,6 +777,34 @@ async fn a_plain_agent_that_fails_is_tried_again_after_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_plain_agent_says_about_an_event_without_a_place_is_posted_nowhere() {
+    let settings = DispatchSettings { protocol: AgentProtocol::Plain, events: AgentEvents::All, ..SETTINGS };
+    let scene = Scene::with_settings(settings)
+        .where_it(&[("Ev1", Behaviour::Says(r#"{"result":"I saw it"}"#, Duration::ZERO))]);
+    let reaction = body("Ev1", &json!({ "type": "reaction_added", "channel": "C1", "user": "U1" }));
+    assert_eq!(scene.one(reaction).await.outcome, Dispatched);
+    let answer = scene.world.settled.lock().unwrap().last().cloned().unwrap();
+    assert_eq!((&answer["operation"], &answer["text"]), (&json!("answer"), &Value::Null));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_a_plain_agent_is_asked_about_until_its_outcome_is_known() {
+    let scene = plain().where_it(&[("Ev1", Behaviour::Says(r#""42""#, Duration::ZERO))]);
+    scene.world.answers_lost.store(3, Ordering::Relaxed);
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
+    assert_eq!(scene.settled(), ["claim", "answer 42", "answer 42", "answer 42", "answer 42"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_cannot_be_called_is_no_attempt_of_a_plain_agents_either() {
+    let scene = plain().where_it(&[("Ev1", Behaviour::NotNow)]);
+    let report = scene.one(message("Ev1", "C1")).await;
+    let put_off = Some(back_off(1, "message of Ev1"));
+    assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::Agent), put_off));
+    assert_eq!((scene.record("C1").await.state, scene.record("C1").await.attempts), (State::Free, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plain_agent_is_cut_off_by_a_stop_and_not_by_an_error() {
     let scene = plain().where_it(&[("Ev1", Behaviour::Hangs)]);
     let go_on = json!({ "outcome": "go on" });
@@ -771,8 +820,14 @@ async fn a_plain_agent_is_not_called_for_a_question_that_is_somebody_elses() {
     let scene = plain();
     scene.world.answers.lock().unwrap().push(json!({ "outcome": "gone" }));
     assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Deferred(Deferral::InFlight));
+    // Nobody knows whether it was claimed, and nobody was called: that is no attempt.
     let scene = plain().failing(&[Fault::Settle]);
-    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Failed);
+    let report = scene.one(message("Ev1", "C1")).await;
+    assert_eq!(
+        (report.outcome, report.put_off_for),
+        (Deferred(Deferral::Agent), Some(back_off(1, "message of Ev1")))
+    );
+    assert_eq!((scene.record("C1").await.state, scene.record("C1").await.attempts), (State::Free, 0));
     assert_eq!(scene.invoked(), [""; 0]);
 }
 

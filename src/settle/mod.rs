@@ -17,7 +17,8 @@
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
-//! This room imports `gateway`, `slack` (the text of an answer), `telemetry` (the report), `time` and `work`. It belongs to the
+//! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
+//! `time` and `work`. It belongs to the
 //! cargo feature `dispatch`.
 
 pub mod answer;
@@ -121,15 +122,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             Operation::Sign => self.sign(call).await,
             Operation::Answer { text: None } => self.end(None, End::Answered, call).await,
             Operation::Answer { text: Some(text) } => {
-                let text = answer_text::within_limit(text);
-                if answer_text::parts(&text).is_empty() {
-                    return Ok(Answer::Invalid { why: "text has nothing in it that could be seen" });
-                }
-                self.end(Some(&text), End::Answered, call).await
+                self.end(Some(&answer_text::within_limit(text)), End::Answered, call).await
             }
             Operation::Refuse { why } => {
                 call.report.why = Some(why.clone());
-                call.report.failure = Some(why.clone());
                 self.end(Some(answer_text::apology(why)), End::Told { why: why.clone() }, call).await
             }
             Operation::Post => self.post_on(call).await,
@@ -180,7 +176,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
     async fn sign(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let Some(record) = self.read(call).await? else { return Ok(Answer::NotShown) };
         let Some(place) = &record.place else { return Ok(Answer::NotShown) };
-        if record.has_ended() {
+        // A free record is one that was given back: whoever takes the question next shows the sign anew.
+        if record.has_ended() || record.state == State::Free {
             self.take_sign_back(place, call).await;
             return Ok(Answer::Ended);
         }
@@ -210,6 +207,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         });
         match intent.await? {
             Intent::Post(record) => {
+                call.report.failure = refusal(&end);
                 if let Some(receive) = record.receive() {
                     // The message must not come again while its answer is being posted.
                     self.put_off(receive, LEASE, call).await;
@@ -223,6 +221,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 Ok(Answer::Answered { ts: None })
             }
             Intent::Untellable { visible } => {
+                call.report.failure = refusal(&end);
                 call.report.ended = Some(Ended::Untold);
                 self.make_visible(&visible, call).await;
                 Ok(Answer::Told)
@@ -250,7 +249,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             _ => return Ok(Answer::Gone),
         };
         if posting.nonce.is_none() {
-            return self.post_again(posting.via, call).await;
+            return self.post_again(call).await;
         }
         let (token, now) = (call.token, self.clock.now());
         match operations::may_look_for(&record, token, self.settings.post_wait, now) {
@@ -285,10 +284,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             },
         };
         match found {
-            FindOutcome::Found { ts } => match self.stands(nonce, Some(&ts), posting, call).await? {
-                Next::Post(record) => self.post_parts(*record, call).await,
-                Next::Answer(answer) => Ok(*answer),
-            },
+            FindOutcome::Found { ts } => {
+                let parts = answer_text::parts(&posting.text).len();
+                match self.stands(nonce, Some(&ts), parts, call).await? {
+                    Next::Post(record) => self.post_parts(*record, call).await,
+                    Next::Answer(answer) => Ok(*answer),
+                }
+            }
             FindOutcome::NotFound => {
                 let key = call.key;
                 let gone =
@@ -296,7 +298,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 if gone.await?.is_none() {
                     return Ok(Answer::TakenOver);
                 }
-                self.post_again(Via::Channel, call).await
+                self.post_again(call).await
             }
             FindOutcome::CannotAsk { reason, retry: Retry::Later, retry_after } => {
                 call.report.failure = Some(reason);
@@ -311,16 +313,18 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             }
             // Until somebody has added a scope, hours may go by, and then what was posted may be out of reach.
             FindOutcome::CannotAsk { reason, retry: Retry::AfterChange | Retry::Never, .. } => {
-                call.report.outcome_unknown = true;
                 call.report.failure = Some(reason);
-                self.end_untold(Some(nonce), call).await
+                let answer = self.end_untold(Some(nonce), call).await?;
+                call.report.outcome_unknown = call.report.ended == Some(Ended::Untold);
+                Ok(answer)
             }
         }
     }
 
-    /// Begins the post of a text whose last post was certainly not made.
-    async fn post_again(&self, via: Via, call: &mut Call<'_>) -> Result<Answer, StoreError> {
-        match self.start(via, call).await? {
+    /// Begins the post of a text whose last post was certainly not made: into the channel, also if the last one went by the
+    /// `response_url`, which may be used up by now.
+    async fn post_again(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        match self.start(Via::Channel, call).await? {
             Some(record) => self.post_parts(record, call).await,
             None => Ok(Answer::TakenOver),
         }
@@ -336,12 +340,15 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
 
     /// Posts the part whose nonce is written down, and then those after it.
     async fn post_parts(&self, mut record: Record, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let parts = match &record.state {
+            State::Posting(posting) => answer_text::parts(&posting.text),
+            _ => return Ok(Answer::Gone),
+        };
         loop {
             let State::Posting(posting) = record.state.clone() else { return Ok(Answer::Gone) };
             let (Some(nonce), Some(place)) = (posting.nonce.clone(), record.place.clone()) else {
                 return Ok(Answer::Gone);
             };
-            let parts = answer_text::parts(&posting.text);
             let part = usize::try_from(posting.part).ok().and_then(|part| parts.get(part));
             let outcome = match part {
                 Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
@@ -351,7 +358,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             };
             match outcome {
                 PostOutcome::Posted { ts } => {
-                    match self.stands(&nonce, ts.as_deref(), &posting, call).await? {
+                    match self.stands(&nonce, ts.as_deref(), parts.len(), call).await? {
                         Next::Post(next) => record = *next,
                         Next::Answer(answer) => return Ok(*answer),
                     }
@@ -367,7 +374,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                             Some(started) => record = started,
                             None => return Ok(Answer::TakenOver),
                         }
-                    } else if retry == Retry::Never {
+                    } else if retry == Retry::Never && posting.via == Via::Channel {
                         return self.end_untold(None, call).await;
                     } else {
                         self.back_off(&refused, retry_after, call).await;
@@ -420,15 +427,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         self.clock.instant() < call.begun + LAST_CALL && call.begun_at.until(self.clock.now()) < LAST_CALL
     }
 
-    /// Writes down that a part stands, and does what follows of it.
+    /// Writes down that one of so many `parts` stands, and does what follows of it.
     async fn stands(
         &self,
         nonce: &Token,
         ts: Option<&str>,
-        posting: &Posting,
+        parts: usize,
         call: &mut Call<'_>,
     ) -> Result<Next, StoreError> {
-        let parts = answer_text::parts(&posting.text).len();
         let next = self.has_time(call).then(|| self.tokens.next());
         let token = call.token;
         let posted = update(&self.store, &self.clock, call.key, |record, now| {
@@ -601,6 +607,14 @@ enum Next {
     Post(Box<Record>),
     /// The end of this call.
     Answer(Box<Answer>),
+}
+
+/// Why there will be no answer, if there will be none.
+fn refusal(end: &End) -> Option<String> {
+    match end {
+        End::Answered => None,
+        End::Told { why } => Some(why.clone()),
+    }
 }
 
 fn withdrawal(now: UnixMillis, stop: Option<&Stopped>) -> Now<'_> {

@@ -496,6 +496,29 @@ async fn where_the_app_may_not_post_a_command_is_answered_by_its_response_url() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_response_url_that_is_used_up_leaves_the_answer_to_the_channel() {
+    let url = "https://hooks.slack.com/commands/T1/1/x";
+    let place = Place { response_url: Some(url.to_owned()), ..Scene::place() };
+    let scene = Scene::new().fails([refused(Retry::AfterChange), refused(Retry::Never)]);
+    scene.receive("h1", DISPATCHERS, Some(place.clone())).await;
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+    assert_eq!(scene.answer("42").await, Answer::TakenOver);
+    assert!(matches!(scene.state().await, State::Posting(_)), "the token may still be put");
+    assert_eq!(scene.receive("h2", 5, Some(place)).await, Errand::Post);
+    assert_eq!(scene.ask(5, Operation::Post).await.outcome(), "answered");
+    let by = scene.world.posted.lock().unwrap().first().map(|(mark, _)| mark.clone()).unwrap();
+    assert_ne!(by, url, "in the channel");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_comes_too_late_is_no_failure() {
+    let scene = Scene::claimed().await;
+    scene.answer("42").await;
+    let (answer, report) = scene.run(9, Operation::Refuse { why: "gave_up".to_owned() }).await;
+    assert_eq!((answer, report.failure), (Answer::Gone, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_answer_goes_out_in_parts_and_what_is_left_of_it_by_others() {
     let long = "word ".repeat(2500);
     let parts = answer_text::parts(&answer_text::within_limit(&long));

@@ -6,7 +6,8 @@
 //! 3. [`secrets`]: where the signing secrets come from, and how they change without a deploy.
 //! 4. [`apps`]: whether one app or several stand behind the function.
 //! 5. [`retries`]: Slack's limit, its schedule, its reasons.
-//! 6. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies.
+//! 6. `question` (cargo feature `dispatch`): what a message on the queue asks, in which words and where.
+//! 7. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies.
 //!
 //! ```text
 //! secrets ──▶ signature::verify ──Verified──▶ payload::classify ──▶ Payload

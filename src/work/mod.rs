@@ -63,7 +63,8 @@ impl RecordKey {
     /// Reads a key that came from outside. `None` if it is none of a work record: the record of the ingress's, or a stop's.
     pub fn parse(key: &str) -> Option<Self> {
         let id = key.strip_prefix(PREFIX)?;
-        (!id.is_empty() && !id.starts_with("stop:") && key.len() <= 1024).then(|| Self(key.to_owned()))
+        (!id.is_empty() && !id.starts_with("stop:") && key.len() <= PREFIX.len() + 1024)
+            .then(|| Self(key.to_owned()))
     }
 
     /// The key as the table has it.

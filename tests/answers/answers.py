@@ -15,6 +15,7 @@ The last line says what came of it. The exit code is 0 if nothing was lost and n
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -339,11 +340,10 @@ def main() -> int:
     begun = time.monotonic()
     say(f"{KILLS} kills and pauses, SEED={SEED}, " + ("with the protocol" if HAS_PROTOCOL else "WITHOUT the protocol"))
     with trials(random.Random(SEED)) as them:
-        threads = [threading.Thread(target=trial.run, daemon=True) for trial in them]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        # What goes wrong in a trial itself ends the run, and not only its thread.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for running in [pool.submit(trial.run) for trial in them]:
+                running.result()
         lost = doubled = 0
         for trial in them:
             more_lost, more_doubled, lines = trial.judge()
@@ -360,6 +360,9 @@ def main() -> int:
         questions, kills = (sum(counts) for counts in zip(*((len(it.ledger.questions), it.ledger.kills) for it in them)))
     say(f"in {time.monotonic() - begun:.0f} seconds")
     say(f"answers: {questions} questions, {kills} kills, {lost} lost, {doubled} doubled")
+    if questions == 0 or kills < KILLS:
+        say("that is too little to show anything")
+        return 1
     return int(bool(lost or doubled))
 
 

@@ -74,11 +74,10 @@ def test_a_kill_after_the_agent_has_the_question_changes_nothing(world: World) -
 @pytest.mark.lease
 def test_a_dispatcher_that_stands_still_is_ended_by_its_time_out_and_changes_nothing(world: World) -> None:
     event = mention("[sleep 3] the dispatcher stands still")
-    hold = world.agentcore.inject(Fault(event_id=event.event_id, hold_after_seconds=3))
+    hold = world.agentcore.inject(Fault(event_id=event.event_id, hold_after_seconds=world.settings.agent_timeout))
     send(world, event)
     world.eventually("the agent works", lambda: agent_answers(world, event) == ["working"])
-    paused = [it.pause(AFTER_A_LEASE) for it in world.dispatcher.at_work() if holds(it.current().event, event)]
-    assert paused == [True]
+    assert world.dispatcher.pause_where(lambda batch: holds(batch, event), AFTER_A_LEASE) == 1
     hold.release.set()
     answered_once(world, event)
     assert thoughts(world, event) == 1

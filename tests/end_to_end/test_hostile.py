@@ -35,6 +35,7 @@ def test_an_agent_that_obeys_an_attacker_can_answer_only_its_own_question(world:
         "posts metadata by its own Gateway": found["posts metadata by its own Gateway"],
     }
     forged = [it for it in world.posts(event) if it.text == "a forged nonce"]
-    assert all(it.metadata is None for it in forged), "a nonce can be forged"
+    assert [it.metadata for it in forged] == [None] * (found["posts metadata by its own Gateway"] == "done"), \
+        "a nonce can be forged"
     assert world.record(victim) == before
     assert not [it for it in world.posts(event) if it.text == "mischief"] and not world.posts(victim)

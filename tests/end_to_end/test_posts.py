@@ -181,14 +181,13 @@ def test_a_kill_of_agent_settle_while_it_posts(world: World, moment: str) -> Non
 
 
 @pytest.mark.lease
-def test_a_pause_of_agent_settle_before_it_posts_is_ended_by_its_time_out(world: World) -> None:
+def test_a_pause_of_agent_settle_while_slack_has_the_post_is_ended_by_its_time_out(world: World) -> None:
     event = mention("agent-settle stands still")
     fault = world.slack_api.inject(Fault(1, "chat.postMessage", event.channel, hold_after_seconds=8))
     send(world, event)
     world.eventually("Slack has the answer", lambda: answers_to(world, event))
-    for environment in world.settle.at_work():
-        if environment.current().event.get("record") == event.record:
-            environment.pause(AFTER_A_LEASE)
+    assert world.settle.pause_where(lambda it: it.get("record") == event.record and it["operation"] == "answer",
+                                    AFTER_A_LEASE) == 1
     fault.release.set()
     answered_once(world, event, AFTER_A_LEASE)
 

@@ -53,6 +53,7 @@ def test_a_stop_in_one_thread_leaves_the_others_alone(world: World) -> None:
     at_work(world, other)
     send(world, stop_in(stopped))
     answered_once(world, other)
+    assert is_stopped(world, stopped)
 
 
 def test_a_question_that_is_deleted_while_it_is_thought_about_gets_no_answer(world: World) -> None:

@@ -45,12 +45,17 @@ pub fn safe(text: &str) -> String {
 /// The text itself, or if it is longer than [`MAX_BYTES`] the beginning of it and, in words, that it was cut. It is at most
 /// [`MAX_BYTES`] long then, so that cutting it again changes nothing.
 pub fn within_limit(text: &str) -> String {
-    if text.len() <= MAX_BYTES {
+    cut(text, MAX_BYTES, CUT)
+}
+
+/// The text itself, or if it is longer than `max_bytes` the beginning of it and `words`, which say that it was cut.
+pub(super) fn cut(text: &str, max_bytes: usize, words: &str) -> String {
+    if text.len() <= max_bytes {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(MAX_BYTES - CUT.len());
+    let end = text.floor_char_boundary(max_bytes - words.len());
     let mut kept = text.get(..end).unwrap_or_default().to_owned();
-    kept.push_str(CUT);
+    kept.push_str(words);
     kept
 }
 

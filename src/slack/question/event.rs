@@ -51,8 +51,7 @@ fn message(context: &Context<'_>, event: &Value) -> Asked {
     let (Some(channel), Some(ts)) = (text(&event["channel"]), text(&event["ts"])) else {
         return Asked::Nothing;
     };
-    // An agent answers what a person wrote, whichever bot's name stands on it.
-    if !is_written || is_about_another || is_hidden || text(&event["bot_id"]).is_some() {
+    if !is_written || is_about_another || is_hidden {
         return Asked::Nothing;
     }
     let is_direct = is_direct(&channel, event["channel_type"].as_str());

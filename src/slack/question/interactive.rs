@@ -49,7 +49,7 @@ fn question(context: &Context<'_>, text: String, place: Place) -> Asked {
 /// What was chosen; `None` if nothing was that asks for an answer.
 fn chosen(actions: &Value) -> Option<String> {
     let chosen: Vec<String> = actions.as_array()?.iter().filter_map(of_action).collect();
-    (!chosen.is_empty()).then(|| said::within_limit(chosen.join(", ")))
+    (!chosen.is_empty()).then(|| said::within_limit(&chosen.join(", ")))
 }
 
 /// What an element was set to. Feedback on an answer asks for none, and neither does a button that only opens a link.

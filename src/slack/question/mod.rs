@@ -97,7 +97,8 @@ impl Place {
         Some(payload::record_key(format!("stop:{}", parts.join(":"))))
     }
 
-    /// The thread by which Slack knows the session that the question belongs to. A message outside of a thread starts one.
+    /// The thread by which Slack knows the session that the question belongs to. Without a thread, as in a direct message with
+    /// `DM_CONVERSATION=channel`, there is none, and no sign is shown.
     pub fn session_thread(&self) -> Option<String> {
         self.thread_ts.clone()
     }

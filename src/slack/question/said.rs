@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::plain_text::of_mrkdwn;
+use crate::slack::answer_text::cut;
 
 /// How deep blocks are looked into. Slack's own are four deep.
 const MAX_DEPTH: usize = 12;
@@ -30,7 +31,7 @@ pub(super) fn by(message: &Value, bot_users: &[String]) -> String {
             add(&mut said, &format!("(file: {name})"));
         }
     }
-    within_limit(said)
+    within_limit(&said)
 }
 
 /// The text without the mention of the app at its beginning, and without what separates it from the rest.
@@ -145,19 +146,16 @@ fn in_rich_text(elements: &Value, bot_users: &[String]) -> String {
 /// The text of a `rich_text` value, such as a `rich_text_input` has it.
 pub(super) fn rich_text(value: &Value) -> String {
     let blocks = Value::Array(vec![value.clone()]);
-    within_limit(joined(|pieces| in_blocks(&blocks, &[], 0, pieces)))
+    within_limit(&joined(|pieces| in_blocks(&blocks, &[], 0, pieces)))
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-pub(super) fn within_limit(mut text: String) -> String {
-    if text.len() > MAX_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_BYTES - CUT.len()));
-        text.push_str(CUT);
-    }
-    text
+/// The text itself, or the beginning of it and, in words, that it was cut.
+pub(super) fn within_limit(text: &str) -> String {
+    cut(text, MAX_BYTES, CUT)
 }
 
 #[cfg(test)]

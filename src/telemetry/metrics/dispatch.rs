@@ -147,6 +147,12 @@ mod tests {
                 json!("in_flight"),
             ),
             (report(MessageOutcome::Deferred(Deferral::Time)), "DispatchDeferred", "INFO", json!("time")),
+            (report(MessageOutcome::Told), "DispatchDuplicates", "INFO", Value::Null),
+            (report(MessageOutcome::NoQuestion), "NoQuestion", "INFO", Value::Null),
+            (report(MessageOutcome::Withdrawn), "Withdrawn", "INFO", Value::Null),
+            (report(MessageOutcome::Stop), "Withdrawals", "INFO", Value::Null),
+            (report(MessageOutcome::Deletion), "Withdrawals", "INFO", Value::Null),
+            (report(MessageOutcome::Deferred(Deferral::Settle)), "DispatchDeferred", "INFO", json!("settle")),
             (report(MessageOutcome::Failed), "DispatchFailures", "ERROR", Value::Null),
             (dead, "DeadLettered", "ERROR", json!("why")),
         ] {

@@ -1,4 +1,4 @@
-//! What is known of a piece of work when it is over. The three sequences fill these in as they go, and
+//! What is known of a piece of work when it is over. The sequences fill these in as they go, and
 //! [`crate::telemetry::metrics`] writes them down.
 //!
 //! A file for each sequence: [`ingress`] has the report of a request, [`redrive`] of a run, and `dispatch` of a message that

@@ -1,4 +1,5 @@
 use super::*;
+use crate::slack::question::Place;
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -48,12 +49,31 @@ fn state() -> impl Strategy<Value = State> {
     prop_oneof![Just(State::Free), flight, posting(), answered, told]
 }
 
+fn place() -> impl Strategy<Value = Place> {
+    let text = || prop::option::of("[A-Za-z0-9:/. ü]{1,9}");
+    (text(), text(), text(), "[A-Z0-9]{1,9}", text(), text(), 0..4_000_000_000_000_u64, text()).prop_map(
+        |(tenant, api_app_id, team_id, channel, thread_ts, user, asked_at, response_url)| Place {
+            tenant,
+            api_app_id,
+            team_id,
+            channel,
+            thread_ts,
+            user,
+            asked_at: SlackTs::from_millis(asked_at),
+            response_url,
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
         state in state(), attempts: u32, deferrals: u32, since in time(), version: u64,
+        place in prop::option::of(place()),
     ) {
-        let record = Record { attempts, deferrals, since, place: None, state };
+        let record = Record { attempts, deferrals, since, place, state };
+        let written = item(&record, version, NOW);
+        prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());
         let read = seen(Some(&item(&record, version, NOW)), NOW);
         prop_assert_eq!(read.ok(), Some(Seen { record: Some(record), version: Version::Number(version) }));
     }
