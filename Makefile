@@ -193,7 +193,7 @@ size: $(RELEASE)
 # Breaks the rules one at a time, and fails if there is a break that no test notices; .cargo/mutants.toml names the files,
 # and what is left out of them, and why. What speaks to a server is held by tests that have one: the stores, the shortcut,
 # what AgentCore's answers mean, what SQS and Secrets Manager are asked. Everything else is held by unit tests.
-WITH_A_SERVER := $(addprefix src/,dedup/any.rs dedup/dynamodb.rs dedup/memory.rs dedup/redis.rs dispatch/agent.rs dispatch/visibility.rs slack/secrets/mod.rs aws/shortcut.rs)
+WITH_A_SERVER := $(addprefix src/,dedup/any.rs dedup/dynamodb.rs dedup/memory.rs dedup/redis.rs dispatch/agent.rs gateway/mod.rs work/dynamodb/mod.rs work/queue.rs slack/secrets/mod.rs aws/shortcut.rs)
 mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp $(VENV)/test.stamp tests/node_modules/.package-lock.json ## Break each rule in turn: does a test notice? (an hour or two)
 	mkdir -p target/mutants/rules target/mutants/stores
 	cargo mutants --output target/mutants/rules $(addprefix --exclude ,$(WITH_A_SERVER)) --cargo-arg=--lib

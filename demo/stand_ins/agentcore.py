@@ -210,6 +210,9 @@ class AgentCore:
     def _forward(self, request: Handler, body: bytes, call: Call, fault: Fault) -> None:
         try:
             call.machine = self.machines.of_session(call.session_id)
+            if call.machine.is_torn_down:
+                self._refuse(request, call, CONFLICT)
+                return
             with call.machine.invocation(body, headers_for_the_agent(request, call)) as response:
                 call.agent_status = response.status
                 if 200 <= response.status < 300:

@@ -50,7 +50,7 @@ class Machine:
         self.log = program.logs / f"agent-{number}.log"
         self.calls = 0
         self.last_call = time.monotonic()
-        self.is_paused = self._is_to_end = False
+        self.is_paused = self._is_to_end = self._is_being_ended = False
         self._program: Program | None = None
         self._started, self._ended = threading.Event(), threading.Event()
         self._warm = threading.Event()
@@ -82,6 +82,11 @@ class Machine:
     @property
     def has_ended(self) -> bool:
         return self._ended.is_set()
+
+    @property
+    def is_torn_down(self) -> bool:
+        """Whether the session is being ended, and the process is still there."""
+        return self._is_being_ended and not self.has_ended
 
     def wait_until_it_is_warm(self) -> None:
         """The rest of the cold start. Raises OSError if the process ends meanwhile."""
@@ -133,6 +138,7 @@ class Machine:
 
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Ends the session as AgentCore does. Returns at once."""
+        self._is_being_ended = True
         if self._program is not None:
             self._program.terminate()
         killer = threading.Timer(grace_seconds, self.kill)
