@@ -199,7 +199,7 @@ mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp $(VENV)/test.stamp tests/n
 	cargo mutants --output target/mutants/rules $(addprefix --exclude ,$(WITH_A_SERVER)) --cargo-arg=--lib
 	$(VENV)/bin/python tests/servers.py cargo mutants --output target/mutants/stores \
 		$(addprefix --exclude ,$(filter-out $(WITH_A_SERVER),$(shell find src -name '*.rs'))) --cargo-arg=--lib --cargo-arg=--test=suite \
-		-- -- --include-ignored dedup:: dispatch:: features:: ingress:: parking:: redrive:: secrets:: shortcut:: sinks:: stores:: wire::
+		-- -- --include-ignored dedup:: dispatch:: features:: ingress:: parking:: redrive:: secrets:: shortcut:: sinks:: stores:: wire:: work_stores::
 
 # Packages of their own, beside the project's.
 APART := fuzz benches/functions/peers/rust

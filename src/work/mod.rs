@@ -18,7 +18,8 @@
 //! 2. [`receive`]: what the dispatcher does with a message, by what the record says.
 //! 3. [`operations`]: what agent-settle's operations do to the record.
 //! 4. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 5. [`dynamodb`] and [`memory`]: where records are kept. [`queue`]: what is done with a receive's handle.
+//! 5. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//!    name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
 //! the functions run.
@@ -27,6 +28,8 @@
 //! feature `dispatch`.
 
 pub mod back_off;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod dynamodb;
 pub mod memory;
 pub mod operations;

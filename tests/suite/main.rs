@@ -44,3 +44,5 @@ mod stores;
 mod support;
 mod threat_model;
 mod wire;
+#[cfg(feature = "dispatch")]
+mod work_stores;

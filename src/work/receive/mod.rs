@@ -23,6 +23,9 @@ pub const DELETED: &str = "deleted";
 /// When whoever saw a nonce first has not come back after this many waits, another message may take its place.
 const LOST_SIGHT: u32 = 10;
 
+/// The most that a lease is longer for calls of which nothing came.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(20 * 60);
+
 /// How long the dispatcher tries.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -140,13 +143,29 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
         let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
         return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));
     }
+    let calls_in_vain = if was_never_claimed(record) { record.deferrals.saturating_add(1) } else { 0 };
     let flight = Flight {
         token: Some(received.token.clone()),
         claimed_from: None,
-        lease_until: received.lease_until,
+        lease_until: received.lease_until.after(patience(calls_in_vain)),
         receive: received.receive.clone(),
     };
-    Decision::write(record.with(State::InFlight(flight)), errand_of_taken(record, received, limits))
+    let deferrals = record.deferrals.max(calls_in_vain);
+    let taken = Record { deferrals, ..record.with(State::InFlight(flight)) };
+    Decision::write(taken, errand_of_taken(record, received, limits))
+}
+
+/// Whether the last call of the agent came to nothing: nobody claimed the question, and nobody gave it back.
+fn was_never_claimed(record: &Record) -> bool {
+    matches!(&record.state, State::InFlight(flight) if flight.token.is_some() && flight.claimed_from.is_none())
+}
+
+/// How much longer a lease lasts after so many calls in a row of which nothing came. It grows past the quarter of an hour
+/// after which AgentCore ends a session that is idle: a session that still has the code from before an update, and answers
+/// what nobody understands, gets the chance to end.
+fn patience(calls_in_vain: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(calls_in_vain).saturating_sub(1);
+    LEASE.saturating_mul(doubled).min(LONGEST_PATIENCE)
 }
 
 /// What follows when a question was taken: somebody works on it, unless the attempts or the time are used up.

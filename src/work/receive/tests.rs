@@ -85,6 +85,17 @@ fn answered() -> Record {
     free().with(State::Answered { ts: Some("1.2".to_owned()), token: Some(token(1)) })
 }
 
+/// What the agent was called for, and nobody has claimed, when its lease is over.
+fn called_in_vain(deferrals: u32) -> Record {
+    let flight = Flight {
+        token: Some(token(1)),
+        claimed_from: None,
+        lease_until: ago(Duration::from_millis(1)),
+        receive: receive("m1", "h1"),
+    };
+    Record { deferrals, ..free().with(State::InFlight(flight)) }
+}
+
 /// One receive, by default by a run with a token of its own, nine minutes before anything ends.
 struct Case<'a> {
     receive: Receive,
@@ -126,6 +137,30 @@ fn taken(record: &Record, case: &Case<'_>) -> Record {
         lease_until: NOW.after(Duration::from_secs(100)),
         receive: case.receive.clone(),
     }))
+}
+
+/// How long the lease lasts with which this record is taken.
+fn next_lease(record: &Record) -> (Duration, u32) {
+    let taken = decide(Some(record), &Case::default()).write.expect("it is taken");
+    let State::InFlight(flight) = taken.state else { panic!("{taken:?}") };
+    (NOW.until(flight.lease_until), taken.deferrals)
+}
+
+#[test]
+fn the_lease_grows_with_each_call_of_which_nothing_came() {
+    let seconds = Duration::from_secs;
+    for (before, lease) in [(0, 190), (1, 370), (2, 730), (3, 1300), (30, 1300), (u32::MAX, 1300)] {
+        assert_eq!(next_lease(&called_in_vain(before)), (seconds(lease), before.saturating_add(1)));
+    }
+    // Whoever has claimed a question and died gets no longer one, nor what was put off, nor the record of a dispatcher before
+    // work records.
+    let mut old = called_in_vain(2);
+    if let State::InFlight(flight) = &mut old.state {
+        flight.token = None;
+    }
+    for record in [Record { deferrals: 2, ..in_flight(ago(WAIT)) }, Record { deferrals: 2, ..free() }, old] {
+        assert_eq!(next_lease(&record), (seconds(100), 2));
+    }
 }
 
 #[test]

@@ -1,0 +1,310 @@
+//! The contract of a [`WorkStore`] as a suite of tests for any implementation. `tests/suite/work_stores.rs` runs it on every
+//! store of this crate, each scenario as a test.
+//!
+//! Each function is one scenario. It uses keys of its own, and panics when the store breaks the contract.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a failed expectation is what a suite is for")]
+
+use futures_util::future::join_all;
+use std::time::Duration;
+
+use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::token::{RandomTokens, Token, Tokens};
+use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
+use crate::slack::question::{Place, SlackTs};
+use crate::time::clock::UnixMillis;
+
+/// Calls the macro `$then` with `$before`, and behind it the names of all scenarios of
+/// [`work::contract`](crate::work::contract), separated by spaces. This is the one list of them.
+#[macro_export]
+macro_rules! every_work_scenario {
+    ($then:ident, $($before:tt)*) => {
+        $then! { $($before)*
+            what_is_written_is_read
+            of_many_writes_one_is_done
+            the_same_write_again_is_done
+            a_write_of_what_has_changed_changes_nothing
+            a_record_that_was_written_over_and_back_has_changed
+            an_expired_record_is_absent_and_may_be_written_over
+            a_long_text_is_kept_to_the_letter
+            keys_are_kept_apart_to_the_letter
+            only_a_later_stop_counts
+            a_question_is_counted_once_for_its_stop
+            warming_up_changes_nothing
+        }
+    };
+}
+
+const NOW: UnixMillis = UnixMillis::from_millis(1_531_420_618_000);
+
+fn new_key() -> RecordKey {
+    RecordKey::of_question(&format!("T1:C1:{}", RandomTokens.next().as_str()))
+}
+
+/// The key of a stop in a thread that nobody else uses.
+fn new_thread() -> String {
+    format!("stop:A1:C1:{}", RandomTokens.next().as_str())
+}
+
+fn ts(text: &str) -> SlackTs {
+    SlackTs::parse(text).expect("a timestamp")
+}
+
+fn token(bits: u128) -> Token {
+    Token::from_bits(bits)
+}
+
+fn receive(number: u32) -> Receive {
+    Receive { message_id: format!("message {number}"), handle: format!("handle {number} \u{1f642}") }
+}
+
+/// A place of which everything is known, and one of which nothing is that may be absent.
+fn places() -> [Place; 2] {
+    let full = Place {
+        tenant: Some("E1".to_owned()),
+        api_app_id: Some("A1".to_owned()),
+        team_id: Some("T1".to_owned()),
+        channel: "C1".to_owned(),
+        thread_ts: Some("1531420618.000100".to_owned()),
+        user: Some("U1".to_owned()),
+        asked_at: ts("1531420618.000200"),
+        response_url: Some("https://hooks.slack.com/commands/1/2".to_owned()),
+    };
+    let least = Place {
+        tenant: None,
+        api_app_id: None,
+        team_id: None,
+        thread_ts: None,
+        user: None,
+        response_url: None,
+        ..full.clone()
+    };
+    [full, least]
+}
+
+fn free() -> Record {
+    let [place, _] = places();
+    Record { attempts: 2, deferrals: 7, ..Record::new(Some(place), NOW) }
+}
+
+fn posting(text: &str) -> Posting {
+    Posting {
+        token: token(1),
+        receive: receive(1),
+        text: text.to_owned(),
+        end: End::Answered,
+        part: 0,
+        nonce: None,
+        intent_at: NOW,
+        via: Via::Channel,
+        sight: None,
+    }
+}
+
+/// A record in each state, with everything that may be absent there and absent.
+fn records() -> Vec<Record> {
+    let [_, least] = places();
+    let flight = Flight { token: Some(token(1)), claimed_from: None, lease_until: NOW, receive: receive(1) };
+    let sight = Sight { nonce: token(3), receive: receive(2), receives: 4, at: NOW };
+    let told = |why: &str| End::Told { why: why.to_owned() };
+    let with_sight = Posting {
+        end: told("took_too_long"),
+        part: 3,
+        nonce: Some(token(3)),
+        via: Via::ResponseUrl,
+        sight: Some(sight),
+        ..posting("Sorry.")
+    };
+    let why = "gave_up".to_owned();
+    let states = [
+        State::Free,
+        State::InFlight(flight.clone()),
+        State::InFlight(Flight { claimed_from: Some(token(2)), ..flight }),
+        State::Posting(posting("An answer.")),
+        State::Posting(with_sight),
+        State::Answered { ts: Some("1531420619.000300".to_owned()), token: Some(token(1)) },
+        State::Answered { ts: None, token: None },
+        State::Told { why: why.clone(), told_for: Some("message 1".to_owned()), token: Some(token(1)) },
+        State::Told { why, told_for: None, token: None },
+    ];
+    let mut records: Vec<Record> = states.map(|state| free().with(state)).into();
+    records.push(Record { place: Some(least), attempts: 0, deferrals: 0, ..free() });
+    records.push(Record { place: None, ..free() });
+    records
+}
+
+async fn read(store: &impl WorkStore, key: &RecordKey, now: UnixMillis) -> Seen {
+    store.read(key, now).await.expect("the store answers")
+}
+
+async fn write(store: &impl WorkStore, key: &RecordKey, seen: &Seen, record: &Record) -> Written {
+    store.write(key, seen, record, NOW).await.expect("the store answers")
+}
+
+async fn stop(store: &impl WorkStore, thread: &str) -> Option<Stopped> {
+    store.stop(thread).await.expect("the store answers")
+}
+
+/// Whatever state follows another, nothing of the former one is left.
+pub async fn what_is_written_is_read(store: &impl WorkStore) {
+    let key = new_key();
+    let absent = read(store, &key, NOW).await;
+    assert_eq!(absent, Seen { record: None, version: Version::Absent });
+    let mut seen = absent;
+    for record in records().into_iter().chain(records().into_iter().rev()) {
+        assert_eq!(write(store, &key, &seen, &record).await, Written::Done);
+        let before = seen.version;
+        seen = read(store, &key, NOW).await;
+        assert_eq!(seen.record, Some(record));
+        assert_eq!(seen.version, Version::Number(before.next()));
+    }
+}
+
+/// Of many that have read the same, one writes, and the others are told what stands there.
+pub async fn of_many_writes_one_is_done(store: &impl WorkStore) {
+    let key = new_key();
+    for _round in 0..3 {
+        let seen = read(store, &key, NOW).await;
+        let tried = (1..=8).map(|n| Record { attempts: n, ..free() });
+        let writes = tried.map(|record| async { (write(store, &key, &seen, &record).await, record) });
+        let written = join_all(writes).await;
+        let now = read(store, &key, NOW).await;
+        let done: Vec<_> = written.iter().filter(|(outcome, _)| *outcome == Written::Done).collect();
+        assert_eq!(done.len(), 1, "{written:?}");
+        assert!(done.iter().all(|(_, record)| now.record.as_ref() == Some(record)));
+        for (outcome, _) in &written {
+            if let Written::Changed(found) = outcome {
+                assert_eq!(**found, now);
+            }
+        }
+    }
+}
+
+/// The SDK makes a write again whose answer was lost.
+pub async fn the_same_write_again_is_done(store: &impl WorkStore) {
+    let key = new_key();
+    let absent = read(store, &key, NOW).await;
+    for record in records() {
+        let seen = read(store, &key, NOW).await;
+        assert_eq!(write(store, &key, &seen, &record).await, Written::Done);
+        assert_eq!(write(store, &key, &seen, &record).await, Written::Done);
+    }
+    let first = records().into_iter().next().expect("there is one");
+    assert!(matches!(write(store, &key, &absent, &first).await, Written::Changed(_)));
+}
+
+/// What was read before somebody else wrote is no ground to write on.
+pub async fn a_write_of_what_has_changed_changes_nothing(store: &impl WorkStore) {
+    let key = new_key();
+    let absent = read(store, &key, NOW).await;
+    let first = free();
+    assert_eq!(write(store, &key, &absent, &first).await, Written::Done);
+    let seen = read(store, &key, NOW).await;
+    let second = free().with(State::Answered { ts: None, token: None });
+    assert_eq!(write(store, &key, &seen, &second).await, Written::Done);
+    let now = read(store, &key, NOW).await;
+    for stale in [&absent, &seen] {
+        let late = Record { attempts: 9, ..free() };
+        assert_eq!(write(store, &key, stale, &late).await, Written::Changed(Box::new(now.clone())));
+        assert_eq!(read(store, &key, NOW).await, now);
+    }
+}
+
+/// It is the write that counts, and not what it wrote.
+pub async fn a_record_that_was_written_over_and_back_has_changed(store: &impl WorkStore) {
+    let key = new_key();
+    let absent = read(store, &key, NOW).await;
+    assert_eq!(write(store, &key, &absent, &free()).await, Written::Done);
+    let stale = read(store, &key, NOW).await;
+    for record in [Record { attempts: 9, ..free() }, free()] {
+        let seen = read(store, &key, NOW).await;
+        assert_eq!(write(store, &key, &seen, &record).await, Written::Done);
+    }
+    let late = Record { attempts: 5, ..free() };
+    assert!(matches!(write(store, &key, &stale, &late).await, Written::Changed(_)));
+    assert_eq!(read(store, &key, NOW).await.record, Some(free()));
+}
+
+/// DynamoDB removes an expired item hours or days later.
+pub async fn an_expired_record_is_absent_and_may_be_written_over(store: &impl WorkStore) {
+    let key = new_key();
+    let absent = read(store, &key, NOW).await;
+    let ended = free().with(State::Answered { ts: None, token: None });
+    assert_eq!(write(store, &key, &absent, &ended).await, Written::Done);
+    let last = NOW.after(Duration::from_secs(KEPT_SECONDS - 1));
+    assert_eq!(read(store, &key, last).await.record, Some(ended));
+    let after = NOW.after(Duration::from_secs(KEPT_SECONDS + 1));
+    let expired = read(store, &key, after).await;
+    assert_eq!(expired.record, None);
+    let written = store.write(&key, &expired, &free(), after).await.expect("the store answers");
+    assert_eq!(written, Written::Done);
+    assert_eq!(read(store, &key, after).await.record, Some(free()));
+}
+
+/// As long as agent-settle takes one, and with characters that a protocol might stumble over.
+pub async fn a_long_text_is_kept_to_the_letter(store: &impl WorkStore) {
+    let key = new_key();
+    let absent = read(store, &key, NOW).await;
+    let text = "\"\\ \u{0} \r\n\u{2028} \u{1f642}\u{301} <@U1> &amp;".repeat(4000);
+    let record = free().with(State::Posting(posting(&text)));
+    assert_eq!(write(store, &key, &absent, &record).await, Written::Done);
+    assert!(read(store, &key, NOW).await.record == Some(record), "the text is another");
+}
+
+/// Of a question's id nothing is lost, folded or trimmed.
+pub async fn keys_are_kept_apart_to_the_letter(store: &impl WorkStore) {
+    let unique = RandomTokens.next();
+    let ids = ["Ev1", "ev1", "Ev1 ", " Ev1", "Ev1:", "Ev1\u{e9}", "Ev1e\u{301}"]
+        .map(|id| format!("{}{id}", unique.as_str()));
+    for (attempts, id) in (1..).zip(&ids) {
+        let key = RecordKey::of_question(id);
+        let seen = read(store, &key, NOW).await;
+        assert_eq!(seen.record, None, "{id:?}");
+        assert_eq!(write(store, &key, &seen, &Record { attempts, ..free() }).await, Written::Done);
+    }
+    for (attempts, id) in (1..).zip(&ids) {
+        let found = read(store, &RecordKey::of_question(id), NOW).await.record;
+        assert_eq!(found.map(|record| record.attempts), Some(attempts), "{id:?}");
+    }
+}
+
+/// Stops may arrive in any order, and more than once. They are compared as points in time, to the microsecond.
+pub async fn only_a_later_stop_counts(store: &impl WorkStore) {
+    let thread = new_thread();
+    assert_eq!(stop(store, &thread).await, None);
+    let (first, second) = (ts("1531420618.999999"), ts("1531420619.000001"));
+    for (put, stands) in [(&first, &first), (&second, &second), (&first, &second), (&second, &second)] {
+        store.put_stop(&thread, put, NOW).await.expect("the store answers");
+        assert_eq!(stop(store, &thread).await, Some(Stopped { at: stands.clone(), questions: 0 }));
+    }
+    assert_eq!(stop(store, &new_thread()).await, None, "another thread has no stop");
+}
+
+/// To count a question twice is to count it once. The same stop put again keeps the count, a later one begins anew.
+pub async fn a_question_is_counted_once_for_its_stop(store: &impl WorkStore) {
+    let thread = new_thread();
+    let questions = async || stop(store, &thread).await.map(|stopped| stopped.questions);
+    let count = async |id: &str| store.count_stopped(&thread, id, NOW).await.expect("the store answers");
+    count("Q1").await;
+    assert_eq!(questions().await, None, "there is no stop yet");
+    let pressed = ts("1531420618.000001");
+    store.put_stop(&thread, &pressed, NOW).await.expect("the store answers");
+    for (id, counted) in [("Q1", 1), ("Q1", 1), ("Q2", 2), ("q2", 3), ("Q1", 3)] {
+        count(id).await;
+        assert_eq!(questions().await, Some(counted), "{id}");
+    }
+    store.put_stop(&thread, &pressed, NOW).await.expect("the store answers");
+    assert_eq!(questions().await, Some(3));
+    store.put_stop(&thread, &ts("1531420618.000002"), NOW).await.expect("the store answers");
+    assert_eq!(questions().await, Some(0));
+}
+
+/// At init, each time a process starts.
+pub async fn warming_up_changes_nothing(store: &impl WorkStore) {
+    let key = new_key();
+    let absent = read(store, &key, NOW).await;
+    assert_eq!(write(store, &key, &absent, &free()).await, Written::Done);
+    let before = read(store, &key, NOW).await;
+    store.warm_up().await.expect("the store can be reached");
+    assert_eq!(read(store, &key, NOW).await, before);
+}
