@@ -350,34 +350,24 @@ class EventSourceMapping:
         self.batches: list[Batch] = []
         self.broken: BaseException | None = None
         self._to_run_twice: Callable[[str], bool] | None = None
+        self._runs_twice = False
         self._stopping = False
-        # Each poller holds its lock while it receives and works. Whoever holds all of the locks knows that no batch is
-        # under way.
-        self._locks = [threading.Lock() for _ in function.environments]
-        self._threads = [threading.Thread(target=self._poll, args=(lock,), daemon=True) for lock in self._locks]
+        self._threads = [threading.Thread(target=self._poll, daemon=True) for _ in function.environments]
         for thread in self._threads:
             thread.start()
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Nothing is received while this lasts. Messages that are put on the queue meanwhile come in one batch
-        afterwards."""
-        with contextlib.ExitStack() as stack:
-            for lock in self._locks:
-                stack.enter_context(lock)
-            yield
 
     def run_twice(self, is_it: Callable[[str], bool] = lambda body: True) -> None:
         """Has the next receive that brings such a body run twice, side by side. Lambda may do that."""
         self._to_run_twice = is_it
 
-    def _poll(self, lock: threading.Lock) -> None:
+    def has_run_twice(self) -> bool:
+        """Whether the receive has come, and both runs are over."""
+        return self._to_run_twice is None and not self._runs_twice
+
+    def _poll(self) -> None:
         try:
             while not self._stopping:
-                with lock:
-                    self._poll_once()
-                # Locks are not fair. Whoever waits for this one gets it during the pause.
-                time.sleep(0.01)
+                self._poll_once()
         except BaseException as error:
             if not self._stopping:  # while stopping, the queue may have been stopped first
                 self.broken = error
@@ -391,11 +381,12 @@ class EventSourceMapping:
             return
         is_to_run_twice = self._to_run_twice
         if is_to_run_twice and any(is_to_run_twice(message["Body"]) for message in messages):
-            self._to_run_twice = None
+            self._runs_twice, self._to_run_twice = True, None
             second = threading.Thread(target=self._run, args=(messages,), daemon=True)
             second.start()
             self._run(messages)
             second.join()
+            self._runs_twice = False
         else:
             self._run(messages)
 

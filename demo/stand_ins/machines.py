@@ -1,4 +1,4 @@
-"""Plays AgentCore's machines: runs the agent's processes, one for each session or one for all of them.
+"""Plays AgentCore's machines: runs the agent's processes, one for each session.
 
 A machine begins at a session's first call and ends as on AWS: the process gets SIGTERM, and after 15 seconds SIGKILL. It may
 also be killed without a word, or be paused, which is what a machine that stands still looks like from outside. After its end
@@ -28,8 +28,6 @@ from stand_ins.processes import HOST, START_LIMIT_SECONDS, Program, eventually, 
 AGENT_LIMIT_SECONDS = 15 * 60
 GRACE_SECONDS = 15
 PING_LIMIT_SECONDS = 5
-# The session that all sessions share, if they do.
-SHARED = "all sessions"
 
 
 @dataclass(frozen=True)
@@ -171,12 +169,12 @@ class Machine:
 
 
 class Machines:
-    """The machines of all sessions. With `shared`, all sessions have one. So many `spares` are started before there is a
-    session for them; on this machine a process takes a second to start, or more beside others."""
+    """The machines of all sessions. So many `spares` are started before there is a session for them; on this machine a
+    process takes a second to start, or more beside others."""
 
-    def __init__(self, program: AgentProgram, shared: bool = False, cold_start_seconds: float = 0,
+    def __init__(self, program: AgentProgram, cold_start_seconds: float = 0,
                  idle_seconds: float | None = None, spares: int = 0) -> None:
-        self.program, self.shared = program, shared
+        self.program = program
         self.cold_start_seconds = cold_start_seconds
         self.all: list[Machine] = []
         self._of_session: dict[str, Machine] = {}
@@ -191,11 +189,10 @@ class Machines:
 
     def of_session(self, session_id: str) -> Machine:
         """The session's machine. There is a new one if it has none, or if its machine has ended."""
-        key = SHARED if self.shared else session_id
         with self._lock:
-            machine = self._of_session.get(key)
+            machine = self._of_session.get(session_id)
             if machine is None or machine.has_ended:
-                machine = self._of_session[key] = self._new(key)
+                machine = self._of_session[session_id] = self._new(session_id)
         return machine
 
     def forget(self, session_id: str) -> None:

@@ -168,11 +168,6 @@ class SlackApi:
             return list(self._posts)
 
     @property
-    def reactions(self) -> list[Reaction]:
-        with self._changed:
-            return list(self._reactions)
-
-    @property
     def statuses(self) -> list[Status]:
         """The changes by agents.sessions.setStatus. Slack does not change this status by itself when the app posts."""
         with self._changed:
@@ -191,16 +186,6 @@ class SlackApi:
     def calls(self) -> int:
         """The number of calls, including those that were refused."""
         return len(self._calls)
-
-    def calls_of(self, method: str) -> int:
-        return self._calls.count(method)
-
-    def wait_for_posts(self, count: int, seconds: float = 10) -> list[Post]:
-        """Returns all posts as soon as there are `count` of them."""
-        with self._changed:
-            came = self._changed.wait_for(lambda: len(self._posts) >= count, seconds)
-            assert came, f"{len(self._posts)} posts arrived within {seconds:g} s, expected {count}"
-            return list(self._posts)
 
     # ── what a test does ────────────────────────────────────────────────────────────────────────────────────
 

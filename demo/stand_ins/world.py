@@ -68,8 +68,6 @@ class Settings:
     echo_seconds: float = 0
     # Whether the agent also gets the addresses of services that it may not call.
     agent_knows_addresses: bool = False
-    # Whether all sessions share one process of the agent. On AWS each has its own.
-    one_machine: bool = False
     cold_start_seconds: float = 0
     # How many processes of the agent are started beforehand.
     spares: int = 0
@@ -86,7 +84,6 @@ class Settings:
     batch_size: int = 10
     # Whether the bot's token has been put. Right after a deployment it has not.
     has_token: bool = True
-    dm_conversation: str = "channel"
     # The number of processes of each function.
     ingresses: int = 3
     dispatchers: int = 3
@@ -223,10 +220,6 @@ class World:
                     found.append(json.loads(line))
         return [line for line in found if isinstance(line, dict)]
 
-    def metric(self, function: str, name: str) -> list[Any]:
-        """The values of a metric in a function's log lines."""
-        return [line[name] for line in self.lines(function) if name in line and "_aws" in line]
-
     def report(self) -> str:
         """The last log lines and requests of each part, for finding out what went wrong."""
         parts = {log.stem: tail(log) for log in sorted(self.logs.glob("*.log"))}
@@ -287,7 +280,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             agent_id.env(REGION) | {
                 "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": "agent-settle", "GATEWAY_URL": gateway.url,
                 "THINKING": "echo", "ECHO_SECONDS": f"{settings.echo_seconds:g}"} | addresses | settings.agent_env,
-            logs), settings.one_machine, settings.cold_start_seconds, spares=settings.spares)
+            logs), settings.cold_start_seconds, spares=settings.spares)
         stack.callback(machines.stop)
         agentcore = AgentCore(RUNTIME_ARN, machines, dispatch_id, REGION)
         agentcore_port = stack.enter_context(agentcore.serve())
@@ -299,8 +292,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
 
         def function(binary: pathlib.Path, identity: Identity, env: dict[str, str], timeout: float,
                      concurrency: int) -> Function:
-            shared = {"AWS_ENDPOINT_URL": emulator, "DEDUP_STORE": f"dynamodb:{table}", "RUST_LOG": "info",
-                      "DM_CONVERSATION": settings.dm_conversation}
+            shared = {"AWS_ENDPOINT_URL": emulator, "DEDUP_STORE": f"dynamodb:{table}", "RUST_LOG": "info"}
             started = Function(binary.name, binary, identity.env(REGION) | shared | env, timeout, concurrency, logs)
             stack.callback(started.stop)
             functions[binary.name] = started

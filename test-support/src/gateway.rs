@@ -165,7 +165,6 @@ struct Settings {
     token: String,
     form: Form,
     is_debug: bool,
-    target_limit: Duration,
 }
 
 impl Gateway {
@@ -183,7 +182,6 @@ impl Gateway {
                 token: TOKEN.to_owned(),
                 form: Form::default(),
                 is_debug: false,
-                target_limit: TARGET_LIMIT,
             }),
             calls: Mutex::default(),
             refused: Mutex::default(),
@@ -214,11 +212,6 @@ impl Gateway {
         self.settings(|settings| settings.is_debug = is_debug);
     }
 
-    /// How long Slack may take from now on.
-    pub fn limit_target(&self, limit: Duration) {
-        self.settings(|settings| settings.target_limit = limit);
-    }
-
     /// The next call of this operation, such as `post_to_slack`, fails so; several such are used up in order.
     pub fn fail_next(&self, operation: &str, fault: Fault) {
         self.state.plan.once(operation, fault);
@@ -227,11 +220,6 @@ impl Gateway {
     /// Every call of this operation fails so, from now on.
     pub fn always(&self, operation: &str, fault: Fault) {
         self.state.plan.always(operation, fault);
-    }
-
-    /// All is well again.
-    pub fn heal(&self) {
-        self.state.plan.heal();
     }
 
     /// The calls of this operation that were let in, in order, whatever became of them.
@@ -287,7 +275,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
         let effect = || {
             let called = call_slack(&state, tool, &arguments, &settings.token);
             async {
-                match tokio::time::timeout(settings.target_limit, called).await {
+                match tokio::time::timeout(TARGET_LIMIT, called).await {
                     Ok(Ok((status, body))) => result(&settings, status, &body),
                     Ok(Err(error)) => failed(&settings, &error.to_string()),
                     Err(_) => failed(&settings, "the target took too long"),

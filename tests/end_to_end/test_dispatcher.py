@@ -96,6 +96,7 @@ def test_a_receive_that_is_run_twice_is_worked_on_once(world: World) -> None:
     event = mention("[sleep 2] run twice")
     world.mapping.run_twice(lambda body: event.event_id in body)
     answered_once(world, send(world, event))
+    world.eventually("both runs are over", world.mapping.has_run_twice)
     assert (outcomes(world, event), thoughts(world, event)) == (["answered"], 1)
 
 
@@ -104,6 +105,7 @@ def test_a_receive_that_is_run_twice_on_a_standard_queue_is_worked_on_once(world
     event = mention("[sleep 2] run twice")
     world.mapping.run_twice(lambda body: event.event_id in body)
     answered_once(world, send(world, event))
+    world.eventually("both runs are over", world.mapping.has_run_twice)
     assert (outcomes(world, event), thoughts(world, event)) == (["answered"], 1)
 
 

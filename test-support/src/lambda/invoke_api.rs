@@ -24,7 +24,6 @@ struct State {
     function: Lambda,
     timeout: Duration,
     invoked: Mutex<Vec<Invocation>>,
-    down: Mutex<bool>,
 }
 
 /// An invocation, as it came.
@@ -47,7 +46,6 @@ impl InvokeApi {
             function,
             timeout,
             invoked: Mutex::default(),
-            down: Mutex::default(),
         });
         let served = Arc::clone(&state);
         tokio::spawn(serve(listener, move |request| answer(request, Arc::clone(&served))));
@@ -64,14 +62,6 @@ impl InvokeApi {
     #[must_use]
     pub fn function(&self) -> &Lambda {
         &self.state.function
-    }
-
-    /// From now on every invocation is answered with a 500, or no longer.
-    ///
-    /// # Panics
-    /// If a request has panicked.
-    pub fn set_down(&self, is_down: bool) {
-        *self.state.down.lock().expect("not poisoned") = is_down;
     }
 
     /// What was invoked so far, in the order in which it came.
@@ -94,10 +84,6 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     if path != format!("/2015-03-31/functions/{}/invocations", state.name) {
         let error = [("x-amzn-errortype", "ResourceNotFoundException")];
         return Ok(response(404, &error, r#"{"Message":"Function not found"}"#));
-    }
-    if *state.down.lock().expect("not poisoned") {
-        let error = [("x-amzn-errortype", "ServiceException")];
-        return Ok(response(500, &error, r#"{"Message":"down"}"#));
     }
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let Ok(payload) = serde_json::from_slice::<Value>(&body) else {

@@ -12,7 +12,6 @@ use slack_ingress::time::clock::{Clock, SystemClock};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use crate::http::{listen, response, serve};
 use crate::plan::Plan;
@@ -39,12 +38,8 @@ pub enum Fault {
     Break,
     /// It takes effect, and the connection breaks before the answer.
     LoseAnswer,
-    /// It has no effect, and no answer comes.
-    Hang,
     /// It takes effect, and no answer comes.
     HangAfter,
-    /// It takes effect after this time.
-    Delay(Duration),
 }
 
 /// A message that stands in Slack.
@@ -189,11 +184,6 @@ impl SlackApi {
         self.slack.plan.always(method, fault);
     }
 
-    /// All is well again.
-    pub fn heal(&self) {
-        self.slack.plan.heal();
-    }
-
     /// Somebody else writes a message. Returns its `ts`.
     pub fn say(&self, channel: &str, thread_ts: Option<&str>, text: &str) -> String {
         let message = json!({ "channel": channel, "thread_ts": thread_ts, "text": text });
@@ -288,14 +278,9 @@ async fn answer(request: Request<Incoming>, slack: Arc<Slack>) -> io::Result<Res
                 effect();
                 Err(broken())
             }
-            Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::HangAfter) => {
                 effect();
                 std::future::pending().await
-            }
-            Some(Fault::Delay(delay)) => {
-                tokio::time::sleep(delay).await;
-                Ok(effect())
             }
         }
     });
