@@ -34,7 +34,8 @@ SETTINGS = Settings(agent=HERE.parents[1] / "tests/end_to_end/agents/scripted.py
 
 def main() -> None:
     seconds: dict[str, list[float]] = {}
-    with signals(), world(SETTINGS) as here:
+    signals.install()
+    with world(SETTINGS) as here:
         # The first invocation of each process is a cold start of its own.
         answered(here, mention("[sleep 0] to begin with"))
         for _ in range(ROUNDS):
