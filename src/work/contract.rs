@@ -105,7 +105,7 @@ fn posting(text: &str) -> Posting {
 fn records() -> Vec<Record> {
     let [_, least] = places();
     let flight = Flight { token: Some(token(1)), claimed_from: None, lease_until: NOW, receive: receive(1) };
-    let sight = Sight { nonce: token(3), receive: receive(2), receives: 4, at: NOW };
+    let sight = Sight { nonce: token(3), receive: receive(2), receives: 4, at: NOW, is_over: true };
     let told = |why: &str| End::Told { why: why.to_owned() };
     let with_sight = Posting {
         end: told("took_too_long"),

@@ -134,6 +134,9 @@ pub struct Sight {
     pub receives: u32,
     /// When.
     pub at: UnixMillis,
+    /// Whether the posting's token was taken when the wait after the sight was over. Only such a token may look for the post: not
+    /// the one that began it, which a function that runs a second time has, too.
+    pub is_over: bool,
 }
 
 impl Record {

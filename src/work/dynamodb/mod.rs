@@ -27,7 +27,7 @@ const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 29] = [
+const ATTRIBUTES: [&str; 30] = [
     VERSION,
     STATE,
     TOKEN,
@@ -53,6 +53,7 @@ const ATTRIBUTES: [&str; 29] = [
     "seen_handle",
     "seen_receives",
     "seen_at",
+    "seen_over",
     "ts",
     "told_for",
     // What a dispatcher before work records wrote.
@@ -296,6 +297,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
                 set("seen_handle", string(&sight.receive.handle));
                 set("seen_receives", number_value(sight.receives.into()));
                 set("seen_at", number_value(sight.at.as_millis()));
+                if sight.is_over {
+                    set("seen_over", AttributeValue::Bool(true));
+                }
             }
             "posting"
         }
@@ -362,6 +366,12 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
                     receives: u32::try_from(read.number("seen_receives")?.unwrap_or_default())
                         .map_err(|_| unreadable("seen_receives"))?,
                     at: UnixMillis::from_millis(read.number("seen_at")?.unwrap_or_default()),
+                    is_over: read
+                        .0
+                        .get("seen_over")
+                        .and_then(|is| is.as_bool().ok())
+                        .copied()
+                        .unwrap_or_default(),
                 }),
                 _ => None,
             },

@@ -21,12 +21,8 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn posting() -> impl Strategy<Value = State> {
-    let sight = (token(), receive(), any::<u32>(), time()).prop_map(|(nonce, receive, receives, at)| Sight {
-        nonce,
-        receive,
-        receives,
-        at,
-    });
+    let sight = (token(), receive(), any::<u32>(), time(), any::<bool>())
+        .prop_map(|(nonce, receive, receives, at, is_over)| Sight { nonce, receive, receives, at, is_over });
     let via = prop::sample::select(vec![Via::Channel, Via::ResponseUrl]);
     let nonces = (prop::option::of(token()), prop::option::of(sight));
     (token(), receive(), any::<String>(), end(), any::<u32>(), time(), via, nonces).prop_map(

@@ -314,12 +314,12 @@ pub fn start(
     }
 }
 
-/// Whether the holder of this token may look for the post with an unknown outcome: when somebody saw it `post_wait` ago, so that
-/// the call is over by now. The answer has the post's nonce.
+/// Whether the holder of this token may look for the post with an unknown outcome: when the token was taken after somebody saw
+/// the nonce and waited, and by this clock too the wait is over, in which the call ends. The answer has the post's nonce.
 pub fn may_look_for(record: &Record, token: &Token, post_wait: Duration, now: UnixMillis) -> Option<Token> {
     let State::Posting(posting) = &record.state else { return None };
     let (nonce, sight) = (posting.nonce.as_ref()?, posting.sight.as_ref()?);
-    let has_waited = sight.nonce == *nonce && sight.at.until(now) >= post_wait;
+    let has_waited = sight.nonce == *nonce && sight.is_over && sight.at.until(now) >= post_wait;
     (posting.token == *token && has_waited).then(|| nonce.clone())
 }
 

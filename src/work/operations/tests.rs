@@ -54,7 +54,13 @@ fn posting(nonce: Option<u128>, part: u32) -> State {
         nonce: nonce.map(token),
         intent_at: NOW,
         via: Via::Channel,
-        sight: nonce.map(|nonce| Sight { nonce: token(nonce), receive: receive(), receives: 1, at: NOW }),
+        sight: nonce.map(|nonce| Sight {
+            nonce: token(nonce),
+            receive: receive(),
+            receives: 1,
+            at: NOW,
+            is_over: true,
+        }),
     })
 }
 
@@ -195,4 +201,31 @@ proptest! {
             prop_assert!(others.iter().all(Option::is_none) && claimed.is_none());
         }
     }
+}
+
+#[test]
+fn a_post_is_looked_for_by_a_token_that_was_taken_after_the_wait() {
+    let wait = Duration::from_secs(90);
+    let later = NOW.after(wait);
+    let looks = |change: &dyn Fn(&mut Posting), by: u128, now| {
+        let mut state = posting(Some(NONCE), 0);
+        if let State::Posting(posting) = &mut state {
+            change(posting);
+        }
+        may_look_for(&record(state), &token(by), wait, now)
+    };
+    assert_eq!(looks(&|_| {}, OURS, later), Some(token(NONCE)));
+    assert_eq!(looks(&|_| {}, FOREIGN, later), None);
+    let early = UnixMillis::from_millis(later.as_millis() - 1);
+    assert_eq!(looks(&|_| {}, OURS, early), None);
+    // Whoever began the post, run a second time by a clock that is minutes ahead.
+    let began = |posting: &mut Posting| {
+        if let Some(sight) = &mut posting.sight {
+            sight.is_over = false;
+        }
+    };
+    assert_eq!(looks(&began, OURS, later), None);
+    assert_eq!(looks(&|posting| posting.sight = None, OURS, later), None);
+    assert_eq!(looks(&|posting| posting.nonce = Some(token(7)), OURS, later), None);
+    assert_eq!(may_look_for(&record(posting(None, 0)), &token(OURS), wait, later), None);
 }

@@ -211,10 +211,11 @@ fn posting_found(
     if posting.receive == *received.receive {
         return Decision::only(Errand::Leave);
     }
-    let taken = |posting: &Posting| {
+    let taken = || {
         let (token, receive) = (received.token.clone(), received.receive.clone());
+        let sight = posting.sight.clone().map(|sight| Sight { is_over: true, ..sight });
         Decision::write(
-            record.with(State::Posting(Posting { token, receive, ..posting.clone() })),
+            record.with(State::Posting(Posting { token, receive, sight, ..posting.clone() })),
             Errand::Post,
         )
     };
@@ -223,7 +224,7 @@ fn posting_found(
         if is_overdue(record, received.now, limits) {
             return untold(record, received, UNTOLD);
         }
-        return taken(posting);
+        return taken();
     };
     match &posting.sight {
         Some(sight) if sight.nonce == *nonce => {
@@ -235,7 +236,7 @@ fn posting_found(
             if is_later && waited >= limits.post_wait {
                 // Slack was asked, and could not be, for all of the time that the question has.
                 let is_hopeless = record.deferrals > 0 && is_overdue(record, received.now, limits);
-                return if is_hopeless { untold(record, received, OUTCOME_UNKNOWN) } else { taken(posting) };
+                return if is_hopeless { untold(record, received, OUTCOME_UNKNOWN) } else { taken() };
             }
             if waited >= limits.post_wait * LOST_SIGHT {
                 return seen(record, posting, nonce, received, limits);
@@ -263,6 +264,7 @@ fn seen(
         receive: received.receive.clone(),
         receives: received.receives,
         at: received.now,
+        is_over: false,
     };
     let seen = Posting { sight: Some(sight), ..posting.clone() };
     // From the first sight on it counts how often Slack was asked in vain, and no longer how often it refused before.

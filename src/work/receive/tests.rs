@@ -69,7 +69,7 @@ fn receives(receive: &Receive) -> u32 {
 
 fn seen_by(message_id: &str, handle: &str, at: UnixMillis) -> Record {
     let receive = receive(message_id, handle);
-    let sight = Sight { nonce: token(9), receives: receives(&receive), receive, at };
+    let sight = Sight { nonce: token(9), receives: receives(&receive), receive, at, is_over: false };
     posting(Some(token(9)), Some(sight))
 }
 
@@ -273,14 +273,16 @@ fn a_text_that_nobody_could_post_in_time_ends_in_a_dead_letter() {
 
 #[test]
 fn the_first_to_see_a_nonce_writes_that_down_and_waits() {
-    let other_nonce = Sight { nonce: token(8), receive: receive("m1", "h2"), receives: 2, at: ago(WAIT) };
+    let other_nonce =
+        Sight { nonce: token(8), receive: receive("m1", "h2"), receives: 2, at: ago(WAIT), is_over: true };
     for record in [posting(Some(token(9)), None), posting(Some(token(9)), Some(other_nonce))] {
         for case in [of("m1", "h2"), of("m2", "h1")] {
             let decision = decide(Some(&record), &case);
             assert_eq!(decision.then, Errand::PutOff(WAIT));
             let State::Posting(posting) = decision.write.unwrap().state else { panic!() };
             let receives = receives(&case.receive);
-            let sight = Sight { nonce: token(9), receive: case.receive.clone(), receives, at: NOW };
+            let sight =
+                Sight { nonce: token(9), receive: case.receive.clone(), receives, at: NOW, is_over: false };
             assert_eq!(posting.sight, Some(sight));
             // The right to post stays where it is: its holder may still be at it.
             assert_eq!((posting.token, posting.receive), (token(1), receive("m1", "h1")));
@@ -307,6 +309,7 @@ fn only_the_same_message_at_a_later_receive_after_the_wait_looks_for_the_post() 
         assert_eq!(decision.write.is_some(), errand == Errand::Post);
         if let Some(State::Posting(posting)) = decision.write.map(|record| record.state) {
             assert_eq!((posting.token, posting.nonce), (case.token, Some(token(9))));
+            assert!(posting.sight.is_some_and(|sight| sight.is_over));
         }
     }
 }

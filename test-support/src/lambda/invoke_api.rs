@@ -41,12 +41,7 @@ impl InvokeApi {
     /// Listens on a free port for invocations of `function`, which is called `name` and has this time-out.
     pub async fn start(name: &str, function: Lambda, timeout: Duration) -> Self {
         let (listener, address) = listen().await;
-        let state = Arc::new(State {
-            name: name.to_owned(),
-            function,
-            timeout,
-            invoked: Mutex::default(),
-        });
+        let state = Arc::new(State { name: name.to_owned(), function, timeout, invoked: Mutex::default() });
         let served = Arc::clone(&state);
         tokio::spawn(serve(listener, move |request| answer(request, Arc::clone(&served))));
         Self { address, state }

@@ -219,7 +219,8 @@ impl Ledger {
         let question = self.question(&id);
         let others = question.workers.iter().filter(|worker| worker.is_at_work(settings)).count();
         question.workers.push(Worker { process: Arc::clone(process), is_disturbed: false, receives: 0 });
-        if others > 0 {
+        // Whoever stood still between the claim and the work hears of it at the first beat.
+        if others > 0 && process.is_undisturbed() {
             let what = format_args!("{} begins while {others} work undisturbed", process.name);
             self.violation(at, "alone", &id, what);
         }

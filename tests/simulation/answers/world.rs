@@ -15,6 +15,7 @@ use slack_ingress::slack::retries::Attempt;
 use slack_ingress::slack::secrets::SigningSecrets;
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::telemetry::report::dispatch::{Deferral, MessageOutcome};
+use slack_ingress::telemetry::report::ingress::RequestOutcome;
 use slack_ingress::time::invocation::Invocation;
 use slack_ingress::work::receive::Limits;
 use std::collections::BTreeMap;
@@ -253,8 +254,11 @@ impl World {
             let deadline = now.after(Duration::from_secs(5));
             let invocation = Invocation { request_id, deadline, trace_header: None };
             let report = self.ingress.handle(inbound, invocation).await;
-            if crate::ledger::is_200(&report.outcome) {
+            // What is parked comes back by the redrive, which is in the simulation of the door.
+            if matches!(report.outcome, RequestOutcome::Accepted | RequestOutcome::Duplicate) {
                 self.sim.ledger().is_accepted(event_id);
+            }
+            if crate::ledger::is_200(&report.outcome) {
                 return;
             }
         }
