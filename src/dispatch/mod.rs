@@ -370,7 +370,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             let counted = self.store.count_stopped(&key, work.key.question_id(), self.clock.now());
             if let Err(error) = run_until(&self.clock, self.budget().settle_until(), counted).await {
                 report.errors.add("count", &error);
-                report.put_off_for = Some(Duration::ZERO);
+                report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
                 return MessageOutcome::Deferred(Deferral::Store);
             }
         }

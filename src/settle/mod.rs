@@ -35,7 +35,7 @@ use crate::slack::answer_text;
 use crate::slack::question::Place;
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, UnixMillis};
-use crate::work::back_off::back_off;
+use crate::work::back_off::{LONGEST_DELAY, back_off};
 use crate::work::operations::{self, Beat, Claimed, Intent, Now, Posted};
 use crate::work::queue::Queue;
 use crate::work::receive::STOPPED;
@@ -140,7 +140,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             operations::claim(record, token, new, withdrawal(now, stop.as_ref()))
         });
         Ok(match claimed.await? {
-            Claimed::Yours { attempt, place } => {
+            Claimed::Yours { attempt, place, shorten } => {
+                if let Some(receive) = shorten {
+                    self.put_off(&receive, LEASE, call).await;
+                }
                 let question_id = call.key.question_id().to_owned();
                 Answer::Claimed { attempt, question_id, place }
             }
@@ -228,6 +231,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             }
             Intent::TakenOver => Ok(Answer::TakenOver),
             Intent::Stands { end: End::Answered, ts } => Ok(Answer::Answered { ts }),
+            // It was an answer that Slack takes for nothing. Whoever gave it has nothing left to do.
+            Intent::Stands { end: End::Told { .. }, .. } if matches!(end, End::Answered) => {
+                Ok(Answer::TakenOver)
+            }
             Intent::Stands { end: End::Told { .. }, .. } => Ok(Answer::Told),
             Intent::NoPlace => Ok(Answer::Invalid { why: "the question has no place to answer in" }),
             Intent::Gone { visible } => {
@@ -577,7 +584,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
 
     async fn back_off(&self, record: &Record, retry_after: Option<Duration>, call: &mut Call<'_>) {
         if let Some(receive) = record.receive() {
-            let delay = retry_after.unwrap_or_else(|| back_off(record.deferrals, &receive.message_id));
+            // Whatever time Slack names, the delay grows, and ends.
+            let back_off = back_off(record.deferrals, &receive.message_id);
+            let delay =
+                retry_after.map_or(back_off, |asked| asked.clamp(back_off, LONGEST_DELAY.max(back_off)));
             self.put_off(receive, delay, call).await;
         }
     }

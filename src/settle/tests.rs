@@ -579,3 +579,26 @@ async fn an_event_without_a_place_is_answered_by_nobody_and_its_refusal_is_a_dea
     assert_eq!((answer, report.ended), (Answer::Told, Some(Ended::Untold)));
     assert_eq!((scene.state().await, scene.queue()), (told("no_answer"), vec!["h1 in 0".to_owned()]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whatever_time_slack_names_the_delay_grows_and_ends() {
+    for (named, least, most) in [(0, 3, 5), (7, 7, 7), (65_535, 900, 900)] {
+        let refusal = PostOutcome::Refused {
+            reason: "slack_ratelimited".to_owned(),
+            retry: Retry::Later,
+            retry_after: Some(Duration::from_secs(named)),
+        };
+        let scene = Scene::claimed().await.fails([refusal]);
+        assert_eq!(scene.answer("42").await, Answer::TakenOver);
+        let put_off = scene.queue().pop().unwrap();
+        let seconds: u64 = put_off.strip_prefix("h1 in ").unwrap().parse().unwrap();
+        assert!((least..=most).contains(&seconds), "{named}: {put_off}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_slack_takes_for_nothing_is_taken_over_also_when_it_is_given_again() {
+    let scene = Scene::claimed().await.fails([refused(Retry::Never)]);
+    assert_eq!(scene.answer("42").await, Answer::TakenOver);
+    assert_eq!(scene.answer("42").await, Answer::TakenOver);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The back-off after the first failure.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 /// The longest back-off.
-const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+pub const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// How long a message is put off whose question was put off `deferrals` times in a row: 5 seconds after the first time, then
 /// twice as long after each, up to 15 minutes. The message's id takes up to a quarter off that, so that messages that were

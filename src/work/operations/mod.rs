@@ -32,6 +32,8 @@ pub enum Claimed {
         attempt: u32,
         /// Where the question was asked.
         place: Option<Place>,
+        /// The receive that is to be put off for a lease and no longer, because the lease before was longer.
+        shorten: Option<Receive>,
     },
     /// The token is not the record's, or the question was withdrawn. There is nothing to do.
     Gone {
@@ -42,12 +44,15 @@ pub enum Claimed {
 
 /// Puts the claimer's own token in the place of the one that it came with. The same claim again has the same answer.
 pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) -> Decision<Claimed> {
-    let yours = |record: &Record| Claimed::Yours { attempt: record.attempts, place: record.place.clone() };
+    let yours = |record: &Record, shorten| {
+        let place = record.place.clone();
+        Claimed::Yours { attempt: record.attempts, place, shorten }
+    };
     let gone = Decision::only(Claimed::Gone { visible: None });
     let Some(record) = record else { return gone };
     let State::InFlight(flight) = &record.state else { return gone };
     if flight.token.as_ref() == Some(new) && flight.claimed_from.as_ref() == Some(token) {
-        return Decision::only(yours(record));
+        return Decision::only(yours(record, None));
     }
     if flight.token.as_ref() != Some(token) {
         return gone;
@@ -58,6 +63,7 @@ pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) 
             Claimed::Gone { visible: Some(flight.receive.clone()) },
         );
     }
+    let shorten = (flight.lease_until > now.now.after(LEASE)).then(|| flight.receive.clone());
     let claimed = Flight {
         token: Some(new.clone()),
         claimed_from: Some(token.clone()),
@@ -66,7 +72,7 @@ pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) 
     };
     let attempts = record.attempts.saturating_add(1);
     let claimed = Record { attempts, deferrals: 0, ..record.with(State::InFlight(claimed)) };
-    let then = yours(&claimed);
+    let then = yours(&claimed, shorten);
     Decision::write(claimed, then)
 }
 

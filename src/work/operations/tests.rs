@@ -91,7 +91,7 @@ fn states() -> Vec<State> {
 fn a_claim_counts_once_and_its_repetition_is_answered_as_the_first_time() {
     let before = record(in_flight(None));
     let claimed = claim(Some(&before), &token(OURS), &token(7), at(None));
-    let yours = Claimed::Yours { attempt: 2, place: Some(place()) };
+    let yours = Claimed::Yours { attempt: 2, place: Some(place()), shorten: None };
     assert_eq!(claimed.then, yours);
     let after = claimed.write.unwrap();
     assert_eq!(claim(Some(&after), &token(OURS), &token(7), at(None)), Decision::only(yours));
@@ -228,4 +228,17 @@ fn a_post_is_looked_for_by_a_token_that_was_taken_after_the_wait() {
     assert_eq!(looks(&|posting| posting.sight = None, OURS, later), None);
     assert_eq!(looks(&|posting| posting.nonce = Some(token(7)), OURS, later), None);
     assert_eq!(may_look_for(&record(posting(None, 0)), &token(OURS), wait, later), None);
+}
+
+#[test]
+fn a_claim_of_a_long_lease_has_the_message_put_off_for_no_longer_than_its_own() {
+    for (left, shorten) in [(LEASE, None), (LEASE * 10, Some(receive()))] {
+        let mut before = record(in_flight(None));
+        if let State::InFlight(flight) = &mut before.state {
+            flight.lease_until = NOW.after(left);
+        }
+        let claimed = claim(Some(&before), &token(OURS), &token(7), at(None));
+        let yours = Claimed::Yours { attempt: 2, place: Some(place()), shorten };
+        assert_eq!(claimed.then, yours, "{left:?}");
+    }
 }

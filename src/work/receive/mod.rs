@@ -143,7 +143,9 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
         let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
         return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));
     }
-    let calls_in_vain = if was_never_claimed(record) { record.deferrals.saturating_add(1) } else { 0 };
+    let errand = errand_of_taken(record, received, limits);
+    let is_call_again = errand == Errand::Call && was_never_claimed(record);
+    let calls_in_vain = if is_call_again { record.deferrals.saturating_add(1) } else { 0 };
     let flight = Flight {
         token: Some(received.token.clone()),
         claimed_from: None,
@@ -152,7 +154,7 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
     };
     let deferrals = record.deferrals.max(calls_in_vain);
     let taken = Record { deferrals, ..record.with(State::InFlight(flight)) };
-    Decision::write(taken, errand_of_taken(record, received, limits))
+    Decision::write(taken, errand)
 }
 
 /// Whether the last call of the agent came to nothing: nobody claimed the question, and nobody gave it back.
@@ -342,7 +344,12 @@ pub fn on_stop(record: Option<&Record>, received: &Received<'_>, limits: Limits)
             return if is_new { Decision::write(record, put_off) } else { Decision::only(put_off) };
         }
     }
-    on_receive(record, received, limits)
+    let mut decided = on_receive(record, received, limits);
+    // The agent is not called for a stop, so there is no call that could come to nothing.
+    if let Some(Record { state: State::InFlight(flight), .. }) = &mut decided.write {
+        flight.lease_until = flight.lease_until.min(received.lease_until);
+    }
+    decided
 }
 
 #[cfg(test)]
