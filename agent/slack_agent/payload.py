@@ -29,15 +29,16 @@ class Question:
     """The thread that the answer will be posted in; None for the channel or the direct message itself."""
     user: str | None
     tenant: str | None
-    """The ingress's name of the app, if it serves several."""
+    """The installation: the organisation if the app is installed in all of it, or else the workspace; the app's id if Slack
+    names neither."""
     team_id: str | None
     api_app_id: str | None
     asked_at: str
     """When it was asked, as one of Slack's timestamps: seconds, a dot, six digits."""
     event_id: str
     attempt: int
-    """How many times work on this question has begun, this time included. From 2 on, an earlier attempt ended without
-    an answer, but may have used tools."""
+    """How many claims of this question count, this one included. One that was given back (SIGTERM) does not count: work may
+    have begun before, and tools may have been used, also when this is 1."""
     session_id: str
     """AgentCore's session: the same for all questions of a conversation."""
     attributes: dict[str, str] = field(repr=False)
