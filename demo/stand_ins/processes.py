@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -31,10 +33,19 @@ LINE_LENGTH = 400
 T = TypeVar("T")
 
 
+# Below the ports that the kernel gives to connections: one of those may be taken between our look and the program's start.
+_PORTS = range(20_000, 32_000)
+_ports = itertools.count(random.randrange(len(_PORTS)))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, and that this process gives to nobody else before it has given all the others."""
+    for number in itertools.islice(_ports, len(_PORTS)):
+        port = _PORTS[number % len(_PORTS)]
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
+            return port
+    raise Failure("no port is free")
 
 
 def clean_environment(extra: dict[str, str]) -> dict[str, str]:
