@@ -193,13 +193,13 @@ size: $(RELEASE)
 # Breaks the rules one at a time, and fails if there is a break that no test notices; .cargo/mutants.toml names the files,
 # and what is left out of them, and why. What speaks to a server is held by tests that have one: the stores, the shortcut,
 # what AgentCore's answers mean, what SQS and Secrets Manager are asked. Everything else is held by unit tests.
-WITH_A_SERVER := $(addprefix src/,dedup/any.rs dedup/dynamodb.rs dedup/memory.rs dedup/redis.rs dispatch/agent.rs gateway/mod.rs work/dynamodb/mod.rs work/queue.rs slack/secrets/mod.rs aws/shortcut.rs)
+WITH_A_SERVER := $(addprefix src/,dedup/any.rs dedup/dynamodb.rs dedup/memory.rs dedup/redis.rs dispatch/agent.rs gateway/agent_core.rs work/dynamodb/mod.rs work/queue.rs slack/secrets/mod.rs aws/shortcut.rs)
 mutants: $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp $(VENV)/test.stamp tests/node_modules/.package-lock.json ## Break each rule in turn: does a test notice? (an hour or two)
 	mkdir -p target/mutants/rules target/mutants/stores
 	cargo mutants --output target/mutants/rules $(addprefix --exclude ,$(WITH_A_SERVER)) --cargo-arg=--lib
 	$(VENV)/bin/python tests/servers.py cargo mutants --output target/mutants/stores \
 		$(addprefix --exclude ,$(filter-out $(WITH_A_SERVER),$(shell find src -name '*.rs'))) --cargo-arg=--lib --cargo-arg=--test=suite \
-		-- -- --include-ignored dedup:: dispatch:: features:: ingress:: parking:: redrive:: secrets:: shortcut:: sinks:: stores:: wire:: work_stores::
+		-- -- --include-ignored dedup:: dispatch:: features:: gateway:: ingress:: parking:: redrive:: secrets:: shortcut:: sinks:: stores:: wire:: work_stores::
 
 # Packages of their own, beside the project's.
 APART := fuzz benches/functions/peers/rust

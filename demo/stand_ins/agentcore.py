@@ -2,8 +2,8 @@
 
 It speaks the service's protocol (restJson1; paths, headers, errors and their status codes as in AWS's model of
 2024-02-28), verifies the signature, and fails when a test tells it to. The processes are those of machines.py: one for each
-session, as on AWS. test-support/src/agentcore.rs is simpler: it has no agent behind it and answers
-what a test has written down.
+session, as on AWS. test-support/src/agentcore.rs is simpler: it has no agent behind it and answers what a test has written
+down.
 """
 
 from __future__ import annotations

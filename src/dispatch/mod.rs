@@ -626,6 +626,7 @@ impl<'a> Work<'a> {
             lease_until: self.lease_until,
             token: self.token,
             place: self.place,
+            for_agent: true,
             stopped_at: stop.map(|stop| &stop.at),
             was_dead_letter: self.message.published_attributes().contains_key(DEAD_LETTER_REASON),
         }
@@ -644,7 +645,7 @@ fn left_alone(held: Result<(), StepError<QueueError>>, report: &mut MessageRepor
 /// What is said in the thread where somebody pressed stop.
 fn stop_text(questions: usize) -> String {
     match questions {
-        0 => "There was nothing left to stop.".to_owned(),
+        0 => "Stopped: whatever was asked here until now.".to_owned(),
         1 => "Stopped: 1 question.".to_owned(),
         _ => format!("Stopped: {questions} questions."),
     }

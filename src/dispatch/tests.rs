@@ -573,6 +573,19 @@ async fn on_a_fifo_queue_the_next_question_of_a_conversation_waits_for_the_answe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stopped_question_that_cannot_be_counted_comes_again_with_a_back_off() {
+    let scene = Scene::new();
+    scene.one(stop("Ev9", "C1", "1531420630.000000")).await;
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Withdrawn);
+    let scene = scene.failing(&[Fault::Write]);
+    for count in [2, 9] {
+        let report = scene.one(again(count, message("Ev1", "C1"))).await;
+        let put_off = Some(back_off(count, "message of Ev1"));
+        assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::Store), put_off));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_ends_what_was_asked_before_it_and_says_how_many() {
     let scene = Scene::new();
     scene.one(message("Ev1", "C1")).await;
@@ -850,6 +863,6 @@ fn only_what_is_over_for_good_is_done() {
 fn a_stop_says_how_many_questions_it_ended() {
     assert_eq!(
         [0, 1, 2].map(stop_text),
-        ["There was nothing left to stop.", "Stopped: 1 question.", "Stopped: 2 questions."]
+        ["Stopped: whatever was asked here until now.", "Stopped: 1 question.", "Stopped: 2 questions."]
     );
 }

@@ -35,7 +35,7 @@ use crate::slack::answer_text;
 use crate::slack::question::Place;
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, UnixMillis};
-use crate::work::back_off::{LONGEST_DELAY, back_off};
+use crate::work::back_off::back_off_as_asked;
 use crate::work::operations::{self, Beat, Claimed, Intent, Now, Posted};
 use crate::work::queue::Queue;
 use crate::work::receive::STOPPED;
@@ -230,12 +230,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 Ok(Answer::Told)
             }
             Intent::TakenOver => Ok(Answer::TakenOver),
-            Intent::Stands { end: End::Answered, ts } => Ok(Answer::Answered { ts }),
-            // It was an answer that Slack takes for nothing. Whoever gave it has nothing left to do.
-            Intent::Stands { end: End::Told { .. }, .. } if matches!(end, End::Answered) => {
-                Ok(Answer::TakenOver)
-            }
-            Intent::Stands { end: End::Told { .. }, .. } => Ok(Answer::Told),
+            Intent::Stands { end: stands, ts } => Ok(match (stands, &end) {
+                (End::Answered, _) => Answer::Answered { ts },
+                (End::Told { .. }, End::Told { .. }) => Answer::Told,
+                // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
+                (End::Told { .. }, End::Answered) => Answer::TakenOver,
+            }),
             Intent::NoPlace => Ok(Answer::Invalid { why: "the question has no place to answer in" }),
             Intent::Gone { visible } => {
                 self.withdrawn(visible, call).await;
@@ -584,10 +584,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
 
     async fn back_off(&self, record: &Record, retry_after: Option<Duration>, call: &mut Call<'_>) {
         if let Some(receive) = record.receive() {
-            // Whatever time Slack names, the delay grows, and ends.
-            let back_off = back_off(record.deferrals, &receive.message_id);
-            let delay =
-                retry_after.map_or(back_off, |asked| asked.clamp(back_off, LONGEST_DELAY.max(back_off)));
+            let delay = back_off_as_asked(retry_after, record.deferrals, &receive.message_id);
             self.put_off(receive, delay, call).await;
         }
     }

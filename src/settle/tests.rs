@@ -219,6 +219,7 @@ impl Scene {
                 lease_until: now.after(LEASE),
                 token: &token,
                 place: place.as_ref(),
+                for_agent: true,
                 stopped_at: stop.as_ref().map(|stop| &stop.at),
                 was_dead_letter: false,
             };

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The back-off after the first failure.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 /// The longest back-off.
-pub const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// How long a message is put off whose question was put off `deferrals` times in a row: 5 seconds after the first time, then
 /// twice as long after each, up to 15 minutes. The message's id takes up to a quarter off that, so that messages that were
@@ -16,6 +16,11 @@ pub fn back_off(deferrals: u32, message_id: &str) -> Duration {
         FIRST_DELAY.saturating_mul(2_u32.saturating_pow(deferrals.saturating_sub(1))).min(LONGEST_DELAY);
     let spread = Sha256::digest(message_id).first().copied().map_or(0, u32::from);
     doubled - doubled * spread / (4 * 255)
+}
+
+/// The same, but no shorter than somebody `asked` for, as far as that is no more than 15 minutes.
+pub fn back_off_as_asked(asked: Option<Duration>, deferrals: u32, message_id: &str) -> Duration {
+    asked.unwrap_or_default().clamp(back_off(deferrals, message_id), LONGEST_DELAY)
 }
 
 #[cfg(test)]

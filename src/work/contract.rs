@@ -84,7 +84,7 @@ fn places() -> [Place; 2] {
 
 fn free() -> Record {
     let [place, _] = places();
-    Record { attempts: 2, deferrals: 7, ..Record::new(Some(place), NOW) }
+    Record { attempts: 2, deferrals: 7, calls_in_vain: 3, ..Record::new(Some(place), NOW) }
 }
 
 fn posting(text: &str) -> Posting {
@@ -105,7 +105,7 @@ fn posting(text: &str) -> Posting {
 fn records() -> Vec<Record> {
     let [_, least] = places();
     let flight = Flight { token: Some(token(1)), claimed_from: None, lease_until: NOW, receive: receive(1) };
-    let sight = Sight { nonce: token(3), receive: receive(2), receives: 4, at: NOW, is_over: true };
+    let sight = Sight { nonce: token(3), receive: receive(2), receives: 4, at: NOW, has_waited: true };
     let told = |why: &str| End::Told { why: why.to_owned() };
     let with_sight = Posting {
         end: told("took_too_long"),
@@ -128,7 +128,7 @@ fn records() -> Vec<Record> {
         State::Told { why, told_for: None, token: None },
     ];
     let mut records: Vec<Record> = states.map(|state| free().with(state)).into();
-    records.push(Record { place: Some(least), attempts: 0, deferrals: 0, ..free() });
+    records.push(Record { attempts: 0, deferrals: 0, calls_in_vain: 0, place: Some(least), ..free() });
     records.push(Record { place: None, ..free() });
     records
 }

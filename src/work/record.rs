@@ -27,8 +27,11 @@ pub struct Receive {
 pub struct Record {
     /// How often somebody has claimed the question and has not given it back.
     pub attempts: u32,
-    /// How often in a row the question was put off, or its post refused. The back-off grows with it.
+    /// How often in a row the question was put off, its post refused, or Slack asked in vain whether a post stands. The back-off
+    /// grows with it.
     pub deferrals: u32,
+    /// How often in a row the agent was called, and nobody claimed the question or gave it back. The lease grows with it.
+    pub calls_in_vain: u32,
     /// When the question was first received.
     pub since: UnixMillis,
     /// Where it was asked, and where alone anything is posted; absent if there is no such place.
@@ -134,15 +137,15 @@ pub struct Sight {
     pub receives: u32,
     /// When.
     pub at: UnixMillis,
-    /// Whether the posting's token was taken when the wait after the sight was over. Only such a token may look for the post: not
-    /// the one that began it, which a function that runs a second time has, too.
-    pub is_over: bool,
+    /// Whether the posting's token was taken after the wait. Only such a token may look for the post. The one that began the post
+    /// may not: Lambda may run its call a second time, while the first is still posting.
+    pub has_waited: bool,
 }
 
 impl Record {
     /// The record of a question that was just received for the first time.
     pub fn new(place: Option<Place>, now: UnixMillis) -> Self {
-        Self { attempts: 0, deferrals: 0, since: now, place, state: State::Free }
+        Self { attempts: 0, deferrals: 0, calls_in_vain: 0, since: now, place, state: State::Free }
     }
 
     /// The same question in another state.
@@ -169,7 +172,7 @@ impl Record {
     pub fn given_back_by(&self, token: &Token) -> Option<Self> {
         let is_claimed = self.flight_of(token)?.claimed_from.is_some();
         let attempts = self.attempts.saturating_sub(u32::from(is_claimed));
-        Some(Self { attempts, ..self.with(State::Free) })
+        Some(Self { attempts, calls_in_vain: 0, ..self.with(State::Free) })
     }
 
     /// The answer on its way, if it is posted with this nonce right now.

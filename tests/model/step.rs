@@ -159,6 +159,7 @@ impl Protocol {
                     lease_until: NOW.after(world::POST_WAIT),
                     token,
                     place: Some(&place),
+                    for_agent: true,
                     stopped_at: stop.as_ref(),
                     was_dead_letter: world.messages.get(message).is_some_and(|message| message.is_letter),
                 };

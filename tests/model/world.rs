@@ -240,6 +240,8 @@ impl World {
         for record in self.records() {
             // The rules ask only whether it was put off at all.
             record.deferrals = record.deferrals.min(1);
+            // A lease of the model ends when it may; how long it is does not matter.
+            record.calls_in_vain = 0;
             // The handles of the model are numbered as SQS counts receives.
             if let State::Posting(Posting { sight: Some(sight), .. }) = &mut record.state {
                 sight.receives = sight.receive.handle.parse().unwrap_or_default();

@@ -27,13 +27,14 @@ const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 30] = [
+const ATTRIBUTES: [&str; 31] = [
     VERSION,
     STATE,
     TOKEN,
     EXPIRES_AT,
     "attempts",
     "deferrals",
+    "calls_in_vain",
     "since",
     "place",
     "asked_at",
@@ -53,7 +54,7 @@ const ATTRIBUTES: [&str; 30] = [
     "seen_handle",
     "seen_receives",
     "seen_at",
-    "seen_over",
+    "seen_waited",
     "ts",
     "told_for",
     // What a dispatcher before work records wrote.
@@ -251,6 +252,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
     set(EXPIRES_AT, expires_at(now));
     set("attempts", number_value(record.attempts.into()));
     set("deferrals", number_value(record.deferrals.into()));
+    set("calls_in_vain", number_value(record.calls_in_vain.into()));
     set("since", number_value(record.since.as_millis()));
     if let Some(place) = &record.place {
         set("asked_at", string(&place.asked_at.to_string()));
@@ -297,8 +299,8 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
                 set("seen_handle", string(&sight.receive.handle));
                 set("seen_receives", number_value(sight.receives.into()));
                 set("seen_at", number_value(sight.at.as_millis()));
-                if sight.is_over {
-                    set("seen_over", AttributeValue::Bool(true));
+                if sight.has_waited {
+                    set("seen_waited", AttributeValue::Bool(true));
                 }
             }
             "posting"
@@ -366,12 +368,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
                     receives: u32::try_from(read.number("seen_receives")?.unwrap_or_default())
                         .map_err(|_| unreadable("seen_receives"))?,
                     at: UnixMillis::from_millis(read.number("seen_at")?.unwrap_or_default()),
-                    is_over: read
-                        .0
-                        .get("seen_over")
-                        .and_then(|is| is.as_bool().ok())
-                        .copied()
-                        .unwrap_or_default(),
+                    has_waited: read.is_set("seen_waited"),
                 }),
                 _ => None,
             },
@@ -395,6 +392,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
     Ok(Record {
         attempts: small("attempts")?,
         deferrals: small("deferrals")?,
+        calls_in_vain: small("calls_in_vain")?,
         since: UnixMillis::from_millis(since),
         place: match read.text("place") {
             Some(place) => Some(serde_json::from_str(&place).map_err(|_| unreadable("place"))?),
@@ -414,6 +412,10 @@ impl Reader<'_> {
 
     fn token(&self, name: &'static str) -> Result<Option<Token>, StoreError> {
         self.text(name).map(|digits| Token::parse(&digits).ok_or_else(|| unreadable(name))).transpose()
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.0.get(name).and_then(|value| value.as_bool().ok()).copied().unwrap_or_default()
     }
 
     fn number(&self, name: &'static str) -> Result<Option<u64>, StoreError> {

@@ -21,8 +21,9 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn posting() -> impl Strategy<Value = State> {
-    let sight = (token(), receive(), any::<u32>(), time(), any::<bool>())
-        .prop_map(|(nonce, receive, receives, at, is_over)| Sight { nonce, receive, receives, at, is_over });
+    let sight = (token(), receive(), any::<u32>(), time(), any::<bool>()).prop_map(
+        |(nonce, receive, receives, at, has_waited)| Sight { nonce, receive, receives, at, has_waited },
+    );
     let via = prop::sample::select(vec![Via::Channel, Via::ResponseUrl]);
     let nonces = (prop::option::of(token()), prop::option::of(sight));
     (token(), receive(), any::<String>(), end(), any::<u32>(), time(), via, nonces).prop_map(
@@ -64,10 +65,10 @@ fn place() -> impl Strategy<Value = Place> {
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
-        state in state(), attempts: u32, deferrals: u32, since in time(), version: u64,
+        state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, since in time(), version: u64,
         place in prop::option::of(place()),
     ) {
-        let record = Record { attempts, deferrals, since, place, state };
+        let record = Record { attempts, deferrals, calls_in_vain, since, place, state };
         let written = item(&record, version, NOW);
         prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());
         let read = seen(Some(&item(&record, version, NOW)), NOW);

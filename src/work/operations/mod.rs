@@ -71,7 +71,8 @@ pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) 
         receive: flight.receive.clone(),
     };
     let attempts = record.attempts.saturating_add(1);
-    let claimed = Record { attempts, deferrals: 0, ..record.with(State::InFlight(claimed)) };
+    let claimed =
+        Record { attempts, deferrals: 0, calls_in_vain: 0, ..record.with(State::InFlight(claimed)) };
     let then = yours(&claimed, shorten);
     Decision::write(claimed, then)
 }
@@ -320,13 +321,14 @@ pub fn start(
     }
 }
 
-/// Whether the holder of this token may look for the post with an unknown outcome: when the token was taken after somebody saw
-/// the nonce and waited, and by this clock too the wait is over, in which the call ends. The answer has the post's nonce.
+/// Whether the holder of this token may look for the post with an unknown outcome: when the token was taken after the
+/// wait in which the post's call ends, and the wait is over by this clock, too. The answer has the post's nonce.
 pub fn may_look_for(record: &Record, token: &Token, post_wait: Duration, now: UnixMillis) -> Option<Token> {
     let State::Posting(posting) = &record.state else { return None };
     let (nonce, sight) = (posting.nonce.as_ref()?, posting.sight.as_ref()?);
-    let has_waited = sight.nonce == *nonce && sight.is_over && sight.at.until(now) >= post_wait;
-    (posting.token == *token && has_waited).then(|| nonce.clone())
+    let is_of_this_post = sight.nonce == *nonce && posting.token == *token;
+    let is_late_enough = sight.has_waited && sight.at.until(now) >= post_wait;
+    (is_of_this_post && is_late_enough).then(|| nonce.clone())
 }
 
 /// Writes down that Slack could not be asked for the post with this nonce, and may be asked later. The answer is the record;

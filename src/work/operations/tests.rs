@@ -59,7 +59,7 @@ fn posting(nonce: Option<u128>, part: u32) -> State {
             receive: receive(),
             receives: 1,
             at: NOW,
-            is_over: true,
+            has_waited: true,
         }),
     })
 }
@@ -221,7 +221,7 @@ fn a_post_is_looked_for_by_a_token_that_was_taken_after_the_wait() {
     // Whoever began the post, run a second time by a clock that is minutes ahead.
     let began = |posting: &mut Posting| {
         if let Some(sight) = &mut posting.sight {
-            sight.is_over = false;
+            sight.has_waited = false;
         }
     };
     assert_eq!(looks(&began, OURS, later), None);

@@ -52,6 +52,8 @@ pub struct Received<'a> {
     pub token: &'a Token,
     /// Where the question was asked.
     pub place: Option<&'a Place>,
+    /// Whether the agent is called for the message. For a stop it is not.
+    pub for_agent: bool,
     /// When somebody last pressed stop in the question's thread.
     pub stopped_at: Option<&'a SlackTs>,
     /// Whether the message was a dead letter of ours, and somebody sent it back.
@@ -126,7 +128,10 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
             Decision::only(errand_of_taken(record, received, limits))
         }
         State::Posting(posting) if posting.token == *received.token => Decision::only(Errand::Post),
-        State::InFlight(flight) if flight.lease_until < received.now => take(record, received, limits),
+        State::InFlight(flight) if flight.lease_until < received.now => {
+            let calls_in_vain = calls_in_vain(record, flight);
+            take(&Record { calls_in_vain, ..record.clone() }, received, limits)
+        }
         State::InFlight(flight) => in_flight(record, flight, received),
         State::Posting(posting) => posting_found(record, posting, received, limits),
         State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
@@ -144,22 +149,23 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
         return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));
     }
     let errand = errand_of_taken(record, received, limits);
-    let is_call_again = errand == Errand::Call && was_never_claimed(record);
-    let calls_in_vain = if is_call_again { record.deferrals.saturating_add(1) } else { 0 };
+    let is_call = received.for_agent && errand == Errand::Call;
+    let longer = if is_call { patience(record.calls_in_vain) } else { Duration::ZERO };
     let flight = Flight {
         token: Some(received.token.clone()),
         claimed_from: None,
-        lease_until: received.lease_until.after(patience(calls_in_vain)),
+        lease_until: received.lease_until.after(longer),
         receive: received.receive.clone(),
     };
-    let deferrals = record.deferrals.max(calls_in_vain);
-    let taken = Record { deferrals, ..record.with(State::InFlight(flight)) };
-    Decision::write(taken, errand)
+    Decision::write(record.with(State::InFlight(flight)), errand)
 }
 
-/// Whether the last call of the agent came to nothing: nobody claimed the question, and nobody gave it back.
-fn was_never_claimed(record: &Record) -> bool {
-    matches!(&record.state, State::InFlight(flight) if flight.token.is_some() && flight.claimed_from.is_none())
+/// How many calls in a row have come to nothing, now that the lease of the last one is over.
+fn calls_in_vain(record: &Record, last: &Flight) -> u32 {
+    let was_claimed = last.claimed_from.is_some();
+    // What a dispatcher before work records called, nobody could claim.
+    let could_be_claimed = last.token.is_some();
+    record.calls_in_vain.saturating_add(u32::from(could_be_claimed && !was_claimed))
 }
 
 /// How much longer a lease lasts after so many calls in a row of which nothing came. It grows past the quarter of an hour
@@ -215,7 +221,7 @@ fn posting_found(
     }
     let taken = || {
         let (token, receive) = (received.token.clone(), received.receive.clone());
-        let sight = posting.sight.clone().map(|sight| Sight { is_over: true, ..sight });
+        let sight = posting.sight.clone().map(|sight| Sight { has_waited: true, ..sight });
         Decision::write(
             record.with(State::Posting(Posting { token, receive, sight, ..posting.clone() })),
             Errand::Post,
@@ -266,7 +272,7 @@ fn seen(
         receive: received.receive.clone(),
         receives: received.receives,
         at: received.now,
-        is_over: false,
+        has_waited: false,
     };
     let seen = Posting { sight: Some(sight), ..posting.clone() };
     // From the first sight on it counts how often Slack was asked in vain, and no longer how often it refused before.
@@ -344,12 +350,7 @@ pub fn on_stop(record: Option<&Record>, received: &Received<'_>, limits: Limits)
             return if is_new { Decision::write(record, put_off) } else { Decision::only(put_off) };
         }
     }
-    let mut decided = on_receive(record, received, limits);
-    // The agent is not called for a stop, so there is no call that could come to nothing.
-    if let Some(Record { state: State::InFlight(flight), .. }) = &mut decided.write {
-        flight.lease_until = flight.lease_until.min(received.lease_until);
-    }
-    decided
+    on_receive(record, &Received { for_agent: false, ..received.clone() }, limits)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ fn receives(receive: &Receive) -> u32 {
 
 fn seen_by(message_id: &str, handle: &str, at: UnixMillis) -> Record {
     let receive = receive(message_id, handle);
-    let sight = Sight { nonce: token(9), receives: receives(&receive), receive, at, is_over: false };
+    let sight = Sight { nonce: token(9), receives: receives(&receive), receive, at, has_waited: false };
     posting(Some(token(9)), Some(sight))
 }
 
@@ -85,15 +85,15 @@ fn answered() -> Record {
     free().with(State::Answered { ts: Some("1.2".to_owned()), token: Some(token(1)) })
 }
 
-/// What the agent was called for, and nobody has claimed, when its lease is over.
-fn called_in_vain(deferrals: u32) -> Record {
+/// A question that was called for so often in vain before, and once more now: the lease of that call is over.
+fn called_in_vain(before: u32) -> Record {
     let flight = Flight {
         token: Some(token(1)),
         claimed_from: None,
         lease_until: ago(Duration::from_millis(1)),
         receive: receive("m1", "h1"),
     };
-    Record { deferrals, ..free().with(State::InFlight(flight)) }
+    Record { calls_in_vain: before, ..free().with(State::InFlight(flight)) }
 }
 
 /// One receive, by default by a run with a token of its own, nine minutes before anything ends.
@@ -119,6 +119,7 @@ fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
         lease_until: NOW.after(Duration::from_secs(100)),
         token: &case.token,
         place: Some(&place),
+        for_agent: true,
         stopped_at: case.stopped_at,
         was_dead_letter: case.was_dead_letter,
     };
@@ -139,12 +140,14 @@ fn taken(record: &Record, case: &Case<'_>) -> Record {
     }))
 }
 
-/// How long the lease lasts with which this record is taken.
+/// How long the lease lasts with which this record is taken, and how many calls were in vain by then.
 fn next_lease(record: &Record) -> (Duration, u32) {
     let taken = decide(Some(record), &Case::default()).write.expect("it is taken");
     let State::InFlight(flight) = taken.state else { panic!("{taken:?}") };
-    (NOW.until(flight.lease_until), taken.deferrals)
+    (NOW.until(flight.lease_until), taken.calls_in_vain)
 }
+
+const PLAIN_LEASE: Duration = Duration::from_secs(100);
 
 #[test]
 fn the_lease_grows_with_each_call_of_which_nothing_came() {
@@ -152,15 +155,42 @@ fn the_lease_grows_with_each_call_of_which_nothing_came() {
     for (before, lease) in [(0, 190), (1, 370), (2, 730), (3, 1300), (30, 1300), (u32::MAX, 1300)] {
         assert_eq!(next_lease(&called_in_vain(before)), (seconds(lease), before.saturating_add(1)));
     }
-    // Whoever has claimed a question and died gets no longer one, nor what was put off, nor the record of a dispatcher before
-    // work records.
-    let mut old = called_in_vain(2);
+    // However often it was put off.
+    let put_off = Record { deferrals: 9, ..called_in_vain(0) };
+    assert_eq!(next_lease(&put_off), (seconds(190), 1));
+    // Whoever has claimed a question and died gets no longer one, nor the record of a dispatcher before work records.
+    let mut old = called_in_vain(0);
     if let State::InFlight(flight) = &mut old.state {
         flight.token = None;
     }
-    for record in [Record { deferrals: 2, ..in_flight(ago(WAIT)) }, Record { deferrals: 2, ..free() }, old] {
-        assert_eq!(next_lease(&record), (seconds(100), 2));
+    for record in [in_flight(ago(WAIT)), Record { deferrals: 9, ..free() }, old] {
+        assert_eq!(next_lease(&record), (PLAIN_LEASE, 0));
     }
+    // What was given back was not reached, and the row is broken.
+    let flying = decide(Some(&called_in_vain(2)), &Case::default()).write.unwrap();
+    let given_back = give_back(Some(&flying), &Case::default().token).write.unwrap();
+    assert_eq!(next_lease(&given_back), (PLAIN_LEASE, 0));
+}
+
+#[test]
+fn only_calls_of_the_agent_make_a_lease_longer() {
+    let given_up = Record { attempts: LIMITS.max_attempts, ..called_in_vain(2) };
+    assert_eq!(next_lease(&given_up).0, PLAIN_LEASE);
+    let (place, receive, token) = (place(), receive("m1", "h2"), token(7));
+    let received = Received {
+        receive: &receive,
+        receives: 2,
+        now: NOW,
+        lease_until: NOW.after(PLAIN_LEASE),
+        token: &token,
+        place: Some(&place),
+        for_agent: true,
+        stopped_at: None,
+        was_dead_letter: false,
+    };
+    let stop = on_stop(Some(&called_in_vain(2)), &received, LIMITS).write.unwrap();
+    let State::InFlight(flight) = stop.state else { panic!("{stop:?}") };
+    assert_eq!(flight.lease_until, NOW.after(PLAIN_LEASE));
 }
 
 #[test]
@@ -274,15 +304,20 @@ fn a_text_that_nobody_could_post_in_time_ends_in_a_dead_letter() {
 #[test]
 fn the_first_to_see_a_nonce_writes_that_down_and_waits() {
     let other_nonce =
-        Sight { nonce: token(8), receive: receive("m1", "h2"), receives: 2, at: ago(WAIT), is_over: true };
+        Sight { nonce: token(8), receive: receive("m1", "h2"), receives: 2, at: ago(WAIT), has_waited: true };
     for record in [posting(Some(token(9)), None), posting(Some(token(9)), Some(other_nonce))] {
         for case in [of("m1", "h2"), of("m2", "h1")] {
             let decision = decide(Some(&record), &case);
             assert_eq!(decision.then, Errand::PutOff(WAIT));
             let State::Posting(posting) = decision.write.unwrap().state else { panic!() };
             let receives = receives(&case.receive);
-            let sight =
-                Sight { nonce: token(9), receive: case.receive.clone(), receives, at: NOW, is_over: false };
+            let sight = Sight {
+                nonce: token(9),
+                receive: case.receive.clone(),
+                receives,
+                at: NOW,
+                has_waited: false,
+            };
             assert_eq!(posting.sight, Some(sight));
             // The right to post stays where it is: its holder may still be at it.
             assert_eq!((posting.token, posting.receive), (token(1), receive("m1", "h1")));
@@ -309,7 +344,7 @@ fn only_the_same_message_at_a_later_receive_after_the_wait_looks_for_the_post() 
         assert_eq!(decision.write.is_some(), errand == Errand::Post);
         if let Some(State::Posting(posting)) = decision.write.map(|record| record.state) {
             assert_eq!((posting.token, posting.nonce), (case.token, Some(token(9))));
-            assert!(posting.sight.is_some_and(|sight| sight.is_over));
+            assert!(posting.sight.is_some_and(|sight| sight.has_waited));
         }
     }
 }
@@ -452,6 +487,7 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
             lease_until: now.after(WAIT),
             token: &token,
             place: Some(&place),
+            for_agent: true,
             stopped_at: None,
             was_dead_letter: false,
         };
