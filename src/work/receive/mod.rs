@@ -271,7 +271,8 @@ fn seen(
         nonce: nonce.clone(),
         receive: received.receive.clone(),
         receives: received.receives,
-        at: received.now,
+        // Nobody sees a nonce before it is written down, so an earlier time is that of a clock that is behind.
+        at: received.now.max(posting.intent_at),
         has_waited: false,
     };
     let seen = Posting { sight: Some(sight), ..posting.clone() };

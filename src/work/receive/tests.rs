@@ -326,6 +326,18 @@ fn the_first_to_see_a_nonce_writes_that_down_and_waits() {
 }
 
 #[test]
+fn a_nonce_is_seen_no_earlier_than_it_was_written_down() {
+    let mut record = posting(Some(token(9)), None);
+    let intent_at = NOW.after(Duration::from_secs(60));
+    if let State::Posting(posting) = &mut record.state {
+        posting.intent_at = intent_at;
+    }
+    let seen = decide(Some(&record), &of("m1", "h2")).write.unwrap();
+    let State::Posting(Posting { sight: Some(sight), .. }) = seen.state else { panic!("{seen:?}") };
+    assert_eq!(sight.at, intent_at);
+}
+
+#[test]
 fn only_the_same_message_at_a_later_receive_after_the_wait_looks_for_the_post() {
     let milli = Duration::from_millis(1);
     for (waited, case, errand) in [
