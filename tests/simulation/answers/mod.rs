@@ -42,7 +42,7 @@ use world::World;
 const QUESTIONS: u64 = 40_000;
 
 /// In how many histories a rule that is off must be noticed.
-const HISTORIES_WITHOUT_A_RULE: u64 = 3_000;
+const HISTORIES_WITHOUT_A_RULE: u64 = 6_000;
 
 /// How many histories of the same kind must go well with the rule, before the one in which it is missed.
 const HISTORIES_WITH_A_RULE: u64 = 50;

@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) settle: u32,
     pub(crate) agent_core: u32,
     pub(crate) slack: u32,
+    /// Whether a post that goes wrong always stands a while after nobody waits for it any more.
+    pub(crate) posts_are_late: bool,
     /// Of a thousand invocations of the two functions, how many die, and how many are paused.
     pub(crate) deaths: u32,
     pub(crate) pauses: u32,
@@ -121,6 +123,7 @@ impl Settings {
             settle,
             agent_core,
             slack,
+            posts_are_late: false,
             deaths,
             pauses,
             agent_deaths,

@@ -575,7 +575,7 @@ impl SlackTools for Node {
                 chance.millis(20..=300),
                 chance.millis(20..=100),
                 chance.millis(1_000..=GATEWAY_TIMEOUT_MILLIS),
-                chance.number(0..=6),
+                if settings.posts_are_late { 2 } else { chance.number(0..=6) },
             )
         };
         let unknown = || PostOutcome::Unknown { reason: "no_answer".to_owned() };
