@@ -111,12 +111,9 @@ impl SignedCalls {
         Self { connector: connector(limits.connect), limits, ..self }
     }
 
-    /// When a call must be over that is begun now, by both clocks.
-    pub fn deadline(&self) -> Moment {
-        Moment {
-            instant: SystemClock.instant() + self.limits.call,
-            wall: SystemClock.now().after(self.limits.call),
-        }
+    /// When a call must be over that is begun now, and must be over at `until` in any case.
+    pub fn deadline(&self, until: Moment) -> Moment {
+        until.min(SystemClock.moment().after(self.limits.call))
     }
 
     /// Sends the request once, and waits for the answer until `until`. The answer is read to its end, or until `is_complete` says
@@ -215,8 +212,7 @@ impl Held {
     fn body(&self, clock: impl Clock + 'static, until: Moment, bytes: Vec<u8>) -> SdkBody {
         let (held, mut whole) = (self.clone(), Full::from(bytes));
         let piece = stream::once(async move {
-            let is_late = clock.instant() >= until.instant || clock.now() > until.wall;
-            if is_late || !held.leave_for(HANDED_OUT) {
+            if clock.is_past(until) || !held.leave_for(HANDED_OUT) {
                 held.close();
                 return Err(NotHandedOut);
             }

@@ -20,8 +20,8 @@ use crate::time::clock::Moment;
 /// Where a `response_url` of Slack's leads to.
 pub const SLACK_HOOKS: &str = "https://hooks.slack.com";
 
-/// How long a call may take; so may a search with all of its pages, and a status that is set in two ways. `agent-settle` begins no call later than 15 seconds after
-/// its start, and is ended after 30. Slack answers within a few seconds.
+/// How long a call may take; so may a search with all of its pages, and a status that is set in two ways. Slack answers within a
+/// few seconds.
 pub const TIME_LIMITS: TimeLimits =
     TimeLimits { connect: Duration::from_millis(2500), call: Duration::from_secs(14) };
 
@@ -95,7 +95,7 @@ impl AgentCoreGateway {
 }
 
 impl SlackTools for AgentCoreGateway {
-    async fn post(&self, post: &Post<'_>) -> PostOutcome {
+    async fn post(&self, post: &Post<'_>, until: Moment) -> PostOutcome {
         let metadata = json!({ "event_type": EVENT_TYPE, "event_payload": { "nonce": post.nonce } });
         let arguments = arguments([
             ("channel", Some(post.channel.into())),
@@ -103,7 +103,7 @@ impl SlackTools for AgentCoreGateway {
             ("text", Some(post.text.into())),
             ("metadata", Some(metadata)),
         ]);
-        match done(self.call("post_to_slack", &arguments, self.calls.deadline()).await) {
+        match done(self.call("post_to_slack", &arguments, self.calls.deadline(until)).await) {
             Ok(answer) => {
                 PostOutcome::Posted { ts: answer.get("ts").and_then(Value::as_str).map(str::to_owned) }
             }
@@ -114,13 +114,13 @@ impl SlackTools for AgentCoreGateway {
         }
     }
 
-    async fn find(&self, search: &Search<'_>) -> FindOutcome {
+    async fn find(&self, search: &Search<'_>, until: Moment) -> FindOutcome {
         let cannot_ask = |reason: &str, retry| FindOutcome::CannotAsk {
             reason: reason.to_owned(),
             retry,
             retry_after: None,
         };
-        let until = self.calls.deadline();
+        let until = self.calls.deadline(until);
         let operation = if search.thread_ts.is_some() { "read_thread" } else { "read_channel" };
         let (mut limit, mut cursor) = (PAGE, None);
         for _ in 0..MAX_PAGES {
@@ -150,7 +150,12 @@ impl SlackTools for AgentCoreGateway {
         cannot_ask("too_many_messages", Retry::Never)
     }
 
-    async fn set_status(&self, place: &StatusPlace<'_>, status: SessionStatus) -> StatusOutcome {
+    async fn set_status(
+        &self,
+        place: &StatusPlace<'_>,
+        status: SessionStatus,
+        until: Moment,
+    ) -> StatusOutcome {
         let (session, thread) = match status {
             SessionStatus::Processing => ("processing", WORKING),
             SessionStatus::Active => ("active", ""),
@@ -162,7 +167,7 @@ impl SlackTools for AgentCoreGateway {
                 ("status", Some(status.into())),
             ])
         };
-        let until = self.calls.deadline();
+        let until = self.calls.deadline(until);
         let mut outcome = Ok(());
         if !self.is_no_agent.load(Ordering::Relaxed) {
             outcome = self.set("set_session_status", &arguments(session), until).await;
@@ -180,7 +185,7 @@ impl SlackTools for AgentCoreGateway {
         }
     }
 
-    async fn respond(&self, response_url: &str, text: &str) -> PostOutcome {
+    async fn respond(&self, response_url: &str, text: &str, until: Moment) -> PostOutcome {
         if !response_url::is_slacks(response_url, &self.hooks_base) {
             let reason = "response_url_not_slacks".to_owned();
             return PostOutcome::Refused { reason, retry: Retry::Never, retry_after: None };
@@ -188,7 +193,7 @@ impl SlackTools for AgentCoreGateway {
         let body = response_url::request(text);
         let headers = [("content-type", "application/json; charset=utf-8")];
         let post = signed_call::Post { url: response_url, service: None, headers: &headers, body: &body };
-        response_url::meaning(self.calls.post(post, self.calls.deadline(), |_, _| false).await)
+        response_url::meaning(self.calls.post(post, self.calls.deadline(until), |_, _| false).await)
     }
 }
 

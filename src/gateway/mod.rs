@@ -29,30 +29,37 @@ mod tool_call;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::time::clock::UnixMillis;
+use crate::time::clock::{Moment, UnixMillis};
 
 /// The `event_type` of the metadata that every message of `agent-settle` carries.
 pub const EVENT_TYPE: &str = "slack_ingress_answer";
 
-/// Slack, as `agent-settle` uses it.
+/// Slack, as `agent-settle` uses it. Each call is over at `until`, and does not begin any more if that is past: a process may be
+/// stopped for minutes between the decision to call and the call.
 pub trait SlackTools: Send + Sync {
     /// Posts one message, once.
-    fn post(&self, post: &Post<'_>) -> impl Future<Output = PostOutcome> + Send;
+    fn post(&self, post: &Post<'_>, until: Moment) -> impl Future<Output = PostOutcome> + Send;
 
     /// Looks for a message of the app's own with this nonce.
-    fn find(&self, search: &Search<'_>) -> impl Future<Output = FindOutcome> + Send;
+    fn find(&self, search: &Search<'_>, until: Moment) -> impl Future<Output = FindOutcome> + Send;
 
     /// Shows in a thread that the app works, or that it does not any more. Nothing else depends on it.
     fn set_status(
         &self,
         place: &StatusPlace<'_>,
         status: SessionStatus,
+        until: Moment,
     ) -> impl Future<Output = StatusOutcome> + Send;
 
     /// Posts to the `response_url` of a command or an interaction, once. Only the asker sees what is posted there. A
     /// `response_url` works for 30 minutes and five posts, also where the app is no member. Nobody can ask later whether such
     /// a post was made.
-    fn respond(&self, response_url: &str, text: &str) -> impl Future<Output = PostOutcome> + Send;
+    fn respond(
+        &self,
+        response_url: &str,
+        text: &str,
+        until: Moment,
+    ) -> impl Future<Output = PostOutcome> + Send;
 }
 
 /// A message to post.

@@ -25,7 +25,6 @@ pub mod answer;
 pub mod request;
 
 use std::time::Duration;
-use tokio::time::Instant;
 
 use crate::dedup::StoreError;
 use crate::gateway::{
@@ -34,7 +33,7 @@ use crate::gateway::{
 use crate::slack::answer_text;
 use crate::slack::question::Place;
 use crate::telemetry::report::settle::{Ended, SettleReport};
-use crate::time::clock::{Clock, UnixMillis};
+use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::back_off::back_off_as_asked;
 use crate::work::operations::{self, Beat, Claimed, Intent, Now, Posted};
 use crate::work::queue::Queue;
@@ -47,9 +46,12 @@ use crate::work::{RecordKey, Stopped, WorkStore};
 use answer::Answer;
 use request::{Operation, Request};
 
-/// How long after its beginning an invocation still begins a call of Slack's. The function's time-out is twice as long, so that
-/// what it began is over when it is killed.
+/// How long after its beginning an invocation still begins to post, or to look for a post.
 pub const LAST_CALL: Duration = Duration::from_secs(15);
+
+/// How long after its beginning an invocation calls Slack at all. The function's time-out is a second longer, so that whatever it
+/// began is over when it is killed.
+const CALLS_END: Duration = Duration::from_secs(29);
 
 /// How long a `response_url` may be used, with a margin.
 const RESPONSE_URL_LIFE: Duration = Duration::from_secs(29 * 60);
@@ -80,8 +82,7 @@ pub struct Settle<W, Q, T, N, C> {
 struct Call<'a> {
     key: &'a RecordKey,
     token: &'a Token,
-    begun: Instant,
-    begun_at: UnixMillis,
+    begun: Moment,
     report: SettleReport,
 }
 
@@ -99,8 +100,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         let mut call = Call {
             key: &request.key,
             token: &request.token,
-            begun: self.clock.instant(),
-            begun_at: self.clock.now(),
+            begun: self.clock.moment(),
             report: SettleReport {
                 operation: request.operation.as_str(),
                 question_id: Some(request.key.question_id().to_owned()),
@@ -282,7 +282,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                     since: posting.intent_at,
                     nonce: nonce.as_str(),
                 };
-                self.slack.find(&search).await
+                self.slack.find(&search, call.begun.after(CALLS_END)).await
             }
             _ => FindOutcome::CannotAsk {
                 reason: "response_url".to_owned(),
@@ -359,7 +359,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             let part = usize::try_from(posting.part).ok().and_then(|part| parts.get(part));
             let outcome = match part {
                 Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
-                Some(text) => self.post(&posting, &place, text, &nonce).await,
+                Some(text) => self.post(&posting, &place, text, &nonce, call).await,
                 // The text was divided into more parts by an earlier version: all of it stands.
                 None => PostOutcome::Posted { ts: None },
             };
@@ -405,9 +405,17 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         Ok(Answer::TakenOver)
     }
 
-    async fn post(&self, posting: &Posting, place: &Place, text: &str, nonce: &Token) -> PostOutcome {
+    async fn post(
+        &self,
+        posting: &Posting,
+        place: &Place,
+        text: &str,
+        nonce: &Token,
+        call: &Call<'_>,
+    ) -> PostOutcome {
+        let until = call.begun.after(CALLS_END);
         match (posting.via, &place.response_url) {
-            (Via::ResponseUrl, Some(url)) => self.slack.respond(url, text).await,
+            (Via::ResponseUrl, Some(url)) => self.slack.respond(url, text, until).await,
             (Via::ResponseUrl, None) => PostOutcome::Refused {
                 reason: "no_response_url".to_owned(),
                 retry: Retry::Never,
@@ -415,7 +423,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             },
             (Via::Channel, _) => {
                 let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());
-                self.slack.post(&Post { channel, thread_ts, text, nonce: nonce.as_str() }).await
+                self.slack.post(&Post { channel, thread_ts, text, nonce: nonce.as_str() }, until).await
             }
         }
     }
@@ -429,9 +437,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             && self.has_time(call)
     }
 
-    /// Whether another call of Slack's may begin. Both clocks are asked: one stands still while the machine is paused.
+    /// Whether another post may begin, or the search for one.
     fn has_time(&self, call: &Call<'_>) -> bool {
-        self.clock.instant() < call.begun + LAST_CALL && call.begun_at.until(self.clock.now()) < LAST_CALL
+        !self.clock.is_past(call.begun.after(LAST_CALL))
     }
 
     /// Writes down that one of so many `parts` stands, and does what follows of it.
@@ -559,6 +567,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         }
     }
 
+    /// Nobody comes again to take the sign back, so this is tried also when it is too late to post.
     async fn take_sign_back(&self, place: &Place, call: &mut Call<'_>) {
         self.set_status(place, SessionStatus::Active, call).await;
     }
@@ -566,14 +575,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
     /// Sets the status of the Slack session. Nothing depends on whether that succeeds.
     async fn set_status(&self, place: &Place, status: SessionStatus, call: &mut Call<'_>) -> bool {
         let Some(thread_ts) = place.session_thread() else { return false };
-        if !self.has_time(call) {
+        if status == SessionStatus::Processing && !self.has_time(call) {
             return false;
         }
-        match self
-            .slack
-            .set_status(&StatusPlace { channel: &place.channel, thread_ts: &thread_ts }, status)
-            .await
-        {
+        let session = StatusPlace { channel: &place.channel, thread_ts: &thread_ts };
+        match self.slack.set_status(&session, status, call.begun.after(CALLS_END)).await {
             StatusOutcome::Shown => true,
             StatusOutcome::NotShown { reason } => {
                 call.report.not_shown = Some(reason);

@@ -5,6 +5,7 @@ use crate::work::queue::QueueError;
 use crate::work::receive::{self, DELETED, Errand, Limits, Received};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::time::Instant;
 
 const NOW: u64 = 1_531_420_618_500;
 const SECOND: Duration = Duration::from_secs(1);
@@ -110,12 +111,12 @@ impl Queue for Arc<World> {
 }
 
 impl SlackTools for Arc<World> {
-    async fn post(&self, post: &Post<'_>) -> PostOutcome {
+    async fn post(&self, post: &Post<'_>, _: Moment) -> PostOutcome {
         assert_eq!((post.channel, post.thread_ts), ("C1", Some("1531420618.000100")));
         self.take_post(post.nonce, post.text)
     }
 
-    async fn find(&self, search: &Search<'_>) -> FindOutcome {
+    async fn find(&self, search: &Search<'_>, _: Moment) -> FindOutcome {
         assert_eq!((search.channel, search.thread_ts), ("C1", Some("1531420618.000100")));
         let mut scripted = self.finds.lock().unwrap();
         if !scripted.is_empty() {
@@ -125,7 +126,7 @@ impl SlackTools for Arc<World> {
         if stands { FindOutcome::Found { ts: "9.9".to_owned() } } else { FindOutcome::NotFound }
     }
 
-    async fn set_status(&self, _: &StatusPlace<'_>, status: SessionStatus) -> StatusOutcome {
+    async fn set_status(&self, _: &StatusPlace<'_>, status: SessionStatus, _: Moment) -> StatusOutcome {
         self.statuses.lock().unwrap().push(match status {
             SessionStatus::Active => "active",
             SessionStatus::Processing => "processing",
@@ -133,7 +134,7 @@ impl SlackTools for Arc<World> {
         StatusOutcome::Shown
     }
 
-    async fn respond(&self, response_url: &str, text: &str) -> PostOutcome {
+    async fn respond(&self, response_url: &str, text: &str, _: Moment) -> PostOutcome {
         self.take_post(response_url, text)
     }
 }
@@ -530,7 +531,7 @@ async fn a_long_answer_goes_out_in_parts_and_what_is_left_of_it_by_others() {
 
     // Each post takes so long that there is time for two of them.
     let scene = Scene::claimed().await;
-    *scene.world.post_takes.lock().unwrap() = LAST_CALL / 2;
+    *scene.world.post_takes.lock().unwrap() = LAST_CALL / 2 + Duration::from_millis(1);
     assert_eq!(scene.answer(&long).await, Answer::TakenOver);
     assert_eq!(scene.texts(), parts[..2]);
     assert_eq!(scene.queue().last().map(String::as_str), Some("h1 in 0"));
@@ -548,6 +549,14 @@ async fn a_question_given_back_is_free_and_its_attempt_is_not_counted() {
     assert_eq!(scene.receive("h2", 5, Some(Scene::place())).await, Errand::Call);
     let claimed = scene.ask(5, Operation::Claim { new: token(6) }).await;
     assert!(matches!(claimed, Answer::Claimed { attempt: 1, .. }), "{claimed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sign_is_taken_back_also_when_it_is_too_late_to_post() {
+    let scene = Scene::claimed().await;
+    *scene.world.post_takes.lock().unwrap() = LAST_CALL + Duration::from_secs(5);
+    assert_eq!(scene.answer("It is 42.").await, Answer::Answered { ts: Some("2.2".to_owned()) });
+    assert_eq!(*scene.world.statuses.lock().unwrap(), ["active"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,6 +79,20 @@ pub struct Moment {
     pub wall: UnixMillis,
 }
 
+impl Moment {
+    /// The earlier of two, by each clock.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { instant: self.instant.min(other.instant), wall: self.wall.min(other.wall) }
+    }
+
+    /// The point in time that is `duration` later, by each clock.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self { instant: self.instant + duration, wall: self.wall.after(duration) }
+    }
+}
+
 impl From<Instant> for Moment {
     /// A point in time by the monotonic clock alone.
     fn from(instant: Instant) -> Self {
@@ -92,6 +106,16 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
     /// What time it is, by the monotonic clock that Tokio's timers run by.
     fn instant(&self) -> Instant;
+
+    /// What time it is, by both clocks.
+    fn moment(&self) -> Moment {
+        Moment { instant: self.instant(), wall: self.now() }
+    }
+
+    /// Whether a point in time is past by one of the clocks.
+    fn is_past(&self, moment: Moment) -> bool {
+        self.instant() >= moment.instant || self.now() > moment.wall
+    }
 
     /// Waits until the monotonic clock says that it is `at`.
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send {

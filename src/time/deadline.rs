@@ -32,7 +32,7 @@ pub async fn run_until<T, E>(
     step: impl Future<Output = Result<T, E>>,
 ) -> Result<T, StepError<E>> {
     let until = until.into();
-    if clock.instant() >= until.instant || clock.now() > until.wall {
+    if clock.is_past(until) {
         return Err(StepError::TimedOut);
     }
     let (mut step, mut over) = (pin!(step), pin!(clock.sleep_until(until.instant)));

@@ -6,7 +6,7 @@ use slack_ingress::gateway::agent_core::AgentCoreGateway;
 use slack_ingress::gateway::{
     FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
-use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
+use slack_ingress::time::clock::{Clock, Moment, SystemClock, UnixMillis};
 use std::time::Duration;
 use test_support::aws::sdk_config;
 use test_support::gateway::{AGENT_TOOLS, Fault, Form, Gateway, SETTLE_TOOLS, TARGET};
@@ -45,8 +45,13 @@ impl Scene {
     }
 
     async fn find(&self, nonce: &str, thread_ts: Option<&str>) -> FindOutcome {
-        self.tools.find(&search(nonce, thread_ts)).await
+        self.tools.find(&search(nonce, thread_ts), until()).await
     }
+}
+
+/// Long after the end of a test.
+fn until() -> Moment {
+    SystemClock.moment().after(Duration::from_secs(60))
 }
 
 fn tools(url: &str, hooks: &str, limits: TimeLimits) -> AgentCoreGateway {
@@ -75,7 +80,7 @@ fn cannot_ask(reason: &str, retry: Retry) -> FindOutcome {
 async fn a_message_is_posted_once_signed_with_its_nonce_and_found_by_it() {
     let scene = Scene::start().await;
     for (thread_ts, nonce) in [(Some(THREAD), NONCE), (None, OTHER_NONCE)] {
-        let outcome = scene.tools.post(&Post { thread_ts, nonce, ..POST }).await;
+        let outcome = scene.tools.post(&Post { thread_ts, nonce, ..POST }, until()).await;
         let posted = scene.slack.posts().pop().expect("a post");
         assert_eq!(outcome, PostOutcome::Posted { ts: Some(posted.ts.clone()) });
         assert_eq!((posted.channel.as_str(), posted.thread_ts.as_deref()), (CHANNEL, thread_ts));
@@ -94,10 +99,10 @@ async fn whatever_the_form_of_the_gateways_answers_they_are_understood() {
     let scene = Scene::start().await;
     for form in [Form::Json, Form::Structured, Form::Events, Form::OpenEvents] {
         scene.gateway.answer_as(form);
-        let outcome = scene.tools.post(&POST).await;
+        let outcome = scene.tools.post(&POST, until()).await;
         assert!(matches!(outcome, PostOutcome::Posted { ts: Some(_) }), "{form:?}: {outcome:?}");
         scene.slack.fail_next("chat.postMessage", SlackFault::Error("invalid_auth"));
-        let outcome = scene.tools.post(&POST).await;
+        let outcome = scene.tools.post(&POST, until()).await;
         assert_eq!(outcome, refused("slack_invalid_auth", Retry::AfterChange), "{form:?}");
     }
 }
@@ -113,13 +118,16 @@ async fn what_slack_refuses_is_certainly_not_posted() {
         ("ratelimited", Retry::Later),
     ] {
         scene.slack.fail_next("chat.postMessage", SlackFault::Error(error));
-        assert_eq!(scene.tools.post(&POST).await, refused(&format!("slack_{error}"), retry));
+        assert_eq!(scene.tools.post(&POST, until()).await, refused(&format!("slack_{error}"), retry));
     }
     scene.gateway.put_token("xoxb-revoked");
-    assert_eq!(scene.tools.post(&POST).await, refused("slack_invalid_auth", Retry::AfterChange));
+    assert_eq!(scene.tools.post(&POST, until()).await, refused("slack_invalid_auth", Retry::AfterChange));
     assert!(scene.slack.posts().is_empty());
     scene.slack.accept_token("xoxb-revoked");
-    assert!(matches!(scene.tools.post(&POST).await, PostOutcome::Posted { .. }), "the token works now");
+    assert!(
+        matches!(scene.tools.post(&POST, until()).await, PostOutcome::Posted { .. }),
+        "the token works now"
+    );
 }
 
 #[tokio::test]
@@ -127,7 +135,7 @@ async fn slacks_errors_after_which_it_may_stand_there_are_unknown() {
     let scene = Scene::start().await;
     for error in ["internal_error", "fatal_error"] {
         scene.slack.fail_next("chat.postMessage", SlackFault::ErrorAfter(error));
-        assert_eq!(scene.tools.post(&POST).await, unknown(&format!("slack_{error}")));
+        assert_eq!(scene.tools.post(&POST, until()).await, unknown(&format!("slack_{error}")));
     }
     assert_eq!(scene.slack.posts().len(), 2);
 }
@@ -137,11 +145,11 @@ async fn a_rate_limit_of_slacks_is_a_refusal_if_the_gateway_says_so() {
     let scene = Scene::start().await;
     scene.gateway.debug(true);
     scene.slack.fail_next("chat.postMessage", SlackFault::RateLimit(30));
-    assert_eq!(scene.tools.post(&POST).await, refused("slack_ratelimited", Retry::Later));
+    assert_eq!(scene.tools.post(&POST, until()).await, refused("slack_ratelimited", Retry::Later));
     // Without the exception level DEBUG the Gateway says of no failure what it was.
     scene.gateway.debug(false);
     scene.slack.fail_next("chat.postMessage", SlackFault::RateLimit(30));
-    assert_eq!(scene.tools.post(&POST).await, unknown("gateway_tool_error"));
+    assert_eq!(scene.tools.post(&POST, until()).await, unknown("gateway_tool_error"));
 }
 
 #[tokio::test]
@@ -154,13 +162,13 @@ async fn what_the_gateway_refuses_is_certainly_not_posted() {
         (Fault::Rpc(-32602), "gateway_rpc_32602", Retry::AfterChange),
     ] {
         scene.gateway.fail_next("post_to_slack", fault);
-        assert_eq!(scene.tools.post(&POST).await, refused(reason, retry));
+        assert_eq!(scene.tools.post(&POST, until()).await, refused(reason, retry));
     }
     scene.gateway.fail_next("post_to_slack", Fault::RetryAfter(429, 7));
     let retry_after = Some(Duration::from_secs(7));
     let expected =
         PostOutcome::Refused { reason: "gateway_429".to_owned(), retry: Retry::Later, retry_after };
-    assert_eq!(scene.tools.post(&POST).await, expected);
+    assert_eq!(scene.tools.post(&POST, until()).await, expected);
     assert!(scene.slack.calls("chat.postMessage").is_empty());
 }
 
@@ -170,12 +178,12 @@ async fn a_gateway_without_the_tool_or_its_argument_posts_nothing() {
     let gateway = Gateway::start(&scene.slack, &AGENT_TOOLS).await;
     let tools = tools(&gateway.url(), &scene.slack.hooks_url(), PATIENT);
     assert_eq!(
-        tools.post(&POST).await,
+        tools.post(&POST, until()).await,
         refused("gateway_rpc_32602", Retry::AfterChange),
         "no metadata there"
     );
     let expected = cannot_ask("gateway_rpc_32602", Retry::AfterChange);
-    assert_eq!(tools.find(&search(NONCE, Some(THREAD))).await, expected);
+    assert_eq!(tools.find(&search(NONCE, Some(THREAD)), until()).await, expected);
     assert!(scene.slack.posts().is_empty());
 }
 
@@ -188,7 +196,7 @@ async fn a_wrong_signature_is_refused() {
         .build();
     let tools = AgentCoreGateway::new(&other_region, &scene.gateway.url(), TARGET, "").expect("a region");
     let tools = tools.with_time_limits(PATIENT);
-    assert_eq!(tools.post(&POST).await, refused("gateway_403", Retry::AfterChange));
+    assert_eq!(tools.post(&POST, until()).await, refused("gateway_403", Retry::AfterChange));
     assert_eq!(scene.gateway.refused(), ["it is signed for another service or region"]);
 }
 
@@ -213,7 +221,7 @@ async fn an_answer_that_got_lost_leaves_the_outcome_unknown_and_the_message_is_f
         let nonce = format!("{n:032x}");
         let before = scene.slack.posts().len();
         scene.gateway.fail_next("post_to_slack", fault);
-        assert_eq!(scene.tools.post(&Post { nonce: &nonce, ..POST }).await, unknown(reason));
+        assert_eq!(scene.tools.post(&Post { nonce: &nonce, ..POST }, until()).await, unknown(reason));
         // The search says which of them it was.
         let is_found = matches!(scene.find(&nonce, Some(THREAD)).await, FindOutcome::Found { .. });
         assert_eq!(is_found, scene.slack.posts().len() > before, "{reason}");
@@ -221,7 +229,11 @@ async fn an_answer_that_got_lost_leaves_the_outcome_unknown_and_the_message_is_f
     assert_eq!(scene.slack.posts().len(), 6);
 
     scene.slack.drop_answers(1);
-    assert_eq!(scene.tools.post(&POST).await, unknown("gateway_tool_error"), "between the Gateway and Slack");
+    assert_eq!(
+        scene.tools.post(&POST, until()).await,
+        unknown("gateway_tool_error"),
+        "between the Gateway and Slack"
+    );
     assert!(matches!(scene.find(NONCE, Some(THREAD)).await, FindOutcome::Found { .. }));
 }
 
@@ -231,13 +243,27 @@ async fn who_is_not_answered_in_time_does_not_know() {
     for (fault, posts) in [(Fault::Hang, 0), (Fault::HangAfter, 1)] {
         scene.gateway.fail_next("post_to_slack", fault);
         let begun = SystemClock.instant();
-        assert_eq!(scene.hasty().post(&POST).await, unknown("timed_out"));
+        assert_eq!(scene.hasty().post(&POST, until()).await, unknown("timed_out"));
         assert!(begun.elapsed() >= HASTY.call);
         assert_eq!(scene.slack.posts().len(), posts);
     }
     scene.gateway.always("read_thread", Fault::Hang);
-    let found = scene.hasty().find(&search(NONCE, Some(THREAD))).await;
+    let found = scene.hasty().find(&search(NONCE, Some(THREAD)), until()).await;
     assert_eq!(found, cannot_ask("timed_out", Retry::Later));
+}
+
+/// A process may be stopped for minutes after it has decided to post, and before it does.
+#[tokio::test]
+async fn what_is_past_its_time_is_not_sent() {
+    let scene = Scene::start().await;
+    let now = SystemClock.moment();
+    let expected = refused("not_reached", Retry::Later);
+    for until in [now, Moment { wall: UnixMillis::from_millis(0), ..until() }] {
+        assert_eq!(scene.tools.post(&POST, until).await, expected);
+        let url = scene.slack.response_url("T1/2/x");
+        assert_eq!(scene.tools.respond(&url, "It is 42.", until).await, expected);
+    }
+    assert!(scene.slack.posts().is_empty() && scene.slack.responded().is_empty());
 }
 
 #[tokio::test]
@@ -247,19 +273,19 @@ async fn what_never_had_a_connection_was_certainly_not_sent() {
     let slack = SlackApi::start().await;
     let url = format!("http://{address}/mcp");
     let nobody = tools(&url, &slack.hooks_url(), PATIENT);
-    assert_eq!(nobody.post(&POST).await, refused("not_reached", Retry::Later));
-    let found = nobody.find(&search(NONCE, None)).await;
+    assert_eq!(nobody.post(&POST, until()).await, refused("not_reached", Retry::Later));
+    let found = nobody.find(&search(NONCE, None), until()).await;
     assert_eq!(found, cannot_ask("not_reached", Retry::Later));
 
     // Somebody who speaks no TLS: the request is not sent, because the connection never stands.
     let gateway = Gateway::start(&slack, &SETTLE_TOOLS).await;
     let tls = tools(&gateway.url().replace("http:", "https:"), &slack.hooks_url(), PATIENT);
-    assert_eq!(tls.post(&POST).await, refused("not_reached", Retry::Later));
+    assert_eq!(tls.post(&POST, until()).await, refused("not_reached", Retry::Later));
 
     // Somebody who takes the connection and says nothing to the TLS handshake.
     let (silent, address) = listen().await;
     let tls = tools(&format!("https://{address}/mcp"), &slack.hooks_url(), HASTY);
-    assert_eq!(tls.post(&POST).await, refused("not_reached", Retry::Later));
+    assert_eq!(tls.post(&POST, until()).await, refused("not_reached", Retry::Later));
     drop(silent);
 }
 
@@ -267,14 +293,14 @@ async fn what_never_had_a_connection_was_certainly_not_sent() {
 async fn a_search_looks_at_all_pages_and_no_further_back_than_five_minutes_before() {
     let scene = Scene::start().await;
     scene.slack.limit_pages(3);
-    let outcome = scene.tools.post(&POST).await;
-    let in_channel = scene.tools.post(&Post { thread_ts: None, nonce: OTHER_NONCE, ..POST }).await;
+    let outcome = scene.tools.post(&POST, until()).await;
+    let in_channel = scene.tools.post(&Post { thread_ts: None, nonce: OTHER_NONCE, ..POST }, until()).await;
     for n in 0..10 {
         scene.slack.say(CHANNEL, Some(THREAD), &format!("reply {n}"));
         scene.slack.say(CHANNEL, None, &format!("message {n}"));
     }
     let late = Post { nonce: "00000000000000000000000000000001", ..POST };
-    let late_outcome = scene.tools.post(&late).await;
+    let late_outcome = scene.tools.post(&late, until()).await;
     for (outcome, nonce, thread_ts) in [
         (outcome, NONCE, Some(THREAD)),
         (in_channel, OTHER_NONCE, None),
@@ -290,7 +316,7 @@ async fn a_search_looks_at_all_pages_and_no_further_back_than_five_minutes_befor
 
     let later = |millis| UnixMillis::from_millis(SystemClock.now().as_millis() + millis);
     for (since, is_found) in [(later(4 * 60_000), true), (later(6 * 60_000), false)] {
-        let found = scene.tools.find(&Search { since, ..search(NONCE, Some(THREAD)) }).await;
+        let found = scene.tools.find(&Search { since, ..search(NONCE, Some(THREAD)) }, until()).await;
         assert_eq!(matches!(found, FindOutcome::Found { .. }), is_found, "{found:?}");
     }
 }
@@ -328,7 +354,9 @@ async fn a_page_that_is_too_long_is_asked_for_in_shorter_ones() {
     for _ in 0..30 {
         scene.slack.say(CHANNEL, Some(THREAD), &"long ".repeat(7_000));
     }
-    let PostOutcome::Posted { ts: Some(ts) } = scene.tools.post(&POST).await else { panic!("not posted") };
+    let PostOutcome::Posted { ts: Some(ts) } = scene.tools.post(&POST, until()).await else {
+        panic!("not posted")
+    };
     assert_eq!(scene.find(NONCE, Some(THREAD)).await, FindOutcome::Found { ts });
     let limits: Vec<_> =
         scene.slack.calls("conversations.replies").iter().map(|page| page["limit"].clone()).collect();
@@ -339,7 +367,7 @@ async fn a_page_that_is_too_long_is_asked_for_in_shorter_ones() {
 async fn a_status_is_shown_in_an_agent_and_in_an_app_that_is_none() {
     let scene = Scene::start().await;
     let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD };
-    let shown = async |status| scene.tools.set_status(&place, status).await;
+    let shown = async |status| scene.tools.set_status(&place, status, until()).await;
     assert_eq!(shown(SessionStatus::Processing).await, StatusOutcome::Shown);
     assert_eq!(shown(SessionStatus::Active).await, StatusOutcome::Shown);
     scene.slack.declare_agent(false);
@@ -369,10 +397,10 @@ async fn a_status_that_cannot_be_shown_fails_nothing() {
     let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD };
     let not_shown = |reason: &str| StatusOutcome::NotShown { reason: reason.to_owned() };
     scene.slack.fail_next("agents.sessions.setStatus", SlackFault::Error("missing_scope"));
-    let outcome = scene.tools.set_status(&place, SessionStatus::Processing).await;
+    let outcome = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
     assert_eq!(outcome, not_shown("slack_missing_scope"));
     scene.gateway.fail_next("set_session_status", Fault::Break);
-    let outcome = scene.tools.set_status(&place, SessionStatus::Processing).await;
+    let outcome = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
     assert_eq!(outcome, not_shown("connection_lost"));
     assert!(scene.slack.calls("assistant.threads.setStatus").is_empty(), "only an app that is no agent");
 }
@@ -382,9 +410,9 @@ async fn a_response_url_takes_five_posts_without_the_gateway() {
     let scene = Scene::start().await;
     let url = scene.slack.response_url("T1/2/x");
     for _ in 0..5 {
-        assert_eq!(scene.tools.respond(&url, "It is 42.").await, PostOutcome::Posted { ts: None });
+        assert_eq!(scene.tools.respond(&url, "It is 42.", until()).await, PostOutcome::Posted { ts: None });
     }
-    let outcome = scene.tools.respond(&url, "It is 42.").await;
+    let outcome = scene.tools.respond(&url, "It is 42.", until()).await;
     assert_eq!(outcome, refused("response_url_404", Retry::Never));
     let responded = scene.slack.responded();
     assert_eq!(responded.len(), 5);
@@ -408,16 +436,16 @@ async fn each_failure_of_a_response_url_has_its_meaning() {
         (SlackFault::ErrorAfter("internal_error"), unknown("slack_internal_error"), 2),
     ] {
         scene.slack.fail_next("response_url", fault);
-        assert_eq!(scene.tools.respond(&url, "It is 42.").await, expected);
+        assert_eq!(scene.tools.respond(&url, "It is 42.", until()).await, expected);
         assert_eq!(scene.slack.responded().len(), posts);
     }
     scene.slack.fail_next("response_url", SlackFault::RateLimit(9));
     let retry_after = Some(Duration::from_secs(9));
     let reason = "response_url_429".to_owned();
     let expected = PostOutcome::Refused { reason, retry: Retry::Later, retry_after };
-    assert_eq!(scene.tools.respond(&url, "It is 42.").await, expected);
+    assert_eq!(scene.tools.respond(&url, "It is 42.", until()).await, expected);
     scene.slack.fail_next("response_url", SlackFault::HangAfter);
-    assert_eq!(scene.hasty().respond(&url, "It is 42.").await, unknown("timed_out"));
+    assert_eq!(scene.hasty().respond(&url, "It is 42.", until()).await, unknown("timed_out"));
 }
 
 #[tokio::test]
@@ -427,7 +455,7 @@ async fn nothing_is_posted_to_a_response_url_that_is_not_slacks() {
     for url in
         [elsewhere.response_url("x"), format!("{}@example.com/", scene.slack.hooks_url()), String::new()]
     {
-        let outcome = scene.tools.respond(&url, "It is 42.").await;
+        let outcome = scene.tools.respond(&url, "It is 42.", until()).await;
         assert_eq!(outcome, refused("response_url_not_slacks", Retry::Never), "{url}");
     }
     assert!(elsewhere.responded().is_empty());

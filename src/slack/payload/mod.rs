@@ -150,7 +150,8 @@ pub struct Delivery {
     /// The type of the event or interaction, such as `app_mention` or `block_actions`, or the name of the command, such as
     /// `/weather`; `unknown` if an event has none.
     pub event_type: String,
-    /// The subtype of a `message` event, such as `message_deleted`; absent if it has none, or is no `message`.
+    /// The subtype of a `message` event, such as `message_deleted`; absent if it has none, or is no `message`. A deletion has
+    /// `message_deleted`, even where Slack says `message_changed`, as it does of the first message of a thread.
     pub subtype: Option<String>,
     /// The id that it is recorded under. An event has its `event_id`, such as `Ev0LAN670R`. A command or an interaction has the
     /// SHA-256 of its bytes in hexadecimal digits, because Slack has sent different clicks with one `trigger_id`; or what

@@ -9,7 +9,7 @@ use slack_ingress::gateway::{
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
 use slack_ingress::slack::question::SlackTs;
-use slack_ingress::time::clock::{Clock, UnixMillis};
+use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
 use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
@@ -567,7 +567,7 @@ impl Settler for Node {
 }
 
 impl SlackTools for Node {
-    async fn post(&self, post: &Post<'_>) -> PostOutcome {
+    async fn post(&self, post: &Post<'_>, _: Moment) -> PostOutcome {
         let (sim, settings) = (&self.sim, &self.sim.settings);
         let (way, back, late, kind) = {
             let mut chance = sim.chance();
@@ -642,7 +642,7 @@ impl SlackTools for Node {
         }
     }
 
-    async fn find(&self, search: &Search<'_>) -> FindOutcome {
+    async fn find(&self, search: &Search<'_>, _: Moment) -> FindOutcome {
         let (sim, way) = (&self.sim, self.sim.millis(20..=300));
         let cannot = |reason: &str, retry| {
             sim.ledger().cannot_be_asked(search.nonce);
@@ -676,7 +676,7 @@ impl SlackTools for Node {
         found.map_or(FindOutcome::NotFound, |ts| FindOutcome::Found { ts })
     }
 
-    async fn set_status(&self, _place: &StatusPlace<'_>, _status: SessionStatus) -> StatusOutcome {
+    async fn set_status(&self, _: &StatusPlace<'_>, _: SessionStatus, _: Moment) -> StatusOutcome {
         let way = self.sim.millis(20..=200);
         if self.sim.goes_wrong(self.sim.settings.slack) {
             self.sim.count(Fault::StatusFails);
@@ -687,7 +687,7 @@ impl SlackTools for Node {
         StatusOutcome::Shown
     }
 
-    async fn respond(&self, _response_url: &str, _text: &str) -> PostOutcome {
+    async fn respond(&self, _response_url: &str, _text: &str, _: Moment) -> PostOutcome {
         panic!("no question of the simulation has a response_url")
     }
 }

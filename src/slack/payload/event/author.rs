@@ -62,8 +62,7 @@ fn author_of_message(envelope: &Envelope<'_>, authorizations: &[Authorization<'_
 /// of Slackbot's in its place, and `previous_message` is what was deleted.
 fn about<'a>(event: &Event<'a>) -> Option<Inner<'a>> {
     let message: Option<Inner<'a>> = event.message.object();
-    let is_tombstone = |it: &Inner<'_>| it.subtype.text().as_deref() == Some("tombstone");
-    message.filter(|message| !is_tombstone(message)).or_else(|| event.previous_message.object())
+    message.filter(|message| !message.is_tombstone()).or_else(|| event.previous_message.object())
 }
 
 #[derive(Default, Deserialize)]

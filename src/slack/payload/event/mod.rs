@@ -145,6 +145,16 @@ impl Event<'_> {
         matches!(subtype.as_deref(), Some("message_changed" | "message_deleted" | "message_replied"))
             || [self.message, self.previous_message, self.deleted_ts].into_iter().any(Slice::is_some)
     }
+
+    /// The subtype of a `message`. A deletion is one whatever Slack calls it: when the first message of a thread is deleted, it
+    /// is `message_changed`, with a tombstone as the message; and Slack has been seen to leave out the subtype.
+    fn message_subtype(&self) -> Option<String> {
+        let subtype = self.subtype.to_text();
+        let message: Option<Inner<'_>> = self.message.object();
+        let is_deletion = message.is_some_and(|message| message.is_tombstone())
+            || subtype.is_none() && self.deleted_ts.text().is_some();
+        if is_deletion { Some("message_deleted".to_owned()) } else { subtype }
+    }
 }
 
 /// The message or file inside of an event.
@@ -168,6 +178,13 @@ struct Inner<'a> {
     thread_ts: Slice<'a>,
     #[serde(borrow, default)]
     file: Slice<'a>,
+}
+
+impl Inner<'_> {
+    /// Whether Slack has put it in the place of a deleted message that has replies.
+    fn is_tombstone(&self) -> bool {
+        self.subtype.text().as_deref() == Some("tombstone")
+    }
 }
 
 pub(super) fn classify(body: Vec<u8>) -> Result<Payload, Malformed> {
@@ -215,7 +232,7 @@ fn event_delivery(envelope: &Envelope<'_>) -> Result<Delivery, Malformed> {
     let event_type = event.event_type.to_text().unwrap_or_else(|| "unknown".to_owned());
     Ok(Delivery {
         kind: Kind::Event,
-        subtype: if event_type == "message" { event.subtype.to_text() } else { None },
+        subtype: if event_type == "message" { event.message_subtype() } else { None },
         event_type,
         id,
         message_key: message_key(envelope),

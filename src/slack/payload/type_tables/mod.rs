@@ -448,6 +448,14 @@ fn an_event_is_a_control_by_its_type_or_as_a_message_by_its_subtype() {
     assert!(is_control(deletion(), &["message"]));
     assert!(!is_control(stop(), &[]) && !is_control(stop(), &["message_deleted"]));
     assert!(!is_control(emoji, &["message_deleted"]), "only a message's subtype counts");
+    let changed =
+        |inner: &str| event("message", &format!(r#""subtype":"message_changed","message":{inner}"#));
+    assert!(
+        is_control(changed(r#"{"subtype":"tombstone"}"#), &["message_deleted"]),
+        "a thread's first message"
+    );
+    assert!(!is_control(changed(r#"{"text":"<@U1> and?"}"#), &["message_deleted"]));
+    assert!(is_control(event("message", r#""deleted_ts":"1.2""#), &["message_deleted"]), "it has no subtype");
     let button = interaction_delivery(&json!({ "type": "agent_session_stopped" }));
     assert!(!button.controlled_by(&ControlEvents::default()).is_control, "it is no event");
 }
