@@ -11,9 +11,9 @@ use std::fmt;
 use std::future::Future;
 
 use super::agent_call::AgentCall;
+use crate::aws::event_stream;
 
 const JSON: &str = "application/json";
-const EVENT_STREAM: &str = "text/event-stream";
 /// An agent that yields pieces answers with a stream.
 const ACCEPTED: &str = "application/json, text/event-stream";
 
@@ -110,7 +110,7 @@ impl Agent for AgentCore {
             .accept(ACCEPTED)
             .payload(Blob::new(call.payload.as_slice()));
         let mut answer = call.send().await.map_err(invoke_error)?;
-        let is_sse = answer.content_type.starts_with(EVENT_STREAM);
+        let is_sse = event_stream::is_event_stream(&answer.content_type);
         // The answer ends when the agent is done with the call, so one that is cut off means that it was not.
         let mut body = Vec::new();
         while let Some(piece) = answer.response.next().await {

@@ -22,7 +22,7 @@
 //!    agent's answer means; [`plain`]: how an agent is called that knows nothing of work records.
 //! 5. [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
 //!
-//! This room imports `dedup` (the error of a store), `sink`, `slack` (what a message asks), `telemetry` (the report), `time` and
+//! This room imports `aws` (how a stream of events is read), `dedup` (the error of a store), `sink`, `slack` (what a message asks), `telemetry` (the report), `time` and
 //! `work`. It belongs to the cargo feature `dispatch`.
 
 pub mod agent;

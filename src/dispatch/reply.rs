@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::aws::event_stream;
+
 /// How the agent answers (`AGENT_PROTOCOL`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgentProtocol {
@@ -47,38 +49,45 @@ pub fn of_work(answer: &[u8]) -> WorkReply {
     }
 }
 
-/// Reads what any other agent answered: JSON, [server-sent
-/// events](https://html.spec.whatwg.org/multipage/server-sent-events.html) whose data is JSON, or text.
+/// The data by which a stream says that it is over, in the way of many models' APIs.
+const END_OF_STREAM: &str = "[DONE]";
+
+/// Reads what any other agent answered: JSON, a stream of events whose data is JSON, or text.
 ///
-/// `is_sse`: whether the answer's content type is `text/event-stream`. An agent made with AgentCore's SDK that yields pieces
-/// answers so, with status 200 and a piece `{"error": …}` when it fails.
+/// `is_sse`: whether it is a stream of events. An agent made with AgentCore's SDK that yields pieces answers so, with status 200
+/// and a piece `{"error": …}` when it fails.
 pub fn of_plain(answer: &[u8], is_sse: bool) -> PlainReply {
     let Ok(answer) = std::str::from_utf8(answer) else { return PlainReply::Failed };
-    if !is_sse {
-        return match serde_json::from_str::<Value>(answer) {
-            Ok(value) => of_value(&value),
-            Err(_) => PlainReply::Text(seen(answer)),
-        };
+    let reply = if is_sse {
+        of_stream(&event_stream::data(answer))
+    } else {
+        serde_json::from_str(answer)
+            .map_or_else(|_| PlainReply::Text(Some(answer.to_owned())), |value| of_value(&value))
+    };
+    match reply {
+        // A text in which there is nothing to see is none.
+        PlainReply::Text(text) => PlainReply::Text(text.filter(|text| !text.trim().is_empty())),
+        PlainReply::Failed => PlainReply::Failed,
     }
+}
+
+/// What the events of a stream come to: their texts one after another. What is no JSON is a text itself, and so is a number or
+/// a truth value, which may be a word of such a text.
+fn of_stream(events: &[String]) -> PlainReply {
     let mut text = String::new();
     let mut has_unreadable = false;
-    for line in answer.lines() {
-        let Some(data) = line.strip_prefix("data:") else { continue };
-        let data = data.strip_prefix(' ').unwrap_or(data);
+    for data in events.iter().filter(|data| *data != END_OF_STREAM) {
         match serde_json::from_str::<Value>(data) {
             Ok(value) if says_error(&value) => return PlainReply::Failed,
+            Err(_) | Ok(Value::Number(_) | Value::Bool(_)) => text.push_str(data),
             Ok(value) => match of_value(&value) {
                 PlainReply::Text(piece) => text.push_str(piece.as_deref().unwrap_or_default()),
                 // A stream has pieces that only report how the work goes on.
                 PlainReply::Failed => has_unreadable = true,
             },
-            Err(_) => text.push_str(data),
         }
     }
-    match seen(&text) {
-        None if has_unreadable => PlainReply::Failed,
-        text => PlainReply::Text(text),
-    }
+    if has_unreadable && text.trim().is_empty() { PlainReply::Failed } else { PlainReply::Text(Some(text)) }
 }
 
 fn says_error(value: &Value) -> bool {
@@ -90,12 +99,10 @@ fn says_error(value: &Value) -> bool {
 fn of_value(value: &Value) -> PlainReply {
     match value {
         Value::Null => PlainReply::Text(None),
-        Value::String(text) => PlainReply::Text(seen_piece(text)),
+        Value::String(text) => PlainReply::Text(Some(text.clone())),
         Value::Object(fields) if fields.is_empty() => PlainReply::Text(None),
         Value::Object(_) if says_error(value) => PlainReply::Failed,
-        Value::Object(_) => {
-            text_in(value, 0).map_or(PlainReply::Failed, |text| PlainReply::Text(seen_piece(&text)))
-        }
+        Value::Object(_) => text_in(value, 0).map_or(PlainReply::Failed, |text| PlainReply::Text(Some(text))),
         _ => PlainReply::Failed,
     }
 }
@@ -116,16 +123,6 @@ fn text_in(value: &Value, depth: usize) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// A piece of a stream may be a space, and counts.
-fn seen_piece(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// A text in which there is something to see.
-fn seen(text: &str) -> Option<String> {
-    (!text.trim().is_empty()).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -166,6 +163,9 @@ mod tests {
             ("", PlainReply::Text(None)),
             ("  \n", PlainReply::Text(None)),
             ("null", PlainReply::Text(None)),
+            (r#"" ""#, PlainReply::Text(None)),
+            (r#"{"result":""}"#, PlainReply::Text(None)),
+            (r#"{"result":" \n"}"#, PlainReply::Text(None)),
             (r#"{"result":{"role":"assistant","content":[{"text":"4"},{"text":"2"}]}}"#, text("42")),
             // Nobody can read these, so they are tried again, and in the end somebody is told.
             ("7", PlainReply::Failed),
@@ -188,6 +188,14 @@ mod tests {
             ("data: {\"event\":{\"init\":true}}\n\ndata: \"42\"\n\n", text("42")),
             ("data: {\"event\":{\"init\":true}}\n\n", PlainReply::Failed),
             ("", PlainReply::Text(None)),
+            ("data: \" \"\n\n", PlainReply::Text(None)),
+            (
+                "data: the answer is \n\ndata: 42\n\ndata:  or \n\ndata: true\n\n",
+                text("the answer is 42 or true"),
+            ),
+            ("data: \"42\"\n\ndata: [DONE]\n\n", text("42")),
+            ("data: {\"text\":\ndata: \"42\"}\n\n", text("42")),
+            ("data: one\ndata: two\n\n", text("one\ntwo")),
         ] {
             assert_eq!(of_plain(answer.as_bytes(), true), reply, "{answer}");
         }

@@ -18,7 +18,7 @@
 //! when nobody knows whether it was posted. Nothing here repeats a call: what a failure means is for the caller, who writes it
 //! down before anything is tried again.
 //!
-//! This room imports `aws` (the signed call) and `time`.
+//! This room imports `aws` (the signed call, and how a stream of events is read) and `time`.
 
 pub mod agent_core;
 mod response_url;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Retry;
 use super::slack_answer::{is_rate_limit, retry_after_in, slack_answer};
+use crate::aws::event_stream;
 use crate::aws::signed_call::{Answer, CallError};
 
 /// The newest version of MCP with this header that all Gateways understand.
@@ -165,7 +166,7 @@ fn response(messages: Vec<Value>) -> Option<Response> {
 }
 
 fn is_event_stream(headers: &Headers) -> bool {
-    headers.get("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
+    headers.get("content-type").is_some_and(event_stream::is_event_stream)
 }
 
 /// The JSON-RPC messages in an answer: the answer itself, a batch of them, or the events of a stream.
@@ -181,21 +182,9 @@ fn messages(headers: &Headers, bytes: &[u8]) -> Vec<Value> {
     }
 }
 
-/// The JSON in the events of a stream (<https://html.spec.whatwg.org/multipage/server-sent-events.html>): the `data:` lines of
-/// each, up to the next empty line.
+/// The JSON in the events of a stream.
 fn events(text: &str) -> Vec<Value> {
-    let mut events = Vec::new();
-    let mut data = String::new();
-    for line in text.lines().chain([""]) {
-        if let Some(more) = line.strip_prefix("data:") {
-            data.push_str(more);
-            data.push('\n');
-        } else if line.is_empty() {
-            events.extend(serde_json::from_str::<Value>(&data).ok());
-            data.clear();
-        }
-    }
-    events
+    event_stream::data(text).iter().filter_map(|data| serde_json::from_str(data).ok()).collect()
 }
 
 #[cfg(test)]

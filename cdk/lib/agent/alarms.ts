@@ -37,13 +37,14 @@ export class AgentAlarms extends Construct {
       unansweredAfter.toMilliseconds(),
       [1, 4],
     );
-    // Minutes, so that a bot token that does not work is known within five minutes of the first question.
+    // Minutes, so that a bot token that does not work is known within five minutes of the first question; twenty of them,
+    // because what Slack refuses is tried again once in a quarter of an hour, and the alarm must not end in between.
     alarm(
       'AnswerFailures',
       'an answer could not be posted, or there is none: is the bot token there?',
       settle.count('AnswerFailures', Duration.minutes(1)),
       0,
-      [1, 5],
+      [1, 20],
     );
     alarm(
       'OutcomeUnknown',

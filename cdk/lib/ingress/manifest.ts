@@ -12,7 +12,7 @@ export interface ManifestProps {
   readonly command?: string;
   /**
    * What answers. `agent`: the agent's stack, and the app is an agent in Slack (`agent_view`). `app`: the agent's stack,
-   * and the app is none. The agent's stack needs scopes to find its own answers in Slack.
+   * and the app is none. The agent's stack needs scopes to find its own answers in Slack, and for the agent's tools.
    * @default a consumer of your own, which adds the scopes that it needs
    */
   readonly answers?: 'agent' | 'app';
@@ -26,6 +26,9 @@ const AGENT_DESCRIPTION = 'Answers what you ask it, here and where you mention i
  * direct message needs `im:history` for its events already.
  */
 const READING_SCOPES = ['channels:history', 'groups:history', 'mpim:history'];
+
+/** The scopes of the agent's own tools, of which `chat:write` is one already (tools/slack.openapi.json). */
+const TOOL_SCOPES = ['reactions:write'];
 
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
 export function slackAppManifest({ requestUrl, name = 'Agent', command, answers }: ManifestProps): string {
@@ -44,7 +47,7 @@ export function slackAppManifest({ requestUrl, name = 'Agent', command, answers 
     'chat:write',
     ...(command === undefined ? [] : ['commands']),
     'im:history',
-    ...(answers === undefined ? [] : READING_SCOPES),
+    ...(answers === undefined ? [] : [...READING_SCOPES, ...TOOL_SCOPES]),
   ].sort();
   // A deletion comes with the messages: `message.im` brings it for direct messages. `message.channels` would bring it for
   // channels, and with it every message that anybody writes there.

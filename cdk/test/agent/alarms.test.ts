@@ -32,7 +32,7 @@ test('the alarms have these thresholds, and these numbers of periods above them'
     alarms.map((it) => [it.name, it.Threshold, it.DatapointsToAlarm, it.EvaluationPeriods]),
     [
       ['Unanswered', 900_000, 1, 4],
-      ['AnswerFailures', 0, 1, 5],
+      ['AnswerFailures', 0, 1, 20],
       ['OutcomeUnknown', 0, 1, 1],
       ['Untold', 0, 1, 1],
       ['DeadLettered', 0, 1, 1],

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
     GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType, ScalarAttributeType,
     TableDescription, TableStatus, TimeToLiveDescription, TimeToLiveStatus,
 };
+use aws_sdk_secretsmanager::operation::describe_secret::builders::DescribeSecretFluentBuilder;
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -49,6 +50,8 @@ const LONGEST_RETENTION_SECONDS: u64 = 14 * 86_400;
 
 const PUT_THE_BOT_TOKEN: &str =
     "Put the app's bot token with the command of the stack's output PutTheBotToken; docs/slack-app.md";
+const PUT_THE_SIGNING_SECRET: &str =
+    "Put the app's signing secret in it, the output SigningSecretArn; docs/slack-app.md";
 const CREATE_TABLE: &str =
     "Deploy the stack, or create it as docs/deploy.md says: the key of a table cannot be changed";
 
@@ -162,9 +165,15 @@ pub(super) async fn secret(
         .to_builder()
         .interceptor(services.skew_recorder.clone())
         .build();
-    let secrets =
-        SigningSecrets::managed(SecretsManager::new(aws_sdk_secretsmanager::Client::from_conf(client), id));
+    let client = aws_sdk_secretsmanager::Client::from_conf(client);
+    let described = client.describe_secret().secret_id(&id);
+    let secrets = SigningSecrets::managed(SecretsManager::new(client, id));
     let check = match secrets.load().await {
+        Ok(()) if is_made_up(&described).await => Check::fail(
+            SECRET,
+            "the secret still has the random value that the deployment made up: every request is answered 401",
+            PUT_THE_SIGNING_SECRET,
+        ),
         Ok(()) => Check::ok(
             SECRET,
             format!(
@@ -213,12 +222,26 @@ pub(super) async fn bot_token(services: &Services, secret_id: Option<&str>) -> V
     vec![check]
 }
 
+/// Whether nobody has put anything into a secret that the stack created. Where the secret's description cannot be read, nobody
+/// knows, and the answer is no.
+async fn is_made_up(described: &DescribeSecretFluentBuilder) -> bool {
+    described.clone().send().await.is_ok_and(|described| {
+        has_the_stacks_value(
+            described.description().unwrap_or_default(),
+            described.version_ids_to_stages().map_or(0, HashMap::len),
+        )
+    })
+}
+
 /// A secret that the stack created has one version, with a random value, until somebody puts another one.
+fn has_the_stacks_value(description: &str, versions: usize) -> bool {
+    description.starts_with(CREATED_BY_THE_STACK) && versions == 1
+}
+
 fn bot_token_check(description: &str, versions: usize) -> Check {
-    let is_created_by_the_stack = description.starts_with(CREATED_BY_THE_STACK);
     match versions {
         0 => Check::fail(BOT_TOKEN, "the secret has no value", PUT_THE_BOT_TOKEN),
-        1 if is_created_by_the_stack => Check::fail(
+        1 if has_the_stacks_value(description, versions) => Check::fail(
             BOT_TOKEN,
             "the secret still has the random value that the deployment made up: no question can be answered",
             PUT_THE_BOT_TOKEN,

@@ -38,6 +38,8 @@ def think(question: slack_agent.Question) -> str:
         "refuses another's question": settle("refuse", victim, why="gave_up"),
         "claims another's question": settle("claim", victim, new=secrets.token_hex(16)),
         "gives another's question back": settle("release", victim),
+        "says that it works on another's question": settle("beat", victim),
+        "posts another's answer on": settle("post", victim),
         "invokes another function": invoke("slack-ingress", {}),
         "posts by settle's Gateway": tool(URLS["settle_gateway"], "slack___post_to_slack",
                                           {"channel": place["channel"], "text": "mischief"}),

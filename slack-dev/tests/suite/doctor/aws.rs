@@ -137,6 +137,21 @@ async fn a_secret_that_can_be_read_signs_the_challenge_and_one_that_cannot_be_re
     assert!(right.with("fail").is_empty() && !right.text.contains(SECRET), "{}", right.text);
     examined(&binary).await.fails(&["secret"], "binary");
     examined("no-such-secret").await.fails(&["secret"], "does not exist");
+
+    // As the stack creates it: the description is the stack's, the value is random.
+    let created = fresh_name("slack");
+    let description = "slack-ingress: the Slack app's signing secret, as text";
+    client
+        .create_secret()
+        .name(&created)
+        .description(description)
+        .secret_string(SECRET)
+        .send()
+        .await
+        .unwrap();
+    examined(&created).await.fails(&["secret"], "random value");
+    client.put_secret_value().secret_id(&created).secret_string(SECRET).send().await.unwrap();
+    assert!(examined(&created).await.with("ok").contains(&"secret"));
 }
 
 #[tokio::test]
