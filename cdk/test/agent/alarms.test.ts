@@ -76,6 +76,13 @@ function metricsOf(alarm: any): Record<string, unknown[]> {
 const named = (name: string) => alarms.find((it) => it.name === name)!;
 const expressionOf = (name: string) => named(name).Metrics.find((it: any) => it.ReturnData !== false).Expression;
 
+/** The longest back-off, in seconds, in the source of the functions. */
+const longestBackOff = () => {
+  const minutes = rustSource('src/work').match(/LONGEST_DELAY: Duration = Duration::from_secs\((\d+) \* 60\)/)?.[1];
+  assert.ok(minutes);
+  return 60 * Number(minutes);
+};
+
 test('one question is enough for the alarm Unanswered: it watches the oldest that either function has seen', () => {
   assert.deepEqual(metricsOf(named('Unanswered')), {
     at_work: ['OldestUnanswered', 'Maximum', settle],
@@ -85,7 +92,7 @@ test('one question is enough for the alarm Unanswered: it watches the oldest tha
   // The longest back-off of the dispatcher is 15 minutes. The alarm lasts until the question is seen again.
   const { Metrics, EvaluationPeriods } = named('Unanswered');
   const period = Metrics.find((it: any) => it.MetricStat).MetricStat.Period;
-  const longest = 60 * Number(rustSource('src/work').match(/LONGEST_DELAY: Duration = Duration::from_secs\((\d+) \* 60\)/)?.[1]);
+  const longest = longestBackOff();
   assert.ok(period * EvaluationPeriods > longest, `${period * EvaluationPeriods} s, and a message is put off for ${longest} s`);
 });
 
@@ -95,11 +102,13 @@ test('the limit of Unanswered can be set', () => {
 });
 
 test('a token that does not work is known within five minutes of the first question', () => {
-  const { MetricName, Period, Statistic, Dimensions, EvaluationPeriods } = named('AnswerFailures');
+  const { MetricName, Period, Statistic, Dimensions, EvaluationPeriods, DatapointsToAlarm } = named('AnswerFailures');
   assert.deepEqual([MetricName, Period, Statistic], ['AnswerFailures', 60, 'Sum']);
   // Without the dimension Reason: agent-settle counts each failure without it too.
   assert.deepEqual(Dimensions, [{ Name: 'FunctionName', Value: { Ref: settle } }]);
-  assert.ok(Period * EvaluationPeriods <= 300);
+  assert.ok(Period * DatapointsToAlarm <= 300);
+  // It lasts until the next try of what Slack refused.
+  assert.ok(Period * EvaluationPeriods > longestBackOff());
 });
 
 test('messages that nobody takes raise an alarm, and those that wait behind a question at work do not', () => {
