@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::search::{Page, oldest, page};
+use super::search::{Page, has_more, next_cursor, oldest, page};
 use super::slack_answer::{code, refusal};
 use super::tool_call::{Called, HEADERS, is_complete, meaning, request};
 use super::{
-    EVENT_TYPE, FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome,
-    StatusPlace, response_url,
+    Conversation, EVENT_TYPE, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
+    SlackTools, StatusOutcome, StatusPlace, response_url,
 };
 use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
 use crate::time::clock::Moment;
@@ -20,8 +20,8 @@ use crate::time::clock::Moment;
 /// Where a `response_url` of Slack's leads to.
 pub const SLACK_HOOKS: &str = "https://hooks.slack.com";
 
-/// How long a call may take; so may a search with all of its pages, and a status that is set in two ways. Slack answers within a
-/// few seconds.
+/// How long a call may take; so may a search or a reading with all of its pages, and a status that is set in two ways. Slack
+/// answers within a few seconds.
 pub const TIME_LIMITS: TimeLimits =
     TimeLimits { connect: Duration::from_millis(2500), call: Duration::from_secs(14) };
 
@@ -148,6 +148,50 @@ impl SlackTools for AgentCoreGateway {
             }
         }
         cannot_ask("too_many_messages", Retry::Never)
+    }
+
+    async fn read(&self, conversation: &Conversation<'_>, until: Moment) -> ReadOutcome {
+        let until = self.calls.deadline(until);
+        // A thread comes oldest first, so all of it is read; a channel newest first.
+        let (operation, pages) = match conversation.thread_ts {
+            Some(_) => ("read_thread", MAX_PAGES),
+            None => ("read_channel", 1),
+        };
+        let (mut messages, mut limit, mut cursor) = (Vec::new(), PAGE, None);
+        let mut is_whole = false;
+        for _ in 0..pages {
+            let arguments = arguments([
+                ("channel", Some(conversation.channel.into())),
+                ("ts", conversation.thread_ts.map(Value::from)),
+                ("cursor", cursor.clone()),
+                ("limit", Some(limit.into())),
+                ("include_all_metadata", Some(true.into())),
+            ]);
+            match done(self.call(operation, &arguments, until).await) {
+                Ok(mut answer) => {
+                    if let Some(Value::Array(page)) = answer.get_mut("messages").map(Value::take) {
+                        messages.extend(page);
+                    }
+                    is_whole = !has_more(&answer);
+                    match next_cursor(&answer) {
+                        Some(next) if !is_whole => cursor = Some(Value::from(next)),
+                        _ => break,
+                    }
+                }
+                Err(Failure { reason, .. }) if reason == signed_call::ANSWER_TOO_LONG && limit == PAGE => {
+                    limit = SHORT_PAGE;
+                }
+                Err(Failure { reason, .. }) if messages.is_empty() => {
+                    return ReadOutcome::Unreadable { reason };
+                }
+                // What was read until then is better than nothing.
+                Err(_) => break,
+            }
+        }
+        if conversation.thread_ts.is_none() {
+            messages.reverse();
+        }
+        ReadOutcome::Read { messages, is_whole }
     }
 
     async fn set_status(

@@ -26,6 +26,7 @@ mod search;
 mod slack_answer;
 mod tool_call;
 
+use serde_json::Value;
 use std::future::Future;
 use std::time::Duration;
 
@@ -42,6 +43,13 @@ pub trait SlackTools: Send + Sync {
 
     /// Looks for a message of the app's own with this nonce.
     fn find(&self, search: &Search<'_>, until: Moment) -> impl Future<Output = FindOutcome> + Send;
+
+    /// Reads what was said in a thread, or last in a channel.
+    fn read(
+        &self,
+        conversation: &Conversation<'_>,
+        until: Moment,
+    ) -> impl Future<Output = ReadOutcome> + Send;
 
     /// Shows in a thread that the app works, or that it does not any more. Nothing else depends on it.
     fn set_status(
@@ -142,6 +150,32 @@ pub enum FindOutcome {
         retry: Retry,
         /// How long Slack or the Gateway asks to wait. Absent if it did not say.
         retry_after: Option<Duration>,
+    },
+}
+
+/// What is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversation<'a> {
+    /// The id of the channel or direct message.
+    pub channel: &'a str,
+    /// The `ts` of the message that begins the thread. Absent: the last messages of the channel itself.
+    pub thread_ts: Option<&'a str>,
+}
+
+/// What a reading came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReadOutcome {
+    /// These messages stand there, as Slack gives them.
+    Read {
+        /// The messages, oldest first.
+        messages: Vec<Value>,
+        /// Whether these are all. In a thread later ones may be missing, in a channel earlier ones.
+        is_whole: bool,
+    },
+    /// Slack did not show them.
+    Unreadable {
+        /// Why, as a short code like that of [`PostOutcome::Refused`].
+        reason: String,
     },
 }
 

@@ -31,13 +31,22 @@ pub(super) fn page(answer: &Map<String, Value>, nonce: &str) -> Page {
             .and_then(Value::as_str)
             .map_or(Page::Unreadable, |ts| Page::Found(ts.to_owned()));
     }
-    let cursor = answer.get("response_metadata").and_then(|metadata| metadata.get("next_cursor")?.as_str());
-    let has_more = answer.get("has_more").and_then(Value::as_bool).unwrap_or(false);
-    match cursor.filter(|cursor| !cursor.is_empty()) {
+    match next_cursor(answer) {
         Some(cursor) => Page::More(cursor.to_owned()),
-        None if has_more => Page::Unreadable,
+        None if has_more(answer) => Page::Unreadable,
         None => Page::Last,
     }
+}
+
+/// Where the next page begins, if Slack says so.
+pub(super) fn next_cursor(answer: &Map<String, Value>) -> Option<&str> {
+    let cursor = answer.get("response_metadata").and_then(|metadata| metadata.get("next_cursor")?.as_str());
+    cursor.filter(|cursor| !cursor.is_empty())
+}
+
+/// Whether Slack says that this page is not the last.
+pub(super) fn has_more(answer: &Map<String, Value>) -> bool {
+    answer.get("has_more").and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Whether the message carries the nonce in our metadata, and an app wrote it. Only a program can give metadata to a message,

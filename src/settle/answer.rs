@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::thread::Said;
 use crate::slack::question::Place;
 use crate::work::record::BEAT;
 
@@ -41,6 +42,18 @@ pub enum Answer {
     TakenOver,
     /// The question is free again.
     Released,
+    /// To a reading: what was said before the question.
+    Thread {
+        /// The messages, oldest first.
+        messages: Vec<Said>,
+        /// Whether these are all.
+        is_whole: bool,
+    },
+    /// To a reading: Slack did not show it.
+    Unreadable {
+        /// Why, as a short code.
+        why: String,
+    },
     /// The token is not the record's. There is nothing to do.
     Gone,
     /// The request cannot be understood, or cannot be done.
@@ -64,6 +77,8 @@ impl Answer {
             Self::Told => "told",
             Self::TakenOver => "taken over",
             Self::Released => "released",
+            Self::Thread { .. } => "read",
+            Self::Unreadable { .. } => "unreadable",
             Self::Gone => "gone",
             Self::Invalid { .. } => "invalid",
         }
@@ -81,6 +96,11 @@ impl Answer {
                 "place": place.as_ref().map(Place::shown_to_the_agent),
             }),
             Self::Cancel { why } | Self::Invalid { why } => json!({ "outcome": outcome, "why": why }),
+            Self::Unreadable { why } => json!({ "outcome": outcome, "why": why }),
+            Self::Thread { messages, is_whole } => {
+                let messages: Vec<Value> = messages.iter().map(Said::to_json).collect();
+                json!({ "outcome": outcome, "messages": messages, "is_whole": is_whole })
+            }
             Self::Answered { ts } => json!({ "outcome": outcome, "ts": ts }),
             _ => json!({ "outcome": outcome }),
         }

@@ -14,7 +14,7 @@
 //!
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
-//! 2. [`request`] and [`answer`]: what it is asked, and what it answers.
+//! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -23,15 +23,17 @@
 
 pub mod answer;
 pub mod request;
+pub mod thread;
 
 use std::time::Duration;
 
 use crate::dedup::StoreError;
 use crate::gateway::{
-    FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus, SlackTools,
+    StatusOutcome, StatusPlace,
 };
 use crate::slack::answer_text;
-use crate::slack::question::Place;
+use crate::slack::question::{self, Place};
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::back_off::back_off_as_asked;
@@ -130,6 +132,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             }
             Operation::Post => self.post_on(call).await,
             Operation::Release => self.release(call).await,
+            Operation::Thread => self.thread(call).await,
         }
     }
 
@@ -525,6 +528,29 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 Answer::Released
             }
             None => Answer::Gone,
+        })
+    }
+
+    /// Reads what was said before the question, in its own thread or direct message and nowhere else. Whoever works on it may.
+    async fn thread(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let record = self.read(call).await?.filter(|record| record.flight_of(call.token).is_some());
+        let Some(record) = record else { return Ok(Answer::Gone) };
+        // A command belongs to no thread, and what else people say in its channel is none of its conversation.
+        let has_one =
+            |place: &&Place| place.thread_ts.is_some() || question::is_direct_message(&place.channel);
+        let Some(place) = record.place.as_ref().filter(has_one) else {
+            return Ok(Answer::Thread { messages: Vec::new(), is_whole: true });
+        };
+        let conversation = Conversation { channel: &place.channel, thread_ts: place.thread_ts.as_deref() };
+        Ok(match self.slack.read(&conversation, call.begun.after(CALLS_END)).await {
+            ReadOutcome::Read { messages, is_whole } => {
+                let (messages, is_cut) = thread::before(&messages, place);
+                Answer::Thread { messages, is_whole: is_whole && !is_cut }
+            }
+            ReadOutcome::Unreadable { reason } => {
+                call.report.why = Some(reason.clone());
+                Answer::Unreadable { why: reason }
+            }
         })
     }
 

@@ -48,6 +48,8 @@ pub enum Operation {
     Post,
     /// "I do not work on it any more": the question comes to somebody else.
     Release,
+    /// Reads what was said before the question.
+    Thread,
 }
 
 impl Operation {
@@ -61,6 +63,7 @@ impl Operation {
             Self::Refuse { .. } => "refuse",
             Self::Post => "post",
             Self::Release => "release",
+            Self::Thread => "thread",
         }
     }
 }
@@ -117,9 +120,10 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         }
         Some("post") => Operation::Post,
         Some("release") => Operation::Release,
+        Some("thread") => Operation::Thread,
         _ => {
             return Err(Invalid(
-                "operation must be one of claim, beat, sign, answer, refuse, post and release",
+                "operation must be one of claim, beat, sign, answer, refuse, post, release and thread",
             ));
         }
     })
@@ -166,6 +170,7 @@ mod tests {
                 Operation::Refuse { why: "gave_up".to_owned() },
             ),
             (json!({ "operation": "post" }), Operation::Post),
+            (json!({ "operation": "thread" }), Operation::Thread),
             (json!({ "operation": "release", "more": "is not looked at" }), Operation::Release),
         ] {
             let name = operation.as_str();

@@ -24,6 +24,7 @@ struct World {
     /// What Slack does with the next posts; it takes those that nothing is said about.
     posts: Mutex<Vec<PostOutcome>>,
     finds: Mutex<Vec<FindOutcome>>,
+    readings: Mutex<Vec<ReadOutcome>>,
     /// What stands in Slack: the nonce or the `response_url`, and the text.
     posted: Mutex<Vec<(String, String)>>,
     statuses: Mutex<Vec<&'static str>>,
@@ -124,6 +125,11 @@ impl SlackTools for Arc<World> {
         }
         let stands = self.posted.lock().unwrap().iter().any(|(mark, _)| mark == search.nonce);
         if stands { FindOutcome::Found { ts: "9.9".to_owned() } } else { FindOutcome::NotFound }
+    }
+
+    async fn read(&self, conversation: &Conversation<'_>, _: Moment) -> ReadOutcome {
+        assert_eq!((conversation.channel, conversation.thread_ts), ("C1", Some("1531420618.000100")));
+        self.readings.lock().unwrap().remove(0)
     }
 
     async fn set_status(&self, _: &StatusPlace<'_>, status: SessionStatus, _: Moment) -> StatusOutcome {
@@ -611,4 +617,35 @@ async fn an_answer_that_slack_takes_for_nothing_is_taken_over_also_when_it_is_gi
     let scene = Scene::claimed().await.fails([refused(Retry::Never)]);
     assert_eq!(scene.answer("42").await, Answer::TakenOver);
     assert_eq!(scene.answer("42").await, Answer::TakenOver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_works_on_a_question_may_read_what_was_said_before_it() {
+    let scene = Scene::claimed().await;
+    let message = |ts: &str| serde_json::json!({ "ts": ts, "user": "U1", "text": "before" });
+    let messages = vec![message("1531420610.000100"), message("1531420618.000100")];
+    let refused = ReadOutcome::Unreadable { reason: "slack_missing_scope".to_owned() };
+    let read = ReadOutcome::Read { messages, is_whole: true };
+    scene.world.readings.lock().unwrap().extend([read, refused]);
+    let Answer::Thread { messages, is_whole: true } = scene.ask(CLAIMERS, Operation::Thread).await else {
+        panic!("it is read");
+    };
+    assert_eq!(messages.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["before"]);
+    let (answer, report) = scene.run(CLAIMERS, Operation::Thread).await;
+    assert_eq!(answer, Answer::Unreadable { why: "slack_missing_scope".to_owned() });
+    assert_eq!((report.outcome, report.why.as_deref()), (Some("unreadable"), Some("slack_missing_scope")));
+    // The token that the claimer came with is gone, and so is the claimer's when the question has ended.
+    assert_eq!(scene.ask(DISPATCHERS, Operation::Thread).await, Answer::Gone);
+    scene.answer("42").await;
+    assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, Answer::Gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_say_in_the_channel_of_a_command_is_not_read() {
+    let scene = Scene::new();
+    let place = Place { thread_ts: None, ..Scene::place() };
+    assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+    let nothing = Answer::Thread { messages: Vec::new(), is_whole: true };
+    assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, nothing);
 }

@@ -4,7 +4,8 @@
 use slack_ingress::aws::signed_call::TimeLimits;
 use slack_ingress::gateway::agent_core::AgentCoreGateway;
 use slack_ingress::gateway::{
-    FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus, SlackTools,
+    StatusOutcome, StatusPlace,
 };
 use slack_ingress::time::clock::{Clock, Moment, SystemClock, UnixMillis};
 use std::time::Duration;
@@ -319,6 +320,40 @@ async fn a_search_looks_at_all_pages_and_no_further_back_than_five_minutes_befor
         let found = scene.tools.find(&Search { since, ..search(NONCE, Some(THREAD)) }, until()).await;
         assert_eq!(matches!(found, FindOutcome::Found { .. }), is_found, "{found:?}");
     }
+}
+
+#[tokio::test]
+async fn a_thread_is_read_to_its_end_and_of_a_channel_what_was_said_last() {
+    let scene = Scene::start().await;
+    scene.slack.limit_pages(3);
+    for n in 0..8 {
+        scene.slack.say(CHANNEL, Some(THREAD), &format!("reply {n}"));
+        scene.slack.say(CHANNEL, None, &format!("message {n}"));
+    }
+    let read = async |thread_ts| {
+        let conversation = Conversation { channel: CHANNEL, thread_ts };
+        match scene.tools.read(&conversation, until()).await {
+            ReadOutcome::Read { messages, is_whole } => {
+                let texts: Vec<_> =
+                    messages.iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect();
+                (texts, is_whole)
+            }
+            ReadOutcome::Unreadable { reason } => (vec![reason], false),
+        }
+    };
+    let (texts, is_whole) = read(Some(THREAD)).await;
+    let replies: Vec<_> = (0..8).map(|n| format!("reply {n}")).collect();
+    assert!(is_whole && texts.ends_with(&replies), "{texts:?}");
+    let last: Vec<_> = (5..8).map(|n| format!("message {n}")).collect();
+    assert_eq!(read(None).await, (last, false));
+
+    scene.slack.fail_next("conversations.replies", SlackFault::Error("missing_scope"));
+    assert_eq!(read(Some(THREAD)).await, (vec!["slack_missing_scope".to_owned()], false));
+    // The first page comes, and the second does not.
+    scene.gateway.fail_next("read_thread", Fault::Delay(Duration::ZERO));
+    scene.gateway.fail_next("read_thread", Fault::Status(403));
+    let (texts, is_whole) = read(Some(THREAD)).await;
+    assert!(texts.len() == 3 && !is_whole, "{texts:?}");
 }
 
 #[tokio::test]

@@ -133,6 +133,11 @@ pub fn read(
     })
 }
 
+/// What a message of a conversation says, as plain text: its own text, attachments and blocks, or its files' names.
+pub fn text_of(message: &Value) -> String {
+    said::by(message, &[])
+}
+
 /// What is known of a message beside what it asks.
 struct Context<'a> {
     json: &'a Value,
@@ -200,9 +205,14 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Whether a channel is a direct message between a person and the app.
+/// Whether a channel is a direct message between a person and the app, by its id.
+pub fn is_direct_message(channel: &str) -> bool {
+    channel.starts_with('D')
+}
+
+/// The same, by what else is known of it.
 fn is_direct(channel: &str, channel_type: Option<&str>) -> bool {
-    channel_type == Some("im") || channel.starts_with('D')
+    channel_type == Some("im") || is_direct_message(channel)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use serde_json::Value;
 use slack_ingress::dedup::StoreError;
 use slack_ingress::dispatch::settler::{Settler, SettlerError};
 use slack_ingress::gateway::{
-    FindOutcome, Post, PostOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus, SlackTools,
+    StatusOutcome, StatusPlace,
 };
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
@@ -674,6 +675,10 @@ impl SlackTools for Node {
         );
         sleep(way).await;
         found.map_or(FindOutcome::NotFound, |ts| FindOutcome::Found { ts })
+    }
+
+    async fn read(&self, _: &Conversation<'_>, _: Moment) -> ReadOutcome {
+        unreachable!("no agent here reads its thread")
     }
 
     async fn set_status(&self, _: &StatusPlace<'_>, _: SessionStatus, _: Moment) -> StatusOutcome {

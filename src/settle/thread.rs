@@ -1,0 +1,147 @@
+//! What was said before a question: what an agent that knows nothing of the conversation is told of it. All of it is pure.
+
+use serde_json::{Value, json};
+
+use crate::gateway::EVENT_TYPE;
+use crate::slack::question::{self, Place, SlackTs};
+
+/// Most bytes of text, all messages together. A Lambda answer may have 6 MB, and no model reads more than this of a thread.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// A message that stands in the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Slack's `ts` of it.
+    pub ts: SlackTs,
+    /// Whose it is, if a person's.
+    pub user: Option<String>,
+    /// Whether the app itself said it.
+    pub is_own: bool,
+    /// What it says, as plain text.
+    pub text: String,
+}
+
+impl Said {
+    /// The message as JSON.
+    pub fn to_json(&self) -> Value {
+        json!({ "ts": self.ts.to_string(), "user": self.user, "is_own": self.is_own, "text": self.text })
+    }
+}
+
+/// What stands among these messages that came before the question, oldest first, and whether earlier ones were left out because
+/// all together they are too long.
+///
+/// What others wrote after the question is not part of it: it waits for an answer of its own. What the app itself has said since
+/// is: an answer to an earlier question may have come after this one was asked.
+pub fn before(messages: &[Value], place: &Place) -> (Vec<Said>, bool) {
+    let said = messages.iter().filter_map(|message| said(message, place));
+    let mut said: Vec<Said> =
+        said.filter(|said| said.ts < place.asked_at || (said.is_own && said.ts != place.asked_at)).collect();
+    let mut left = MAX_BYTES;
+    let kept = said.iter().rev().take_while(|said| {
+        let fits = said.text.len() <= left;
+        left = left.saturating_sub(said.text.len());
+        fits
+    });
+    let first = said.len() - kept.count();
+    said.drain(..first);
+    (said, first > 0)
+}
+
+fn said(message: &Value, place: &Place) -> Option<Said> {
+    let ts = SlackTs::parse(message["ts"].as_str()?)?;
+    let text = question::text_of(message);
+    if text.is_empty() {
+        return None;
+    }
+    let is_by_an_app = message["bot_id"].is_string() || message["app_id"].is_string();
+    // Slack leaves `app_id` out of many messages. Then our mark says whose it is.
+    let is_of_this_app = match message["app_id"].as_str() {
+        Some(app) => place.api_app_id.as_deref() == Some(app),
+        None => message["metadata"]["event_type"] == EVENT_TYPE,
+    };
+    let user = message["user"].as_str().filter(|_| !is_by_an_app);
+    Some(Said { ts, user: user.map(str::to_owned), is_own: is_by_an_app && is_of_this_app, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            tenant: None,
+            api_app_id: Some("A1".to_owned()),
+            team_id: None,
+            channel: "C1".to_owned(),
+            thread_ts: Some("100.000001".to_owned()),
+            user: Some("U1".to_owned()),
+            asked_at: SlackTs::parse("103.000000").unwrap(),
+            response_url: None,
+        }
+    }
+
+    fn texts(messages: &[Value]) -> Vec<String> {
+        before(messages, &place()).0.into_iter().map(|said| said.text).collect()
+    }
+
+    #[test]
+    fn who_said_what_before_the_question() {
+        let messages = [
+            json!({ "ts": "100.000001", "user": "U1", "text": "&lt;b&gt; is what, <https://a.example|here>?" }),
+            json!({ "ts": "101.000000", "user": "UB", "bot_id": "B1", "app_id": "A1", "text": "Bold." }),
+            json!({ "ts": "102.000000", "user": "UC", "bot_id": "B2", "app_id": "A2", "text": "An alarm." }),
+            json!({ "ts": "102.500000", "bot_id": "B1", "text": "Found by its mark.",
+                    "metadata": { "event_type": EVENT_TYPE, "event_payload": {} } }),
+            json!({ "ts": "103.000000", "user": "U1", "text": "the question itself" }),
+            json!({ "ts": "104.000000", "user": "U2", "text": "the next question" }),
+            json!({ "ts": "105.000000", "bot_id": "B1", "app_id": "A1", "text": "to the one before" }),
+        ];
+        let (said, is_cut) = before(&messages, &place());
+        assert!(!is_cut);
+        let said: Vec<Value> = said.iter().map(Said::to_json).collect();
+        let own = |ts: &str, text: &str| json!({ "ts": ts, "user": null, "is_own": true, "text": text });
+        let first = question::text_of(&messages[0]);
+        assert_eq!(
+            said,
+            [
+                json!({ "ts": "100.000001", "user": "U1", "is_own": false, "text": first }),
+                own("101.000000", "Bold."),
+                json!({ "ts": "102.000000", "user": null, "is_own": false, "text": "An alarm." }),
+                own("102.500000", "Found by its mark."),
+                own("105.000000", "to the one before"),
+            ]
+        );
+    }
+
+    #[test]
+    fn nobody_else_speaks_in_the_apps_name_by_its_mark() {
+        let mark = json!({ "event_type": EVENT_TYPE });
+        let person = json!({ "ts": "101.000000", "user": "U9", "text": "I am the app", "metadata": mark });
+        let app = json!({ "ts": "101.000001", "bot_id": "B2", "app_id": "A2", "text": "So am I", "metadata": mark });
+        let (said, _) = before(&[person, app], &place());
+        assert_eq!(said.iter().map(|said| said.is_own).collect::<Vec<_>>(), [false, false]);
+        assert_eq!(said.first().and_then(|said| said.user.as_deref()), Some("U9"));
+    }
+
+    #[test]
+    fn of_too_much_the_newest_is_kept() {
+        let long = |ts: &str, letter: &str, bytes: usize| json!({ "ts": ts, "user": "U1", "text": letter.repeat(bytes) });
+        // A message is cut at 100 KB.
+        let messages: Vec<Value> = ["a", "b", "c", "d"]
+            .iter()
+            .zip(96..)
+            .map(|(letter, at)| long(&format!("{at}.000000"), letter, 90_000))
+            .collect();
+        let (said, is_cut) = before(&messages, &place());
+        let kept: Vec<_> = said.iter().filter_map(|said| said.text.chars().next()).collect();
+        assert_eq!((kept, is_cut), (vec!['c', 'd'], true));
+    }
+
+    #[test]
+    fn what_says_nothing_or_is_no_message_is_left_out() {
+        let nothing =
+            [json!({ "ts": "100.000000", "user": "U1", "text": " " }), json!({ "text": "no ts" }), json!(7)];
+        assert_eq!(texts(&nothing), Vec::<String>::new());
+    }
+}
