@@ -9,6 +9,7 @@
 
 agent/README.md says what is promised, and docs/agent-protocol.md what goes over the wire. In reading order:
     payload.py    what an invocation brings: the question, and the work record that stands for it
+    history.py    what was said before a question, and how a model is told of it
     settle.py     the calls of agent-settle, which keeps the work record and posts to Slack
     worker.py     takes invocations: claims each question, and gives all of them back when the process must end
     work.py       one question, from the claim to its end
@@ -17,10 +18,11 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
     patience.py   asks again when nobody knows what came of a call
     server.py     the server of AgentCore Runtime around it, and what happens at SIGTERM
     settings.py   the environment variables
-    thinking.py   two examples of `think`: an echo, and a model of Amazon Bedrock
+    thinking/     examples of `think`: an echo, a model of Amazon Bedrock, a model with tools by Strands Agents
     log.py        the log, in which no line contains what was said
 """
 
+from slack_agent.history import Said, messages
 from slack_agent.payload import Event, InvalidPayload, Question
 from slack_agent.server import app, attach, lifespan, run
 from slack_agent.settings import Settings, WrongSetting
@@ -31,5 +33,5 @@ from slack_agent.worker import Unclaimed, Worker
 
 __version__ = "2.0.0"
 
-__all__ = ["Event", "InvalidPayload", "Question", "Settings", "Settle", "Think", "Timing", "Unclaimed", "Worker",
-           "WrongSetting", "app", "attach", "lifespan", "run"]
+__all__ = ["Event", "InvalidPayload", "Question", "Said", "Settings", "Settle", "Think", "Timing", "Unclaimed",
+           "Worker", "WrongSetting", "app", "attach", "lifespan", "messages", "run"]

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 log = logging.getLogger("slack_agent")
 
 # These libraries log what they could not parse or send, which includes messages.
-SILENCED = ("botocore", "boto3", "urllib3", "asyncio")
+SILENCED = ("botocore", "boto3", "urllib3", "asyncio", "strands", "mcp", "httpx", "httpx2", "opentelemetry")
 
 
 def set_up() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from slack_agent.history import Said
 
 VERSION = 2
 
@@ -48,6 +51,9 @@ class Question:
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     """Set when the answer is no longer wanted or can no longer be given. A `think` that is no coroutine looks at it
     from time to time, and returns when it is set; what it returns then is not used."""
+    history: Callable[[], Sequence[Said]] = field(default=tuple, repr=False, compare=False)
+    """Asks agent-settle what was said in the thread before the question, oldest first. Blocks, for seconds if it must ask
+    again; a coroutine awaits `asyncio.to_thread(question.history)`. If it cannot be read, nothing was said."""
 
 
 @dataclass(frozen=True)

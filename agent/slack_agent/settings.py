@@ -65,3 +65,10 @@ def number(env: Mapping[str, str], name: str, default: float, largest: float) ->
     if not 0 < value <= largest:
         raise WrongSetting(f"{name} must be a number above 0 and at most {largest}")
     return value
+
+
+def whole_number(env: Mapping[str, str], name: str, default: int, smallest: int, largest: int) -> int:
+    text = env.get(name) or str(default)
+    if not (text.isascii() and text.isdigit()) or not smallest <= int(text) <= largest:
+        raise WrongSetting(f"{name} must be a whole number from {smallest} to {largest}")
+    return int(text)

@@ -13,6 +13,7 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from slack_agent.history import Said
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
 
@@ -41,6 +42,24 @@ class Claimed:
     """1 is the first."""
     beat_seconds: float
     """How often to beat."""
+
+
+@dataclass(frozen=True)
+class Thread:
+    """What was said before the question."""
+
+    messages: tuple[Said, ...]
+    """Oldest first, without the question."""
+    is_whole: bool
+    """False if older messages were left out."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Slack does not show the thread."""
+
+    why: str
+    """A code, such as missing_scope."""
 
 
 class Settle:
@@ -89,6 +108,18 @@ class Settle:
         """Gives the question back, so that another process works on it at once. Returns `released` or `gone`."""
         return self._invoke(self._client, "release", record, token, ("released", "gone"))["outcome"]
 
+    def thread(self, record: str, token: str) -> Thread | Unreadable | None:
+        """Reads what was said before the question; None if the token is no longer the record's."""
+        answer = self._invoke(self._client, "thread", record, token, ("read", "unreadable", "gone"))
+        if answer["outcome"] == "gone":
+            return None
+        if answer["outcome"] == "unreadable":
+            return Unreadable(str(answer.get("why")))
+        try:
+            return Thread(tuple(said(message) for message in answer["messages"]), answer.get("is_whole") is True)
+        except (KeyError, TypeError) as error:
+            raise OutcomeUnknown("the answer to thread is not as agreed") from error
+
     def _invoke(self, client: Any, operation: str, record: str, token: str, outcomes: tuple[str, ...],
                 **more: Any) -> dict[str, Any]:
         request = {"version": VERSION, "operation": operation, "record": record, "token": token} | more
@@ -113,6 +144,11 @@ class Settle:
         if outcome not in outcomes:
             raise OutcomeUnknown(f"the answer to {operation} has an unknown outcome")
         return answer
+
+
+def said(message: dict[str, Any]) -> Said:
+    role, user = "assistant" if message["is_own"] is True else "user", message.get("user")
+    return Said(role, None if user is None else str(user), str(message["ts"]), str(message["text"]))
 
 
 def is_positive(value: Any) -> bool:

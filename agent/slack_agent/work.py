@@ -16,14 +16,15 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from slack_agent.history import Said
 from slack_agent.log import describe, log
 from slack_agent.patience import ask
 from slack_agent.payload import Question
 from slack_agent.settings import THINKING_LIMIT_SECONDS
-from slack_agent.settle import Invalid, OutcomeUnknown, Settle
+from slack_agent.settle import Invalid, OutcomeUnknown, Settle, Thread, Unreadable
 from slack_agent.thought import Thinker, Thought
 from slack_agent.turns import Turns
 
@@ -41,6 +42,8 @@ class Timing:
     """For how long a claim is repeated. The dispatcher waits for 45 seconds."""
     answer: float = 15 * 60
     """For how long an answer is repeated."""
+    history: float = 5
+    """For how long the reading of what was said before is repeated. Then the question is thought about without it."""
     new_token: float = 2
     """When the token has gone, the dispatcher may be about to bring a new one to this very process."""
     cancel: float = 5
@@ -63,7 +66,8 @@ class Work:
     def __init__(self, question: Question, record: str, token: str, beat_seconds: float, settle: Settle,
                  thinker: Thinker, turns: Turns, timing: Timing, on_over: Callable[[Work], None]) -> None:
         self.record = record
-        self._question, self._settle, self._thinker, self._timing = question, settle, thinker, timing
+        self._question = replace(question, history=self._history)
+        self._settle, self._thinker, self._timing = settle, thinker, timing
         self._beat_seconds, self._on_over = beat_seconds, on_over
         # Guards the fields below, and is notified of each change of theirs.
         self._changed = threading.Condition()
@@ -193,6 +197,22 @@ class Work:
                 return None
         log.error("%s: thinking took longer than %g s", self._question.id, self._timing.thinking)
         return Ending(refusal="took_too_long")
+
+    def _history(self) -> tuple[Said, ...]:
+        while True:
+            token = self._token
+            try:
+                read = ask(self._question.id, lambda: self._settle.thread(self.record, token), self._timing.history)
+            except (OutcomeUnknown, Invalid) as reason:
+                log.warning("%s: what was said before it is not known: %s", self._question.id, reason)
+                return ()
+            if isinstance(read, Thread):
+                return read.messages
+            if isinstance(read, Unreadable):
+                log.warning("%s: what was said before it cannot be read: %s", self._question.id, read.why)
+                return ()
+            if not self._is_replaced(token):
+                return ()
 
     def _ending_of(self, thought: Thought) -> Ending:
         if thought.error is not None:

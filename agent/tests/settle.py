@@ -48,6 +48,10 @@ class Record:
     posts: list[str | None] = field(default_factory=list)
     """What stands in Slack by `answer`. Never more than one."""
     why: str | None = None
+    thread: list[dict[str, Any]] = field(default_factory=list)
+    """What `thread` answers: what was said before the question, oldest first."""
+    unreadable: str | None = None
+    """Why Slack does not show the thread."""
 
 
 @dataclass
@@ -235,6 +239,13 @@ class Settle:
             return {"outcome": "gone"}
         record.state, record.why = "told", body["why"]
         return {"outcome": "told"}
+
+    def _thread(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"] or record.state != "in_flight":
+            return {"outcome": "gone"}
+        if record.unreadable:
+            return {"outcome": "unreadable", "why": record.unreadable}
+        return {"outcome": "read", "messages": record.thread, "is_whole": True}
 
     def _release(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":

@@ -229,7 +229,7 @@ def test_a_missing_or_wrong_setting_ends_the_agent_with_a_message(settle: Settle
         "SETTLE_FUNCTION is not set": {"SETTLE_FUNCTION": ""},
         "AWS_REGION is not set": {"AWS_REGION": "", "SETTLE_FUNCTION": "agent-settle"},
         "no AWS credentials were found": {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""},
-        "THINKING must be echo or bedrock:<model id>": {"THINKING": "hard"},
+        "THINKING must be echo, bedrock:<model id> or strands:<model id>": {"THINKING": "hard"},
         "ECHO_SECONDS must be a number": {"ECHO_SECONDS": "long"},
         "THINKING_LIMIT_SECONDS must be a number above 0 and at most 28800": {"THINKING_LIMIT_SECONDS": "28801"},
     }

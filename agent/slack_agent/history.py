@@ -1,0 +1,66 @@
+"""What was said before a question, and how a model is told of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from slack_agent.payload import Question
+
+Role = Literal["assistant", "user"]
+
+# An estimate for English. Other languages take more tokens for as many characters, Chinese about four times as many.
+CHARACTERS_PER_TOKEN = 4
+# A conversation must begin with the user, and may begin with the app in Slack, or where the older part was left out.
+BEGINNING = "(What you see of the conversation begins here.)"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message that stands in the thread. Its text is left out of `repr`, so that it does not get into a log."""
+
+    role: Role
+    """`assistant` if this app said it."""
+    user: str | None
+    """The person who said it; None for an app."""
+    ts: str
+    text: str = field(repr=False)
+
+
+def messages(said: Iterable[Said], question: Question, max_tokens: int) -> list[dict[str, Any]]:
+    """The conversation in the form of Bedrock's Converse API, which Strands has too: the roles alternate, the user begins,
+    and the question is the last. Of what was said before, the newest is kept, up to `max_tokens` by an estimate."""
+    others = [it for it in said if it.ts != question.asked_at and it.text.strip()]
+    turns: list[tuple[Role, str]] = [(it.role, spoken(it)) for it in others]
+    turns = newest(turns, max_tokens * CHARACTERS_PER_TOKEN)
+    # Converse refuses an empty text.
+    text = question.text if question.text.strip() else "Hello"
+    # Who asks matters only beside others.
+    turns.append(("user", by(question.user, text) if turns else text))
+    if turns[0][0] == "assistant":
+        turns.insert(0, ("user", BEGINNING))
+    return [
+        {"role": role, "content": [{"text": text} for _, text in group]}
+        for role, group in itertools.groupby(turns, key=lambda turn: turn[0])
+    ]
+
+
+def newest(turns: list[tuple[Role, str]], characters: int) -> list[tuple[Role, str]]:
+    kept = 0
+    for _, text in reversed(turns):
+        characters -= len(text)
+        if characters < 0:
+            break
+        kept += 1
+    return turns[len(turns) - kept:]
+
+
+def spoken(said: Said) -> str:
+    return said.text if said.role == "assistant" else by(said.user, said.text)
+
+
+def by(user: str | None, text: str) -> str:
+    return f"<@{user}>: {text}" if user else f"An app: {text}"

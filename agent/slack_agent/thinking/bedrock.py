@@ -1,0 +1,43 @@
+"""Asks a model of Amazon Bedrock once, with the Converse API and without tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from slack_agent.history import messages
+from slack_agent.log import log
+from slack_agent.payload import Question
+from slack_agent.thinking.limits import Limits
+from slack_agent.thinking.words import INSTRUCTIONS, cut_off
+
+# A model may need longer for a long answer than boto3's default time-out of a minute. A throttled call is repeated.
+CLIENT = Config(connect_timeout=5, read_timeout=300, retries={"mode": "standard", "total_max_attempts": 3},
+                max_pool_connections=50)
+
+
+class Bedrock:
+    def __init__(self, model_id: str, region: str, limits: Limits) -> None:
+        self._model_id, self._limits = model_id, limits
+        self._client = boto3.client("bedrock-runtime", region_name=region, config=CLIENT)
+
+    def think(self, question: Question) -> str:
+        """Returns "" if the model returns no text."""
+        response = self._client.converse(
+            modelId=self._model_id,
+            system=[{"text": INSTRUCTIONS}],
+            messages=messages(question.history(), question, self._limits.history_tokens),
+            inferenceConfig={"maxTokens": self._limits.tokens},
+        )
+        answer = answer_in(response)
+        if not answer:
+            log.error("%s: no text; stop reason %s", question.id, response.get("stopReason"))
+        return cut_off(answer) if response.get("stopReason") == "max_tokens" else answer
+
+
+def answer_in(response: Mapping[str, Any]) -> str:
+    blocks = response["output"]["message"]["content"]
+    return "".join(block.get("text", "") for block in blocks).strip()

@@ -1,0 +1,134 @@
+"""Strands Agents: a model of Amazon Bedrock in a loop with tools.
+
+Strands itself ends such a loop at a number of model calls (`limits`), between steps (`cancel`), and when
+`question.cancelled` is set (`cancel_signal`). If the question has used up its steps, the model is asked once more, without
+tools, for an answer with what it has found out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from strands import Agent
+from strands.agent.conversation_manager import SlidingWindowConversationManager
+from strands.hooks import AfterModelCallEvent, AfterToolsEvent, BeforeToolCallEvent, HookProvider, HookRegistry
+from strands.models import BedrockModel
+from strands.tools.executors import SequentialToolExecutor
+from strands.types.exceptions import MaxTokensReachedException
+from strands.types.tools import AgentTool
+
+from slack_agent.history import messages
+from slack_agent.log import log
+from slack_agent.payload import Question
+from slack_agent.thinking.bedrock import CLIENT
+from slack_agent.thinking.limits import Limits
+from slack_agent.thinking.words import INSTRUCTIONS, LAST_WORD, NOT_FINISHED, cut_off
+
+if TYPE_CHECKING:
+    from slack_agent.thinking.gateway import Gateway
+
+# Strands drops the oldest messages beyond this number. Here the limits keep a conversation short, and it drops only what
+# the model refuses as too long.
+WINDOW = 10_000
+
+
+class StrandsAgent:
+    def __init__(self, model_id: str, region: str, limits: Limits, gateway: Gateway | None = None) -> None:
+        """Without a Gateway there are no tools."""
+        self._limits, self._gateway = limits, gateway
+        self._model = BedrockModel(
+            region_name=region, boto_client_config=CLIENT, model_id=model_id, max_tokens=limits.tokens,
+        )
+
+    def think(self, question: Question) -> str:
+        """Returns "" if the model returns no text."""
+        with self._tools(question) as tools:
+            steps = Steps(question, self._limits)
+            said = messages(question.history(), question, self._limits.history_tokens)
+            agent = self._agent(steps, said, tools, INSTRUCTIONS)
+            stop_reason = self._run(agent, question, self._limits.turns - 1)
+            used_up = stop_reason in ("limit_turns", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
+            if used_up and not question.cancelled.is_set():
+                agent = self._agent(steps, agent.messages, [], f"{INSTRUCTIONS}\n\n{LAST_WORD}")
+                stop_reason = self._run(agent, question, 1)
+        log.info("%s: %d calls of the model, %d of tools%s; stop reason %s", question.id, steps.turns, steps.tool_calls,
+                 ", and no more were allowed" if used_up else "", stop_reason)
+        if stop_reason == "max_tokens" and steps.text:
+            return cut_off(steps.text)
+        return steps.text or (NOT_FINISHED if used_up else "")
+
+    @contextlib.contextmanager
+    def _tools(self, question: Question) -> Any:
+        if self._gateway is None:
+            yield []
+            return
+        from slack_agent.thinking.gateway import NoTools
+        with contextlib.ExitStack() as stack:
+            try:
+                tools = stack.enter_context(self._gateway.tools())
+            except NoTools as problem:
+                log.error("%s: %s", question.id, problem)
+                raise
+            yield tools
+
+    def _agent(self, steps: Steps, said: Any, tools: Sequence[AgentTool], instructions: str) -> Agent:
+        """An agent for this question alone: Strands refuses two calls of one agent at once."""
+        return Agent(
+            model=self._model, messages=said, tools=list(tools), system_prompt=instructions, hooks=[steps],
+            # Strands would print what the model says.
+            callback_handler=None,
+            # The client repeats a throttled call.
+            retry_strategy=None,
+            conversation_manager=SlidingWindowConversationManager(window_size=WINDOW),
+            # Posts come in the order in which the model wants them.
+            tool_executor=SequentialToolExecutor(),
+        )
+
+    @staticmethod
+    def _run(agent: Agent, question: Question, turns: int) -> str:
+        # A conversation must end with the user. After a call of a tool that was cut off it does not.
+        prompt = LAST_WORD if agent.messages[-1]["role"] == "assistant" else None
+        try:
+            return agent(prompt, limits={"turns": turns}, cancel_signal=question.cancelled).stop_reason
+        except MaxTokensReachedException:
+            return "max_tokens"
+
+
+class Steps(HookProvider):
+    """Counts what a question uses, ends the loop when the calls of tools are used up, and keeps what the model said
+    last."""
+
+    def __init__(self, question: Question, limits: Limits) -> None:
+        self.turns = self.tool_calls = 0
+        self.text = ""
+        self.wanted_tools = False
+        """Whether the model asked for tools last."""
+        self._question, self._limits = question, limits
+
+    def register_hooks(self, registry: HookRegistry, **_: Any) -> None:
+        registry.add_callback(AfterModelCallEvent, self._after_model)
+        registry.add_callback(BeforeToolCallEvent, self._before_tool)
+        registry.add_callback(AfterToolsEvent, self._after_tools)
+
+    def _after_model(self, event: AfterModelCallEvent) -> None:
+        self.turns += 1
+        # None after an error, which Strands raises.
+        if event.stop_response is not None:
+            blocks = event.stop_response.message["content"]
+            self.wanted_tools = any("toolUse" in block for block in blocks)
+            self.text = "".join(block.get("text", "") for block in blocks).strip()
+
+    def _before_tool(self, event: BeforeToolCallEvent) -> None:
+        if self._question.cancelled.is_set():
+            event.cancel_tool = "Not called: the answer is no longer wanted."
+        elif self.tool_calls >= self._limits.tool_calls:
+            event.cancel_tool = "Not called: no more calls of tools are allowed."
+        else:
+            self.tool_calls += 1
+            log.info("%s: calls %s", self._question.id, event.tool_use["name"])
+
+    def _after_tools(self, event: AfterToolsEvent) -> None:
+        if self.tool_calls >= self._limits.tool_calls:
+            event.agent.cancel(after_current_tools=True)

@@ -1,0 +1,17 @@
+"""What the model is told, and what people read when it could not finish."""
+
+INSTRUCTIONS = """\
+You answer people in Slack. Be brief and to the point. Write in the language of the question, in Slack's mrkdwn: \
+*bold*, _italic_, `code`; addresses of pages as they are; no headings, no tables. Where others have written before, \
+each of their messages begins with who wrote it, such as <@U0123456789>: do not begin yours so.\
+"""
+LAST_WORD = """\
+You may not use tools any more. Answer now with what you have found out, and say what is missing.\
+"""
+CUT_OFF = "(The answer ends here: it has reached the limit on its length.)"
+NOT_FINISHED = "I stopped before I had an answer: the question took more steps than I may take."
+
+
+def cut_off(text: str) -> str:
+    """An answer that has reached the limit on its length. If there is none, that is no answer either."""
+    return f"{text}\n\n{CUT_OFF}" if text else ""
