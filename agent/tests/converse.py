@@ -1,24 +1,72 @@
-"""Plays Amazon Bedrock's Converse API. The real boto3 calls it."""
+"""Plays Amazon Bedrock's Converse and ConverseStream. The real boto3 calls it.
+
+It refuses what Bedrock refuses and an agent may get wrong: roles that do not alternate, a conversation that does not begin
+and end with the user, an empty text, a call of a tool without its result or a result without its call, tools' blocks
+without tools, a tool without a name or a schema. The rules are those of Bedrock's documentation and error messages. A
+stream is written in the event-stream encoding of AWS, with its checksums. Not checked: the signature, limits, what a model
+itself refuses.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import struct
 import threading
+import time
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Self
+
+from stand_ins.processes import HOST, Handler, HttpServer
+
+Body = dict[str, Any]
+
+
+@dataclass
+class Turn:
+    """What the model says in one call."""
+
+    content: list[Body]
+    stop_reason: str | None = None
+    """Without it, `tool_use` if it calls a tool, or else `end_turn`."""
+    look: Callable[[Body], None] = lambda body: None
+    """Is called with the request before the answer begins."""
+    pause: float = 0
+    """Seconds between the events of a stream."""
+
+    @property
+    def why_it_stops(self) -> str:
+        return self.stop_reason or ("tool_use" if any("toolUse" in block for block in self.content) else "end_turn")
+
+
+def says(text: str, **more: Any) -> Turn:
+    return Turn([{"text": text}], **more)
+
+
+def calls(*tools: tuple[str, Body], **more: Any) -> Turn:
+    """The model calls these tools: names and arguments."""
+    blocks = [{"toolUse": {"toolUseId": f"call-{number}", "name": name, "input": arguments}}
+              for number, (name, arguments) in enumerate(tools)]
+    return Turn([{"text": "Let me see."}, *blocks], **more)
 
 
 class Converse:
-    """Answers for every model with `answer` or, if it is set, with `error` (status, name of the exception, message)."""
+    """Answers each request with the next of `turns`. When there is none it answers with `answer` or, if it is set, with
+    `error` (status, name of the exception, message)."""
 
     def __init__(self) -> None:
-        self.answer: list[dict[str, Any]] = [{"text": "Forty-two."}]
+        self.turns: list[Turn] = []
+        self.answer: list[Body] = [{"text": "Forty-two."}]
         self.error: tuple[int, str, str] | None = None
-        self.requests: list[tuple[str, dict[str, Any]]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
+        self.requests: list[tuple[str, Body]] = []
+        self.wrong: list[str] = []
+        """What was refused, and why."""
+        self._server = HttpServer((HOST, 0), handler(self))
         self.env = {
-            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"http://127.0.0.1:{self._server.server_address[1]}",
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"http://{HOST}:{self._server.server_address[1]}",
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE000000000", "AWS_SECRET_ACCESS_KEY": "made-up-secret",
         }
 
@@ -30,31 +78,108 @@ class Converse:
         self._server.shutdown()
         self._server.server_close()
 
+    @property
+    def bodies(self) -> list[Body]:
+        return [body for _, body in self.requests]
 
-def handler(converse: Converse) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    def next_turn(self) -> Turn:
+        return self.turns.pop(0) if self.turns else Turn(self.answer)
+
+
+def tools_in(body: Body) -> list[str]:
+    """The names of the tools that a request offers."""
+    return [tool["toolSpec"]["name"] for tool in body.get("toolConfig", {}).get("tools", [])]
+
+
+def problems(body: Body) -> Iterator[str]:
+    """Why Bedrock would refuse the request."""
+    messages = body["messages"]
+    roles = [message["role"] for message in messages]
+    if roles[::2] != ["user"] * len(roles[::2]) or roles[1::2] != ["assistant"] * len(roles[1::2]):
+        yield f"roles must alternate and begin with user: {roles}"
+    if roles[-1:] != ["user"]:
+        yield "a conversation must end with a user message"
+    called: list[str] = []
+    for message in messages:
+        blocks = message["content"]
+        if not blocks or any("text" in block and not block["text"].strip() for block in blocks):
+            yield "a message or a text is empty"
+        results = [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block]
+        if sorted(results) != sorted(called):
+            yield f"the results {results} are not those of the calls {called}"
+        called = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
+    if any(kind in block for message in messages for block in message["content"] for kind in ("toolUse", "toolResult")) \
+            and not tools_in(body):
+        yield "toolConfig must be defined when using toolUse and toolResult content blocks"
+    for tool in body.get("toolConfig", {}).get("tools", []):
+        spec = tool["toolSpec"]
+        if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", spec["name"]) or spec["inputSchema"]["json"].get("type") != "object":
+            yield f"this is no tool: {spec}"
+
+
+def handler(converse: Converse) -> type[Handler]:
+    class Model(Handler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            converse.requests.append((urllib.parse.unquote(self.path), body))
-            if converse.error:
-                status, name, message = converse.error
-                self._send(status, {"message": message}, {"x-amzn-ErrorType": name})
-            else:
-                message = {"role": "assistant", "content": converse.answer}
-                usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-                self._send(200, {"output": {"message": message}, "stopReason": "end_turn", "usage": usage,
-                                 "metrics": {"latencyMs": 1}}, {})
+            body = json.loads(self.body())
+            path = urllib.parse.unquote(self.path)
+            converse.requests.append((path, body))
+            found = list(problems(body))
+            if converse.error or found:
+                converse.wrong += found
+                status, name, message = converse.error or (400, "ValidationException", "; ".join(found))
+                self.answer(status, json.dumps({"message": message}).encode(), {"x-amzn-ErrorType": name})
+                return
+            turn = converse.next_turn()
+            turn.look(body)
+            usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+            if path.endswith("/converse-stream"):
+                self._stream(turn, {"usage": usage, "metrics": {"latencyMs": 1}})
+                return
+            message = {"role": "assistant", "content": turn.content}
+            answer = {"output": {"message": message}, "stopReason": turn.why_it_stops, "usage": usage,
+                      "metrics": {"latencyMs": 1}}
+            self.answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
-        def _send(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            for name, value in (headers | {"Content-Type": "application/json"}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
+        def _stream(self, turn: Turn, metadata: Body) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/vnd.amazon.eventstream")
+            self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(content)
+            self.close_connection = True
+            for kind, event in [*events(turn), ("metadata", metadata)]:
+                self.wfile.write(frame(kind, event))
+                time.sleep(turn.pause)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+    return Model
 
-    return Handler
+
+def events(turn: Turn) -> Iterator[tuple[str, Body]]:
+    yield "messageStart", {"role": "assistant"}
+    for index, block in enumerate(turn.content):
+        if "toolUse" in block:
+            use = block["toolUse"]
+            start = {"toolUse": {"toolUseId": use["toolUseId"], "name": use["name"]}}
+            yield "contentBlockStart", {"contentBlockIndex": index, "start": start}
+            pieces = [{"toolUse": {"input": piece}} for piece in halves(json.dumps(use["input"]))]
+        else:
+            pieces = [{"text": piece} for piece in halves(block["text"])]
+        for piece in pieces:
+            yield "contentBlockDelta", {"contentBlockIndex": index, "delta": piece}
+        yield "contentBlockStop", {"contentBlockIndex": index}
+    yield "messageStop", {"stopReason": turn.why_it_stops}
+
+
+def halves(text: str) -> tuple[str, str]:
+    return text[:len(text) // 2], text[len(text) // 2:]
+
+
+def frame(kind: str, event: Body) -> bytes:
+    """A message of the event-stream encoding: lengths, their checksum, headers, payload, a checksum of it all."""
+    headers = b"".join(
+        struct.pack("!B", len(name)) + name.encode() + struct.pack("!BH", 7, len(value)) + value.encode()
+        for name, value in ((":event-type", kind), (":content-type", "application/json"), (":message-type", "event"))
+    )
+    payload = json.dumps(event).encode()
+    lengths = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
+    message = lengths + struct.pack("!I", zlib.crc32(lengths)) + headers + payload
+    return message + struct.pack("!I", zlib.crc32(message))

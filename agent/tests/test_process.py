@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import AGENT, SESSION, AgentProcess, Answer, StartAgent, clean
-from converse import Converse
+from converse import Converse, calls, says
 from payloads import asked, new_record, no_question, without
 from settle import Fault, Record, Settle
 
@@ -218,6 +218,62 @@ def test_a_model_answers_and_if_it_fails_the_person_who_asked_is_told(
     assert "quarterly" not in agent.log
 
 
+def test_after_the_death_of_a_session_the_model_still_knows_what_was_said(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    second = new_record()
+    with Converse() as converse:
+        model = converse.env | settle.env | {"THINKING": "strands:some.model"}
+        agent = start_agent(**model)
+        converse.turns = [says("Hello Ada.")]
+        ask(agent, settle, record, "my name is Ada")
+        first_answer = settle.wait_for_state(record, "answered").posts[0]
+        agent.stop()
+        token = settle.take(second)
+        settle.records[second].thread = [
+            {"ts": "1793613655.000001", "user": "U0ASKS", "is_own": False, "text": "my name is Ada"},
+            {"ts": "1793613656.000001", "is_own": True, "text": first_answer},
+        ]
+        converse.turns = [says("Ada.")]
+        another = start_agent(**model)
+        assert another.invoke(asked(second, token, "what is my name?")) == WORKING
+        assert settle.wait_for_state(second, "answered").posts == ["Ada."]
+        another.wait_until_healthy()
+        assert converse.bodies[1]["messages"] == [
+            {"role": "user", "content": [{"text": "<@U0ASKS>: my name is Ada"}]},
+            {"role": "assistant", "content": [{"text": "Hello Ada."}]},
+            {"role": "user", "content": [{"text": "<@U0ASKS>: what is my name?"}]},
+        ]
+        assert converse.wrong == [] and "Ada" not in another.log
+
+
+def test_a_thread_that_cannot_be_read_is_no_reason_not_to_answer(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    with Converse() as converse:
+        agent = start_agent(**converse.env | settle.env | {"THINKING": "strands:some.model"})
+        token = settle.take(record)
+        settle.records[record].unreadable = "missing_scope"
+        agent.invoke(asked(record, token, "the-quarterly-figures"))
+        assert settle.wait_for_state(record, "answered").posts == ["Forty-two."]
+        agent.wait_until_healthy()
+        assert converse.bodies[0]["messages"][0]["content"] == [{"text": "the-quarterly-figures"}]
+    assert "what was said before it cannot be read: missing_scope" in agent.log and "quarterly" not in agent.log
+
+
+def test_if_the_gateway_cannot_be_used_the_person_who_asked_is_told(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    with Converse() as converse:
+        agent = start_agent(**converse.env | settle.env | {
+            "THINKING": "strands:some.model", "TOOLS": "post_to_slack", "GATEWAY_URL": "http://127.0.0.1:1/mcp"})
+        ask(agent, settle, record, "the-quarterly-figures")
+        assert settle.wait_for_state(record, "told").why == "thinking_failed"
+        agent.wait_until_healthy()
+    assert "the Gateway at GATEWAY_URL cannot be used: ConnectError" in agent.log
+    assert "quarterly" not in agent.log and "Traceback" not in agent.log
+
+
 def test_a_missing_or_wrong_setting_ends_the_agent_with_a_message(settle: Settle) -> None:
     def end_of(changed: dict[str, str]) -> tuple[int, str]:
         env = clean(os.environ) | settle.env | {"PORT": "1"} | changed
@@ -230,6 +286,7 @@ def test_a_missing_or_wrong_setting_ends_the_agent_with_a_message(settle: Settle
         "AWS_REGION is not set": {"AWS_REGION": "", "SETTLE_FUNCTION": "agent-settle"},
         "no AWS credentials were found": {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""},
         "THINKING must be echo, bedrock:<model id> or strands:<model id>": {"THINKING": "hard"},
+        "MAX_TURNS must be a whole number from 2 to 100": {"THINKING": "strands:some.model", "MAX_TURNS": "many"},
         "ECHO_SECONDS must be a number": {"ECHO_SECONDS": "long"},
         "THINKING_LIMIT_SECONDS must be a number above 0 and at most 28800": {"THINKING_LIMIT_SECONDS": "28801"},
     }
@@ -270,6 +327,23 @@ def test_a_worker_in_ones_own_server_answers_and_gives_back_too(
         assert settle.records[other].state in ("free", "answered")
     finally:
         agent.stop()
+
+
+def test_the_example_without_a_framework_calls_its_tool_and_answers(
+    tmp_path: Any, settle: Settle, record: str
+) -> None:
+    with Converse() as converse:
+        converse.turns = [calls(("clock", {})), says("It is late.")]
+        env = converse.env | settle.env | {"MODEL": "some.model"}
+        agent = AgentProcess(tmp_path / "log", env, (str(AGENT.parent / "examples/agents/converse.py"),))
+        try:
+            agent.wait_until_it_answers()
+            assert ask(agent, settle, record, "how late is it?") == WORKING
+            assert settle.wait_for_state(record, "answered").posts == ["It is late."]
+            agent.wait_until_healthy()
+        finally:
+            agent.stop()
+        assert converse.wrong == [] and "toolResult" in converse.bodies[1]["messages"][-1]["content"][0]
 
 
 def test_agentcores_port_is_open_to_everybody() -> None:

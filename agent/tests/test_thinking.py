@@ -6,15 +6,17 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Iterator
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
-from converse import Converse
+from converse import Converse, Turn, says
 from payloads import asked, new_record
 
-from slack_agent import Question, Think, WrongSetting
+from slack_agent import Question, Said, Think, WrongSetting
 from slack_agent.payload import parse
 from slack_agent.thinking import thinking
+from slack_agent.thinking.words import CUT_OFF
 
 MODEL = "eu.some-vendor.some-model-v1:0"
 
@@ -54,7 +56,7 @@ def test_the_echo_waits_for_echo_seconds() -> None:
     assert time.monotonic() - start >= 0.3
 
 
-@pytest.mark.parametrize("name", ["", "echo:loud", "bedrock", "bedrock:", "magic"])
+@pytest.mark.parametrize("name", ["", "echo:loud", "bedrock", "bedrock:", "strands", "strands:", "magic"])
 def test_an_unknown_value_of_thinking_is_refused(name: str) -> None:
     with pytest.raises(WrongSetting):
         thinking({"THINKING": name})
@@ -67,6 +69,22 @@ def test_bedrock_gets_the_question_and_its_text_is_the_answer(converse: Converse
     assert path == f"/model/{MODEL}/converse"
     assert body["messages"] == [{"role": "user", "content": [{"text": "Größe?"}]}]
     assert "Slack" in body["system"][0]["text"]
+
+
+def test_bedrock_is_told_what_was_said_before(converse: Converse) -> None:
+    said = (Said("user", "U1", "1.000000", "my name is Ada"), Said("assistant", None, "2.000000", "Hello Ada"))
+    thinking(BEDROCK)(replace(question("what is my name?"), history=lambda: said))
+    [(_, body)] = converse.requests
+    assert [block["text"] for message in body["messages"] for block in message["content"]] == [
+        "<@U1>: my name is Ada", "Hello Ada", "<@U0ASKS>: what is my name?"]
+    assert converse.wrong == []
+
+
+def test_an_answer_of_bedrocks_that_is_too_long_ends_in_words(converse: Converse) -> None:
+    converse.turns = [says("A long story", stop_reason="max_tokens"), Turn([], stop_reason="max_tokens")]
+    think = thinking(BEDROCK | {"MAX_TOKENS": "7"})
+    assert (answer(think, "Tell me"), answer(think, "Tell me")) == (f"A long story\n\n{CUT_OFF}", "")
+    assert converse.bodies[0]["inferenceConfig"]["maxTokens"] == 7
 
 
 def test_bedrock_never_gets_an_empty_question(converse: Converse) -> None:

@@ -732,3 +732,111 @@ def test_an_error_of_the_client_of_whatever_kind_means_that_nothing_is_known(
                  functools.partial(client.answer, "dispatch#A1:C1:1.2", "0" * 32, "42")):
         with pytest.raises(OutcomeUnknown):
             call()
+
+
+# What was said before.
+
+
+class Reads:
+    """Reads what was said before, and answers with the texts."""
+
+    def __call__(self, question: Question) -> str:
+        return " ".join(f"{it.role}/{it.user}/{it.ts}/{it.text}" for it in question.history()) or "nothing"
+
+
+THREAD = [{"ts": "1.000001", "user": "U1", "is_own": False, "text": "Größe?"},
+          {"ts": "2.000001", "user": None, "is_own": True, "text": "42"},
+          {"ts": "3.000001", "is_own": False, "text": "alarm"}]
+AS_READ = "user/U1/1.000001/Größe? assistant/None/2.000001/42 user/None/3.000001/alarm"
+
+
+def asked_in_a_thread(settle: StandIn, record: str) -> Any:
+    payload = asked(record, settle.take(record))
+    settle.records[record].thread = THREAD
+    return payload
+
+
+def test_think_reads_what_was_said_before_with_the_token_of_the_claim(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    setup = work_on(Reads())
+    setup.invoke(asked_in_a_thread(settle, record))
+    setup.idle()
+    assert settle.records[record].posts == [AS_READ]
+    assert settle.of(record, "thread")[0].token == settle.of(record, "claim")[0].body["new"]
+
+
+def test_a_coroutine_reads_it_in_a_thread(work_on: Callable[..., Setup], settle: StandIn, record: str) -> None:
+    async def think(question: Question) -> str:
+        return f"{len(await asyncio.to_thread(question.history))} messages"
+
+    setup = work_on(think)
+    setup.invoke(asked_in_a_thread(settle, record))
+    setup.idle()
+    assert settle.records[record].posts == ["3 messages"]
+
+
+@pytest.mark.parametrize("kind", ["lose", "fail", "throttle"])
+def test_reading_is_repeated_until_the_outcome_is_known(
+    work_on: Callable[..., Setup], settle: StandIn, record: str, kind: Any
+) -> None:
+    settle.inject(Fault(kind, "thread", times=2))
+    setup = work_on(Reads())
+    setup.invoke(asked_in_a_thread(settle, record))
+    setup.idle()
+    assert settle.records[record].posts == [AS_READ] and len(settle.of(record, "thread")) == 3
+
+
+def test_what_cannot_be_read_in_time_or_at_all_is_nothing(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    other = new_record()
+    setup = work_on(Reads(), timing=replace(QUICK, history=0.3))
+    settle.inject(Fault("fail", "thread", times=1000, record=record))
+    setup.invoke(asked_in_a_thread(settle, record))
+    payload = asked_in_a_thread(settle, other)
+    settle.records[other].unreadable = "missing_scope"
+    setup.invoke(payload, OTHER_SESSION)
+    setup.idle()
+    assert [settle.records[it].posts for it in (record, other)] == [["nothing"], ["nothing"]]
+    assert len(settle.of(other, "thread")) == 1
+
+
+def test_a_token_that_is_replaced_while_it_is_read_with_is_read_with_again(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    go, read = threading.Event(), Reads()
+
+    def think(question: Question) -> str:
+        go.wait(5)
+        return read(question)
+
+    setup = work_on(think)
+    settle.beat_seconds = 30
+    setup.ask(record)
+    # The dispatcher has taken the record again, and its call comes while the old token is tried.
+    payload = asked_in_a_thread(settle, record)
+    go.set()
+    settle.wait_for(lambda: settle.of(record, "thread"))
+    assert setup.invoke(payload) == "working"
+    setup.idle()
+    assert [it.outcome for it in settle.of(record, "thread")] == ["gone", "read"]
+    assert settle.records[record].posts == [AS_READ]
+
+
+def test_a_token_that_has_gone_reads_nothing(work_on: Callable[..., Setup], settle: StandIn, record: str) -> None:
+    go, read = threading.Event(), Reads()
+    seen: list[str] = []
+
+    def think(question: Question) -> str:
+        go.wait(5)
+        seen.append(read(question))
+        return seen[0]
+
+    setup = work_on(think)
+    settle.beat_seconds = 30
+    setup.ask(record)
+    settle.take(record)
+    go.set()
+    setup.idle()
+    assert seen == ["nothing"] and settle.records[record].posts == []

@@ -29,17 +29,19 @@ class NoTools(Exception):
 class Gateway:
     def __init__(self, url: str, region: str, wanted: tuple[str, ...]) -> None:
         """`wanted` has the tools that a model may use: the names of operations, or with their target."""
-        self._url, self._wanted = url, wanted
-        self._signature = Signature(region)
+        self._url, self._region, self._wanted = url, region, wanted
+        self._session = botocore.session.get_session()
 
     @contextlib.contextmanager
     def tools(self) -> Iterator[list[MCPAgentTool]]:
         """The wanted tools, which work within the context. Raises NoTools."""
-        client = MCPClient(url=self._url, auth_provider=self._signature, startup_timeout=START_LIMIT_SECONDS)
+        signature = Signature(self._session, self._region)
+        client = MCPClient(url=self._url, auth_provider=signature, startup_timeout=START_LIMIT_SECONDS)
         try:
             client.start()
         except Exception as error:
-            raise NoTools(f"the Gateway at GATEWAY_URL gives no tools: {cause_of(error)}") from error
+            cause = f"HTTP status {signature.refused}" if signature.refused else kind_of(first_cause(error))
+            raise NoTools(f"the Gateway at GATEWAY_URL cannot be used: {cause}") from error
         try:
             yield chosen(all_tools(client), self._wanted)
         finally:
@@ -53,9 +55,10 @@ class Signature(httpx.Auth):
 
     requires_request_body = True
 
-    def __init__(self, region: str) -> None:
-        self._region = region
-        self._session = botocore.session.get_session()
+    def __init__(self, session: botocore.session.Session, region: str) -> None:
+        self._session, self._region = session, region
+        self.refused: int | None = None
+        """The status of the last answer if it was 401 or 403, which the MCP client does not tell."""
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         credentials = self._session.get_credentials()
@@ -64,7 +67,8 @@ class Signature(httpx.Auth):
         signed = AWSRequest(request.method, str(request.url), data=request.content)
         SigV4Auth(credentials.get_frozen_credentials(), SERVICE, self._region).add_auth(signed)
         request.headers.update(dict(signed.headers.items()))
-        yield request
+        response = yield request
+        self.refused = response.status_code if response.status_code in (401, 403) else None
 
 
 def all_tools(client: MCPClient) -> list[MCPAgentTool]:
@@ -74,7 +78,7 @@ def all_tools(client: MCPClient) -> list[MCPAgentTool]:
         try:
             some = client.list_tools_sync(page)
         except Exception as error:
-            raise NoTools(f"the Gateway at GATEWAY_URL does not list its tools: {cause_of(error)}") from error
+            raise NoTools(f"the Gateway at GATEWAY_URL does not list its tools: {kind_of(first_cause(error))}") from error
         tools += some
         page = some.pagination_token
         if page is None:
@@ -97,12 +101,8 @@ def chosen(tools: list[MCPAgentTool], wanted: tuple[str, ...]) -> list[MCPAgentT
     return list(kept.values())
 
 
-def cause_of(error: BaseException) -> str:
-    """What lies under the errors of the MCP client: the status of an HTTP answer, or else the kind of the first error."""
-    while True:
-        under = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
-        if under is None:
-            break
+def first_cause(error: BaseException) -> BaseException:
+    """What lies under the errors of the MCP client."""
+    while under := error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__:
         error = under
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return f"HTTP status {status}" if status else kind_of(error)
+    return error

@@ -7,11 +7,13 @@ tools, for an answer with what it has found out.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from strands import Agent
+from strands.agent import AgentResult
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.hooks import AfterModelCallEvent, AfterToolsEvent, BeforeToolCallEvent, HookProvider, HookRegistry
 from strands.models import BedrockModel
@@ -60,7 +62,7 @@ class StrandsAgent:
         return steps.text or (NOT_FINISHED if used_up else "")
 
     @contextlib.contextmanager
-    def _tools(self, question: Question) -> Any:
+    def _tools(self, question: Question) -> Iterator[Sequence[AgentTool]]:
         if self._gateway is None:
             yield []
             return
@@ -90,10 +92,27 @@ class StrandsAgent:
     def _run(agent: Agent, question: Question, turns: int) -> str:
         # A conversation must end with the user. After a call of a tool that was cut off it does not.
         prompt = LAST_WORD if agent.messages[-1]["role"] == "assistant" else None
+        call = agent.invoke_async(prompt, limits={"turns": turns}, cancel_signal=question.cancelled)
         try:
-            return agent(prompt, limits={"turns": turns}, cancel_signal=question.cancelled).stop_reason
+            return run(call).stop_reason
         except MaxTokensReachedException:
             return "max_tokens"
+
+
+def run(call: Coroutine[Any, Any, AgentResult]) -> AgentResult:
+    """Unlike asyncio.run, it does not wait for threads of the loop's. In one of them Strands reads the model's answer, and
+    after a cancellation it may go on to read until the end."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(call)
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 class Steps(HookProvider):
