@@ -242,7 +242,7 @@ agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, i
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --target target/agent --no-deps --no-compile \
 		--only-binary=:all: --implementation cp --python-version 3.12 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
 		-r agent/requirements.txt
-	cp -r agent/main.py agent/slack_agent target/agent/ && rm -rf target/agent/slack_agent/__pycache__
+	cp -r agent/main.py agent/slack_agent target/agent/ && find target/agent/slack_agent -name __pycache__ -prune -exec rm -rf {} +
 
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
 CDK = cd cdk && npx --no-install cdk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pathlib
@@ -110,6 +111,12 @@ def clean(env: Any) -> dict[str, str]:
     kept = {name: value for name, value in env.items() if not name.startswith("AWS_")}
     return kept | {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
                    "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONPATH": str(AGENT)}
+
+
+def pytest_collection_finish() -> None:
+    # With Strands imported a collection of garbage takes as long as a beat of the tests. What is imported is left out of it.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

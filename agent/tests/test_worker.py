@@ -171,7 +171,9 @@ def test_what_think_returns_decides_the_end(
     setup.ask(record)
     setup.idle()
     [last] = settle.of(record, operation)
-    assert last.body | field == last.body and settle.of(record)[-1] is last
+    assert last.body | field == last.body
+    # A beat that had begun before may arrive after it.
+    assert [it for it in settle.of(record) if it.operation != "beat"][-1] is last
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])

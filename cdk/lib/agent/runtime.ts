@@ -43,8 +43,10 @@ export interface AgentRuntimeProps {
   readonly gateway: AgentGateway;
   /** The function `agent-settle`, through which the agent claims and answers questions. */
   readonly settle: lambda.IFunction;
-  /** How the agent finds its answers: `echo`, or `bedrock:<model id>`. @default 'echo' */
+  /** How the agent finds its answers: `echo`, `bedrock:<model id>`, or `strands:<model id>`. @default 'echo' */
   readonly thinking?: string;
+  /** The tools of the Gateway that a model may use by Strands: operations, separated by commas. @default none */
+  readonly tools?: string;
   /** Further environment variables for the agent. @default none */
   readonly environment?: Record<string, string>;
 }
@@ -61,9 +63,12 @@ export class AgentRuntime extends Construct implements AgentTarget {
     super(scope, id);
     const stack = Stack.of(this);
     const thinking = props.thinking ?? 'echo';
-    const model = /^bedrock:([\w.:-]+)$/.exec(thinking)?.[1];
+    const [, framework, model] = /^(bedrock|strands):([\w.:-]+)$/.exec(thinking) ?? [];
     if (thinking !== 'echo' && model === undefined) {
-      throw new Error(`AgentRuntime: thinking must be "echo" or "bedrock:" and a model id, and is: ${thinking}`);
+      throw new Error(`AgentRuntime: thinking must be "echo" or a model id after "bedrock:" or "strands:", and is: ${thinking}`);
+    }
+    if (props.tools !== undefined && framework !== 'strands') {
+      throw new Error(`AgentRuntime: tools need a model that uses them (thinking "strands:" and a model id), and it is: ${thinking}`);
     }
     if (props.code !== undefined && props.artifact) throw new Error('AgentRuntime: code and artifact cannot both be given');
     const artifact = props.artifact ?? agentCode(resolve(props.code ?? AGENT_CODE));
@@ -98,7 +103,8 @@ export class AgentRuntime extends Construct implements AgentTarget {
     acknowledge(`${groups}*`, 'DescribeLogGroups cannot be limited further; it lists the names of groups and reads no log.');
     if (model !== undefined) {
       for (const { arn, conditions } of modelsOf(this, model)) {
-        grant(['bedrock:InvokeModel'], arn, conditions);
+        // Strands has the answer streamed.
+        grant([framework === 'strands' ? 'bedrock:InvokeModelWithResponseStream' : 'bedrock:InvokeModel'], arn, conditions);
         if (arn.includes('*')) acknowledge(arn, 'One model, in whichever region its inference profile chooses.');
       }
     }
@@ -111,6 +117,7 @@ export class AgentRuntime extends Construct implements AgentTarget {
         SETTLE_FUNCTION: props.settle.functionArn,
         GATEWAY_URL: props.gateway.url,
         THINKING: thinking,
+        ...(props.tools === undefined ? {} : { TOOLS: props.tools }),
         ...props.environment,
       },
       // The construct would otherwise add rights to the logs of all runtimes, to X-Ray and CloudWatch, which this agent

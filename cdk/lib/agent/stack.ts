@@ -25,7 +25,7 @@ import { AgentMetrics } from './metrics.ts';
 import { AgentRuntime } from './runtime.ts';
 import { AgentSettle } from './settle.ts';
 
-/** An agent that the stack deploys. The first four properties are those of `AgentRuntimeProps`. */
+/** An agent that the stack deploys. The properties are those of `AgentRuntimeProps`. */
 export interface OwnAgent {
   /** @default the directory that `make agent-zip` writes */
   readonly code?: string;
@@ -33,6 +33,8 @@ export interface OwnAgent {
   readonly artifact?: agentcore.AgentRuntimeArtifact;
   /** @default 'echo' */
   readonly thinking?: string;
+  /** @default none */
+  readonly tools?: string;
   /** @default none */
   readonly environment?: Record<string, string>;
 }

@@ -20,7 +20,7 @@ export function agentProps(scope: Construct): AgentProps {
   }
   const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
   if (runtimeArn) {
-    const given = useless(['thinking']);
+    const given = useless(['thinking', 'tools']);
     if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
   } else {
     const given = useless(['agentRuntimeQualifier']);
@@ -35,6 +35,7 @@ export function agentProps(scope: Construct): AgentProps {
       : {
           code: text('agentCodePath'),
           thinking: text('thinking'),
+          tools: text('tools'),
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
     agentView: wantsAgentView(scope),

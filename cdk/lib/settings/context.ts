@@ -36,6 +36,7 @@ export const SETTINGS = [
   'settleCodePath',
   'agentCodePath',
   'thinking',
+  'tools',
   'botTokenSecretArn',
   'agentRuntimeArn',
   'agentRuntimeQualifier',
@@ -58,6 +59,7 @@ export type Setting = (typeof SETTINGS)[number];
 const NEED_AN_AGENT = [
   'agentView',
   'thinking',
+  'tools',
   'botTokenSecretArn',
   'agentRuntimeArn',
   'agentRuntimeQualifier',

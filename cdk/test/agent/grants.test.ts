@@ -158,7 +158,7 @@ test('an agent that echoes may call no model', () => {
 
 /** The rights on models of an agent with this setting. */
 const modelGrants = (thinking: string) =>
-  runtimeStatementsOf({ agent: { code: code, thinking } }).filter((it) => it.Action === 'bedrock:InvokeModel');
+  runtimeStatementsOf({ agent: { code: code, thinking } }).filter((it) => String(it.Action).startsWith('bedrock:'));
 
 test('an agent that thinks with a model may call that model only, in its own region', () => {
   for (const model of ['anthropic.claude-sonnet-4-5-20250929-v1:0', 'zai.glm-4.6', 'us-lab.model-v1']) {
@@ -166,6 +166,12 @@ test('an agent that thinks with a model may call that model only, in its own reg
       allow('bedrock:InvokeModel', join('arn:', partition, ':bedrock:', region, `::foundation-model/${model}`)),
     ]);
   }
+});
+
+test('an agent that thinks by Strands may have that model\'s answer streamed, and nothing else', () => {
+  assert.deepEqual(modelGrants('strands:zai.glm-4.6'), [
+    allow('bedrock:InvokeModelWithResponseStream', join('arn:', partition, ':bedrock:', region, '::foundation-model/zai.glm-4.6')),
+  ]);
 });
 
 test('an agent with an inference profile may call the profile, and through it the model in any region', () => {

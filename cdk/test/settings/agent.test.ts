@@ -55,7 +55,8 @@ const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/min
 test('the settings reach the stack', () => {
   const { template, ingress } = deployed({
     architecture: 'x86_64',
-    thinking: 'bedrock:amazon.nova-lite-v1:0',
+    thinking: 'strands:amazon.nova-lite-v1:0',
+    tools: 'post_to_slack,add_reaction',
     botTokenSecretArn: secret,
     agentTimeoutSeconds: '110',
     agentEvents: 'all',
@@ -84,7 +85,7 @@ test('the settings reach the stack', () => {
   template.hasResourceProperties('AWS::CloudWatch::Alarm', { Threshold: 7 * 60 * 1000 });
   template.hasResourceProperties('AWS::Lambda::EventSourceMapping', { ScalingConfig: { MaximumConcurrency: 20 } });
   template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', {
-    EnvironmentVariables: { THINKING: 'bedrock:amazon.nova-lite-v1:0' },
+    EnvironmentVariables: { THINKING: 'strands:amazon.nova-lite-v1:0', TOOLS: 'post_to_slack,add_reaction' },
   });
   template.hasResourceProperties('AWS::BedrockAgentCore::ApiKeyCredentialProvider', {
     ApiKeySecretConfig: { SecretId: secret },
@@ -145,7 +146,7 @@ test('an agent that is deployed already is called at its endpoint, and no other 
 });
 
 test('a setting with an empty value counts as not given', () => {
-  const empty = { thinking: '', botTokenSecretArn: '', agentRuntimeArn: '', agentRuntimeQualifier: '', maxAttempts: '' };
+  const empty = { thinking: '', tools: '', botTokenSecretArn: '', agentRuntimeArn: '', agentRuntimeQualifier: '', maxAttempts: '' };
   const { template } = deployed({ ...empty, agentTimeoutSeconds: '', dispatchConcurrency: '' });
   template.resourceCountIs('AWS::SecretsManager::Secret', 1);
   template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', { EnvironmentVariables: { THINKING: 'echo' } });
@@ -167,6 +168,8 @@ for (const [context, problem] of [
   [{ agentRuntimeArn: 'mine' }, /agentRuntimeArn must be the ARN of an AgentCore Runtime, and is: mine/],
   [{ agentRuntimeArn: `${runtimeArn}/runtime-endpoint/DEFAULT` }, /must be the ARN of an AgentCore Runtime/],
   [{ agentRuntimeArn: runtimeArn, thinking: 'echo' }, /thinking and agentRuntimeArn cannot both be set/],
+  [{ agentRuntimeArn: runtimeArn, tools: 'post_to_slack' }, /tools and agentRuntimeArn cannot both be set/],
+  [{ agent: 'false', tools: 'post_to_slack' }, /tools has no effect without an agent/],
   [{ agentRuntimeQualifier: 'prod' }, /agentRuntimeQualifier has no effect without agentRuntimeArn/],
   [{ agentTimeoutSeconds: '1 min' }, /agentTimeoutSeconds must be a whole number/],
   [{ agentTimeoutSeconds: '886' }, /1 s to 885 s/],
