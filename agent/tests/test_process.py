@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from conftest import AGENT, SESSION, AgentProcess, Answer, StartAgent, clean
-from converse import Converse, calls, says
 from payloads import asked, new_record, no_question, without
 from settle import Fault, Record, Settle
+from stand_ins.converse import Converse, calls, says
 
 from slack_agent import Settings
 

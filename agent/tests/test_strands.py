@@ -20,8 +20,8 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from conftest import AGENT, clean
-from converse import Converse, Turn, calls, says, tools_in
 from payloads import asked, new_record
+from stand_ins.converse import Converse, Turn, calls, says, tools_in
 from stand_ins.gateway import Gateway
 from stand_ins.slack_api import SlackApi
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
-from converse import Converse, Turn, says
 from payloads import asked, new_record
+from stand_ins.converse import Converse, Turn, says
 
 from slack_agent import Question, Said, Think, WrongSetting
 from slack_agent.payload import parse

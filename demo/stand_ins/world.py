@@ -26,6 +26,7 @@ from typing import Any
 from dev import Failure, signals
 from slack import Retry, Slack
 from stand_ins.agentcore import AgentCore
+from stand_ins.converse import Converse
 from stand_ins.events import APP, TEAM, Event, mention
 from stand_ins.functions import ACCOUNT, REGION, EventSourceMapping, Function, http_api
 from stand_ins.lambda_api import LambdaApi
@@ -66,6 +67,8 @@ class Settings:
     agent: pathlib.Path = AGENT
     agent_env: Mapping[str, str] = field(default_factory=dict)
     echo_seconds: float = 0
+    # Whether there is a stand-in for a model, which the agent finds in the place of Amazon Bedrock.
+    has_model: bool = False
     # Whether the agent also gets the addresses of services that it may not call.
     agent_knows_addresses: bool = False
     cold_start_seconds: float = 0
@@ -100,6 +103,8 @@ class World:
     hooks: SlackHooks
     gateway: Gateway
     settle_gateway: Gateway
+    # Answers only an agent that is told of it (`Settings.has_model`).
+    model: Converse
     bot_token: str
     agentcore: AgentCore
     machines: Machines
@@ -275,6 +280,9 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         stack.enter_context(lambda_api.serve())
         addresses = {"HOSTILE_URLS": json.dumps({"settle_gateway": settle_gateway.url})} \
             if settings.agent_knows_addresses else {}
+        model = stack.enter_context(Converse())
+        if settings.has_model:
+            addresses["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = model.url
         machines = Machines(AgentProgram(
             [str(AGENT_PYTHON), str(settings.agent)],
             agent_id.env(REGION) | {
@@ -318,7 +326,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         mapping = EventSourceMapping(dispatcher, sqs, queue_url, queue_arn, settings.batch_size)
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
-        yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, bot_token, agentcore,
+        yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, bot_token, agentcore,
                     machines, ingress, dispatcher, settle, lambda_api, mapping, identities, sqs, dynamodb, table, queue_url,
                     dead_letter_url, logs)
 

@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "demo"), str(HERE)]
 
 from beside import Beside, beside, needs_world, world_of  # noqa: E402
-from stand_ins.world import Settings, World  # noqa: E402
+from stand_ins.world import AGENT, Settings, World  # noqa: E402
 
 AGENTS = HERE / "agents"
 # The function's time-out is the agent's and 12 seconds for the rest; the queue's visibility timeout is longer than that. How
@@ -33,6 +33,9 @@ SETTINGS = {
     "impatient": replace(WORK, max_attempts=1, give_up_after=30, dispatchers=3),
     "plain": PLAIN,
     "plain and impatient": replace(PLAIN, max_attempts=1),
+    # A model with tools, in place of the agent that does what a test says.
+    "model": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3,
+                     agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack"}),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3),
 }
 

@@ -55,18 +55,21 @@ def calls(*tools: tuple[str, Body], **more: Any) -> Turn:
 
 class Converse:
     """Answers each request with the next of `turns`. When there is none it answers with `answer` or, if it is set, with
-    `error` (status, name of the exception, message)."""
+    `error` (status, name of the exception, message). Where several conversations go on at once, `scripts` has the turns of
+    each, by a text that its messages contain."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
+        self.scripts: dict[str, list[Turn]] = {}
         self.answer: list[Body] = [{"text": "Forty-two."}]
         self.error: tuple[int, str, str] | None = None
         self.requests: list[tuple[str, Body]] = []
         self.wrong: list[str] = []
         """What was refused, and why."""
         self._server = HttpServer((HOST, 0), handler(self))
+        self.url = f"http://{HOST}:{self._server.server_address[1]}"
         self.env = {
-            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"http://{HOST}:{self._server.server_address[1]}",
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url,
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE000000000", "AWS_SECRET_ACCESS_KEY": "made-up-secret",
         }
 
@@ -82,7 +85,13 @@ class Converse:
     def bodies(self) -> list[Body]:
         return [body for _, body in self.requests]
 
-    def next_turn(self) -> Turn:
+    def next_turn(self, body: Body) -> Turn:
+        # The last message first: a conversation has the texts of its earlier questions in it.
+        for message in reversed(body["messages"]):
+            said = json.dumps(message, ensure_ascii=False)
+            for mark, turns in self.scripts.items():
+                if mark in said:
+                    return turns.pop(0) if turns else Turn(self.answer)
         return self.turns.pop(0) if self.turns else Turn(self.answer)
 
 
@@ -129,7 +138,7 @@ def handler(converse: Converse) -> type[Handler]:
                 status, name, message = converse.error or (400, "ValidationException", "; ".join(found))
                 self.answer(status, json.dumps({"message": message}).encode(), {"x-amzn-ErrorType": name})
                 return
-            turn = converse.next_turn()
+            turn = converse.next_turn(body)
             turn.look(body)
             usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
             if path.endswith("/converse-stream"):
