@@ -59,7 +59,7 @@ class Unreadable:
     """Slack does not show the thread."""
 
     why: str
-    """A code, such as missing_scope."""
+    """A code, such as slack_missing_scope."""
 
 
 class Settle:
