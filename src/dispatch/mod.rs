@@ -270,13 +270,13 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         if let Some(outcome) = left_alone(held, report) {
             return outcome;
         }
-        let errand = match (former, stop) {
-            (Ok(Some(errand)), _) => Ok(errand),
-            (Ok(None), Ok(stop)) => self.errand(&work, stop.as_ref()).await,
+        let decided = match (former, stop) {
+            (Ok(Some(errand)), Ok(stop)) => Ok((errand, stop)),
+            (Ok(None), Ok(stop)) => self.errand(&work, stop.as_ref()).await.map(|errand| (errand, stop)),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
-        let errand = match errand {
-            Ok(errand) => errand,
+        let (errand, stop) = match decided {
+            Ok(decided) => decided,
             Err(error) => {
                 report.errors.add("record", &error);
                 report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
@@ -285,7 +285,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         };
         match errand {
             Errand::Call => self.call(&work, question, report).await,
-            errand => self.finish(errand, &work, report).await,
+            errand => self.finish(errand, &work, stop.as_ref(), report).await,
         }
     }
 
@@ -333,12 +333,18 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     }
 
     /// Does what is left to do for a message that the agent is not called for.
-    async fn finish(&self, errand: Errand, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
+    async fn finish(
+        &self,
+        errand: Errand,
+        work: &Work<'_>,
+        stop: Option<&Stopped>,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
         match errand {
             Errand::Done(Done::Answered) => MessageOutcome::Duplicate,
             Errand::Done(Done::Told) => MessageOutcome::Told,
             Errand::Done(Done::Deleted) => MessageOutcome::Withdrawn,
-            Errand::Done(Done::Stopped) => self.stopped(work, report).await,
+            Errand::Done(Done::Stopped) => self.stopped(work, stop, report).await,
             Errand::DeadLetter { why } => {
                 report.is_untold = [UNTOLD, OUTCOME_UNKNOWN].contains(&why.as_str());
                 self.tell_sign(work.key, work.token, report).await;
@@ -365,9 +371,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     }
 
     /// A stopped question is counted for the one who pressed stop, and is done then.
-    async fn stopped(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
-        if let Some(key) = work.place.and_then(Place::stop_key) {
-            let counted = self.store.count_stopped(&key, work.key.question_id(), self.clock.now());
+    async fn stopped(
+        &self,
+        work: &Work<'_>,
+        stop: Option<&Stopped>,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        if let (Some(key), Some(stop)) = (work.place.and_then(Place::stop_key), stop) {
+            let counted = self.store.count_stopped(&key, &stop.at, work.key.question_id(), self.clock.now());
             if let Err(error) = run_until(&self.clock, self.budget().settle_until(), counted).await {
                 report.errors.add("count", &error);
                 report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
@@ -528,7 +539,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             let errand = run_until(&self.clock, self.budget().settle_until(), decided).await?;
             let stopped =
                 run_until(&self.clock, self.budget().settle_until(), self.store.stop(&thread)).await?;
-            Ok::<_, StepError<StoreError>>((errand, stopped.map_or(0, |stopped| stopped.questions)))
+            let ended = stopped.map_or(0, |stopped| stopped.questions_of(&stop.stopped_at));
+            Ok::<_, StepError<StoreError>>((errand, ended))
         };
         match decided.await {
             Ok((Errand::Call, questions)) => {
@@ -540,7 +552,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 MessageOutcome::Deferred(Deferral::Settle)
             }
             Ok((Errand::Done(_), _)) => MessageOutcome::Stop,
-            Ok((errand, _)) => self.finish(errand, &work, report).await,
+            Ok((errand, _)) => self.finish(errand, &work, None, report).await,
             Err(error) => {
                 report.errors.add("stop", &error);
                 report.put_off_for = Some(back_off(message.receive_count, &message.message_id));

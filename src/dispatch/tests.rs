@@ -142,9 +142,15 @@ impl WorkStore for Arc<World> {
         self.store.put_stop(key, at, now).await
     }
 
-    async fn count_stopped(&self, key: &str, id: &str, now: UnixMillis) -> Result<(), StoreError> {
+    async fn count_stopped(
+        &self,
+        key: &str,
+        stop: &SlackTs,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
         self.store_result(Fault::Write, ())?;
-        self.store.count_stopped(key, id, now).await
+        self.store.count_stopped(key, stop, id, now).await
     }
 }
 
@@ -615,6 +621,26 @@ async fn a_stop_ends_what_was_asked_before_it_and_says_how_many() {
     };
     update(&scene.world, &scene.world, &RecordKey::of_question("Ev9"), posted).await.unwrap();
     assert_eq!(scene.one(stop(3)).await.outcome, Stops);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_two_stops_says_how_many_it_ended_itself() {
+    let scene = Scene::new();
+    let first = |count| again(count, stop("Ev8", "C1", "1531420630.000000"));
+    let second = |count| again(count, stop("Ev9", "C1", "1531420640.000000"));
+    scene.one(first(1)).await;
+    scene.one(message("Ev1", "C1")).await;
+    scene.one(later("Ev2", "C1", 1)).await;
+    // Asked after the first stop, and before the second.
+    scene.one(second(1)).await;
+    assert_eq!(scene.one(later("Ev3", "C1", 15)).await.outcome, Withdrawn);
+    scene.world.pass(receive::STOP_GRACE + SECOND);
+    for (stop, says) in
+        [(first(2), "answer Stopped: 2 questions."), (second(2), "answer Stopped: 1 question.")]
+    {
+        assert_eq!(scene.one(stop).await.outcome, Deferred(Deferral::Settle));
+        assert_eq!(scene.settled().last().map(String::as_str), Some(says));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,8 +96,14 @@ impl WorkStore for Arc<World> {
         self.store.put_stop(key, at, now).await
     }
 
-    async fn count_stopped(&self, key: &str, id: &str, now: UnixMillis) -> Result<(), StoreError> {
-        self.store.count_stopped(key, id, now).await
+    async fn count_stopped(
+        &self,
+        key: &str,
+        stop: &SlackTs,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.store.count_stopped(key, stop, id, now).await
     }
 }
 

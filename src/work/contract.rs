@@ -6,6 +6,7 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed expectation is what a suite is for")]
 
 use futures_util::future::join_all;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
@@ -275,28 +276,39 @@ pub async fn only_a_later_stop_counts(store: &impl WorkStore) {
     let (first, second) = (ts("1531420618.999999"), ts("1531420619.000001"));
     for (put, stands) in [(&first, &first), (&second, &second), (&first, &second), (&second, &second)] {
         store.put_stop(&thread, put, NOW).await.expect("the store answers");
-        assert_eq!(stop(store, &thread).await, Some(Stopped { at: stands.clone(), questions: 0 }));
+        assert_eq!(
+            stop(store, &thread).await,
+            Some(Stopped { at: stands.clone(), questions: BTreeMap::new() })
+        );
     }
     assert_eq!(stop(store, &new_thread()).await, None, "another thread has no stop");
 }
 
-/// To count a question twice is to count it once. The same stop put again keeps the count, a later one begins anew.
+/// To count a question twice is to count it once, for the earlier of two stops. Another stop takes nothing from the count of one.
 pub async fn a_question_is_counted_once_for_its_stop(store: &impl WorkStore) {
     let thread = new_thread();
-    let questions = async || stop(store, &thread).await.map(|stopped| stopped.questions);
-    let count = async |id: &str| store.count_stopped(&thread, id, NOW).await.expect("the store answers");
-    count("Q1").await;
+    let [pressed, again] = [ts("1531420618.000001"), ts("1531420618.000002")];
+    let questions = async || {
+        let stopped = stop(store, &thread).await;
+        stopped.map(|stopped| [&pressed, &again].map(|stop| stopped.questions_of(stop)))
+    };
+    let count = async |stop: &SlackTs, id: &str| {
+        store.count_stopped(&thread, stop, id, NOW).await.expect("the store answers");
+    };
+    count(&pressed, "Q1").await;
     assert_eq!(questions().await, None, "there is no stop yet");
-    let pressed = ts("1531420618.000001");
     store.put_stop(&thread, &pressed, NOW).await.expect("the store answers");
     for (id, counted) in [("Q1", 1), ("Q1", 1), ("Q2", 2), ("q2", 3), ("Q1", 3)] {
-        count(id).await;
-        assert_eq!(questions().await, Some(counted), "{id}");
+        count(&pressed, id).await;
+        assert_eq!(questions().await, Some([counted, 0]), "{id}");
     }
-    store.put_stop(&thread, &pressed, NOW).await.expect("the store answers");
-    assert_eq!(questions().await, Some(3));
-    store.put_stop(&thread, &ts("1531420618.000002"), NOW).await.expect("the store answers");
-    assert_eq!(questions().await, Some(0));
+    for (at, id, counted) in
+        [(&pressed, "Q1", [3, 0]), (&again, "Q1", [3, 0]), (&again, "Q3", [3, 1]), (&pressed, "Q3", [4, 0])]
+    {
+        store.put_stop(&thread, at, NOW).await.expect("the store answers");
+        count(at, id).await;
+        assert_eq!(questions().await, Some(counted), "{id} at {at}");
+    }
 }
 
 /// At init, each time a process starts.

@@ -1,7 +1,7 @@
 //! Work records in the memory of the process, for the simulation and for tests. It keeps what any store has to keep: a write is
 //! one atomic step, on the condition that nobody has written since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::record::Record;
@@ -19,7 +19,7 @@ pub struct MemoryWork {
 #[derive(Debug, Default)]
 struct Items {
     records: BTreeMap<RecordKey, Item>,
-    stops: BTreeMap<String, (SlackTs, BTreeSet<String>)>,
+    stops: BTreeMap<String, Stopped>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,26 +80,29 @@ impl WorkStore for MemoryWork {
     }
 
     async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
-        Ok(self.items(|items| {
-            let stop = items.stops.get(key);
-            stop.map(|(at, questions)| Stopped { at: at.clone(), questions: questions.len() })
-        }))
+        Ok(self.items(|items| items.stops.get(key).cloned()))
     }
 
     async fn put_stop(&self, key: &str, at: &SlackTs, _now: UnixMillis) -> Result<(), StoreError> {
-        self.items(|items| match items.stops.get(key) {
-            Some((later, _)) if later >= at => {}
-            _ => {
-                items.stops.insert(key.to_owned(), (at.clone(), BTreeSet::new()));
-            }
+        self.items(|items| {
+            let new = || Stopped { at: at.clone(), questions: BTreeMap::new() };
+            let stops = items.stops.entry(key.to_owned()).or_insert_with(new);
+            stops.at = at.max(&stops.at).clone();
         });
         Ok(())
     }
 
-    async fn count_stopped(&self, key: &str, question_id: &str, _now: UnixMillis) -> Result<(), StoreError> {
+    async fn count_stopped(
+        &self,
+        key: &str,
+        stop: &SlackTs,
+        question_id: &str,
+        _now: UnixMillis,
+    ) -> Result<(), StoreError> {
         self.items(|items| {
-            if let Some((_, questions)) = items.stops.get_mut(key) {
-                questions.insert(question_id.to_owned());
+            if let Some(stops) = items.stops.get_mut(key) {
+                let earliest = stops.questions.entry(question_id.to_owned()).or_insert_with(|| stop.clone());
+                *earliest = stop.min(earliest).clone();
             }
         });
         Ok(())

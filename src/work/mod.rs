@@ -39,6 +39,7 @@ pub mod record;
 pub mod token;
 pub mod update;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 
@@ -126,13 +127,20 @@ pub enum Written {
     Changed(Box<Seen>),
 }
 
-/// A stop in a thread.
+/// What is known of the stops in a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// When it was pressed.
+    /// When the last one was pressed.
     pub at: SlackTs,
-    /// How many questions it has ended so far.
-    pub questions: usize,
+    /// The questions that were ended so far, each with the stop that ended it.
+    pub questions: BTreeMap<String, SlackTs>,
+}
+
+impl Stopped {
+    /// How many questions the stop that was pressed at this time has ended so far.
+    pub fn questions_of(&self, stop: &SlackTs) -> usize {
+        self.questions.values().filter(|at| *at == stop).count()
+    }
 }
 
 /// Where the work records are, and the stops.
@@ -167,7 +175,7 @@ pub trait WorkStore: Send + Sync {
         now: UnixMillis,
     ) -> impl Future<Output = Result<Written, StoreError>> + Send;
 
-    /// The last stop in the thread with this [key](crate::slack::question::Place::stop_key).
+    /// The stops in the thread with this [key](crate::slack::question::Place::stop_key).
     ///
     /// # Errors
     /// When the store cannot be asked.
@@ -184,13 +192,15 @@ pub trait WorkStore: Send + Sync {
         now: UnixMillis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Counts a question among those that the stop has ended. To count it twice is to count it once.
+    /// Counts a question among those that the stop at `stop` has ended. A question counts once, for the earliest of the stops that
+    /// it is counted for.
     ///
     /// # Errors
     /// When it is unknown whether it was counted.
     fn count_stopped(
         &self,
         key: &str,
+        stop: &SlackTs,
         question_id: &str,
         now: UnixMillis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;

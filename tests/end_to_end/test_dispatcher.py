@@ -139,9 +139,10 @@ def test_the_message_is_on_the_queue_until_the_answer_stands(world: World) -> No
     send(world, event)
     world.eventually("the dispatcher is done with it", lambda: agent_answers(world, event) == ["working"])
     time.sleep(1)
-    assert world.state(event) == "in_flight" and world.depth() > 0
-    batches = [it for it in world.mapping.batches if it.failures]
-    assert batches, "the dispatcher reports the message as not done"
+    record = world.record(event)
+    assert record["state"]["S"] == "in_flight"
+    [batch] = [it for it in world.mapping.batches if record["message_id"]["S"] in it.message_ids]
+    assert record["message_id"]["S"] in batch.failures, "the dispatcher reports the message as not done"
     answered_once(world, event)
 
 

@@ -387,11 +387,11 @@ impl Protocol {
             }
             (Task::PostOn { token }, How::Plainly) => match &world.record {
                 Some(record @ Record { state: State::Posting(posting), .. }) if posting.token == token => {
-                    let by_response_url = posting.via == Via::ResponseUrl;
                     if posting.nonce.is_none() {
-                        go(Task::Start { token, nonce: fresh, by_response_url });
+                        // Into the channel, whichever way the last post went.
+                        go(Task::Start { token, nonce: fresh, by_response_url: false });
                     } else if let Some(nonce) = self.rules.may_look_for(record, &token) {
-                        if by_response_url {
+                        if posting.via == Via::ResponseUrl {
                             go(Task::EndUntold { token, nonce: Some(nonce) });
                         } else {
                             go(Task::Find { token, nonce });

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::token::Token;
@@ -201,19 +201,33 @@ impl WorkStore for DynamoDbWork {
     async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
         let Some(item) = self.get(&format!("{PREFIX}{key}")).await? else { return Ok(None) };
         let at = item.get(STOPPED_AT).and_then(|at| at.as_n().ok()).and_then(|at| SlackTs::parse(at));
-        let questions = item.get(QUESTIONS).and_then(|ids| ids.as_ss().ok()).map_or(0, Vec::len);
+        let mut questions = BTreeMap::new();
+        for counted in item.get(QUESTIONS).and_then(|counted| counted.as_ss().ok()).into_iter().flatten() {
+            if let Some((stop, id)) = counted.split_once(' ')
+                && let Some(stop) = SlackTs::parse(stop)
+            {
+                let earliest = questions.entry(id.to_owned()).or_insert_with(|| stop.clone());
+                *earliest = stop.min(earliest.clone());
+            }
+        }
         Ok(at.map(|at| Stopped { at, questions }))
     }
 
     async fn put_stop(&self, key: &str, at: &SlackTs, now: UnixMillis) -> Result<(), StoreError> {
         let value = AttributeValue::N(at.to_string());
-        let set = "SET stopped_at = :value, expires_at = :expires_at REMOVE questions";
+        let set = "SET stopped_at = :value, expires_at = :expires_at";
         let is_later = "attribute_not_exists(stopped_at) OR stopped_at < :value";
         self.update_stop(key, set, is_later, value, now).await
     }
 
-    async fn count_stopped(&self, key: &str, question_id: &str, now: UnixMillis) -> Result<(), StoreError> {
-        let value = AttributeValue::Ss(vec![question_id.to_owned()]);
+    async fn count_stopped(
+        &self,
+        key: &str,
+        stop: &SlackTs,
+        question_id: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let value = AttributeValue::Ss(vec![format!("{stop} {question_id}")]);
         let add = "SET expires_at = :expires_at ADD questions :value";
         self.update_stop(key, add, "attribute_exists(stopped_at)", value, now).await
     }

@@ -438,12 +438,18 @@ impl WorkStore for Node {
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
 
-    async fn count_stopped(&self, key: &str, question_id: &str, now: UnixMillis) -> Result<(), StoreError> {
+    async fn count_stopped(
+        &self,
+        key: &str,
+        stop: &SlackTs,
+        question_id: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
         let wrong = self.wrong(self.sim.settings.store);
         self.count_write(wrong);
-        let (key, question_id) = (key.to_owned(), question_id.to_owned());
+        let (key, stop, question_id) = (key.to_owned(), stop.clone(), question_id.to_owned());
         let done = self.call(wrong, move |sim| {
-            at_once(sim.store.count_stopped(&key, &question_id, now)).unwrap();
+            at_once(sim.store.count_stopped(&key, &stop, &question_id, now)).unwrap();
             sim.ledger().is_counted_stopped(&question_id);
         });
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
@@ -638,7 +644,7 @@ impl SlackTools for Node {
                     return refused("slack_is_archived", Retry::Never, None);
                 }
                 sim.count(Fault::SlackRefuses);
-                refused("slack_internal_error", Retry::Later, None)
+                refused("slack_request_timeout", Retry::Later, None)
             }
         }
     }
