@@ -1,9 +1,11 @@
-"""`make demo-agent`: one mention on its whole way to the agent and back, on this machine.
+"""`make demo-agent`: two questions on their whole way to the agent and back, on this machine.
 
-The agent thinks for 12 seconds, which is far longer than Slack waits. Slack therefore sends the mention again, three times.
-In the middle of the thought the agent's session ends, as every session of AgentCore does some time: another process takes
-the question up. The exit code is 0 if somebody was seen at work all the time until the mention was answered once, in its
-thread; otherwise it is 1, and the failed checks are printed.
+The agent has a model think about the first one for 12 seconds, which is far longer than Slack waits. Slack therefore sends the
+mention again, three times. In the middle of the thought the agent's session ends, as every session of AgentCore does some
+time: another process takes the question up. The second question is asked in the same thread when that process is gone, too:
+what the model knows of the first one, it reads in the thread, and it posts elsewhere with a tool. The exit code is 0 if each
+question was answered once, in the thread, and somebody was seen at work meanwhile; otherwise it is 1, and the failed checks
+are printed.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 from demo import painted, perform, say
 from dev import Failure
 from slack import NoAnswer, Retry
+from stand_ins.converse import Body, Turn, calls, says
 from stand_ins.processes import eventually
 from stand_ins.world import Event, Settings, World, mention, world
 
@@ -34,6 +37,11 @@ RETRIES = [
     (10.0, Retry(3, "http_timeout"), "for 5 minutes"),
 ]
 QUESTION = "Größe der Warteschlange in Zürich? 東京 auch, s'il te plaît 🚀👩‍💻"
+ANSWER = "Keine Warteschlange, weder hier noch dort."
+SECOND_QUESTION = "And tell the others what I asked you."
+SECOND_ANSWER = "They know it now."
+OTHERS = "C0OTHERS"
+TOOL = "slack___post_to_slack"
 
 WAY = [
     ("Slack", "stand-in", "signs an event and posts it; asks again as if it had heard no answer"),
@@ -42,22 +50,31 @@ WAY = [
     ("SQS, DynamoDB", "stand-in", "MiniStack: a FIFO queue, its dead-letter queue, the table"),
     ("agent-dispatch", "real", "the release binary: hands the question over; the message stays on the queue"),
     ("AgentCore Runtime", "stand-in", "InvokeAgentRuntime; verifies the signature (SigV4); a process for each session"),
-    ("the agent", "real", f"agent/main.py; it echoes, after {THINKING_SECONDS} seconds"),
+    ("the agent", "real", "agent/main.py, with Strands Agents"),
+    ("Amazon Bedrock", "stand-in", f"ConverseStream; the model's words are made up, and take {THINKING_SECONDS} seconds"),
     ("agent-settle", "real", "the release binary: keeps the work record, posts, and only then deletes the message"),
-    ("AgentCore Gateway", "stand-in", "MCP; verifies the signature; its tools are cdk/tools/settle.openapi.json"),
+    ("AgentCore Gateway", "stand-in", "MCP; verifies the signature; agent-settle's with cdk/tools/settle.openapi.json"),
+    ("the agent's Gateway", "stand-in", "another one, with cdk/tools/slack.openapi.json: the model's tools"),
     ("Slack's Web API", "stand-in", "posts, statuses; verifies the bot token"),
 ]
 
 
 class Story:
-    """Delivers the mention, and prints what happens as it happens."""
+    """Delivers mentions, and prints what happens as it happens."""
 
     def __init__(self, world: World, event: Event) -> None:
-        self.world, self.event = world, event
+        self.world = world
         self.start = time.monotonic()
         self.statuses: list[int] = []
-        self._invocations = self._posts = self._statuses = self._operations = 0
+        self._posts = self._statuses = self._requests = 0
+        self.go_on_with(event)
         say(f"\n{'s':>7}  {'what happens':<46} {'what comes of it':<34} on the way")
+
+    def go_on_with(self, event: Event) -> None:
+        """From now on it is about this event."""
+        self.event = event
+        self._invocations = self._operations = 0
+        self.world.slack_api.say(event.channel, event.ts, event.text, event.thread_ts)
 
     def elapsed(self) -> float:
         return time.monotonic() - self.start
@@ -106,10 +123,15 @@ class Story:
             if call.event["operation"] in ("claim", "release"):
                 self._line(call.at - self.start, f"the agent asks agent-settle to {call.event['operation']}",
                            f"{(call.answer or {}).get('outcome')}")
+        for request in self.world.model.requests[self._requests:]:
+            self._requests += 1
+            self._line(request.at - self.start, "the agent asks the model", f"which sees {sees(request.body)}")
         for post in self.world.slack_api.posts[self._posts:]:
             self._posts += 1
             thread = f"thread {post.thread_ts}" if post.thread_ts else "no thread"
-            self._line(post.at - self.start, f"agent-settle posts to {post.channel}", thread)
+            # What agent-settle posts has a mark, by which it is found again.
+            who = "agent-settle posts" if post.metadata else "the model posts, with a tool,"
+            self._line(post.at - self.start, f"{who} to {post.channel}", thread)
             say(f"{'':9}{post.text}")
 
     def end_session(self) -> None:
@@ -125,9 +147,28 @@ class Story:
         say(f"{at:7.1f}  {what:<46} {outcome:<34} {queue}, {agent}")
 
 
-def play(world: World) -> tuple[Story, Event]:
+def sees(body: Body) -> str:
+    last = body["messages"][-1]["content"]
+    if any("toolResult" in block for block in last):
+        return "what the tool has answered"
+    earlier = sum(len(message["content"]) for message in body["messages"]) - 1
+    return f"the question and {earlier} earlier messages" if earlier else "the question"
+
+
+def script(world: World) -> None:
+    """What the model says. The first question is thought about twice, because the first process ends in between."""
+    slowly = says(ANSWER, pause=THINKING_SECONDS / 5)
+
+    def passes_on(body: Body) -> Turn:
+        """It posts what it sees as the first message of the thread."""
+        return calls((TOOL, {"channel": OTHERS, "text": body["messages"][0]["content"][0]["text"]}))
+
+    world.model.scripts = {QUESTION: [slowly, slowly], SECOND_QUESTION: [passes_on, says(SECOND_ANSWER)]}
+
+
+def play(world: World) -> tuple[Story, Event, Event]:
+    script(world)
     event = mention(QUESTION)
-    world.slack_api.say(event.channel, event.ts, event.text)
     story = Story(world, event)
     story.deliver("Slack posts the mention")
     happenings = [(delay, lambda it=retry, real=real: story.deliver(f"Slack's retry {it.num} ({it.reason}), {real}", it))
@@ -140,57 +181,72 @@ def play(world: World) -> tuple[Story, Event]:
 
     def is_answered() -> bool:
         story.tell()
-        return bool(world.slack_api.posts)
+        return world.state(story.event) == "answered"
 
     eventually("the mention is answered", is_answered, ANSWER_LIMIT_SECONDS, world.report)
+    wait_quietly(world, story)
+
+    for call in world.agentcore.worked_on(event.event_id):
+        call.machine.end()
+        call.machine.wait_for_its_end(10)
+    second = mention(SECOND_QUESTION, event.channel, event.thread)
+    story.go_on_with(second)
+    say(f"{story.elapsed():7.1f}  {'That process has ended, too, and nobody remembers anything.':<46}")
+    story.deliver("Slack posts a second mention in the thread")
+    eventually("the second mention is answered", is_answered, ANSWER_LIMIT_SECONDS, world.report)
+    wait_quietly(world, story)
+    return story, event, second
+
+
+def wait_quietly(world: World, story: Story) -> None:
+    """Waits until all is done, and then for what should not come."""
     world.rest()
     quiet_until = time.monotonic() + QUIET_SECONDS
     while time.monotonic() < quiet_until:
         story.tell()
         time.sleep(0.05)
     say(f"{story.elapsed():7.1f}  {f'nothing more, for {QUIET_SECONDS} seconds':<46}")
-    return story, event
 
 
-def judge(world: World, story: Story, event: Event) -> None:
+def judge(world: World, story: Story, event: Event, second: Event) -> None:
     found = [f"delivery {number} was answered with status {status}, not 200"
              for number, status in enumerate(story.statuses) if status != 200]
     posts = world.slack_api.posts
-    if len(posts) != 1:
-        found.append(f"the mention was answered {len(posts)} times, not once")
-    for post in posts:
-        if (post.channel, post.thread_ts) != (event.channel, event.ts):
-            found.append(f"the answer is in {post.channel}, thread {post.thread_ts}, "
-                         f"not in {event.channel}, thread {event.ts}")
-        if event.text not in post.text:
-            found.append(f"the answer does not contain the question: {post.text!r}")
+    in_thread = [post.text for post in posts if (post.channel, post.thread_ts) == (event.channel, event.thread)]
+    if in_thread != [ANSWER, SECOND_ANSWER]:
+        found.append(f"the thread has these answers, and not one for each question: {in_thread}")
+    elsewhere = [post.text for post in posts if post.channel == OTHERS]
+    if len(posts) != 3 or len(elsewhere) != 1 or QUESTION not in elsewhere[0]:
+        found.append(f"the model has not passed on, once, what it read in the thread: {elsewhere}")
     statuses = world.slack_api.statuses_of(event.channel, event.thread)
     if not statuses or statuses[0].at - story.start > SIGN_LIMIT_SECONDS:
         found.append(f"nobody was seen at work within {SIGN_LIMIT_SECONDS} seconds")
     if not statuses or statuses[-1].status != "active":
         found.append("somebody is seen at work although the mention is answered")
-    if len({call.machine for call in world.agentcore.worked_on(event.event_id)}) != 2:
-        found.append("the question was not taken up by another process")
+    worked = [{call.machine for call in world.agentcore.worked_on(it.event_id)} for it in (event, second)]
+    if len(worked[0]) != 2 or worked[0] & worked[1]:
+        found.append("each thought was not in a process of its own")
+    found += [f"the model's stand-in refused a request: {wrong}" for wrong in world.model.wrong]
     dead_letters = world.dead_letters()
     if dead_letters:
         found.append(f"{len(dead_letters)} messages are in the dead-letter queue, the first with the reason: "
                      f"{dead_letters[0].get('MessageAttributes', {}).get('dead_letter_reason', {}).get('StringValue')}")
     if found:
         raise Failure("\n  ".join(["these checks failed:", *found]) + f"\n{world.report()}")
-    say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries, two processes of the agent, one answer, in the "
-        "mention's thread.")
+    say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries of two questions, three processes of the agent, one "
+        "answer to each, in its thread.")
 
 
 def demo() -> None:
-    say("One mention, on its whole way to the agent and back:\n")
+    say("Two mentions, on their whole way to the agent and back:\n")
     for part, kind, what in WAY:
         say(f"  {part:<20} {painted(f'{kind:<9}', '32' if kind == 'real' else '33')} {what}")
     say("\nSlack's own retries come at once, after 1 minute and after 5 minutes; here after "
         f"{', '.join(f'{delay:g}' for delay, _, _ in RETRIES)} seconds.")
-    say(f"The session of the agent ends after {SESSION_ENDS_SECONDS} seconds.")
-    with world(Settings(echo_seconds=THINKING_SECONDS, spares=1)) as it:
-        story, event = play(it)
-        judge(it, story, event)
+    say(f"The first session of the agent ends after {SESSION_ENDS_SECONDS} seconds.")
+    settings = Settings(has_model=True, agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack"}, spares=1)
+    with world(settings) as it:
+        judge(it, *play(it))
 
 
 if __name__ == "__main__":

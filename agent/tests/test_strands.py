@@ -88,7 +88,8 @@ def results_in(body: dict[str, Any]) -> list[dict[str, Any]]:
 def test_the_model_gets_the_question_and_its_text_is_the_answer(converse: Converse, answer: Answer) -> None:
     converse.turns = [says(" Größe: 42 🚀\n")]
     assert answer("Größe?") == "Größe: 42 🚀"
-    [(path, body)] = converse.requests
+    [request] = converse.requests
+    path, body = request.path, request.body
     assert path == f"/model/{MODEL}/converse-stream"
     assert body["messages"] == [{"role": "user", "content": [{"text": "Größe?"}]}]
     assert "Slack" in body["system"][0]["text"] and body["inferenceConfig"]["maxTokens"] == 4096

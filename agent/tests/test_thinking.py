@@ -65,7 +65,8 @@ def test_an_unknown_value_of_thinking_is_refused(name: str) -> None:
 def test_bedrock_gets_the_question_and_its_text_is_the_answer(converse: Converse) -> None:
     converse.answer = [{"reasoningContent": {"reasoningText": {"text": "hm"}}}, {"text": "Forty-"}, {"text": "two.\n"}]
     assert answer(thinking(BEDROCK), "Größe?") == "Forty-two."
-    [(path, body)] = converse.requests
+    [request] = converse.requests
+    path, body = request.path, request.body
     assert path == f"/model/{MODEL}/converse"
     assert body["messages"] == [{"role": "user", "content": [{"text": "Größe?"}]}]
     assert "Slack" in body["system"][0]["text"]
@@ -74,7 +75,7 @@ def test_bedrock_gets_the_question_and_its_text_is_the_answer(converse: Converse
 def test_bedrock_is_told_what_was_said_before(converse: Converse) -> None:
     said = (Said("user", "U1", "1.000000", "my name is Ada"), Said("assistant", None, "2.000000", "Hello Ada"))
     thinking(BEDROCK)(replace(question("what is my name?"), history=lambda: said))
-    [(_, body)] = converse.requests
+    [body] = converse.bodies
     assert [block["text"] for message in body["messages"] for block in message["content"]] == [
         "<@U1>: my name is Ada", "Hello Ada", "<@U0ASKS>: what is my name?"]
     assert converse.wrong == []
@@ -89,7 +90,7 @@ def test_an_answer_of_bedrocks_that_is_too_long_ends_in_words(converse: Converse
 
 def test_bedrock_never_gets_an_empty_question(converse: Converse) -> None:
     answer(thinking(BEDROCK), "")
-    [(_, body)] = converse.requests
+    [body] = converse.bodies
     assert body["messages"][0]["content"][0]["text"].strip()
 
 

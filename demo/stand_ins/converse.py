@@ -53,17 +53,25 @@ def calls(*tools: tuple[str, Body], **more: Any) -> Turn:
     return Turn([{"text": "Let me see."}, *blocks], **more)
 
 
+@dataclass(frozen=True)
+class Request:
+    path: str
+    body: Body
+    at: float
+    """When it came, by `time.monotonic()`."""
+
+
 class Converse:
     """Answers each request with the next of `turns`. When there is none it answers with `answer` or, if it is set, with
     `error` (status, name of the exception, message). Where several conversations go on at once, `scripts` has the turns of
-    each, by a text that its messages contain."""
+    each, by a text of its last question; a function makes a turn of the request."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
-        self.scripts: dict[str, list[Turn]] = {}
+        self.scripts: dict[str, list[Turn | Callable[[Body], Turn]]] = {}
         self.answer: list[Body] = [{"text": "Forty-two."}]
         self.error: tuple[int, str, str] | None = None
-        self.requests: list[tuple[str, Body]] = []
+        self.requests: list[Request] = []
         self.wrong: list[str] = []
         """What was refused, and why."""
         self._server = HttpServer((HOST, 0), handler(self))
@@ -83,15 +91,16 @@ class Converse:
 
     @property
     def bodies(self) -> list[Body]:
-        return [body for _, body in self.requests]
+        return [request.body for request in self.requests]
 
     def next_turn(self, body: Body) -> Turn:
-        # The last message first: a conversation has the texts of its earlier questions in it.
-        for message in reversed(body["messages"]):
-            said = json.dumps(message, ensure_ascii=False)
-            for mark, turns in self.scripts.items():
-                if mark in said:
-                    return turns.pop(0) if turns else Turn(self.answer)
+        # A conversation has the texts of its earlier questions in it, and the results of tools behind the last one.
+        texts = [block["text"] for message in body["messages"] if message["role"] == "user"
+                 for block in message["content"] if "text" in block]
+        for mark, turns in self.scripts.items():
+            if mark in texts[-1]:
+                turn = turns.pop(0) if turns else Turn(self.answer)
+                return turn if isinstance(turn, Turn) else turn(body)
         return self.turns.pop(0) if self.turns else Turn(self.answer)
 
 
@@ -131,7 +140,7 @@ def handler(converse: Converse) -> type[Handler]:
         def do_POST(self) -> None:
             body = json.loads(self.body())
             path = urllib.parse.unquote(self.path)
-            converse.requests.append((path, body))
+            converse.requests.append(Request(path, body, time.monotonic()))
             found = list(problems(body))
             if converse.error or found:
                 converse.wrong += found

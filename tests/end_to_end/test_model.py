@@ -53,8 +53,7 @@ def test_a_second_question_after_the_end_of_the_session_is_answered_with_what_wa
 def test_a_model_posts_elsewhere_with_a_tool_and_its_answer_stands_in_the_thread(world: World) -> None:
     event = mention("tell the others about Ulm")
     world.model.scripts["tell the others about Ulm"] = [
-        calls(("slack___post_to_slack", {"channel": "C0OTHERS", "text": "We go to Ulm."}))]
-    world.model.scripts["We go to Ulm"] = [says("I have told them.")]
+        calls(("slack___post_to_slack", {"channel": "C0OTHERS", "text": "We go to Ulm."})), says("I have told them.")]
     send(world, event)
     answer_of(world, event, "I have told them.")
     [elsewhere] = [post for post in world.slack_api.posts if post.channel == "C0OTHERS"]
