@@ -533,13 +533,13 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let put = self.store.put_stop(&thread, &stop.stopped_at, self.clock.now());
         let decided = async {
             run_until(&self.clock, until, put).await?;
-            let decided = update(&self.store, &self.clock, &key, |record, now| {
-                receive::on_stop(record, &work.received(now, None), self.settings.limits)
-            });
-            let errand = run_until(&self.clock, self.budget().settle_until(), decided).await?;
             let stopped =
                 run_until(&self.clock, self.budget().settle_until(), self.store.stop(&thread)).await?;
             let ended = stopped.map_or(0, |stopped| stopped.questions_of(&stop.stopped_at));
+            let decided = update(&self.store, &self.clock, &key, |record, now| {
+                receive::on_stop(record, ended, &work.received(now, None), self.settings.limits)
+            });
+            let errand = run_until(&self.clock, self.budget().settle_until(), decided).await?;
             Ok::<_, StepError<StoreError>>((errand, ended))
         };
         match decided.await {

@@ -165,7 +165,8 @@ impl Protocol {
                 };
                 let limits = rules.limits(self.max_attempts);
                 let decided = if self.is_stop {
-                    receive::on_stop(record, &received, limits)
+                    // It has ended one, so the grace is the short one.
+                    receive::on_stop(record, 1, &received, limits)
                 } else {
                     rules.on_receive(record, &received, limits)
                 };

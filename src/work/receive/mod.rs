@@ -337,8 +337,18 @@ pub fn give_back(record: Option<&Record>, token: &Token) -> Decision<Option<u32>
 /// and its message comes once more.
 pub const STOP_GRACE: Duration = Duration::from_secs(15);
 
-/// What becomes of a message that brings a stop. [`Errand::Call`] means: say that it was stopped, by this receive's token.
-pub fn on_stop(record: Option<&Record>, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+/// How often in all a stop waits for so long if it has ended nothing yet. Slack shows the stop button only while somebody works,
+/// so most probably a beat is late.
+const STOP_WAITS: u32 = 3;
+
+/// What becomes of a message that brings a stop which has `ended` so many questions so far. [`Errand::Call`] means: say that it
+/// was stopped, by this receive's token.
+pub fn on_stop(
+    record: Option<&Record>,
+    ended: usize,
+    received: &Received<'_>,
+    limits: Limits,
+) -> Decision<Errand> {
     let waiting = match record {
         None => Some((Record::new(received.place.cloned(), received.now), true)),
         Some(record) if record.state == State::Free => Some((record.clone(), false)),
@@ -346,8 +356,9 @@ pub fn on_stop(record: Option<&Record>, received: &Received<'_>, limits: Limits)
     };
     if let Some((record, is_new)) = waiting {
         let waited = record.since.until(received.now);
-        if waited < STOP_GRACE {
-            let put_off = Errand::PutOff(STOP_GRACE - waited);
+        let grace = if ended == 0 && waited >= STOP_GRACE { STOP_GRACE * STOP_WAITS } else { STOP_GRACE };
+        if waited < grace {
+            let put_off = Errand::PutOff((grace - waited).min(STOP_GRACE));
             return if is_new { Decision::write(record, put_off) } else { Decision::only(put_off) };
         }
     }

@@ -188,7 +188,7 @@ fn only_calls_of_the_agent_make_a_lease_longer() {
         stopped_at: None,
         was_dead_letter: false,
     };
-    let stop = on_stop(Some(&called_in_vain(2)), &received, LIMITS).write.unwrap();
+    let stop = on_stop(Some(&called_in_vain(2)), 1, &received, LIMITS).write.unwrap();
     let State::InFlight(flight) = stop.state else { panic!("{stop:?}") };
     assert_eq!(flight.lease_until, NOW.after(PLAIN_LEASE));
 }
@@ -491,7 +491,7 @@ fn a_question_is_given_back_by_its_token_alone_and_costs_no_attempt() {
 fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
     let place = place();
     let (receive, token) = (receive("m1", "h1"), token(7));
-    let stop = |record: Option<&Record>, now: UnixMillis| {
+    let stop_of = |ended: usize, record: Option<&Record>, now: UnixMillis| {
         let received = Received {
             receive: &receive,
             receives: 1,
@@ -503,11 +503,18 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
             stopped_at: None,
             was_dead_letter: false,
         };
-        on_stop(record, &received, LIMITS)
+        on_stop(record, ended, &received, LIMITS)
     };
+    let stop = |record: Option<&Record>, now: UnixMillis| stop_of(1, record, now);
     assert_eq!(stop(None, NOW), Decision::write(free(), Errand::PutOff(STOP_GRACE)));
     let early = NOW.after(STOP_GRACE - Duration::from_secs(1));
     assert_eq!(stop(Some(&free()), early), Decision::only(Errand::PutOff(Duration::from_secs(1))));
     assert_eq!(stop(Some(&free()), NOW.after(STOP_GRACE)).then, Errand::Call);
     assert_eq!(stop(Some(&answered()), NOW), Decision::only(Errand::Done(Done::Answered)));
+    // If it has ended nothing, a beat is late.
+    for (waited, expected) in [(0, 15), (14, 1), (15, 15), (20, 15), (44, 1)] {
+        let put_off = Errand::PutOff(Duration::from_secs(expected));
+        assert_eq!(stop_of(0, Some(&free()), NOW.after(Duration::from_secs(waited))).then, put_off);
+    }
+    assert_eq!(stop_of(0, Some(&free()), NOW.after(Duration::from_secs(45))).then, Errand::Call);
 }
