@@ -14,6 +14,7 @@ Role = Literal["assistant", "user"]
 
 # An estimate for English. Other languages take more tokens for as many characters, Chinese about four times as many.
 CHARACTERS_PER_TOKEN = 4
+NOT_READ = "(What was said before could not be read.)"
 # A conversation must begin with the user, and may begin with the app in Slack, or where the older part was left out.
 BEGINNING = "(What you see of the conversation begins here.)"
 
@@ -28,6 +29,11 @@ class Said:
     """The person who said it; None for an app."""
     ts: str
     text: str = field(repr=False)
+
+
+def conversation(question: Question, max_tokens: int) -> list[dict[str, Any]]:
+    """The question after what was said before it, of which nothing is asked for if nothing is wanted."""
+    return messages(question.history() if max_tokens > 0 else (), question, max_tokens)
 
 
 def messages(said: Iterable[Said], question: Question, max_tokens: int) -> list[dict[str, Any]]:

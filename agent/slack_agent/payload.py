@@ -53,7 +53,7 @@ class Question:
     from time to time, and returns when it is set; what it returns then is not used."""
     history: Callable[[], Sequence[Said]] = field(default=tuple, repr=False, compare=False)
     """Asks agent-settle what was said in the thread before the question, oldest first. Blocks, for seconds if it must ask
-    again; a coroutine awaits `asyncio.to_thread(question.history)`. If it cannot be read, nothing was said."""
+    again; a coroutine awaits `asyncio.to_thread(question.history)`. If it cannot be read, one message says so."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from slack_agent.history import Said
+from slack_agent.history import NOT_READ, Said
 from slack_agent.log import describe, log
 from slack_agent.patience import ask
 from slack_agent.payload import Question
@@ -30,6 +30,8 @@ from slack_agent.turns import Turns
 
 # agent-settle cuts an answer at 100 KB, and Lambda takes requests of up to 6 MB. What is longer than this is no answer.
 MAX_TEXT_BYTES = 1_000_000
+# In the place of what was said before, so that a model does not take it for nothing.
+NOTHING_KNOWN = (Said("user", None, "", NOT_READ),)
 
 
 @dataclass(frozen=True)
@@ -205,12 +207,12 @@ class Work:
                 read = ask(self._question.id, lambda: self._settle.thread(self.record, token), self._timing.history)
             except (OutcomeUnknown, Invalid) as reason:
                 log.warning("%s: what was said before it is not known: %s", self._question.id, reason)
-                return ()
+                return NOTHING_KNOWN
             if isinstance(read, Thread):
                 return read.messages
             if isinstance(read, Unreadable):
                 log.warning("%s: what was said before it cannot be read: %s", self._question.id, read.why)
-                return ()
+                return NOTHING_KNOWN
             if not self._is_replaced(token):
                 return ()
 

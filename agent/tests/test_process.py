@@ -18,6 +18,7 @@ from settle import Fault, Record, Settle
 from stand_ins.converse import Converse, calls, says
 
 from slack_agent import Settings
+from slack_agent.history import NOT_READ
 
 WORKING, DUPLICATE = Answer(200, {"status": "working"}), Answer(200, {"status": "duplicate"})
 
@@ -257,7 +258,8 @@ def test_a_thread_that_cannot_be_read_is_no_reason_not_to_answer(
         agent.invoke(asked(record, token, "the-quarterly-figures"))
         assert settle.wait_for_state(record, "answered").posts == ["Forty-two."]
         agent.wait_until_healthy()
-        assert converse.bodies[0]["messages"][0]["content"] == [{"text": "the-quarterly-figures"}]
+        said = [block["text"] for block in converse.bodies[0]["messages"][0]["content"]]
+        assert said[0] == f"An app: {NOT_READ}" and said[1].endswith("the-quarterly-figures") and len(said) == 2
     assert "what was said before it cannot be read: missing_scope" in agent.log and "quarterly" not in agent.log
 
 

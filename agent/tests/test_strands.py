@@ -29,7 +29,7 @@ from slack_agent import Question, Said, WrongSetting
 from slack_agent.payload import parse
 from slack_agent.thinking import thinking
 from slack_agent.thinking.gateway import NoTools, Signature
-from slack_agent.thinking.words import CUT_OFF, LAST_WORD, NOT_FINISHED
+from slack_agent.thinking.words import CUT_OFF, DONE, LAST_WORD, NOT_FINISHED
 
 MODEL = "eu.anthropic.claude-some-model-v1:0"
 POST, REACT = "slack___post_to_slack", "slack___add_reaction"
@@ -94,6 +94,26 @@ def test_the_model_gets_the_question_and_its_text_is_the_answer(converse: Conver
     assert body["messages"] == [{"role": "user", "content": [{"text": "Größe?"}]}]
     assert "Slack" in body["system"][0]["text"] and body["inferenceConfig"]["maxTokens"] == 4096
     assert tools_in(body) == []
+
+
+@pytest.mark.parametrize(("before", "after", "answered"), [("Let me see.", "", "Let me see."), ("", " ", DONE)])
+def test_a_model_that_says_nothing_after_its_tools_has_answered(
+    converse: Converse, answer: Answer, before: str, after: str, answered: str
+) -> None:
+    """Its tools had effects: that there is no answer would be wrong, and would have the asker ask again."""
+    call = calls((POST, {"channel": "C1", "text": "Hello"}))
+    call.content = [block for block in call.content if before or "toolUse" in block]
+    converse.turns = [call, Turn([{"text": after}] if after else [])]
+    assert answer(TOOLS="post_to_slack") == answered
+    assert len(converse.requests) == 2
+
+
+def test_what_was_said_before_is_not_asked_for_if_none_is_wanted(converse: Converse, answer: Answer) -> None:
+    def history() -> tuple[Said, ...]:
+        raise AssertionError("it is asked for")
+
+    answer(it=replace(question(), history=history), HISTORY_TOKENS="0")
+    assert len(converse.requests) == 1
 
 
 def test_the_model_is_told_what_was_said_before(converse: Converse, answer: Answer) -> None:

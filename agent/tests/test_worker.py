@@ -19,6 +19,7 @@ from settle import BEAT_SECONDS, FUNCTION, REGION, Fault, Record
 from settle import Settle as StandIn
 
 from slack_agent import Event, InvalidPayload, Question, Settle, Think, Timing, Unclaimed, Worker, patience
+from slack_agent.history import NOT_READ
 from slack_agent.settle import OutcomeUnknown
 
 QUICK = Timing(thinking=30, claim=3, answer=10, new_token=0.5, cancel=0.5, stop=3, stopped_thought=0.2)
@@ -789,7 +790,7 @@ def test_reading_is_repeated_until_the_outcome_is_known(
     assert settle.records[record].posts == [AS_READ] and len(settle.of(record, "thread")) == 3
 
 
-def test_what_cannot_be_read_in_time_or_at_all_is_nothing(
+def test_of_what_cannot_be_read_in_time_or_at_all_that_is_said(
     work_on: Callable[..., Setup], settle: StandIn, record: str
 ) -> None:
     other = new_record()
@@ -800,7 +801,8 @@ def test_what_cannot_be_read_in_time_or_at_all_is_nothing(
     settle.records[other].unreadable = "missing_scope"
     setup.invoke(payload, OTHER_SESSION)
     setup.idle()
-    assert [settle.records[it].posts for it in (record, other)] == [["nothing"], ["nothing"]]
+    # The stand-in for `think` says role, user, ts and text of each message.
+    assert [settle.records[it].posts for it in (record, other)] == [[f"user/None//{NOT_READ}"]] * 2
     assert len(settle.of(other, "thread")) == 1
 
 

@@ -377,16 +377,29 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         stop: Option<&Stopped>,
         report: &mut MessageReport,
     ) -> MessageOutcome {
-        if let (Some(key), Some(stop)) = (work.place.and_then(Place::stop_key), stop) {
-            let counted = self.store.count_stopped(&key, &stop.at, work.key.question_id(), self.clock.now());
-            if let Err(error) = run_until(&self.clock, self.budget().settle_until(), counted).await {
-                report.errors.add("count", &error);
-                report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
-                return MessageOutcome::Deferred(Deferral::Store);
-            }
+        if let Err(error) = self.count_for_stop(work, stop).await {
+            report.errors.add("count", &error);
+            report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
+            return MessageOutcome::Deferred(Deferral::Store);
         }
         self.tell_sign(work.key, work.token, report).await;
         MessageOutcome::Withdrawn
+    }
+
+    async fn count_for_stop(
+        &self,
+        work: &Work<'_>,
+        stop: Option<&Stopped>,
+    ) -> Result<(), StepError<StoreError>> {
+        let Some(place) = work.place else { return Ok(()) };
+        // The stop that ended it may have come after the stop was read.
+        let later = match stop {
+            Some(stop) if stop.at >= place.asked_at => None,
+            _ => self.last_stop(work.place).await?,
+        };
+        let (Some(key), Some(stop)) = (place.stop_key(), later.as_ref().or(stop)) else { return Ok(()) };
+        let counted = self.store.count_stopped(&key, &stop.at, work.key.question_id(), self.clock.now());
+        run_until(&self.clock, self.budget().settle_until(), counted).await
     }
 
     /// Has the sign taken back that somebody works on a question at its end. It does not go by itself, and a record at its end

@@ -102,6 +102,9 @@ impl SlackTools for AgentCoreGateway {
             ("thread_ts", post.thread_ts.map(Value::from)),
             ("text", Some(post.text.into())),
             ("metadata", Some(metadata)),
+            // Slack would fetch a page that the text has a link to, and tell its server so what somebody made the agent write.
+            ("unfurl_links", Some(false.into())),
+            ("unfurl_media", Some(false.into())),
         ]);
         match done(self.call("post_to_slack", &arguments, self.calls.deadline(until)).await) {
             Ok(answer) => {
@@ -152,14 +155,9 @@ impl SlackTools for AgentCoreGateway {
 
     async fn read(&self, conversation: &Conversation<'_>, until: Moment) -> ReadOutcome {
         let until = self.calls.deadline(until);
-        // A thread comes oldest first, so all of it is read; a channel newest first.
-        let (operation, pages) = match conversation.thread_ts {
-            Some(_) => ("read_thread", MAX_PAGES),
-            None => ("read_channel", 1),
-        };
+        let operation = if conversation.thread_ts.is_some() { "read_thread" } else { "read_channel" };
         let (mut messages, mut limit, mut cursor) = (Vec::new(), PAGE, None);
-        let mut is_whole = false;
-        for _ in 0..pages {
+        for _ in 0..MAX_PAGES {
             let arguments = arguments([
                 ("channel", Some(conversation.channel.into())),
                 ("ts", conversation.thread_ts.map(Value::from)),
@@ -167,31 +165,31 @@ impl SlackTools for AgentCoreGateway {
                 ("limit", Some(limit.into())),
                 ("include_all_metadata", Some(true.into())),
             ]);
-            match done(self.call(operation, &arguments, until).await) {
-                Ok(mut answer) => {
-                    if let Some(Value::Array(page)) = answer.get_mut("messages").map(Value::take) {
-                        messages.extend(page);
-                    }
-                    is_whole = !has_more(&answer);
-                    match next_cursor(&answer) {
-                        Some(next) if !is_whole => cursor = Some(Value::from(next)),
-                        _ => break,
-                    }
-                }
+            let mut answer = match done(self.call(operation, &arguments, until).await) {
+                Ok(answer) => answer,
                 Err(Failure { reason, .. }) if reason == signed_call::ANSWER_TOO_LONG && limit == PAGE => {
                     limit = SHORT_PAGE;
+                    continue;
                 }
-                Err(Failure { reason, .. }) if messages.is_empty() => {
-                    return ReadOutcome::Unreadable { reason };
-                }
-                // What was read until then is better than nothing.
-                Err(_) => break,
+                Err(Failure { reason, .. }) => return ReadOutcome::Unreadable { reason },
+            };
+            if let Some(Value::Array(page)) = answer.get_mut("messages").map(Value::take) {
+                messages.extend(page);
+            }
+            let is_whole = !has_more(&answer);
+            if conversation.thread_ts.is_none() {
+                // A channel comes newest first, and one page of it is enough.
+                messages.reverse();
+                return ReadOutcome::Read { messages, is_whole };
+            }
+            // A thread comes oldest first, and its end is what matters: a part of it is nothing.
+            match next_cursor(&answer) {
+                _ if is_whole => return ReadOutcome::Read { messages, is_whole },
+                Some(next) => cursor = Some(Value::from(next)),
+                None => return ReadOutcome::Unreadable { reason: "gateway_unreadable".to_owned() },
             }
         }
-        if conversation.thread_ts.is_none() {
-            messages.reverse();
-        }
-        ReadOutcome::Read { messages, is_whole }
+        ReadOutcome::Unreadable { reason: "too_many_messages".to_owned() }
     }
 
     async fn set_status(

@@ -169,10 +169,10 @@ pub enum ReadOutcome {
     Read {
         /// The messages, oldest first.
         messages: Vec<Value>,
-        /// Whether these are all. In a thread later ones may be missing, in a channel earlier ones.
+        /// Whether these are all. In a channel earlier ones may be missing; a thread is read to its end or not at all.
         is_whole: bool,
     },
-    /// Slack did not show them.
+    /// Slack did not show them, or not all of a thread.
     Unreadable {
         /// Why, as a short code like that of [`PostOutcome::Refused`].
         reason: String,

@@ -16,7 +16,10 @@ pub(super) fn is_slacks(response_url: &str, hooks_base: &str) -> bool {
 
 /// The body of the post: only the asker sees it, and the message that a button stands in stays as it is.
 pub(super) fn request(text: &str) -> Vec<u8> {
-    json!({ "response_type": "ephemeral", "replace_original": false, "text": text }).to_string().into_bytes()
+    let body = json!({
+        "response_type": "ephemeral", "replace_original": false, "text": text, "unfurl_links": false, "unfurl_media": false,
+    });
+    body.to_string().into_bytes()
 }
 
 /// What became of the post.

@@ -535,16 +535,19 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
     async fn thread(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let record = self.read(call).await?.filter(|record| record.flight_of(call.token).is_some());
         let Some(record) = record else { return Ok(Answer::Gone) };
-        // A command belongs to no thread, and what else people say in its channel is none of its conversation.
-        let has_one =
-            |place: &&Place| place.thread_ts.is_some() || question::is_direct_message(&place.channel);
+        // A command belongs to no thread, and what else people say in its channel is none of its conversation. Before a question
+        // that begins a thread, nothing was said in it.
+        let has_one = |place: &&Place| match &place.thread_ts {
+            Some(thread_ts) => !call.key.question_id().ends_with(&format!(":{thread_ts}")),
+            None => question::is_direct_message(&place.channel),
+        };
         let Some(place) = record.place.as_ref().filter(has_one) else {
             return Ok(Answer::Thread { messages: Vec::new(), is_whole: true });
         };
         let conversation = Conversation { channel: &place.channel, thread_ts: place.thread_ts.as_deref() };
         Ok(match self.slack.read(&conversation, call.begun.after(CALLS_END)).await {
             ReadOutcome::Read { messages, is_whole } => {
-                let (messages, is_cut) = thread::before(&messages, place);
+                let (messages, is_cut) = thread::before(&messages, place, call.key.question_id());
                 Answer::Thread { messages, is_whole: is_whole && !is_cut }
             }
             ReadOutcome::Unreadable { reason } => {

@@ -627,9 +627,13 @@ async fn an_answer_that_slack_takes_for_nothing_is_taken_over_also_when_it_is_gi
 
 #[tokio::test(start_paused = true)]
 async fn whoever_works_on_a_question_may_read_what_was_said_before_it() {
-    let scene = Scene::claimed().await;
+    let reply = "1531420619.000200";
+    let scene = Scene { key: RecordKey::of_question(&format!("A1:C1:{reply}")), ..Scene::new() };
+    let place = Place { asked_at: SlackTs::parse(reply).unwrap(), ..Scene::place() };
+    assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
     let message = |ts: &str| serde_json::json!({ "ts": ts, "user": "U1", "text": "before" });
-    let messages = vec![message("1531420610.000100"), message("1531420618.000100")];
+    let messages = vec![message("1531420618.000100"), message(reply)];
     let refused = ReadOutcome::Unreadable { reason: "slack_missing_scope".to_owned() };
     let read = ReadOutcome::Read { messages, is_whole: true };
     scene.world.readings.lock().unwrap().extend([read, refused]);
@@ -647,11 +651,14 @@ async fn whoever_works_on_a_question_may_read_what_was_said_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_people_say_in_the_channel_of_a_command_is_not_read() {
-    let scene = Scene::new();
-    let place = Place { thread_ts: None, ..Scene::place() };
-    assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
-    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
-    let nothing = Answer::Thread { messages: Vec::new(), is_whole: true };
-    assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, nothing);
+async fn what_people_say_in_the_channel_of_a_command_is_not_read_and_before_a_threads_first_message_is_nothing()
+ {
+    for thread_ts in [None, Some("1531420618.000100".to_owned())] {
+        let scene = Scene::new();
+        let place = Place { thread_ts, ..Scene::place() };
+        assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
+        scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+        let nothing = Answer::Thread { messages: Vec::new(), is_whole: true };
+        assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, nothing);
+    }
 }

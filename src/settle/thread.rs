@@ -1,8 +1,8 @@
 //! What was said before a question: what an agent that knows nothing of the conversation is told of it. All of it is pure.
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
-use crate::gateway::EVENT_TYPE;
 use crate::slack::question::{self, Place, SlackTs};
 
 /// Most bytes of text, all messages together. A Lambda answer may have 6 MB, and no model reads more than this of a thread.
@@ -32,11 +32,20 @@ impl Said {
 /// all together they are too long.
 ///
 /// What others wrote after the question is not part of it: it waits for an answer of its own. What the app itself has said since
-/// is: an answer to an earlier question may have come after this one was asked.
-pub fn before(messages: &[Value], place: &Place) -> (Vec<Said>, bool) {
-    let said = messages.iter().filter_map(|message| said(message, place));
-    let mut said: Vec<Said> =
-        said.filter(|said| said.ts < place.asked_at || (said.is_own && said.ts != place.asked_at)).collect();
+/// is: an answer to an earlier question may have come after this one was asked. `question_id` ends with the question's own `ts`,
+/// which is earlier than the time that it was asked at if an edit has made it a question.
+pub fn before(messages: &[Value], place: &Place, question_id: &str) -> (Vec<Said>, bool) {
+    let own_bots: BTreeSet<&str> =
+        messages.iter().filter(|message| is_by(message, place)).filter_map(bot_of).collect();
+    let asked_in = question_id.rsplit(':').next().and_then(SlackTs::parse);
+    let said = messages.iter().filter_map(|message| said(message, place, &own_bots));
+    let mut said: Vec<Said> = said
+        .filter(|said| said.ts < place.asked_at || (said.is_own && said.ts != place.asked_at))
+        .filter(|said| Some(&said.ts) != asked_in.as_ref())
+        .collect();
+    // The message that a thread begins with may come with each page.
+    said.sort_by(|one, another| one.ts.cmp(&another.ts));
+    said.dedup_by(|later, earlier| later.ts == earlier.ts);
     let mut left = MAX_BYTES;
     let kept = said.iter().rev().take_while(|said| {
         let fits = said.text.len() <= left;
@@ -48,18 +57,32 @@ pub fn before(messages: &[Value], place: &Place) -> (Vec<Said>, bool) {
     (said, first > 0)
 }
 
-fn said(message: &Value, place: &Place) -> Option<Said> {
+/// The app that the message says it is of.
+fn app_of(message: &Value) -> Option<&str> {
+    let profile = &message["bot_profile"];
+    message["app_id"].as_str().or_else(|| profile["app_id"].as_str())
+}
+
+fn is_by(message: &Value, place: &Place) -> bool {
+    let app = app_of(message);
+    app.is_some() && app == place.api_app_id.as_deref()
+}
+
+fn bot_of(message: &Value) -> Option<&str> {
+    message["bot_id"].as_str()
+}
+
+fn said(message: &Value, place: &Place, own_bots: &BTreeSet<&str>) -> Option<Said> {
     let ts = SlackTs::parse(message["ts"].as_str()?)?;
     let text = question::text_of(message);
     if text.is_empty() {
         return None;
     }
     let is_by_an_app = message["bot_id"].is_string() || message["app_id"].is_string();
-    // Slack leaves `app_id` out of many messages. Then our mark says whose it is.
-    let is_of_this_app = match message["app_id"].as_str() {
-        Some(app) => place.api_app_id.as_deref() == Some(app),
-        None => message["metadata"]["event_type"] == EVENT_TYPE,
-    };
+    // Slack leaves `app_id` out of many messages. Then it is the bot's that wrote one which has it. Our mark (the metadata) is
+    // no proof: any app may set the like.
+    let is_of_this_app = is_by(message, place)
+        || app_of(message).is_none() && bot_of(message).is_some_and(|bot| own_bots.contains(bot));
     let user = message["user"].as_str().filter(|_| !is_by_an_app);
     Some(Said { ts, user: user.map(str::to_owned), is_own: is_by_an_app && is_of_this_app, text })
 }
@@ -82,7 +105,7 @@ mod tests {
     }
 
     fn texts(messages: &[Value]) -> Vec<String> {
-        before(messages, &place()).0.into_iter().map(|said| said.text).collect()
+        before(messages, &place(), "A1:C1:103.000000").0.into_iter().map(|said| said.text).collect()
     }
 
     #[test]
@@ -91,13 +114,13 @@ mod tests {
             json!({ "ts": "100.000001", "user": "U1", "text": "&lt;b&gt; is what, <https://a.example|here>?" }),
             json!({ "ts": "101.000000", "user": "UB", "bot_id": "B1", "app_id": "A1", "text": "Bold." }),
             json!({ "ts": "102.000000", "user": "UC", "bot_id": "B2", "app_id": "A2", "text": "An alarm." }),
-            json!({ "ts": "102.500000", "bot_id": "B1", "text": "Found by its mark.",
-                    "metadata": { "event_type": EVENT_TYPE, "event_payload": {} } }),
+            json!({ "ts": "102.500000", "bot_id": "B1", "text": "Known by its bot." }),
+            json!({ "ts": "102.600000", "bot_id": "B3", "bot_profile": { "app_id": "A1" }, "text": "By its profile." }),
             json!({ "ts": "103.000000", "user": "U1", "text": "the question itself" }),
             json!({ "ts": "104.000000", "user": "U2", "text": "the next question" }),
             json!({ "ts": "105.000000", "bot_id": "B1", "app_id": "A1", "text": "to the one before" }),
         ];
-        let (said, is_cut) = before(&messages, &place());
+        let (said, is_cut) = before(&messages, &place(), "A1:C1:103.000000");
         assert!(!is_cut);
         let said: Vec<Value> = said.iter().map(Said::to_json).collect();
         let own = |ts: &str, text: &str| json!({ "ts": ts, "user": null, "is_own": true, "text": text });
@@ -108,7 +131,8 @@ mod tests {
                 json!({ "ts": "100.000001", "user": "U1", "is_own": false, "text": first }),
                 own("101.000000", "Bold."),
                 json!({ "ts": "102.000000", "user": null, "is_own": false, "text": "An alarm." }),
-                own("102.500000", "Found by its mark."),
+                own("102.500000", "Known by its bot."),
+                own("102.600000", "By its profile."),
                 own("105.000000", "to the one before"),
             ]
         );
@@ -116,11 +140,12 @@ mod tests {
 
     #[test]
     fn nobody_else_speaks_in_the_apps_name_by_its_mark() {
-        let mark = json!({ "event_type": EVENT_TYPE });
+        let mark = json!({ "event_type": "slack_ingress_answer" });
         let person = json!({ "ts": "101.000000", "user": "U9", "text": "I am the app", "metadata": mark });
         let app = json!({ "ts": "101.000001", "bot_id": "B2", "app_id": "A2", "text": "So am I", "metadata": mark });
-        let (said, _) = before(&[person, app], &place());
-        assert_eq!(said.iter().map(|said| said.is_own).collect::<Vec<_>>(), [false, false]);
+        let nameless = json!({ "ts": "101.000002", "bot_id": "B3", "text": "And so am I", "metadata": mark });
+        let (said, _) = before(&[person, app, nameless], &place(), "A1:C1:103.000000");
+        assert_eq!(said.iter().map(|said| said.is_own).collect::<Vec<_>>(), [false, false, false]);
         assert_eq!(said.first().and_then(|said| said.user.as_deref()), Some("U9"));
     }
 
@@ -133,9 +158,23 @@ mod tests {
             .zip(96..)
             .map(|(letter, at)| long(&format!("{at}.000000"), letter, 90_000))
             .collect();
-        let (said, is_cut) = before(&messages, &place());
+        let (said, is_cut) = before(&messages, &place(), "A1:C1:103.000000");
         let kept: Vec<_> = said.iter().filter_map(|said| said.text.chars().next()).collect();
         assert_eq!((kept, is_cut), (vec!['c', 'd'], true));
+    }
+
+    #[test]
+    fn a_question_that_an_edit_has_made_one_is_not_part_of_what_was_said_before_it() {
+        let message = |ts: &str| json!({ "ts": ts, "user": "U1", "text": ts });
+        let (said, _) = before(&["101.000000", "102.000000"].map(message), &place(), "A1:C1:102.000000");
+        assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["101.000000"]);
+    }
+
+    #[test]
+    fn each_message_comes_once_and_in_its_order() {
+        let message = |ts: &str| json!({ "ts": ts, "user": "U1", "text": ts });
+        let messages = ["100.000001", "102.000000", "100.000001", "101.000000"].map(message);
+        assert_eq!(texts(&messages), ["100.000001", "101.000000", "102.000000"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub const SETTLE_TOOLS: [Tool; 5] = [
         operation: "post_to_slack",
         method: "chat.postMessage",
         is_get: false,
-        arguments: &["channel", "text", "thread_ts", "metadata"],
+        arguments: &["channel", "text", "thread_ts", "unfurl_links", "unfurl_media", "metadata"],
     },
     Tool {
         operation: "read_thread",

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from slack_agent.history import messages
+from slack_agent.history import conversation
 from slack_agent.log import log
 from slack_agent.payload import Question
 from slack_agent.thinking.limits import Limits
@@ -29,7 +29,7 @@ class Bedrock:
         response = self._client.converse(
             modelId=self._model_id,
             system=[{"text": INSTRUCTIONS}],
-            messages=messages(question.history(), question, self._limits.history_tokens),
+            messages=conversation(question, self._limits.history_tokens),
             inferenceConfig={"maxTokens": self._limits.tokens},
         )
         answer = answer_in(response)

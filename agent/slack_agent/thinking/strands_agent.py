@@ -21,12 +21,12 @@ from strands.tools.executors import SequentialToolExecutor
 from strands.types.exceptions import MaxTokensReachedException
 from strands.types.tools import AgentTool
 
-from slack_agent.history import messages
+from slack_agent.history import conversation
 from slack_agent.log import log
 from slack_agent.payload import Question
 from slack_agent.thinking.bedrock import CLIENT
 from slack_agent.thinking.limits import Limits
-from slack_agent.thinking.words import INSTRUCTIONS, LAST_WORD, NOT_FINISHED, cut_off
+from slack_agent.thinking.words import DONE, INSTRUCTIONS, LAST_WORD, NOT_FINISHED, cut_off
 
 if TYPE_CHECKING:
     from slack_agent.thinking.gateway import Gateway
@@ -48,7 +48,7 @@ class StrandsAgent:
         """Returns "" if the model returns no text."""
         with self._tools(question) as tools:
             steps = Steps(question, self._limits)
-            said = messages(question.history(), question, self._limits.history_tokens)
+            said = conversation(question, self._limits.history_tokens)
             agent = self._agent(steps, said, tools, INSTRUCTIONS)
             stop_reason = self._run(agent, question, self._limits.turns - 1)
             used_up = stop_reason in ("limit_turns", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
@@ -59,7 +59,9 @@ class StrandsAgent:
                  ", and no more were allowed" if used_up else "", stop_reason)
         if stop_reason == "max_tokens" and steps.text:
             return cut_off(steps.text)
-        return steps.text or (NOT_FINISHED if used_up else "")
+        if used_up:
+            return steps.text or NOT_FINISHED
+        return steps.text or (DONE if steps.tool_calls else "")
 
     @contextlib.contextmanager
     def _tools(self, question: Question) -> Iterator[Sequence[AgentTool]]:
@@ -137,7 +139,8 @@ class Steps(HookProvider):
         if event.stop_response is not None:
             blocks = event.stop_response.message["content"]
             self.wanted_tools = any("toolUse" in block for block in blocks)
-            self.text = "".join(block.get("text", "") for block in blocks).strip()
+            # A model may say something, call a tool, and then say nothing.
+            self.text = "".join(block.get("text", "") for block in blocks).strip() or self.text
 
     def _before_tool(self, event: BeforeToolCallEvent) -> None:
         if self._question.cancelled.is_set():

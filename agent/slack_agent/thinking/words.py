@@ -3,11 +3,14 @@
 INSTRUCTIONS = """\
 You answer people in Slack. Be brief and to the point. Write in the language of the question, in Slack's mrkdwn: \
 *bold*, _italic_, `code`; addresses of pages as they are; no headings, no tables. Where others have written before, \
-each of their messages begins with who wrote it, such as <@U0123456789>: do not begin yours so.\
+each of their messages begins with who wrote it, such as <@U0123456789>: do not begin yours so. What you say last is posted \
+for you as the answer, where the question was asked: post it with no tool.\
 """
 LAST_WORD = """\
 You may not use tools any more. Answer now with what you have found out, and say what is missing.\
 """
+DONE = "Done."
+"""What is answered when the model has used tools and says nothing in the end."""
 CUT_OFF = "(The answer ends here: it has reached the limit on its length.)"
 NOT_FINISHED = "I stopped before I had an answer: the question took more steps than I may take."
 

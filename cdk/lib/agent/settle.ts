@@ -8,7 +8,7 @@ import { Construct } from 'constructs';
 import { type AgentFunctionProps, agentFunction } from './function.ts';
 import { type AgentGateway, SLACK_TARGET } from './gateway.ts';
 
-/** The function's time-out. It begins no call to Slack later than 15 s after its start. */
+/** The function's time-out. It begins no post later than 15 s after its start, and ends its calls to Slack after 29 s. */
 export const SETTLE_TIMEOUT = Duration.seconds(30);
 
 export interface AgentSettleProps extends AgentFunctionProps {
