@@ -56,7 +56,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Slack does not show the thread."""
+    """Slack does not show the thread, and asking again does not help."""
 
     why: str
     """A code, such as slack_missing_scope."""
@@ -109,11 +109,14 @@ class Settle:
         return self._invoke(self._client, "release", record, token, ("released", "gone"))["outcome"]
 
     def thread(self, record: str, token: str) -> Thread | Unreadable | None:
-        """Reads what was said before the question; None if the token is no longer the record's."""
+        """Reads what was said before the question; None if the token is no longer the record's. That Slack does not show it
+        now is an unknown outcome, too: asking again may help."""
         answer = self._invoke(self._client, "thread", record, token, ("read", "unreadable", "gone"))
         if answer["outcome"] == "gone":
             return None
         if answer["outcome"] == "unreadable":
+            if answer.get("again") is True:
+                raise OutcomeUnknown(f"Slack does not show the thread now: {answer.get('why')}")
             return Unreadable(str(answer.get("why")))
         try:
             return Thread(tuple(said(message) for message in answer["messages"]), answer.get("is_whole") is True)

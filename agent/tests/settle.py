@@ -52,6 +52,8 @@ class Record:
     """What `thread` answers: what was said before the question, oldest first."""
     unreadable: str | None = None
     """Why Slack does not show the thread."""
+    unreadable_now: int = 0
+    """So often Slack does not show the thread, and would if it is asked again."""
 
 
 @dataclass
@@ -243,8 +245,11 @@ class Settle:
     def _thread(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":
             return {"outcome": "gone"}
+        if record.unreadable_now > 0:
+            record.unreadable_now -= 1
+            return {"outcome": "unreadable", "why": "slack_ratelimited", "again": True}
         if record.unreadable:
-            return {"outcome": "unreadable", "why": record.unreadable}
+            return {"outcome": "unreadable", "why": record.unreadable, "again": False}
         return {"outcome": "read", "messages": record.thread, "is_whole": True}
 
     def _release(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:

@@ -790,6 +790,17 @@ def test_reading_is_repeated_until_the_outcome_is_known(
     assert settle.records[record].posts == [AS_READ] and len(settle.of(record, "thread")) == 3
 
 
+def test_a_thread_that_slack_does_not_show_now_is_asked_for_again(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    setup = work_on(Reads())
+    payload = asked_in_a_thread(settle, record)
+    settle.records[record].unreadable_now = 2
+    setup.invoke(payload)
+    setup.idle()
+    assert settle.records[record].posts == [AS_READ] and len(settle.of(record, "thread")) == 3
+
+
 def test_of_what_cannot_be_read_in_time_or_at_all_that_is_said(
     work_on: Callable[..., Setup], settle: StandIn, record: str
 ) -> None:

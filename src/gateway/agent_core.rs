@@ -155,6 +155,8 @@ impl SlackTools for AgentCoreGateway {
 
     async fn read(&self, conversation: &Conversation<'_>, until: Moment) -> ReadOutcome {
         let until = self.calls.deadline(until);
+        let unreadable =
+            |reason: &str| ReadOutcome::Unreadable { reason: reason.to_owned(), retry: Retry::Never };
         let operation = if conversation.thread_ts.is_some() { "read_thread" } else { "read_channel" };
         let (mut messages, mut limit, mut cursor) = (Vec::new(), PAGE, None);
         for _ in 0..MAX_PAGES {
@@ -171,7 +173,7 @@ impl SlackTools for AgentCoreGateway {
                     limit = SHORT_PAGE;
                     continue;
                 }
-                Err(Failure { reason, .. }) => return ReadOutcome::Unreadable { reason },
+                Err(Failure { reason, retry, .. }) => return ReadOutcome::Unreadable { reason, retry },
             };
             if let Some(Value::Array(page)) = answer.get_mut("messages").map(Value::take) {
                 messages.extend(page);
@@ -186,10 +188,10 @@ impl SlackTools for AgentCoreGateway {
             match next_cursor(&answer) {
                 _ if is_whole => return ReadOutcome::Read { messages, is_whole },
                 Some(next) => cursor = Some(Value::from(next)),
-                None => return ReadOutcome::Unreadable { reason: "gateway_unreadable".to_owned() },
+                None => return unreadable("gateway_unreadable"),
             }
         }
-        ReadOutcome::Unreadable { reason: "too_many_messages".to_owned() }
+        unreadable("too_many_messages")
     }
 
     async fn set_status(

@@ -176,6 +176,8 @@ pub enum ReadOutcome {
     Unreadable {
         /// Why, as a short code like that of [`PostOutcome::Refused`].
         reason: String,
+        /// Whether they may be read later.
+        retry: Retry,
     },
 }
 

@@ -53,6 +53,8 @@ pub enum Answer {
     Unreadable {
         /// Why, as a short code.
         why: String,
+        /// Whether asking again may help.
+        again: bool,
     },
     /// The token is not the record's. There is nothing to do.
     Gone,
@@ -96,7 +98,7 @@ impl Answer {
                 "place": place.as_ref().map(Place::shown_to_the_agent),
             }),
             Self::Cancel { why } | Self::Invalid { why } => json!({ "outcome": outcome, "why": why }),
-            Self::Unreadable { why } => json!({ "outcome": outcome, "why": why }),
+            Self::Unreadable { why, again } => json!({ "outcome": outcome, "why": why, "again": again }),
             Self::Thread { messages, is_whole } => {
                 let messages: Vec<Value> = messages.iter().map(Said::to_json).collect();
                 json!({ "outcome": outcome, "messages": messages, "is_whole": is_whole })

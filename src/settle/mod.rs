@@ -550,9 +550,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 let (messages, is_cut) = thread::before(&messages, place, call.key.question_id());
                 Answer::Thread { messages, is_whole: is_whole && !is_cut }
             }
-            ReadOutcome::Unreadable { reason } => {
+            ReadOutcome::Unreadable { reason, retry } => {
                 call.report.why = Some(reason.clone());
-                Answer::Unreadable { why: reason }
+                Answer::Unreadable { why: reason, again: retry == Retry::Later }
             }
         })
     }

@@ -634,7 +634,8 @@ async fn whoever_works_on_a_question_may_read_what_was_said_before_it() {
     scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
     let message = |ts: &str| serde_json::json!({ "ts": ts, "user": "U1", "text": "before" });
     let messages = vec![message("1531420618.000100"), message(reply)];
-    let refused = ReadOutcome::Unreadable { reason: "slack_missing_scope".to_owned() };
+    let refused =
+        ReadOutcome::Unreadable { reason: "slack_missing_scope".to_owned(), retry: Retry::AfterChange };
     let read = ReadOutcome::Read { messages, is_whole: true };
     scene.world.readings.lock().unwrap().extend([read, refused]);
     let Answer::Thread { messages, is_whole: true } = scene.ask(CLAIMERS, Operation::Thread).await else {
@@ -642,7 +643,7 @@ async fn whoever_works_on_a_question_may_read_what_was_said_before_it() {
     };
     assert_eq!(messages.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["before"]);
     let (answer, report) = scene.run(CLAIMERS, Operation::Thread).await;
-    assert_eq!(answer, Answer::Unreadable { why: "slack_missing_scope".to_owned() });
+    assert_eq!(answer, Answer::Unreadable { why: "slack_missing_scope".to_owned(), again: false });
     assert_eq!((report.outcome, report.why.as_deref()), (Some("unreadable"), Some("slack_missing_scope")));
     // The token that the claimer came with is gone, and so is the claimer's when the question has ended.
     assert_eq!(scene.ask(DISPATCHERS, Operation::Thread).await, Answer::Gone);

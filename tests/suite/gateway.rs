@@ -342,7 +342,7 @@ async fn a_thread_is_read_to_its_end_and_of_a_channel_what_was_said_last() {
                     messages.iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect();
                 (texts, is_whole)
             }
-            ReadOutcome::Unreadable { reason } => (vec![reason], false),
+            ReadOutcome::Unreadable { reason, .. } => (vec![reason], false),
         }
     };
     let (texts, is_whole) = read(Some(THREAD)).await;
