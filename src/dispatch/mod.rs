@@ -22,8 +22,8 @@
 //!    agent's answer means; [`plain`]: how an agent is called that knows nothing of work records.
 //! 5. [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
 //!
-//! This room imports `aws` (how a stream of events is read), `dedup` (the error of a store), `sink`, `slack` (what a message asks), `telemetry` (the report), `time` and
-//! `work`. It belongs to the cargo feature `dispatch`.
+//! This room imports `aws` (how a stream of events is read), `dedup` (the error of a store), `sink`, `slack` (what a message
+//! asks), `telemetry` (the report), `time` and `work`. It belongs to the cargo feature `dispatch`.
 
 pub mod agent;
 pub mod agent_call;
@@ -386,6 +386,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         MessageOutcome::Withdrawn
     }
 
+    /// Counts the question with the stop that ended it; without one there is nothing to count it for.
     async fn count_for_stop(
         &self,
         work: &Work<'_>,

@@ -33,7 +33,8 @@ use crate::gateway::{
     StatusOutcome, StatusPlace,
 };
 use crate::slack::answer_text;
-use crate::slack::question::{self, Place};
+use crate::slack::payload;
+use crate::slack::question::{Place, SlackTs};
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::back_off::back_off_as_asked;
@@ -48,7 +49,7 @@ use crate::work::{RecordKey, Stopped, WorkStore};
 use answer::Answer;
 use request::{Operation, Request};
 
-/// How long after its beginning an invocation still begins to post, or to look for a post.
+/// How long after its beginning an invocation still begins to post, to look for a post, or to show that somebody works.
 pub const LAST_CALL: Duration = Duration::from_secs(15);
 
 /// How long after its beginning an invocation calls Slack at all. The function's time-out is a second longer, so that whatever it
@@ -86,6 +87,13 @@ struct Call<'a> {
     token: &'a Token,
     begun: Moment,
     report: SettleReport,
+}
+
+impl Call<'_> {
+    /// When every call of Slack's must be over.
+    fn until(&self) -> Moment {
+        self.begun.after(CALLS_END)
+    }
 }
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T, N, C> {
@@ -193,7 +201,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             }
             _ => false,
         };
-        if !is_at_work || !self.set_status(place, SessionStatus::Processing, call).await {
+        // Late in the invocation there may be no time left to take it back.
+        if !is_at_work
+            || !self.has_time(call)
+            || !self.set_status(place, SessionStatus::Processing, call).await
+        {
             return Ok(Answer::NotShown);
         }
         call.report.time_to_first_sign = Some(since_asked(place, self.clock.now()));
@@ -285,7 +297,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                     since: posting.intent_at,
                     nonce: nonce.as_str(),
                 };
-                self.slack.find(&search, call.begun.after(CALLS_END)).await
+                self.slack.find(&search, call.until()).await
             }
             _ => FindOutcome::CannotAsk {
                 reason: "response_url".to_owned(),
@@ -416,7 +428,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         nonce: &Token,
         call: &Call<'_>,
     ) -> PostOutcome {
-        let until = call.begun.after(CALLS_END);
+        let until = call.until();
         match (posting.via, &place.response_url) {
             (Via::ResponseUrl, Some(url)) => self.slack.respond(url, text, until).await,
             (Via::ResponseUrl, None) => PostOutcome::Refused {
@@ -440,7 +452,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             && self.has_time(call)
     }
 
-    /// Whether another post may begin, or the search for one.
+    /// Whether another post may begin, the search for one, or a sign that somebody works.
     fn has_time(&self, call: &Call<'_>) -> bool {
         !self.clock.is_past(call.begun.after(LAST_CALL))
     }
@@ -538,14 +550,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
         // A command belongs to no thread, and what else people say in its channel is none of its conversation. Before a question
         // that begins a thread, nothing was said in it.
         let has_one = |place: &&Place| match &place.thread_ts {
-            Some(thread_ts) => !call.key.question_id().ends_with(&format!(":{thread_ts}")),
-            None => question::is_direct_message(&place.channel),
+            Some(thread_ts) => SlackTs::parse(thread_ts).as_ref() != Some(&place.asked_at),
+            None => payload::is_direct(&place.channel),
         };
         let Some(place) = record.place.as_ref().filter(has_one) else {
             return Ok(Answer::Thread { messages: Vec::new(), is_whole: true });
         };
         let conversation = Conversation { channel: &place.channel, thread_ts: place.thread_ts.as_deref() };
-        Ok(match self.slack.read(&conversation, call.begun.after(CALLS_END)).await {
+        Ok(match self.slack.read(&conversation, call.until()).await {
             ReadOutcome::Read { messages, is_whole } => {
                 let (messages, is_cut) = thread::before(&messages, place, call.key.question_id());
                 Answer::Thread { messages, is_whole: is_whole && !is_cut }
@@ -604,11 +616,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
     /// Sets the status of the Slack session. Nothing depends on whether that succeeds.
     async fn set_status(&self, place: &Place, status: SessionStatus, call: &mut Call<'_>) -> bool {
         let Some(thread_ts) = place.session_thread() else { return false };
-        if status == SessionStatus::Processing && !self.has_time(call) {
-            return false;
-        }
         let session = StatusPlace { channel: &place.channel, thread_ts: &thread_ts };
-        match self.slack.set_status(&session, status, call.begun.after(CALLS_END)).await {
+        match self.slack.set_status(&session, status, call.until()).await {
             StatusOutcome::Shown => true,
             StatusOutcome::NotShown { reason } => {
                 call.report.not_shown = Some(reason);

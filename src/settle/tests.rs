@@ -651,6 +651,24 @@ async fn whoever_works_on_a_question_may_read_what_was_said_before_it() {
     assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, Answer::Gone);
 }
 
+/// The thread may have replies by then.
+#[tokio::test(start_paused = true)]
+async fn before_a_threads_first_message_that_an_edit_has_made_a_question_its_thread_is_read() {
+    let scene = Scene::new();
+    let edited = SlackTs::parse("1531420700.000000").unwrap();
+    let place = Place { asked_at: edited, ..Scene::place() };
+    assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+    let message = |ts: &str| serde_json::json!({ "ts": ts, "user": "U1", "text": ts });
+    let messages = vec![message("1531420618.000100"), message("1531420619.000000")];
+    scene.world.readings.lock().unwrap().push(ReadOutcome::Read { messages, is_whole: true });
+    let Answer::Thread { messages, .. } = scene.ask(CLAIMERS, Operation::Thread).await else {
+        panic!("it is read");
+    };
+    let texts: Vec<_> = messages.iter().map(|said| said.text.as_str()).collect();
+    assert_eq!(texts, ["1531420619.000000"], "without the question itself");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_people_say_in_the_channel_of_a_command_is_not_read_and_before_a_threads_first_message_is_nothing()
  {

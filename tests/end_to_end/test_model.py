@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from expect import QUICKLY, send
 from stand_ins.converse import calls, says
-from stand_ins.events import mention, new_ts
+from stand_ins.events import mention, new_channel, new_ts
 from stand_ins.slack_api import Post
 from stand_ins.world import Event, World
 
@@ -63,8 +63,12 @@ def test_a_model_posts_elsewhere_with_a_tool_and_its_answer_stands_in_the_thread
 @pytest.mark.world("model")
 def test_where_the_thread_cannot_be_read_the_question_is_thought_about_without_it(world: World) -> None:
     world.model.scripts["what comes after one"] = [says("Two.")]
-    event = mention("what comes after one?")
-    world.slack_api.fail("missing_scope", event.channel, times=None, method="conversations.replies")
-    send(world, event)
+    # Before a question that begins its thread there is nothing to read.
+    channel, thread = new_channel(), new_ts()
+    world.slack_api.say(channel, thread, "nobody may read this")
+    world.slack_api.fail("missing_scope", channel, times=None, method="conversations.replies")
+    event = send(world, mention("what comes after one?", channel, thread))
     answer_of(world, event, "Two.")
-    assert len(asked(world, "what comes after one")) == 1
+    [message] = asked(world, "what comes after one")
+    told, question = (block["text"] for block in message["content"])
+    assert "could not be read" in told and question.endswith("what comes after one?")

@@ -426,7 +426,7 @@ fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Malformed> {
 }
 
 /// Whether a channel's id is that of a direct message. There the whole channel is one conversation, but for its threads.
-fn is_direct(channel: &str) -> bool {
+pub(crate) fn is_direct(channel: &str) -> bool {
     channel.starts_with('D')
 }
 

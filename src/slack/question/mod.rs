@@ -205,14 +205,9 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Whether a channel is a direct message between a person and the app, by its id.
-pub fn is_direct_message(channel: &str) -> bool {
-    channel.starts_with('D')
-}
-
-/// The same, by what else is known of it.
+/// Whether a channel is a direct message between a person and the app.
 fn is_direct(channel: &str, channel_type: Option<&str>) -> bool {
-    channel_type == Some("im") || is_direct_message(channel)
+    channel_type == Some("im") || payload::is_direct(channel)
 }
 
 #[cfg(test)]

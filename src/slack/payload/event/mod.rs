@@ -147,7 +147,8 @@ impl Event<'_> {
     }
 
     /// The subtype of a `message`. A deletion is one whatever Slack calls it: when the first message of a thread is deleted, it
-    /// is `message_changed`, with a tombstone as the message; and Slack has been seen to leave out the subtype.
+    /// is `message_changed`, with a tombstone as the message; and Slack has been seen to leave out the subtype. `slack::question`,
+    /// which finds out what was deleted, goes by the same.
     fn message_subtype(&self) -> Option<String> {
         let subtype = self.subtype.to_text();
         let message: Option<Inner<'_>> = self.message.object();
