@@ -1,9 +1,9 @@
-// The credential of an API, as the Gateways use it.
+// The credential of an API, as the Gateways use it, and a secret for one that nobody has put yet.
 
-import { Names, Stack } from 'aws-cdk-lib';
+import { Names, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
-import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { arnForPolicy } from '../common/secret.ts';
 
@@ -45,4 +45,32 @@ export class ApiCredential extends Construct {
       grant(['kms:Decrypt'], key.keyArn, { StringEquals: { 'kms:ViaService': service } });
     }
   }
+}
+
+export interface CredentialSecretProps {
+  readonly description: string;
+  /** The key of the credential in the JSON object that the secret contains. */
+  readonly key: string;
+  /** Why Secrets Manager does not rotate the secret, for cdk-nag. */
+  readonly whyItIsNotRotated: string;
+  readonly removalPolicy: RemovalPolicy;
+}
+
+/**
+ * Creates a secret with a random value, in the JSON that AgentCore expects. Somebody replaces the value with the
+ * credential.
+ */
+export function credentialSecret(scope: Construct, id: string, props: CredentialSecretProps): secretsmanager.Secret {
+  const secret = new secretsmanager.Secret(scope, id, {
+    description: props.description,
+    generateSecretString: {
+      secretStringTemplate: '{}',
+      generateStringKey: props.key,
+      passwordLength: 64,
+      excludePunctuation: true,
+    },
+    removalPolicy: props.removalPolicy,
+  });
+  Validations.of(secret).acknowledge({ id: 'AwsSolutions-SMG4', reason: props.whyItIsNotRotated });
+  return secret;
 }

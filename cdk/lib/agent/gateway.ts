@@ -5,9 +5,9 @@ import { resolve } from 'node:path';
 import { Names, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
-import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { ApiCredential, type ApiCredentialProps, SECRET_KEY } from './credential.ts';
+import { ApiCredential, type ApiCredentialProps, SECRET_KEY, credentialSecret } from './credential.ts';
 import { openApiDocument } from './openapi.ts';
 
 /** The target whose tools call Slack, on both Gateways. A tool's name begins with it: `slack___post_to_slack`. */
@@ -15,6 +15,12 @@ export const SLACK_TARGET = 'slack';
 
 /** The OpenAPI document of what the agent may do in Slack by itself. The local demo uses the same document. */
 export const SLACK_DOCUMENT = resolve(import.meta.dirname, '../../tools/slack.openapi.json');
+
+/** The target whose tools create and change canvases in Slack, on the agent's Gateway. */
+export const CANVASES_TARGET = 'canvases';
+
+/** The OpenAPI document of what the agent may do with Slack's canvases. The local demo uses the same document. */
+export const CANVASES_DOCUMENT = resolve(import.meta.dirname, '../../tools/slack_canvases.openapi.json');
 
 /**
  * The OpenAPI document of what agent-settle does in Slack: it posts with a mark, finds a post by its mark, and shows that
@@ -148,26 +154,14 @@ export class AgentGateway extends Construct {
   }
 }
 
-/**
- * Creates a secret with a random value, in the JSON that AgentCore expects. Somebody replaces the value with the bot
- * token.
- */
+/** Creates a secret with a random value. Somebody replaces the value with the bot token. */
 export function botTokenSecret(scope: Construct, id: string, removalPolicy: RemovalPolicy): secretsmanager.Secret {
-  const secret = new secretsmanager.Secret(scope, id, {
+  return credentialSecret(scope, id, {
     description: `slack-ingress: the Slack app's bot token, as {"${SECRET_KEY}": "xoxb-…"}`,
-    generateSecretString: {
-      secretStringTemplate: '{}',
-      generateStringKey: SECRET_KEY,
-      passwordLength: 64,
-      excludePunctuation: true,
-    },
+    key: SECRET_KEY,
+    whyItIsNotRotated: 'Slack creates the token, and Secrets Manager cannot rotate it.',
     removalPolicy,
   });
-  Validations.of(secret).acknowledge({
-    id: 'AwsSolutions-SMG4',
-    reason: 'Slack creates the token, and Secrets Manager cannot rotate it.',
-  });
-  return secret;
 }
 
 /** Returns the ARN of an AgentCore resource in this account and region. */

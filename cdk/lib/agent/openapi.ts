@@ -13,8 +13,15 @@ export interface OpenApiDocument {
 
 interface Operation {
   readonly operationId?: string;
+  readonly parameters?: readonly Record<string, unknown>[];
   readonly requestBody?: { readonly content?: Record<string, unknown> };
 }
+
+/** The form that AgentCore requires of a target's name. */
+const TARGET_NAME = /^([0-9a-zA-Z]-?){1,100}$/;
+
+/** How a parameter can say that it is written in another way than plainly, which AgentCore does not support. */
+const SERIALIZERS = ['style', 'explode', 'allowReserved', 'content'];
 
 const METHODS = ['get', 'put', 'post', 'delete', 'patch', 'head', 'options', 'trace'];
 
@@ -23,12 +30,14 @@ const MAX_TOOL_NAME = 64;
 
 /**
  * Reads an OpenAPI document and checks that AgentCore accepts it as a target: version 3.0 or 3.1, one server, an
- * `operationId` for each operation, JSON bodies, and no schema with alternatives.
+ * `operationId` for each operation, plain parameters, JSON bodies, and no schema with alternatives. And that it accepts the
+ * target's name.
  *
  * @throws Error that names the first thing that AgentCore would not accept
  */
 export function openApiDocument(path: string, target: string): OpenApiDocument {
   const problem = (what: string) => new Error(`${path}: ${what}`);
+  if (!TARGET_NAME.test(target)) throw problem(`the target's name must be of letters, digits and single -, and is: ${target}`);
   let document: OpenApiDocument;
   try {
     document = JSON.parse(readFileSync(path, 'utf8'));
@@ -58,6 +67,10 @@ export function openApiDocument(path: string, target: string): OpenApiDocument {
     if (tool.length > MAX_TOOL_NAME) throw problem(`the tool ${tool} has over ${MAX_TOOL_NAME} characters`);
     if (ids.has(id)) throw problem(`two operations are called ${id}`);
     ids.add(id);
+    for (const parameter of operation.parameters ?? []) {
+      const serializer = SERIALIZERS.find((it) => it in parameter);
+      if (serializer) throw problem(`${name} has a parameter with ${serializer}: ${parameter.name}`);
+    }
     const types = Object.keys(operation.requestBody?.content ?? {});
     if (types.some((type) => type !== 'application/json')) {
       throw problem(`${name} accepts a body that is not application/json`);

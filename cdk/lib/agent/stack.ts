@@ -20,13 +20,33 @@ import { AgentAlarms } from './alarms.ts';
 import { ApiCredential } from './credential.ts';
 import { AgentDashboard } from './dashboard.ts';
 import { AgentDispatch, type AgentDispatchProps, type AgentTarget } from './dispatch.ts';
-import { AgentGateway, SETTLE_DOCUMENT, SLACK_DOCUMENT, SLACK_TARGET, botTokenSecret } from './gateway.ts';
+import {
+  AgentGateway,
+  CANVASES_DOCUMENT,
+  CANVASES_TARGET,
+  SETTLE_DOCUMENT,
+  SLACK_DOCUMENT,
+  SLACK_TARGET,
+  botTokenSecret,
+} from './gateway.ts';
 import { AgentMetrics } from './metrics.ts';
 import { AgentRuntime } from './runtime.ts';
 import { AgentSettle } from './settle.ts';
+import { TRELLO_TARGET, putTrelloCredential, trelloSecret, trelloTools } from './trello.ts';
 
-/** An agent that the stack deploys. The properties are those of `AgentRuntimeProps`. */
+/** Trello's boards and cards as tools of the agent. */
+export interface TrelloProps {
+  /**
+   * A secret with Trello's API key and token: `{"authorization": "oauth_consumer_key=\"…\", oauth_token=\"…\""}`.
+   * @default a secret is created, with a random value that you replace
+   */
+  readonly secret?: secretsmanager.ISecret;
+}
+
+/** An agent that the stack deploys, and its tools. The other properties are those of `AgentRuntimeProps`. */
 export interface OwnAgent {
+  /** Adds tools for Trello. @default there are none */
+  readonly trello?: TrelloProps;
   /** @default the directory that `make agent-zip` writes */
   readonly code?: string;
   /** @default `code` */
@@ -149,8 +169,22 @@ export class AgentStack extends Stack {
     } else {
       this.gateway = new AgentGateway(this, 'Gateway');
       this.gateway.addTool(SLACK_TARGET, { document: SLACK_DOCUMENT, credential });
+      this.gateway.addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT, credential });
+      const { trello, ...own } = agent;
+      if (trello) {
+        const secret = trello.secret ?? trelloSecret(this, 'TrelloCredential', removalPolicy);
+        this.gateway.addTool(TRELLO_TARGET, trelloTools(secret));
+        output('TrelloSecretArn', "Where Trello's API key and token go, in JSON", secret.secretArn);
+        if (!trello.secret) {
+          output(
+            'PutTheTrelloCredential',
+            "Still to be done, unless you have: until then Trello refuses every call of its tools. Paste the API key, press Enter, then paste the token, after this command",
+            putTrelloCredential(secret.secretArn, this.region),
+          );
+        }
+      }
       this.runtime = new AgentRuntime(this, 'Runtime', {
-        ...agent,
+        ...own,
         gateway: this.gateway,
         settle: this.settle.function,
       });

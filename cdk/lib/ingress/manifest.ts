@@ -27,8 +27,11 @@ const AGENT_DESCRIPTION = 'Answers what you ask it, here and where you mention i
  */
 const READING_SCOPES = ['channels:history', 'groups:history', 'mpim:history'];
 
-/** The scopes of the agent's own tools, of which `chat:write` is one already (tools/slack.openapi.json). */
-const TOOL_SCOPES = ['reactions:write'];
+/**
+ * The scopes of the agent's own tools, of which `chat:write` is one already (tools/slack.openapi.json and
+ * tools/slack_canvases.openapi.json).
+ */
+const TOOL_SCOPES = ['canvases:read', 'canvases:write', 'reactions:write'];
 
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
 export function slackAppManifest({ requestUrl, name = 'Agent', command, answers }: ManifestProps): string {

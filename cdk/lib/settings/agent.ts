@@ -20,11 +20,15 @@ export function agentProps(scope: Construct): AgentProps {
   }
   const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
   if (runtimeArn) {
-    const given = useless(['thinking', 'tools']);
+    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn']);
     if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
   } else {
     const given = useless(['agentRuntimeQualifier']);
     if (given) throw new Error(`${given} has no effect without agentRuntimeArn`);
+  }
+  const withTrello = choice('trello', 'true', 'false') === 'true';
+  if (!withTrello && text('trelloSecretArn') !== undefined) {
+    throw new Error('trelloSecretArn has no effect without the tools for Trello: set trello=true');
   }
   return {
     architecture,
@@ -36,6 +40,7 @@ export function agentProps(scope: Construct): AgentProps {
           code: text('agentCodePath'),
           thinking: text('thinking'),
           tools: text('tools'),
+          trello: withTrello ? { secret: secret('ImportedTrelloCredential', text('trelloSecretArn')) } : undefined,
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
     agentView: wantsAgentView(scope),

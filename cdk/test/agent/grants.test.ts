@@ -224,6 +224,30 @@ test('an imported bot token is granted by its whole ARN, and its KMS key through
   }
 });
 
+test("with tools for Trello, the tools' gateway may also read Trello's credential, and agent-settle's may not", () => {
+  const { template } = agentTemplate({ agent: { code, trello: {} } });
+  const reads = (where: typeof isToolsGateway) => {
+    const { statements } = agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway', where);
+    assert.equal(statements.length, 3);
+    return [statements[1].Resource.map((it: any) => it['Fn::GetAtt']?.[0]).filter(Boolean), statements[2]];
+  };
+  const ids = (key: string) => {
+    const secret = only(template, 'AWS::SecretsManager::Secret', (it) => it.Properties.GenerateSecretString.GenerateStringKey === key);
+    const provider = only(
+      template,
+      'AWS::BedrockAgentCore::ApiKeyCredentialProvider',
+      (it) => it.Properties.ApiKeySecretConfig.SecretId.Ref === secret.id,
+    );
+    return { secret: ref(secret.id), provider: provider.id };
+  };
+  const [bot, trello] = [ids('token'), ids('authorization')];
+  assert.deepEqual(reads(isToolsGateway), [
+    [bot.provider, trello.provider],
+    allow('secretsmanager:GetSecretValue', [bot.secret, trello.secret]),
+  ]);
+  assert.deepEqual(reads(isSettleGateway), [[bot.provider], allow('secretsmanager:GetSecretValue', bot.secret)]);
+});
+
 test('each of the five has its own role, with one policy and no other, inline, managed or attached', () => {
   const roles = [dispatchRole, settleRole, gatewayRole, settleGatewayRole, runtimeRole];
   assert.equal(new Set(roles.map((it) => it.id)).size, 5);
@@ -266,17 +290,18 @@ test('there is no access from outside: no permission on a function, no policy on
 });
 
 test("AgentCore's resources are created after the rights of their roles", () => {
-  const target = (its: { id: string }) =>
+  const target = (its: { id: string }, name: string) =>
     only(
       template,
       'AWS::BedrockAgentCore::GatewayTarget',
-      (it) => it.Properties.GatewayIdentifier['Fn::GetAtt'][0] === its.id,
+      (it) => it.Properties.GatewayIdentifier['Fn::GetAtt'][0] === its.id && it.Properties.Name === name,
     );
   for (const [resource, role] of [
     [gateway, gatewayRole],
-    [target(gateway), gatewayRole],
+    [target(gateway, 'slack'), gatewayRole],
+    [target(gateway, 'canvases'), gatewayRole],
     [settleGateway, settleGatewayRole],
-    [target(settleGateway), settleGatewayRole],
+    [target(settleGateway, 'slack'), settleGatewayRole],
     [runtime, runtimeRole],
   ] as const) {
     assert.ok((resource as any).DependsOn.includes(role.policy.id), resource.Type);

@@ -2,13 +2,21 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
+import { CANVASES_DOCUMENT, SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
 import { openApiDocument } from '../../lib/agent/openapi.ts';
+import { TRELLO_DOCUMENT } from '../../lib/agent/trello.ts';
 import { documentWith } from './documents.ts';
 
-test("Slack's document is accepted", () => {
-  assert.equal(openApiDocument(SLACK_DOCUMENT, 'slack').info.title, 'Slack');
-});
+for (const [name, document, title] of [
+  ['slack', SLACK_DOCUMENT, 'Slack'],
+  ['canvases', CANVASES_DOCUMENT, 'Slack canvases'],
+  ['slack', SETTLE_DOCUMENT, "Slack for agent-settle"],
+  ['trello', TRELLO_DOCUMENT, 'Trello'],
+] as const) {
+  test(`the document of ${title} is accepted`, () => {
+    assert.equal(openApiDocument(document, name).info.title, title);
+  });
+}
 
 const post = (it: any) => it.paths['/chat.postMessage'].post;
 for (const [name, change, problem] of [
@@ -22,6 +30,7 @@ for (const [name, change, problem] of [
   ['a name with a character that models refuse', (it) => (post(it).operationId = 'post.to'), /has no operationId of/],
   ['a name that is too long', (it) => (post(it).operationId = 'x'.repeat(57)), /over 64 characters/],
   ['the same name twice', (it) => (post(it).operationId = 'add_reaction'), /two operations are called add_reaction/],
+  ['a parameter that is not written plainly', (it) => (post(it).parameters = [{ name: 'ids', in: 'query', explode: false }]), /POST \/chat.postMessage has a parameter with explode: ids/],
   ['a form as a body', (it) => (post(it).requestBody.content = { 'application/x-www-form-urlencoded': {} }), /accepts a body that is not application\/json/],
   ['alternative schemas in a body', (it) => (post(it).requestBody.content['application/json'].schema = { oneOf: [] }), /it has oneOf/],
   ['alternative schemas elsewhere', (it) => (it.components = { schemas: { A: { items: { anyOf: [] } } } }), /it has anyOf/],
@@ -34,3 +43,9 @@ for (const [name, change, problem] of [
 test('a document that does not exist is refused, and the message names its path', () => {
   assert.throws(() => openApiDocument('/nowhere.json', 'slack'), /nowhere\.json/);
 });
+
+for (const name of ['slack_canvases', 'slack--canvases', '']) {
+  test(`a target that AgentCore would not accept is refused: "${name}"`, () => {
+    assert.throws(() => openApiDocument(SLACK_DOCUMENT, name), /the target's name must be of letters, digits and single -/);
+  });
+}

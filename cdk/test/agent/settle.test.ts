@@ -51,8 +51,8 @@ test("its Gateway has its own target, with the name that the function is told an
   assert.deepEqual(document, JSON.parse(readFileSync(SETTLE_DOCUMENT, 'utf8')));
   // One entry of the token vault for both Gateways: a token is put in one place.
   const providers = targets.map((it) => it.CredentialProviderConfigurations[0].CredentialProvider.ApiKeyCredentialProvider);
-  assert.equal(providers.length, 2);
-  assert.deepEqual(providers[0], providers[1]);
+  assert.equal(providers.length, 3);
+  for (const provider of providers) assert.deepEqual(provider, providers[0]);
   template.resourceCountIs('AWS::BedrockAgentCore::ApiKeyCredentialProvider', 1);
 });
 

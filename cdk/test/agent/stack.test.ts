@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
-import { agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support.ts';
+import type { TrelloProps } from '../../lib/agent/stack.ts';
+import { agentDirectory, agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support.ts';
 
 const { template } = agentTemplate();
 const runtime = only(template, 'AWS::BedrockAgentCore::Runtime');
@@ -78,6 +79,36 @@ test('with a secret of your own, the deployment asks for no token', () => {
     botToken: secretsmanager.Secret.fromSecretCompleteArn(scope, 'Bot', 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf'),
   }));
   assert.ok(!('PutTheBotToken' in template.findOutputs('*')));
+});
+
+const withTrello = (trello: TrelloProps) => agentTemplate({ agent: { code: agentDirectory(), trello } }).template;
+
+test("with tools for Trello, the deployment ends with the command that puts Trello's key and token, as the header wants them", () => {
+  const template = withTrello({});
+  const secret = only(template, 'AWS::SecretsManager::Secret', (it) => /Trello/.test(it.Properties.Description));
+  assert.deepEqual(template.findOutputs('TrelloSecretArn').TrelloSecretArn!.Value, { Ref: secret.id });
+  const { SecretStringTemplate, GenerateStringKey, PasswordLength } = secret.Properties.GenerateSecretString;
+  assert.deepEqual([SecretStringTemplate, GenerateStringKey, PasswordLength], ['{}', 'authorization', 64]);
+  const { Description, Value } = template.findOutputs('PutTheTrelloCredential').PutTheTrelloCredential!;
+  assert.match(Description, /until then Trello refuses every call/);
+  const parts: (string | { Ref: string })[] = Value['Fn::Join'][1];
+  const command = parts.map((it) => (typeof it === 'string' ? it : it.Ref)).join('');
+  assert.match(command, new RegExp(`put-secret-value --region AWS::Region --secret-id ${secret.id} `));
+  // The command runs with `aws` replaced by a program that shows its input.
+  const run = spawnSync('bash', ['-c', `aws() { cat; }; ${command}`], { input: 'the-key\nthe-token\n', encoding: 'utf8' });
+  assert.deepEqual(JSON.parse(run.stdout), { authorization: 'oauth_consumer_key="the-key", oauth_token="the-token"' });
+});
+
+test("with a secret of your own for Trello, none is created and the deployment asks for nothing", () => {
+  const stack = new Stack(newApp(), 'Stack');
+  const arn = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:trello-AbCdEf';
+  const template = withTrello({ secret: secretsmanager.Secret.fromSecretCompleteArn(stack, 'Trello', arn) });
+  template.resourceCountIs('AWS::SecretsManager::Secret', 1);
+  template.hasResourceProperties('AWS::BedrockAgentCore::ApiKeyCredentialProvider', {
+    ApiKeySecretConfig: { SecretId: arn, JsonKey: 'authorization' },
+  });
+  assert.equal(template.findOutputs('TrelloSecretArn').TrelloSecretArn!.Value, arn);
+  assert.ok(!('PutTheTrelloCredential' in template.findOutputs('*')));
 });
 
 test('an ingress with a topic and no queue is refused', () => {

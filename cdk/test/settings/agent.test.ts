@@ -49,6 +49,7 @@ function deployed(context: Record<string, unknown> = {}) {
 }
 
 const secret = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf';
+const trelloSecretArn = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:trello-AbCdEf';
 const topic = 'arn:aws:sns:us-east-1:111122223333:alarms';
 const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/mine-AbCdEfGhIj';
 
@@ -95,6 +96,22 @@ test('the settings reach the stack', () => {
   assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Retain', 'Retain']);
   // Six times the dispatcher's time-out.
   assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
+});
+
+test('with trello=true there are tools for Trello, with a secret of the stack or of your own', () => {
+  const targets = (context: Record<string, unknown>) => {
+    const { template } = deployed(context);
+    const secrets = Object.values(template.findResources('AWS::BedrockAgentCore::ApiKeyCredentialProvider'))
+      .map((it) => it.Properties.ApiKeySecretConfig)
+      .filter((it) => it.JsonKey === 'authorization')
+      .map((it) => it.SecretId);
+    const names = Object.values(template.findResources('AWS::BedrockAgentCore::GatewayTarget')).map((it) => it.Properties.Name);
+    return { trello: names.includes('trello'), secrets };
+  };
+  for (const trello of [undefined, '', 'false']) assert.deepEqual(targets({ trello }), { trello: false, secrets: [] });
+  const created = targets({ trello: 'true' });
+  assert.deepEqual([created.trello, Object.keys(created.secrets[0])], [true, ['Ref']]);
+  assert.deepEqual(targets({ trello: 'true', trelloSecretArn }), { trello: true, secrets: [trelloSecretArn] });
 });
 
 test('with an agent, the queue gives nothing up, keeps it for two weeks, and has no alarm on its age', () => {
@@ -170,6 +187,12 @@ for (const [context, problem] of [
   [{ agentRuntimeArn: runtimeArn, thinking: 'echo' }, /thinking and agentRuntimeArn cannot both be set/],
   [{ agentRuntimeArn: runtimeArn, tools: 'post_to_slack' }, /tools and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', tools: 'post_to_slack' }, /tools has no effect without an agent/],
+  [{ trello: 'yes' }, /trello must be one of true, false, and is: yes/],
+  [{ trelloSecretArn }, /trelloSecretArn has no effect without the tools for Trello: set trello=true/],
+  [{ agent: 'false', trello: 'true' }, /trello has no effect without an agent/],
+  [{ agent: 'false', trelloSecretArn }, /trelloSecretArn has no effect without an agent/],
+  [{ agentRuntimeArn: runtimeArn, trello: 'true' }, /trello and agentRuntimeArn cannot both be set/],
+  [{ agentRuntimeArn: runtimeArn, trelloSecretArn }, /trelloSecretArn and agentRuntimeArn cannot both be set/],
   [{ agentRuntimeQualifier: 'prod' }, /agentRuntimeQualifier has no effect without agentRuntimeArn/],
   [{ agentTimeoutSeconds: '1 min' }, /agentTimeoutSeconds must be a whole number/],
   [{ agentTimeoutSeconds: '886' }, /1 s to 885 s/],
@@ -215,6 +238,8 @@ function checked(context: Record<string, unknown>, prepare: (stack: AgentStack) 
 for (const context of [
   {},
   { thinking: 'bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0', botTokenSecretArn: secret },
+  { trello: 'true' },
+  { trello: 'true', trelloSecretArn },
   { agentRuntimeArn: runtimeArn, botTokenSecretArn: secret },
   { agentRuntimeArn: runtimeArn, agentProtocol: 'plain', agentView: 'false' },
 ]) {
