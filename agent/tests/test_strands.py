@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from conftest import AGENT, clean
 from payloads import asked, new_record
 from stand_ins.converse import Converse, Turn, calls, says, tools_in
-from stand_ins.gateway import Gateway
+from stand_ins.gateway import Credential, Gateway, agent_targets
 from stand_ins.slack_api import SlackApi
 
 from slack_agent import Question, Said, WrongSetting
@@ -56,7 +56,7 @@ def slack() -> Iterator[SlackApi]:
 
 @pytest.fixture(scope="module")
 def gateway(slack: SlackApi) -> Iterator[Gateway]:
-    with Gateway(slack.url) as gateway:
+    with Gateway(agent_targets(slack.url, Credential("xoxb-made-up"))) as gateway:
         yield gateway
 
 

@@ -1,28 +1,34 @@
-"""Plays AgentCore Gateway: an MCP server (streamable HTTP) that lets in signed requests and calls Slack with a bearer
-token.
+"""Plays AgentCore Gateway: an MCP server (streamable HTTP) that lets in signed requests and calls other APIs, each with its
+own credential.
 
-There are two of them, each with its own callers and its own document, which the CDK deploys too: the agent's has the tools
-of cdk/tools/slack.openapi.json, agent-settle's own those of cdk/tools/settle.openapi.json. The stand-in for Slack's Web
-API takes the place of https://slack.com/api. As with the real Gateway, a tool is called `<target>___<operationId>`, a
-caller must have signed the request (SigV4, service `bedrock-agentcore`), and only the Gateway knows the bot token. One POST
-of `tools/call` is enough; no session has to be begun.
+There are two of them, each with its own callers and its own targets, from the documents in cdk/tools that the CDK deploys
+too. The agent's has the targets `slack` and `canvases`, which have the bot token, and if it is asked for `trello`;
+agent-settle's has one of its own, also called `slack`. The stand-ins for Slack's Web API and for Trello's REST API take the
+place of the servers in the documents. As with the real Gateway, a tool is called `<target>___<operationId>`, a caller must
+have signed the request (SigV4, service `bedrock-agentcore`), and only the Gateway knows the credentials. One POST of
+`tools/call` is enough; no session has to be begun.
 
 AWS's documentation says: the names of the tools; that a tool that failed returns a result with `isError`; that the text
 of this result gives the cause if the Gateway's exception level is DEBUG, and otherwise says only that an internal error
-occurred. It does not say, and is guessed here: the wording of that text (here it has the status and the body of Slack's
-answer but not the headers, so Retry-After is lost); that a name that is no tool's is such a result too; that `ok: false` with status 200 is a result like any other; the
-body of a 403. Not checked here: policies, the session token, limits.
+occurred. It does not say, and is guessed here: the wording of that text (here it has the status and the body of the API's
+answer but not the headers, so Retry-After is lost); that a name that is no tool's is such a result too; that `ok: false`
+with status 200 is a result like any other; that the parameters of path, query and body are one list of arguments; how a
+result that is a list looks; that there is one space between a credential and its prefix; the body of a 403. Not checked
+here: policies, the session token, limits, whether the arguments fit the document.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import pathlib
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +37,7 @@ import uvicorn
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.server.providers.openapi import OpenAPIProvider
 from fastmcp.tools import ToolResult
 from starlette.middleware import Middleware as HttpMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,41 +45,72 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stand_ins.sigv4 import Request, Verifier
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENT = ROOT / "cdk/tools/slack.openapi.json"
-SETTLE_DOCUMENT = ROOT / "cdk/tools/settle.openapi.json"
-TARGET = "slack"
+DOCUMENTS = ROOT / "cdk/tools"
 START_LIMIT_SECONDS = 20
 TARGET_LIMIT_SECONDS = 60
 INTERNAL_ERROR = "An internal error occurred. Please retry later."
 
 
+@dataclass
+class Credential:
+    """What the Gateway adds to each call of an API: the header `Authorization: <prefix> <secret>`. `secret` may be changed
+    at any time, as in the real Gateway's secret."""
+
+    secret: str
+    prefix: str = "Bearer"
+
+    async def add_to(self, request: httpx2.Request) -> None:
+        request.headers["Authorization"] = f"{self.prefix} {self.secret}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """An API whose operations are tools."""
+
+    name: str
+    document: pathlib.Path
+    url: str
+    """Takes the place of the server in the document."""
+    credential: Credential
+
+
+def agent_targets(slack_url: str, bot_token: Credential, trello_url: str | None = None,
+                  trello: Credential | None = None) -> list[Target]:
+    """The targets of the agent's Gateway, as cdk/lib/agent/stack.ts deploys them: with those for Trello only if they are
+    asked for."""
+    targets = [Target("slack", DOCUMENTS / "slack.openapi.json", slack_url, bot_token),
+               Target("canvases", DOCUMENTS / "slack_canvases.openapi.json", slack_url, bot_token)]
+    if trello_url is not None and trello is not None:
+        targets.append(Target("trello", DOCUMENTS / "trello.openapi.json", trello_url, trello))
+    return targets
+
+
+def settle_targets(slack_url: str, bot_token: Credential) -> list[Target]:
+    """The only target of agent-settle's Gateway."""
+    return [Target("slack", DOCUMENTS / "settle.openapi.json", slack_url, bot_token)]
+
+
 class Gateway:
-    """`with Gateway(slack.url, bot_token) as gateway:` serves the Gateway at `gateway.url`. A caller must sign with the
-    credentials in `gateway.env`. `bot_token` may be changed at any time."""
+    """`with Gateway(targets) as gateway:` serves the Gateway at `gateway.url`. A caller must sign with the credentials in
+    `gateway.env`."""
 
     def __init__(
         self,
-        slack_url: str,
-        bot_token: str = "xoxb-made-up",
-        document: pathlib.Path = DOCUMENT,
+        targets: Sequence[Target],
         access_key: str = "AKIAEXAMPLE000000000",
         secret_key: str = "made-up-secret",
         region: str = "us-east-1",
         exception_level: str | None = "DEBUG",
         port: int = 0,
     ) -> None:
-        self.bot_token = bot_token
-        self._slack = httpx2.AsyncClient(
-            base_url=slack_url, timeout=TARGET_LIMIT_SECONDS,
-            event_hooks={"request": [self._add_token], "response": [only_success]},
-            limits=httpx2.Limits(max_connections=None),
-        )
+        self._clients = {target.name: client_of(target) for target in targets}
         self._calls: list[str] = []
         self._guard = Guard(access_key, secret_key, region)
-        server = FastMCP.from_openapi(
-            openapi(document, slack_url), self._slack, name="gateway", mcp_component_fn=prefix, validate_output=False,
-            middleware=[Calls(self._calls, exception_level)],
-        )
+        server = FastMCP("gateway", middleware=[Calls(self._calls, exception_level)], providers=[
+            OpenAPIProvider(openapi(target), self._clients[target.name], mcp_component_fn=prefix(target.name),
+                            validate_output=False)
+            for target in targets
+        ])
         # The server has no sessions, and its answers are JSON.
         guard = HttpMiddleware(self._guard)
         app = server.http_app(path="/mcp", stateless_http=True, json_response=True, middleware=[guard])
@@ -113,11 +151,8 @@ class Gateway:
         """The number of requests that were refused because of their signature."""
         return self._guard.refused
 
-    async def _add_token(self, request: httpx2.Request) -> None:
-        request.headers["Authorization"] = f"Bearer {self.bot_token}"
-
     def _run(self) -> None:
-        # These would print lost connections and Slack's errors, which the tests cause on purpose.
+        # These would print lost connections and the APIs' errors, which the tests cause on purpose.
         for name in ("fastmcp", "mcp", "httpx2", "uvicorn", "uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).addHandler(logging.NullHandler())
             logging.getLogger(name).propagate = False
@@ -125,18 +160,31 @@ class Gateway:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        async with self._slack:
+        async with contextlib.AsyncExitStack() as stack:
+            for client in self._clients.values():
+                await stack.enter_async_context(client)
             await self._server.serve([self._socket])
 
 
-def openapi(document: pathlib.Path, slack_url: str) -> dict[str, Any]:
-    tools: dict[str, Any] = json.loads(document.read_text())
-    return tools | {"servers": [{"url": slack_url}]}
+def client_of(target: Target) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        base_url=target.url, timeout=TARGET_LIMIT_SECONDS,
+        event_hooks={"request": [target.credential.add_to], "response": [only_success]},
+        limits=httpx2.Limits(max_connections=None),
+    )
 
 
-def prefix(_route: Any, tool: Any) -> None:
-    # FastMCP's parameter `mcp_names` would turn the three underscores into one.
-    tool.name = f"{TARGET}___{tool.name}"
+def openapi(target: Target) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(target.document.read_text())
+    return document | {"servers": [{"url": target.url}]}
+
+
+def prefix(target: str) -> Callable[[Any, Any], None]:
+    def rename(_route: Any, tool: Any) -> None:
+        # FastMCP's parameter `mcp_names` would turn the three underscores into one.
+        tool.name = f"{target}___{tool.name}"
+
+    return rename
 
 
 class Calls(Middleware):

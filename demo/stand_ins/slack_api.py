@@ -6,10 +6,14 @@
     agents.sessions.setStatus    shows that the agent is at work; keeps each change with its time
     assistant.threads.setStatus  the same for an app that is no agent
     reactions.add                adds an emoji to a message
+    canvases.create              creates a canvas
+    canvases.edit                makes one change to a canvas
+    canvases.sections.lookup     finds sections of a canvas, and tells their ids only
 
 It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It knows no
 idempotency: who posts a text twice finds it in the channel twice. Scopes, members, archived channels and deleted threads
-are checked if a test has set them. Not checked: blocks, and the rate of posts, which is limited only when a test says so.
+are checked if a test has set them, and so is a free plan, on which a canvas must be the only one of a channel. Not checked:
+blocks, who may write in a canvas, and the rate of posts, which is limited only when a test says so.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from stand_ins.canvases import SECTION_TYPES, BadChange, BadContent, Canvas, is_change, is_content, sections_of
 from stand_ins.events import APP as APP_ID
 from stand_ins.events import new_ts
 from stand_ins.processes import HOST, Handler, HttpServer
@@ -34,9 +39,11 @@ HOLD_LIMIT_SECONDS = 120
 TEXT_LIMIT = 4000
 SESSION_STATUSES = ("active", "processing", "suspended", "closed")
 ALL_SCOPES = frozenset({"chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
-                        "im:history", "mpim:history"})
+                        "im:history", "mpim:history", "canvases:read", "canvases:write"})
 SCOPES = {"chat.postMessage": "chat:write", "reactions.add": "reactions:write",
-          "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write"}
+          "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write",
+          "canvases.create": "canvases:write", "canvases.edit": "canvases:write",
+          "canvases.sections.lookup": "canvases:read"}
 HISTORY_SCOPES = {"C": "channels:history", "G": "groups:history", "D": "im:history"}
 PAGE, LONGEST_PAGE = 100, 1000
 
@@ -128,6 +135,8 @@ class SlackApi:
         self.unknown_channels, self.archived = set(unknown_channels), set[str]()
         # Channels that the bot is no member of.
         self.not_member_of = set[str]()
+        # Whether the workspace is on a free plan, and whether somebody has switched canvases off.
+        self.is_free, self.has_canvases = False, True
         # How likely it is that the answer to a post is lost, and by what that is decided.
         self.loss, self.random = 0.0, random.Random(0)
         self.lost_answers = 0
@@ -138,6 +147,7 @@ class SlackApi:
         self._reactions: list[Reaction] = []
         self._statuses: list[Status] = []
         self._thread_statuses: list[Status] = []
+        self._canvases: list[Canvas] = []
         self._calls: list[str] = []
         self._faults: list[Fault] = []
         self._server = HttpServer((HOST, port), handler(self))
@@ -183,6 +193,11 @@ class SlackApi:
         return [it for it in self.statuses if (it.channel, it.thread_ts) == (channel, thread_ts)]
 
     @property
+    def canvases(self) -> list[Canvas]:
+        with self._changed:
+            return list(self._canvases)
+
+    @property
     def calls(self) -> int:
         """The number of calls, including those that were refused."""
         return len(self._calls)
@@ -203,6 +218,11 @@ class SlackApi:
             self._deleted_threads.add((channel, thread_ts))
             self._messages = [it for it in self._messages
                               if it["channel"] != channel or thread_ts not in thread_and_ts(it["message"])]
+
+    def delete_canvas(self, canvas_id: str) -> None:
+        with self._changed:
+            for canvas in self._canvases:
+                canvas.is_deleted |= canvas.id == canvas_id
 
     def inject(self, fault: Fault) -> Fault:
         with self._changed:
@@ -264,6 +284,9 @@ class SlackApi:
             "conversations.history": self._history,
             "agents.sessions.setStatus": self._set_session_status,
             "assistant.threads.setStatus": self._set_thread_status,
+            "canvases.create": self._create_canvas,
+            "canvases.edit": self._edit_canvas,
+            "canvases.sections.lookup": self._find_sections,
         }
         return effects.get(method, lambda channel, fields: failure("unknown_method"))
 
@@ -315,6 +338,71 @@ class SlackApi:
             return failure("already_reacted")
         self._reactions.append(reaction)
         return Reply({"ok": True})
+
+    def _create_canvas(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        title, content = fields.get("title", ""), fields.get("document_content", {"type": "markdown", "markdown": ""})
+        if not self.has_canvases:
+            return failure("canvas_disabled_user_team")
+        if channel is None and self.is_free:
+            return failure("free_teams_cannot_create_non_tabbed_canvases")
+        if channel is not None and (refusal := self._no_channel(channel)):
+            return refusal
+        if self.is_free and any(it.channel == channel and not it.is_deleted for it in self._canvases):
+            return failure("free_team_canvas_tab_already_exists")
+        if not isinstance(title, str) or not is_content(content):
+            return failure("invalid_arguments")
+        try:
+            canvas = Canvas(title, channel, sections_of(content["markdown"]))
+        except BadContent as error:
+            return failure("canvas_creation_failed", detail=str(error))
+        self._canvases.append(canvas)
+        return Reply({"ok": True, "canvas_id": canvas.id})
+
+    def _edit_canvas(self, _channel: Any, fields: dict[str, Any]) -> Reply:
+        changes = fields.get("changes")
+        if refusal := self._no_canvas(fields):
+            return refusal
+        canvas = self._canvas(fields)
+        if canvas is None or canvas.is_deleted:
+            return failure("canvas_not_found")
+        if self.is_free and canvas.channel is None:
+            return failure("free_teams_cannot_edit_standalone_canvases")
+        if isinstance(changes, list) and len(changes) > 1:
+            messages = ["[ERROR] no more than 1 items allowed [json-pointer:/changes]"]
+            return failure("invalid_arguments", response_metadata={"messages": messages})
+        if not isinstance(changes, list) or len(changes) != 1 or not is_change(changes[0]):
+            return failure("invalid_arguments")
+        try:
+            canvas.change(changes[0])
+        except BadContent as error:
+            return failure("canvas_editing_failed", detail=str(error))
+        except BadChange:
+            return failure("canvas_editing_failed")
+        return Reply({"ok": True})
+
+    def _find_sections(self, _channel: Any, fields: dict[str, Any]) -> Reply:
+        criteria = fields.get("criteria")
+        if refusal := self._no_canvas(fields):
+            return refusal
+        canvas = self._canvas(fields)
+        if canvas is None:
+            return failure("canvas_not_found")
+        if canvas.is_deleted:
+            return failure("canvas_deleted")
+        if not isinstance(criteria, dict) or not {"section_types", "contains_text"} & set(criteria):
+            return failure("invalid_arguments")
+        types, text = criteria.get("section_types", []), criteria.get("contains_text")
+        if not isinstance(types, list) or not set(types) <= set(SECTION_TYPES) or not isinstance(text, str | None):
+            return failure("invalid_arguments")
+        return Reply({"ok": True, "sections": [{"id": it} for it in canvas.find(types, text)]})
+
+    def _no_canvas(self, fields: dict[str, Any]) -> Reply | None:
+        if not self.has_canvases:
+            return failure("canvas_disabled_user_team")
+        return None if isinstance(fields.get("canvas_id"), str) else failure("invalid_arguments")
+
+    def _canvas(self, fields: dict[str, Any]) -> Canvas | None:
+        return next((it for it in self._canvases if it.id == fields["canvas_id"]), None)
 
     def _replies(self, channel: Any, fields: dict[str, Any]) -> Reply:
         thread_ts = fields.get("ts")

@@ -2,8 +2,8 @@
 
 The functions, the agent and the protocols between all parts are real. MiniStack stands in for SQS and DynamoDB,
 functions.py and lambda_api.py for Lambda, agentcore.py and machines.py for AgentCore Runtime, gateway.py for AgentCore
-Gateway, and slack_api.py and slack_hooks.py for Slack. All keys and names are made up at the start, all servers listen on
-the loopback interface, and all of it is always removed in the end.
+Gateway, slack_api.py and slack_hooks.py for Slack, and trello_api.py for Trello. All keys and names are made up at the
+start, all servers listen on the loopback interface, and all of it is always removed in the end.
 
 Each function and the agent sign with credentials of their own. The stand-ins of Lambda, AgentCore and the two Gateways let
 in only those whom the stacks let in; MiniStack lets in everybody.
@@ -35,11 +35,12 @@ from stand_ins.processes import HOST, ROOT, Program, eventually, free_port, tail
 from stand_ins.sigv4 import Identity
 from stand_ins.slack_api import Post, SlackApi
 from stand_ins.slack_hooks import SlackHooks
+from stand_ins.trello_api import TrelloApi
 
 try:
     import boto3
     from botocore.config import Config
-    from stand_ins.gateway import DOCUMENT, SETTLE_DOCUMENT, Gateway
+    from stand_ins.gateway import Credential, Gateway, agent_targets, settle_targets
 except ImportError as missing:
     raise SystemExit(f"{missing.name} is not installed: run this with agent/.venv/bin/python, which the Makefile "
                      "creates from agent/requirements.txt and agent/requirements-dev.txt") from None
@@ -106,6 +107,10 @@ class World:
     # Answers only an agent that is told of it (`Settings.has_model`).
     model: Converse
     bot_token: str
+    # The token as the Gateways have it.
+    credential: Credential
+    # Its tools are on the agent's Gateway.
+    trello: TrelloApi
     agentcore: AgentCore
     machines: Machines
     ingress: Function
@@ -135,7 +140,7 @@ class World:
 
     def put_token(self) -> None:
         """Puts the bot's token where the Gateways find it."""
-        self.gateway.bot_token = self.settle_gateway.bot_token = self.bot_token
+        self.credential.secret = self.bot_token
 
     def enqueue(self, body: str, event_id: str, group: str, deduplication_id: str) -> None:
         """Puts a message on the queue without the ingress: one that the ingress would not send, or would send only
@@ -256,7 +261,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         Identity(name) for name in ("slack-ingress", "agent-dispatch", "agent-settle", "agent", "tester"))
     signing_secret, bot_token = secrets.token_hex(16), "xoxb-" + secrets.token_hex(12)
     # Before the token is put, the secret has a random value.
-    put_token = bot_token if settings.has_token else secrets.token_hex(16)
+    credential = Credential(bot_token if settings.has_token else secrets.token_hex(16))
 
     with cleaned_up() as stack:
         logs = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agent-world-")))
@@ -269,10 +274,12 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
 
         slack_api = stack.enter_context(SlackApi(token=bot_token))
         hooks = stack.enter_context(SlackHooks().serve())
+        trello = stack.enter_context(TrelloApi())
         gateway, settle_gateway = (
-            stack.enter_context(Gateway(slack_api.url, put_token, document, identity.access_key, identity.secret_key,
-                                        REGION))
-            for document, identity in ((DOCUMENT, agent_id), (SETTLE_DOCUMENT, settle_id)))
+            stack.enter_context(Gateway(targets, identity.access_key, identity.secret_key, REGION))
+            for targets, identity in (
+                (agent_targets(slack_api.url, credential, trello.url, Credential(trello.credential, "OAuth")), agent_id),
+                (settle_targets(slack_api.url, credential), settle_id)))
 
         functions: dict[str, Function] = {}
         lambda_api = LambdaApi(functions, {"agent-dispatch": {"agent-settle"}, "agent": {"agent-settle"}},
@@ -326,9 +333,9 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         mapping = EventSourceMapping(dispatcher, sqs, queue_url, queue_arn, settings.batch_size)
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
-        yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, bot_token, agentcore,
-                    machines, ingress, dispatcher, settle, lambda_api, mapping, identities, sqs, dynamodb, table, queue_url,
-                    dead_letter_url, logs)
+        yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, bot_token,
+                    credential, trello, agentcore, machines, ingress, dispatcher, settle, lambda_api, mapping, identities,
+                    sqs, dynamodb, table, queue_url, dead_letter_url, logs)
 
 
 @contextlib.contextmanager
