@@ -9,10 +9,10 @@ interface.
     POST /1/cards/{id}/actions/comments     comments on a card
 
 A caller must give an API key and a token, in the header `Authorization: OAuth oauth_consumer_key="…", oauth_token="…"` or
-as the query parameters `key` and `token`. Trello documents both ways, the operations and the answer to too many calls. What
-it answers to an error otherwise is known from what people report: a status and a text, `invalid key`, `invalid token`,
-`unauthorized permission requested`, `invalid id`, `invalid value for …`, `The requested resource was not found.` It knows no
-idempotency: who creates a card twice finds two. Not checked: rates, limits on boards, whose boards they are.
+as the query parameters `key` and `token`. Trello's reference has the operations, the query parameters and the answer to too
+many calls; the header is what public clients send. What Trello answers to another error is known from reports: a status and
+a text, `invalid key`, `invalid token`, `unauthorized permission requested`, `invalid id`, `invalid value for …`, `The
+requested resource was not found.` It knows no idempotency: who creates a card twice finds two. Not checked: rates, limits on boards, whose boards they are.
 """
 
 from __future__ import annotations
