@@ -12,7 +12,8 @@ A caller must give an API key and a token, in the header `Authorization: OAuth o
 as the query parameters `key` and `token`. Trello's reference has the operations, the query parameters and the answer to too
 many calls; the header is what public clients send. What Trello answers to another error is known from reports: a status and
 a text, `invalid key`, `invalid token`, `unauthorized permission requested`, `invalid id`, `invalid value for …`, `The
-requested resource was not found.` It knows no idempotency: who creates a card twice finds two. Not checked: rates, limits on boards, whose boards they are.
+requested resource was not found.` It knows no idempotency: who creates a card twice finds two. Not checked: rates,
+limits on boards, whose boards they are.
 """
 
 from __future__ import annotations
