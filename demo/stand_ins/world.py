@@ -109,8 +109,9 @@ class World:
     bot_token: str
     # The token as the Gateways have it.
     credential: Credential
-    # Its tools are on the agent's Gateway.
+    # Its tools are on the agent's Gateway, which has its key and token as `trello_credential`.
     trello: TrelloApi
+    trello_credential: Credential
     agentcore: AgentCore
     machines: Machines
     ingress: Function
@@ -274,11 +275,12 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
 
         slack_api = stack.enter_context(SlackApi(token=bot_token))
         hooks = stack.enter_context(SlackHooks().serve())
-        trello = stack.enter_context(TrelloApi())
+        trello = stack.enter_context(TrelloApi(secrets.token_hex(16), "ATTA" + secrets.token_hex(32)))
+        trello_credential = Credential(trello.credential, "OAuth")
         gateway, settle_gateway = (
             stack.enter_context(Gateway(targets, identity.access_key, identity.secret_key, REGION))
             for targets, identity in (
-                (agent_targets(slack_api.url, credential, trello.url, Credential(trello.credential, "OAuth")), agent_id),
+                (agent_targets(slack_api.url, credential, trello.url, trello_credential), agent_id),
                 (settle_targets(slack_api.url, credential), settle_id)))
 
         functions: dict[str, Function] = {}
@@ -334,8 +336,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
         yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, bot_token,
-                    credential, trello, agentcore, machines, ingress, dispatcher, settle, lambda_api, mapping, identities,
-                    sqs, dynamodb, table, queue_url, dead_letter_url, logs)
+                    credential, trello, trello_credential, agentcore, machines, ingress, dispatcher, settle, lambda_api,
+                    mapping, identities, sqs, dynamodb, table, queue_url, dead_letter_url, logs)
 
 
 @contextlib.contextmanager

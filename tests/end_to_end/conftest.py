@@ -35,7 +35,8 @@ SETTINGS = {
     "plain and impatient": replace(PLAIN, max_attempts=1),
     # A model with tools, in place of the agent that does what a test says.
     "model": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3,
-                     agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack"}),
+                     agent_env={"THINKING": "strands:some.model",
+                                "TOOLS": "post_to_slack,create_card,create_canvas,find_canvas_sections,edit_canvas"}),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3),
 }
 

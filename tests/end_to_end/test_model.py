@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from expect import QUICKLY, send
-from stand_ins.converse import calls, says
+from stand_ins.converse import Body, Turn, calls, says
 from stand_ins.events import mention, new_channel, new_ts
 from stand_ins.slack_api import Post
 from stand_ins.world import Event, World
@@ -58,6 +61,66 @@ def test_a_model_posts_elsewhere_with_a_tool_and_its_answer_stands_in_the_thread
     answer_of(world, event, "I have told them.")
     [elsewhere] = [post for post in world.slack_api.posts if post.channel == "C0OTHERS"]
     assert (elsewhere.text, elsewhere.metadata) == ("We go to Ulm.", None)
+
+
+def returned(body: Body) -> str:
+    """What the tool that the model has just called returned."""
+    [result] = [block["toolResult"] for block in body["messages"][-1]["content"] if "toolResult" in block]
+    return "".join(part["text"] for part in result["content"])
+
+
+@pytest.mark.world("model")
+def test_a_model_makes_a_card_and_changes_a_canvas_each_with_its_own_credential(world: World) -> None:
+    """Slack takes the bot token alone, and Trello its key and token alone. At first Trello's secret has a random value, as
+    right after a deployment: the model is told, and Slack's tools go on. Nobody shows the model a credential."""
+    channel, trello = new_channel(), world.trello
+    random_value = world.trello_credential.secret = secrets.token_hex(32)
+    results: list[str] = []
+
+    def then(turn: Callable[[], Turn]) -> Callable[[Body], Turn]:
+        """A turn after that of a tool, whose result it keeps."""
+
+        def after(body: Body) -> Turn:
+            results.append(returned(body))
+            return turn()
+
+        return after
+
+    def make_card() -> Turn:
+        return calls(("trello___create_card", {"idList": trello.lists["To do"], "name": "Book the train to Ulm"}))
+
+    def make_card_with_the_credential() -> Turn:
+        world.trello_credential.secret = trello.credential
+        return make_card()
+
+    def find_section() -> Turn:
+        criteria = {"section_types": ["h2"], "contains_text": "Ulm"}
+        return calls(("canvases___find_canvas_sections",
+                      {"canvas_id": json.loads(results[0])["canvas_id"], "criteria": criteria}))
+
+    def edit_canvas() -> Turn:
+        [section] = json.loads(results[-1])["sections"]
+        change = {"operation": "insert_after", "section_id": section["id"],
+                  "document_content": {"type": "markdown", "markdown": json.loads(results[2])["shortUrl"]}}
+        return calls(("canvases___edit_canvas",
+                      {"canvas_id": json.loads(results[0])["canvas_id"], "changes": [change]}))
+
+    content = {"type": "markdown", "markdown": "# Trip\n## Ulm\n## Basel"}
+    world.model.scripts["plan the trip to Ulm"] = [
+        calls(("canvases___create_canvas", {"channel_id": channel, "title": "Trip", "document_content": content})),
+        then(make_card), then(make_card_with_the_credential), then(find_section), then(edit_canvas),
+        then(lambda: says("It is planned."))]
+    event = send(world, mention("plan the trip to Ulm", channel))
+    answer_of(world, event, "It is planned.")
+
+    assert "401: invalid key" in results[1] and json.loads(results[4]) == {"ok": True}
+    [card] = trello.cards
+    assert (card.name, card.id_list) == ("Book the train to Ulm", trello.lists["To do"])
+    [canvas] = [canvas for canvas in world.slack_api.canvases if canvas.channel == channel]
+    assert [section.markdown for section in canvas.sections] == ["# Trip", "## Ulm", card.fields["shortUrl"], "## Basel"]
+    seen = json.dumps(world.model.bodies)
+    assert not [secret for secret in (world.bot_token, trello.key, trello.token, random_value) if secret in seen]
+    assert not world.model.wrong
 
 
 @pytest.mark.world("model")
