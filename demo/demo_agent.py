@@ -54,7 +54,7 @@ WAY = [
     ("Amazon Bedrock", "stand-in", f"ConverseStream; the model's words are made up, and take {THINKING_SECONDS} seconds"),
     ("agent-settle", "real", "the release binary: keeps the work record, posts, and only then deletes the message"),
     ("AgentCore Gateway", "stand-in", "MCP; verifies the signature; agent-settle's with cdk/tools/settle.openapi.json"),
-    ("the agent's Gateway", "stand-in", "another one, with cdk/tools/slack.openapi.json: the model's tools"),
+    ("the agent's Gateway", "stand-in", "another one, with the other documents of cdk/tools; the model is offered one tool"),
     ("Slack's Web API", "stand-in", "posts, statuses; verifies the bot token"),
 ]
 
