@@ -25,7 +25,7 @@ def part_lint(work: pathlib.Path) -> None:
         "default": ({}, [CDK_STACK]),
         "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000"}, [CDK_STACK]),
         "agent": (agent, [CDK_STACK, AGENT_STACK]),
-        "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5"}, [AGENT_STACK]),
+        "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5", "trello": "true"}, [AGENT_STACK]),
         "existing-agent": (agent | {"agentRuntimeArn": arn, "agentProtocol": "plain"}, [CDK_STACK, AGENT_STACK]),
     }.items():
         out = work / name
