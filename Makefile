@@ -165,7 +165,7 @@ fuzz: fuzz-build ## Look for new inputs, MINUTES=10 for each target; what they a
 BENCH := benches/functions
 ROUNDS ?= 7
 
-bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_modules/.package-lock.json ## How long Slack waits, beside Python, Node and plain Rust (half an hour); ROUNDS=7
+bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_modules/.package-lock.json ## How long Slack waits, beside Python, Node, plain Rust and AWS's sample (half an hour); ROUNDS=7
 	cd $(BENCH)/peers/node && npm run --silent build
 	@# Plain: without our line in .cargo/config.toml.
 	AWS_LC_SYS_NO_JITTER_ENTROPY=0 cargo build --locked --release \

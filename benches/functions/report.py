@@ -98,7 +98,7 @@ def tables(results):
     yield (
         f"{results.rounds} lives of each function at each size of memory, {len(results.pooled(OURS, largest, 'warm_ms')):,}"
         f" warm events each; DynamoDB {latencies['dynamodb']} ms, SQS {latencies['sqs']} ms, Secrets Manager"
-        f" {latencies['secretsmanager']} ms; {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}"
+        f" {latencies['secretsmanager']} ms, Lambda's Invoke {latencies['lambda']} ms; {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}"
         f"{'' if machine['limited'] else '; no control groups: the CPU was not limited'}."
     )
     yield "**Cold: init and first event**, milliseconds until the answer, median:"

@@ -1,4 +1,4 @@
-//! Stand-ins for DynamoDB, SQS and Secrets Manager, over TLS. Each answers every call with success after a fixed time, so that the
+//! Stand-ins for DynamoDB, SQS, Secrets Manager and Lambda, over TLS. Each answers every call with success after a fixed time, so that the
 //! services take the same time for each function that is measured.
 
 use http_body_util::{BodyExt, Full};
@@ -27,13 +27,17 @@ pub struct Latencies {
     dynamodb: u64,
     sqs: u64,
     secretsmanager: u64,
+    lambda: u64,
 }
 
-const NAMES: [&str; 3] = ["DYNAMODB", "SQS", "SECRETS_MANAGER"];
+const NAMES: [&str; 4] = ["DYNAMODB", "SQS", "SECRETS_MANAGER", "LAMBDA"];
 
-/// The three services, each on its own port.
+/// The secret that has a signing secret and a bot token, in JSON. Every other one is a signing secret.
+const APP_SECRET: &str = "slack-app";
+
+/// The four services, each on its own port.
 pub struct Services {
-    ports: [u16; 3],
+    ports: [u16; NAMES.len()],
     /// The file of certificates that a client must trust.
     roots: PathBuf,
     counts: Arc<Mutex<CallCounts>>,
@@ -63,8 +67,8 @@ impl Services {
         std::fs::write(&file, roots)?;
 
         let counts = Arc::new(Mutex::new(CallCounts::default()));
-        let mut ports = [0; 3];
-        let latencies = [latencies.dynamodb, latencies.sqs, latencies.secretsmanager];
+        let mut ports = [0; NAMES.len()];
+        let latencies = [latencies.dynamodb, latencies.sqs, latencies.secretsmanager, latencies.lambda];
         for ((port, latency), name) in ports.iter_mut().zip(latencies).zip(NAMES) {
             let (listener, address) = listen().await;
             *port = address.port();
@@ -96,6 +100,8 @@ impl Services {
             ("EVENT_SINK".to_owned(), queue),
             ("TABLE_NAME".to_owned(), "slack-events".to_owned()),
             ("DEDUP_STORE".to_owned(), "dynamodb:slack-events".to_owned()),
+            ("APP_SECRET".to_owned(), APP_SECRET.to_owned()),
+            ("NEXT_FUNCTION".to_owned(), "next-function".to_owned()),
         ])
     }
 
@@ -138,8 +144,7 @@ impl Service {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-        let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or("?").to_owned();
+        let operation = operation(&request);
         let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
         let ready = Instant::now() + self.latency;
         let body = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or(Value::Null);
@@ -174,12 +179,14 @@ impl Service {
                 json!({
                     "ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:slack-AbCdEf",
                     "Name": "slack",
-                    "SecretString": SIGNING_SECRET,
+                    "SecretString": secret_string(&body["SecretId"]),
                     "VersionId": "01234567-89ab-cdef-0123-456789abcdef",
                     "VersionStages": ["AWSCURRENT"],
                     "CreatedDate": 1_523_477_145.713
                 }),
             ),
+            // Lambda has stored the event, and has not run the function yet.
+            "Invoke" => (202, Value::Null),
             _ => (400, json!({ "__type": "UnknownOperationException" })),
         };
         // A thread sleeps, because Tokio's timers count only whole milliseconds.
@@ -189,8 +196,31 @@ impl Service {
             ("Content-Type", "application/x-amz-json-1.0"),
             ("x-amzn-RequestId", "S8IL3P1VDFBGQ3QBN6UJ3VLJFNVV4KQNSO5AEMVJF66Q9ASUAAJG"),
         ];
-        Ok(response(status, &headers, answer.to_string()))
+        let answer = if answer.is_null() { String::new() } else { answer.to_string() };
+        Ok(response(status, &headers, answer))
     }
+}
+
+/// The operation that a request asks for. Lambda's only one here is an invocation whose result nobody waits for.
+fn operation<B>(request: &Request<B>) -> String {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let operation = match header("x-amz-target") {
+        Some(target) => target.rsplit('.').next(),
+        None if request.uri().path() == "/2015-03-31/functions/next-function/invocations"
+            && header("x-amz-invocation-type") == Some("Event") =>
+        {
+            Some("Invoke")
+        }
+        None => None,
+    };
+    operation.unwrap_or("?").to_owned()
+}
+
+fn secret_string(id: &Value) -> String {
+    if id == APP_SECRET {
+        return json!({ "signingSecret": SIGNING_SECRET, "token": "xoxb-made-up" }).to_string();
+    }
+    SIGNING_SECRET.to_owned()
 }
 
 fn md5(text: &str) -> String {
