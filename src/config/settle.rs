@@ -17,6 +17,8 @@ pub struct SettleConfig {
     pub queue_url: String,
     /// The URL of the function's own AgentCore Gateway (`GATEWAY_URL`).
     pub gateway_url: String,
+    /// The URL of the AgentCore Gateway with the tools of the agent's model (`TOOLS_GATEWAY_URL`); absent if it has none.
+    pub tools_gateway_url: Option<String>,
     /// The Gateway's target with Slack's tools (`GATEWAY_TARGET`). Without the variable it is `slack`.
     pub gateway_target: String,
     /// Where a `response_url` leads (`SLACK_HOOKS_URL`, for tests). Without the variable it is Slack's own host.
@@ -46,17 +48,37 @@ impl SettleConfig {
             value_or_problem(&mut problems, required("EVENT_QUEUE", QUEUE, get("EVENT_QUEUE"), queue));
         let gateway_url =
             value_or_problem(&mut problems, required("GATEWAY_URL", GATEWAY, get("GATEWAY_URL"), url));
+        let tools_gateway_url = match get("TOOLS_GATEWAY_URL") {
+            None => Some(None),
+            tools => {
+                value_or_problem(&mut problems, required("TOOLS_GATEWAY_URL", GATEWAY, tools, url)).map(Some)
+            }
+        };
         let post_wait = number("POST_WAIT_SECONDS", get("POST_WAIT_SECONDS"), 90, 1, 900);
         let post_wait = value_or_problem(&mut problems, post_wait.map(Duration::from_secs));
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
-        match (table, queue_url, gateway_url, post_wait, log) {
-            (Some(table), Some(queue_url), Some(gateway_url), Some(post_wait), Some(log))
-                if problems.is_empty() =>
-            {
+        match (table, queue_url, gateway_url, tools_gateway_url, post_wait, log) {
+            (
+                Some(table),
+                Some(queue_url),
+                Some(gateway_url),
+                Some(tools_gateway_url),
+                Some(post_wait),
+                Some(log),
+            ) if problems.is_empty() => {
                 let gateway_target = get("GATEWAY_TARGET").unwrap_or_else(|| "slack".to_owned());
                 let slack_hooks = get("SLACK_HOOKS_URL").unwrap_or_else(|| SLACK_HOOKS.to_owned());
                 let settings = SettleSettings { post_wait };
-                Ok(Self { table, queue_url, gateway_url, gateway_target, slack_hooks, settings, log })
+                Ok(Self {
+                    table,
+                    queue_url,
+                    gateway_url,
+                    tools_gateway_url,
+                    gateway_target,
+                    slack_hooks,
+                    settings,
+                    log,
+                })
             }
             _ => Err(ConfigError { problems }),
         }
@@ -92,6 +114,7 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!((config.gateway_target.as_str(), config.slack_hooks.as_str()), ("slack", SLACK_HOOKS));
         assert_eq!((config.settings.post_wait.as_secs(), config.table.as_str()), (90, "events"));
+        assert_eq!(config.tools_gateway_url, None);
     }
 
     #[test]
@@ -100,11 +123,19 @@ mod tests {
             ("DEDUP_STORE", "memory:"),
             ("EVENT_QUEUE", "stdout:"),
             ("GATEWAY_URL", "http://example.com/mcp"),
+            ("TOOLS_GATEWAY_URL", "ftp://example.com"),
             ("POST_WAIT_SECONDS", "0"),
             ("RUST_LOG", "=="),
         ])
         .unwrap_err();
-        let names = ["DEDUP_STORE", "EVENT_QUEUE", "GATEWAY_URL", "POST_WAIT_SECONDS", "RUST_LOG"];
+        let names = [
+            "DEDUP_STORE",
+            "EVENT_QUEUE",
+            "GATEWAY_URL",
+            "TOOLS_GATEWAY_URL",
+            "POST_WAIT_SECONDS",
+            "RUST_LOG",
+        ];
         assert_eq!(problems.len(), names.len(), "{problems:#?}");
         for (problem, name) in problems.iter().zip(names) {
             assert!(problem.starts_with(name), "{name}: {problem}");

@@ -2,6 +2,7 @@ use super::*;
 use crate::sink::SendError;
 use crate::sink::message::Message;
 use crate::slack::question::SlackTs;
+use crate::work::journal::{Entry, ToolEnd};
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
 use crate::work::record::{Flight, Record};
@@ -151,6 +152,28 @@ impl WorkStore for Arc<World> {
     ) -> Result<(), StoreError> {
         self.store_result(Fault::Write, ())?;
         self.store.count_stopped(key, stop, id, now).await
+    }
+
+    async fn begin_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        self.store_result(Fault::Write, ())?;
+        self.store.begin_call(key, number, entry, now).await
+    }
+
+    async fn end_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        nonce: &Token,
+        end: &ToolEnd,
+    ) -> Result<(), StoreError> {
+        self.store_result(Fault::Write, ())?;
+        self.store.end_call(key, number, nonce, end).await
     }
 }
 

@@ -26,7 +26,7 @@ pub const TIME_LIMITS: TimeLimits =
     TimeLimits { connect: Duration::from_millis(2500), call: Duration::from_secs(14) };
 
 /// The service that the Gateway's calls are signed for.
-const SERVICE: &str = "bedrock-agentcore";
+pub(super) const SERVICE: &str = "bedrock-agentcore";
 
 /// How many pages of messages a search looks at.
 const MAX_PAGES: usize = 20;

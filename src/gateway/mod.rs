@@ -2,12 +2,13 @@
 //! not, or whether nobody knows.
 //!
 //! In reading order:
-//! 1. This page: the trait [`SlackTools`] and what its methods answer.
+//! 1. This page: the traits [`SlackTools`] and [`AgentTools`], and what their methods answer.
 //! 2. [`agent_core`]: the tools of an AgentCore Gateway, by which Slack is called in production.
 //! 3. `tool_call`: the request of one call of a tool, and what can be read from the Gateway's answer.
 //! 4. `slack_answer`: Slack's own answer in it, and what each of its errors means for a post.
 //! 5. `search`: whether a page of messages has the one that is looked for.
-//! 6. `response_url`: what is posted there, and what the answers mean.
+//! 6. [`tools_gateway`]: the tools that the agent's model may use.
+//! 7. `response_url`: what is posted there, and what the answers mean.
 //!
 //! ```text
 //! agent-settle ──▶ SlackTools ── tools/call, signed ──▶ AgentCore Gateway ── the bot's token ──▶ Slack
@@ -25,8 +26,9 @@ mod response_url;
 mod search;
 mod slack_answer;
 mod tool_call;
+pub mod tools_gateway;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::future::Future;
 use std::time::Duration;
 
@@ -68,6 +70,37 @@ pub trait SlackTools: Send + Sync {
         text: &str,
         until: Moment,
     ) -> impl Future<Output = PostOutcome> + Send;
+}
+
+/// The tools that the agent's model may use.
+pub trait AgentTools: Send + Sync {
+    /// Calls a tool, once. The call is over at `until`, and does not begin any more if that is past.
+    fn call(
+        &self,
+        tool: &str,
+        arguments: &Map<String, Value>,
+        until: Moment,
+    ) -> impl Future<Output = ToolOutcome> + Send;
+}
+
+/// What became of a call of a tool.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToolOutcome {
+    /// The tool has answered, perhaps with an error.
+    Answered(
+        /// MCP's result: an object with `content` and `isError`.
+        Value,
+    ),
+    /// The tool was certainly not called.
+    NotCalled {
+        /// Why, as a short code like that of [`PostOutcome::Refused`].
+        reason: String,
+    },
+    /// Nobody knows whether it took effect.
+    Unknown {
+        /// Why, as a short code.
+        reason: String,
+    },
 }
 
 /// A message to post.

@@ -48,6 +48,7 @@ impl Called {
         Self::Unknown { reason: reason.into() }
     }
 
+    #[cfg(test)]
     fn not_done(reason: impl Into<String>, retry: Retry) -> Self {
         Self::NotDone { reason: reason.into(), retry, retry_after: None }
     }
@@ -67,44 +68,73 @@ pub(super) fn is_complete(headers: &Headers, bytes: &[u8]) -> bool {
     }
 }
 
-/// What the Gateway's answer, or the lack of one, means.
+/// How far a call came: whether it reached the tool.
+pub(super) enum Reached {
+    /// The tool has answered with this result.
+    Tool(Value),
+    /// The tool was certainly not called.
+    NotTheTool { reason: String, retry: Retry, retry_after: Option<Duration> },
+    /// Nobody knows.
+    Unknown { reason: String },
+}
+
+impl Reached {
+    fn unknown(reason: impl Into<String>) -> Self {
+        Self::Unknown { reason: reason.into() }
+    }
+
+    fn not_the_tool(reason: impl Into<String>, retry: Retry) -> Self {
+        Self::NotTheTool { reason: reason.into(), retry, retry_after: None }
+    }
+}
+
+/// What the Gateway's answer, or the lack of one, means for a call of Slack's.
 pub(super) fn meaning(called: Result<Answer, CallError>) -> Called {
+    match reached(called) {
+        Reached::Tool(result) => meaning_of_result(&result),
+        Reached::NotTheTool { reason, retry, retry_after } => Called::NotDone { reason, retry, retry_after },
+        Reached::Unknown { reason } => Called::Unknown { reason },
+    }
+}
+
+/// How far the call came, by the Gateway's answer or the lack of one.
+pub(super) fn reached(called: Result<Answer, CallError>) -> Reached {
     let answer = match called {
         Ok(answer) => answer,
-        Err(error) if error.is_unsent => return Called::not_done(error.code, Retry::Later),
-        Err(error) => return Called::unknown(error.code),
+        Err(error) if error.is_unsent => return Reached::not_the_tool(error.code, Retry::Later),
+        Err(error) => return Reached::unknown(error.code),
     };
     let reason = || format!("gateway_{}", answer.status);
     match answer.status {
         200 => {}
         429 => {
             let retry_after = retry_after(&answer.headers);
-            return Called::NotDone { reason: reason(), retry: Retry::Later, retry_after };
+            return Reached::NotTheTool { reason: reason(), retry: Retry::Later, retry_after };
         }
-        status if PERHAPS_FROM_BEHIND.contains(&status) => return Called::unknown(reason()),
-        402 | 409 => return Called::not_done(reason(), Retry::Later),
-        413 => return Called::not_done(reason(), Retry::Never),
+        status if PERHAPS_FROM_BEHIND.contains(&status) => return Reached::unknown(reason()),
+        402 | 409 => return Reached::not_the_tool(reason(), Retry::Later),
+        413 => return Reached::not_the_tool(reason(), Retry::Never),
         400..=499 => {
             tell_why(&answer);
-            return Called::not_done(reason(), Retry::AfterChange);
+            return Reached::not_the_tool(reason(), Retry::AfterChange);
         }
-        _ => return Called::unknown(reason()),
+        _ => return Reached::unknown(reason()),
     }
     let bytes = match answer.body {
         Ok(bytes) => bytes,
-        Err(error) => return Called::unknown(error.code),
+        Err(error) => return Reached::unknown(error.code),
     };
     match response(messages(&answer.headers, &bytes)) {
-        Some(Response::Result(result)) => meaning_of_result(&result),
+        Some(Response::Result(result)) => Reached::Tool(result),
         Some(Response::Error(code)) => {
             let reason = format!("gateway_rpc_{}", code.unsigned_abs());
             if NOT_UNDERSTOOD.contains(&code) {
-                Called::not_done(reason, Retry::AfterChange)
+                Reached::not_the_tool(reason, Retry::AfterChange)
             } else {
-                Called::unknown(reason)
+                Reached::unknown(reason)
             }
         }
-        None => Called::unknown("gateway_unreadable"),
+        None => Reached::unknown("gateway_unreadable"),
     }
 }
 

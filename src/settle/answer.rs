@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::calls::{Call, Called};
 use super::thread::Said;
 use crate::slack::question::Place;
 use crate::work::record::BEAT;
@@ -17,6 +18,8 @@ pub enum Answer {
         question_id: String,
         /// Where it was asked.
         place: Option<Place>,
+        /// How many calls of tools earlier attempts have made, or may have.
+        tool_calls: u32,
     },
     /// To a beat: the work goes on.
     GoOn,
@@ -56,6 +59,10 @@ pub enum Answer {
         /// Whether asking again may help.
         again: bool,
     },
+    /// To a call of a tool.
+    Called(Called),
+    /// To a reading of the journal: the calls that were begun, in their order.
+    Calls(Vec<Call>),
     /// The token is not the record's. There is nothing to do.
     Gone,
     /// The request cannot be understood, or cannot be done.
@@ -81,6 +88,8 @@ impl Answer {
             Self::Released => "released",
             Self::Thread { .. } => "read",
             Self::Unreadable { .. } => "unreadable",
+            Self::Called(called) => called.outcome(),
+            Self::Calls(_) => "calls",
             Self::Gone => "gone",
             Self::Invalid { .. } => "invalid",
         }
@@ -90,18 +99,24 @@ impl Answer {
     pub fn to_json(&self) -> Value {
         let outcome = self.outcome();
         match self {
-            Self::Claimed { attempt, question_id, place } => json!({
+            Self::Claimed { attempt, question_id, place, tool_calls } => json!({
                 "outcome": outcome,
                 "attempt": attempt,
                 "question_id": question_id,
                 "beat_seconds": BEAT.as_secs(),
                 "place": place.as_ref().map(Place::shown_to_the_agent),
+                "tool_calls": tool_calls,
             }),
             Self::Cancel { why } | Self::Invalid { why } => json!({ "outcome": outcome, "why": why }),
             Self::Unreadable { why, again } => json!({ "outcome": outcome, "why": why, "again": again }),
             Self::Thread { messages, is_whole } => {
                 let messages: Vec<Value> = messages.iter().map(Said::to_json).collect();
                 json!({ "outcome": outcome, "messages": messages, "is_whole": is_whole })
+            }
+            Self::Called(called) => called.to_json(),
+            Self::Calls(calls) => {
+                let calls: Vec<Value> = calls.iter().map(Call::to_json).collect();
+                json!({ "outcome": outcome, "calls": calls })
             }
             Self::Answered { ts } => json!({ "outcome": outcome, "ts": ts }),
             _ => json!({ "outcome": outcome }),

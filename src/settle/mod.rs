@@ -14,7 +14,8 @@
 //!
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
-//! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question.
+//! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
+//!    the calls of tools.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -22,15 +23,17 @@
 //! cargo feature `dispatch`.
 
 pub mod answer;
+pub mod calls;
 pub mod request;
 pub mod thread;
 
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 use crate::dedup::StoreError;
 use crate::gateway::{
-    Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus, SlackTools,
-    StatusOutcome, StatusPlace,
+    AgentTools, Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
+    SlackTools, StatusOutcome, StatusPlace,
 };
 use crate::slack::answer_text;
 use crate::slack::payload;
@@ -38,7 +41,8 @@ use crate::slack::question::{Place, SlackTs};
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::back_off::back_off_as_asked;
-use crate::work::operations::{self, Beat, Claimed, Intent, Now, Posted};
+use crate::work::journal::{Entry, ToolCall, ToolEnd};
+use crate::work::operations::{self, Beat, Claimed, Counted, Intent, Now, Posted};
 use crate::work::queue::Queue;
 use crate::work::receive::STOPPED;
 use crate::work::record::{End, LEASE, Posting, Receive, Record, State, Via};
@@ -47,6 +51,7 @@ use crate::work::update::update;
 use crate::work::{RecordKey, Stopped, WorkStore};
 
 use answer::Answer;
+use calls::{Call as CallOfTool, Called};
 use request::{Operation, Request};
 
 /// How long after its beginning an invocation still begins to post, to look for a post, or to show that somebody works.
@@ -69,13 +74,15 @@ pub struct SettleSettings {
     pub post_wait: Duration,
 }
 
-/// The operations, with the store of work records, the queue, Slack's tools (`T`), the source of tokens (`N`) and the clock that
-/// they use.
+/// The operations, with the store of work records, the queue, Slack's tools (`T`), the tools of the agent's model (`G`), the source
+/// of tokens (`N`) and the clock that they use.
 #[derive(Debug)]
-pub struct Settle<W, Q, T, N, C> {
+pub struct Settle<W, Q, T, G, N, C> {
     store: W,
     queue: Q,
     slack: T,
+    /// `None` if the model has no tools.
+    tools: Option<G>,
     tokens: N,
     clock: C,
     settings: SettleSettings,
@@ -96,10 +103,19 @@ impl Call<'_> {
     }
 }
 
-impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T, N, C> {
-    /// The operations on the records in `store`, whose messages are on `queue`, and which post with `slack`.
-    pub fn new(store: W, queue: Q, slack: T, tokens: N, clock: C, settings: SettleSettings) -> Self {
-        Self { store, queue, slack, tokens, clock, settings }
+impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
+    /// The operations on the records in `store`, whose messages are on `queue`, which post with `slack`, and call for the agent's
+    /// model what `tools` has.
+    pub fn new(
+        store: W,
+        queue: Q,
+        slack: T,
+        tools: Option<G>,
+        tokens: N,
+        clock: C,
+        settings: SettleSettings,
+    ) -> Self {
+        Self { store, queue, slack, tools, tokens, clock, settings }
     }
 
     /// Does what is asked, and returns the answer with the report of it.
@@ -141,6 +157,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             Operation::Post => self.post_on(call).await,
             Operation::Release => self.release(call).await,
             Operation::Thread => self.thread(call).await,
+            Operation::Call { number, tool, arguments } => {
+                self.call_tool(*number, tool, arguments, call).await
+            }
+            Operation::Calls => self.calls(call).await,
         }
     }
 
@@ -151,12 +171,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
             operations::claim(record, token, new, withdrawal(now, stop.as_ref()))
         });
         Ok(match claimed.await? {
-            Claimed::Yours { attempt, place, shorten } => {
+            Claimed::Yours { attempt, place, tool_calls, shorten } => {
                 if let Some(receive) = shorten {
                     self.put_off(&receive, LEASE, call).await;
                 }
                 let question_id = call.key.question_id().to_owned();
-                Answer::Claimed { attempt, question_id, place }
+                Answer::Claimed { attempt, question_id, place, tool_calls }
             }
             Claimed::Gone { visible } => {
                 self.withdrawn(visible, call).await;
@@ -567,6 +587,91 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, N: Tokens, C: Clock> Settle<W, Q, T,
                 Answer::Unreadable { why: reason, again: retry == Retry::Later }
             }
         })
+    }
+
+    /// Calls a tool for the agent's model, and keeps in the journal that it was begun and what came of it.
+    async fn call_tool(
+        &self,
+        number: u32,
+        tool: &str,
+        arguments: &Map<String, Value>,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let Some(tools) = &self.tools else {
+            return Ok(Answer::Invalid {
+                why: "agent-settle has no TOOLS_GATEWAY_URL, so it can call no tool",
+            });
+        };
+        let Some(kept) = calls::kept(arguments) else {
+            return Ok(Answer::Invalid { why: "arguments must be at most 100 KB" });
+        };
+        let stop = self.stop(call).await?;
+        let token = call.token;
+        let counted = update(&self.store, &self.clock, call.key, |record, now| {
+            operations::count_call(record, token, number, withdrawal(now, stop.as_ref()))
+        });
+        match counted.await? {
+            Counted::Yes => {}
+            Counted::NotNext => {
+                return Ok(Answer::Invalid { why: "n must be the next number, or one that was used before" });
+            }
+            Counted::TooMany => {
+                let why = "too_many_calls".to_owned();
+                return Ok(Answer::Called(Called::Ended(ToolEnd::NotCalled { why })));
+            }
+            Counted::Gone { visible } => {
+                self.withdrawn(visible, call).await;
+                return Ok(Answer::Gone);
+            }
+        }
+        if !self.has_time(call) {
+            // Nothing stands under the number, so whoever asks again makes the call.
+            return Ok(Answer::Called(Called::UnderWay));
+        }
+        let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
+        let begun = ToolCall {
+            tool: tool.to_owned(),
+            arguments: kept.clone(),
+            nonce: nonce.clone(),
+            begun_at,
+            end: None,
+        };
+        if let Some(stands) = self.begin(number, &Entry::Call(begun), call).await? {
+            let called = Called::of(&stands, number, tool, &kept, self.clock.now());
+            return Ok(Answer::Called(called));
+        }
+        let end = calls::end_of(tools.call(tool, arguments, call.until()).await);
+        if let ToolEnd::NotCalled { why } | ToolEnd::Unknown { why } = &end {
+            call.report.why = Some(why.clone());
+        }
+        // Whoever asked learns it in any case. If it cannot be written down, the next attempt takes it for unknown.
+        if let Err(error) = self.store.end_call(call.key, number, &nonce, &end).await {
+            call.report.errors.add("end of a call", &error);
+        }
+        Ok(Answer::Called(Called::Ended(end)))
+    }
+
+    /// Reads the journal. What was counted and not begun is closed, so that the process of an earlier attempt, which may only be
+    /// late, does not begin it any more.
+    async fn calls(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let record = self.read(call).await?.filter(|record| record.flight_of(call.token).is_some());
+        let Some(record) = record else { return Ok(Answer::Gone) };
+        let mut calls = Vec::new();
+        for number in 1..=record.tool_calls {
+            if let Some(Entry::Call(begun)) = self.begin(number, &Entry::Closed, call).await? {
+                calls.push(CallOfTool::of(&begun, number, self.clock.now()));
+            }
+        }
+        Ok(Answer::Calls(calls))
+    }
+
+    /// Writes an entry into the journal if none stands under this number; the answer is what stands there.
+    async fn begin(&self, number: u32, entry: &Entry, call: &Call<'_>) -> Result<Option<Entry>, StoreError> {
+        match self.store.begin_call(call.key, number, entry, self.clock.now()).await {
+            // Perhaps it was written. The same entry again has the same answer.
+            Err(_) => self.store.begin_call(call.key, number, entry, self.clock.now()).await,
+            begun => begun,
+        }
     }
 
     /// The record as it stands; `None` if there is none.

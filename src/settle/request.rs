@@ -11,6 +11,9 @@ const VERSION: u64 = 1;
 /// The longest code that says why.
 const MAX_WHY_CHARS: usize = 40;
 
+/// The longest name of a tool, with its target.
+const MAX_TOOL_CHARS: usize = 256;
+
 /// A request, with everything that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -50,6 +53,17 @@ pub enum Operation {
     Release,
     /// Reads what was said before the question.
     Thread,
+    /// Calls a tool that may change something, once.
+    Call {
+        /// The number of the call; the question's first is 1.
+        number: u32,
+        /// The tools' Gateway's name of the tool.
+        tool: String,
+        /// Its arguments.
+        arguments: Map<String, Value>,
+    },
+    /// Reads the calls that were begun for the question.
+    Calls,
 }
 
 impl Operation {
@@ -64,6 +78,8 @@ impl Operation {
             Self::Post => "post",
             Self::Release => "release",
             Self::Thread => "thread",
+            Self::Call { .. } => "call",
+            Self::Calls => "calls",
         }
     }
 }
@@ -121,12 +137,25 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         Some("post") => Operation::Post,
         Some("release") => Operation::Release,
         Some("thread") => Operation::Thread,
+        Some("call") => call(fields)?,
+        Some("calls") => Operation::Calls,
         _ => {
             return Err(Invalid(
-                "operation must be one of claim, beat, sign, answer, refuse, post, release and thread",
+                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call and calls",
             ));
         }
     })
+}
+
+fn call(fields: &Map<String, Value>) -> Result<Operation, Invalid> {
+    let number = fields.get("n").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| *number > 0).ok_or(Invalid("n must be a number from 1"))?;
+    let is_name = |tool: &&str| !tool.is_empty() && tool.len() <= MAX_TOOL_CHARS;
+    let tool = text(fields, "tool").filter(is_name);
+    let tool = tool.ok_or(Invalid("tool must be the name of a tool of the Gateway's"))?.to_owned();
+    let arguments = fields.get("arguments").and_then(Value::as_object);
+    let arguments = arguments.ok_or(Invalid("arguments must be an object"))?.clone();
+    Ok(Operation::Call { number, tool, arguments })
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
@@ -171,6 +200,15 @@ mod tests {
             ),
             (json!({ "operation": "post" }), Operation::Post),
             (json!({ "operation": "thread" }), Operation::Thread),
+            (
+                json!({ "operation": "call", "n": 1, "tool": "trello___create_card", "arguments": { "name": "a" } }),
+                Operation::Call {
+                    number: 1,
+                    tool: "trello___create_card".to_owned(),
+                    arguments: json!({ "name": "a" }).as_object().unwrap().clone(),
+                },
+            ),
+            (json!({ "operation": "calls" }), Operation::Calls),
             (json!({ "operation": "release", "more": "is not looked at" }), Operation::Release),
         ] {
             let name = operation.as_str();
@@ -190,6 +228,13 @@ mod tests {
             (json!({ "operation": "refuse" }), "why"),
             (json!({ "operation": "refuse", "why": "because <@U1>" }), "why"),
             (json!({ "operation": "refuse", "why": "a".repeat(41) }), "why"),
+            (json!({ "operation": "call", "tool": "a", "arguments": {} }), "n"),
+            (json!({ "operation": "call", "n": 0, "tool": "a", "arguments": {} }), "n"),
+            (json!({ "operation": "call", "n": 1.5, "tool": "a", "arguments": {} }), "n"),
+            (json!({ "operation": "call", "n": 1, "arguments": {} }), "tool"),
+            (json!({ "operation": "call", "n": 1, "tool": "", "arguments": {} }), "tool"),
+            (json!({ "operation": "call", "n": 1, "tool": "a" }), "arguments"),
+            (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": [] }), "arguments"),
             (json!({ "operation": "delete" }), "operation"),
             (json!({}), "operation"),
             (json!({ "operation": "beat", "version": 2 }), "version"),

@@ -1,8 +1,11 @@
 use super::*;
+use crate::gateway::ToolOutcome;
 use crate::slack::question::SlackTs;
+use crate::work::journal;
 use crate::work::memory::MemoryWork;
 use crate::work::queue::QueueError;
 use crate::work::receive::{self, DELETED, Errand, Limits, Received};
+use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
@@ -28,6 +31,12 @@ struct World {
     /// What stands in Slack: the nonce or the `response_url`, and the text.
     posted: Mutex<Vec<(String, String)>>,
     statuses: Mutex<Vec<&'static str>>,
+    /// What comes of the next calls of tools; they are made where nothing is said about them.
+    tools: Mutex<Vec<ToolOutcome>>,
+    tool_calls: Mutex<Vec<String>>,
+    /// How many of the next entries are written, and their answers are lost.
+    answers_lost: Mutex<u32>,
+    ends_are_lost: Mutex<bool>,
     /// How long a post takes.
     post_takes: Mutex<Duration>,
 }
@@ -105,6 +114,44 @@ impl WorkStore for Arc<World> {
     ) -> Result<(), StoreError> {
         self.store.count_stopped(key, stop, id, now).await
     }
+
+    async fn begin_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        let begun = self.store.begin_call(key, number, entry, now).await;
+        let is_lost = {
+            let mut lost = self.answers_lost.lock().unwrap();
+            let is_lost = *lost > 0;
+            *lost = lost.saturating_sub(1);
+            is_lost
+        };
+        if is_lost { Err(StoreError::new("the store", "has not answered")) } else { begun }
+    }
+
+    async fn end_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        nonce: &Token,
+        end: &ToolEnd,
+    ) -> Result<(), StoreError> {
+        if *self.ends_are_lost.lock().unwrap() {
+            return Err(StoreError::new("the store", "has not answered"));
+        }
+        self.store.end_call(key, number, nonce, end).await
+    }
+}
+
+impl AgentTools for Arc<World> {
+    async fn call(&self, tool: &str, arguments: &Map<String, Value>, _: Moment) -> ToolOutcome {
+        self.tool_calls.lock().unwrap().push(format!("{tool} {}", Value::Object(arguments.clone())));
+        let mut scripted = self.tools.lock().unwrap();
+        if scripted.is_empty() { ToolOutcome::Answered(made()) } else { scripted.remove(0) }
+    }
 }
 
 impl Queue for Arc<World> {
@@ -159,6 +206,11 @@ fn refused(retry: Retry) -> PostOutcome {
     PostOutcome::Refused { reason: "slack_invalid_auth".to_owned(), retry, retry_after: None }
 }
 
+/// What a tool answers.
+fn made() -> Value {
+    json!({ "content": [{ "type": "text", "text": "made" }], "isError": false })
+}
+
 fn unknown() -> PostOutcome {
     PostOutcome::Unknown { reason: "no_answer".to_owned() }
 }
@@ -167,7 +219,7 @@ type Here = Arc<World>;
 
 struct Scene {
     world: Here,
-    settle: Settle<Here, Here, Here, Here, Here>,
+    settle: Settle<Here, Here, Here, Here, Here, Here>,
     key: RecordKey,
 }
 
@@ -182,8 +234,9 @@ const CLAIMERS: u128 = 2;
 impl Scene {
     fn new() -> Self {
         let world = Here::default();
-        let [store, queue, slack, tokens, clock] = std::array::from_fn(|_| Arc::clone(&world));
-        let settle = Settle::new(store, queue, slack, tokens, clock, SettleSettings { post_wait: WAIT });
+        let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| Arc::clone(&world));
+        let settle =
+            Settle::new(store, queue, slack, Some(tools), tokens, clock, SettleSettings { post_wait: WAIT });
         Self { world, settle, key: RecordKey::of_question("A1:C1:1531420618.000100") }
     }
 
@@ -680,4 +733,204 @@ async fn what_people_say_in_the_channel_of_a_command_is_not_read_and_before_a_th
         let nothing = Answer::Thread { messages: Vec::new(), is_whole: true };
         assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, nothing);
     }
+}
+
+const CARD: &str = "trello___create_card";
+
+fn call_of(number: u32, name: &str) -> Operation {
+    let arguments = json!({ "name": name }).as_object().unwrap().clone();
+    Operation::Call { number, tool: CARD.to_owned(), arguments }
+}
+
+fn told_of(name: &str, number: u32, end: &Value) -> Value {
+    let mut told = json!({ "n": number, "tool": CARD, "arguments": { "name": name } });
+    for (name, value) in end.as_object().unwrap() {
+        told[name] = value.clone();
+    }
+    told
+}
+
+impl Scene {
+    async fn told(&self, bits: u128, operation: Operation) -> Value {
+        self.ask(bits, operation).await.to_json()
+    }
+
+    fn cards(&self) -> Vec<String> {
+        self.world.tool_calls.lock().unwrap().clone()
+    }
+
+    /// The claimer has died, and another attempt has claimed the question with this token.
+    async fn taken_over(&self, bits: u128) -> Value {
+        self.world.pass(LEASE + SECOND);
+        assert_eq!(self.receive("h2", DISPATCHERS + 10, Some(Self::place())).await, Errand::Call);
+        self.told(DISPATCHERS + 10, Operation::Claim { new: token(bits) }).await
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_made_once_and_is_handed_over() {
+    let scene = Scene::claimed().await;
+    let called = json!({ "outcome": "called", "result": made() });
+    for _again in 0..2 {
+        assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await, called);
+    }
+    assert_eq!(scene.told(CLAIMERS, call_of(2, "b")).await, called);
+    let claimed = scene.taken_over(7).await;
+    assert_eq!((&claimed["outcome"], &claimed["tool_calls"]), (&json!("claimed"), &json!(2)));
+    let calls = json!([told_of("a", 1, &called), told_of("b", 2, &called)]);
+    assert_eq!(scene.told(7, Operation::Calls).await, json!({ "outcome": "calls", "calls": calls }));
+    // An agent that does the same again from the beginning gets the same.
+    assert_eq!(scene.told(7, call_of(1, "a")).await, called);
+    // One that does something else is told what was done.
+    let another = json!({ "outcome": "another call", "call": told_of("b", 2, &called) });
+    assert_eq!(scene.told(7, call_of(2, "c")).await, another);
+    assert_eq!(scene.told(7, call_of(3, "c")).await, called);
+    let card = |name: &str| format!("{CARD} {}", json!({ "name": name }));
+    assert_eq!(scene.cards(), [card("a"), card("b"), card("c")]);
+}
+
+#[tokio::test]
+async fn of_a_call_whose_end_nobody_wrote_down_the_next_attempt_knows_nothing() {
+    let scene = Scene::claimed().await;
+    *scene.world.ends_are_lost.lock().unwrap() = true;
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await, json!({ "outcome": "under way" }));
+    scene.taken_over(7).await;
+    let unknown = json!({ "outcome": "unknown", "why": "died" });
+    let calls = json!([told_of("a", 1, &unknown)]);
+    assert_eq!(scene.told(7, Operation::Calls).await["calls"], calls);
+    assert_eq!(scene.told(7, call_of(1, "a")).await, unknown);
+    assert_eq!(scene.cards().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_counted_and_not_begun_is_closed_by_whoever_reads_the_journal() {
+    let scene = Scene::claimed().await;
+    // The first attempt counts its call, and is paused before it begins it.
+    let request = token(CLAIMERS);
+    let now = Now { now: scene.world.now(), stopped_at: None };
+    let counted = update(&scene.world, &scene.world, &scene.key, |record, _| {
+        operations::count_call(record, &request, 1, now)
+    });
+    assert_eq!(counted.await.unwrap(), Counted::Yes);
+    assert_eq!(scene.taken_over(7).await["tool_calls"], 1);
+    assert_eq!(scene.told(7, Operation::Calls).await["calls"], json!([]));
+    // The paused process writes its entry, and finds the number closed.
+    let late = Entry::Call(ToolCall {
+        tool: CARD.to_owned(),
+        arguments: "{}".to_owned(),
+        nonce: token(99),
+        begun_at: scene.world.now(),
+        end: None,
+    });
+    let stands = scene.world.store.begin_call(&scene.key, 1, &late, scene.world.now()).await.unwrap();
+    assert_eq!(stands, Some(Entry::Closed));
+    let not_called = json!({ "outcome": "not called", "why": "closed" });
+    assert_eq!(scene.told(7, call_of(1, "a")).await, not_called);
+    assert_eq!(scene.told(7, call_of(2, "a")).await["outcome"], "called");
+    assert_eq!(scene.cards().len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_no_longer_at_work_calls_nothing() {
+    let scene = Scene::claimed().await;
+    assert_eq!(scene.told(DISPATCHERS, call_of(1, "a")).await["outcome"], "gone");
+    scene.taken_over(7).await;
+    for operation in [call_of(1, "a"), Operation::Calls] {
+        assert_eq!(scene.told(CLAIMERS, operation).await["outcome"], "gone");
+    }
+    let stop = Scene::place().stop_key().unwrap();
+    let at = SlackTs::parse("1531420699.000000").unwrap();
+    scene.world.store.put_stop(&stop, &at, scene.world.now()).await.unwrap();
+    let (answer, report) = scene.run(7, call_of(1, "a")).await;
+    assert_eq!((answer, report.ended), (Answer::Gone, Some(Ended::Stopped)));
+    assert_eq!(scene.cards(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_outcome_is_kept_as_it_is() {
+    let why = || "gateway_503".to_owned();
+    for (outcome, word) in [
+        (ToolOutcome::NotCalled { reason: why() }, "not called"),
+        (ToolOutcome::Unknown { reason: why() }, "unknown"),
+    ] {
+        let scene = Scene::claimed().await;
+        scene.world.tools.lock().unwrap().push(outcome);
+        let told = json!({ "outcome": word, "why": "gateway_503" });
+        for _again in 0..2 {
+            assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await, told);
+        }
+        assert_eq!(scene.cards().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_beginning_was_written_and_not_confirmed_is_made() {
+    let scene = Scene::claimed().await;
+    *scene.world.answers_lost.lock().unwrap() = 1;
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+    *scene.world.answers_lost.lock().unwrap() = 2;
+    let request = Request { key: scene.key.clone(), token: token(CLAIMERS), operation: call_of(2, "b") };
+    assert!(scene.settle.run(&request).await.0.is_err());
+    // It stands as begun, and nobody may know that it was not.
+    assert_eq!(scene.told(CLAIMERS, call_of(2, "b")).await["outcome"], "under way");
+    scene.world.pass(journal::UNDER_WAY);
+    assert_eq!(scene.told(CLAIMERS, call_of(2, "b")).await["outcome"], "unknown");
+    assert_eq!(scene.cards().len(), 1);
+}
+
+#[tokio::test]
+async fn numbers_come_in_their_order_and_end() {
+    let scene = Scene::claimed().await;
+    assert_eq!(scene.told(CLAIMERS, call_of(2, "a")).await["outcome"], "invalid");
+    for number in 1..=journal::MAX_CALLS {
+        assert_eq!(scene.told(CLAIMERS, call_of(number, "a")).await["outcome"], "called");
+    }
+    let told = scene.told(CLAIMERS, call_of(journal::MAX_CALLS + 1, "a")).await;
+    assert_eq!(told, json!({ "outcome": "not called", "why": "too_many_calls" }));
+    let long = call_of(1, &"a".repeat(journal::MAX_BYTES));
+    assert_eq!(scene.told(CLAIMERS, long).await["outcome"], "invalid");
+}
+
+#[tokio::test]
+async fn late_in_an_invocation_no_call_is_begun() {
+    let scene = Scene::claimed().await;
+    let call = Call {
+        key: &scene.key,
+        token: &token(CLAIMERS),
+        begun: scene.world.moment(),
+        report: SettleReport::default(),
+    };
+    tokio::time::pause();
+    tokio::time::advance(LAST_CALL + SECOND).await;
+    let arguments = Map::new();
+    let mut call = call;
+    let answer = scene.settle.call_tool(1, CARD, &arguments, &mut call).await.unwrap();
+    assert_eq!(answer, Answer::Called(Called::UnderWay));
+    assert_eq!(scene.cards(), [""; 0]);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+}
+
+#[tokio::test]
+async fn a_question_that_starts_over_knows_what_was_done_for_it() {
+    let scene = Scene::claimed().await;
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+    let refused = scene.ask(CLAIMERS, Operation::Refuse { why: "thinking_failed".to_owned() }).await;
+    assert_eq!(refused, Answer::Told);
+    let told = scene.world.store.read(&scene.key, scene.world.now()).await.unwrap().record.unwrap();
+    let receive = Receive { message_id: "m2".to_owned(), handle: "h9".to_owned() };
+    let (again, place) = (token(9), Scene::place());
+    let received = Received {
+        receive: &receive,
+        receives: 1,
+        now: scene.world.now(),
+        lease_until: scene.world.now().after(LEASE),
+        token: &again,
+        place: Some(&place),
+        for_agent: true,
+        stopped_at: None,
+        was_dead_letter: true,
+    };
+    let taken = receive::on_receive(Some(&told), &received, LIMITS).write.unwrap();
+    assert_eq!((taken.attempts, taken.tool_calls), (0, 1));
 }

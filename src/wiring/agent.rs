@@ -11,6 +11,7 @@ use crate::dispatch::agent::AgentCore;
 use crate::dispatch::settler::SettleFunction;
 use crate::dispatch::{CALL_BUDGET, Dispatch};
 use crate::gateway::agent_core::AgentCoreGateway;
+use crate::gateway::tools_gateway::ToolsGateway;
 use crate::settle::Settle;
 use crate::sink::Sink;
 use crate::sink::sqs::SqsSink;
@@ -26,7 +27,8 @@ pub type DeployedDispatch =
     Dispatch<DynamoDbWork, SqsQueue, AgentCore, SettleFunction, SqsSink, RandomTokens, SystemClock>;
 
 /// The settle with its Gateway, SQS, DynamoDB, and the clock of the machine.
-pub type DeployedSettle = Settle<DynamoDbWork, SqsQueue, AgentCoreGateway, RandomTokens, SystemClock>;
+pub type DeployedSettle =
+    Settle<DynamoDbWork, SqsQueue, AgentCoreGateway, ToolsGateway, RandomTokens, SystemClock>;
 
 /// Makes the dispatch that `config` describes.
 ///
@@ -56,7 +58,8 @@ pub async fn settle(config: SettleConfig) -> Result<DeployedSettle, Box<dyn Erro
     let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url);
     let store = work_store(&aws, config.table);
     warm_up("store", store.warm_up()).await;
-    Ok(Settle::new(store, queue, slack, RandomTokens, SystemClock, config.settings))
+    let tools = config.tools_gateway_url.map(|url| ToolsGateway::new(&aws, &url)).transpose()?;
+    Ok(Settle::new(store, queue, slack, tools, RandomTokens, SystemClock, config.settings))
 }
 
 fn work_store(aws: &SdkConfig, table: String) -> DynamoDbWork {

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::journal::{Entry, ToolCall, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::token::{RandomTokens, Token, Tokens};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
@@ -31,6 +32,10 @@ macro_rules! every_work_scenario {
             keys_are_kept_apart_to_the_letter
             only_a_later_stop_counts
             a_question_is_counted_once_for_its_stop
+            a_call_is_begun_once
+            a_call_that_was_closed_is_not_begun
+            a_call_has_the_end_that_its_own_invocation_writes
+            journals_are_kept_apart
             warming_up_changes_nothing
         }
     };
@@ -85,7 +90,7 @@ fn places() -> [Place; 2] {
 
 fn free() -> Record {
     let [place, _] = places();
-    Record { attempts: 2, deferrals: 7, calls_in_vain: 3, ..Record::new(Some(place), NOW) }
+    Record { attempts: 2, deferrals: 7, calls_in_vain: 3, tool_calls: 4, ..Record::new(Some(place), NOW) }
 }
 
 fn posting(text: &str) -> Posting {
@@ -129,7 +134,9 @@ fn records() -> Vec<Record> {
         State::Told { why, told_for: None, token: None },
     ];
     let mut records: Vec<Record> = states.map(|state| free().with(state)).into();
-    records.push(Record { attempts: 0, deferrals: 0, calls_in_vain: 0, place: Some(least), ..free() });
+    let never_tried =
+        Record { attempts: 0, deferrals: 0, calls_in_vain: 0, tool_calls: 0, place: Some(least), ..free() };
+    records.push(never_tried);
     records.push(Record { place: None, ..free() });
     records
 }
@@ -309,6 +316,77 @@ pub async fn a_question_is_counted_once_for_its_stop(store: &impl WorkStore) {
         count(at, id).await;
         assert_eq!(questions().await, Some(counted), "{id} at {at}");
     }
+}
+
+fn call(nonce: u128) -> ToolCall {
+    ToolCall {
+        tool: "trello___create_card".to_owned(),
+        arguments: "{\"name\":\"\u{1f642} \\u0000\"}".to_owned(),
+        nonce: token(nonce),
+        begun_at: NOW,
+        end: None,
+    }
+}
+
+async fn begin(store: &impl WorkStore, key: &RecordKey, number: u32, entry: &Entry) -> Option<Entry> {
+    store.begin_call(key, number, entry, NOW).await.expect("the store answers")
+}
+
+/// Of many that begin the call under one number, one does, and the others see whose it is. The SDK makes a write again whose
+/// answer was lost.
+pub async fn a_call_is_begun_once(store: &impl WorkStore) {
+    let key = new_key();
+    let calls: Vec<Entry> = (1..=8).map(|nonce| Entry::Call(call(nonce))).collect();
+    let found = join_all(calls.iter().map(|entry| begin(store, &key, 1, entry))).await;
+    let begun: Vec<&Entry> =
+        calls.iter().zip(&found).filter_map(|(entry, found)| found.is_none().then_some(entry)).collect();
+    let [begun] = begun[..] else { panic!("not one of them was begun: {found:?}") };
+    assert!(found.iter().flatten().all(|found| found == begun), "{found:?}");
+    assert_eq!(begin(store, &key, 1, begun).await, None);
+}
+
+/// Whoever takes a question over closes what the earlier attempt counted and did not begin.
+pub async fn a_call_that_was_closed_is_not_begun(store: &impl WorkStore) {
+    let key = new_key();
+    assert_eq!(begin(store, &key, 1, &Entry::Closed).await, None);
+    assert_eq!(begin(store, &key, 1, &Entry::Call(call(1))).await, Some(Entry::Closed));
+    assert_eq!(begin(store, &key, 2, &Entry::Call(call(2))).await, None);
+    assert_eq!(begin(store, &key, 2, &Entry::Closed).await, Some(Entry::Call(call(2))));
+    assert_eq!(begin(store, &key, 1, &Entry::Closed).await, None, "it is closed");
+}
+
+/// An invocation that comes late says nothing about another one's call.
+pub async fn a_call_has_the_end_that_its_own_invocation_writes(store: &impl WorkStore) {
+    let result = "\"\\ \r\n\u{1f642}".repeat(9000);
+    let why = "not_reached".to_owned();
+    let ends =
+        [ToolEnd::Answered { result }, ToolEnd::NotCalled { why: why.clone() }, ToolEnd::Unknown { why }];
+    for end in ends {
+        let key = new_key();
+        store.end_call(&key, 1, &token(1), &end).await.expect("the store answers");
+        assert_eq!(begin(store, &key, 1, &Entry::Call(call(1))).await, None, "nothing was begun yet");
+        let other = ToolEnd::Unknown { why: "other".to_owned() };
+        store.end_call(&key, 1, &token(2), &other).await.expect("the store answers");
+        assert_eq!(begin(store, &key, 1, &Entry::Closed).await, Some(Entry::Call(call(1))));
+        for _again in 0..2 {
+            store.end_call(&key, 1, &token(1), &end).await.expect("the store answers");
+        }
+        let ended = ToolCall { end: Some(end), ..call(1) };
+        assert_eq!(begin(store, &key, 1, &Entry::Closed).await, Some(Entry::Call(ended)));
+    }
+}
+
+/// A journal is its question's alone, and changes nothing about the record.
+pub async fn journals_are_kept_apart(store: &impl WorkStore) {
+    let [one, other] = [new_key(), new_key()];
+    let absent = read(store, &one, NOW).await;
+    assert_eq!(write(store, &one, &absent, &free()).await, Written::Done);
+    let before = read(store, &one, NOW).await;
+    for (key, number) in [(&one, 1), (&one, 2), (&one, 11), (&other, 1)] {
+        assert_eq!(begin(store, key, number, &Entry::Call(call(u128::from(number)))).await, None);
+    }
+    assert_eq!(read(store, &one, NOW).await, before);
+    assert_eq!(read(store, &other, NOW).await.record, None);
 }
 
 /// At init, each time a process starts.

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::journal::{Entry, ToolEnd};
 use super::record::Record;
+use super::token::Token;
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::dedup::StoreError;
 use crate::slack::question::SlackTs;
@@ -20,6 +22,7 @@ pub struct MemoryWork {
 struct Items {
     records: BTreeMap<RecordKey, Item>,
     stops: BTreeMap<String, Stopped>,
+    calls: BTreeMap<(RecordKey, u32), Entry>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +107,33 @@ impl WorkStore for MemoryWork {
                 let earliest = stops.questions.entry(question_id.to_owned()).or_insert_with(|| stop.clone());
                 *earliest = stop.min(earliest).clone();
             }
+        });
+        Ok(())
+    }
+
+    async fn begin_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        entry: &Entry,
+        _now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        Ok(self.items(|items| {
+            let stands = items.calls.entry((key.clone(), number)).or_insert_with(|| entry.clone());
+            (stands != entry).then(|| stands.clone())
+        }))
+    }
+
+    async fn end_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        nonce: &Token,
+        end: &ToolEnd,
+    ) -> Result<(), StoreError> {
+        self.items(|items| match items.calls.get_mut(&(key.clone(), number)) {
+            Some(Entry::Call(call)) if call.nonce == *nonce => call.end = Some(end.clone()),
+            _ => {}
         });
         Ok(())
     }

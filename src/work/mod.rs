@@ -17,8 +17,9 @@
 //! 1. [`record`]: what is known of the work; [`token`]: the right to it.
 //! 2. [`receive`]: what the dispatcher does with a message, by what the record says.
 //! 3. [`operations`]: what agent-settle's operations do to the record.
-//! 4. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 5. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//! 4. [`journal`]: the calls of tools that were made for a question.
+//! 5. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 6. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
 //!    name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
@@ -31,6 +32,7 @@ pub mod back_off;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod dynamodb;
+pub mod journal;
 pub mod memory;
 pub mod operations;
 pub mod queue;
@@ -46,7 +48,9 @@ use std::future::Future;
 use crate::dedup::StoreError;
 use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
+use journal::{Entry, ToolEnd};
 use record::Record;
+use token::Token;
 
 /// What the key of every item of this room begins with. The table is the ingress's, and none of its own keys has a `#`.
 pub const PREFIX: &str = "dispatch#";
@@ -74,6 +78,11 @@ impl RecordKey {
     /// The key as the table has it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The key of an entry of the question's journal. No question's id has a `#`, so it is no record's.
+    pub fn of_call(&self, number: u32) -> String {
+        format!("{}#{number}", self.0)
     }
 
     /// The question's id.
@@ -203,5 +212,31 @@ pub trait WorkStore: Send + Sync {
         stop: &SlackTs,
         question_id: &str,
         now: UnixMillis,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes an entry into the journal of the question with this key, if none stands under `number`. Otherwise the answer is what
+    /// stands there. Check and write are one atomic step. The same entry written again has the same answer.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was written, or what stands there is no entry.
+    fn begin_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<Option<Entry>, StoreError>> + Send;
+
+    /// Writes down what came of the call that the invocation with this `nonce` has begun under `number`. If no such call stands
+    /// there, nothing is written.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was written.
+    fn end_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        nonce: &Token,
+        end: &ToolEnd,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

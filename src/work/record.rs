@@ -32,6 +32,8 @@ pub struct Record {
     pub deferrals: u32,
     /// How often in a row the agent was called, and nobody claimed the question or gave it back. The lease grows with it.
     pub calls_in_vain: u32,
+    /// How many calls of tools the question's [journal](super::journal) has, those included that were counted and not begun.
+    pub tool_calls: u32,
     /// When the question was first received.
     pub since: UnixMillis,
     /// Where it was asked, and where alone anything is posted; absent if there is no such place.
@@ -145,7 +147,15 @@ pub struct Sight {
 impl Record {
     /// The record of a question that was just received for the first time.
     pub fn new(place: Option<Place>, now: UnixMillis) -> Self {
-        Self { attempts: 0, deferrals: 0, calls_in_vain: 0, since: now, place, state: State::Free }
+        Self {
+            attempts: 0,
+            deferrals: 0,
+            calls_in_vain: 0,
+            tool_calls: 0,
+            since: now,
+            place,
+            state: State::Free,
+        }
     }
 
     /// The same question in another state.

@@ -4,12 +4,15 @@
 //! that were read. When the condition fails, DynamoDB returns the item as it is. The two rights that this needs are `GetItem` and
 //! `UpdateItem`.
 
+mod journal;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use std::collections::{BTreeMap, HashMap};
 
+use super::journal::{Entry, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::token::Token;
 use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Written};
@@ -27,7 +30,7 @@ const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 31] = [
+const ATTRIBUTES: [&str; 32] = [
     VERSION,
     STATE,
     TOKEN,
@@ -35,6 +38,7 @@ const ATTRIBUTES: [&str; 31] = [
     "attempts",
     "deferrals",
     "calls_in_vain",
+    "tool_calls",
     "since",
     "place",
     "asked_at",
@@ -231,6 +235,26 @@ impl WorkStore for DynamoDbWork {
         let add = "SET expires_at = :expires_at ADD questions :value";
         self.update_stop(key, add, "attribute_exists(stopped_at)", value, now).await
     }
+
+    async fn begin_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        journal::begin(&self.client, &self.table, &key.of_call(number), entry, now).await
+    }
+
+    async fn end_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        nonce: &Token,
+        end: &ToolEnd,
+    ) -> Result<(), StoreError> {
+        journal::end(&self.client, &self.table, &key.of_call(number), nonce, end).await
+    }
 }
 
 fn string(value: &str) -> AttributeValue {
@@ -267,6 +291,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
     set("attempts", number_value(record.attempts.into()));
     set("deferrals", number_value(record.deferrals.into()));
     set("calls_in_vain", number_value(record.calls_in_vain.into()));
+    if record.tool_calls > 0 {
+        set("tool_calls", number_value(record.tool_calls.into()));
+    }
     set("since", number_value(record.since.as_millis()));
     if let Some(place) = &record.place {
         set("asked_at", string(&place.asked_at.to_string()));
@@ -407,6 +434,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         attempts: small("attempts")?,
         deferrals: small("deferrals")?,
         calls_in_vain: small("calls_in_vain")?,
+        tool_calls: small("tool_calls")?,
         since: UnixMillis::from_millis(since),
         place: match read.text("place") {
             Some(place) => Some(serde_json::from_str(&place).map_err(|_| unreadable("place"))?),

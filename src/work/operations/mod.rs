@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::journal::MAX_CALLS;
 use super::receive::{Decision, OUTCOME_UNKNOWN, STOPPED, UNTOLD, is_withdrawn};
 use super::record::{BEAT, End, Flight, LEASE, Posting, Receive, Record, State, Via};
 use super::token::Token;
@@ -32,6 +33,8 @@ pub enum Claimed {
         attempt: u32,
         /// Where the question was asked.
         place: Option<Place>,
+        /// How many calls of tools the question's journal has.
+        tool_calls: u32,
         /// The receive that is to be put off for a lease and no longer, because the lease before was longer.
         shorten: Option<Receive>,
     },
@@ -46,7 +49,7 @@ pub enum Claimed {
 pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) -> Decision<Claimed> {
     let yours = |record: &Record, shorten| {
         let place = record.place.clone();
-        Claimed::Yours { attempt: record.attempts, place, shorten }
+        Claimed::Yours { attempt: record.attempts, place, tool_calls: record.tool_calls, shorten }
     };
     let gone = Decision::only(Claimed::Gone { visible: None });
     let Some(record) = record else { return gone };
@@ -124,6 +127,44 @@ pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Decision<Be
         State::Told { why, .. } if why == super::receive::DELETED => cancel(super::receive::DELETED),
         _ => cancel(GONE),
     }
+}
+
+/// Whether a call of a tool may be begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It is counted, now or before: whoever writes the first entry under its number makes it.
+    Yes,
+    /// The number is not the one after the last.
+    NotNext,
+    /// The question has used up its calls.
+    TooMany,
+    /// The token is not the record's, or the question was withdrawn. Nothing is called.
+    Gone {
+        /// The receive that is to be made visible, because this call ended the question.
+        visible: Option<Receive>,
+    },
+}
+
+/// Counts the call with this number before anything else is done about it. A claim tells the next attempt how far the count
+/// went, so that it learns of every call that may have been made.
+pub fn count_call(record: Option<&Record>, token: &Token, number: u32, now: Now<'_>) -> Decision<Counted> {
+    let gone = Decision::only(Counted::Gone { visible: None });
+    let Some(record) = record else { return gone };
+    let Some(flight) = record.flight_of(token) else { return gone };
+    if is_withdrawn(record, now.stopped_at) {
+        let visible = Some(flight.receive.clone());
+        return Decision::write(stopped(record, token), Counted::Gone { visible });
+    }
+    if (1..=record.tool_calls).contains(&number) {
+        return Decision::only(Counted::Yes);
+    }
+    if number != record.tool_calls.saturating_add(1) {
+        return Decision::only(Counted::NotNext);
+    }
+    if number > MAX_CALLS {
+        return Decision::only(Counted::TooMany);
+    }
+    Decision::write(Record { tool_calls: number, ..record.clone() }, Counted::Yes)
 }
 
 /// What a text becomes that somebody wants to post.

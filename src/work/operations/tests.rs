@@ -91,7 +91,7 @@ fn states() -> Vec<State> {
 fn a_claim_counts_once_and_its_repetition_is_answered_as_the_first_time() {
     let before = record(in_flight(None));
     let claimed = claim(Some(&before), &token(OURS), &token(7), at(None));
-    let yours = Claimed::Yours { attempt: 2, place: Some(place()), shorten: None };
+    let yours = Claimed::Yours { attempt: 2, place: Some(place()), tool_calls: 0, shorten: None };
     assert_eq!(claimed.then, yours);
     let after = claimed.write.unwrap();
     assert_eq!(claim(Some(&after), &token(OURS), &token(7), at(None)), Decision::only(yours));
@@ -238,7 +238,7 @@ fn a_claim_of_a_long_lease_has_the_message_put_off_for_no_longer_than_its_own() 
             flight.lease_until = NOW.after(left);
         }
         let claimed = claim(Some(&before), &token(OURS), &token(7), at(None));
-        let yours = Claimed::Yours { attempt: 2, place: Some(place()), shorten };
+        let yours = Claimed::Yours { attempt: 2, place: Some(place()), tool_calls: 0, shorten };
         assert_eq!(claimed.then, yours, "{left:?}");
     }
 }

@@ -135,7 +135,7 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
         State::InFlight(flight) => in_flight(record, flight, received),
         State::Posting(posting) => posting_found(record, posting, received, limits),
         State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
-        State::Told { why, told_for, .. } => told(why, told_for.as_deref(), received, limits),
+        State::Told { why, told_for, .. } => told(record, why, told_for.as_deref(), received, limits),
     }
 }
 
@@ -290,7 +290,13 @@ fn untold(record: &Record, received: &Received<'_>, why: &str) -> Decision<Erran
     Decision::write(record.with(told), Errand::DeadLetter { why: why.to_owned() })
 }
 
-fn told(why: &str, told_for: Option<&str>, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+fn told(
+    record: &Record,
+    why: &str,
+    told_for: Option<&str>,
+    received: &Received<'_>,
+    limits: Limits,
+) -> Decision<Errand> {
     let message_id = received.receive.message_id.as_str();
     match (why, told_for) {
         (STOPPED, _) => Decision::only(Errand::Done(Done::Stopped)),
@@ -298,9 +304,10 @@ fn told(why: &str, told_for: Option<&str>, received: &Received<'_>, limits: Limi
         (_, Some(told_for)) if told_for == message_id => {
             Decision::only(Errand::DeadLetter { why: why.to_owned() })
         }
-        // Somebody sent the letter back: the question starts over.
+        // Somebody sent the letter back: the question starts over, and what its tools have done stands.
         _ if received.was_dead_letter => {
-            take(&Record::new(received.place.cloned(), received.now), received, limits)
+            let new = Record::new(received.place.cloned(), received.now);
+            take(&Record { tool_calls: record.tool_calls, ..new }, received, limits)
         }
         _ => Decision::only(Errand::Done(Done::Told)),
     }

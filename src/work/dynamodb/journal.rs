@@ -1,0 +1,141 @@
+//! The entries of a journal as items of the same table: the key of the question's record, `#`, and the number of the call.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+
+use super::{EVENT_ID, EXPIRES_AT, Item, Reader, number_value, string, unreadable};
+use crate::dedup::StoreError;
+use crate::time::clock::UnixMillis;
+use crate::work::KEPT_SECONDS;
+use crate::work::journal::{Entry, ToolCall, ToolEnd};
+use crate::work::token::Token;
+
+const TOOL: &str = "tool";
+const ARGUMENTS: &str = "arguments";
+const NONCE: &str = "nonce";
+const BEGUN_AT: &str = "begun_at";
+const END: &str = "end";
+const RESULT: &str = "result";
+const WHY: &str = "why";
+
+/// The value of `end` in the item of a [closed](Entry::Closed) number.
+const CLOSED: &str = "closed";
+
+/// An entry outlives the record that counts it. A record is written last when its question ends, which is a few days after its
+/// first call at the latest, and is kept from then on.
+const ENTRY_KEPT_SECONDS: u64 = 2 * KEPT_SECONDS;
+
+pub(super) async fn begin(
+    client: &Client,
+    table: &str,
+    key: &str,
+    entry: &Entry,
+    now: UnixMillis,
+) -> Result<Option<Entry>, StoreError> {
+    let mut item = item(entry);
+    item.insert(EXPIRES_AT.to_owned(), number_value(now.as_secs().saturating_add(ENTRY_KEPT_SECONDS)));
+    let mut update = client
+        .update_item()
+        .table_name(table)
+        .key(EVENT_ID, string(key))
+        .condition_expression("attribute_not_exists(event_id)")
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    let mut set = Vec::new();
+    for (n, (name, value)) in item.into_iter().enumerate() {
+        set.push(format!("#a{n} = :a{n}"));
+        update = update
+            .expression_attribute_names(format!("#a{n}"), name)
+            .expression_attribute_values(format!(":a{n}"), value);
+    }
+    match update.update_expression(format!("SET {}", set.join(", "))).send().await {
+        Ok(_) => Ok(None),
+        Err(SdkError::ServiceError(error)) => match error.into_err() {
+            UpdateItemError::ConditionalCheckFailedException(failed) => {
+                let stands = self::entry(failed.item().ok_or_else(|| unreadable(END))?)?;
+                // The SDK repeats a write whose answer was lost, and the second one finds the first.
+                Ok((stands != *entry).then_some(stands))
+            }
+            error => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        },
+        Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+    }
+}
+
+pub(super) async fn end(
+    client: &Client,
+    table: &str,
+    key: &str,
+    nonce: &Token,
+    end: &ToolEnd,
+) -> Result<(), StoreError> {
+    let (word, name, text) = words(end);
+    let update = client
+        .update_item()
+        .table_name(table)
+        .key(EVENT_ID, string(key))
+        .condition_expression("nonce = :nonce")
+        .update_expression("SET #end = :end, #name = :text")
+        .expression_attribute_names("#end", END)
+        .expression_attribute_names("#name", name)
+        .expression_attribute_values(":nonce", string(nonce.as_str()))
+        .expression_attribute_values(":end", string(word))
+        .expression_attribute_values(":text", string(text));
+    match update.send().await {
+        Ok(_) => Ok(()),
+        Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(()),
+        Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+    }
+}
+
+/// The value of `end`, and the name and value of what belongs to it.
+fn words(end: &ToolEnd) -> (&'static str, &'static str, &str) {
+    match end {
+        ToolEnd::Answered { result } => ("answered", RESULT, result),
+        ToolEnd::NotCalled { why } => ("not_called", WHY, why),
+        ToolEnd::Unknown { why } => ("unknown", WHY, why),
+    }
+}
+
+fn item(entry: &Entry) -> Item {
+    let mut item = Item::new();
+    let mut set = |name: &str, value| item.insert(name.to_owned(), value);
+    match entry {
+        Entry::Closed => {
+            set(END, string(CLOSED));
+        }
+        Entry::Call(ToolCall { tool, arguments, nonce, begun_at, end }) => {
+            set(TOOL, string(tool));
+            set(ARGUMENTS, string(arguments));
+            set(NONCE, string(nonce.as_str()));
+            set(BEGUN_AT, number_value(begun_at.as_millis()));
+            if let Some(end) = end {
+                let (word, name, text) = words(end);
+                set(END, string(word));
+                set(name, string(text));
+            }
+        }
+    }
+    item
+}
+
+fn entry(item: &Item) -> Result<Entry, StoreError> {
+    let read = Reader(item);
+    let text = |name: &'static str| read.text(name).ok_or_else(|| unreadable(name));
+    let end = match read.text(END).as_deref() {
+        Some(CLOSED) => return Ok(Entry::Closed),
+        Some("answered") => Some(ToolEnd::Answered { result: text(RESULT)? }),
+        Some("not_called") => Some(ToolEnd::NotCalled { why: text(WHY)? }),
+        Some("unknown") => Some(ToolEnd::Unknown { why: text(WHY)? }),
+        Some(_) => return Err(unreadable(END)),
+        None => None,
+    };
+    Ok(Entry::Call(ToolCall {
+        tool: text(TOOL)?,
+        arguments: text(ARGUMENTS)?,
+        nonce: read.token(NONCE)?.ok_or_else(|| unreadable(NONCE))?,
+        begun_at: UnixMillis::from_millis(read.number(BEGUN_AT)?.ok_or_else(|| unreadable(BEGUN_AT))?),
+        end,
+    }))
+}

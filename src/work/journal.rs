@@ -1,0 +1,110 @@
+//! The journal of a question's tool calls: what was begun, and what came of it. A tool that changes something is called by
+//! agent-settle and written down here, so that whoever takes the question over after a death makes no call twice.
+//!
+//! ```text
+//! the record counts n ─▶ entry n: open ─▶ the call ─▶ entry n: its end
+//!                          │                 └─▶ never written: nobody knows, once agent-settle's time is over
+//!                          └─▶ who reads the journal closes what is counted and not begun: it will not be begun any more
+//! ```
+//!
+//! The record's number is the first half of the promise: only the holder of its token raises it, and a claim tells the new holder
+//! how far it went. The entry is the second half: it is written only where none stands, so of two that begin the same call one
+//! does, and a call that the reader has closed is not made by a process that wakes up late.
+
+use std::time::Duration;
+
+use super::token::Token;
+use crate::time::clock::UnixMillis;
+
+/// Most calls of one question, over all attempts. So the whole journal fits into one answer of a Lambda function.
+pub const MAX_CALLS: u32 = 40;
+
+/// The longest arguments, and the longest result, in bytes of JSON.
+pub const MAX_BYTES: usize = 100 * 1024;
+
+/// How long a call may be under way before nobody will write its end: agent-settle's time-out, and a second for the clocks.
+pub const UNDER_WAY: Duration = Duration::from_secs(31);
+
+/// What stands in the journal under a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Whoever read the journal has closed the number before the call was begun. It was not made, and will not be.
+    Closed,
+    /// A call that was begun.
+    Call(ToolCall),
+}
+
+/// A call that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The Gateway's name of the tool: `<target>___<operation>`.
+    pub tool: String,
+    /// Its arguments, as JSON with sorted names, so that the same arguments are the same text.
+    pub arguments: String,
+    /// The mark of the invocation that makes it.
+    pub nonce: Token,
+    /// When it was begun.
+    pub begun_at: UnixMillis,
+    /// What came of it; `None` as long as nobody has written that down.
+    pub end: Option<ToolEnd>,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolEnd {
+    /// The tool has answered. It may have answered with an error.
+    Answered {
+        /// MCP's result, as JSON.
+        result: String,
+    },
+    /// The tool was certainly not called.
+    NotCalled {
+        /// Why, as a short code.
+        why: String,
+    },
+    /// Nobody knows whether the call took effect, and nobody will find out.
+    Unknown {
+        /// Why, as a short code.
+        why: String,
+    },
+}
+
+/// The reason of an unknown outcome: the invocation that made the call has written nothing down, and its time is over.
+pub const DIED: &str = "died";
+
+impl ToolCall {
+    /// What is known of it at `now`; `None` as long as it may still be under way.
+    pub fn end_at(&self, now: UnixMillis) -> Option<ToolEnd> {
+        let is_over = self.begun_at.until(now) >= UNDER_WAY;
+        self.end.clone().or_else(|| is_over.then(|| ToolEnd::Unknown { why: DIED.to_owned() }))
+    }
+
+    /// Whether it is a call of this tool with these arguments.
+    pub fn is_of(&self, tool: &str, arguments: &str) -> bool {
+        self.tool == tool && self.arguments == arguments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_end_a_call_is_under_way_until_its_time_is_over() {
+        let begun_at = UnixMillis::from_millis(1_000_000);
+        let open = ToolCall {
+            tool: "trello___create_card".to_owned(),
+            arguments: "{}".to_owned(),
+            nonce: Token::from_bits(1),
+            begun_at,
+            end: None,
+        };
+        let just_before = begun_at.after(UNDER_WAY - Duration::from_millis(1));
+        assert_eq!(open.end_at(just_before), None);
+        assert_eq!(open.end_at(begun_at.after(UNDER_WAY)), Some(ToolEnd::Unknown { why: DIED.to_owned() }));
+        let end = ToolEnd::Answered { result: "{}".to_owned() };
+        let ended = ToolCall { end: Some(end.clone()), ..open };
+        assert_eq!(ended.end_at(just_before), Some(end.clone()));
+        assert_eq!(ended.end_at(begun_at.after(UNDER_WAY * 9)), Some(end));
+    }
+}
