@@ -612,9 +612,6 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         });
         match counted.await? {
             Counted::Yes => {}
-            Counted::NotNext => {
-                return Ok(Answer::Invalid { why: "n must be the next number, or one that was used before" });
-            }
             Counted::TooMany => {
                 let why = "too_many_calls".to_owned();
                 return Ok(Answer::Called(Called::Ended(ToolEnd::NotCalled { why })));

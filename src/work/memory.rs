@@ -37,6 +37,11 @@ impl MemoryWork {
         work(&mut self.items.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether an entry stands in the journal of the question with this key, under this number.
+    pub fn has_call(&self, key: &RecordKey, number: u32) -> bool {
+        self.items(|items| items.calls.contains_key(&(key.clone(), number)))
+    }
+
     /// All records, by their keys, whether or not they have expired.
     pub fn records(&self) -> Vec<(RecordKey, Record)> {
         self.items(|items| {

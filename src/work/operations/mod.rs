@@ -134,8 +134,6 @@ pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Decision<Be
 pub enum Counted {
     /// It is counted, now or before: whoever writes the first entry under its number makes it.
     Yes,
-    /// The number is not the one after the last.
-    NotNext,
     /// The question has used up its calls.
     TooMany,
     /// The token is not the record's, or the question was withdrawn. Nothing is called.
@@ -146,7 +144,8 @@ pub enum Counted {
 }
 
 /// Counts the call with this number before anything else is done about it. A claim tells the next attempt how far the count
-/// went, so that it learns of every call that may have been made.
+/// went, so that it learns of every call that may have been made. Numbers may be left out: whoever has heard nothing of a call goes
+/// on with the next one.
 pub fn count_call(record: Option<&Record>, token: &Token, number: u32, now: Now<'_>) -> Decision<Counted> {
     let gone = Decision::only(Counted::Gone { visible: None });
     let Some(record) = record else { return gone };
@@ -155,11 +154,8 @@ pub fn count_call(record: Option<&Record>, token: &Token, number: u32, now: Now<
         let visible = Some(flight.receive.clone());
         return Decision::write(stopped(record, token), Counted::Gone { visible });
     }
-    if (1..=record.tool_calls).contains(&number) {
+    if number <= record.tool_calls {
         return Decision::only(Counted::Yes);
-    }
-    if number != record.tool_calls.saturating_add(1) {
-        return Decision::only(Counted::NotNext);
     }
     if number > MAX_CALLS {
         return Decision::only(Counted::TooMany);

@@ -65,6 +65,8 @@ enum Phase {
 struct Work {
     turn: u64,
     token: String,
+    /// How many calls of tools earlier attempts have made, or may have.
+    tool_calls: u64,
     phase: Phase,
     is_cancelled: bool,
 }
@@ -249,7 +251,8 @@ async fn claim(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, token: &str
             let turn = works.next;
             works.next += 1;
             works.line.push_back(turn);
-            let work = Work { turn, token: new, phase: Phase::Waiting, is_cancelled: false };
+            let tool_calls = claimed["tool_calls"].as_u64().unwrap();
+            let work = Work { turn, token: new, tool_calls, phase: Phase::Waiting, is_cancelled: false };
             let work = Arc::new(Mutex::new(work));
             works.at_work.insert(record.to_owned(), Arc::clone(&work));
             drop(works);
@@ -285,15 +288,15 @@ fn begin(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, work: &Arc<Mutex<
 
 /// The work on one question, from the claim to its end.
 #[derive(Clone)]
-struct One {
-    sim: Arc<Sim>,
+pub(crate) struct One {
+    pub(crate) sim: Arc<Sim>,
     machine: Arc<Machine>,
-    record: String,
+    pub(crate) record: String,
     work: Arc<Mutex<Work>>,
 }
 
 impl One {
-    fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         let work = self.work.lock().unwrap();
         work.is_cancelled || self.machine.process.is_stopping() && work.phase != Phase::Ending
     }
@@ -311,7 +314,12 @@ impl One {
         true
     }
 
-    fn token(&self) -> String {
+    /// How many calls of tools earlier attempts have made, or may have.
+    pub(crate) fn handed_over(&self) -> u64 {
+        self.work.lock().unwrap().tool_calls
+    }
+
+    pub(crate) fn token(&self) -> String {
         self.work.lock().unwrap().token.clone()
     }
 
@@ -354,7 +362,7 @@ impl One {
     }
 
     /// Whether there is another token than this one, which has gone, or will be within a moment.
-    async fn is_replaced(&self, token: &str) -> bool {
+    pub(crate) async fn is_replaced(&self, token: &str) -> bool {
         let is_over = || self.token() != token || self.is_interrupted() || self.phase() == Phase::Over;
         let _ = timeout(NEW_TOKEN, self.until(is_over)).await;
         let is_claimed =
@@ -393,6 +401,9 @@ impl One {
 
     /// Thinks. `None` if it is interrupted.
     async fn think(&self) -> Option<Thought> {
+        if !self.use_tools().await {
+            return None;
+        }
         let (takes, thought) = self.draw();
         let took = timeout(takes.min(THINKING_LIMIT), self.until(|| self.is_interrupted())).await;
         if took.is_ok() {
@@ -450,14 +461,14 @@ impl One {
     }
 }
 
-fn request(operation: &str, record: &str, token: &str, more: Value) -> Value {
+pub(crate) fn request(operation: &str, record: &str, token: &str, more: Value) -> Value {
     let mut request = json!({ "version": 1, "operation": operation, "record": record, "token": token });
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     request
 }
 
 /// Asks agent-settle until the outcome is known. `None` if no other call could begin within the patience.
-async fn ask_again(sim: &Arc<Sim>, request: &Value, patience: Duration) -> Option<Value> {
+pub(crate) async fn ask_again(sim: &Arc<Sim>, request: &Value, patience: Duration) -> Option<Value> {
     let deadline: Instant = instant() + patience;
     let mut pause = Duration::from_millis(500);
     loop {

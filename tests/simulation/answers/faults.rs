@@ -56,6 +56,15 @@ pub(crate) enum Fault {
     SlackCannotBeAskedNow,
     SlackCannotBeAskedForGood,
     StatusFails,
+    ToolCallTakenAndItsAnswerLost,
+    ToolCallTakesEffectLate,
+    ToolCallLostOnTheWay,
+    ToolNotReached,
+    ToolNotCalled,
+    CallUnknown,
+    CallUnderWay,
+    CallsHandedOver,
+    AnotherCallStands,
     Stop,
     Deletion,
     RetentionReached,
@@ -65,7 +74,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 55] = [
+    pub(crate) const ALL: [Self; 64] = [
         Self::OneReceiveRunTwice,
         Self::OneInvocationInTwoProcesses,
         Self::InvocationAfterTheDispatcherGaveUp,
@@ -115,6 +124,15 @@ impl Fault {
         Self::SlackCannotBeAskedNow,
         Self::SlackCannotBeAskedForGood,
         Self::StatusFails,
+        Self::ToolCallTakenAndItsAnswerLost,
+        Self::ToolCallTakesEffectLate,
+        Self::ToolCallLostOnTheWay,
+        Self::ToolNotReached,
+        Self::ToolNotCalled,
+        Self::CallUnknown,
+        Self::CallUnderWay,
+        Self::CallsHandedOver,
+        Self::AnotherCallStands,
         Self::Stop,
         Self::Deletion,
         Self::RetentionReached,

@@ -13,6 +13,8 @@
 //! - **alone**: nobody else works on a question while a process works on it that nothing has disturbed.
 //! - **quiet**: the message of such a question does not come again and again.
 //! - **left**: nothing is left on the queue.
+//! - **done**: of the goals that a model reaches with tools for a question, each is reached once, over all attempts; a call that
+//!   the agent is told was made was made.
 //! - **valid**: agent-settle understands every request.
 
 use serde_json::Value;
@@ -75,6 +77,8 @@ struct Question {
     first_received: Option<Duration>,
     record: Option<Record>,
     workers: Vec<Worker>,
+    /// The calls of tools that took effect, by their goals.
+    effects: BTreeMap<u64, Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +97,7 @@ pub(crate) struct Totals {
     ends: BTreeMap<String, u64>,
     posts: u64,
     receives: u64,
+    effects: u64,
     letters_doubled: u64,
 }
 
@@ -111,6 +116,7 @@ pub(crate) struct Ledger {
     in_group: BTreeMap<String, u64>,
     letters: Vec<Arc<Content>>,
     receives: u64,
+    effects: u64,
 }
 
 /// The id of the question in the key of a record.
@@ -368,6 +374,27 @@ impl Ledger {
         }
     }
 
+    /// A call of a tool takes effect.
+    pub(crate) fn takes_effect(&mut self, at: Duration, arguments: &Value) {
+        let id = question_of(arguments["question"].as_str().unwrap()).to_owned();
+        let goal = arguments["goal"].as_u64().unwrap();
+        self.say(at, "tool", &id, format_args!("call {} for goal {goal}", arguments["n"]));
+        self.effects += 1;
+        let before = self.question(&id).effects.insert(goal, arguments.clone());
+        if let Some(before) = before {
+            self.violation(at, "done", &id, format_args!("goal {goal} by {before} and {arguments}"));
+        }
+    }
+
+    /// The agent is told that a call was made.
+    pub(crate) fn is_told_of(&mut self, at: Duration, arguments: &Value) {
+        let id = question_of(arguments["question"].as_str().unwrap()).to_owned();
+        let goal = arguments["goal"].as_u64().unwrap();
+        if self.question(&id).effects.get(&goal) != Some(arguments) {
+            self.violation(at, "done", &id, format_args!("goal {goal} is not reached by {arguments}"));
+        }
+    }
+
     pub(crate) fn cannot_be_asked(&mut self, nonce: &str) {
         if let Some(intent) = self.intents.get_mut(nonce) {
             intent.could_not_be_asked = true;
@@ -456,6 +483,7 @@ impl Ledger {
             ends,
             posts: self.questions.values().map(|question| question.posts.len() as u64).sum(),
             receives: self.receives,
+            effects: self.effects,
             letters_doubled: self.questions.values().map(Question::doubled_letters).sum(),
         }
     }
@@ -585,6 +613,7 @@ impl Totals {
         self.questions += other.questions;
         self.posts += other.posts;
         self.receives += other.receives;
+        self.effects += other.effects;
         self.letters_doubled += other.letters_doubled;
         self.faults.add(&other.faults);
         for (end, times) in &other.ends {
@@ -595,10 +624,10 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { histories, questions, faults, ends, posts, receives, letters_doubled } = self;
+        let Self { histories, questions, faults, ends, posts, receives, effects, letters_doubled } = self;
         writeln!(
             f,
-            "{questions} questions in {histories} histories, {receives} receives, {posts} posts, {} faults",
+            "{questions} questions in {histories} histories, {receives} receives, {posts} posts, {effects} calls of tools, {} faults",
             faults.total()
         )?;
         for (end, times) in ends {

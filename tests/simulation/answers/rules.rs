@@ -35,10 +35,16 @@ pub(crate) enum Rule {
     /// agent-settle deletes the message when the answer stands, and makes it visible when there is none. Off: it deletes it in
     /// both cases.
     ToldMakesVisible,
+    /// Of those that begin the call under one number, one does. Off: each does.
+    OneBeginsACall,
+    /// Whoever reads the journal closes what was counted and not begun. Off: it stays open, to be begun later.
+    JournalIsClosed,
+    /// A call whose outcome is unknown is not made again. Off: the model makes it again.
+    UnknownIsNotRepeated,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -52,6 +58,9 @@ impl Rule {
         Self::NewHandleIsLeft,
         Self::NotDoneWhileAtWork,
         Self::ToldMakesVisible,
+        Self::OneBeginsACall,
+        Self::JournalIsClosed,
+        Self::UnknownIsNotRepeated,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -68,6 +77,7 @@ impl Rule {
             Self::GivenBackIsNoAttempt => &["attempts"],
             Self::NewHandleIsLeft => &["quiet"],
             Self::NotDoneWhileAtWork => &["answered"],
+            Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
         }
     }
 
@@ -99,6 +109,14 @@ impl Rule {
                 settings.wrong_clocks = 0;
                 settings.long_thoughts = 400;
                 settings.twice = 200;
+            }
+            Self::OneBeginsACall | Self::UnknownIsNotRepeated => settings.tools = 1000,
+            Self::JournalIsClosed => {
+                settings.tools = 1000;
+                settings.store = 0;
+                settings.settle = 0;
+                settings.pauses = 500;
+                settings.agent_deaths = 900;
             }
             _ => {}
         }

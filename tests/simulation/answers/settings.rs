@@ -71,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) asking: Asking,
     /// Whether people send dead letters back to the queue.
     pub(crate) letters_are_sent_back: bool,
+    /// Of a thousand questions, for how many the agent's model uses tools that change something.
+    pub(crate) tools: u32,
 }
 
 impl Settings {
@@ -142,6 +144,7 @@ impl Settings {
             token_put_at,
             asking,
             letters_are_sent_back: chance.per_mille(200),
+            tools: chance.choose(&[0, 0, 500]),
         }
     }
 }

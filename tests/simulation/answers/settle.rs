@@ -105,7 +105,8 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
         ..Node::new(sim, Arc::clone(&process))
     };
     let settings = SettleSettings { post_wait: post_wait(sim) };
-    let settle = Settle::new(node.clone(), node.clone(), node.clone(), node.clone(), node.clone(), settings);
+    let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| node.clone());
+    let settle = Settle::new(store, queue, slack, Some(tools), tokens, clock, settings);
     let invoked = async {
         match Request::read(&request) {
             Ok(request) => settle.run(&request).await.0.ok().map(|answer| answer.to_json()),

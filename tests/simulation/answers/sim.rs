@@ -11,6 +11,7 @@ use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
+use slack_ingress::work::journal::{Entry, ToolEnd};
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
 use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
@@ -451,6 +452,46 @@ impl WorkStore for Node {
         let done = self.call(wrong, move |sim| {
             at_once(sim.store.count_stopped(&key, &stop, &question_id, now)).unwrap();
             sim.ledger().is_counted_stopped(&question_id);
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn begin_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, entry) = (key.clone(), entry.clone());
+        let done = self.call(wrong, move |sim| {
+            if entry == Entry::Closed
+                && sim.is_off(Rule::JournalIsClosed)
+                && !sim.store.has_call(&key, number)
+            {
+                return None;
+            }
+            let stands = at_once(sim.store.begin_call(&key, number, &entry, now)).unwrap();
+            let is_begun = matches!(entry, Entry::Call(_)) && sim.is_off(Rule::OneBeginsACall);
+            stands.filter(|_| !is_begun)
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn end_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        nonce: &Token,
+        end: &ToolEnd,
+    ) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, nonce, end) = (key.clone(), nonce.clone(), end.clone());
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.end_call(&key, number, &nonce, &end)).unwrap();
         });
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
