@@ -10,6 +10,7 @@
 agent/README.md says what is promised, and docs/agent-protocol.md what goes over the wire. In reading order:
     payload.py    what an invocation brings: the question, and the work record that stands for it
     history.py    what was said before a question, and how a model is told of it
+    journal.py    the calls of tools that change something, which the next attempt is told of
     settle.py     the calls of agent-settle, which keeps the work record and posts to Slack
     worker.py     takes invocations: claims each question, and gives all of them back when the process must end
     work.py       one question, from the claim to its end
@@ -23,6 +24,7 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
 """
 
 from slack_agent.history import Said, messages
+from slack_agent.journal import Call, CannotCall, NoLongerOurs
 from slack_agent.payload import Event, InvalidPayload, Question
 from slack_agent.server import app, attach, lifespan, run
 from slack_agent.settings import Settings, WrongSetting
@@ -33,5 +35,5 @@ from slack_agent.worker import Unclaimed, Worker
 
 __version__ = "2.0.0"
 
-__all__ = ["Event", "InvalidPayload", "Question", "Said", "Settings", "Settle", "Think", "Timing", "Unclaimed",
-           "Worker", "WrongSetting", "app", "attach", "lifespan", "messages", "run"]
+__all__ = ["Call", "CannotCall", "Event", "InvalidPayload", "NoLongerOurs", "Question", "Said", "Settings", "Settle", "Think",
+           "Timing", "Unclaimed", "Worker", "WrongSetting", "app", "attach", "lifespan", "messages", "run"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from slack_agent.history import Said
+from slack_agent.journal import Call, CannotCall
 
 VERSION = 2
 
@@ -17,6 +18,10 @@ Fields = dict[str, Any]
 class InvalidPayload(Exception):
     """The payload is not as docs/invocation.schema.json describes. The message names fields and never values, because
     it is logged and returned to the caller."""
+
+
+def no_calls(tool: str, arguments: Mapping[str, Any]) -> Call:
+    raise CannotCall("nobody works on this question")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,12 @@ class Question:
     history: Callable[[], Sequence[Said]] = field(default=tuple, repr=False, compare=False)
     """Asks agent-settle what was said in the thread before the question, oldest first. Blocks, for seconds if it must ask
     again; a coroutine awaits `asyncio.to_thread(question.history)`. If it cannot be read, one message says so."""
+    call: Callable[[str, Mapping[str, Any]], Call] = field(default=no_calls, repr=False, compare=False)
+    """Has agent-settle call a tool of the tools' Gateway (`<target>___<operation>`, arguments), once, and blocks until the
+    outcome is known. Raises NoLongerOurs and CannotCall."""
+    calls: Callable[[], Sequence[Call]] = field(default=tuple, repr=False, compare=False)
+    """Asks agent-settle what earlier attempts at the question have called, in their order, and blocks. Raises
+    NoLongerOurs."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ arguments: agent-settle knows by the token what it has done already.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import botocore.session
 from botocore.config import Config
 
 from slack_agent.history import Said
+from slack_agent.journal import Call
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
 
@@ -42,6 +44,8 @@ class Claimed:
     """1 is the first."""
     beat_seconds: float
     """How often to beat."""
+    tool_calls: int = 0
+    """How many calls of tools earlier attempts have begun."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,10 @@ class Settle:
         if answer["outcome"] == "gone":
             return None
         attempt, beat_seconds = answer.get("attempt"), answer.get("beat_seconds")
+        tool_calls = answer.get("tool_calls")
         return Claimed(
-            attempt if is_positive(attempt) else 1, beat_seconds if is_positive(beat_seconds) else BEAT_SECONDS
+            attempt if is_positive(attempt) else 1, beat_seconds if is_positive(beat_seconds) else BEAT_SECONDS,
+            tool_calls if is_positive(tool_calls) else 0,
         )
 
     def beat(self, record: str, token: str) -> str | None:
@@ -123,6 +129,31 @@ class Settle:
         except (KeyError, TypeError) as error:
             raise OutcomeUnknown("the answer to thread is not as agreed") from error
 
+    def call(self, record: str, token: str, n: int, tool: str, arguments: Mapping[str, Any]) -> Call | None:
+        """Calls a tool, or says what stands in the journal under the number; None if the token is no longer the record's.
+        That the call is under way elsewhere is an unknown outcome: asking again tells."""
+        outcomes = ("called", "not called", "unknown", "under way", "another call", "gone")
+        answer = self._invoke(self._client, "call", record, token, outcomes, n=n, tool=tool, arguments=dict(arguments))
+        if answer["outcome"] == "gone":
+            return None
+        if answer["outcome"] == "under way":
+            raise OutcomeUnknown("the call is under way")
+        try:
+            return call_in(answer["call"] if answer["outcome"] == "another call"
+                           else answer | {"n": n, "tool": tool, "arguments": dict(arguments)})
+        except (KeyError, TypeError) as error:
+            raise OutcomeUnknown("the answer to call is not as agreed") from error
+
+    def calls(self, record: str, token: str) -> tuple[Call, ...] | None:
+        """Reads the calls that were begun for the question; None if the token is no longer the record's."""
+        answer = self._invoke(self._client, "calls", record, token, ("calls", "gone"))
+        if answer["outcome"] == "gone":
+            return None
+        try:
+            return tuple(call_in(call) for call in answer["calls"])
+        except (KeyError, TypeError) as error:
+            raise OutcomeUnknown("the answer to calls is not as agreed") from error
+
     def _invoke(self, client: Any, operation: str, record: str, token: str, outcomes: tuple[str, ...],
                 **more: Any) -> dict[str, Any]:
         request = {"version": VERSION, "operation": operation, "record": record, "token": token} | more
@@ -147,6 +178,12 @@ class Settle:
         if outcome not in outcomes:
             raise OutcomeUnknown(f"the answer to {operation} has an unknown outcome")
         return answer
+
+
+def call_in(call: dict[str, Any]) -> Call:
+    why = call.get("why")
+    return Call(call["n"], call["tool"], call["arguments"], call["outcome"], call.get("result"),
+                None if why is None else str(why))
 
 
 def said(message: dict[str, Any]) -> Said:

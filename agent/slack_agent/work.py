@@ -15,16 +15,17 @@ import contextlib
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from slack_agent.history import NOT_READ, Said
+from slack_agent.journal import Call, CannotCall, Journal, NoLongerOurs
 from slack_agent.log import describe, log
 from slack_agent.patience import ask
 from slack_agent.payload import Question
 from slack_agent.settings import THINKING_LIMIT_SECONDS
-from slack_agent.settle import Invalid, OutcomeUnknown, Settle, Thread, Unreadable
+from slack_agent.settle import Claimed, Invalid, OutcomeUnknown, Settle, Thread, Unreadable
 from slack_agent.thought import Thinker, Thought
 from slack_agent.turns import Turns
 
@@ -46,6 +47,8 @@ class Timing:
     """For how long an answer is repeated."""
     history: float = 5
     """For how long the reading of what was said before is repeated. Then the question is thought about without it."""
+    call: float = 60
+    """For how long it is asked what came of a call of a tool. Then its outcome is unknown."""
     new_token: float = 2
     """When the token has gone, the dispatcher may be about to bring a new one to this very process."""
     cancel: float = 5
@@ -65,12 +68,13 @@ class Ending:
 
 
 class Work:
-    def __init__(self, question: Question, record: str, token: str, beat_seconds: float, settle: Settle,
-                 thinker: Thinker, turns: Turns, timing: Timing, on_over: Callable[[Work], None]) -> None:
+    def __init__(self, question: Question, record: str, token: str, claimed: Claimed, settle: Settle, thinker: Thinker,
+                 turns: Turns, timing: Timing, on_over: Callable[[Work], None]) -> None:
         self.record = record
-        self._question = replace(question, history=self._history)
+        journal = Journal(self._call, self._calls, claimed.tool_calls)
+        self._question = replace(question, history=self._history, call=journal.call, calls=journal.calls)
         self._settle, self._thinker, self._timing = settle, thinker, timing
-        self._beat_seconds, self._on_over = beat_seconds, on_over
+        self._beat_seconds, self._on_over = claimed.beat_seconds, on_over
         # Guards the fields below, and is notified of each change of theirs.
         self._changed = threading.Condition()
         self._token = token
@@ -215,6 +219,32 @@ class Work:
                 return NOTHING_KNOWN
             if not self._is_replaced(token):
                 return ()
+
+    def _call(self, n: int, tool: str, arguments: Mapping[str, Any]) -> Call:
+        while True:
+            token = self._token
+            try:
+                call = ask(self._question.id, lambda: self._settle.call(self.record, token, n, tool, arguments),
+                           self._timing.call)
+            except OutcomeUnknown as reason:
+                log.warning("%s: not known what came of call %d, of %s: %s", self._question.id, n, tool, reason)
+                return Call(n, tool, dict(arguments), "unknown", why="no_answer")
+            except Invalid as reason:
+                log.error("%s: %s cannot be called: %s", self._question.id, tool, reason)
+                raise CannotCall(str(reason)) from reason
+            if call is not None:
+                return call
+            if not self._is_replaced(token):
+                raise NoLongerOurs()
+
+    def _calls(self) -> tuple[Call, ...]:
+        while True:
+            token = self._token
+            calls = ask(self._question.id, lambda: self._settle.calls(self.record, token), self._timing.call)
+            if calls is not None:
+                return calls
+            if not self._is_replaced(token):
+                raise NoLongerOurs()
 
     def _ending_of(self, thought: Thought) -> Ending:
         if thought.error is not None:

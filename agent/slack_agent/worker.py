@@ -140,8 +140,8 @@ class Worker:
     def _begin(self, invocation: Invocation, session_id: str, token: str, claimed: Claimed) -> None:
         assert invocation.work is not None
         question = invocation.asked(session_id, claimed.attempt)
-        work = Work(question, invocation.work.record, token, claimed.beat_seconds, self._settle, self._thinker,
-                    self._turns, self._timing, self._over)
+        work = Work(question, invocation.work.record, token, claimed, self._settle, self._thinker, self._turns,
+                    self._timing, self._over)
         self._at_work[work.record] = work
         self._works[work] = self.begin_busy("question")
         try:

@@ -52,6 +52,8 @@ class Record:
     """What `thread` answers: what was said before the question, oldest first."""
     unreadable: str | None = None
     """Why Slack does not show the thread."""
+    journal: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """The calls of tools, by their numbers."""
     unreadable_now: int = 0
     """So often Slack does not show the thread, and would if it is asked again."""
 
@@ -84,6 +86,14 @@ class Fault:
     record: str | None = None
 
 
+Tools = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+def called(tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    text = f"{tool} was called with {sorted(arguments)}"
+    return {"outcome": "called", "result": {"content": [{"type": "text", "text": text}], "isError": False}}
+
+
 class Settle:
     def __init__(self, beat_seconds: float = BEAT_SECONDS) -> None:
         self.beat_seconds = beat_seconds
@@ -91,6 +101,8 @@ class Settle:
         self.requests: list[Request] = []
         self.wrong: list[str] = []
         """Requests that are not as the schema says, or not for Lambda."""
+        self.tools: Tools = called
+        """What comes of a call of a tool."""
         self._faults: list[Fault] = []
         self._changed = threading.Condition()
         self._port = free_port()
@@ -130,6 +142,7 @@ class Settle:
         with self._changed:
             self.beat_seconds = BEAT_SECONDS
             self.records, self.requests, self.wrong, self._faults = {}, [], [], []
+            self.tools = called
 
     # What the dispatcher does.
 
@@ -217,7 +230,7 @@ class Settle:
         if not again:
             record.claimed_from, record.token, record.attempts = body["token"], body["new"], record.attempts + 1
         return {"outcome": "claimed", "attempt": record.attempts, "beat_seconds": self.beat_seconds, "place": None,
-                "question_id": body["record"].removeprefix("dispatch#")}
+                "question_id": body["record"].removeprefix("dispatch#"), "tool_calls": max(record.journal, default=0)}
 
     def _beat(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.cancel:
@@ -251,6 +264,22 @@ class Settle:
         if record.unreadable:
             return {"outcome": "unreadable", "why": record.unreadable, "again": False}
         return {"outcome": "read", "messages": record.thread, "is_whole": True}
+
+    def _call(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"] or record.state != "in_flight":
+            return {"outcome": "gone"}
+        asked = {name: body[name] for name in ("n", "tool", "arguments")}
+        stands = record.journal.get(body["n"])
+        if stands is None:
+            stands = record.journal[body["n"]] = asked | self.tools(body["tool"], body["arguments"])
+        if stands | asked != stands:
+            return {"outcome": "another call", "call": stands}
+        return {name: value for name, value in stands.items() if name not in asked}
+
+    def _calls(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"] or record.state != "in_flight":
+            return {"outcome": "gone"}
+        return {"outcome": "calls", "calls": [call for _, call in sorted(record.journal.items())]}
 
     def _release(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":

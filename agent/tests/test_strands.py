@@ -20,13 +20,14 @@ import httpx
 import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from calls import with_calls
 from conftest import AGENT, clean
 from payloads import asked, new_record
 from stand_ins.converse import Converse, Turn, calls, says, tools_in
 from stand_ins.gateway import Credential, Gateway, agent_targets
 from stand_ins.slack_api import SlackApi
 
-from slack_agent import Question, Said, WrongSetting
+from slack_agent import Call, Question, Said, WrongSetting
 from slack_agent.payload import parse
 from slack_agent.thinking import thinking
 from slack_agent.thinking.gateway import NoTools, Signature
@@ -65,9 +66,10 @@ def answer(converse: Converse, gateway: Gateway) -> Answer:
     """Thinks about a question with these settings, TOOLS among them."""
 
     def answer(text: str = "how long is the queue?", *, said: tuple[Said, ...] = (), it: Question | None = None,
-               **env: str) -> str:
+               earlier: tuple[Call, ...] = (), **env: str) -> str:
         think = thinking({"THINKING": f"strands:{MODEL}", "AWS_REGION": "us-east-1", "GATEWAY_URL": gateway.url} | env)
-        result = think(it or replace(question(text), history=lambda: said))
+        asked = it or replace(question(text), history=lambda: said)
+        result = think(with_calls(asked, gateway.url, earlier))
         assert isinstance(result, str)
         return result
 
@@ -188,6 +190,75 @@ def test_a_tool_that_fails_is_a_result_for_the_model(converse: Converse, answer:
     assert answer(TOOLS="post_to_slack") == "Slack is busy."
     [result] = results_in(converse.bodies[1])
     assert result["status"] == "error" and "ratelimited" in json.dumps(result)
+
+
+def steps_in(body: dict[str, Any]) -> list[Any]:
+    """The calls of tools in a request, each with the texts and the status of its result."""
+    blocks = [block for message in body["messages"] for block in message["content"]]
+    results = {block["toolResult"]["toolUseId"]: block["toolResult"] for block in blocks if "toolResult" in block}
+    uses = [block["toolUse"] for block in blocks if "toolUse" in block]
+    return [(use["name"], use["input"], results[use["toolUseId"]]["status"],
+             "".join(content.get("text", "") for content in results[use["toolUseId"]]["content"])) for use in uses]
+
+
+def test_the_model_goes_on_after_what_an_earlier_attempt_has_called(
+    converse: Converse, answer: Answer, slack: SlackApi
+) -> None:
+    before = len(slack.posts)
+    made = {"content": [{"type": "text", "text": '{"ok":true,"ts":"1.2"}'}], "isError": False}
+    earlier = (
+        Call(1, POST, ARGUMENTS, "called", made),
+        Call(2, POST, ARGUMENTS | {"text": "b"}, "not called", why="closed"),
+        Call(3, POST, ARGUMENTS | {"text": "c"}, "unknown", why="died"),
+        Call(4, "gone___delete_all", {}, "called", made | {"isError": True}),
+    )
+    converse.turns = [calls((POST, ARGUMENTS | {"text": "c"})), says("Posted, and I am not sure of the second.")]
+    answer(TOOLS="post_to_slack", earlier=earlier)
+    first, second = converse.bodies
+    done, unknown, failed = steps_in(first)
+    assert done == (POST, ARGUMENTS, "success", '{"ok":true,"ts":"1.2"}')
+    assert unknown[:3] == (POST, ARGUMENTS | {"text": "c"}, "error") and "Nobody knows" in unknown[3]
+    assert failed == ("gone___delete_all", {}, "error", '{"ok":true,"ts":"1.2"}')
+    # The model wants the unknown one again, and it is not made.
+    assert "Nobody knows" in steps_in(second)[-1][3]
+    assert len(slack.posts) == before
+
+
+def test_a_tool_that_reads_is_called_without_a_journal(
+    converse: Converse, gateway: Gateway, slack: SlackApi
+) -> None:
+    def unusable(*_: Any) -> Any:
+        raise AssertionError("it is not called through agent-settle")
+
+    converse.turns = [calls((POST, ARGUMENTS)), says("Done.")]
+    it = question()
+    before = len(slack.posts)
+    think = thinking({"THINKING": f"strands:{MODEL}", "AWS_REGION": "us-east-1", "TOOLS": "post_to_slack",
+                      "READ_TOOLS": "post_to_slack", "GATEWAY_URL": gateway.url})
+    assert think(replace(it, call=unusable)) == "Done."
+    assert len(slack.posts) == before + 1
+
+
+@pytest.mark.parametrize(("name", "hint", "named", "reads"), [
+    ("slack___post_to_slack", None, (), False),
+    ("trello___get_card", None, (), True),
+    ("trello___getCard", None, (), False),
+    ("trello___list_cards", None, (), True),
+    ("slack___look", True, (), True),
+    ("slack___look", False, ("look",), True),
+    ("slack___look", None, ("slack___look",), True),
+    ("get_it___delete", None, (), False),
+])
+def test_what_does_not_say_that_it_only_reads_may_change_something(
+    name: str, hint: bool | None, named: tuple[str, ...], reads: bool
+) -> None:
+    from mcp.types import Tool, ToolAnnotations
+    from strands.tools.mcp import MCPAgentTool
+
+    from slack_agent.thinking.once import only_reads
+    annotations = None if hint is None else ToolAnnotations(readOnlyHint=hint)
+    tool = MCPAgentTool(Tool(name=name, inputSchema={"type": "object"}, annotations=annotations), Mock())
+    assert only_reads(tool, named) is reads
 
 
 def test_without_tools_no_gateway_is_called(converse: Converse, answer: Answer) -> None:

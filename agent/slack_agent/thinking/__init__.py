@@ -4,6 +4,7 @@
     bedrock.py        asks a model of Amazon Bedrock once
     strands_agent.py  Strands Agents: a model with the Gateway's tools
     gateway.py        the tools of AgentCore Gateway, by signed requests
+    once.py           tools that change something, by agent-settle
     limits.py         how much a model may use
     words.py          what it is told
 
@@ -45,7 +46,8 @@ def strands(model_id: str, env: Mapping[str, str]) -> Think:
     if not tools:
         return StrandsAgent(model_id, region(env), limits).think
     from slack_agent.thinking.gateway import Gateway
-    return StrandsAgent(model_id, region(env), limits, Gateway(env["GATEWAY_URL"], region(env), tools)).think
+    gateway = Gateway(env["GATEWAY_URL"], region(env), tools, names(env, "READ_TOOLS"))
+    return StrandsAgent(model_id, region(env), limits, gateway).think
 
 
 def names(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -27,9 +27,10 @@ class NoTools(Exception):
 
 
 class Gateway:
-    def __init__(self, url: str, region: str, wanted: tuple[str, ...]) -> None:
-        """`wanted` has the tools that a model may use: the names of operations, or with their target."""
-        self._url, self._region, self._wanted = url, region, wanted
+    def __init__(self, url: str, region: str, wanted: tuple[str, ...], reads: tuple[str, ...] = ()) -> None:
+        """`wanted` has the tools that a model may use: the names of operations, or with their target. Those in `reads` only
+        read, whatever their names say."""
+        self._url, self._region, self._wanted, self.reads = url, region, wanted, reads
         self._session = botocore.session.get_session()
 
     @contextlib.contextmanager

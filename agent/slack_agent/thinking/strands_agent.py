@@ -49,6 +49,7 @@ class StrandsAgent:
         with self._tools(question) as tools:
             steps = Steps(question, self._limits)
             said = conversation(question, self._limits.history_tokens)
+            said += earlier(question, tools)
             agent = self._agent(steps, said, tools, INSTRUCTIONS)
             stop_reason = self._run(agent, question, self._limits.turns - 1)
             used_up = stop_reason in ("limit_turns", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
@@ -69,13 +70,14 @@ class StrandsAgent:
             yield []
             return
         from slack_agent.thinking.gateway import NoTools
+        from slack_agent.thinking.once import once
         with contextlib.ExitStack() as stack:
             try:
                 tools = stack.enter_context(self._gateway.tools())
             except NoTools as problem:
                 log.error("%s: %s", question.id, problem)
                 raise
-            yield tools
+            yield once(tools, self._gateway.reads, question)
 
     def _agent(self, steps: Steps, said: Any, tools: Sequence[AgentTool], instructions: str) -> Agent:
         """An agent for this question alone: Strands refuses two calls of one agent at once."""
@@ -99,6 +101,16 @@ class StrandsAgent:
             return run(call).stop_reason
         except MaxTokensReachedException:
             return "max_tokens"
+
+
+def earlier(question: Question, tools: Sequence[AgentTool]) -> list[Any]:
+    """What an attempt that died has called. So the model goes on from there, and does not begin anew."""
+    calls = question.calls() if tools else ()
+    if not calls:
+        return []
+    from slack_agent.thinking.once import earlier_steps
+    log.info("%s: goes on after %d calls of tools of an earlier attempt", question.id, len(calls))
+    return list(earlier_steps(calls, tools))
 
 
 def run(call: Coroutine[Any, Any, AgentResult]) -> AgentResult:

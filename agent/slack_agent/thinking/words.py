@@ -9,6 +9,16 @@ for you as the answer, where the question was asked: post it with no tool.\
 LAST_WORD = """\
 You may not use tools any more. Answer now with what you have found out, and say what is missing.\
 """
+UNKNOWN = """\
+Nobody knows whether this call took effect. Do not make it again. Find out with a tool that reads, if there is one; \
+otherwise say in your answer that it is uncertain.\
+"""
+NOT_CALLED = "This call was certainly not made, and has changed nothing."
+ANOTHER_CALL = """\
+Your call was not made. An earlier attempt at this question has called a tool already, and that stands. Go on from there, \
+and make your call again only if it is still needed. The earlier call and its result:\
+"""
+NOT_OURS = "Not called: the answer is no longer wanted."
 DONE = "Done."
 """What is answered when the model has used tools and says nothing in the end."""
 CUT_OFF = "(The answer ends here: it has reached the limit on its length.)"

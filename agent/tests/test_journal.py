@@ -1,0 +1,168 @@
+"""The calls of tools that change something: their numbers, what stands in the journal, and what a model is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from settle import Fault
+from settle import Settle as StandIn
+from test_worker import QUICK, Setup, client, record, work_on
+
+from slack_agent import Call, CannotCall, NoLongerOurs, Question
+from slack_agent.journal import Journal
+
+__all__ = ["client", "record", "work_on"]
+
+CARD = "trello___create_card"
+
+
+class Made:
+    """What agent-settle is asked for, and answers as a test says."""
+
+    def __init__(self, *outcomes: str, earlier: tuple[Call, ...] = ()) -> None:
+        self.outcomes = list(outcomes)
+        self.asked: list[tuple[int, str, dict[str, Any]]] = []
+        self.journal = Journal(self._make, lambda: earlier, max((call.n for call in earlier), default=0))
+
+    def _make(self, n: int, tool: str, arguments: Mapping[str, Any]) -> Call:
+        self.asked.append((n, tool, dict(arguments)))
+        outcome: Any = self.outcomes.pop(0) if self.outcomes else "called"
+        return Call(n, tool, dict(arguments), outcome)
+
+    @property
+    def numbers(self) -> list[int]:
+        return [n for n, _, _ in self.asked]
+
+
+def test_calls_are_numbered_from_one_or_go_on_behind_the_earlier_ones() -> None:
+    made = Made()
+    for name in "ab":
+        made.journal.call(CARD, {"name": name})
+    assert made.numbers == [1, 2]
+    earlier = tuple(Call(n, CARD, {"name": str(n)}, "called") for n in (1, 3))
+    made = Made(earlier=earlier)
+    assert made.journal.calls() == earlier
+    made.journal.call(CARD, {"name": "a"})
+    assert made.numbers == [4]
+    # An agent that does not ask does the same again from the beginning.
+    made = Made(earlier=earlier)
+    made.journal.call(CARD, {"name": "1"})
+    assert made.numbers == [1]
+
+
+@pytest.mark.parametrize("outcome", ["unknown", "under way"])
+def test_a_call_whose_outcome_is_unknown_is_not_made_again(outcome: Any) -> None:
+    made = Made(outcome)
+    first = made.journal.call(CARD, {"name": "a", "list": "b"})
+    assert made.journal.call(CARD, {"list": "b", "name": "a"}) == first
+    assert made.journal.call(CARD, {"name": "c"}).outcome == "called"
+    assert made.numbers == [1, 2]
+    earlier = (Call(1, CARD, {"name": "a"}, outcome),)
+    made = Made(earlier=earlier)
+    made.journal.calls()
+    assert made.journal.call(CARD, {"name": "a"}) == earlier[0]
+    assert made.numbers == []
+
+
+def test_what_was_not_called_may_be_called_again() -> None:
+    made = Made("not called")
+    assert [made.journal.call(CARD, {}).outcome for _ in range(2)] == ["not called", "called"]
+    assert made.numbers == [1, 2]
+
+
+def test_what_is_called_and_told_is_not_in_the_log() -> None:
+    call = Call(1, CARD, {"name": "a-secret"}, "called", {"content": ["a-secret"]})
+    assert "a-secret" not in repr(call)
+
+
+class Calls:
+    """Calls these tools, one after another, and dies after `dies_after` of them: it does not come back to its question."""
+
+    def __init__(self, *names: str, dies_after: int | None = None) -> None:
+        self.names, self.dies_after = names, dies_after
+        self.made: list[Call] = []
+        self.error: Exception | None = None
+        self.died = threading.Event()
+
+    def __call__(self, question: Question) -> str | None:
+        earlier = question.calls()
+        done = [call.arguments["name"] for call in earlier]
+        for number, name in enumerate(name for name in self.names if name not in done):
+            if number == self.dies_after:
+                self.died.set()
+                question.cancelled.wait()
+                return None
+            try:
+                self.made.append(question.call(CARD, {"name": name}))
+            except (CannotCall, NoLongerOurs) as error:
+                self.error = error
+                return None
+        return f"{len(self.made)} made, {len(earlier)} before"
+
+
+def test_the_next_attempt_goes_on_behind_the_calls_of_the_one_that_died(
+    work_on: Any, settle: StandIn, record: str
+) -> None:
+    first = Calls("a", "b", "c", dies_after=2)
+    one: Setup = work_on(first)
+    assert one.ask(record) == "working"
+    assert first.died.wait(5)
+    second = Calls("a", "b", "c")
+    other: Setup = work_on(second)
+    assert other.ask(record) == "working"
+    stands = settle.wait_for_state(record, "answered")
+    assert stands.posts == ["1 made, 2 before"]
+    assert [call["arguments"]["name"] for call in stands.journal.values()] == ["a", "b", "c"]
+    one.idle()
+    # The first one wakes up, and is told that the question is not its own any more.
+    assert first.error is None and len(first.made) == 2
+
+
+def test_a_lost_answer_is_asked_for_again_and_the_call_is_made_once(work_on: Any, settle: StandIn, record: str) -> None:
+    settle.inject(Fault("lose", "call"))
+    thinks = Calls("a")
+    work_on(thinks).ask(record)
+    settle.wait_for_state(record, "answered")
+    assert [call.outcome for call in thinks.made] == ["called"]
+    assert len(settle.of(record, "call")) == 2 and list(settle.records[record].journal) == [1]
+
+
+def test_what_stays_under_way_is_unknown(work_on: Any, settle: StandIn, record: str) -> None:
+    settle.tools = lambda tool, arguments: {"outcome": "under way"}
+    thinks = Calls("a", "b")
+    work_on(thinks, timing=replace(QUICK, call=0.3)).ask(record)
+    settle.wait_for_state(record, "answered")
+    assert [(call.n, call.outcome, call.why) for call in thinks.made] == [
+        (1, "unknown", "no_answer"), (2, "unknown", "no_answer")]
+
+
+def test_who_has_lost_the_question_calls_nothing(work_on: Any, settle: StandIn, record: str) -> None:
+    go = threading.Event()
+    errors: list[Exception] = []
+
+    def think(question: Question) -> None:
+        go.wait(5)
+        try:
+            question.call(CARD, {})
+        except NoLongerOurs as error:
+            errors.append(error)
+
+    setup: Setup = work_on(think)
+    setup.ask(record)
+    settle.take(record)
+    go.set()
+    settle.wait_for(lambda: settle.of(record, "call"))
+    setup.idle()
+    assert len(errors) == 1 and settle.records[record].journal == {}
+
+
+def test_what_agent_settle_cannot_call_is_an_error_in_words(work_on: Any, settle: StandIn, record: str) -> None:
+    settle.tools = lambda tool, arguments: {"outcome": "invalid", "why": "agent-settle has no TOOLS_GATEWAY_URL"}
+    thinks = Calls("a")
+    work_on(thinks).ask(record)
+    settle.wait_for_state(record, "answered")
+    assert isinstance(thinks.error, CannotCall) and "TOOLS_GATEWAY_URL" in str(thinks.error)
