@@ -27,9 +27,9 @@ import pathlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import httpx2
@@ -102,10 +102,12 @@ class Gateway:
         region: str = "us-east-1",
         exception_level: str | None = "DEBUG",
         port: int = 0,
+        others: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`others` may call it, too: their access keys and secret keys."""
         self._clients = {target.name: client_of(target) for target in targets}
         self._calls: list[str] = []
-        self._guard = Guard(access_key, secret_key, region)
+        self._guard = Guard({access_key: secret_key} | dict(others), region)
         server = FastMCP("gateway", middleware=[Calls(self._calls, exception_level)], providers=[
             OpenAPIProvider(openapi(target), self._clients[target.name], mcp_component_fn=prefix(target.name),
                             validate_output=False)
@@ -212,8 +214,8 @@ async def only_success(response: httpx2.Response) -> None:
 class Guard:
     """ASGI middleware that lets in requests with a valid signature, as IAM would for a single user."""
 
-    def __init__(self, access_key: str, secret_key: str, region: str) -> None:
-        self._verifier = Verifier({access_key: secret_key}, region)
+    def __init__(self, keys: Mapping[str, str], region: str) -> None:
+        self._verifier = Verifier(keys, region)
         self.refused = 0
 
     def __call__(self, app: ASGIApp) -> ASGIApp:

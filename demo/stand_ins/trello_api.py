@@ -19,6 +19,7 @@ limits on boards, whose boards they are.
 from __future__ import annotations
 
 import json
+import random
 import re
 import threading
 import urllib.parse
@@ -71,6 +72,9 @@ class TrelloApi:
         self.is_read_only = False
         # How many of the next calls are too many.
         self.too_many = 0
+        # How likely it is that the answer to a change is lost, after it has taken effect, and by what that is decided.
+        self.loss, self.random = 0.0, random.Random(0)
+        self.lost_answers = 0
         self.calls: list[str] = []
         """The methods and paths of all calls, in order, including those that were refused."""
         self._lock = threading.Lock()
@@ -114,6 +118,12 @@ class TrelloApi:
                     # Trello takes parameters from the query and from the body alike.
                     return effect(*found.groups(), query | body)
             raise not_found()
+
+    def is_lost(self, method: str) -> bool:
+        with self._lock:
+            lost = method != "GET" and self.random.random() < self.loss
+            self.lost_answers += lost
+            return lost
 
     def _check(self, method: str, authorization: str | None, query: Fields) -> None:
         key, token = query.get("key"), query.get("token")
@@ -235,6 +245,9 @@ def handler(trello: TrelloApi) -> type[Handler]:
             except Refusal as refusal:
                 self.answer(refusal.status, refusal.text.encode(), {"Content-Type": refusal.content_type})
             else:
+                if trello.is_lost(self.command):
+                    self.close_connection = True
+                    return
                 self.answer(200, json.dumps(found).encode(), {"Content-Type": "application/json; charset=utf-8"})
 
     return ApiHandler

@@ -278,10 +278,11 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         trello = stack.enter_context(TrelloApi(secrets.token_hex(16), "ATTA" + secrets.token_hex(32)))
         trello_credential = Credential(trello.credential, "OAuth")
         gateway, settle_gateway = (
-            stack.enter_context(Gateway(targets, identity.access_key, identity.secret_key, REGION))
-            for targets, identity in (
-                (agent_targets(slack_api.url, credential, trello.url, trello_credential), agent_id),
-                (settle_targets(slack_api.url, credential), settle_id)))
+            stack.enter_context(Gateway(targets, identity.access_key, identity.secret_key, REGION, others=others))
+            for targets, identity, others in (
+                # agent-settle calls the tools that change something.
+                (agent_targets(slack_api.url, credential, trello.url, trello_credential), agent_id, settle_id.keys),
+                (settle_targets(slack_api.url, credential), settle_id, {})))
 
         functions: dict[str, Function] = {}
         lambda_api = LambdaApi(functions, {"agent-dispatch": {"agent-settle"}, "agent": {"agent-settle"}},
@@ -296,7 +297,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             [str(AGENT_PYTHON), str(settings.agent)],
             agent_id.env(REGION) | {
                 "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": "agent-settle", "GATEWAY_URL": gateway.url,
-                "THINKING": "echo", "ECHO_SECONDS": f"{settings.echo_seconds:g}"} | addresses | settings.agent_env,
+                "TRELLO_LIST": trello.lists["To do"], "THINKING": "echo", "ECHO_SECONDS": f"{settings.echo_seconds:g}"} | addresses | settings.agent_env,
             logs), settings.cold_start_seconds, spares=settings.spares)
         stack.callback(machines.stop)
         agentcore = AgentCore(RUNTIME_ARN, machines, dispatch_id, REGION)
@@ -320,7 +321,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             # What ends a question does not wait for its turn behind it.
             "CONTROL_EVENTS": "agent_session_stopped,message_deleted"}, INGRESS_TIMEOUT, settings.ingresses)
         settle = function(SETTLE, settle_id, {
-            "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "SLACK_HOOKS_URL": hooks.url,
+            "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
+            "SLACK_HOOKS_URL": hooks.url,
             "POST_WAIT_SECONDS": str(settings.post_wait)}, SETTLE_TIMEOUT, settings.settlers)
         dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",

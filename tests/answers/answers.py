@@ -3,7 +3,8 @@
 People ask in several conversations of two worlds, one with a FIFO queue and one with a standard queue. Meanwhile processes of
 the ingress, the dispatcher, agent-settle and the agent are killed, asked to end or stopped for a while, answers of Slack, of
 Lambda and of AgentCore are lost, and invocations come late or twice. Then all of this ends. In the end each question that
-was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter.
+was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter. For some
+questions the agent makes cards in Trello: no card may be there twice, and each of which the answer says that it was made once.
 
     KILLS=500       so many kills and pauses, instead of 120
     SEED=7          the same random choices again; the moments at which they meet a process still differ
@@ -20,6 +21,7 @@ import contextlib
 import os
 import pathlib
 import random
+import re
 import shutil
 import sys
 import threading
@@ -50,11 +52,13 @@ CONVERSATIONS = 7
 OPEN_QUESTIONS, ASK_SECONDS = 3, (1, 9)
 THINK_SECONDS = 5
 LONG_ANSWERS, LONG = 0.05, 9000
+# For how many questions the agent makes cards.
+CARDS = 0.4
 # Slack's attempts. Its own pauses are none, a minute and five minutes.
 SLACK_PAUSES = (0, 1, 3, 8, 15)
 SLACK_LIMIT_SECONDS = 3
 # How likely it is that the answer to one call is lost, or that an invocation of the agent comes twice or late.
-LOSS_AT_SLACK, LOSS_AT_LAMBDA, FAULT_AT_AGENTCORE = 0.1, 0.03, 0.1
+LOSS_AT_SLACK, LOSS_AT_TRELLO, LOSS_AT_LAMBDA, FAULT_AT_AGENTCORE = 0.1, 0.1, 0.03, 0.1
 # A pause of a function ends with its time-out. A pause of the agent is shorter than its lease, or longer.
 FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
 # When the faults have ended, a lease, a second one and the wait for a post may have to end; then there is the rest.
@@ -90,6 +94,8 @@ class Trial:
         self.name, self.world, self.kills, self.chance = name, it, kills, chance
         self.ledger = Ledger()
         self.over = threading.Event()
+        it.trello.loss = LOSS_AT_TRELLO
+        it.trello.random = random.Random(chance.random())
         it.slack_api.random = random.Random(chance.random())
         it.slack_api.loss = LOSS_AT_SLACK
         self._lambda = random.Random(chance.random())
@@ -107,7 +113,7 @@ class Trial:
             self._strike()
             time.sleep(self.chance.uniform(*FAULT_SECONDS))
         self.over.set()
-        self.world.slack_api.loss = 0
+        self.world.slack_api.loss = self.world.trello.loss = 0
         self._at_lambda.release.set()
         self.world.agentcore.chance = lambda: None
         for person in people:
@@ -123,6 +129,8 @@ class Trial:
             if sum(not self._has_ended(it) for it in mine) >= OPEN_QUESTIONS:
                 continue
             orders = f"[sleep {chance.uniform(0, THINK_SECONDS):.1f}]"
+            if HAS_PROTOCOL and chance.random() < CARDS:
+                orders += f" [cards {chance.randint(1, 3)}]"
             if HAS_PROTOCOL and chance.random() < LONG_ANSWERS:
                 orders += f" [long {LONG}]"
             event = mention(f"{orders} question {len(self.ledger.questions):05} of {channel}", channel, thread)
@@ -211,6 +219,17 @@ class Trial:
             machine.kill()
             self.ledger.faults["agent killed"] += 1
 
+    def cards_told(self) -> str:
+        """How many cards there are, and what the answers say of them."""
+        outcomes = Counter(outcome for question in self.ledger.questions for _, outcome in
+                           told_of_cards([post.text for post in self.world.posts(question.event)],
+                                             question.event.question_id))
+        said = ", ".join(f"{times} {outcome}" for outcome, times in sorted(outcomes.items()))
+        return f"{len(self.world.trello.cards)} ({said})"
+
+    def _cards(self) -> Counter[str]:
+        return Counter(card.name for card in self.world.trello.cards)
+
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _wait_for_rest(self) -> None:
@@ -253,6 +272,16 @@ class Trial:
             lines.append(f"{verdict} {self.name} {event.event_id} {event.question_id} {event.text!r}: {answers} answers, "
                          f"record {state or 'absent'} {why}, {letters[event.event_id]} letters, deliveries "
                          f"{question.statuses}")
+        for name, times in self._cards().items():
+            if times > 1:
+                doubled += 1
+                lines.append(f"DOUBLED {self.name} {name!r}: {times} cards")
+        cards = self._cards()
+        for question in self.ledger.questions:
+            for name, outcome in told_of_cards([post.text for post in it.posts(question.event)], question.event.question_id):
+                if outcome == "called" and not cards[name]:
+                    lost += 1
+                    lines.append(f"LOST {self.name} {name!r}: the answer says that it was made")
         for channel, expected in told.items():
             apologies = [post for post in it.slack_api.posts
                          if post.channel == channel and not is_part_of_an_answer(post.text)]
@@ -265,8 +294,14 @@ class Trial:
         return lost, doubled, lines
 
 
+def told_of_cards(texts: list[str], question_id: str = "") -> list[tuple[str, str]]:
+    """What the agent says of its cards, all or those of one question: the name of each, and what came of the call."""
+    found = [it for text in texts for it in re.findall(r"^(\S+ card \d): ([a-z ]+)$", text, re.M)]
+    return [(name, outcome) for name, outcome in found if name.startswith(question_id)]
+
+
 def is_part_of_an_answer(text: str) -> bool:
-    return text.startswith(("You said", "line "))
+    return text.startswith(("You said", "line ")) or bool(told_of_cards([text]))
 
 
 def times_complete(event: Event, texts: list[str]) -> int:
@@ -351,7 +386,8 @@ def main() -> int:
             accepted = sum(it.accepted for it in trial.ledger.questions)
             faults = ", ".join(f"{times} {what}" for what, times in sorted(trial.ledger.faults.items()))
             say(f"{trial.name}: {len(trial.ledger.questions)} questions, {accepted} accepted; {faults}; "
-                f"{trial.world.slack_api.lost_answers} answers of Slack lost; {trial.world.machines.starts()} machines; "
+                f"{trial.world.slack_api.lost_answers} answers of Slack lost, {trial.world.trello.lost_answers} of Trello; "
+                f"{trial.cards_told()} cards; {trial.world.machines.starts()} machines; "
                 f"{len(trial.world.dead_letters())} dead letters")
             for line in lines:
                 say(f"  {line}")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from expect import QUICKLY, send
+from expect import AFTER_A_LEASE, QUICKLY, send
+from stand_ins import lambda_api
 from stand_ins.converse import Body, Turn, calls, says
 from stand_ins.events import mention, new_channel, new_ts
 from stand_ins.slack_api import Post
@@ -121,6 +122,60 @@ def test_a_model_makes_a_card_and_changes_a_canvas_each_with_its_own_credential(
     seen = json.dumps(world.model.bodies)
     assert not [secret for secret in (world.bot_token, trello.key, trello.token, random_value) if secret in seen]
     assert not world.model.wrong
+
+
+def card(world: World, name: str) -> tuple[str, Body]:
+    return "trello___create_card", {"idList": world.trello.lists["To do"], "name": name}
+
+
+def cards(world: World, name: str) -> int:
+    return sum(card.name == name for card in world.trello.cards)
+
+
+@pytest.mark.world("model")
+@pytest.mark.parametrize("end", ["end", pytest.param("kill", marks=pytest.mark.lease)])
+def test_what_a_model_did_before_its_process_ended_is_not_done_again(world: World, end: str) -> None:
+    """The next attempt goes on behind the call that the first one made."""
+    mark = f"book the trains to Ulm and Basel ({end})"
+    ulm, basel = (f"{city}, {end}" for city in ("Ulm", "Basel"))
+    event = mention(mark)
+    seen: list[dict[str, Any]] = []
+
+    def process_ends(body: Body) -> Turn:
+        machine = world.agentcore.invocations(event.event_id)[0].machine
+        getattr(machine, end)()
+        # Until then it might still call the tool.
+        world.eventually("the process has ended", lambda: machine.has_ended, QUICKLY)
+        return calls(card(world, f"{ulm}, again"))
+
+    def second_attempt(body: Body) -> Turn:
+        seen.extend(body["messages"])
+        return calls(card(world, basel))
+
+    world.model.scripts[mark] = [calls(card(world, ulm)), process_ends, second_attempt, says("Both are booked.")]
+    send(world, event)
+    world.eventually("it is answered", lambda: world.state(event) == "answered", AFTER_A_LEASE)
+    answer_of(world, event, "Both are booked.")
+    question, use, result = seen
+    assert mark in question["content"][0]["text"] and use["content"][0]["toolUse"]["input"]["name"] == ulm
+    told = result["content"][0]["toolResult"]
+    assert told.get("status", "success") == "success" and ulm in str(told)
+    assert [cards(world, name) for name in (ulm, basel, f"{ulm}, again")] == [1, 1, 0]
+    assert not world.model.wrong
+
+
+@pytest.mark.world("model")
+def test_a_call_whose_answer_is_lost_is_asked_for_again_and_made_once(world: World) -> None:
+    mark = "book the train to Konstanz"
+    event = mention(mark)
+    fault = world.lambda_api.inject(lambda_api.Fault(lost=True, meets=lambda request: (
+        request.get("operation") == "call" and request["record"].endswith(event.question_id))))
+    world.model.scripts[mark] = [calls(card(world, "Konstanz")), lambda body: says(returned(body)[:20])]
+    send(world, event)
+    world.eventually("it is answered", lambda: world.state(event) == "answered", QUICKLY)
+    assert fault.met == 1 and cards(world, "Konstanz") == 1
+    [answer] = [post for post in world.posts(event) if post.thread_ts == event.thread]
+    assert answer.text.startswith("{")
 
 
 @pytest.mark.world("model")

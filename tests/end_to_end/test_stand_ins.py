@@ -105,7 +105,7 @@ def test_the_gateway_refuses_a_request_without_a_signature(world: World) -> None
     assert world.gateway.refused > refused
 
 
-@pytest.mark.parametrize(("who", "gateway"), [("agent", "settle_gateway"), ("agent-settle", "gateway")])
+@pytest.mark.parametrize(("who", "gateway"), [("agent", "settle_gateway"), ("agent-dispatch", "gateway")])
 def test_each_gateway_lets_in_its_own_callers_only(world: World, who: str, gateway: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         signed_call(world, getattr(world, gateway).url, "post_to_slack", {"channel": "C0", "text": "let me in"}, who)

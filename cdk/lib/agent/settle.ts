@@ -18,6 +18,8 @@ export interface AgentSettleProps extends AgentFunctionProps {
   readonly table: dynamodb.ITable;
   /** Its own Gateway, whose target `slack` has the operations of `SETTLE_DOCUMENT`. Nobody else may call it. */
   readonly gateway: AgentGateway;
+  /** The Gateway with the agent's tools, of which it calls those that change something. @default the agent has none */
+  readonly toolsGateway?: AgentGateway;
 }
 
 /** The function `agent-settle`. The dispatcher and the agent invoke it. */
@@ -26,7 +28,7 @@ export class AgentSettle extends Construct {
 
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
-    const { queue, table, gateway } = props;
+    const { queue, table, gateway, toolsGateway } = props;
     const own = agentFunction(this, props, {
       name: 'agent-settle',
       description: 'slack-ingress: acts for whoever works on a question, and posts the answer',
@@ -36,11 +38,13 @@ export class AgentSettle extends Construct {
         EVENT_QUEUE: queue.queueUrl,
         GATEWAY_URL: gateway.url,
         GATEWAY_TARGET: SLACK_TARGET,
+        ...(toolsGateway ? { TOOLS_GATEWAY_URL: toolsGateway.url } : {}),
       },
     });
     own.grantRecords(table);
     own.grant(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], [queue.queueArn]);
-    own.grant(['bedrock-agentcore:InvokeGateway'], [gateway.gateway.gatewayArn]);
+    const gateways = toolsGateway ? [gateway, toolsGateway] : [gateway];
+    own.grant(['bedrock-agentcore:InvokeGateway'], gateways.map((it) => it.gateway.gatewayArn));
     this.function = own.function;
   }
 }

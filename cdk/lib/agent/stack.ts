@@ -160,14 +160,17 @@ export class AgentStack extends Stack {
 
     const settleGateway = new AgentGateway(this, 'SettleGateway', { description: 'what agent-settle does in Slack' });
     settleGateway.addTool(SLACK_TARGET, { document: SETTLE_DOCUMENT, credential });
-    this.settle = new AgentSettle(this, 'Settle', { ...shared, code: settleCode, gateway: settleGateway });
+    const settle = (toolsGateway?: AgentGateway) =>
+      new AgentSettle(this, 'Settle', { ...shared, code: settleCode, gateway: settleGateway, toolsGateway });
 
     let target: AgentTarget;
     if ('runtimeArn' in agent) {
+      this.settle = settle();
       const qualifier = agent.qualifier ?? 'DEFAULT';
       target = { runtimeArn: agent.runtimeArn, qualifier, endpointArn: `${agent.runtimeArn}/runtime-endpoint/${qualifier}` };
     } else {
       this.gateway = new AgentGateway(this, 'Gateway');
+      this.settle = settle(this.gateway);
       this.gateway.addTool(SLACK_TARGET, { document: SLACK_DOCUMENT, credential });
       this.gateway.addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT, credential });
       const { trello, ...own } = agent;

@@ -79,16 +79,19 @@ test('the dispatcher may call exactly what it and its event source call, on its 
   ]);
 });
 
-test('agent-settle may write work records, keep and delete messages, and call its own gateway, and nothing else', () => {
+test('agent-settle may write work records, keep and delete messages, and call the two gateways, and nothing else', () => {
   assert.deepEqual(settleRole.statements, [
     ...own(settle),
     records,
     allow(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], arn(queue.id)),
-    allow('bedrock-agentcore:InvokeGateway', { 'Fn::GetAtt': [settleGateway.id, 'GatewayArn'] }),
+    allow('bedrock-agentcore:InvokeGateway', [
+      { 'Fn::GetAtt': [gateway.id, 'GatewayArn'] },
+      { 'Fn::GetAtt': [settleGateway.id, 'GatewayArn'] },
+    ]),
   ]);
 });
 
-test("only agent-settle may call its gateway, only the agent the tools', and nobody but the two may invoke agent-settle", () => {
+test("only agent-settle may call its gateway, only it and the agent the tools', and nobody but the two may invoke agent-settle", () => {
   const who = (action: string, resource: unknown) =>
     Object.entries({ dispatchRole, settleRole, gatewayRole, settleGatewayRole, runtimeRole })
       .filter(([, { statements }]) =>
@@ -97,11 +100,22 @@ test("only agent-settle may call its gateway, only the agent the tools', and nob
       .map(([name]) => name);
   const invoke = 'bedrock-agentcore:InvokeGateway';
   assert.deepEqual(who(invoke, { 'Fn::GetAtt': [settleGateway.id, 'GatewayArn'] }), ['settleRole']);
-  assert.deepEqual(who(invoke, { 'Fn::GetAtt': [gateway.id, 'GatewayArn'] }), ['runtimeRole']);
+  assert.deepEqual(who(invoke, { 'Fn::GetAtt': [gateway.id, 'GatewayArn'] }), ['settleRole', 'runtimeRole']);
   assert.deepEqual(who('lambda:InvokeFunction', arn(settle.id)), ['dispatchRole', 'runtimeRole']);
   for (const { id } of [queue, deadLetterQueue, table, fn]) {
     assert.doesNotMatch(JSON.stringify(runtimeRole.statements), new RegExp(id), `the agent's role names ${id}`);
   }
+});
+
+test('beside an agent that is deployed already, agent-settle may call its own gateway only', () => {
+  const { template } = agentTemplate({ agent: { runtimeArn: 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/mine-AbCdEfGhIj' } });
+  const settle = settleIn(template);
+  const own = only(template, 'AWS::BedrockAgentCore::Gateway', isSettleGateway);
+  assert.deepEqual(
+    roleOf(template, settle).statements.find((it) => it.Action === 'bedrock-agentcore:InvokeGateway'),
+    allow('bedrock-agentcore:InvokeGateway', { 'Fn::GetAtt': [own.id, 'GatewayArn'] }),
+  );
+  assert.equal(settle.Properties.Environment.Variables.TOOLS_GATEWAY_URL, undefined);
 });
 
 test('an agent that is deployed already may be invoked at one endpoint, and no other agent may be invoked', () => {

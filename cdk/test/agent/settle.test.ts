@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
-import { agentTemplate, isQueue, isSettleGateway, only, rustSource, settleIn } from '../support.ts';
+import { agentTemplate, isQueue, isSettleGateway, isToolsGateway, only, rustSource, settleIn } from '../support.ts';
 
 const { template, ingress } = agentTemplate();
 const fn = settleIn(template);
 const gateway = only(template, 'AWS::BedrockAgentCore::Gateway', isSettleGateway);
+const toolsGateway = only(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway);
 
 test('agent-settle runs for at most 30 seconds, is traced and has its own log', () => {
   const { Code, Environment, LoggingConfig, Role, Description, ...rest } = fn.Properties;
@@ -35,6 +36,7 @@ test('agent-settle has these environment variables, and reads each of them', () 
     EVENT_QUEUE: { Ref: only(ingress, 'AWS::SQS::Queue', isQueue).id },
     GATEWAY_URL: { 'Fn::GetAtt': [gateway.id, 'GatewayUrl'] },
     GATEWAY_TARGET: 'slack',
+    TOOLS_GATEWAY_URL: { 'Fn::GetAtt': [toolsGateway.id, 'GatewayUrl'] },
     POST_WAIT_SECONDS: '90',
     RUST_LOG: 'info',
   });

@@ -5,11 +5,13 @@
     [hang]       never ends
     [long 9000]  answers with about so many characters
     [nothing]    has no answer
+    [cards 2]    makes two cards in Trello, one after the other, and says in the answer what came of each
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import pathlib
 import re
 import sys
@@ -18,7 +20,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "agent"))
 
 import slack_agent  # noqa: E402
 
-ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing) ?([\d.]*)\]")
+CREATE_CARD = "trello___create_card"
+ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|cards) ?([\d.]*)\]")
 
 
 async def think(question: slack_agent.Question) -> str | None:
@@ -36,7 +39,19 @@ async def think(question: slack_agent.Question) -> str | None:
                 text = long_text(text, int(argument), question.id)
             case "nothing":
                 return ""
+            case "cards":
+                text += await asyncio.to_thread(make_cards, question, int(argument))
     return text
+
+
+def make_cards(question: slack_agent.Question, count: int) -> str:
+    """Goes on behind what an earlier attempt has called. What was certainly not called is called again."""
+    told = {call.arguments["name"]: call.outcome for call in question.calls()}
+    for number in range(1, count + 1):
+        name = f"{question.id} card {number}"
+        while told.get(name, "not called") == "not called" and not question.cancelled.wait(0.3):
+            told[name] = question.call(CREATE_CARD, {"idList": os.environ["TRELLO_LIST"], "name": name}).outcome
+    return "".join(f"\n{name}: {outcome}" for name, outcome in told.items())
 
 
 def long_text(beginning: str, length: int, question_id: str) -> str:
