@@ -236,12 +236,13 @@ build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that
 	cargo lambda build $(FUNCTIONS) --target $(RUST_TARGET) --output-format zip
 	$(PYTHON) tests/size.py target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
 
-# In wheels for AgentCore's machines, whatever this one is.
+# In wheels for AgentCore's machines, whatever this one is. With OpenTelemetry if the stack is told to start the agent under it.
+AGENT_REQUIREMENTS = agent/requirements$(if $(findstring agentTracing=adot,$(CONTEXT)),-tracing).txt
 agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, in target/agent (arm64)
 	rm -rf target/agent && mkdir -p target/agent
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --target target/agent --no-deps --no-compile \
 		--only-binary=:all: --implementation cp --python-version 3.12 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
-		-r agent/requirements.txt
+		-r $(AGENT_REQUIREMENTS)
 	cp -r agent/main.py agent/slack_agent target/agent/ && find target/agent/slack_agent -name __pycache__ -prune -exec rm -rf {} +
 
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.

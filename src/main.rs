@@ -12,6 +12,7 @@ use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};
 use slack_ingress::time::invocation::Invocation;
+use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::wiring::{self, DeployedIngress};
 
 // One thread: an execution environment serves one request at a time, and each step waits for the network.
@@ -46,6 +47,7 @@ struct Function {
 struct Unfinished {
     answered: Answered,
     request_id: String,
+    trace_header: Option<TraceHeader>,
     function_name: String,
     cold_start: bool,
 }
@@ -53,9 +55,10 @@ struct Unfinished {
 impl Unfinished {
     /// What is left to do after the answer, and that answer.
     fn after(answered: Answered, invoked: Invoked) -> (http::Answer, Self) {
-        let Invoked { invocation: Invocation { request_id, .. }, function_name, cold_start } = invoked;
+        let Invoked { invocation, function_name, cold_start } = invoked;
+        let Invocation { request_id, trace_header, .. } = invocation;
         let answer = http::answer(answered.report());
-        (answer, Self { answered, request_id, function_name, cold_start })
+        (answer, Self { answered, request_id, trace_header, function_name, cold_start })
     }
 }
 
@@ -75,10 +78,11 @@ impl HttpFunction for Function {
     }
 
     async fn finish(&self, unfinished: Unfinished) {
-        let Unfinished { answered, request_id, function_name, cold_start } = unfinished;
+        let Unfinished { answered, request_id, trace_header, function_name, cold_start } = unfinished;
         let report = self.ingress.finish(answered).await;
         let (function_name, request_id, now) = (&*function_name, &*request_id, SystemClock.now());
-        let context = metrics::Context { function_name, request_id, cold_start, now };
+        let trace_id = trace_header.as_ref().map(TraceHeader::trace_id);
+        let context = metrics::Context { function_name, request_id, trace_id, cold_start, now };
         logging::write_line(&metrics::ingress::line(&report, context));
     }
 }

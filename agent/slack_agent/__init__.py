@@ -19,6 +19,7 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
     patience.py   asks again when nobody knows what came of a call
     server.py     the server of AgentCore Runtime around it, and what happens at SIGTERM
     settings.py   the environment variables
+    trace.py      the X-Ray trace that a question belongs to
     thinking/     examples of `think`: an echo, a model of Amazon Bedrock, a model with tools by Strands Agents
     log.py        the log, in which no line contains what was said
 """

@@ -1,7 +1,8 @@
-"""The log: JSON lines with the id of the session and of the request. No line contains what was said, or a secret."""
+"""The log: JSON lines with the ids of the session, of the request and of the trace. No line contains what was said, or a secret."""
 
 from __future__ import annotations
 
+import json
 import logging
 import pathlib
 import traceback
@@ -9,15 +10,26 @@ import traceback
 from bedrock_agentcore.runtime.app import RequestContextFormatter
 from botocore.exceptions import ClientError
 
+from slack_agent import trace
+
 log = logging.getLogger("slack_agent")
 
 # These libraries log what they could not parse or send, which includes messages.
 SILENCED = ("botocore", "boto3", "urllib3", "asyncio", "strands", "mcp", "httpx", "httpx2", "opentelemetry")
 
 
+class Formatter(RequestContextFormatter):
+    """AgentCore's own, with the trace that the line belongs to."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        its_trace = trace.current()
+        return line if its_trace is None else json.dumps(json.loads(line) | {"trace_id": its_trace.id}, ensure_ascii=False)
+
+
 def set_up() -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(RequestContextFormatter())
+    handler.setFormatter(Formatter())
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

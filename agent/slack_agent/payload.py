@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from slack_agent import trace as traces
 from slack_agent.history import Said
 from slack_agent.journal import Call, CannotCall
 
@@ -97,6 +98,8 @@ class Invocation:
     """None if the event is no question."""
     work: WorkRef | None
     """There is one if there is a question."""
+    trace: traces.Trace | None = None
+    """None if the payload has no trace, or one that is not well-formed."""
 
     def event(self, session_id: str) -> Event:
         return Event(self.event_id, session_id, self.attributes, self.body)
@@ -126,15 +129,16 @@ def parse(payload: Any) -> Invocation:
     body = require(whole.get("body"), dict, "body")
     if "question" not in whole:
         raise InvalidPayload("question must be an object or null")
+    trace = traces.parse(whole.get("trace_header"))
     if whole["question"] is None:
-        return Invocation(event_id, attributes, body, None, None)
+        return Invocation(event_id, attributes, body, None, None, trace)
     question = require(whole["question"], dict, "question")
     filled(question.get("id"), "question.id")
     require(question.get("text"), str, "question.text")
     check_place(require(question.get("place"), dict, "question.place"))
     work = require(whole.get("work"), dict, "work")
     ref = WorkRef(filled(work.get("record"), "work.record"), filled(work.get("token"), "work.token"))
-    return Invocation(event_id, attributes, body, question, ref)
+    return Invocation(event_id, attributes, body, question, ref, trace)
 
 
 def check_place(place: Fields) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from slack_agent import trace
 from slack_agent.history import Said
 from slack_agent.journal import Call
 from slack_agent.log import kind_of
@@ -82,6 +83,8 @@ class Settle:
         self._client, self._beats = (
             session.create_client("lambda", region_name=region, config=config) for _ in range(2)
         )
+        for client in (self._client, self._beats):
+            trace.carry(client)
 
     def claim(self, record: str, token: str, new: str) -> Claimed | None:
         """Makes `new` the record's token, if `token` still is; None if it no longer is."""

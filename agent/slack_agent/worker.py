@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from slack_agent import payload as payloads
+from slack_agent import trace
 from slack_agent.log import describe, log
 from slack_agent.patience import ask
 from slack_agent.payload import Event, InvalidPayload, Invocation
@@ -59,6 +60,7 @@ class Worker:
         Raises InvalidPayload (HTTP 400) and Unclaimed (HTTP 503).
         """
         invocation = payloads.parse(payload)
+        trace.begin(invocation.trace)
         if not session_id:
             raise InvalidPayload("the header with the session id is missing")
         with self._changed:

@@ -30,7 +30,8 @@ def new_record() -> str:
     return f"dispatch#A0APP:C0AGENT:1793613655.{next(_numbers):06}"
 
 
-def asked(record: str, token: str, text: str = "how long is the queue?", *, receives: int = 1) -> dict[str, Any]:
+def asked(record: str, token: str, text: str = "how long is the queue?", *, receives: int = 1,
+          trace_header: str | None = None) -> dict[str, Any]:
     """The invocation for a mention."""
     _, channel, ts = record.removeprefix("dispatch#").split(":")
     body = slack_event("app_mention")
@@ -38,7 +39,8 @@ def asked(record: str, token: str, text: str = "how long is the queue?", *, rece
     place = {"tenant": None, "api_app_id": "A0APP", "team_id": "T0TEAM", "channel": channel, "thread_ts": ts,
              "user": "U0ASKS", "asked_at": ts, "response_url": None}
     question = {"id": record.removeprefix("dispatch#"), "text": text, "place": place}
-    return checked(payload(body, "app_mention", question, {"record": record, "token": token}, receives))
+    traced = {} if trace_header is None else {"trace_header": trace_header}
+    return checked(payload(body, "app_mention", question, {"record": record, "token": token}, receives) | traced)
 
 
 def no_question(name: str = "reaction_added") -> dict[str, Any]:

@@ -65,6 +65,8 @@ class Request:
     record: str
     token: str
     body: dict[str, Any]
+    trace: str | None = None
+    """The header that says to which trace the call belongs."""
     outcome: str | None = None
     """None if the agent was not told."""
 
@@ -198,8 +200,8 @@ class Settle:
                     return fault
         return None
 
-    def saw(self, body: dict[str, Any]) -> Request:
-        request = Request(time.monotonic(), body["operation"], body["record"], body["token"], body)
+    def saw(self, body: dict[str, Any], trace: str | None) -> Request:
+        request = Request(time.monotonic(), body["operation"], body["record"], body["token"], body, trace)
         with self._changed:
             self.requests.append(request)
             self._changed.notify_all()
@@ -310,7 +312,7 @@ def handler(settle: Settle) -> type[Handler]:
                 settle.wrong.extend(problems)
                 self._reply({"outcome": "invalid", "why": "; ".join(problems)[:200]})
                 return
-            request = settle.saw(body)
+            request = settle.saw(body, self.headers.get("X-Amzn-Trace-Id"))
             fault = settle.fault_for(request.operation, request.record)
             kind = fault.kind if fault else None
             if kind == "throttle":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -63,6 +64,29 @@ def test_the_example_answers_at_once_is_busy_while_it_works_and_logs_no_text(
     for secret in ("quarterly", settle.env["AWS_SECRET_ACCESS_KEY"], settle.env["AWS_ACCESS_KEY_ID"],
                    settle.of(record, "answer")[0].token):
         assert secret not in agent.log
+
+
+def test_each_log_line_and_each_call_of_a_question_says_to_which_trace_it_belongs(
+    start_agent: StartAgent, settle: Settle
+) -> None:
+    agent = start_agent(ECHO_SECONDS="0.5")
+    traces = {new_record(): f"1-5759e988-{number:024x}" for number in (1, 2)}
+    untraced = {new_record(): header for header in (None, "Root=1-5759e988-1", 7, "Root=1-5759e988-" + "0" * 24 + '"')}
+    headers = {record: f"Root={id};Parent=53995c3f42cd8ad8;Sampled=1" for record, id in traces.items()}
+    # Several at a time, each in a session of its own.
+    for number, (record, header) in enumerate((headers | untraced).items()):
+        payload = asked(record, settle.take(record)) | ({} if header is None else {"trace_header": header})
+        assert agent.invoke(payload, f"{number}" * 40) == WORKING, header
+    for record in headers | untraced:
+        settle.wait_for_state(record, "answered")
+    agent.wait_until_healthy()
+
+    lines = [json.loads(line) for line in agent.log.splitlines() if line.startswith("{")]
+    for record in headers | untraced:
+        operations = {request.operation: request.trace for request in settle.of(record)}
+        assert operations == dict.fromkeys(["claim", "beat", "answer"], headers.get(record))
+        of_question = [line.get("trace_id") for line in lines if line["message"].startswith(f"{id_of(record)}: ")]
+        assert of_question == [traces.get(record)] * 2
 
 
 def test_an_invalid_payload_gets_status_400_and_claims_nothing(

@@ -1,6 +1,6 @@
 // What the tests share: stacks to look at, and ways to find resources in their templates.
 
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after } from 'node:test';
@@ -70,6 +70,13 @@ export function synthesized(props: Props | ((scope: Construct) => Props) = {}): 
 export function agentDirectory(): string {
   const directory = temporaryDirectory();
   writeFileSync(join(directory, 'main.py'), '');
+  return directory;
+}
+
+/** Creates the directory of an agent that contains the AWS Distro for OpenTelemetry. */
+export function tracedAgentDirectory(): string {
+  const directory = agentDirectory();
+  mkdirSync(join(directory, 'amazon/opentelemetry/distro'), { recursive: true });
   return directory;
 }
 

@@ -24,6 +24,8 @@ from stand_ins.machines import Machine, Machines
 from stand_ins.processes import HOST, Handler, serving
 from stand_ins.sigv4 import Identity, Request, Verifier
 
+# What AgentCore hands on, so that the agent's spans are in the caller's trace; so AWS's documentation says.
+TRACE_HEADERS = ("X-Amzn-Trace-Id", "traceparent", "tracestate", "baggage")
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 SESSION_LENGTHS = range(33, 257)
 INVOCATIONS = re.compile(r"/runtimes/([^/]+)/invocations")
@@ -86,6 +88,8 @@ class Call:
     event_id: str | None
     attempt: int | None
     payload: dict[str, Any] = field(repr=False)
+    # Those of the headers that say to which trace the call belongs.
+    trace: dict[str, str] = field(default_factory=dict, repr=False)
     outcome: str = "under way"
     machine: Machine | None = field(default=None, repr=False)
     # The agent's answer, if it got the invocation; with `doubled`, the second machine's too.
@@ -162,6 +166,7 @@ class AgentCore:
             event_id=payload.get("event_id"),
             attempt=payload.get("attempt"),
             payload=payload,
+            trace={name: request.headers[name] for name in TRACE_HEADERS if name in request.headers},
         )
         with self._lock:
             self.calls.append(call)
@@ -280,7 +285,7 @@ class AgentCore:
 
 def headers_for_the_agent(request: Handler, call: Call) -> dict[str, str]:
     passed_on = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
-    return {SESSION_HEADER: call.session_id} | passed_on
+    return {SESSION_HEADER: call.session_id} | passed_on | call.trace
 
 
 def agent_error(message: str) -> Error:

@@ -18,6 +18,7 @@ import contextlib
 import json
 import pathlib
 import queue
+import secrets
 import threading
 import time
 import uuid
@@ -45,12 +46,27 @@ class NoneFree(Exception):
     """All environments of the function are at work."""
 
 
+def new_trace() -> str:
+    """The trace header of an invocation that continues no other trace."""
+    return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=1"
+
+
+def continued(trace: str | None) -> str:
+    """The trace header of an invocation whose caller sent this one: the trace stays, and the function's segment becomes the
+    parent of what the function calls."""
+    if trace is None or not trace.startswith("Root="):
+        return new_trace()
+    others = [field for field in trace.split(";")[1:] if not field.startswith("Parent=")]
+    return ";".join([trace.split(";")[0], f"Parent={secrets.token_hex(8)}", *others])
+
+
 @dataclass
 class Invocation:
     """One invocation of a function. `done` is set when there is an answer or an error."""
 
     event: dict[str, Any]
     timeout_seconds: float
+    trace: str = field(default_factory=new_trace)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     done: threading.Event = field(default_factory=threading.Event)
     answer: Any = None
@@ -90,7 +106,7 @@ class RuntimeApi:
                     "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
                     "Lambda-Runtime-Deadline-Ms": str(deadline),
                     "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
-                    "Lambda-Runtime-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0",
+                    "Lambda-Runtime-Trace-Id": invocation.trace,
                 })
 
             def do_POST(self) -> None:
@@ -152,10 +168,10 @@ class Environment:
         api = self._api
         return api if api is not None and api.asked.is_set() else None
 
-    def invoke(self, event: dict[str, Any]) -> Any:
+    def invoke(self, event: dict[str, Any], trace: str | None = None) -> Any:
         api = eventually(f"{self.function.name} asks for an event", self.ready, INIT_LIMIT_SECONDS,
                          lambda: tail(self.log))
-        invocation = Invocation(event, self.function.timeout_seconds)
+        invocation = Invocation(event, self.function.timeout_seconds, continued(trace))
         api.hand_over(invocation)
         if api is not self._api:  # the process ended in between
             invocation.finish(error="the process ended before it took the event")
@@ -229,14 +245,14 @@ class Function:
         finally:
             self._free.put(environment)
 
-    def invoke_if_free(self, event: dict[str, Any]) -> Any:
-        """Like `invoke`, but raises NoneFree instead of waiting for a free environment."""
+    def invoke_if_free(self, event: dict[str, Any], trace: str | None = None) -> Any:
+        """Like `invoke`, but raises NoneFree instead of waiting for a free environment. `trace` is the caller's trace header."""
         try:
             environment = self._free.get_nowait()
         except queue.Empty:
             raise NoneFree from None
         try:
-            return environment.invoke(event)
+            return environment.invoke(event, trace)
         finally:
             self._free.put(environment)
 

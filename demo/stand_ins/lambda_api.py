@@ -69,6 +69,8 @@ class Invoked:
     function: str
     kind: str
     event: dict[str, Any]
+    # The caller's trace header.
+    trace: str | None = None
     outcome: str = "under way"
     answer: Any = None
     # How often the function ran for it.
@@ -126,7 +128,7 @@ class LambdaApi:
         if not isinstance(found, tuple):
             return
         caller, function, event = found
-        call = Invoked(time.monotonic(), caller, function.name, kind, event)
+        call = Invoked(time.monotonic(), caller, function.name, kind, event, request.headers.get("X-Amzn-Trace-Id"))
         with self._lock:
             self.invoked.append(call)
             fault = next((it for it in self._faults if it.is_met_by(event)), None) or Fault()
@@ -145,7 +147,7 @@ class LambdaApi:
         fault.release.wait(fault.hold_before_seconds)
         call.runs = 1
         try:
-            call.answer = function.invoke_if_free(event)
+            call.answer = function.invoke_if_free(event, call.trace)
             call.outcome, failed = "answered", None
         except NoneFree:
             call.outcome = THROTTLED[1]
@@ -205,17 +207,17 @@ class LambdaApi:
                 return
             call.runs += 1
             try:
-                call.answer = self._as_soon_as_one_is_free(function, call.event)
+                call.answer = self._as_soon_as_one_is_free(function, call)
                 call.outcome = "answered"
                 return
             except FunctionFailed as error:
                 call.outcome = f"function error: {error}"
 
-    def _as_soon_as_one_is_free(self, function: Function, event: dict[str, Any]) -> Any:
+    def _as_soon_as_one_is_free(self, function: Function, call: Invoked) -> Any:
         deadline = time.monotonic() + THROTTLED_EVENT_LIMIT_SECONDS
         while True:
             try:
-                return function.invoke_if_free(event)
+                return function.invoke_if_free(call.event, call.trace)
             except NoneFree:
                 if time.monotonic() > deadline or self._stopping.wait(0.2):
                     raise FunctionFailed("no environment became free") from None

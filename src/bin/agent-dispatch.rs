@@ -10,6 +10,7 @@ use slack_ingress::lambda::serve::{self, Invoked};
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::wiring::{self, DeployedDispatch};
 
 // One thread: each step waits for the network.
@@ -41,7 +42,9 @@ impl Function {
         let reports = self.dispatch.run(batch, &invocation).await;
         for report in &reports {
             let (request_id, now) = (&*invocation.request_id, SystemClock.now());
-            let context = metrics::Context { function_name: &function_name, request_id, cold_start, now };
+            let trace_id = report.trace.as_ref().map(TraceHeader::trace_id);
+            let function_name = &*function_name;
+            let context = metrics::Context { function_name, request_id, trace_id, cold_start, now };
             logging::write_line(&metrics::dispatch::line(report, context));
             // A cold start is counted once, and not for each message of the first batch.
             cold_start = false;

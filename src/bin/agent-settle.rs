@@ -11,6 +11,7 @@ use slack_ingress::telemetry::report::settle::SettleReport;
 use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::wiring::{self, DeployedSettle};
 
 // One thread: each step waits for the network.
@@ -50,7 +51,8 @@ async fn answer(settle: &DeployedSettle, request: &Value, invoked: Invoked) -> R
     };
     let Invoked { invocation, function_name, cold_start } = invoked;
     let (request_id, now) = (&*invocation.request_id, SystemClock.now());
-    let context = metrics::Context { function_name: &function_name, request_id, cold_start, now };
+    let trace_id = invocation.trace_header.as_ref().map(TraceHeader::trace_id);
+    let context = metrics::Context { function_name: &function_name, request_id, trace_id, cold_start, now };
     logging::write_line(&metrics::settle::line(&report, context));
     answer
 }

@@ -12,6 +12,7 @@ use slack_ingress::telemetry::report::with_causes;
 use slack_ingress::telemetry::{logging, metrics};
 use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
 use slack_ingress::time::invocation::Invocation;
+use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::wiring::{self, DeployedRedrive};
 
 // One thread: each step waits for the network.
@@ -52,7 +53,8 @@ async fn run(redrive: &DeployedRedrive, invoked: Invoked) -> RunReport {
     let run_id = format!("{}/{}", invocation.request_id, SystemClock.now().as_millis());
     let report = redrive.run(&run_id, invocation.deadline).await;
     let (request_id, now) = (&*invocation.request_id, SystemClock.now());
-    let context = metrics::Context { function_name: &function_name, request_id, cold_start, now };
+    let trace_id = invocation.trace_header.as_ref().map(TraceHeader::trace_id);
+    let context = metrics::Context { function_name: &function_name, request_id, trace_id, cold_start, now };
     logging::write_line(&metrics::redrive::line(&report, context));
     report
 }

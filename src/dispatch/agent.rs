@@ -12,6 +12,7 @@ use std::future::Future;
 
 use super::agent_call::AgentCall;
 use crate::aws::event_stream;
+use crate::time::trace::TraceHeader;
 
 const JSON: &str = "application/json";
 /// An agent that yields pieces answers with a stream.
@@ -105,7 +106,8 @@ impl Agent for AgentCore {
             .agent_runtime_arn(&self.runtime_arn)
             .qualifier(&self.qualifier)
             .runtime_session_id(&call.session_id)
-            .set_trace_id(call.trace_header.clone())
+            .set_trace_id(call.trace.as_ref().map(TraceHeader::header))
+            .set_trace_parent(call.trace.as_ref().and_then(TraceHeader::traceparent))
             .content_type(JSON)
             .accept(ACCEPTED)
             .payload(Blob::new(call.payload.as_slice()));
@@ -223,7 +225,7 @@ mod tests {
             event_id: "Ev1".to_owned(),
             session_id: format!("slack-{}", "0".repeat(64)),
             payload: b"{}".to_vec(),
-            trace_header: None,
+            trace: None,
         };
         let error = agent.invoke(&call).await.unwrap_err();
         assert!(matches!(error, InvokeError::NotNow { source: Some(_), .. }), "{error:?}");

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::message::{DEAD_LETTER_REASON, QueueMessage};
 use crate::sink::message::{Attribute, Message, replace_refused_characters};
+use crate::time::trace::TraceHeader;
 
 /// SQS's limit on message attributes.
 const MAX_ATTRIBUTES: usize = 10;
@@ -36,7 +37,7 @@ pub fn of(message: &QueueMessage, reason: &str, max_bytes: usize) -> Message {
         deduplication_id: message.message_id.clone(),
         conversation_group: group.clone(),
         team_group: group,
-        trace_header: message.trace_header.clone(),
+        trace_header: message.trace.as_ref().map(TraceHeader::header),
     };
     if dead_letter.size() > max_bytes {
         dead_letter.attributes.pop();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::telemetry::report::Errors;
 use crate::telemetry::report::dispatch::{MessageOutcome, MessageReport};
 use crate::time::clock::UnixMillis;
+use crate::time::trace::TraceHeader;
 use crate::work::record::Receive;
 
 /// The attribute of a message in the dead-letter queue that says why the dispatcher put it there.
@@ -27,8 +28,8 @@ pub struct QueueMessage {
     /// The message group (`MessageGroupId`): on a FIFO queue the conversation, on a standard queue the workspace. Absent if the
     /// sender set none.
     pub group: Option<String>,
-    /// The X-Ray trace header of the invocation that sent the message; absent where tracing is off.
-    pub trace_header: Option<String>,
+    /// The trace that the message was sent in; absent if it came without one, or with one that is not well-formed.
+    pub trace: Option<TraceHeader>,
     /// The body as it is on the queue.
     pub body: String,
     /// The string attributes as they are on the queue.
@@ -75,6 +76,8 @@ impl QueueMessage {
             receive_count: self.receive_count,
             shown_attributes: SHOWN.into_iter().filter_map(shown).collect(),
             session_id: None,
+            question_id: None,
+            trace: self.trace.clone(),
             waited: received_at.map(|millis| UnixMillis::from_millis(millis).until(now)),
             invoke: None,
             is_untold: false,
@@ -99,7 +102,7 @@ impl QueueMessage {
                 .and_then(|count| count.parse().ok())
                 .unwrap_or(1),
             group: system("MessageGroupId"),
-            trace_header: system("AWSTraceHeader"),
+            trace: system("AWSTraceHeader").as_deref().and_then(TraceHeader::parse),
             // A message that has the ingress's attributes itself is in no envelope: there is no topic, or it delivers raw
             // messages.
             notification: if attributes.contains_key("kind") { None } else { notification(&body) },

@@ -49,6 +49,7 @@ use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
+use crate::time::trace::TraceHeader;
 use crate::work::back_off::back_off;
 use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, UNTOLD};
@@ -252,6 +253,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         invocation: &Invocation,
         report: &mut MessageReport,
     ) -> MessageOutcome {
+        report.question_id = Some(key.question_id().to_owned());
         let (receive, token) = (message.receive(), self.tokens.next());
         let visible_in = self.visibility(invocation);
         let work = Work {
@@ -426,8 +428,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let start = self.clock.instant();
         let sign = async {
             let sign = request("sign", work.key, work.token, json!({}));
-            let told = run_until(&self.clock, self.budget().settle_until(), self.settler.tell(&sign)).await;
-            told.err()
+            let told = self.settler.tell(&sign, work.message.trace.as_ref());
+            run_until(&self.clock, self.budget().settle_until(), told).await.err()
         };
         let outcome = match self.settings.protocol {
             AgentProtocol::Work => {
@@ -599,7 +601,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
 
     /// Has agent-settle do something. If that fails, the message comes again when its visibility is over, and then once more.
     async fn tell(&self, request: &serde_json::Value, report: &mut MessageReport) {
-        let told = run_until(&self.clock, self.budget().settle_until(), self.settler.tell(request)).await;
+        let told = self.settler.tell(request, report.trace.as_ref());
+        let told = run_until(&self.clock, self.budget().settle_until(), told).await;
         if let Err(error) = told {
             report.errors.add("settle", &error);
         }
@@ -654,6 +657,7 @@ impl<'a> Work<'a> {
             place: self.place,
             for_agent: true,
             stopped_at: stop.map(|stop| &stop.at),
+            trace_id: self.message.trace.as_ref().map(TraceHeader::trace_id),
             was_dead_letter: self.message.published_attributes().contains_key(DEAD_LETTER_REASON),
         }
     }

@@ -45,7 +45,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     ) -> MessageOutcome {
         let token = self.tokens.next();
         let claim = request("claim", work.key, work.token, json!({ "new": token.as_str() }));
-        match outcome(&self.ask(&claim, super::CALL_BUDGET).await, report, "claim") {
+        match outcome(&self.ask(&claim, work, super::CALL_BUDGET).await, report, "claim") {
             Some("claimed") => {}
             Some(_) => return MessageOutcome::Deferred(Deferral::InFlight),
             // Nobody was called, so nothing is an attempt: whichever of the two tokens the record has.
@@ -74,7 +74,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                     // Without a place there is nowhere to post.
                     let text = text.filter(|_| work.place.is_some());
                     let answer = request("answer", work.key, &token, json!({ "text": text }));
-                    match outcome(&self.ask_until(&answer, ANSWER_BUDGET).await, report, "answer") {
+                    match outcome(&self.ask_until(&answer, work, ANSWER_BUDGET).await, report, "answer") {
                         Some("answered") => MessageOutcome::Dispatched,
                         Some(_) => MessageOutcome::Deferred(Deferral::Settle),
                         None => MessageOutcome::Failed,
@@ -102,7 +102,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let beat = request("beat", work.key, token, json!({}));
         loop {
             self.clock.sleep_until(self.clock.instant() + BEAT).await;
-            let answer = self.ask(&beat, super::CALL_BUDGET).await;
+            let answer = self.ask(&beat, work, super::CALL_BUDGET).await;
             if answer.is_ok_and(|answer| answer.get("outcome").and_then(Value::as_str) == Some("cancel")) {
                 return;
             }
@@ -110,11 +110,16 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     }
 
     /// Asks again until the outcome is known, or the time is over: the same request by the same token is done once.
-    async fn ask_until(&self, request: &Value, budget: Duration) -> Result<Value, StepError<SettlerError>> {
+    async fn ask_until(
+        &self,
+        request: &Value,
+        work: &Work<'_>,
+        budget: Duration,
+    ) -> Result<Value, StepError<SettlerError>> {
         let until = self.clock.instant() + budget;
         loop {
             let left = until.saturating_duration_since(self.clock.instant());
-            let answer = self.ask(request, left).await;
+            let answer = self.ask(request, work, left).await;
             let again = self.clock.instant() + ASK_AGAIN;
             if answer.is_ok() || again >= until {
                 return answer;
@@ -123,8 +128,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
-    async fn ask(&self, request: &Value, budget: Duration) -> Result<Value, StepError<SettlerError>> {
-        run_until(&self.clock, self.clock.instant() + budget, self.settler.ask(request)).await
+    async fn ask(
+        &self,
+        request: &Value,
+        work: &Work<'_>,
+        budget: Duration,
+    ) -> Result<Value, StepError<SettlerError>> {
+        let asked = self.settler.ask(request, work.message.trace.as_ref());
+        run_until(&self.clock, self.clock.instant() + budget, asked).await
     }
 }
 

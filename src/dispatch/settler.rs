@@ -1,6 +1,7 @@
 //! How the dispatcher asks agent-settle for something: it invokes the function.
 
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::operation::invoke::InvokeOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
+use crate::time::trace::TraceHeader;
 use crate::work::RecordKey;
 use crate::work::token::Token;
 
@@ -15,17 +17,25 @@ use crate::work::token::Token;
 ///
 /// The caller may drop the future of a call at any time. The call may have taken effect then, as after an error.
 pub trait Settler: Send + Sync {
-    /// Asks, and waits for the answer.
+    /// Asks, and waits for the answer. The call belongs to `trace`.
     ///
     /// # Errors
     /// When it is unknown what came of it.
-    fn ask(&self, request: &Value) -> impl Future<Output = Result<Value, SettlerError>> + Send;
+    fn ask(
+        &self,
+        request: &Value,
+        trace: Option<&TraceHeader>,
+    ) -> impl Future<Output = Result<Value, SettlerError>> + Send;
 
-    /// Has something done, and does not wait for it. Lambda does it soon, and again if it fails.
+    /// Has something done in `trace`, and does not wait for it. Lambda does it soon, and again if it fails.
     ///
     /// # Errors
     /// When it is unknown whether it will be done.
-    fn tell(&self, request: &Value) -> impl Future<Output = Result<(), SettlerError>> + Send;
+    fn tell(
+        &self,
+        request: &Value,
+        trace: Option<&TraceHeader>,
+    ) -> impl Future<Output = Result<(), SettlerError>> + Send;
 }
 
 /// A request about a question. `more` has the fields of the operation.
@@ -80,14 +90,30 @@ impl SettleFunction {
     pub fn new(client: Client, function: impl Into<String>) -> Self {
         Self { client, function: function.into() }
     }
+
+    /// Invokes the function in `trace`. Without one the SDK says which trace this process is in, and that is the one of the batch
+    /// and not of the message.
+    async fn invoke(
+        &self,
+        kind: InvocationType,
+        request: &Value,
+        trace: Option<&TraceHeader>,
+    ) -> Result<InvokeOutput, SettlerError> {
+        let invoke = self.client.invoke().function_name(&self.function).invocation_type(kind);
+        let invoke = invoke.payload(Blob::new(request.to_string()));
+        let header = trace.map(TraceHeader::header);
+        let invoked = invoke.customize().mutate_request(move |request| {
+            if let Some(header) = header.clone() {
+                request.headers_mut().insert("x-amzn-trace-id", header);
+            }
+        });
+        invoked.send().await.map_err(|error| SettlerError::Failed(error.into()))
+    }
 }
 
 impl Settler for SettleFunction {
-    async fn ask(&self, request: &Value) -> Result<Value, SettlerError> {
-        let invoke = self.client.invoke().function_name(&self.function);
-        let payload = Blob::new(request.to_string());
-        let invoked = invoke.invocation_type(InvocationType::RequestResponse).payload(payload).send().await;
-        let invoked = invoked.map_err(|error| SettlerError::Failed(error.into()))?;
+    async fn ask(&self, request: &Value, trace: Option<&TraceHeader>) -> Result<Value, SettlerError> {
+        let invoked = self.invoke(InvocationType::RequestResponse, request, trace).await?;
         if invoked.function_error.is_some() {
             return Err(SettlerError::Function);
         }
@@ -95,10 +121,7 @@ impl Settler for SettleFunction {
         serde_json::from_slice(&answer).map_err(|_| SettlerError::Unreadable)
     }
 
-    async fn tell(&self, request: &Value) -> Result<(), SettlerError> {
-        let invoke = self.client.invoke().function_name(&self.function);
-        let payload = Blob::new(request.to_string());
-        let invoked = invoke.invocation_type(InvocationType::Event).payload(payload).send().await;
-        invoked.map(|_| ()).map_err(|error| SettlerError::Failed(error.into()))
+    async fn tell(&self, request: &Value, trace: Option<&TraceHeader>) -> Result<(), SettlerError> {
+        self.invoke(InvocationType::Event, request, trace).await.map(|_| ())
     }
 }

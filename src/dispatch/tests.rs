@@ -70,6 +70,8 @@ struct World {
     /// What agent-settle was asked: the operation and what came with it. A `sign` is kept apart.
     settled: Mutex<Vec<Value>>,
     signs: AtomicUsize,
+    /// In which trace agent-settle was asked, each time.
+    traces: Mutex<Vec<Option<String>>>,
     /// What agent-settle answers to the next questions.
     answers: Mutex<Vec<Value>>,
     /// How many of the next calls with an answer fail.
@@ -89,7 +91,8 @@ impl World {
         if self.has(fault) { Err(StoreError::new("DynamoDB", "connection refused")) } else { Ok(result) }
     }
 
-    fn settle(&self, request: &Value) -> Result<(), SettlerError> {
+    fn settle(&self, request: &Value, trace: Option<&TraceHeader>) -> Result<(), SettlerError> {
+        self.traces.lock().unwrap().push(trace.map(TraceHeader::header));
         if request["operation"] == "sign" {
             self.signs.fetch_add(1, Ordering::Relaxed);
             return Ok(());
@@ -206,8 +209,8 @@ impl Agent for Arc<World> {
 }
 
 impl Settler for Arc<World> {
-    async fn ask(&self, request: &Value) -> Result<Value, SettlerError> {
-        self.settle(request)?;
+    async fn ask(&self, request: &Value, trace: Option<&TraceHeader>) -> Result<Value, SettlerError> {
+        self.settle(request, trace)?;
         let is_lost = |left: usize| left.checked_sub(1);
         if request["operation"] == "answer"
             && self.answers_lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_lost).is_ok()
@@ -237,8 +240,8 @@ impl Settler for Arc<World> {
         })
     }
 
-    async fn tell(&self, request: &Value) -> Result<(), SettlerError> {
-        self.settle(request)
+    async fn tell(&self, request: &Value, trace: Option<&TraceHeader>) -> Result<(), SettlerError> {
+        self.settle(request, trace)
     }
 }
 
@@ -806,6 +809,31 @@ async fn an_agent_that_does_not_answer_is_cut_off_at_its_time_out() {
     let scene = Scene::new().where_it(&[("Ev1", Behaviour::Hangs)]);
     let report = scene.one(message("Ev1", "C1")).await;
     assert_eq!((report.outcome, report.invoke), (Failed, Some(SETTINGS.agent_timeout)));
+}
+
+const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_asked_for_a_message_belongs_to_the_trace_that_it_was_sent_in() {
+    let traced = || QueueMessage { trace: TraceHeader::parse(TRACE_HEADER), ..message("Ev1", "C1") };
+    for scene in [
+        // A sign; a sign, beats, and an answer; a refusal.
+        Scene::new(),
+        plain().where_it(&[("Ev1", Behaviour::Says(r#""42""#, 35 * SECOND))]),
+        Scene::with_settings(DispatchSettings {
+            limits: Limits { give_up_after: Duration::ZERO, ..SETTINGS.limits },
+            ..SETTINGS
+        }),
+    ] {
+        let report = scene.one(traced()).await;
+        assert_eq!(report.trace, TraceHeader::parse(TRACE_HEADER));
+        assert_eq!(report.question_id.as_deref(), Some(key("C1").question_id()));
+        let traces = std::mem::take(&mut *scene.world.traces.lock().unwrap());
+        assert!(!traces.is_empty());
+        assert!(traces.iter().all(|trace| trace.as_deref() == Some(TRACE_HEADER)), "{traces:?}");
+        let trace_id = "1-5759e988-bd862e3fe1be46a994272793";
+        assert_eq!(scene.record("C1").await.trace_id.as_deref(), Some(trace_id));
+    }
 }
 
 fn plain() -> Scene {

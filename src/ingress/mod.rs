@@ -330,7 +330,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             received_at: now,
             retry_num: attempt.retry_num,
             retry_reason: attempt.retry_reason,
-            trace_header: invocation.trace_header,
+            trace_header: invocation.trace_header.map(|trace| trace.header()),
         };
         let message =
             Message::new(delivery, arrival).fit(self.sink.max_bytes()).ok_or(RequestOutcome::TooLarge)?;

@@ -22,6 +22,7 @@ use crate::telemetry::logging;
 use crate::telemetry::report::with_causes;
 use crate::time::clock::{Clock, SystemClock};
 use crate::time::invocation::{self, Invocation};
+use crate::time::trace::TraceHeader;
 
 /// Lambda, and what plays it, gives the address of the Runtime API in this variable.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
@@ -122,7 +123,7 @@ impl Invocations {
             invocation: Invocation {
                 request_id: request_id.clone(),
                 deadline: invocation::deadline(*deadline, SystemClock.now()),
-                trace_header: xray_trace_id.clone(),
+                trace_header: xray_trace_id.as_deref().and_then(TraceHeader::parse),
             },
             function_name: function_name.clone(),
             cold_start: !self.began.swap(true, Ordering::Relaxed),

@@ -287,6 +287,7 @@ impl Scene {
                 place: place.as_ref(),
                 for_agent: true,
                 stopped_at: stop.as_ref().map(|stop| &stop.at),
+                trace_id: None,
                 was_dead_letter: false,
             };
             receive::on_receive(record, &received, LIMITS)
@@ -933,6 +934,7 @@ async fn a_question_that_starts_over_knows_what_was_done_for_it() {
         place: Some(&place),
         for_agent: true,
         stopped_at: None,
+        trace_id: None,
         was_dead_letter: true,
     };
     let taken = receive::on_receive(Some(&told), &received, LIMITS).write.unwrap();

@@ -17,6 +17,7 @@ use super::{SendError, Sink};
 use crate::aws::shortcut::{Operation, Repeat, Shortcut};
 use crate::sink::message::Message;
 use crate::time::deadline::look_at_the_clock;
+use crate::time::trace::TraceHeader;
 
 /// What SQS takes at the most, attributes included (Amazon SQS quotas, "Message size").
 const MAX_BYTES: usize = 1024 * 1024;
@@ -107,11 +108,13 @@ impl Sink for SqsSink {
         attributes.await.map(drop).map_err(|error| SendError::failed("SQS GetQueueAttributes", error))
     }
 
-    /// SQS rejects a message for a trace header that it does not understand, and no trace is worth a message. So what is clearly
-    /// no trace header is left out; and a message that is rejected with one is sent once more without it.
+    /// SQS rejects a message for a trace header that it does not understand, and no trace is worth a message. So what is not
+    /// well-formed is left out; and a message that is rejected with a header is sent once more without it.
     async fn send(&self, message: &Message) -> Result<(), SendError> {
-        let trace_header = message.trace_header.as_deref().filter(|header| header.starts_with("Root="));
-        match self.send_traced(message, trace_header).await {
+        // An earlier version may have parked the message, and its header has not been read then.
+        let trace_header = message.trace_header.as_deref().and_then(TraceHeader::parse);
+        let trace_header = trace_header.map(|trace| trace.header());
+        match self.send_traced(message, trace_header.as_deref()).await {
             Err(SendError::Rejected { .. }) if trace_header.is_some() => {
                 look_at_the_clock().await;
                 // Boxed, because hardly any message needs it.

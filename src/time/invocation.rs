@@ -1,6 +1,7 @@
 //! One invocation of a Lambda function, as far as the sequences need to know it.
 
 use crate::time::clock::UnixMillis;
+use crate::time::trace::TraceHeader;
 use std::time::Duration;
 
 /// Which invocation this is, and until when it may work. `lambda` makes it from what the Runtime API says.
@@ -11,8 +12,8 @@ pub struct Invocation {
     pub request_id: String,
     /// When Lambda kills the invocation, by the wall clock.
     pub deadline: UnixMillis,
-    /// The X-Ray trace header, such as `Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1`; absent where tracing is off.
-    pub trace_header: Option<String>,
+    /// The trace that the invocation belongs to; absent if Lambda names none, or none that is well-formed.
+    pub trace_header: Option<TraceHeader>,
 }
 
 /// The point in time that Lambda's header `Lambda-Runtime-Deadline-Ms` names, in milliseconds since the epoch ([Runtime

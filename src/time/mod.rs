@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! 1. [`clock`]: the one place that reads a clock.
-//! 2. [`invocation`]: who is asked to do something, and until when.
+//! 2. [`invocation`]: who is asked to do something, and until when; [`trace`]: to which trace it belongs.
 //! 3. [`skew`]: what time it is although the clock of the machine may be wrong.
 //! 4. [`budget`]: how the time of one invocation is shared among its steps, and the time-outs of a single call.
 //! 5. [`deadline`]: runs one step, and cuts it off at a point in time.
@@ -18,3 +18,4 @@ pub mod clock;
 pub mod deadline;
 pub mod invocation;
 pub mod skew;
+pub mod trace;

@@ -90,7 +90,9 @@ fn places() -> [Place; 2] {
 
 fn free() -> Record {
     let [place, _] = places();
-    Record { attempts: 2, deferrals: 7, calls_in_vain: 3, tool_calls: 4, ..Record::new(Some(place), NOW) }
+    let trace_id = Some("1-5759e988-bd862e3fe1be46a994272793".to_owned());
+    let [attempts, deferrals, calls_in_vain, tool_calls] = [2, 7, 3, 4];
+    Record { attempts, deferrals, calls_in_vain, tool_calls, trace_id, ..Record::new(Some(place), NOW) }
 }
 
 fn posting(text: &str) -> Posting {
@@ -137,7 +139,7 @@ fn records() -> Vec<Record> {
     let never_tried =
         Record { attempts: 0, deferrals: 0, calls_in_vain: 0, tool_calls: 0, place: Some(least), ..free() };
     records.push(never_tried);
-    records.push(Record { place: None, ..free() });
+    records.push(Record { place: None, trace_id: None, ..free() });
     records
 }
 

@@ -36,6 +36,9 @@ pub struct Record {
     pub tool_calls: u32,
     /// When the question was first received.
     pub since: UnixMillis,
+    /// The X-Ray trace of the message that was taken last; absent if it had none. For people who look for the question's trace:
+    /// nothing is decided by it.
+    pub trace_id: Option<String>,
     /// Where it was asked, and where alone anything is posted; absent if there is no such place.
     pub place: Option<Place>,
     /// How far the work is.
@@ -153,6 +156,7 @@ impl Record {
             calls_in_vain: 0,
             tool_calls: 0,
             since: now,
+            trace_id: None,
             place,
             state: State::Free,
         }

@@ -161,6 +161,7 @@ impl Protocol {
                     place: Some(&place),
                     for_agent: true,
                     stopped_at: stop.as_ref(),
+                    trace_id: None,
                     was_dead_letter: world.messages.get(message).is_some_and(|message| message.is_letter),
                 };
                 let limits = rules.limits(self.max_attempts);

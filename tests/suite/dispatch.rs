@@ -280,11 +280,14 @@ async fn a_question_is_answered_once_in_its_thread_and_only_then_off_the_queue()
     let session = &call.headers["x-amzn-bedrock-agentcore-runtime-session-id"];
     assert!(session.starts_with("slack-") && session.len() == 70, "{session}");
     assert_eq!(call.headers["x-amzn-trace-id"], TRACE_HEADER, "the one that the ingress was invoked in");
+    let traceparent = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
+    assert_eq!(call.headers["traceparent"], traceparent);
     assert!(call.headers["authorization"].contains("/eu-central-1/bedrock-agentcore/aws4_request"));
     let payload = scene.payload();
     assert_eq!((&payload["version"], &payload["attempt"]), (&json!(2), &json!(1)));
     assert_eq!((&payload["event_id"], &payload["attributes"]["kind"]), (&json!("Ev1"), &json!("event")));
     assert_eq!((&payload["work"]["record"], &payload["question"]["text"]), (&json!(RECORD), &json!("hello")));
+    assert_eq!(payload["trace_header"], TRACE_HEADER);
     let place = &payload["question"]["place"];
     assert_eq!((&place["channel"], &place["thread_ts"]), (&json!(CHANNEL), &json!(TS)));
     let sent = String::from_utf8(mention("Ev1", "hello")).unwrap();

@@ -116,6 +116,35 @@ async fn every_invocation_leaves_one_line_that_cloudwatch_reads_as_metrics() {
     );
 }
 
+/// The header is Lambda's, but what Lambda took it from may be a stranger's.
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn the_message_and_the_line_have_the_invocations_trace_if_it_is_well_formed() {
+    let stage = Stage::fifo().await;
+    let lambda = stage.environment().await;
+    let trace_id = "1-67891233-abcdef012345678912345678";
+    let whole = format!("Root={trace_id};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:fbeed4f3:0");
+    let root = format!("Root={trace_id}");
+    let strangers = format!("Self=1-2-3;Root={trace_id};Parent=x;CalledFrom=a%0Ab\"c");
+    let cases = [
+        ("Ev1", Some(whole.as_str()), Some(whole.as_str())),
+        ("Ev2", Some(strangers.as_str()), Some(root.as_str())),
+        ("Ev3", Some("Root=1-67891233-abcdef0123456789\"12345678"), None),
+        ("Ev4", Some("Root=;;=;Sampled"), None),
+        ("Ev5", None, None),
+    ];
+    for (number, (event_id, header, expected)) in (1..).zip(cases) {
+        lambda.trace(header);
+        assert_eq!(lambda.post(&Request::json(mention(event_id, TEXT))).await, ok());
+        let [message] = stage.queue.take_all().await.try_into().expect("one message");
+        assert_eq!(message.attributes["event_id"], event_id);
+        assert_eq!(message.system.get("AWSTraceHeader").map(String::as_str), expected, "{header:?}");
+        let report = lambda.reports(number).await.pop().expect("a line");
+        assert_eq!(report["event_id"], event_id);
+        assert_eq!(report["trace_id"].as_str(), expected.map(|_| trace_id), "{report}");
+    }
+}
+
 #[tokio::test]
 async fn a_memory_too_short_for_slacks_retries_is_warned_of() {
     let short = [("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("DEDUP_TTL_SECONDS", "60")];

@@ -1,11 +1,12 @@
 // What agent-dispatch and agent-settle have in common: a function with a log and a role of its own, and the work records.
 
-import { type Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
+import type { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { type Tracing, tracingOf } from '../common/tracing.ts';
 
 /** The ids of the work records in the ingress's table begin with this. */
 export const RECORD_PREFIX = 'dispatch#';
@@ -25,6 +26,8 @@ export interface AgentFunctionProps {
   readonly postWait?: Duration;
   /** The function's `RUST_LOG`. @default 'info' */
   readonly logLevel?: string;
+  /** Whether X-Ray traces the function. @default 'active' */
+  readonly tracing?: Tracing;
   readonly logRetention: logs.RetentionDays;
   readonly removalPolicy: RemovalPolicy;
 }
@@ -37,7 +40,8 @@ interface Rest {
   readonly environment: Record<string, string>;
 }
 
-/** Creates a function in `scope` with a log and a role of its own. The role may write the log and traces. */
+/** Creates a function in `scope` with a log and a role of its own. The role may write the log and, if the function is
+ * traced, traces. */
 export function agentFunction(scope: Construct, props: AgentFunctionProps, rest: Rest) {
   const postWait = props.postWait?.toSeconds() ?? 90;
   if (postWait < 1 || postWait > 900) throw new Error(`${rest.name}: postWait must be from 1 s to 15 minutes`);
@@ -62,12 +66,8 @@ export function agentFunction(scope: Construct, props: AgentFunctionProps, rest:
     timeout: rest.timeout,
     role,
     logGroup,
-    tracing: lambda.Tracing.ACTIVE,
+    tracing: tracingOf(role, props.tracing),
     environment: { ...rest.environment, POST_WAIT_SECONDS: String(postWait), RUST_LOG: props.logLevel ?? 'info' },
-  });
-  Validations.of(role).acknowledge({
-    id: 'AwsSolutions-IAM5[Resource::*]',
-    reason: 'X-Ray: PutTraceSegments and PutTelemetryRecords cannot be limited to resources.',
   });
   return {
     function: fn,

@@ -49,6 +49,13 @@ export interface AgentRuntimeProps {
   readonly tools?: string;
   /** Further environment variables for the agent. @default none */
   readonly environment?: Record<string, string>;
+  /**
+   * `adot`: the agent starts under the AWS Distro for OpenTelemetry, which must be in `code`, and may send spans to X-Ray.
+   * Spans of a framework may contain what was asked and answered. `off`: the agent names its trace in its log lines and in
+   * its calls of agent-settle, and sends no spans.
+   * @default 'off'
+   */
+  readonly tracing?: 'adot' | 'off';
 }
 
 /** An AgentCore Runtime that runs the agent, with its endpoint and its role. */
@@ -71,7 +78,11 @@ export class AgentRuntime extends Construct implements AgentTarget {
       throw new Error(`AgentRuntime: tools need a model that uses them (thinking "strands:" and a model id), and it is: ${thinking}`);
     }
     if (props.code !== undefined && props.artifact) throw new Error('AgentRuntime: code and artifact cannot both be given');
-    const artifact = props.artifact ?? agentCode(resolve(props.code ?? AGENT_CODE));
+    const isTraced = props.tracing === 'adot';
+    if (props.artifact && isTraced) {
+      throw new Error('AgentRuntime: an artifact of your own starts as it says itself, so tracing has no effect on it');
+    }
+    const artifact = props.artifact ?? agentCode(resolve(props.code ?? AGENT_CODE), isTraced);
 
     const name = Names.uniqueResourceName(this, { maxLength: 48 });
     this.role = new iam.Role(this, 'Role', {
@@ -101,6 +112,10 @@ export class AgentRuntime extends Construct implements AgentTarget {
     acknowledge(log, "AgentCore adds characters to the group's name; the rest of the name belongs to this runtime alone.");
     acknowledge(`${log}:log-stream:*`, "The log streams in this runtime's groups, whose names AgentCore chooses.");
     acknowledge(`${groups}*`, 'DescribeLogGroups cannot be limited further; it lists the names of groups and reads no log.');
+    if (isTraced) {
+      grant(['xray:PutTraceSegments', 'xray:PutTelemetryRecords', 'xray:GetSamplingRules', 'xray:GetSamplingTargets'], '*');
+      acknowledge('*', 'The actions of X-Ray cannot be limited to resources.');
+    }
     if (model !== undefined) {
       for (const { arn, conditions } of modelsOf(this, model)) {
         // Strands has the answer streamed.
@@ -118,6 +133,8 @@ export class AgentRuntime extends Construct implements AgentTarget {
         GATEWAY_URL: props.gateway.url,
         THINKING: thinking,
         ...(props.tools === undefined ? {} : { TOOLS: props.tools }),
+        // The distribution takes what was asked and answered out of a framework's spans, and would send it as log events.
+        ...(isTraced ? { OTEL_LOGS_EXPORTER: 'none', OTEL_METRICS_EXPORTER: 'none' } : {}),
         ...props.environment,
       },
       // The construct would otherwise add rights to the logs of all runtimes, to X-Ray and CloudWatch, which this agent
@@ -147,16 +164,19 @@ export class AgentRuntime extends Construct implements AgentTarget {
   }
 }
 
-function agentCode(path: string): agentcore.AgentRuntimeArtifact {
+function agentCode(path: string, isTraced: boolean): agentcore.AgentRuntimeArtifact {
   if (!existsSync(path)) throw new Error(`the agent's code does not exist: ${path} (make agent-zip)`);
   const isDirectory = statSync(path).isDirectory();
   if (isDirectory ? !existsSync(join(path, 'main.py')) : !path.endsWith('.zip')) {
     throw new Error(`the agent's code must be a .zip or a directory that contains "main.py": ${path}`);
   }
+  if (isTraced && isDirectory && !existsSync(join(path, 'amazon/opentelemetry/distro'))) {
+    throw new Error(`the agent's code does not contain the AWS Distro for OpenTelemetry: ${path} (make agent-zip CONTEXT="-c agentTracing=adot")`);
+  }
   return agentcore.AgentRuntimeArtifact.fromCodeAsset({
     path,
     runtime: agentcore.AgentCoreRuntime.PYTHON_3_12,
-    entrypoint: ['main.py'],
+    entrypoint: isTraced ? ['opentelemetry-instrument', 'main.py'] : ['main.py'],
     exclude: ['.venv', '**/__pycache__'],
   });
 }

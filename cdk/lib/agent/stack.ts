@@ -57,6 +57,8 @@ export interface OwnAgent {
   readonly tools?: string;
   /** @default none */
   readonly environment?: Record<string, string>;
+  /** @default 'off' */
+  readonly tracing?: 'adot' | 'off';
 }
 
 /**
@@ -82,6 +84,7 @@ type DispatchProps = Pick<
   | 'batchSize'
   | 'maxConcurrency'
   | 'logLevel'
+  | 'tracing'
 >;
 
 /** The properties of the consumer. */

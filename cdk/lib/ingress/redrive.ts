@@ -1,6 +1,6 @@
 // The function that sends parked events to the queue, and the schedule that runs it.
 
-import { Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, type RemovalPolicy } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
@@ -8,6 +8,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { type Tracing, tracingOf } from '../common/tracing.ts';
 
 /** The name of the table's index of parked events. */
 export const PARKED_INDEX = 'parked';
@@ -30,6 +31,8 @@ export interface RedriveProps {
   readonly send: { readonly action: string; readonly arn: string };
   /** The environment variables that this function and the ingress share: `DEDUP_STORE`, `EVENT_SINK` … */
   readonly environment: Record<string, string>;
+  /** @default 'active' */
+  readonly tracing?: Tracing;
   readonly logRetention: logs.RetentionDays;
   readonly removalPolicy: RemovalPolicy;
 }
@@ -67,7 +70,7 @@ export class Redrive extends Construct {
       timeout: REDRIVE_TIMEOUT,
       role,
       logGroup,
-      tracing: lambda.Tracing.ACTIVE,
+      tracing: tracingOf(role, props.tracing),
       environment: props.environment,
       // Lambda repeats no run that failed or came late: the next one starts within a minute anyway.
       retryAttempts: 0,
@@ -77,10 +80,6 @@ export class Redrive extends Construct {
       description: 'slack-ingress: runs the redrive function',
       schedule: events.Schedule.rate(EVERY),
       targets: [new targets.LambdaFunction(this.function, { retryAttempts: 0 })],
-    });
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5[Resource::*]',
-      reason: 'X-Ray: PutTraceSegments and PutTelemetryRecords cannot be limited to resources.',
     });
   }
 }

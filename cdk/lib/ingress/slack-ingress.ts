@@ -21,6 +21,7 @@ import type * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { arnForPolicy } from '../common/secret.ts';
+import { type Tracing, tracingOf } from '../common/tracing.ts';
 import { Alarms } from './alarms.ts';
 import { IngressDashboard } from './dashboard.ts';
 import { IngressHttpApi, PATHS } from './http-api.ts';
@@ -188,6 +189,12 @@ export interface SlackIngressProps {
    * @default 'info'
    */
   readonly logLevel?: string;
+
+  /**
+   * Whether X-Ray traces the two functions.
+   * @default 'active'
+   */
+  readonly tracing?: Tracing;
 
   /**
    * How long the functions' logs and the access log are kept.
@@ -360,7 +367,7 @@ export class SlackIngress extends Construct {
       reservedConcurrentExecutions: props.reservedConcurrentExecutions,
       role,
       logGroup,
-      tracing: lambda.Tracing.ACTIVE,
+      tracing: tracingOf(role, props.tracing),
       environment: {
         ...shared,
         SLACK_SIGNING_SECRET_ARN: this.signingSecret.secretArn,
@@ -371,10 +378,6 @@ export class SlackIngress extends Construct {
         ACK_BUDGET_MS: String(ackBudget.toMilliseconds()),
       },
     });
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5[Resource::*]',
-      reason: 'X-Ray: PutTraceSegments and PutTelemetryRecords cannot be limited to resources.',
-    });
 
     // ── the redrive of parked events ───────────────────────────────────────────────────────────────────
     this.redrive = new Redrive(this, 'Redrive', {
@@ -383,6 +386,7 @@ export class SlackIngress extends Construct {
       table: this.table,
       send,
       environment: shared,
+      tracing: props.tracing,
       logRetention,
       removalPolicy,
     }).function;

@@ -20,7 +20,7 @@ export function agentProps(scope: Construct): AgentProps {
   }
   const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
   if (runtimeArn) {
-    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn']);
+    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn', 'agentTracing']);
     if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
   } else {
     const given = useless(['agentRuntimeQualifier']);
@@ -41,6 +41,7 @@ export function agentProps(scope: Construct): AgentProps {
           thinking: text('thinking'),
           tools: text('tools'),
           trello: withTrello ? { secret: secret('ImportedTrelloCredential', text('trelloSecretArn')) } : undefined,
+          tracing: choice('agentTracing', 'adot', 'off'),
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
     agentView: wantsAgentView(scope),
@@ -52,6 +53,7 @@ export function agentProps(scope: Construct): AgentProps {
     unansweredAfter: minutes('unansweredAfterMinutes'),
     maxConcurrency: number('dispatchConcurrency'),
     alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
+    tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
 }

@@ -49,6 +49,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
     warmWriteUnits: number('warmWriteUnits'),
     alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
+    tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
 }

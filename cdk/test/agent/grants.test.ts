@@ -18,6 +18,7 @@ import {
   only,
   roleOf,
   settleIn,
+  tracedAgentDirectory,
 } from '../support.ts';
 
 const code = agentDirectory();
@@ -200,6 +201,17 @@ test('an agent with an inference profile may call the profile, and through it th
       },
     ]);
   }
+});
+
+test('an agent that is traced may send spans, ask which to send, and nothing else', () => {
+  const statements = runtimeStatementsOf({ agent: { code: tracedAgentDirectory(), tracing: 'adot' } });
+  assert.deepEqual(
+    statements.filter((it) => it.Resource === '*'),
+    [allow(['xray:GetSamplingRules', 'xray:GetSamplingTargets', 'xray:PutTelemetryRecords', 'xray:PutTraceSegments'], '*')],
+  );
+  assert.equal(statements.length, runtimeRole.statements.length + 1);
+  const artifact = agentcore.AgentRuntimeArtifact.fromImageUri('111122223333.dkr.ecr.us-east-1.amazonaws.com/agent:v1');
+  assert.throws(() => runtimeStatementsOf({ agent: { artifact, tracing: 'adot' } }), /tracing has no effect on it/);
 });
 
 test('an agent that is an image may pull that image', () => {

@@ -88,7 +88,7 @@ export function canonical(template: RawTemplate, parameters: Record<string, stri
     for (const policy of properties.Policies ?? []) (grants[`<${name}>`] ??= []).push(...policy.PolicyDocument.Statement);
     delete properties.Policies;
     if (resource.Type === 'AWS::Serverless::Function') {
-      properties.TracingConfig = { Mode: properties.Tracing };
+      if (properties.Tracing) properties.TracingConfig = { Mode: properties.Tracing };
       delete properties.Tracing;
       delete properties.CodeUri;
     }

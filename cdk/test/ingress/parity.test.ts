@@ -44,6 +44,7 @@ for (const [name, parameters, context] of [
       DmConversation: 'thread',
       ControlEvents: 'agent_session_stopped,message_deleted',
       WarmWriteUnits: '100000',
+      Tracing: 'off',
       AlarmTopicArn: topic,
     },
     {
@@ -58,6 +59,7 @@ for (const [name, parameters, context] of [
       dmConversation: 'thread',
       controlEvents: 'agent_session_stopped,message_deleted',
       warmWriteUnits: '100000',
+      tracing: 'off',
       alarmTopicArn: topic,
     },
   ],

@@ -24,6 +24,7 @@ import {
   newApp,
   only,
   temporaryDirectory,
+  tracedAgentDirectory,
   withImports,
 } from '../support.ts';
 
@@ -35,6 +36,8 @@ const code = {
   settleCodePath: codePath,
   agentCodePath: agentDirectory(),
 };
+
+const tracedAgent = tracedAgentDirectory();
 
 function stacks(context: Record<string, unknown>) {
   const app = newApp({ ...code, agent: 'true', ...context });
@@ -162,6 +165,38 @@ test('an agent that is deployed already is called at its endpoint, and no other 
   template.resourceCountIs('AWS::BedrockAgentCore::Runtime', 0);
 });
 
+test('without tracing no function sends to X-Ray or may, and nothing else changes', () => {
+  const { template, ingress } = deployed({ tracing: 'off' });
+  for (const its of [template, ingress]) {
+    for (const { Properties } of Object.values(its.findResources('AWS::Lambda::Function'))) assert.equal(Properties.TracingConfig, undefined);
+    assert.doesNotMatch(JSON.stringify(its.toJSON()), /xray:/);
+  }
+  const with_ = deployed({ tracing: 'active' });
+  const without = (it: Record<string, any>) => {
+    const { TracingConfig, PolicyDocument, ...rest } = it.Properties;
+    const Statement = PolicyDocument?.Statement.filter((it: any) => !String(it.Action).includes('xray:'));
+    return { ...it, Properties: { ...rest, Statement } };
+  };
+  const others = (it: typeof template) =>
+    Object.fromEntries(Object.entries<any>(it.toJSON().Resources).map(([id, resource]) => [id, without(resource)]));
+  assert.deepEqual(others(template), others(with_.template));
+  assert.deepEqual(others(ingress), others(with_.ingress));
+});
+
+test('an agent with OpenTelemetry is started under it, and its log events are not exported', () => {
+  const runtime = (agentTracing?: string) =>
+    only(deployed({ agentCodePath: tracedAgent, agentTracing }).template, 'AWS::BedrockAgentCore::Runtime').Properties;
+  const traced = runtime('adot');
+  assert.deepEqual(traced.AgentRuntimeArtifact.CodeConfiguration.EntryPoint, ['opentelemetry-instrument', 'main.py']);
+  const { OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER } = traced.EnvironmentVariables;
+  assert.deepEqual([OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER], ['none', 'none']);
+  for (const agentTracing of [undefined, 'off']) {
+    const { AgentRuntimeArtifact, EnvironmentVariables } = runtime(agentTracing);
+    assert.deepEqual(AgentRuntimeArtifact.CodeConfiguration.EntryPoint, ['main.py']);
+    assert.doesNotMatch(JSON.stringify(EnvironmentVariables), /OTEL/);
+  }
+});
+
 test('a setting with an empty value counts as not given', () => {
   const empty = { thinking: '', tools: '', botTokenSecretArn: '', agentRuntimeArn: '', agentRuntimeQualifier: '', maxAttempts: '' };
   const { template } = deployed({ ...empty, agentTimeoutSeconds: '', dispatchConcurrency: '' });
@@ -207,6 +242,11 @@ for (const [context, problem] of [
   [{ postWaitSeconds: '901' }, /postWait must be/],
   [{ maxMessageAgeMinutes: '60' }, /unansweredAfterMinutes takes its place/],
   [{ maxReceiveCount: '100' }, /after 100 receives/],
+  [{ tracing: 'passive' }, /tracing must be one of active, off/],
+  [{ agentTracing: 'true' }, /agentTracing must be one of adot, off/],
+  [{ agentTracing: 'adot' }, /does not contain the AWS Distro for OpenTelemetry: .*make agent-zip/],
+  [{ agentRuntimeArn: runtimeArn, agentTracing: 'adot' }, /agentTracing and agentRuntimeArn cannot both be set/],
+  [{ agent: 'false', agentTracing: 'adot' }, /agentTracing has no effect without an agent/],
   [{ thinking: 'hard' }, /must be "echo" or/],
 ] as const) {
   test(`refused: ${JSON.stringify(context)}`, () => {
@@ -242,6 +282,8 @@ for (const context of [
   { trello: 'true', trelloSecretArn },
   { agentRuntimeArn: runtimeArn, botTokenSecretArn: secret },
   { agentRuntimeArn: runtimeArn, agentProtocol: 'plain', agentView: 'false' },
+  { tracing: 'off' },
+  { agentTracing: 'adot', agentCodePath: tracedAgent },
 ]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(context), '');

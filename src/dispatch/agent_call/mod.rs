@@ -11,6 +11,7 @@ use super::message::QueueMessage;
 use crate::sink::message::conversation_key;
 use crate::slack::payload::{self, DmConversation, Kind};
 use crate::slack::question::{self, Asked, Place, Question};
+use crate::time::trace::TraceHeader;
 use crate::work::RecordKey;
 use crate::work::token::Token;
 
@@ -28,8 +29,8 @@ pub struct AgentCall {
     pub session_id: String,
     /// The payload, as JSON.
     pub payload: Vec<u8>,
-    /// The X-Ray trace header of the invocation that received the event; absent where tracing is off.
-    pub trace_header: Option<String>,
+    /// The trace that the call belongs to: the message's. Absent if that has none.
+    pub trace: Option<TraceHeader>,
 }
 
 /// Why nothing can ever be done with a message: the ingress did not put it on the queue.
@@ -83,6 +84,8 @@ struct Payload<'a> {
     body: &'a RawValue,
     question: Option<QuestionPayload<'a>>,
     work: WorkPayload<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_header: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -130,12 +133,13 @@ impl AgentCall {
                 place: question.place.shown_to_the_agent(),
             }),
             work: WorkPayload { record: key.as_str(), token: token.as_str() },
+            trace_header: message.trace.as_ref().map(TraceHeader::header),
         };
         Ok(Self {
             event_id: event_id.to_owned(),
             session_id: session_id_of(&conversation),
             payload: serde_json::to_vec(&payload).map_err(|_| InvalidMessage::Body)?,
-            trace_header: message.trace_header.clone(),
+            trace: message.trace.clone(),
         })
     }
 }

@@ -2,6 +2,8 @@ use super::*;
 use crate::slack::question::SlackTs;
 use serde_json::{Value, json};
 
+const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+
 fn message(kind: &str, body: &Value) -> QueueMessage {
     let attributes =
         [("kind", kind), ("type", "t"), ("event_id", "Ev1"), ("received_at", "1"), ("team_id", "T1")];
@@ -10,7 +12,7 @@ fn message(kind: &str, body: &Value) -> QueueMessage {
         receive_count: 2,
         attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         body: body.to_string(),
-        trace_header: Some("Root=1".to_owned()),
+        trace: TraceHeader::parse(TRACE_HEADER),
         ..QueueMessage::default()
     }
 }
@@ -55,10 +57,11 @@ fn the_payload_is_the_documented_one() {
                 "user": "U1", "asked_at": "1795554000.000200", "response_url": null
             }
         },
-        "work": { "record": "dispatch#A1:C1:1.2", "token": "000000000000000000000000000000ab" }
+        "work": { "record": "dispatch#A1:C1:1.2", "token": "000000000000000000000000000000ab" },
+        "trace_header": TRACE_HEADER
     });
     assert_eq!(payload, expected);
-    assert_eq!((call.event_id.as_str(), call.trace_header.as_deref()), ("Ev1", Some("Root=1")));
+    assert_eq!((call.event_id.as_str(), call.trace), ("Ev1", TraceHeader::parse(TRACE_HEADER)));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 use super::*;
+use crate::time::trace::TraceHeader;
 use serde_json::{Value, json};
 
 const QUEUE: &str = "events.fifo";
+const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
 fn record(id: &str, body: &str, more: &Value) -> Value {
     let mut record = json!({
@@ -35,7 +37,7 @@ fn read(records: &[Value]) -> Result<Batch, String> {
 fn a_record_is_read_with_what_the_dispatch_needs_of_it() {
     let attributes = json!({ "attributes": {
         "ApproximateReceiveCount": "2", "MessageGroupId": "T1:C1:1", "MessageDeduplicationId": "Ev1",
-        "AWSTraceHeader": "Root=1-2-3"
+        "AWSTraceHeader": TRACE_HEADER
     } });
     let batch = read(&[record("m1", "{}", &attributes)]).unwrap();
     assert!(batch.is_fifo);
@@ -44,7 +46,7 @@ fn a_record_is_read_with_what_the_dispatch_needs_of_it() {
         receipt_handle: "handle of m1".to_owned(),
         receive_count: 2,
         group: Some("T1:C1:1".to_owned()),
-        trace_header: Some("Root=1-2-3".to_owned()),
+        trace: TraceHeader::parse(TRACE_HEADER),
         body: "{}".to_owned(),
         attributes: [("kind".to_owned(), "event".to_owned())].into(),
         notification: None,

@@ -6,6 +6,7 @@ use crate::sink::stdout::StdoutSink;
 use crate::slack::payload::Malformed;
 use crate::slack::signature::SigningSecret;
 use crate::telemetry::report::ingress::Timings;
+use crate::time::trace::TraceHeader;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -21,6 +22,7 @@ mod replay;
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 const MENTION: &str = include_str!("../../../tests/fixtures/events/app_mention.json");
 const MENTION_ID: &str = "Ev0LAN670R";
+const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 const OF_THIS_APP: &str = include_str!("../../../tests/fixtures/events/message_of_this_app.json");
 const OF_ANOTHER_APP: &str = include_str!("../../../tests/fixtures/events/message_of_another_app.json");
 const CHALLENGE: &str = include_str!("../../../tests/fixtures/events/url_verification.json");
@@ -270,7 +272,7 @@ impl Scene {
         Invocation {
             request_id: request_id.to_owned(),
             deadline: self.world.now().after(remaining),
-            trace_header: Some("Root=1-5759e988".to_owned()),
+            trace_header: TraceHeader::parse(TRACE_HEADER),
         }
     }
 
@@ -315,7 +317,7 @@ async fn an_event_is_recorded_then_sent_then_confirmed() {
     let [message] = &scene.queue()[..] else { panic!("not one message") };
     assert_eq!(message.body, MENTION);
     assert_eq!(message.deduplication_id, MENTION_ID);
-    assert_eq!(message.trace_header.as_deref(), Some("Root=1-5759e988"));
+    assert_eq!(message.trace_header.as_deref(), Some(TRACE_HEADER));
     assert!(message.attributes.contains(&("received_at".into(), NOW.to_string())));
     assert!(message.attributes.iter().all(|(name, _)| !name.starts_with("retry") && *name != "unguarded"));
     assert!(!report.details.took_over && !report.details.unguarded && report.details.errors.is_empty());

@@ -29,6 +29,7 @@ pub fn line(report: &MessageReport, context: Context<'_>) -> String {
     for (name, value) in &report.shown_attributes {
         line.field(name, json!(cut(value)));
     }
+    line.field("question_id", json!(report.question_id.as_deref().map(cut)));
     line.field("message_id", json!(report.message_id));
     line.field("attempt", json!(report.receive_count));
     line.field("session_id", json!(report.session_id));
@@ -72,8 +73,13 @@ mod tests {
     }
 
     fn logged(report: &MessageReport, cold_start: bool) -> Value {
-        let context =
-            Context { function_name: "agent-dispatch", request_id: "8476a536", cold_start, now: NOW };
+        let context = Context {
+            function_name: "agent-dispatch",
+            request_id: "8476a536",
+            trace_id: Some("1-2-3"),
+            cold_start,
+            now: NOW,
+        };
         serde_json::from_str(&line(report, context)).unwrap()
     }
 
@@ -83,6 +89,7 @@ mod tests {
             waited: Some(Duration::from_millis(1500)),
             invoke: Some(Duration::from_micros(12_345)),
             session_id: Some("slack-1".to_owned()),
+            question_id: Some("A1:C1:1.2".to_owned()),
             is_untold: true,
             put_off_for: Some(Duration::from_millis(4900)),
             errors: vec!["invoke: word".to_owned()].into(),
@@ -106,11 +113,13 @@ mod tests {
             "FunctionName": "agent-dispatch",
             "level": "ERROR",
             "request_id": "8476a536",
+            "trace_id": "1-2-3",
             "cold_start": true,
             "outcome": "failed",
             "kind": "event",
             "event_id": "Ev1",
             "type": "t",
+            "question_id": "A1:C1:1.2",
             "message_id": "m1",
             "attempt": 2,
             "session_id": "slack-1",

@@ -34,6 +34,8 @@ pub struct Context<'a> {
     pub function_name: &'a str,
     /// The id that Lambda gave to the invocation.
     pub request_id: &'a str,
+    /// The id of the trace that the line belongs to: the invocation's, or that of the message it is about. Absent if there is none.
+    pub trace_id: Option<&'a str>,
     /// Whether the invocation is the first of its execution environment.
     pub cold_start: bool,
     /// When the line is written. CloudWatch takes it as the time of the metrics.
@@ -88,6 +90,7 @@ impl Line {
         line.field("FunctionName", json!(context.function_name));
         line.field("level", json!(level.as_str()));
         line.field("request_id", json!(context.request_id));
+        line.field("trace_id", json!(context.trace_id));
         line.field("cold_start", json!(context.cold_start));
         line
     }

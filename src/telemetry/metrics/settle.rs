@@ -57,8 +57,13 @@ mod tests {
     const NOW: UnixMillis = UnixMillis::from_millis(1_515_449_522_016);
 
     fn logged(report: &SettleReport) -> Value {
-        let context =
-            Context { function_name: "agent-settle", request_id: "8476a536", cold_start: true, now: NOW };
+        let context = Context {
+            function_name: "agent-settle",
+            request_id: "8476a536",
+            trace_id: None,
+            cold_start: true,
+            now: NOW,
+        };
         serde_json::from_str(&line(report, context)).unwrap()
     }
 

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_515_449_522_016);
+const TRACE_ID: &str = "1-5759e988-bd862e3fe1be46a994272793";
 
 fn report(outcome: RequestOutcome) -> RequestReport {
     let timings = Timings { total: Duration::from_micros(12_345), ..Timings::default() };
@@ -34,7 +35,13 @@ fn delivery() -> LoggedDelivery {
 }
 
 fn logged_cold(report: &RequestReport, cold_start: bool) -> Value {
-    let context = Context { function_name: "slack-ingress", request_id: "8476a536", cold_start, now: NOW };
+    let context = Context {
+        function_name: "slack-ingress",
+        request_id: "8476a536",
+        trace_id: Some(TRACE_ID),
+        cold_start,
+        now: NOW,
+    };
     let line = line(report, context);
     assert!(!line.contains('\n'), "{line}");
     serde_json::from_str(&line).unwrap()
@@ -117,6 +124,7 @@ fn a_line_says_all_that_is_known() {
         "FunctionName": "slack-ingress",
         "level": "ERROR",
         "request_id": "8476a536",
+        "trace_id": TRACE_ID,
         "cold_start": true,
         "outcome": "unavailable",
         "reason": "sink",
@@ -147,7 +155,8 @@ fn what_is_not_known_is_absent() {
     let line = logged(&report(RequestOutcome::SslCheck));
     check_embedded_metric_format(&line);
     let fields: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = ["AckTime", "FunctionName", "_aws", "cold_start", "level", "outcome", "request_id"];
+    let expected =
+        ["AckTime", "FunctionName", "_aws", "cold_start", "level", "outcome", "request_id", "trace_id"];
     assert_eq!(fields, BTreeSet::from(expected));
     assert_eq!(line["cold_start"], false);
 }
@@ -209,7 +218,13 @@ fn what_an_operator_must_know_besides_is_counted_too() {
 }
 
 fn redriven(run: &RunReport) -> Value {
-    let context = Context { function_name: "redrive", request_id: "8476a536", cold_start: false, now: NOW };
+    let context = Context {
+        function_name: "redrive",
+        request_id: "8476a536",
+        trace_id: None,
+        cold_start: false,
+        now: NOW,
+    };
     let line: Value = serde_json::from_str(&redrive::line(run, context)).unwrap();
     check_embedded_metric_format(&line);
     line

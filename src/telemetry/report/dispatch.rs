@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Errors;
+use crate::time::trace::TraceHeader;
 
 /// What became of a message in one invocation of the dispatcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,10 @@ pub struct MessageReport {
     pub shown_attributes: Vec<(&'static str, String)>,
     /// The AgentCore session of the conversation; absent if the message cannot be read.
     pub session_id: Option<String>,
+    /// The id of the question that the message brings; absent if it brings none.
+    pub question_id: Option<String>,
+    /// The trace that the message was sent in; absent if it came without one.
+    pub trace: Option<TraceHeader>,
     /// How long the event has waited since the ingress received it; absent if the message does not say when that was.
     pub waited: Option<Duration>,
     /// How long the agent took to answer; absent if it was not called.

@@ -30,7 +30,7 @@ const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 32] = [
+const ATTRIBUTES: [&str; 33] = [
     VERSION,
     STATE,
     TOKEN,
@@ -40,6 +40,7 @@ const ATTRIBUTES: [&str; 32] = [
     "calls_in_vain",
     "tool_calls",
     "since",
+    "trace_id",
     "place",
     "asked_at",
     "claimed_from",
@@ -295,6 +296,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         set("tool_calls", number_value(record.tool_calls.into()));
     }
     set("since", number_value(record.since.as_millis()));
+    if let Some(trace_id) = &record.trace_id {
+        set("trace_id", string(trace_id));
+    }
     if let Some(place) = &record.place {
         set("asked_at", string(&place.asked_at.to_string()));
         // A place is strings alone, so it can always be written.
@@ -436,6 +440,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         calls_in_vain: small("calls_in_vain")?,
         tool_calls: small("tool_calls")?,
         since: UnixMillis::from_millis(since),
+        trace_id: read.text("trace_id"),
         place: match read.text("place") {
             Some(place) => Some(serde_json::from_str(&place).map_err(|_| unreadable("place"))?),
             None => None,

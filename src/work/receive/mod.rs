@@ -56,6 +56,8 @@ pub struct Received<'a> {
     pub for_agent: bool,
     /// When somebody last pressed stop in the question's thread.
     pub stopped_at: Option<&'a SlackTs>,
+    /// The trace that the message was sent in; absent if it came without one.
+    pub trace_id: Option<&'a str>,
     /// Whether the message was a dead letter of ours, and somebody sent it back.
     pub was_dead_letter: bool,
 }
@@ -143,7 +145,8 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
 fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
     // The record of a dispatcher before work records has no place.
     let place = record.place.clone().or_else(|| received.place.cloned());
-    let record = &Record { place, ..record.clone() };
+    let trace_id = received.trace_id.map(str::to_owned).or_else(|| record.trace_id.clone());
+    let record = &Record { place, trace_id, ..record.clone() };
     if is_withdrawn(record, received.stopped_at) {
         let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
         return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));

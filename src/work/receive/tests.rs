@@ -121,6 +121,7 @@ fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
         place: Some(&place),
         for_agent: true,
         stopped_at: case.stopped_at,
+        trace_id: None,
         was_dead_letter: case.was_dead_letter,
     };
     on_receive(record, &received, LIMITS)
@@ -186,6 +187,7 @@ fn only_calls_of_the_agent_make_a_lease_longer() {
         place: Some(&place),
         for_agent: true,
         stopped_at: None,
+        trace_id: None,
         was_dead_letter: false,
     };
     let stop = on_stop(Some(&called_in_vain(2)), 1, &received, LIMITS).write.unwrap();
@@ -453,6 +455,35 @@ fn a_record_of_the_dispatcher_before_work_records_is_waited_for_and_gets_a_place
     assert_eq!(decision, Decision::write(taken(&free(), &Case::default()), Errand::Call));
 }
 
+/// The trace is for people who look for it, and changes nothing else.
+#[test]
+fn a_question_that_is_taken_keeps_the_trace_that_it_was_brought_in_last() {
+    let (receive, token) = (receive("m1", "h2"), token(7));
+    let taken_in = |record: &Record, trace_id| {
+        let received = Received {
+            receive: &receive,
+            receives: 2,
+            now: NOW,
+            lease_until: NOW.after(Duration::from_secs(100)),
+            token: &token,
+            place: None,
+            for_agent: true,
+            stopped_at: None,
+            trace_id,
+            was_dead_letter: false,
+        };
+        let decision = on_receive(Some(record), &received, LIMITS);
+        let written = decision.write.unwrap();
+        assert_eq!((decision.then, &written.with(State::Free).place), (Errand::Call, &record.place));
+        written.trace_id
+    };
+    let first = Record { trace_id: Some("1-a-b".to_owned()), ..free() };
+    assert_eq!(taken_in(&free(), Some("1-c-d")).as_deref(), Some("1-c-d"));
+    assert_eq!(taken_in(&first, Some("1-c-d")).as_deref(), Some("1-c-d"));
+    assert_eq!(taken_in(&first, None).as_deref(), Some("1-a-b"));
+    assert_eq!(taken_in(&free(), None), None);
+}
+
 #[test]
 fn a_deletion_ends_what_nobody_posts_yet() {
     for (record, visible) in
@@ -501,6 +532,7 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
             place: Some(&place),
             for_agent: true,
             stopped_at: None,
+            trace_id: None,
             was_dead_letter: false,
         };
         on_stop(record, ended, &received, LIMITS)

@@ -66,6 +66,11 @@ impl Lambda {
         Self { process, api, stdout, stderr }
     }
 
+    /// Gives the next invocations this trace header, in place of [`TRACE_HEADER`](super::TRACE_HEADER).
+    pub fn trace(&self, header: Option<&str>) {
+        self.api.trace(header);
+    }
+
     /// Invokes the function with an event; its deadline is `timeout` from now.
     ///
     /// # Panics

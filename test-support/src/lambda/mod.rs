@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The function's time-out, as it is deployed: a little above Slack's 3 seconds.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The X-Ray header that every invocation has.
+/// The X-Ray header that an invocation has, unless a test gives it another one.
 pub const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
 /// What Lambda puts into the environment of a function, whatever its runtime: AWS's runtime for Rust does not start

@@ -61,6 +61,8 @@ struct State {
     /// How often an invocation was asked for, and when it was last.
     asked: watch::Sender<(usize, Instant)>,
     init_error: watch::Sender<Option<Value>>,
+    /// The trace header of the next invocations.
+    trace_header: Mutex<Option<String>>,
 }
 
 impl RuntimeApi {
@@ -73,6 +75,7 @@ impl RuntimeApi {
             pending: Mutex::default(),
             asked: watch::Sender::new((0, now())),
             init_error: watch::Sender::default(),
+            trace_header: Mutex::new(Some(TRACE_HEADER.to_owned())),
         });
         let served = Arc::clone(&state);
         tokio::spawn(serve(listener, move |request| {
@@ -113,6 +116,14 @@ impl RuntimeApi {
         // If nobody is there to take it, the answer's sender is dropped with it, and the invocation has died.
         let _ = self.invocations.send(invocation);
         async move { answered.await.unwrap_or_else(|_| Invoked { ended: Ended::Died, at: now() }) }
+    }
+
+    /// Gives the invocations that are asked for from now on this trace header, in place of [`TRACE_HEADER`].
+    ///
+    /// # Panics
+    /// If a request was served with a panic.
+    pub fn trace(&self, header: Option<&str>) {
+        *self.state.trace_header.lock().expect("not poisoned") = header.map(str::to_owned);
     }
 
     /// Ends every invocation that was taken and not answered with [`Ended::Died`]: the processes are gone.
@@ -157,10 +168,13 @@ impl State {
                     Some(context) => response.header("Lambda-Runtime-Client-Context", context),
                     None => response,
                 };
+                let response = match &*self.trace_header.lock().expect("not poisoned") {
+                    Some(header) => response.header("Lambda-Runtime-Trace-Id", header),
+                    None => response,
+                };
                 response
                     .header("Lambda-Runtime-Aws-Request-Id", request_id)
                     .header("Lambda-Runtime-Deadline-Ms", deadline_ms)
-                    .header("Lambda-Runtime-Trace-Id", TRACE_HEADER)
                     .header("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN)
                     .header("Content-Type", "application/json")
                     .body(Full::from(event))

@@ -181,7 +181,7 @@ impl SimulatedQueue {
                 receipt_handle: format!("h{number}.{}", held.receives),
                 receive_count: held.receives,
                 group: Some(held.content.group.clone()),
-                trace_header: None,
+                trace: None,
                 body: held.content.body.clone(),
                 attributes: held.content.attributes.clone(),
                 notification: None,

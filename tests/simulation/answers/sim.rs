@@ -11,6 +11,7 @@ use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
+use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::work::journal::{Entry, ToolEnd};
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
@@ -605,11 +606,11 @@ impl Sink for Node {
 }
 
 impl Settler for Node {
-    async fn ask(&self, request: &Value) -> Result<Value, SettlerError> {
+    async fn ask(&self, request: &Value, _: Option<&TraceHeader>) -> Result<Value, SettlerError> {
         settle::ask(&self.sim, request.clone()).await.ok_or(SettlerError::Function)
     }
 
-    async fn tell(&self, request: &Value) -> Result<(), SettlerError> {
+    async fn tell(&self, request: &Value, _: Option<&TraceHeader>) -> Result<(), SettlerError> {
         settle::tell(&self.sim, request.clone()).await.ok_or_else(|| SettlerError::Failed("no answer".into()))
     }
 }
