@@ -1,6 +1,10 @@
-//! Reads, deletes and gives back the messages of an SQS queue, with the developer's own credentials.
+//! AWS with the developer's own credentials: the configuration, and an SQS queue whose messages are read, deleted and given back.
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
@@ -8,11 +12,32 @@ use aws_sdk_sqs::types::{
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::CommandError;
 
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
 /// SQS's limit on the messages of one call.
 const BATCH: usize = 10;
+
+/// The configuration for calls with the developer's own credentials. It allows more time than the function's.
+pub(crate) async fn sdk_config() -> SdkConfig {
+    let http_client = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build_https();
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(region)
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
 
 /// An SQS queue and the client that calls it.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ mod redact;
 mod replay;
 mod slack;
 mod storm;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;
@@ -44,6 +45,8 @@ enum Command {
     Bridge(bridge::Arguments),
     /// Check that everything is set up, and say what to do about each thing that is not
     Doctor(doctor::Arguments),
+    /// Say what became of the question in a message, and where its trace and its log lines are
+    Trace(trace::Arguments),
 }
 
 #[tokio::main]
@@ -55,6 +58,7 @@ async fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Bridge(arguments) => bridge::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Trace(arguments) => trace::run(arguments).await,
     };
     done.unwrap_or_else(|error| {
         eprintln!("slack-dev: {}", with_causes(error.as_ref()));

@@ -1,5 +1,5 @@
 """One trace, from Slack's request to the post: the one that Lambda gave to the ingress. It is in each log line about the question,
-in each call, and in the work record."""
+in each call, and in the work record, where `slack-dev trace` finds it."""
 
 from __future__ import annotations
 

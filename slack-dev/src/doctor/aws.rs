@@ -1,10 +1,6 @@
 //! Checks the secrets in Secrets Manager, the table in DynamoDB and the queue in SQS.
 
-use aws_config::environment::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -12,7 +8,6 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_secretsmanager::operation::describe_secret::builders::DescribeSecretFluentBuilder;
 use aws_sdk_sqs::types::QueueAttributeName;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
@@ -25,10 +20,10 @@ use slack_ingress::slack::signature::SigningSecret;
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::clock::ClockSkew;
 use super::report::Check;
+use crate::aws::sdk_config;
 
 const SECRET: &str = "secret";
 const BOT_TOKEN: &str = "bot token";
@@ -40,8 +35,6 @@ const QUEUE: &str = "queue";
 const DEAD_LETTER_QUEUE: &str = "queue, dead letters";
 const VISIBILITY: &str = "queue, visibility";
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// A visibility timeout below this gets a warning: the consumers that this project is for do slow work, which takes a minute and
 /// more.
 const SHORT_VISIBILITY_SECONDS: u64 = 60;
@@ -88,23 +81,6 @@ impl Services {
             Check::fail(check, "AWS_REGION is not set, and no profile names a region", "Set AWS_REGION")
         })
     }
-}
-
-/// The configuration for calls with the developer's own credentials. It allows more time than the function's.
-async fn sdk_config() -> SdkConfig {
-    let http_client = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .build_https();
-    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(ProfileFileRegionProvider::new());
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .region(region)
-        .timeout_config(timeouts)
-        .load()
-        .await
 }
 
 /// Compares this machine's clock with the `Date` of each answer.

@@ -19,3 +19,4 @@ mod doctor;
 mod play;
 mod storm;
 mod support;
+mod trace;
