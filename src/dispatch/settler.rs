@@ -103,6 +103,7 @@ impl SettleFunction {
         let invoke = invoke.payload(Blob::new(request.to_string()));
         let header = trace.map(TraceHeader::header);
         let invoked = invoke.customize().mutate_request(move |request| {
+            // It is plain ASCII, so it is a header's value.
             if let Some(header) = header.clone() {
                 request.headers_mut().insert("x-amzn-trace-id", header);
             }
