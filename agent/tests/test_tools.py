@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from calls import with_calls
 from payloads import asked, new_record
 from stand_ins.canvases import Canvas, sections_of
 from stand_ins.converse import Converse, calls, says, tools_in
@@ -98,7 +99,7 @@ def use(converse: Converse, gateway: Gateway) -> UseTool:
         think = thinking({"THINKING": f"strands:{MODEL}", "AWS_REGION": "us-east-1", "GATEWAY_URL": gateway.url,
                           "TOOLS": name.rpartition("___")[2]})
         question = parse(asked(new_record(), "0" * 32, "please do it")).asked("a session", 1)
-        assert think(question) == "That is done."
+        assert think(with_calls(question, gateway.url)) == "That is done."
         first, second = converse.bodies[-2:]
         assert tools_in(first) == [name]
         [block] = [block["toolResult"] for block in second["messages"][-1]["content"] if "toolResult" in block]
