@@ -4,8 +4,11 @@ use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 use super::ConfigError;
-use super::parse::{QUEUE, WORK_STORES, log, number, queue, required, trimmed, value_or_problem, work_table};
+use super::parse::{
+    QUEUE, WORK_STORES, log, number, one_of, queue, required, trimmed, value_or_problem, work_table,
+};
 use crate::gateway::agent_core::SLACK_HOOKS;
+use crate::gateway::prompts::Prompts;
 use crate::settle::SettleSettings;
 
 /// What the environment of `agent-settle` says.
@@ -56,6 +59,16 @@ impl SettleConfig {
         };
         let post_wait = number("POST_WAIT_SECONDS", get("POST_WAIT_SECONDS"), 90, 1, 900);
         let post_wait = value_or_problem(&mut problems, post_wait.map(Duration::from_secs));
+        let prompts = get("SUGGESTED_PROMPTS").map(|value| Prompts::read(&value)).transpose();
+        let prompts = prompts.unwrap_or_else(|wrong| {
+            problems.extend(wrong.into_iter().map(|problem| format!("SUGGESTED_PROMPTS: {problem}")));
+            None
+        });
+        let mut is_on = |name: &str| {
+            let words = [("off", false), ("on", true)];
+            value_or_problem(&mut problems, one_of(name, get(name), words)).unwrap_or_default()
+        };
+        let (session_titles, feedback_buttons) = (is_on("SESSION_TITLES"), is_on("FEEDBACK_BUTTONS"));
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
         match (table, queue_url, gateway_url, tools_gateway_url, post_wait, log) {
             (
@@ -68,7 +81,7 @@ impl SettleConfig {
             ) if problems.is_empty() => {
                 let gateway_target = get("GATEWAY_TARGET").unwrap_or_else(|| "slack".to_owned());
                 let slack_hooks = get("SLACK_HOOKS_URL").unwrap_or_else(|| SLACK_HOOKS.to_owned());
-                let settings = SettleSettings { post_wait };
+                let settings = SettleSettings { post_wait, prompts, session_titles, feedback_buttons };
                 Ok(Self {
                     table,
                     queue_url,
@@ -115,6 +128,18 @@ mod tests {
         assert_eq!((config.gateway_target.as_str(), config.slack_hooks.as_str()), ("slack", SLACK_HOOKS));
         assert_eq!((config.settings.post_wait.as_secs(), config.table.as_str()), (90, "events"));
         assert_eq!(config.tools_gateway_url, None);
+        let settings = config.settings;
+        assert_eq!(settings.prompts, None);
+        assert!(!settings.session_titles && !settings.feedback_buttons);
+    }
+
+    #[test]
+    fn what_the_pane_shows_is_set() {
+        let prompts = r#"{"prompts": [{"title": "Plan", "message": "Plan my day."}]}"#;
+        let changes = [("SUGGESTED_PROMPTS", prompts), ("SESSION_TITLES", "on"), ("FEEDBACK_BUTTONS", "on")];
+        let settings = config(&changes).unwrap().settings;
+        assert_eq!(settings.prompts, Some(Prompts::read(prompts).unwrap()));
+        assert!(settings.session_titles && settings.feedback_buttons);
     }
 
     #[test]
@@ -125,6 +150,9 @@ mod tests {
             ("GATEWAY_URL", "http://example.com/mcp"),
             ("TOOLS_GATEWAY_URL", "ftp://example.com"),
             ("POST_WAIT_SECONDS", "0"),
+            ("SUGGESTED_PROMPTS", r#"{"prompts": [{"title": "secret"}], "more": 7}"#),
+            ("SESSION_TITLES", "true"),
+            ("FEEDBACK_BUTTONS", "yes"),
             ("RUST_LOG", "=="),
         ])
         .unwrap_err();
@@ -134,6 +162,10 @@ mod tests {
             "GATEWAY_URL",
             "TOOLS_GATEWAY_URL",
             "POST_WAIT_SECONDS",
+            "SUGGESTED_PROMPTS: there is a field beside",
+            "SUGGESTED_PROMPTS: the message of prompt 1",
+            "SESSION_TITLES",
+            "FEEDBACK_BUTTONS",
             "RUST_LOG",
         ];
         assert_eq!(problems.len(), names.len(), "{problems:#?}");

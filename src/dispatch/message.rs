@@ -81,6 +81,7 @@ impl QueueMessage {
             waited: received_at.map(|millis| UnixMillis::from_millis(millis).until(now)),
             invoke: None,
             is_untold: false,
+            feedback: None,
             put_off_for: None,
             reason: None,
             errors: Errors::default(),

@@ -7,6 +7,8 @@
 //!   │                   ├─▶ the text waits to be posted ─▶ agent-settle posts it
 //!   │                   └─▶ attempts or time used up ─▶ agent-settle tells the asker
 //!   ├─▶ a stop, a deletion ─▶ what was asked is withdrawn
+//!   ├─▶ the pane was opened ─▶ agent-settle suggests prompts
+//!   ├─▶ a click that says how good an answer was ─▶ counted and logged
 //!   └─▶ no question ─▶ done
 //! ```
 //!
@@ -43,7 +45,7 @@ use std::time::Duration;
 use crate::dedup::StoreError;
 use crate::sink::Sink;
 use crate::slack::payload::DmConversation;
-use crate::slack::question::{Asked, Place, Question, Stop};
+use crate::slack::question::{self, Asked, Pane, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
@@ -214,7 +216,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
         let is_for_the_agent = match &asked {
             Ok((Asked::Question(_), _)) => true,
-            Ok((Asked::Nothing, _)) => self.settings.events == AgentEvents::All,
+            Ok((Asked::Nothing | Asked::Pane(_), _)) => self.settings.events == AgentEvents::All,
             _ => false,
         };
         // A message is not begun if there might be too little time to finish it.
@@ -236,11 +238,22 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
             Ok((Asked::Stop(stop), _)) => self.stop(message, &stop, invocation, report).await,
             Ok((Asked::Deletion { question_id }, _)) => self.delete(&question_id, report).await,
-            Ok((Asked::Nothing, event_id)) if is_for_the_agent => {
+            Ok((Asked::Feedback(feedback), _)) => {
+                report.feedback = Some(feedback);
+                MessageOutcome::Feedback
+            }
+            Ok((Asked::Pane(pane), _)) if !is_for_the_agent => {
+                self.suggest_prompts(&pane, report).await;
+                MessageOutcome::Pane
+            }
+            Ok((asked @ (Asked::Nothing | Asked::Pane(_)), event_id)) if is_for_the_agent => {
+                if let Asked::Pane(pane) = &asked {
+                    self.suggest_prompts(pane, report).await;
+                }
                 let key = RecordKey::of_question(event_id);
                 self.work(message, None, &key, invocation, report).await
             }
-            Ok((Asked::Nothing, _)) => MessageOutcome::NoQuestion,
+            Ok((Asked::Nothing | Asked::Pane(_), _)) => MessageOutcome::NoQuestion,
         }
     }
 
@@ -411,6 +424,12 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         self.tell(&request("sign", key, token, json!({})), report).await;
     }
 
+    /// Has agent-settle suggest its prompts in a pane that was opened. The event is done whatever comes of it, and one that comes
+    /// again has the same prompts suggested again.
+    async fn suggest_prompts(&self, pane: &Pane, report: &mut MessageReport) {
+        self.tell(&settler::prompts(pane), report).await;
+    }
+
     /// Calls the agent, and shows that somebody works on the question.
     async fn call(
         &self,
@@ -427,7 +446,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         };
         let start = self.clock.instant();
         let sign = async {
-            let sign = request("sign", work.key, work.token, json!({}));
+            let more = json!({ "title": question.and_then(title) });
+            let sign = request("sign", work.key, work.token, more);
             let told = self.settler.tell(&sign, work.message.trace.as_ref());
             run_until(&self.clock, self.budget().settle_until(), told).await.err()
         };
@@ -670,6 +690,12 @@ fn left_alone(held: Result<(), StepError<QueueError>>, report: &mut MessageRepor
     report.errors.add("hold", &error);
     let is_over = matches!(error, StepError::Failed(QueueError::Over { .. }));
     is_over.then_some(MessageOutcome::Deferred(Deferral::InFlight))
+}
+
+/// What the question's session in Slack may be called. What a command or a click asks is not for all to see who see its thread.
+fn title(question: &Question) -> Option<String> {
+    let is_of_a_message = question.place.response_url.is_none();
+    is_of_a_message.then(|| question::title(&question.text)).flatten()
 }
 
 /// What is said in the thread where somebody pressed stop.

@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
+use crate::slack::question::Pane;
 use crate::time::trace::TraceHeader;
 use crate::work::RecordKey;
 use crate::work::token::Token;
@@ -46,6 +47,11 @@ pub fn request(operation: &str, key: &RecordKey, token: &Token, more: Value) -> 
         request.extend(fields);
     }
     request
+}
+
+/// The request about a pane that was opened. It belongs to no question.
+pub fn prompts(pane: &Pane) -> Value {
+    json!({ "version": 1, "operation": "prompts", "channel": pane.channel, "thread_ts": pane.thread_ts })
 }
 
 /// Why it is unknown what came of a request.

@@ -72,6 +72,8 @@ struct World {
     signs: AtomicUsize,
     /// In which trace agent-settle was asked, each time.
     traces: Mutex<Vec<Option<String>>>,
+    /// The titles that came with a `sign`.
+    titles: Mutex<Vec<Value>>,
     /// What agent-settle answers to the next questions.
     answers: Mutex<Vec<Value>>,
     /// How many of the next calls with an answer fail.
@@ -95,6 +97,7 @@ impl World {
         self.traces.lock().unwrap().push(trace.map(TraceHeader::header));
         if request["operation"] == "sign" {
             self.signs.fetch_add(1, Ordering::Relaxed);
+            self.titles.lock().unwrap().extend(request.get("title").cloned());
             return Ok(());
         }
         self.settled.lock().unwrap().push(request.clone());
@@ -942,4 +945,69 @@ fn a_stop_says_how_many_questions_it_ended() {
         [0, 1, 2].map(stop_text),
         ["Stopped: whatever was asked here until now.", "Stopped: 1 question.", "Stopped: 2 questions."]
     );
+}
+
+fn opened(event_id: &str) -> QueueMessage {
+    let event = json!({ "type": "app_home_opened", "channel": "D1", "tab": "messages", "user": "U1" });
+    body(event_id, &event)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opened_pane_has_prompts_suggested_and_is_done_whatever_comes_of_it() {
+    for faults in [&[][..], &[Fault::Settle], &[Fault::Read, Fault::Write, Fault::Stop]] {
+        let scene = Scene::new().failing(faults);
+        let report = scene.one(opened("Ev1")).await;
+        assert_eq!((report.outcome, report.outcome.is_done()), (MessageOutcome::Pane, true), "{faults:?}");
+        let asked = json!({ "version": 1, "operation": "prompts", "channel": "D1", "thread_ts": null });
+        assert_eq!(*scene.world.settled.lock().unwrap(), [asked]);
+        assert!(scene.invoked().is_empty() && scene.put_off().is_empty());
+        // It comes again, and the same is suggested again.
+        assert_eq!(scene.one(again(2, opened("Ev1"))).await.outcome, MessageOutcome::Pane);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_gets_all_events_gets_an_opened_pane_too() {
+    let scene = Scene::with_settings(DispatchSettings { events: AgentEvents::All, ..SETTINGS });
+    assert_eq!(scene.one(opened("Ev1")).await.outcome, Dispatched);
+    assert_eq!((scene.settled(), scene.invoked()), (vec!["prompts".to_owned()], vec!["Ev1".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_click_under_an_answer_reaches_neither_the_agent_nor_a_record() {
+    for events in [AgentEvents::Questions, AgentEvents::All] {
+        let scene = Scene::with_settings(DispatchSettings { events, ..SETTINGS }).failing(&[
+            Fault::Read,
+            Fault::Write,
+            Fault::Settle,
+        ]);
+        let click = json!({
+            "type": "block_actions", "channel": { "id": "C1" }, "container": { "message_ts": "9.000100" },
+            "response_url": "https://hooks.slack.com/x",
+            "actions": [{
+                "type": "feedback_buttons", "action_id": "slack_ingress_feedback", "value": "good A1:C1:1.2"
+            }],
+        });
+        let mut message = QueueMessage { body: click.to_string(), ..message("0a1b", "C1") };
+        message.attributes.insert("kind".to_owned(), "interaction".to_owned());
+        let report = scene.one(message).await;
+        assert_eq!((report.outcome, report.outcome.is_done()), (MessageOutcome::Feedback, true));
+        let feedback = report.feedback.unwrap();
+        assert!(feedback.rating.is_good && feedback.message_ts.as_deref() == Some("9.000100"));
+        assert!(scene.invoked().is_empty() && scene.settled().is_empty() && scene.put_off().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sign_brings_the_first_words_of_a_message_and_of_nothing_else() {
+    let scene = Scene::new();
+    scene.one(message("Ev1", "C1")).await;
+    let command = json!({
+        "command": "/ask", "channel_id": "C2", "user_id": "U1", "text": "what nobody else sees",
+        "response_url": "https://hooks.slack.com/x"
+    });
+    let mut by_command = QueueMessage { body: command.to_string(), ..message("0a1b", "C2") };
+    by_command.attributes.insert("kind".to_owned(), "command".to_owned());
+    assert_eq!(scene.one(by_command).await.outcome, Dispatched);
+    assert_eq!(*scene.world.titles.lock().unwrap(), [json!("how far are we?"), Value::Null]);
 }

@@ -7,14 +7,16 @@ use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::prompts::Prompts;
 use super::search::{Page, has_more, next_cursor, oldest, page};
 use super::slack_answer::{code, refusal};
 use super::tool_call::{Called, HEADERS, is_complete, meaning, request};
 use super::{
-    Conversation, EVENT_TYPE, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
-    SlackTools, StatusOutcome, StatusPlace, response_url,
+    Conversation, EVENT_TYPE, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search,
+    SessionStatus, SlackTools, StatusOutcome, StatusPlace, response_url,
 };
 use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
+use crate::slack::{feedback, payload};
 use crate::time::clock::Moment;
 
 /// Where a `response_url` of Slack's leads to.
@@ -42,8 +44,9 @@ const WORKING: &str = "is working on it…";
 const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
 
 /// Slack, by a Gateway that has these tools under its target: `post_to_slack` (`chat.postMessage`), `read_thread`
-/// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`) and
-/// `set_thread_status` (`assistant.threads.setStatus`).
+/// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`),
+/// `set_thread_status` (`assistant.threads.setStatus`), `set_thread_title` (`assistant.threads.setTitle`) and
+/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`).
 #[derive(Debug)]
 pub struct AgentCoreGateway {
     calls: SignedCalls,
@@ -101,6 +104,7 @@ impl SlackTools for AgentCoreGateway {
             ("channel", Some(post.channel.into())),
             ("thread_ts", post.thread_ts.map(Value::from)),
             ("text", Some(post.text.into())),
+            ("blocks", post.feedback_for.map(|question_id| feedback::blocks(post.text, question_id))),
             ("metadata", Some(metadata)),
             // Slack would fetch a page that the text has a link to, and tell its server so what somebody made the agent write.
             ("unfurl_links", Some(false.into())),
@@ -204,26 +208,49 @@ impl SlackTools for AgentCoreGateway {
             SessionStatus::Processing => ("processing", WORKING),
             SessionStatus::Active => ("active", ""),
         };
-        let arguments = |status: &str| {
+        let arguments = |name, value: Option<&str>, title: Option<&str>| {
             arguments([
                 ("channel_id", Some(place.channel.into())),
                 ("thread_ts", Some(place.thread_ts.into())),
-                ("status", Some(status.into())),
+                (name, value.map(Value::from)),
+                ("title", title.map(Value::from)),
             ])
         };
         let until = self.calls.deadline(until);
         let mut outcome = Ok(());
         if !self.is_no_agent.load(Ordering::Relaxed) {
-            outcome = self.set("set_session_status", &arguments(session), until).await;
+            let arguments = arguments("status", Some(session), place.title);
+            outcome = self.set("set_session_status", &arguments, until).await;
             let is_no_agent = |failure: &Failure| NO_AGENT.iter().any(|error| failure.reason == code(error));
             if outcome.as_ref().is_err_and(is_no_agent) {
                 self.is_no_agent.store(true, Ordering::Relaxed);
             }
         }
         if self.is_no_agent.load(Ordering::Relaxed) {
-            outcome = self.set("set_thread_status", &arguments(thread), until).await;
+            outcome = self.set("set_thread_status", &arguments("status", Some(thread), None), until).await;
+            // Only a direct message has threads with titles there.
+            if let Some(title) = place.title.filter(|_| payload::is_direct(place.channel)) {
+                let titled =
+                    self.set("set_thread_title", &arguments("title", Some(title), None), until).await;
+                if let (Ok(()), Err(Failure { reason, .. })) = (&outcome, titled) {
+                    tracing::warn!(reason, "a thread has no title");
+                }
+            }
         }
         match outcome {
+            Ok(()) => StatusOutcome::Shown,
+            Err(Failure { reason, .. }) => StatusOutcome::NotShown { reason },
+        }
+    }
+
+    async fn suggest(&self, pane: &Pane<'_>, prompts: &Prompts, until: Moment) -> StatusOutcome {
+        let arguments = arguments([
+            ("channel_id", Some(pane.channel.into())),
+            ("thread_ts", pane.thread_ts.map(Value::from)),
+            ("title", prompts.title.as_deref().map(Value::from)),
+            ("prompts", Some(prompts.to_json())),
+        ]);
+        match self.set("set_suggested_prompts", &arguments, self.calls.deadline(until)).await {
             Ok(()) => StatusOutcome::Shown,
             Err(Failure { reason, .. }) => StatusOutcome::NotShown { reason },
         }

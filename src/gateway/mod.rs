@@ -9,6 +9,7 @@
 //! 5. `search`: whether a page of messages has the one that is looked for.
 //! 6. [`tools_gateway`]: the tools that the agent's model may use.
 //! 7. `response_url`: what is posted there, and what the answers mean.
+//! 8. [`prompts`]: what is suggested in the app's pane.
 //!
 //! ```text
 //! agent-settle ──▶ SlackTools ── tools/call, signed ──▶ AgentCore Gateway ── the bot's token ──▶ Slack
@@ -19,9 +20,11 @@
 //! when nobody knows whether it was posted. Nothing here repeats a call: what a failure means is for the caller, who writes it
 //! down before anything is tried again.
 //!
-//! This room imports `aws` (the signed call, and how a stream of events is read) and `time`.
+//! This room imports `aws` (the signed call, and how a stream of events is read), `slack` (the buttons under an answer) and
+//! `time`.
 
 pub mod agent_core;
+pub mod prompts;
 mod response_url;
 mod search;
 mod slack_answer;
@@ -33,6 +36,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::time::clock::{Moment, UnixMillis};
+
+use prompts::Prompts;
 
 /// The `event_type` of the metadata that every message of `agent-settle` carries.
 pub const EVENT_TYPE: &str = "slack_ingress_answer";
@@ -58,6 +63,14 @@ pub trait SlackTools: Send + Sync {
         &self,
         place: &StatusPlace<'_>,
         status: SessionStatus,
+        until: Moment,
+    ) -> impl Future<Output = StatusOutcome> + Send;
+
+    /// Suggests prompts in the app's pane. Nothing depends on it, and it may be repeated.
+    fn suggest(
+        &self,
+        pane: &Pane<'_>,
+        prompts: &Prompts,
         until: Moment,
     ) -> impl Future<Output = StatusOutcome> + Send;
 
@@ -114,6 +127,8 @@ pub struct Post<'a> {
     pub text: &'a str,
     /// What the message is found by afterwards: 32 lower-case hexadecimal digits, new for each call.
     pub nonce: &'a str,
+    /// The id of the question that the message answers, if it gets the buttons by which people say whether the answer is good.
+    pub feedback_for: Option<&'a str>,
 }
 
 /// What became of a post.
@@ -221,6 +236,18 @@ pub struct StatusPlace<'a> {
     pub channel: &'a str,
     /// The `ts` of the message that begins the thread.
     pub thread_ts: &'a str,
+    /// What the thread's session is called, if it has no title yet; absent: what Slack calls it.
+    pub title: Option<&'a str>,
+}
+
+/// The app's pane: its direct message with one person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pane<'a> {
+    /// The id of the direct message.
+    pub channel: &'a str,
+    /// The thread in it that was started, in an app with the older `assistant_view`. In any other app it must be absent: Slack
+    /// then says that it has done it, and does not.
+    pub thread_ts: Option<&'a str>,
 }
 
 /// The status of a Slack session.

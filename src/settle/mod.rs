@@ -15,7 +15,7 @@
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
-//!    the calls of tools.
+//!    the calls of tools; [`pane`]: what is suggested in the app's pane.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -24,6 +24,7 @@
 
 pub mod answer;
 pub mod calls;
+pub mod pane;
 pub mod request;
 pub mod thread;
 
@@ -31,13 +32,14 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 
 use crate::dedup::StoreError;
+use crate::gateway::prompts::Prompts;
 use crate::gateway::{
     AgentTools, Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
     SlackTools, StatusOutcome, StatusPlace,
 };
 use crate::slack::answer_text;
 use crate::slack::payload;
-use crate::slack::question::{Place, SlackTs};
+use crate::slack::question::{self, Place, SlackTs};
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::back_off::back_off_as_asked;
@@ -67,11 +69,28 @@ const RESPONSE_URL_LIFE: Duration = Duration::from_secs(29 * 60);
 /// How often a `response_url` may be used.
 const RESPONSE_URL_USES: usize = 5;
 
+/// The errors by which Slack refuses a message because of its blocks. Its text alone it may take.
+const REFUSED_BLOCKS: [&str; 3] =
+    ["slack_invalid_blocks", "slack_invalid_blocks_format", "slack_msg_blocks_too_long"];
+
 /// What the configuration says about the operations.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SettleSettings {
     /// For how long a call to Slack may still be under way after it was seen (`POST_WAIT_SECONDS`).
     pub post_wait: Duration,
+    /// What is suggested in the app's pane (`SUGGESTED_PROMPTS`). Absent: nothing is.
+    pub prompts: Option<Prompts>,
+    /// Whether a thread's session is called by the first words of its question (`SESSION_TITLES`).
+    pub session_titles: bool,
+    /// Whether an answer has buttons by which people say whether it is good (`FEEDBACK_BUTTONS`).
+    pub feedback_buttons: bool,
+}
+
+impl SettleSettings {
+    /// What is said when nothing but this wait is.
+    pub const fn new(post_wait: Duration) -> Self {
+        Self { post_wait, prompts: None, session_titles: false, feedback_buttons: false }
+    }
 }
 
 /// The operations, with the store of work records, the queue, Slack's tools (`T`), the tools of the agent's model (`G`), the source
@@ -145,7 +164,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         match operation {
             Operation::Claim { new } => self.claim(new, call).await,
             Operation::Beat => self.beat(call).await,
-            Operation::Sign => self.sign(call).await,
+            Operation::Sign { title } => self.sign(title.as_deref(), call).await,
             Operation::Answer { text: None } => self.end(None, End::Answered, call).await,
             Operation::Answer { text: Some(text) } => {
                 self.end(Some(&answer_text::within_limit(text)), End::Answered, call).await
@@ -207,7 +226,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Shows that somebody works, and takes it back if the question has ended: before, or while it was shown.
-    async fn sign(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+    async fn sign(&self, title: Option<&str>, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let Some(record) = self.read(call).await? else { return Ok(Answer::NotShown) };
         let Some(place) = &record.place else { return Ok(Answer::NotShown) };
         // A free record is one that was given back: whoever takes the question next shows the sign anew.
@@ -222,10 +241,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             _ => false,
         };
         // Late in the invocation there may be no time left to take it back.
-        if !is_at_work
-            || !self.has_time(call)
-            || !self.set_status(place, SessionStatus::Processing, call).await
-        {
+        if !is_at_work || !self.has_time(call) || !self.show_sign(place, title, call).await {
             return Ok(Answer::NotShown);
         }
         call.report.time_to_first_sign = Some(since_asked(place, self.clock.now()));
@@ -386,15 +402,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             State::Posting(posting) => answer_text::parts(&posting.text),
             _ => return Ok(Answer::Gone),
         };
+        let mut with_buttons = self.settings.feedback_buttons;
         loop {
             let State::Posting(posting) = record.state.clone() else { return Ok(Answer::Gone) };
             let (Some(nonce), Some(place)) = (posting.nonce.clone(), record.place.clone()) else {
                 return Ok(Answer::Gone);
             };
-            let part = usize::try_from(posting.part).ok().and_then(|part| parts.get(part));
-            let outcome = match part {
+            let number = usize::try_from(posting.part).unwrap_or(usize::MAX);
+            // Those who read it to its end can say whether it is good.
+            let has_buttons = with_buttons
+                && number.checked_add(1) == Some(parts.len())
+                && takes_feedback(&posting, &place, call.key.question_id());
+            let outcome = match parts.get(number) {
                 Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
-                Some(text) => self.post(&posting, &place, text, &nonce, call).await,
+                Some(text) => self.post(&posting, &place, text, &nonce, has_buttons, call).await,
                 // The text was divided into more parts by an earlier version: all of it stands.
                 None => PostOutcome::Posted { ts: None },
             };
@@ -406,12 +427,19 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                     }
                 }
                 PostOutcome::Refused { reason, retry, retry_after } => {
-                    call.report.failure = Some(reason);
+                    call.report.failure = Some(reason.clone());
                     let refused = update(&self.store, &self.clock, call.key, |record, _| {
                         operations::refused(record, &nonce)
                     });
                     let Some(refused) = refused.await? else { return Ok(Answer::TakenOver) };
-                    if retry != Retry::Later && self.may_respond(&posting, &place, parts.len(), call) {
+                    if has_buttons && REFUSED_BLOCKS.contains(&reason.as_str()) {
+                        // An answer without buttons is better than none.
+                        with_buttons = false;
+                        match self.start(Via::Channel, call).await? {
+                            Some(started) => record = started,
+                            None => return Ok(Answer::TakenOver),
+                        }
+                    } else if retry != Retry::Later && self.may_respond(&posting, &place, parts.len(), call) {
                         match self.start(Via::ResponseUrl, call).await? {
                             Some(started) => record = started,
                             None => return Ok(Answer::TakenOver),
@@ -446,6 +474,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         place: &Place,
         text: &str,
         nonce: &Token,
+        has_buttons: bool,
         call: &Call<'_>,
     ) -> PostOutcome {
         let until = call.until();
@@ -458,7 +487,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             },
             (Via::Channel, _) => {
                 let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());
-                self.slack.post(&Post { channel, thread_ts, text, nonce: nonce.as_str() }, until).await
+                let feedback_for = has_buttons.then(|| call.key.question_id());
+                let nonce = nonce.as_str();
+                self.slack.post(&Post { channel, thread_ts, text, nonce, feedback_for }, until).await
             }
         }
     }
@@ -712,13 +743,25 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
 
     /// Nobody comes again to take the sign back, so this is tried also when it is too late to post.
     async fn take_sign_back(&self, place: &Place, call: &mut Call<'_>) {
-        self.set_status(place, SessionStatus::Active, call).await;
+        self.set_status(place, SessionStatus::Active, None, call).await;
+    }
+
+    async fn show_sign(&self, place: &Place, title: Option<&str>, call: &mut Call<'_>) -> bool {
+        // Whoever works on the question could give any title, so it is cut here too.
+        let title = title.filter(|_| self.settings.session_titles).and_then(question::title);
+        self.set_status(place, SessionStatus::Processing, title.as_deref(), call).await
     }
 
     /// Sets the status of the Slack session. Nothing depends on whether that succeeds.
-    async fn set_status(&self, place: &Place, status: SessionStatus, call: &mut Call<'_>) -> bool {
+    async fn set_status(
+        &self,
+        place: &Place,
+        status: SessionStatus,
+        title: Option<&str>,
+        call: &mut Call<'_>,
+    ) -> bool {
         let Some(thread_ts) = place.session_thread() else { return false };
-        let session = StatusPlace { channel: &place.channel, thread_ts: &thread_ts };
+        let session = StatusPlace { channel: &place.channel, thread_ts: &thread_ts, title };
         match self.slack.set_status(&session, status, call.until()).await {
             StatusOutcome::Shown => true,
             StatusOutcome::NotShown { reason } => {
@@ -768,6 +811,18 @@ fn refusal(end: &End) -> Option<String> {
         End::Answered => None,
         End::Told { why } => Some(why.clone()),
     }
+}
+
+/// Whether people may say of this text whether it is good: only of an answer. "There will be none" is not one, and neither is
+/// what is said of a stop, whose record has neither the id of a message nor a `response_url`. What only the asker sees, by the
+/// `response_url`, has no `ts` that a click could be told by later.
+fn takes_feedback(posting: &Posting, place: &Place, question_id: &str) -> bool {
+    let mut parts = question_id.rsplit(':');
+    let is_of_a_message =
+        parts.next().and_then(SlackTs::parse).is_some() && parts.next() == Some(&*place.channel);
+    posting.end == End::Answered
+        && posting.via == Via::Channel
+        && (is_of_a_message || place.response_url.is_some())
 }
 
 fn withdrawal(now: UnixMillis, stop: Option<&Stopped>) -> Now<'_> {

@@ -6,7 +6,7 @@ use crate::work::RecordKey;
 use crate::work::token::Token;
 
 /// The version of the requests.
-const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 1;
 
 /// The longest code that says why.
 const MAX_WHY_CHARS: usize = 40;
@@ -36,7 +36,10 @@ pub enum Operation {
     /// "I still work on it."
     Beat,
     /// Shows in Slack that somebody works on it.
-    Sign,
+    Sign {
+        /// What the thread's session may be called: the first words of the question.
+        title: Option<String>,
+    },
     /// Posts the answer.
     Answer {
         /// The text; `None` if the agent has answered with tools of its own.
@@ -72,7 +75,7 @@ impl Operation {
         match self {
             Self::Claim { .. } => "claim",
             Self::Beat => "beat",
-            Self::Sign => "sign",
+            Self::Sign { .. } => "sign",
             Self::Answer { .. } => "answer",
             Self::Refuse { .. } => "refuse",
             Self::Post => "post",
@@ -115,7 +118,13 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
             }
         }
         Some("beat") => Operation::Beat,
-        Some("sign") => Operation::Sign,
+        Some("sign") => Operation::Sign {
+            title: match fields.get("title") {
+                None | Some(Value::Null) => None,
+                Some(Value::String(title)) => Some(title.clone()),
+                Some(_) => return Err(Invalid("title must be null or a string")),
+            },
+        },
         Some("answer") => Operation::Answer {
             text: match fields.get("text") {
                 Some(Value::Null) => None,
@@ -188,7 +197,8 @@ mod tests {
         for (request, operation) in [
             (json!({ "operation": "claim", "new": OTHER }), Operation::Claim { new: token(OTHER) }),
             (json!({ "operation": "beat" }), Operation::Beat),
-            (json!({ "operation": "sign" }), Operation::Sign),
+            (json!({ "operation": "sign" }), Operation::Sign { title: None }),
+            (json!({ "operation": "sign", "title": "x" }), Operation::Sign { title: Some("x".to_owned()) }),
             (
                 json!({ "operation": "answer", "text": "42" }),
                 Operation::Answer { text: Some("42".to_owned()) },
@@ -222,6 +232,7 @@ mod tests {
         for (request, named) in [
             (json!({ "operation": "claim" }), "new"),
             (json!({ "operation": "claim", "new": TOKEN }), "new"),
+            (json!({ "operation": "sign", "title": 7 }), "title"),
             (json!({ "operation": "answer" }), "text"),
             (json!({ "operation": "answer", "text": " \n" }), "text"),
             (json!({ "operation": "answer", "text": 7 }), "text"),

@@ -1,4 +1,6 @@
+use super::pane::PaneRequest;
 use super::*;
+use crate::gateway::Pane;
 use crate::gateway::ToolOutcome;
 use crate::slack::question::SlackTs;
 use crate::work::journal;
@@ -37,6 +39,11 @@ struct World {
     /// How many of the next entries are written, and their answers are lost.
     answers_lost: Mutex<u32>,
     ends_are_lost: Mutex<bool>,
+    titles: Mutex<Vec<Option<String>>>,
+    /// Which of the posts that Slack was asked for had buttons, for which question.
+    buttons: Mutex<Vec<Option<String>>>,
+    suggested: Mutex<Vec<(String, Option<String>, usize)>>,
+    suggests_nothing: Mutex<bool>,
     /// How long a post takes.
     post_takes: Mutex<Duration>,
 }
@@ -167,6 +174,7 @@ impl Queue for Arc<World> {
 impl SlackTools for Arc<World> {
     async fn post(&self, post: &Post<'_>, _: Moment) -> PostOutcome {
         assert_eq!((post.channel, post.thread_ts), ("C1", Some("1531420618.000100")));
+        self.buttons.lock().unwrap().push(post.feedback_for.map(str::to_owned));
         self.take_post(post.nonce, post.text)
     }
 
@@ -185,11 +193,21 @@ impl SlackTools for Arc<World> {
         self.readings.lock().unwrap().remove(0)
     }
 
-    async fn set_status(&self, _: &StatusPlace<'_>, status: SessionStatus, _: Moment) -> StatusOutcome {
+    async fn set_status(&self, place: &StatusPlace<'_>, status: SessionStatus, _: Moment) -> StatusOutcome {
+        self.titles.lock().unwrap().push(place.title.map(str::to_owned));
         self.statuses.lock().unwrap().push(match status {
             SessionStatus::Active => "active",
             SessionStatus::Processing => "processing",
         });
+        StatusOutcome::Shown
+    }
+
+    async fn suggest(&self, pane: &Pane<'_>, prompts: &Prompts, _: Moment) -> StatusOutcome {
+        let suggested = (pane.channel.to_owned(), pane.thread_ts.map(str::to_owned), prompts.prompts.len());
+        self.suggested.lock().unwrap().push(suggested);
+        if *self.suggests_nothing.lock().unwrap() {
+            return StatusOutcome::NotShown { reason: "slack_missing_scope".to_owned() };
+        }
         StatusOutcome::Shown
     }
 
@@ -231,12 +249,18 @@ fn token(bits: u128) -> Token {
 const DISPATCHERS: u128 = 1;
 const CLAIMERS: u128 = 2;
 
+const SIGN: Operation = Operation::Sign { title: None };
+
 impl Scene {
     fn new() -> Self {
+        Self::with(SettleSettings::new(WAIT))
+    }
+
+    fn with(settings: SettleSettings) -> Self {
         let world = Here::default();
         let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| Arc::clone(&world));
         let settle =
-            Settle::new(store, queue, slack, Some(tools), tokens, clock, SettleSettings { post_wait: WAIT });
+            Settle::new(store, queue, slack, Some(tools), tokens, clock, settings);
         Self { world, settle, key: RecordKey::of_question("A1:C1:1531420618.000100") }
     }
 
@@ -255,14 +279,22 @@ impl Scene {
 
     /// A question that the dispatcher has taken.
     async fn taken() -> Self {
-        let scene = Self::new();
+        Self::new().into_taken().await
+    }
+
+    async fn into_taken(self) -> Self {
+        let scene = self;
         assert_eq!(scene.receive("h1", DISPATCHERS, Some(Self::place())).await, Errand::Call);
         scene
     }
 
     /// A question that somebody works on.
     async fn claimed() -> Self {
-        let scene = Self::taken().await;
+        Self::taken().await.into_claimed().await
+    }
+
+    async fn into_claimed(self) -> Self {
+        let scene = self;
         let claimed = scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
         assert_eq!(claimed.outcome(), "claimed");
         scene.world.queue.lock().unwrap().clear();
@@ -628,13 +660,13 @@ async fn the_sign_is_taken_back_also_when_it_is_too_late_to_post() {
 #[tokio::test(start_paused = true)]
 async fn the_sign_is_shown_while_somebody_works_and_taken_back_at_the_end() {
     let scene = Scene::taken().await;
-    let (answer, report) = scene.run(DISPATCHERS, Operation::Sign).await;
+    let (answer, report) = scene.run(DISPATCHERS, SIGN).await;
     assert_eq!((answer, report.time_to_first_sign), (Answer::Shown, Some(Duration::from_millis(500))));
     scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
-    assert_eq!(scene.ask(DISPATCHERS, Operation::Sign).await, Answer::Shown, "the claimer came first");
-    assert_eq!(scene.ask(9, Operation::Sign).await, Answer::NotShown);
+    assert_eq!(scene.ask(DISPATCHERS, SIGN).await, Answer::Shown, "the claimer came first");
+    assert_eq!(scene.ask(9, SIGN).await, Answer::NotShown);
     scene.answer("42").await;
-    assert_eq!(scene.ask(DISPATCHERS, Operation::Sign).await, Answer::Ended);
+    assert_eq!(scene.ask(DISPATCHERS, SIGN).await, Answer::Ended);
     assert_eq!(*scene.world.statuses.lock().unwrap(), ["processing", "processing", "active", "active"]);
 }
 
@@ -939,4 +971,110 @@ async fn a_question_that_starts_over_knows_what_was_done_for_it() {
     };
     let taken = receive::on_receive(Some(&told), &received, LIMITS).write.unwrap();
     assert_eq!((taken.attempts, taken.tool_calls), (0, 1));
+}
+
+fn with_buttons() -> Scene {
+    Scene::with(SettleSettings { feedback_buttons: true, ..SettleSettings::new(WAIT) })
+}
+
+fn refused_for(reason: &str) -> PostOutcome {
+    PostOutcome::Refused { reason: reason.to_owned(), retry: Retry::Never, retry_after: None }
+}
+
+const QUESTION: &str = "A1:C1:1531420618.000100";
+
+#[tokio::test(start_paused = true)]
+async fn the_last_part_of_an_answer_has_buttons_if_they_are_set() {
+    let long = "word ".repeat(2000);
+    let scene = with_buttons().into_taken().await.into_claimed().await;
+    assert_eq!(scene.answer(&long).await.outcome(), "answered");
+    assert_eq!(*scene.world.buttons.lock().unwrap(), [None, None, Some(QUESTION.to_owned())]);
+    let scene = Scene::claimed().await;
+    scene.answer(&long).await;
+    assert_eq!(*scene.world.buttons.lock().unwrap(), [None, None, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_says_that_there_is_no_answer_has_no_buttons() {
+    let scene = with_buttons().into_taken().await.into_claimed().await;
+    scene.ask(CLAIMERS, Operation::Refuse { why: "no_answer".to_owned() }).await;
+    assert_eq!(*scene.world.buttons.lock().unwrap(), [None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_stop_has_no_buttons_and_the_answer_to_a_command_does() {
+    let of = async |id: &str, response_url: Option<&str>| {
+        let scene = Scene { key: RecordKey::of_question(id), ..with_buttons() };
+        let place = Place { response_url: response_url.map(str::to_owned), ..Scene::place() };
+        assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
+        let text = Operation::Answer { text: Some("Stopped: 1 question.".to_owned()) };
+        assert_eq!(scene.ask(DISPATCHERS, text).await.outcome(), "answered");
+        scene.world.buttons.lock().unwrap().clone()
+    };
+    assert_eq!(of("Ev1", None).await, [None]);
+    assert_eq!(of("0a1b", Some("https://hooks.slack.com/x")).await, [Some("0a1b".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_by_the_response_url_has_no_buttons() {
+    let scene = with_buttons();
+    let place = Place { response_url: Some("https://hooks.slack.com/x".to_owned()), ..Scene::place() };
+    assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
+    let scene = scene.into_claimed().await.fails([refused(Retry::AfterChange)]);
+    assert_eq!(scene.answer("42").await.outcome(), "answered");
+    assert_eq!(scene.world.posted.lock().unwrap()[0].0, "https://hooks.slack.com/x");
+    assert_eq!(scene.world.buttons.lock().unwrap().len(), 1, "the post that was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_whose_buttons_slack_refuses_stands_without_them() {
+    for reason in REFUSED_BLOCKS {
+        let scene = with_buttons().into_taken().await.into_claimed().await.fails([refused_for(reason)]);
+        let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+        assert_eq!((answer.outcome(), report.failure.as_deref()), ("answered", Some(reason)));
+        assert_eq!(*scene.world.buttons.lock().unwrap(), [Some(QUESTION.to_owned()), None]);
+        assert_eq!(scene.texts(), ["42"]);
+    }
+    // It is not the buttons that such a refusal is about.
+    let scene =
+        with_buttons().into_taken().await.into_claimed().await.fails([refused_for("slack_is_archived")]);
+    assert_eq!(scene.answer("42").await, Answer::TakenOver);
+    assert_eq!(scene.world.buttons.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_called_by_its_question_with_the_first_sign_if_that_is_set() {
+    let sign = || Operation::Sign { title: Some(format!("how\n<!channel> {}", "far ".repeat(100))) };
+    let titles = |scene: &Scene| scene.world.titles.lock().unwrap().clone();
+    let set = SettleSettings { session_titles: true, ..SettleSettings::new(WAIT) };
+    let scene = Scene::with(set).into_taken().await;
+    assert_eq!(scene.ask(DISPATCHERS, sign()).await, Answer::Shown);
+    let [Some(title)] = &titles(&scene)[..] else { panic!("no title") };
+    assert!(title.starts_with("how !channel far") && title.encode_utf16().count() <= 200, "{title}");
+    scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+    scene.answer("42").await;
+    assert_eq!(scene.ask(DISPATCHERS, sign()).await, Answer::Ended);
+    assert_eq!(titles(&scene)[1..], [None, None], "at its end nothing is called anything");
+
+    let scene = Scene::taken().await;
+    assert_eq!(scene.ask(DISPATCHERS, sign()).await, Answer::Shown);
+    assert_eq!(titles(&scene), [None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_prompts_of_the_configuration_are_suggested_and_without_any_slack_is_not_called() {
+    let prompts = Prompts::read(r#"{"prompts": [{"title": "a", "message": "b"}]}"#).unwrap();
+    let pane = PaneRequest { channel: "D1".to_owned(), thread_ts: None };
+    let scene = Scene::with(SettleSettings { prompts: Some(prompts), ..SettleSettings::new(WAIT) });
+    let (answer, report) = scene.settle.suggest_prompts(&pane).await;
+    assert_eq!((answer, report.operation, report.outcome), (Answer::Shown, "prompts", Some("shown")));
+    assert_eq!(*scene.world.suggested.lock().unwrap(), [("D1".to_owned(), None, 1)]);
+    *scene.world.suggests_nothing.lock().unwrap() = true;
+    let (answer, report) = scene.settle.suggest_prompts(&pane).await;
+    assert_eq!((answer, report.not_shown.as_deref()), (Answer::NotShown, Some("slack_missing_scope")));
+    assert!(report.failure.is_none() && report.errors.is_empty());
+
+    let scene = Scene::new();
+    assert_eq!(scene.settle.suggest_prompts(&pane).await.0, Answer::NotShown);
+    assert!(scene.world.suggested.lock().unwrap().is_empty());
 }

@@ -7,7 +7,8 @@
 //! 4. [`apps`]: whether one app or several stand behind the function.
 //! 5. [`retries`]: Slack's limit, its schedule, its reasons.
 //! 6. `question` (cargo feature `dispatch`): what a message on the queue asks, in which words and where.
-//! 7. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies.
+//! 7. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies;
+//!    `feedback`: the buttons under it, and what a click on them says.
 //!
 //! ```text
 //! secrets ──▶ signature::verify ──Verified──▶ payload::classify ──▶ Payload
@@ -18,6 +19,8 @@
 #[cfg(feature = "dispatch")]
 pub mod answer_text;
 pub mod apps;
+#[cfg(feature = "dispatch")]
+pub mod feedback;
 pub mod payload;
 #[cfg(feature = "dispatch")]
 pub mod question;

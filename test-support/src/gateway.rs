@@ -49,12 +49,12 @@ pub struct Tool {
 }
 
 /// The tools of the Gateway of `agent-settle`.
-pub const SETTLE_TOOLS: [Tool; 5] = [
+pub const SETTLE_TOOLS: [Tool; 7] = [
     Tool {
         operation: "post_to_slack",
         method: "chat.postMessage",
         is_get: false,
-        arguments: &["channel", "text", "thread_ts", "unfurl_links", "unfurl_media", "metadata"],
+        arguments: &["channel", "text", "thread_ts", "blocks", "unfurl_links", "unfurl_media", "metadata"],
     },
     Tool {
         operation: "read_thread",
@@ -72,13 +72,25 @@ pub const SETTLE_TOOLS: [Tool; 5] = [
         operation: "set_session_status",
         method: "agents.sessions.setStatus",
         is_get: false,
-        arguments: &["channel_id", "thread_ts", "status"],
+        arguments: &["channel_id", "thread_ts", "status", "title"],
     },
     Tool {
         operation: "set_thread_status",
         method: "assistant.threads.setStatus",
         is_get: false,
         arguments: &["channel_id", "thread_ts", "status"],
+    },
+    Tool {
+        operation: "set_thread_title",
+        method: "assistant.threads.setTitle",
+        is_get: false,
+        arguments: &["channel_id", "thread_ts", "title"],
+    },
+    Tool {
+        operation: "set_suggested_prompts",
+        method: "assistant.threads.setSuggestedPrompts",
+        is_get: false,
+        arguments: &["channel_id", "thread_ts", "title", "prompts"],
     },
 ];
 

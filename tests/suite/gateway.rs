@@ -3,9 +3,10 @@
 
 use slack_ingress::aws::signed_call::TimeLimits;
 use slack_ingress::gateway::agent_core::AgentCoreGateway;
+use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
-    Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus, SlackTools,
-    StatusOutcome, StatusPlace,
+    Conversation, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
+    SlackTools, StatusOutcome, StatusPlace,
 };
 use slack_ingress::time::clock::{Clock, Moment, SystemClock, UnixMillis};
 use std::time::Duration;
@@ -20,7 +21,7 @@ const NONCE: &str = "0123456789abcdef0123456789abcdef";
 const OTHER_NONCE: &str = "fedcba9876543210fedcba9876543210";
 
 const POST: Post<'static> =
-    Post { channel: CHANNEL, thread_ts: Some(THREAD), text: "It is 42.", nonce: NONCE };
+    Post { channel: CHANNEL, thread_ts: Some(THREAD), text: "It is 42.", nonce: NONCE, feedback_for: None };
 
 /// Long enough for a call on a busy machine.
 const PATIENT: TimeLimits = TimeLimits { connect: Duration::from_secs(10), call: Duration::from_secs(20) };
@@ -411,7 +412,7 @@ async fn a_page_that_is_too_long_is_asked_for_in_shorter_ones() {
 #[tokio::test]
 async fn a_status_is_shown_in_an_agent_and_in_an_app_that_is_none() {
     let scene = Scene::start().await;
-    let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD };
+    let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD, title: None };
     let shown = async |status| scene.tools.set_status(&place, status, until()).await;
     assert_eq!(shown(SessionStatus::Processing).await, StatusOutcome::Shown);
     assert_eq!(shown(SessionStatus::Active).await, StatusOutcome::Shown);
@@ -439,7 +440,7 @@ async fn a_status_is_shown_in_an_agent_and_in_an_app_that_is_none() {
 #[tokio::test]
 async fn a_status_that_cannot_be_shown_fails_nothing() {
     let scene = Scene::start().await;
-    let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD };
+    let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD, title: None };
     let not_shown = |reason: &str| StatusOutcome::NotShown { reason: reason.to_owned() };
     scene.slack.fail_next("agents.sessions.setStatus", SlackFault::Error("missing_scope"));
     let outcome = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
@@ -505,4 +506,87 @@ async fn nothing_is_posted_to_a_response_url_that_is_not_slacks() {
         assert_eq!(outcome, refused("response_url_not_slacks", Retry::Never), "{url}");
     }
     assert!(elsewhere.responded().is_empty());
+}
+
+#[tokio::test]
+async fn a_post_with_buttons_shows_its_text_and_is_found_by_its_nonce() {
+    let scene = Scene::start().await;
+    let long = format!("{}\n\n```\n{}\n```", "word ".repeat(300), "x &lt;y&gt; &amp;&amp; z\n".repeat(95));
+    assert!((3500..=4000).contains(&long.len()), "as long as a part may be: {}", long.len());
+    scene.slack.fail_next("chat.postMessage", SlackFault::LoseAnswer);
+    let post = Post { text: &long, feedback_for: Some("A1:C1:1.2"), ..POST };
+    let outcome = scene.tools.post(&post, until()).await;
+    assert!(matches!(outcome, PostOutcome::Unknown { .. }), "{outcome:?}");
+
+    let [call] = &scene.slack.calls("chat.postMessage")[..] else { panic!("one post") };
+    assert_eq!(call["text"], long, "which telephones show");
+    assert_eq!((&call["unfurl_links"], &call["unfurl_media"]), (&false.into(), &false.into()));
+    let blocks = call["blocks"].as_array().unwrap();
+    let shown: Vec<_> = blocks.iter().filter_map(|block| block["text"]["text"].as_str()).collect();
+    let words =
+        |text: &str| text.replace("```", " ").split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!((shown.len(), words(&shown.join("\n"))), (2, words(&long)));
+    assert_eq!(blocks.last().unwrap()["elements"][0]["type"], "feedback_buttons");
+
+    let [stands] = &scene.slack.posts()[..] else { panic!("it stands") };
+    assert_eq!(scene.find(NONCE, Some(THREAD)).await, FindOutcome::Found { ts: stands.ts.clone() });
+    assert!(scene.tools.post(&POST, until()).await != PostOutcome::Posted { ts: None });
+    assert!(!scene.slack.calls("chat.postMessage")[1].contains_key("blocks"), "without buttons it has none");
+}
+
+#[tokio::test]
+async fn blocks_that_slack_refuses_are_a_refusal_of_this_post() {
+    let scene = Scene::start().await;
+    scene.slack.fail_next("chat.postMessage", SlackFault::Error("invalid_blocks"));
+    let post = Post { feedback_for: Some("A1:C1:1.2"), ..POST };
+    assert_eq!(scene.tools.post(&post, until()).await, refused("slack_invalid_blocks", Retry::Never));
+}
+
+#[tokio::test]
+async fn a_session_gets_its_title_with_the_first_sign() {
+    let scene = Scene::start().await;
+    let status = async |channel, status| {
+        let place = StatusPlace { channel, thread_ts: THREAD, title: Some("how far are we?") };
+        assert_eq!(scene.tools.set_status(&place, status, until()).await, StatusOutcome::Shown);
+    };
+    status("D024BE91L", SessionStatus::Processing).await;
+    assert_eq!(scene.slack.calls("agents.sessions.setStatus")[0]["title"], "how far are we?");
+    assert!(scene.slack.calls("assistant.threads.setTitle").is_empty());
+
+    // In an app that is no agent only a direct message can have threads with titles.
+    scene.slack.declare_agent(false);
+    status(CHANNEL, SessionStatus::Processing).await;
+    status("D024BE91L", SessionStatus::Processing).await;
+    let titles = scene.slack.calls("assistant.threads.setTitle");
+    assert_eq!(titles.len(), 1);
+    assert_eq!(
+        (&titles[0]["title"], &titles[0]["channel_id"]),
+        (&"how far are we?".into(), &"D024BE91L".into())
+    );
+    assert!(scene.slack.calls("assistant.threads.setStatus").iter().all(|call| !call.contains_key("title")));
+    scene.slack.fail_next("assistant.threads.setTitle", SlackFault::Error("missing_scope"));
+    status("D024BE91L", SessionStatus::Processing).await;
+}
+
+#[tokio::test]
+async fn prompts_are_suggested_in_the_pane_and_in_a_thread_only_if_there_is_one() {
+    let scene = Scene::start().await;
+    let prompts = r#"{"title": "Hello", "prompts": [{"title": "Plan", "message": "Plan my day."}]}"#;
+    let prompts = Prompts::read(prompts).unwrap();
+    for thread_ts in [None, Some(THREAD)] {
+        let pane = Pane { channel: "D024BE91L", thread_ts };
+        assert_eq!(scene.tools.suggest(&pane, &prompts, until()).await, StatusOutcome::Shown);
+    }
+    let calls = scene.slack.calls("assistant.threads.setSuggestedPrompts");
+    let expected = serde_json::json!({
+        "channel_id": "D024BE91L", "title": "Hello", "prompts": [{ "title": "Plan", "message": "Plan my day." }],
+    });
+    // With a `thread_ts` an app with `agent_view` would show nothing.
+    assert_eq!(serde_json::Value::from(calls[0].clone()), expected);
+    assert_eq!(calls[1]["thread_ts"], THREAD);
+
+    let pane = Pane { channel: "D024BE91L", thread_ts: None };
+    scene.slack.fail_next("assistant.threads.setSuggestedPrompts", SlackFault::Error("missing_scope"));
+    let not_shown = StatusOutcome::NotShown { reason: "slack_missing_scope".to_owned() };
+    assert_eq!(scene.tools.suggest(&pane, &prompts, until()).await, not_shown);
 }

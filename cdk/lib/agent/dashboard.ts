@@ -69,6 +69,10 @@ export class AgentDashboard extends Construct {
       }),
     );
     this.dashboard.addWidgets(
+      graph('What people say of answers', { left: dispatched('FeedbackGood', 'FeedbackBad'), stacked: true }),
+      graph("The app's pane opened", { left: dispatched('PanesOpened') }),
+    );
+    this.dashboard.addWidgets(
       graph('Time of the call of the agent', percentiles((it) => dispatch.time('InvokeTime', it))),
       graph('Time from Slack to the dispatcher', percentiles((it) => dispatch.time('QueueTime', it))),
     );

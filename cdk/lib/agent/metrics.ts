@@ -14,6 +14,9 @@ export type DispatchCountName =
   | 'DeadLettered'
   | 'NoQuestion'
   | 'Withdrawn'
+  | 'PanesOpened'
+  | 'FeedbackGood'
+  | 'FeedbackBad'
   | 'Untold'
   | 'ColdStarts';
 

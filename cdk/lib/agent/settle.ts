@@ -20,6 +20,28 @@ export interface AgentSettleProps extends AgentFunctionProps {
   readonly gateway: AgentGateway;
   /** The Gateway with the agent's tools, of which it calls those that change something. @default the agent has none */
   readonly toolsGateway?: AgentGateway;
+  /** What is suggested to somebody who opens the app's pane in Slack. @default nothing */
+  readonly suggestedPrompts?: SuggestedPrompts;
+  /** Whether a thread's session in Slack is called by the first words of its question. @default false */
+  readonly sessionTitles?: boolean;
+  /** Whether answers have buttons by which people say whether they are good. @default false */
+  readonly feedbackButtons?: boolean;
+}
+
+/** What is suggested in the app's pane. */
+export interface SuggestedPrompts {
+  /** What stands above the prompts. @default what Slack puts there itself */
+  readonly title?: string;
+  /** One to four prompts. */
+  readonly prompts: readonly SuggestedPrompt[];
+}
+
+/** One suggestion. */
+export interface SuggestedPrompt {
+  /** What people see. */
+  readonly title: string;
+  /** What they send by choosing it. */
+  readonly message: string;
 }
 
 /** The function `agent-settle`. The dispatcher and the agent invoke it. */
@@ -28,7 +50,9 @@ export class AgentSettle extends Construct {
 
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
-    const { queue, table, gateway, toolsGateway } = props;
+    const { queue, table, gateway, toolsGateway, suggestedPrompts, sessionTitles = false, feedbackButtons = false } = props;
+    const count = suggestedPrompts?.prompts.length;
+    if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
     const own = agentFunction(this, props, {
       name: 'agent-settle',
       description: 'slack-ingress: acts for whoever works on a question, and posts the answer',
@@ -39,6 +63,9 @@ export class AgentSettle extends Construct {
         GATEWAY_URL: gateway.url,
         GATEWAY_TARGET: SLACK_TARGET,
         ...(toolsGateway ? { TOOLS_GATEWAY_URL: toolsGateway.url } : {}),
+        ...(suggestedPrompts ? { SUGGESTED_PROMPTS: JSON.stringify(suggestedPrompts) } : {}),
+        SESSION_TITLES: sessionTitles ? 'on' : 'off',
+        FEEDBACK_BUTTONS: feedbackButtons ? 'on' : 'off',
       },
     });
     own.grantRecords(table);

@@ -31,7 +31,7 @@ import {
 } from './gateway.ts';
 import { AgentMetrics } from './metrics.ts';
 import { AgentRuntime } from './runtime.ts';
-import { AgentSettle } from './settle.ts';
+import { AgentSettle, type AgentSettleProps } from './settle.ts';
 import { TRELLO_TARGET, putTrelloCredential, trelloSecret, trelloTools } from './trello.ts';
 
 /** Trello's boards and cards as tools of the agent. */
@@ -87,8 +87,10 @@ type DispatchProps = Pick<
   | 'tracing'
 >;
 
+type PaneProps = Pick<AgentSettleProps, 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'>;
+
 /** The properties of the consumer. */
-export interface AgentProps extends DispatchProps {
+export interface AgentProps extends DispatchProps, PaneProps {
   /** The code of `agent-dispatch`, of the same version as the ingress's. See `functionCode`. */
   readonly dispatchCode: AgentDispatchProps['code'];
   /** The code of `agent-settle`, of the same version. */
@@ -220,6 +222,7 @@ export class AgentStack extends Stack {
       );
     }
     output('AgentView', 'Whether the Slack app is an agent; its manifest needs to know', String(agentView));
+    output('SuggestsPrompts', 'Whether prompts are suggested; its manifest needs to know', String(rest.suggestedPrompts !== undefined));
     output('RuntimeArn', 'The agent', target.runtimeArn);
     output('RuntimeQualifier', 'The endpoint of it that is called', target.qualifier);
     output('DispatchFunctionName', 'The dispatcher; also the dimension of its metrics', this.dispatch.function.functionName);

@@ -16,6 +16,11 @@ export interface ManifestProps {
    * @default a consumer of your own, which adds the scopes that it needs
    */
   readonly answers?: 'agent' | 'app';
+  /**
+   * Whether agent-settle suggests prompts when somebody opens the app's pane, of which Slack then has to tell. Only an app
+   * that is an agent has a pane. @default false
+   */
+  readonly suggestsPrompts?: boolean;
 }
 
 /** What the app is, in the words that people read beside it. Slack allows 300 bytes. */
@@ -34,7 +39,8 @@ const READING_SCOPES = ['channels:history', 'groups:history', 'mpim:history'];
 const TOOL_SCOPES = ['canvases:read', 'canvases:write', 'reactions:write'];
 
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
-export function slackAppManifest({ requestUrl, name = 'Agent', command, answers }: ManifestProps): string {
+export function slackAppManifest(props: ManifestProps): string {
+  const { requestUrl, name = 'Agent', command, answers, suggestsPrompts = false } = props;
   if (requestUrl !== undefined && !/^https?:\/\/[^\s"'\\]+\/slack\/events$/.test(requestUrl)) {
     throw new Error(`not a request URL, which ends in /slack/events: ${requestUrl}`);
   }
@@ -54,7 +60,12 @@ export function slackAppManifest({ requestUrl, name = 'Agent', command, answers 
   ].sort();
   // A deletion comes with the messages: `message.im` brings it for direct messages. `message.channels` would bring it for
   // channels, and with it every message that anybody writes there.
-  const events = [...(answers === 'agent' ? ['agent_session_stopped'] : []), 'app_mention', 'message.im'];
+  const events = [
+    ...(answers === 'agent' ? ['agent_session_stopped'] : []),
+    ...(answers === 'agent' && suggestsPrompts ? ['app_home_opened'] : []),
+    'app_mention',
+    'message.im',
+  ];
   const list = (items: string[]) => items.map((it) => `      - ${it}\n`).join('');
   return `display_information:
   name: ${title}
@@ -103,10 +114,11 @@ ${list(events)}\
 }
 
 /** Finds in the file that `cdk deploy --outputs-file` wrote what the manifest needs to know of the deployment. */
-export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers'> {
+export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts'> {
   const stacks = Object.values(JSON.parse(outputs) as Record<string, Record<string, string>>);
   const urls = stacks.flatMap((stack) => stack.RequestUrl ?? []);
   if (urls.length !== 1) throw new Error(`the outputs contain ${urls.length} request URLs, not one: pass the URL itself`);
   const agentView = stacks.flatMap((stack) => stack.AgentView ?? [])[0];
-  return { requestUrl: urls[0], answers: agentView === undefined ? undefined : agentView === 'true' ? 'agent' : 'app' };
+  const answers = agentView === undefined ? undefined : agentView === 'true' ? 'agent' : 'app';
+  return { requestUrl: urls[0], answers, suggestsPrompts: stacks.some((stack) => stack.SuggestsPrompts === 'true') };
 }

@@ -1,6 +1,7 @@
 // From the settings to the props of the agent.
 
 import type { Construct } from 'constructs';
+import type { SuggestedPrompts } from '../agent/settle.ts';
 import type { AgentProps } from '../agent/stack.ts';
 import { functionCode } from '../common/code.ts';
 import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView } from './context.ts';
@@ -52,8 +53,42 @@ export function agentProps(scope: Construct): AgentProps {
     postWait: seconds('postWaitSeconds'),
     unansweredAfter: minutes('unansweredAfterMinutes'),
     maxConcurrency: number('dispatchConcurrency'),
+    suggestedPrompts: suggestedPrompts(text('suggestedPrompts')),
+    sessionTitles: choice('sessionTitles', 'true', 'false') === 'true',
+    feedbackButtons: choice('feedbackButtons', 'true', 'false') === 'true',
     alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
+}
+
+/**
+ * Returns the prompts in a setting's JSON, `{"title": …, "prompts": [{"title": …, "message": …}]}`. agent-settle reads the
+ * same and would refuse to start; a mistake is better seen here.
+ */
+function suggestedPrompts(json: string | undefined): SuggestedPrompts | undefined {
+  if (json === undefined) return undefined;
+  const problem = new Error(
+    'suggestedPrompts must be JSON such as {"title": "…", "prompts": [{"title": "…", "message": "…"}]}, with 1 to 4 prompts and no other field',
+  );
+  let value: any;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw problem;
+  }
+  const isText = (it: unknown) => typeof it === 'string' && it.trim() !== '';
+  const hasOnly = (it: unknown, ...names: string[]) =>
+    typeof it === 'object' && it !== null && Object.keys(it).every((name) => names.includes(name));
+  const isPrompt = (it: any) => hasOnly(it, 'title', 'message') && isText(it.title) && isText(it.message);
+  const { title, prompts } = value ?? {};
+  const isRight =
+    hasOnly(value, 'title', 'prompts') &&
+    (title === undefined || isText(title)) &&
+    Array.isArray(prompts) &&
+    prompts.length >= 1 &&
+    prompts.length <= 4 &&
+    prompts.every(isPrompt);
+  if (!isRight) throw problem;
+  return value;
 }

@@ -52,6 +52,9 @@ export const SETTINGS = [
   'postWaitSeconds',
   'unansweredAfterMinutes',
   'dispatchConcurrency',
+  'suggestedPrompts',
+  'sessionTitles',
+  'feedbackButtons',
 ] as const;
 
 export type Setting = (typeof SETTINGS)[number];
@@ -78,6 +81,9 @@ const NEED_AN_AGENT = [
   'postWaitSeconds',
   'unansweredAfterMinutes',
   'dispatchConcurrency',
+  'suggestedPrompts',
+  'sessionTitles',
+  'feedbackButtons',
 ] as const satisfies Setting[];
 
 /** Returns the value of a setting. A setting with an empty value counts as not given. */

@@ -37,6 +37,8 @@ test('agent-settle has these environment variables, and reads each of them', () 
     GATEWAY_URL: { 'Fn::GetAtt': [gateway.id, 'GatewayUrl'] },
     GATEWAY_TARGET: 'slack',
     TOOLS_GATEWAY_URL: { 'Fn::GetAtt': [toolsGateway.id, 'GatewayUrl'] },
+    SESSION_TITLES: 'off',
+    FEEDBACK_BUTTONS: 'off',
     POST_WAIT_SECONDS: '90',
     RUST_LOG: 'info',
   });
@@ -61,7 +63,15 @@ test("its Gateway has its own target, with the name that the function is told an
 test('the Rust code calls every operation of its Gateway, and no other', () => {
   const document = JSON.parse(readFileSync(SETTLE_DOCUMENT, 'utf8'));
   const ids = Object.values<any>(document.paths).flatMap((item) => Object.values<any>(item).map((it) => it.operationId));
-  assert.deepEqual(ids.sort(), ['post_to_slack', 'read_channel', 'read_thread', 'set_session_status', 'set_thread_status']);
+  assert.deepEqual(ids.sort(), [
+    'post_to_slack',
+    'read_channel',
+    'read_thread',
+    'set_session_status',
+    'set_suggested_prompts',
+    'set_thread_status',
+    'set_thread_title',
+  ]);
   const source = rustSource('src/gateway');
   for (const id of ids) assert.ok(source.includes(`"${id}"`), `nothing in src/gateway calls ${id}`);
 });
@@ -73,4 +83,9 @@ test("a post can be marked on agent-settle's Gateway, and not on the agent's: no
     );
   assert.ok(properties(SETTLE_DOCUMENT).includes('metadata'));
   assert.ok(!properties(SLACK_DOCUMENT).includes('metadata'));
+});
+
+test('what the pane shows is in the Gateway of agent-settle alone', () => {
+  const tools = readFileSync(SLACK_DOCUMENT, 'utf8');
+  for (const method of ['setSuggestedPrompts', 'setTitle', 'setStatus']) assert.ok(!tools.includes(method), method);
 });

@@ -53,6 +53,7 @@ test('the stack has these outputs', () => {
     'BotTokenSecretArn',
     'PutTheBotToken',
     'AgentView',
+    'SuggestsPrompts',
     'RuntimeArn',
     'RuntimeQualifier',
     'DispatchFunctionName',

@@ -43,9 +43,11 @@ test('a URL that is not a request URL is refused', () => {
 test('the request URL is found in the outputs of a deployment, and whether an agent answers', () => {
   const ingress = { SlackIngress: { RequestUrl: requestUrl } };
   const found = (more: object) => deploymentIn(JSON.stringify({ Other: { X: 'y' }, ...ingress, ...more }));
-  assert.deepEqual(found({}), { requestUrl, answers: undefined });
-  assert.deepEqual(found({ SlackIngressAgent: { AgentView: 'true' } }), { requestUrl, answers: 'agent' });
-  assert.deepEqual(found({ SlackIngressAgent: { AgentView: 'false' } }), { requestUrl, answers: 'app' });
+  assert.deepEqual(found({}), { requestUrl, answers: undefined, suggestsPrompts: false });
+  const agent = (AgentView: string, SuggestsPrompts: string) => found({ SlackIngressAgent: { AgentView, SuggestsPrompts } });
+  assert.deepEqual(agent('true', 'false'), { requestUrl, answers: 'agent', suggestsPrompts: false });
+  assert.deepEqual(agent('true', 'true'), { requestUrl, answers: 'agent', suggestsPrompts: true });
+  assert.deepEqual(agent('false', 'false'), { requestUrl, answers: 'app', suggestsPrompts: false });
   assert.throws(() => deploymentIn('{"A":{}}'), /0 request URLs/);
 });
 
@@ -60,6 +62,15 @@ test('an app that is an agent says so, hears of a stop, and may read to find its
   assert.ok(description && Buffer.byteLength(description) <= 300, description);
   assert.deepEqual(listed(manifest, 'bot'), ['app_mentions:read', 'assistant:write', 'chat:write', ...READING, ...TOOLS].sort());
   assert.deepEqual(listed(manifest, 'bot_events'), ['agent_session_stopped', 'app_mention', 'message.im']);
+});
+
+test('an agent that suggests prompts hears when its pane is opened, and nobody else does', () => {
+  const events = (props: object) => listed(slackAppManifest({ requestUrl, ...props }), 'bot_events');
+  const opened = ['agent_session_stopped', 'app_home_opened', 'app_mention', 'message.im'];
+  assert.deepEqual(events({ answers: 'agent', suggestsPrompts: true }), opened);
+  for (const answers of ['app', undefined]) assert.ok(!events({ answers, suggestsPrompts: true })!.includes('app_home_opened'));
+  // A click under an answer needs the request URL of interactions, which every manifest with a URL has.
+  assert.match(slackAppManifest({ requestUrl, answers: 'agent' }), /interactivity:\n {4}is_enabled: true/);
 });
 
 test('an app of the agent\'s stack that is no agent may read too, and has no stop', () => {
@@ -88,6 +99,8 @@ test('the command prints what a deployment needs, and refuses what it does not k
   const name = 'My agent';
   assert.equal(print(outputs, name).stdout, slackAppManifest({ requestUrl, name, answers: 'agent' }));
   assert.equal(print('', name, '--answers=app').stdout, slackAppManifest({ name, answers: 'app' }));
+  const withPrompts = slackAppManifest({ requestUrl, name, answers: 'agent', suggestsPrompts: true });
+  assert.equal(print(requestUrl, name, '--answers=agent', '--prompts').stdout, withPrompts);
   assert.equal(print('').stdout, slackAppManifest({}));
   assert.match(print('', '--answers=yes').stderr, /--answers must be agent or app/);
 });

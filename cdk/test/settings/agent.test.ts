@@ -23,6 +23,7 @@ import {
   isQueue,
   newApp,
   only,
+  settleIn,
   temporaryDirectory,
   tracedAgentDirectory,
   withImports,
@@ -115,6 +116,35 @@ test('with trello=true there are tools for Trello, with a secret of the stack or
   const created = targets({ trello: 'true' });
   assert.deepEqual([created.trello, Object.keys(created.secrets[0])], [true, ['Ref']]);
   assert.deepEqual(targets({ trello: 'true', trelloSecretArn }), { trello: true, secrets: [trelloSecretArn] });
+});
+
+test('what the pane in Slack shows is set for agent-settle, and the manifest is told of the prompts', () => {
+  const pane = (context: Record<string, unknown>) => {
+    const { template } = deployed(context);
+    const { SUGGESTED_PROMPTS, SESSION_TITLES, FEEDBACK_BUTTONS } = settleIn(template).Properties.Environment.Variables;
+    return [SUGGESTED_PROMPTS, SESSION_TITLES, FEEDBACK_BUTTONS, template.findOutputs('SuggestsPrompts').SuggestsPrompts!.Value];
+  };
+  const prompts = '{"title":"Hello","prompts":[{"title":"Plan","message":"Plan my day."}]}';
+  assert.deepEqual(pane({}), [undefined, 'off', 'off', 'false']);
+  assert.deepEqual(pane({ suggestedPrompts: prompts, sessionTitles: 'true', feedbackButtons: 'true' }), [prompts, 'on', 'on', 'true']);
+});
+
+test('prompts that agent-settle would not start with are refused', () => {
+  const prompt = { title: 'Plan', message: 'Plan my day.' };
+  for (const wrong of [
+    'Plan my day',
+    '[]',
+    'null',
+    '7',
+    JSON.stringify({ prompts: [] }),
+    JSON.stringify({ prompts: Array(5).fill(prompt) }),
+    JSON.stringify({ prompts: [{ title: 'Plan' }] }),
+    JSON.stringify({ prompts: [{ ...prompt, icon: 'x' }] }),
+    JSON.stringify({ prompts: [prompt], title: ' ' }),
+    JSON.stringify({ prompts: [prompt], titel: 'Hello' }),
+  ]) {
+    assert.throws(() => deployed({ suggestedPrompts: wrong }), /suggestedPrompts must be JSON such as/, wrong);
+  }
 });
 
 test('with an agent, the queue gives nothing up, keeps it for two weeks, and has no alarm on its age', () => {

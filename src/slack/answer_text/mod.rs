@@ -17,6 +17,10 @@ const CUT: &str = "\n\n… (cut: the answer was longer than 100 KB)";
 /// Slack documents 40,000, and has been seen to refuse far shorter texts with `msg_too_long`; 4,000 have always worked.
 pub const MAX_PART: usize = 4000;
 
+/// Most characters of one section of a message with blocks, counted in the same way
+/// (<https://docs.slack.dev/reference/block-kit/blocks/section-block>).
+pub const MAX_SECTION: usize = 3000;
+
 /// What opens and closes a block of code.
 const FENCE: &str = "```";
 /// What is put before a part that begins within a block of code.
@@ -65,7 +69,19 @@ pub(super) fn cut(text: &str, max_bytes: usize, words: &str) -> String {
 /// A text that needs several messages is cut between paragraphs, else between lines, else between words, else anywhere, but
 /// never within an escape or a character. A block of code that goes on in the next part is closed and opened again.
 pub fn parts(text: &str) -> Vec<String> {
-    let text: Vec<char> = within_limit(text).chars().collect();
+    divided(&within_limit(text), MAX_PART)
+}
+
+/// One of the [`parts`] as the sections of a message with blocks, in order: the same text, divided by the same rules, each at
+/// most [`MAX_SECTION`] long.
+pub fn sections(part: &str) -> Vec<String> {
+    // The part is escaped already, and is divided as it reads, so that no escape is cut.
+    divided(&part.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"), MAX_SECTION)
+}
+
+/// The text, made [`safe`] and divided into pieces of at most `limit`.
+fn divided(text: &str, limit: usize) -> Vec<String> {
+    let text: Vec<char> = text.chars().collect();
     let mut parts = Vec::new();
     let mut rest = text.as_slice();
     let mut is_code = false;
@@ -80,7 +96,7 @@ pub fn parts(text: &str) -> Vec<String> {
             return parts;
         }
         let head = if is_code { REOPENED.len() } else { 0 };
-        let end = end_of_part(rest, MAX_PART - head, is_code);
+        let end = end_of_part(rest, limit - head, is_code);
         let (part, behind) = rest.split_at(end);
         // The space or the end of the line at which it is cut stands in neither part.
         let behind =

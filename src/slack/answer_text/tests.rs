@@ -235,3 +235,29 @@ proptest! {
         prop_assert_eq!(cut.split_whitespace().collect::<Vec<_>>(), expected.split_whitespace().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_part_with_a_long_block_of_code_has_sections_that_each_read_as_code() {
+    let code = format!("Look:\n\n```\n{}```", "let x = vec![1 < 2 && 3 > 2];\n".repeat(90));
+    let [part] = parts(&code).try_into().unwrap();
+    assert!(units(&part) > MAX_SECTION);
+    let sections = sections(&part);
+    assert_eq!(sections.len(), 2);
+    assert!(sections[0].ends_with("```") && sections[1].starts_with("```\n"), "{sections:?}");
+    let lines = sections.iter().map(|section| section.matches("let x").count()).sum::<usize>();
+    assert_eq!(lines, 90, "no line is cut or lost");
+}
+
+proptest! {
+    #[test]
+    fn the_sections_of_a_part_hold_its_text_and_are_no_longer_than_slack_takes(
+        text in "([a-z&<>]{1,12}[ \n]{1,2}){0,900}",
+    ) {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for part in parts(&text) {
+            let sections = sections(&part);
+            prop_assert!(sections.iter().all(|section| units(section) <= MAX_SECTION));
+            prop_assert_eq!(words(&sections.join(" ")), words(&part));
+        }
+    }
+}

@@ -1,8 +1,8 @@
-//! Messages, mentions, stops and deletions.
+//! Messages, mentions, stops, deletions and opened panes.
 
 use serde_json::Value;
 
-use super::{Asked, Context, Question, SlackTs, Stop, is_direct, said, text};
+use super::{Asked, Context, Pane, Question, SlackTs, Stop, is_direct, said, text};
 use crate::slack::payload::Author;
 
 /// The subtypes of a message that somebody wrote. All others report that something happened.
@@ -13,6 +13,13 @@ pub(super) fn asked(context: &Context<'_>, author: Author) -> Asked {
     let event = &context.json["event"];
     match event["type"].as_str() {
         Some("agent_session_stopped") => stop(context, event),
+        Some("app_home_opened") if event["tab"].as_str() == Some("messages") => {
+            pane(&event["channel"], &Value::Null)
+        }
+        Some("assistant_thread_started") => {
+            let thread = &event["assistant_thread"];
+            pane(&thread["channel_id"], &thread["thread_ts"])
+        }
         Some("app_mention" | "message") => {
             if let Some(deleted) = deleted_ts(event) {
                 return match text(&event["channel"]) {
@@ -60,6 +67,15 @@ fn message(context: &Context<'_>, event: &Value) -> Asked {
         context.place(channel.clone(), thread_ts, text(&event["user"]), asked_at(context, event, &ts));
     let text = said::by(event, &bot_users(context.json));
     Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, place }))
+}
+
+/// The pane that was opened. In an app with `agent_view` prompts belong to the direct message, and with a thread Slack would not
+/// show them; with the older `assistant_view` they belong to the thread that was started.
+fn pane(channel: &Value, thread_ts: &Value) -> Asked {
+    match text(channel) {
+        Some(channel) => Asked::Pane(Pane { channel, thread_ts: text(thread_ts) }),
+        None => Asked::Nothing,
+    }
 }
 
 /// When it was asked: of a mention that an edit has added, when that was.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Asked, Context, Place, Question, SlackTs, is_direct, said, text};
+use super::{Asked, Context, Feedback, Place, Question, SlackTs, is_direct, said, text};
+use crate::slack::feedback;
 
 /// A slash command: what was typed behind its name.
 pub(super) fn of_command(context: &Context<'_>) -> Asked {
@@ -18,6 +19,9 @@ pub(super) fn of_command(context: &Context<'_>) -> Asked {
 /// A button, a menu, another choice; or a shortcut on a message.
 pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
     let interaction = context.json;
+    if let Some(feedback) = given_feedback(interaction) {
+        return Asked::Feedback(feedback);
+    }
     let asks = match interaction["type"].as_str() {
         Some("block_actions" | "interactive_message") => chosen(&interaction["actions"]),
         Some("message_action") => Some(said::by(&interaction["message"], &[])),
@@ -39,6 +43,18 @@ pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
     question(context, asks, place)
 }
 
+/// The click on the buttons under an answer, if this is one. Slack sends each click by itself.
+fn given_feedback(interaction: &Value) -> Option<Feedback> {
+    if interaction["type"].as_str() != Some("block_actions") {
+        return None;
+    }
+    let rating = interaction["actions"].as_array()?.iter().find_map(feedback::rating)?;
+    let container = &interaction["container"];
+    let channel = text(&interaction["channel"]["id"]).or_else(|| text(&container["channel_id"]));
+    let message_ts = text(&container["message_ts"]).or_else(|| text(&interaction["message"]["ts"]));
+    Some(Feedback { rating, channel, message_ts })
+}
+
 fn question(context: &Context<'_>, text: String, place: Place) -> Asked {
     // Whoever posts there sees to it that it is Slack's.
     let response_url = self::text(&context.json["response_url"]);
@@ -52,7 +68,7 @@ fn chosen(actions: &Value) -> Option<String> {
     (!chosen.is_empty()).then(|| said::within_limit(&chosen.join(", ")))
 }
 
-/// What an element was set to. Feedback on an answer asks for none, and neither does a button that only opens a link.
+/// What an element was set to. Feedback on an answer, also by buttons that are not ours, asks for none, and neither does a button that only opens a link.
 fn of_action(action: &Value) -> Option<String> {
     if matches!(action["type"].as_str(), Some("feedback_buttons" | "icon_button" | "workflow_button")) {
         return None;

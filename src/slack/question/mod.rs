@@ -1,11 +1,11 @@
-//! What a message on the queue asks of the agent's side: a question, in which words and where; a stop; a deletion; or nothing. It
-//! is worked out here and nowhere else, and nothing is ever posted in another place. All of it is pure.
+//! What a message on the queue asks of the agent's side: a question, in which words and where; a stop; a deletion; the prompts of
+//! a pane that was opened; nothing, as a click that says how good an answer was. It is worked out here and nowhere else, and nothing is ever posted in another place. All of it is pure.
 //!
 //! In reading order:
 //! 1. This page: [`read`], and what it tells apart.
-//! 2. `event`: messages, mentions, stops and deletions; `interactive`: commands, buttons, menus and shortcuts.
+//! 2. `event`: messages, mentions, stops, deletions and opened panes; `interactive`: commands, buttons, menus and shortcuts.
 //! 3. `said`: what a message says, with its attachments and blocks; `plain_text`: from Slack's mrkdwn to plain text.
-//! 4. `ts`: Slack's points in time.
+//! 4. `ts`: Slack's points in time; `title`: the title of a question.
 //!
 //! What is read here came through the ingress, so Slack has signed it. Fields of another shape than Slack's count as absent.
 
@@ -18,14 +18,17 @@ mod event;
 mod interactive;
 mod plain_text;
 mod said;
+mod title;
 mod ts;
 
+pub use title::title;
 pub use ts::SlackTs;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+use super::feedback::Rating;
 use super::payload::{self, DmConversation, Kind, Malformed};
 
 /// What a message on the queue asks of the agent's side.
@@ -40,8 +43,32 @@ pub enum Asked {
         /// The id of the question that it asked, if it asked one.
         question_id: String,
     },
+    /// Somebody opened the app's pane, where prompts may be suggested.
+    Pane(Pane),
+    /// Somebody said how good an answer was. Nobody wants an answer to that.
+    Feedback(Feedback),
     /// Nobody wants an answer.
     Nothing,
+}
+
+/// The app's pane in Slack: its direct message with one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pane {
+    /// The direct message.
+    pub channel: String,
+    /// The thread that was started in it, in an app with the older `assistant_view`; absent in any other.
+    pub thread_ts: Option<String>,
+}
+
+/// A click on the buttons under an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feedback {
+    /// What the click says.
+    pub rating: Rating,
+    /// Where the message with the buttons stands.
+    pub channel: Option<String>,
+    /// The `ts` of that message.
+    pub message_ts: Option<String>,
 }
 
 /// What somebody wants an answer to.

@@ -107,8 +107,11 @@ fn what_nobody_wrote_to_be_answered_is_no_question() {
         json!({ "type": "message", "hidden": true, "message": { "text": "q", "ts": "1.0", "reply_count": 1 } }),
         json!({ "type": "message", "hidden": true }),
         json!({ "type": "reaction_added" }),
-        json!({ "type": "app_home_opened" }),
+        json!({ "type": "app_home_opened", "tab": "home", "channel": "D1" }),
+        json!({ "type": "app_home_opened", "channel": "D1" }),
+        json!({ "type": "app_home_opened", "tab": "messages", "channel": null }),
         json!({ "type": "assistant_thread_started" }),
+        json!({ "type": "assistant_thread_context_changed", "assistant_thread": { "channel_id": "D1" } }),
         json!({ "channel": null }),
         json!({ "ts": 7 }),
     ] {
@@ -118,6 +121,52 @@ fn what_nobody_wrote_to_be_answered_is_no_question() {
         let written = with(mention(), &json!({ "type": "message", "subtype": subtype }));
         assert_eq!(question(event(&written)).id, format!("A1:C1:{TS}"), "{subtype}");
     }
+}
+
+#[test]
+fn an_opened_pane_is_the_direct_message_and_only_with_an_assistant_view_a_thread() {
+    let fixture = |name: &str| -> Value {
+        let path = format!("{}/tests/fixtures/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let mut opened = fixture("app_home_opened");
+    assert_eq!(asked(Kind::Event, &opened), Asked::Nothing, "the home tab has no prompts");
+    opened["event"]["tab"] = json!("messages");
+    let pane = |thread_ts: Option<&str>| {
+        Asked::Pane(Pane { channel: "D024BE91L".to_owned(), thread_ts: thread_ts.map(str::to_owned) })
+    };
+    assert_eq!(asked(Kind::Event, &opened), pane(None));
+    let started = fixture("assistant_thread_started");
+    assert_eq!(asked(Kind::Event, &started), pane(Some("1729999327.187299")));
+}
+
+#[test]
+fn a_click_under_an_answer_is_no_question_and_other_buttons_beside_it_do_not_make_it_one() {
+    let clicked = |more: Value| {
+        let click = json!({
+            "type": "block_actions", "user": { "id": "U1" }, "channel": { "id": "C1" },
+            "container": { "type": "message", "message_ts": "1795554009.000100", "channel_id": "C1", "thread_ts": TS },
+            "message": { "ts": "1795554009.000100", "thread_ts": TS, "text": "It is 42." },
+            "response_url": "https://hooks.slack.com/actions/T1/1/x",
+            "actions": [{
+                "type": "feedback_buttons", "action_id": "slack_ingress_feedback", "block_id": "b",
+                "value": "bad A1:C1:1795554000.000100", "text": { "type": "plain_text", "text": "👎" },
+                "action_ts": "1795554010.000100",
+            }],
+        });
+        asked(Kind::Interaction, &with(click, &more))
+    };
+    let expected = Feedback {
+        rating: Rating { is_good: false, question_id: Some(format!("A1:C1:{TS}")) },
+        channel: Some("C1".to_owned()),
+        message_ts: Some("1795554009.000100".to_owned()),
+    };
+    assert_eq!(clicked(json!({})), Asked::Feedback(expected.clone()));
+    assert_eq!(clicked(json!({ "message": null, "channel": null })), Asked::Feedback(expected));
+    let button = json!({ "type": "button", "action_id": "mine", "value": "x" });
+    assert_eq!(question(clicked(json!({ "actions": [button] }))).text, "x");
+    let foreign = json!({ "type": "feedback_buttons", "action_id": "theirs", "value": "bad" });
+    assert_eq!(clicked(json!({ "actions": [foreign] })), Asked::Nothing);
 }
 
 #[test]

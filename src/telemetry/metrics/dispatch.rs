@@ -13,6 +13,11 @@ pub fn line(report: &MessageReport, context: Context<'_>) -> String {
         MessageOutcome::NoQuestion => ("NoQuestion", Level::Info),
         MessageOutcome::Withdrawn => ("Withdrawn", Level::Info),
         MessageOutcome::Stop | MessageOutcome::Deletion => ("Withdrawals", Level::Info),
+        MessageOutcome::Pane => ("PanesOpened", Level::Info),
+        MessageOutcome::Feedback if report.feedback.as_ref().is_some_and(|it| it.rating.is_good) => {
+            ("FeedbackGood", Level::Info)
+        }
+        MessageOutcome::Feedback => ("FeedbackBad", Level::Info),
         MessageOutcome::DeadLettered => ("DeadLettered", Level::Error),
         MessageOutcome::Failed => ("DispatchFailures", Level::Error),
         MessageOutcome::Deferred(_) => ("DispatchDeferred", Level::Info),
@@ -29,7 +34,14 @@ pub fn line(report: &MessageReport, context: Context<'_>) -> String {
     for (name, value) in &report.shown_attributes {
         line.field(name, json!(cut(value)));
     }
-    line.field("question_id", json!(report.question_id.as_deref().map(cut)));
+    let rated = report.feedback.as_ref().and_then(|feedback| feedback.rating.question_id.as_deref());
+    line.field("question_id", json!(report.question_id.as_deref().or(rated).map(cut)));
+    if let Some(feedback) = &report.feedback {
+        // Who it was is not logged, as nowhere else.
+        line.field("feedback", json!(if feedback.rating.is_good { "good" } else { "bad" }));
+        line.field("channel", json!(feedback.channel.as_deref().map(cut)));
+        line.field("answer_ts", json!(feedback.message_ts.as_deref().map(cut)));
+    }
     line.field("message_id", json!(report.message_id));
     line.field("attempt", json!(report.receive_count));
     line.field("session_id", json!(report.session_id));
@@ -51,6 +63,8 @@ pub fn line(report: &MessageReport, context: Context<'_>) -> String {
 mod tests {
     use super::*;
     use crate::dispatch::message::QueueMessage;
+    use crate::slack::feedback::Rating;
+    use crate::slack::question::Feedback;
     use crate::telemetry::report::dispatch::Deferral;
     use crate::time::clock::UnixMillis;
     use serde_json::Value;
@@ -135,6 +149,25 @@ mod tests {
         assert_eq!(logged(&report, true), expected);
     }
 
+    fn given(is_good: bool) -> MessageReport {
+        let feedback = Feedback {
+            rating: Rating { is_good, question_id: Some("A1:C1:1.2".to_owned()) },
+            channel: Some("C1".to_owned()),
+            message_ts: Some("3.4".to_owned()),
+        };
+        MessageReport { feedback: Some(feedback), ..report(MessageOutcome::Feedback) }
+    }
+
+    #[test]
+    fn feedback_has_one_line_that_says_of_which_answer_it_is() {
+        for (is_good, rating) in [(true, "good"), (false, "bad")] {
+            let line = logged(&given(is_good), false);
+            let fields =
+                ["outcome", "feedback", "question_id", "channel", "answer_ts"].map(|name| &line[name]);
+            assert_eq!(fields, ["feedback", rating, "A1:C1:1.2", "C1", "3.4"]);
+        }
+    }
+
     #[test]
     fn each_outcome_has_its_count_its_level_and_its_reason() {
         let dead = MessageReport { reason: Some("why".to_owned()), ..report(MessageOutcome::DeadLettered) };
@@ -162,6 +195,9 @@ mod tests {
             (report(MessageOutcome::Stop), "Withdrawals", "INFO", Value::Null),
             (report(MessageOutcome::Deletion), "Withdrawals", "INFO", Value::Null),
             (report(MessageOutcome::Deferred(Deferral::Settle)), "DispatchDeferred", "INFO", json!("settle")),
+            (report(MessageOutcome::Pane), "PanesOpened", "INFO", Value::Null),
+            (given(true), "FeedbackGood", "INFO", Value::Null),
+            (given(false), "FeedbackBad", "INFO", Value::Null),
             (report(MessageOutcome::Failed), "DispatchFailures", "ERROR", Value::Null),
             (dead, "DeadLettered", "ERROR", json!("why")),
         ] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Errors;
+use crate::slack::question::Feedback;
 use crate::time::trace::TraceHeader;
 
 /// What became of a message in one invocation of the dispatcher.
@@ -22,6 +23,10 @@ pub enum MessageOutcome {
     Stop,
     /// The message was a deletion, and what was asked is withdrawn.
     Deletion,
+    /// Somebody opened the app's pane, and agent-settle was asked to suggest its prompts.
+    Pane,
+    /// Somebody said how good an answer was.
+    Feedback,
     /// The message is in the dead-letter queue.
     DeadLettered,
     /// The agent failed on the question, or nobody knows whether it has it, or the dead-letter queue did not take the message.
@@ -58,6 +63,8 @@ impl MessageOutcome {
             | Self::Withdrawn
             | Self::Stop
             | Self::Deletion
+            | Self::Pane
+            | Self::Feedback
             | Self::DeadLettered => true,
             Self::Dispatched | Self::Failed | Self::Deferred(_) => false,
         }
@@ -73,6 +80,8 @@ impl MessageOutcome {
             Self::Withdrawn => "withdrawn",
             Self::Stop => "stop",
             Self::Deletion => "deletion",
+            Self::Pane => "pane",
+            Self::Feedback => "feedback",
             Self::DeadLettered => "dead_lettered",
             Self::Failed => "failed",
             Self::Deferred(_) => "deferred",
@@ -120,6 +129,8 @@ pub struct MessageReport {
     pub invoke: Option<Duration>,
     /// Whether nobody could be told in Slack that there will be no answer, so that the dead letter is what tells a person.
     pub is_untold: bool,
+    /// What somebody said of an answer; absent if the message is something else.
+    pub feedback: Option<Feedback>,
     /// After how long SQS hands the message out again; absent if that is left to the visibility that it has.
     pub put_off_for: Option<Duration>,
     /// Why the message goes to the dead-letter queue; absent if it does not.

@@ -2,7 +2,7 @@
 //! their metadata and gives them back page by page, shows statuses, and fails on demand.
 //!
 //! An error has status 200 and `ok: false`; only a rate limit has status 429. Not checked: scopes, members of channels, the
-//! rate, blocks. A thread is what was posted with its `ts`; a message that was never posted here may begin one.
+//! rate, blocks but for the length of a section and the fields of feedback buttons. A thread is what was posted with its `ts`; a message that was never posted here may begin one.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -312,6 +312,42 @@ fn text<'a>(arguments: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     arguments.get(name).and_then(Value::as_str)
 }
 
+fn is_text(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.is_empty())
+}
+
+/// Done, if each of these arguments is a text.
+fn needs(names: &[&str], arguments: &Map<String, Value>) -> Answer {
+    let has = |name: &&str| arguments.get(*name).is_some_and(is_text);
+    if names.iter().all(has) { json_answer(&json!({ "ok": true })) } else { error("invalid_arguments") }
+}
+
+/// Whether these are blocks of the kinds that are known here, with what Slack documents of them.
+fn are_blocks(blocks: &Value) -> bool {
+    let is_button = |button: &Value| {
+        let text = button["text"]["text"].as_str().unwrap_or_default();
+        let value = button["value"].as_str().unwrap_or_default();
+        button["text"]["type"] == "plain_text"
+            && (1..=75).contains(&text.chars().count())
+            && (1..=2000).contains(&value.chars().count())
+    };
+    let is_block = |block: &Value| match block["type"].as_str() {
+        Some("section") => {
+            let text = block["text"]["text"].as_str().unwrap_or_default();
+            block["text"]["type"] == "mrkdwn" && (1..=3000).contains(&text.chars().count())
+        }
+        Some("context_actions") => block["elements"].as_array().is_some_and(|elements| {
+            let is_element = |element: &Value| {
+                element["type"] == "feedback_buttons"
+                    && ["positive_button", "negative_button"].iter().all(|name| is_button(&element[*name]))
+            };
+            (1..=5).contains(&elements.len()) && elements.iter().all(is_element)
+        }),
+        _ => false,
+    };
+    blocks.as_array().is_some_and(|blocks| (1..=50).contains(&blocks.len()) && blocks.iter().all(is_block))
+}
+
 impl State {
     fn call(&mut self, method: &str, arguments: &Map<String, Value>) -> Answer {
         match method {
@@ -319,6 +355,16 @@ impl State {
             "conversations.history" | "conversations.replies" => self.read(method, arguments),
             "agents.sessions.setStatus" if !self.is_agent => error("not_authorized"),
             "agents.sessions.setStatus" | "assistant.threads.setStatus" => self.show(method, arguments),
+            "assistant.threads.setTitle" => needs(&["channel_id", "thread_ts", "title"], arguments),
+            "assistant.threads.setSuggestedPrompts" => match arguments.get("prompts") {
+                Some(Value::Array(prompts))
+                    if (1..=4).contains(&prompts.len())
+                        && prompts.iter().all(|it| is_text(&it["title"]) && is_text(&it["message"])) =>
+                {
+                    needs(&["channel_id"], arguments)
+                }
+                _ => error("invalid_arguments"),
+            },
             _ => error("unknown_method"),
         }
     }
@@ -336,6 +382,9 @@ impl State {
         }
         if arguments.get("metadata").is_some_and(|metadata| !is_metadata(metadata)) {
             return error("invalid_metadata_format");
+        }
+        if arguments.get("blocks").is_some_and(|blocks| !are_blocks(blocks)) {
+            return error("invalid_blocks");
         }
         let ts = self.add(arguments, true);
         let message = self.messages.last().map(|message| shown(message, true));
@@ -405,7 +454,8 @@ impl State {
             return error("invalid_arguments");
         };
         const STATUSES: [&str; 4] = ["active", "processing", "suspended", "closed"];
-        if method.starts_with("agents.") && !STATUSES.contains(&status.as_str()) {
+        let is_short = text(arguments, "title").is_none_or(|title| title.chars().count() <= 200);
+        if method.starts_with("agents.") && !(is_short && STATUSES.contains(&status.as_str())) {
             return error("invalid_arguments");
         }
         self.statuses.push(Status { method: method.to_owned(), channel, thread_ts, status });

@@ -3,9 +3,10 @@
 use serde_json::Value;
 use slack_ingress::dedup::StoreError;
 use slack_ingress::dispatch::settler::{Settler, SettlerError};
+use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
-    Conversation, FindOutcome, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus, SlackTools,
-    StatusOutcome, StatusPlace,
+    Conversation, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
+    SlackTools, StatusOutcome, StatusPlace,
 };
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
@@ -738,6 +739,10 @@ impl SlackTools for Node {
         }
         sleep(way).await;
         StatusOutcome::Shown
+    }
+
+    async fn suggest(&self, _: &Pane<'_>, _: &Prompts, _: Moment) -> StatusOutcome {
+        unreachable!("nobody here opens the pane")
     }
 
     async fn respond(&self, _response_url: &str, _text: &str, _: Moment) -> PostOutcome {
