@@ -1,5 +1,5 @@
 """Makes what Slack sends to an app, each with ids of its own: mentions, their edits and deletions, the stop button,
-commands."""
+commands, the opening of the app's pane, clicks under answers."""
 
 from __future__ import annotations
 
@@ -118,3 +118,30 @@ def command(text: str, response_url: str, channel: str | None = None) -> Event:
               "user_id": PERSON, "user_name": "steve", "command": "/ask", "text": text, "api_app_id": APP,
               "is_enterprise_install": "false", "response_url": response_url, "trigger_id": trigger}
     return Event(trigger, channel, "", text, urllib.parse.urlencode(fields).encode(), None, FORM, response_url)
+
+
+def opened_pane(channel: str | None = None, tab: str = "messages") -> Event:
+    """What Slack sends when somebody opens the app's direct message, or its home."""
+    channel, event_id, ts = channel or new_channel("D"), new_event_id(), new_ts()
+    inner = {"type": "app_home_opened", "user": PERSON, "channel": channel, "tab": tab, "event_ts": ts}
+    return Event(event_id, channel, "", "", envelope(inner, event_id))
+
+
+def click_under(channel: str, ts: str, thread_ts: str | None, element: dict[str, Any], is_good: bool,
+                response_url: str = "https://hooks.slack.com/actions/T02QX7L8E/1/x") -> Event:
+    """What Slack sends when somebody clicks on one of the feedback buttons of a message: an interaction, without an event
+    id."""
+    button = element["positive_button" if is_good else "negative_button"]
+    thread = {"thread_ts": thread_ts} if thread_ts else {}
+    payload = {
+        "type": "block_actions", "user": {"id": PERSON, "team_id": TEAM}, "api_app_id": APP, "token": "x",
+        "container": {"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": False} | thread,
+        "trigger_id": f"{secrets.randbelow(10**12)}.1.{secrets.token_hex(16)}",
+        "team": {"id": TEAM, "domain": "example"}, "enterprise": None, "is_enterprise_install": False,
+        "channel": {"id": channel, "name": "general"}, "message": {"type": "message", "ts": ts} | thread,
+        "response_url": response_url,
+        "actions": [{"type": element["type"], "action_id": element["action_id"], "block_id": "b1",
+                     "text": button["text"], "value": button["value"], "action_ts": new_ts()}],
+    }
+    body = urllib.parse.urlencode({"payload": json.dumps(payload)}).encode()
+    return Event(payload["trigger_id"], channel, "", "", body, thread_ts, FORM, response_url)

@@ -1,10 +1,11 @@
 """Plays Slack's Web API, as far as an agent's answer needs it, on a free port of the loopback interface.
 
-    chat.postMessage             posts, with metadata, into a channel or a thread
+    chat.postMessage             posts, with metadata and blocks, into a channel or a thread
     conversations.replies        reads a thread, in pages, with the metadata
     conversations.history        reads a channel without its threads, in pages, with the metadata
-    agents.sessions.setStatus    shows that the agent is at work; keeps each change with its time
-    assistant.threads.setStatus  the same for an app that is no agent
+    agents.sessions.setStatus    shows that the agent is at work, with a title for a new session; keeps each change
+    assistant.threads.setStatus  the same for an app that is no agent, and assistant.threads.setTitle its title
+    assistant.threads.setSuggestedPrompts  suggests prompts in a direct message
     reactions.add                adds an emoji to a message
     canvases.create              creates a canvas
     canvases.edit                makes one change to a canvas
@@ -12,8 +13,10 @@
 
 It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It knows no
 idempotency: who posts a text twice finds it in the channel twice. Scopes, members, archived channels and deleted threads
-are checked if a test has set them, and so is a free plan, on which a canvas must be the only one of a channel. Not checked:
-blocks, who may write in a canvas, and the rate of posts, which is limited only when a test says so.
+are checked if a test has set them, and so is a free plan, on which a canvas must be the only one of a channel. Of blocks
+(slack_blocks.py) it checks what a post with feedback buttons needs. Not checked: who may write in a canvas, and the rate of
+posts, which is limited only when a test says so. That more than four prompts are refused, and with which error, is guessed:
+Slack's page says only that four can be set.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from stand_ins.canvases import SECTION_TYPES, BadChange, BadContent, Canvas, is_
 from stand_ins.events import APP as APP_ID
 from stand_ins.events import new_ts
 from stand_ins.processes import HOST, Handler, HttpServer
+from stand_ins.slack_blocks import are_blocks
 
 BOT_ID, BOT_USER = "B0STANDIN", "U0STANDIN"
 HOLD_LIMIT_SECONDS = 120
@@ -43,7 +47,9 @@ ALL_SCOPES = frozenset({"chat:write", "reactions:write", "assistant:write", "cha
 SCOPES = {"chat.postMessage": "chat:write", "reactions.add": "reactions:write",
           "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write",
           "canvases.create": "canvases:write", "canvases.edit": "canvases:write",
-          "canvases.sections.lookup": "canvases:read"}
+          "canvases.sections.lookup": "canvases:read",
+          "assistant.threads.setTitle": "assistant:write", "assistant.threads.setSuggestedPrompts": "assistant:write"}
+TITLE_LIMIT, PROMPTS_LIMIT = 200, 4
 HISTORY_SCOPES = {"C": "channels:history", "G": "groups:history", "D": "im:history"}
 PAGE, LONGEST_PAGE = 100, 1000
 
@@ -59,6 +65,17 @@ class Post:
     at: float
     """When the post arrived, by `time.monotonic()`."""
     metadata: Mapping[str, Any] | None = None
+    blocks: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """Prompts that are shown in a direct message."""
+
+    channel: str
+    thread_ts: str | None
+    title: str | None
+    prompts: list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -148,6 +165,8 @@ class SlackApi:
         self._statuses: list[Status] = []
         self._thread_statuses: list[Status] = []
         self._canvases: list[Canvas] = []
+        self._titles: dict[tuple[str, str], str] = {}
+        self._suggested: list[Suggested] = []
         self._calls: list[str] = []
         self._faults: list[Fault] = []
         self._server = HttpServer((HOST, port), handler(self))
@@ -188,6 +207,18 @@ class SlackApi:
         """The changes by assistant.threads.setStatus. A post into the thread takes the text away."""
         with self._changed:
             return list(self._thread_statuses)
+
+    @property
+    def titles(self) -> dict[tuple[str, str], str]:
+        """What sessions and threads are called, by channel and thread."""
+        with self._changed:
+            return dict(self._titles)
+
+    @property
+    def suggested(self) -> list[Suggested]:
+        """The prompts that Slack shows, in the order in which they were set."""
+        with self._changed:
+            return list(self._suggested)
 
     def statuses_of(self, channel: str, thread_ts: str) -> list[Status]:
         return [it for it in self.statuses if (it.channel, it.thread_ts) == (channel, thread_ts)]
@@ -287,6 +318,8 @@ class SlackApi:
             "canvases.create": self._create_canvas,
             "canvases.edit": self._edit_canvas,
             "canvases.sections.lookup": self._find_sections,
+            "assistant.threads.setTitle": self._set_thread_title,
+            "assistant.threads.setSuggestedPrompts": self._suggest,
         }
         return effects.get(method, lambda channel, fields: failure("unknown_method"))
 
@@ -311,14 +344,17 @@ class SlackApi:
             return failure("invalid_thread_ts")
         if (channel, thread_ts) in self._deleted_threads:
             return failure("thread_not_found")
-        if isinstance(metadata, str):  # in a form, as Slack takes it too
-            metadata = parse("application/json", metadata.encode())
+        metadata, blocks = from_form(metadata), from_form(fields.get("blocks"))
+        if blocks is not None and not are_blocks(blocks):
+            return failure("invalid_blocks")
         if metadata is not None and not (isinstance(metadata, dict) and isinstance(metadata.get("event_type"), str)
                                          and isinstance(metadata.get("event_payload"), dict)):
             return failure("invalid_metadata_format")
         ts = new_ts()
-        self._posts.append(Post(channel, text, thread_ts, ts, time.monotonic(), metadata))
+        self._posts.append(Post(channel, text, thread_ts, ts, time.monotonic(), metadata, blocks))
         message = {"type": "message", "user": BOT_USER, "bot_id": BOT_ID, "app_id": APP_ID, "text": text, "ts": ts}
+        if blocks is not None:
+            message["blocks"] = blocks
         if thread_ts is not None:
             message["thread_ts"] = thread_ts
         self._messages.append({"channel": channel, "message": message | ({"metadata": metadata} if metadata else {})})
@@ -438,8 +474,12 @@ class SlackApi:
             return failure("not_authorized")
         if refusal := self._no_thread(channel, thread_ts):
             return refusal
-        if status not in SESSION_STATUSES:
+        title = fields.get("title")
+        if status not in SESSION_STATUSES or title is not None and not is_title(title):
             return failure("invalid_arguments")
+        is_new = not self.statuses_in(channel, thread_ts)
+        if is_new and title is not None:
+            self._titles[channel, thread_ts] = title
         self._statuses.append(Status(channel, str(thread_ts), str(status), time.monotonic()))
         return Reply({"ok": True})
 
@@ -452,6 +492,33 @@ class SlackApi:
         self._thread_statuses.append(Status(channel, str(thread_ts), status, time.monotonic()))
         return Reply({"ok": True})
 
+    def statuses_in(self, channel: str, thread_ts: str) -> list[Status]:
+        return [it for it in self._statuses if (it.channel, it.thread_ts) == (channel, thread_ts)]
+
+    def _set_thread_title(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        thread_ts, title = fields.get("thread_ts"), fields.get("title")
+        if refusal := self._no_thread(channel, thread_ts):
+            return refusal
+        if not is_title(title):
+            return failure("invalid_arguments")
+        self._titles[channel, str(thread_ts)] = title
+        return Reply({"ok": True})
+
+    def _suggest(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        thread_ts, title, prompts = fields.get("thread_ts"), fields.get("title"), from_form(fields.get("prompts"))
+        if refusal := self._no_channel(channel):
+            return refusal
+        if thread_ts is not None and (not isinstance(thread_ts, str) or not thread_ts):
+            return failure("invalid_thread_ts")
+        if not isinstance(prompts, list) or not 1 <= len(prompts) <= PROMPTS_LIMIT or not all(map(is_prompt, prompts)):
+            return failure("invalid_arguments")
+        if title is not None and (not isinstance(title, str) or not title):
+            return failure("invalid_arguments")
+        # Slack says of an agent's call with a thread_ts that it silently fails.
+        if not (self.is_agent and thread_ts):
+            self._suggested.append(Suggested(channel, thread_ts, title, prompts))
+        return Reply({"ok": True})
+
     def _no_thread(self, channel: Any, thread_ts: Any) -> Reply | None:
         if refusal := self._no_channel(channel):
             return refusal
@@ -462,6 +529,25 @@ class SlackApi:
                       if (it.channel, it.thread_ts) == (channel, thread_ts)), None)
         if shown is not None and shown.status:
             self._thread_statuses.append(Status(channel, shown.thread_ts, "", time.monotonic()))
+
+
+def is_title(title: Any) -> bool:
+    return isinstance(title, str) and 0 < len(title) <= TITLE_LIMIT
+
+
+def is_prompt(prompt: Any) -> bool:
+    return isinstance(prompt, dict) and all(isinstance(prompt.get(name), str) and prompt[name]
+                                            for name in ("title", "message"))
+
+
+def from_form(value: Any) -> Any:
+    """A list or an object, which in a form is written as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def error_of(fault: Fault) -> Reply | None:

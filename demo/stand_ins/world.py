@@ -67,6 +67,8 @@ class Settings:
     # The agent's program, and what it gets beside AWS_REGION, SETTLE_FUNCTION and GATEWAY_URL.
     agent: pathlib.Path = AGENT
     agent_env: Mapping[str, str] = field(default_factory=dict)
+    # What agent-settle gets beside what it needs.
+    settle_env: Mapping[str, str] = field(default_factory=dict)
     echo_seconds: float = 0
     # Whether there is a stand-in for a model, which the agent finds in the place of Amazon Bedrock.
     has_model: bool = False
@@ -323,7 +325,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         settle = function(SETTLE, settle_id, {
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
             "SLACK_HOOKS_URL": hooks.url,
-            "POST_WAIT_SECONDS": str(settings.post_wait)}, SETTLE_TIMEOUT, settings.settlers)
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | settings.settle_env, SETTLE_TIMEOUT, settings.settlers)
         dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",
             "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": settle.arn,

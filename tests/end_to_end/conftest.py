@@ -3,6 +3,7 @@ how the tests run beside each other."""
 
 from __future__ import annotations
 
+import json
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from beside import Beside, beside, needs_world, world_of  # noqa: E402
 from stand_ins.world import AGENT, Settings, World  # noqa: E402
 
 AGENTS = HERE / "agents"
+PROMPTS = {"title": "How can I help?", "prompts": [
+    {"title": "Plan my day", "message": "What is on my list today?"}, {"title": "Sum up", "message": "Sum this up."}]}
 # The function's time-out is the agent's and 12 seconds for the rest; the queue's visibility timeout is longer than that. How
 # long a post may be under way is shortened; a lease's 90 seconds are not a setting.
 WORK = Settings(agent=AGENTS / "scripted.py", agent_env={"THINKING_LIMIT_SECONDS": "20"}, spares=3, agent_timeout=20,
@@ -37,6 +40,9 @@ SETTINGS = {
     "model": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3,
                      agent_env={"THINKING": "strands:some.model",
                                 "TOOLS": "post_to_slack,create_card,create_canvas,find_canvas_sections,edit_canvas"}),
+    # What an agent shows in Slack beside its answers.
+    "pane": replace(WORK, dispatchers=4, settle_env={
+        "SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3),
 }
 

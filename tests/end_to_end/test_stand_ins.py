@@ -279,3 +279,44 @@ def test_lambda_fails_when_a_test_tells_it_to(small: Small) -> None:
         small.invoke(number=2)
     assert [it.outcome for it in small.api.invoked] == ["TooManyRequestsException", "answered"]
     assert json.loads(small.invoke(number=3)["Payload"].read()) == {"got": {"number": 3}}
+
+
+def test_slack_refuses_prompts_titles_and_blocks_that_it_could_not_show() -> None:
+    prompt = {"title": "Plan my day", "message": "What is on my list today?"}
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}}
+    button = {"text": {"type": "plain_text", "text": "+1"}, "value": "good"}
+    feedback = {"type": "feedback_buttons", "action_id": "a", "positive_button": button, "negative_button": button}
+    with SlackApi() as slack:
+        def error(method: str, **fields) -> str | None:
+            reply = slack.answer(method, f"Bearer {slack.token}", fields)
+            return reply.body.get("error")
+
+        suggest, title, post = "assistant.threads.setSuggestedPrompts", "assistant.threads.setTitle", "chat.postMessage"
+        assert error(suggest, channel_id="D1", prompts=[prompt] * 4, title="Hello") is None
+        for prompts in ([], [prompt] * 5, [{"title": "Plan"}], "Plan", None):
+            assert error(suggest, channel_id="D1", prompts=prompts) == "invalid_arguments", prompts
+        # In an agent it silently does nothing with a thread; in an app with the older view it suggests there.
+        assert error(suggest, channel_id="D1", prompts=[prompt], thread_ts="1.2") is None
+        assert [it.thread_ts for it in slack.suggested] == [None]
+        slack.is_agent = False
+        assert error(suggest, channel_id="D1", prompts=[prompt], thread_ts="1.2") is None
+        assert [it.thread_ts for it in slack.suggested] == [None, "1.2"]
+        assert error(title, channel_id="D1", thread_ts="1.2", title="x" * 201) == "invalid_arguments"
+
+        slack.is_agent = True
+        status = {"channel_id": "C1", "thread_ts": "1.2", "status": "processing"}
+        assert error("agents.sessions.setStatus", **status, title="x" * 201) == "invalid_arguments"
+        for given in ("the first", "the second"):
+            assert error("agents.sessions.setStatus", **status, title=given) is None
+        assert slack.titles["C1", "1.2"] == "the first"
+
+        def posted(*blocks) -> str | None:
+            return error(post, channel="C1", text="x", blocks=list(blocks))
+
+        assert posted(section, {"type": "context_actions", "elements": [feedback]}) is None
+        longer = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}
+        valueless = feedback | {"negative_button": {"text": button["text"]}}
+        for wrong in ((), (longer,), ({"type": "context_actions", "elements": [valueless]},), ({"type": "feedback"},)):
+            assert posted(*wrong) == "invalid_blocks", wrong
+        slack.scopes.discard("assistant:write")
+        assert error(suggest, channel_id="D1", prompts=[prompt]) == "missing_scope"
