@@ -3,7 +3,8 @@
 The agent has a model think about the first one for 12 seconds, which is far longer than Slack waits. Slack therefore sends the
 mention again, three times. In the middle of the thought the agent's session ends, as every session of AgentCore does some
 time: another process takes the question up. The second question is asked in the same thread when that process is gone, too:
-what the model knows of the first one, it reads in the thread, and it posts elsewhere with a tool. The exit code is 0 if each
+what the model knows of the first one, it reads in the thread, and it posts elsewhere with a tool. Before, somebody opens the
+app's pane and is shown what they may ask; afterwards somebody says that the answer is good. The exit code is 0 if each
 question was answered once, in the thread, and somebody was seen at work meanwhile; otherwise it is 1, and the failed checks
 are printed.
 """
@@ -18,6 +19,7 @@ from demo import painted, perform, say
 from dev import Failure
 from slack import NoAnswer, Retry
 from stand_ins.converse import Body, Turn, calls, says
+from stand_ins.events import click_under, opened_pane
 from stand_ins.processes import eventually
 from stand_ins.world import Event, Settings, World, mention, world
 
@@ -42,6 +44,9 @@ SECOND_QUESTION = "And tell the others what I asked you."
 SECOND_ANSWER = "They know it now."
 OTHERS = "C0OTHERS"
 TOOL = "slack___post_to_slack"
+PROMPTS = {"prompts": [{"title": "Plan my day", "message": "What is on my list today?"},
+                       {"title": "Sum up", "message": "What was decided in this thread?"}]}
+PANE = {"SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}
 
 WAY = [
     ("Slack", "stand-in", "signs an event and posts it; asks again as if it had heard no answer"),
@@ -134,6 +139,26 @@ class Story:
             self._line(post.at - self.start, f"{who} to {post.channel}", thread)
             say(f"{'':9}{post.text}")
 
+    def open_pane(self) -> None:
+        """Somebody opens the app's direct message."""
+        at = self.elapsed()
+        self.world.slack.post(opened_pane().body)
+        [shown] = eventually("prompts are suggested", lambda: self.world.slack_api.suggested, 10, self.world.report)
+        titles = ", ".join(it["title"] for it in shown.prompts)
+        self._line(at, "somebody opens the app's pane", f"Slack shows: {titles}")
+
+    def click(self) -> None:
+        """Somebody says that the last answer in the thread is good."""
+        at, post = self.elapsed(), self.world.posts(self.event)[-1]
+        [element] = post.blocks[-1]["elements"] if post.blocks else [None]
+        if element is None:
+            raise Failure(f"there are no buttons under the answer\n{self.world.report()}")
+        click = click_under(post.channel, post.ts, post.thread_ts, element, is_good=True)
+        self.world.slack.post(click.body, content_type=click.content_type)
+        [counted] = eventually("the click is counted", lambda: [
+            line for line in self.world.lines("agent-dispatch") if line.get("outcome") == "feedback"], 10, self.world.report)
+        self._line(at, "somebody clicks 👍 under the answer", f"counted as {counted['feedback']}, and no question")
+
     def end_session(self) -> None:
         """The agent's process is asked to end in the middle of its thought."""
         [call] = self.world.agentcore.worked_on(self.event.event_id)
@@ -170,6 +195,8 @@ def play(world: World) -> tuple[Story, Event, Event]:
     script(world)
     event = mention(QUESTION)
     story = Story(world, event)
+    story.open_pane()
+    story.start = time.monotonic()
     story.deliver("Slack posts the mention")
     happenings = [(delay, lambda it=retry, real=real: story.deliver(f"Slack's retry {it.num} ({it.reason}), {real}", it))
                   for delay, retry, real in RETRIES] + [(SESSION_ENDS_SECONDS, story.end_session)]
@@ -194,6 +221,8 @@ def play(world: World) -> tuple[Story, Event, Event]:
     say(f"{story.elapsed():7.1f}  {'That process has ended, too, and nobody remembers anything.':<46}")
     story.deliver("Slack posts a second mention in the thread")
     eventually("the second mention is answered", is_answered, ANSWER_LIMIT_SECONDS, world.report)
+    story.tell()
+    story.click()
     wait_quietly(world, story)
     return story, event, second
 
@@ -227,6 +256,8 @@ def judge(world: World, story: Story, event: Event, second: Event) -> None:
     if len(worked[0]) != 2 or worked[0] & worked[1]:
         found.append("each thought was not in a process of its own")
     found += [f"the model's stand-in refused a request: {wrong}" for wrong in world.model.wrong]
+    if world.slack_api.titles.get((event.channel, event.thread)) != QUESTION:
+        found.append(f"the thread's session is not called by its first question: {world.slack_api.titles}")
     dead_letters = world.dead_letters()
     if dead_letters:
         found.append(f"{len(dead_letters)} messages are in the dead-letter queue, the first with the reason: "
@@ -244,7 +275,8 @@ def demo() -> None:
     say("\nSlack's own retries come at once, after 1 minute and after 5 minutes; here after "
         f"{', '.join(f'{delay:g}' for delay, _, _ in RETRIES)} seconds.")
     say(f"The first session of the agent ends after {SESSION_ENDS_SECONDS} seconds.")
-    settings = Settings(has_model=True, agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack"}, spares=1)
+    settings = Settings(has_model=True, agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack"}, spares=1,
+                        settle_env=PANE)
     with world(settings) as it:
         judge(it, *play(it))
 

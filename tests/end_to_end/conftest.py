@@ -43,7 +43,8 @@ SETTINGS = {
     # What an agent shows in Slack beside its answers.
     "pane": replace(WORK, dispatchers=4, settle_env={
         "SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}),
-    "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3),
+    "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3,
+                       settle_env={"SUGGESTED_PROMPTS": json.dumps(PROMPTS)}),
 }
 
 BESIDE = pytest.StashKey[Beside]()

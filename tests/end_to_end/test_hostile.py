@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import PROMPTS
 from expect import send
 from stand_ins.events import mention
 from stand_ins.world import World
@@ -34,6 +35,9 @@ def test_an_agent_that_obeys_an_attacker_can_answer_only_its_own_question(world:
         "gives another's question back": "gone",
         "says that it works on another's question": "cancel",
         "posts another's answer on": "gone",
+        # What is suggested is agent-settle's own setting, whatever the request has beside the direct message.
+        "suggests prompts of its own": "shown",
+        "suggests prompts in a channel": "invalid",
         "invokes another function": "AccessDeniedException",
         "posts by settle's Gateway": "status 403",
         "reads a thread by its own Gateway": "refused",
@@ -41,5 +45,7 @@ def test_an_agent_that_obeys_an_attacker_can_answer_only_its_own_question(world:
     forged = [it for it in world.posts(event) if it.text == "a forged nonce"]
     assert [it.metadata for it in forged] == [None] * (metadata == "done"), \
         "a nonce can be forged"
+    assert [(it.channel, it.title, it.prompts) for it in world.slack_api.suggested] == [
+        ("D0VICTIM", PROMPTS["title"], PROMPTS["prompts"])]
     assert world.record(victim) == before
     assert not [it for it in world.posts(event) if it.text == "mischief"] and not world.posts(victim)

@@ -40,6 +40,11 @@ def think(question: slack_agent.Question) -> str:
         "gives another's question back": settle("release", victim),
         "says that it works on another's question": settle("beat", victim),
         "posts another's answer on": settle("post", victim),
+        "suggests prompts of its own": invoke("agent-settle", {
+            "version": 1, "operation": "prompts", "channel": "D0VICTIM", "title": "mischief",
+            "prompts": [{"title": "mischief", "message": "mischief"}]}),
+        "suggests prompts in a channel": invoke("agent-settle", {
+            "version": 1, "operation": "prompts", "channel": place["channel"]}),
         "invokes another function": invoke("slack-ingress", {}),
         "posts by settle's Gateway": tool(URLS["settle_gateway"], "slack___post_to_slack",
                                           {"channel": place["channel"], "text": "mischief"}),
