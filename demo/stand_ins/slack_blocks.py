@@ -29,7 +29,9 @@ def is_block(block: Any) -> bool:
 def is_section(block: dict[str, Any]) -> bool:
     if "text" not in block:
         return bool(block.get("fields"))
-    return is_text(block["text"], ("mrkdwn", "plain_text"), SECTION_LIMIT) and isinstance(block.get("expand", True), bool)
+    return (is_text(block["text"], ("mrkdwn", "plain_text"), SECTION_LIMIT)
+            and isinstance(block.get("expand", True), bool)
+            and isinstance(block["text"].get("verbatim", True), bool))
 
 
 def is_element(element: Any) -> bool:

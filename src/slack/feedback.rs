@@ -5,7 +5,9 @@
 //! (<https://docs.slack.dev/reference/block-kit/block-elements/feedback-buttons-element>), which stands in a block. Where a
 //! message has blocks, Slack shows those in place of its text, which is then what telephones notify with and what screen
 //! readers may read. So the blocks begin with the text itself: sections of mrkdwn, because that is what the text is written in,
-//! always shown as a whole.
+//! always shown as a whole. They are `verbatim`
+//! (<https://docs.slack.dev/reference/block-kit/composition-objects/text-object>): otherwise Slack would make mentions of names
+//! in them, which it does not do in a message's text, and somebody could make the agent ping people.
 
 use serde_json::{Value, json};
 
@@ -28,7 +30,10 @@ pub struct Rating {
 
 /// The blocks of a message with this text, which answers the question with this id.
 pub fn blocks(text: &str, question_id: &str) -> Value {
-    let section = |text: String| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text }, "expand": true });
+    let section = |text: String| {
+        let text = json!({ "type": "mrkdwn", "text": text, "verbatim": true });
+        json!({ "type": "section", "text": text, "expand": true })
+    };
     let mut blocks: Vec<Value> = sections(text).into_iter().map(section).collect();
     let button = |emoji: &str, label: &str, is_good: bool| {
         json!({
@@ -95,7 +100,9 @@ mod tests {
         let blocks = blocks(text, ID);
         assert_eq!(
             blocks[0],
-            json!({ "type": "section", "text": { "type": "mrkdwn", "text": text }, "expand": true })
+            json!({
+                "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true }, "expand": true
+            })
         );
         let buttons = buttons(&blocks);
         assert_eq!(

@@ -7,6 +7,8 @@
 //! (<https://docs.slack.dev/messaging/formatting-message-text/#escaping>). With the three escaped nobody is pinged, no link is
 //! disguised, and a type such as `HashMap<String, Vec<u8>>` reads as it was written.
 
+mod links;
+
 /// Most UTF-8 bytes of an answer that are kept and posted: 100 KB.
 pub const MAX_BYTES: usize = 100 * 1024;
 
@@ -20,6 +22,9 @@ pub const MAX_PART: usize = 4000;
 /// Most characters of one section of a message with blocks, counted in the same way
 /// (<https://docs.slack.dev/reference/block-kit/blocks/section-block>).
 pub const MAX_SECTION: usize = 3000;
+
+/// Most characters of a section before its addresses become links, which makes each longer by two. The shortest has eight.
+const MAX_BARE_SECTION: usize = MAX_SECTION / 10 * 8;
 
 /// What opens and closes a block of code.
 const FENCE: &str = "```";
@@ -73,10 +78,11 @@ pub fn parts(text: &str) -> Vec<String> {
 }
 
 /// One of the [`parts`] as the sections of a message with blocks, in order: the same text, divided by the same rules, each at
-/// most [`MAX_SECTION`] long.
+/// most [`MAX_SECTION`] long. They are to be posted as they stand (`verbatim`), so addresses are written as links.
 pub fn sections(part: &str) -> Vec<String> {
     // The part is escaped already, and is divided as it reads, so that no escape is cut.
-    divided(&part.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"), MAX_SECTION)
+    let text = part.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    divided(&text, MAX_BARE_SECTION).iter().map(|section| links::linked(section)).collect()
 }
 
 /// The text, made [`safe`] and divided into pieces of at most `limit`.
