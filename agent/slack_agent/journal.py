@@ -10,13 +10,15 @@ from typing import Any, Literal
 
 Outcome = Literal["called", "not called", "unknown", "under way"]
 
+MAX_ARGUMENT_BYTES = 64 * 1024
+
 
 class NoLongerOurs(Exception):
     """Others work on the question, or nobody does any more. What `think` returns is not used."""
 
 
 class CannotCall(Exception):
-    """agent-settle cannot make such a call: it has no Gateway of tools, or the arguments are too long."""
+    """Such a call cannot be made: the arguments are none, or too long, or agent-settle has no Gateway of tools."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class Call:
     """The Gateway's name: `<target>___<operation>`."""
     arguments: dict[str, Any] = field(repr=False)
     outcome: Outcome
-    """`called`: the tool has answered, perhaps with an error. `not called`: certainly not. `unknown`: nobody knows, and
-    nobody will. `under way`: it may be unknown or called a little later."""
+    """`called`: the tool has done it, or says that it has not. `not called`: certainly not. `unknown`: nobody knows whether
+    it took effect. `under way`: nobody knows yet."""
     result: dict[str, Any] | None = field(default=None, repr=False)
-    """MCP's result, if it was called."""
+    """MCP's result, if the tool has answered. With `unknown` it is an error that does not say what was done."""
     why: str | None = None
     """A code, if it was not called or its outcome is unknown."""
 
@@ -46,10 +48,21 @@ class Call:
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    return json.dumps(arguments, sort_keys=True)
+    """The arguments as agent-settle gets and keeps them. Raises CannotCall."""
+    if not isinstance(arguments, Mapping):
+        raise CannotCall("the arguments are no object")
+    try:
+        text = json.dumps(arguments, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except (TypeError, ValueError) as error:
+        raise CannotCall("the arguments cannot be written as JSON") from error
+    if size > MAX_ARGUMENT_BYTES:
+        raise CannotCall(f"the arguments have more than {MAX_ARGUMENT_BYTES} bytes")
+    return text
 
 
-Make = Callable[[int, str, Mapping[str, Any]], Call]
+# With a number, the tool's name, and the arguments as text.
+Make = Callable[[int, str, str], Call]
 Read = Callable[[], Sequence[Call]]
 
 
@@ -74,13 +87,17 @@ class Journal:
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Call:
         """Makes the call, or returns what stands in the journal under its number: an agent that does the same again from
         the beginning gets the same results. What stands there may be another call, of an earlier attempt. A call whose
-        outcome is unknown is not made again."""
+        outcome is unknown is not made again. Raises CannotCall and NoLongerOurs."""
+        text = canonical(arguments)
         with self._lock:
             for call in self._uncertain:
                 if call.is_of(tool, arguments):
                     return call
-            call = self._make(self._next, tool, arguments)
-            self._next += 1
-            if call.is_uncertain:
-                self._uncertain.append(call)
-            return call
+            while True:
+                call = self._make(self._next, tool, text)
+                self._next += 1
+                if call.is_uncertain:
+                    self._uncertain.append(call)
+                # Under a number where an earlier attempt's call was not made, there is nothing to go on from.
+                if call.outcome != "not called" or call.is_of(tool, arguments):
+                    return call

@@ -7,7 +7,6 @@ arguments: agent-settle knows by the token what it has done already.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,19 +131,19 @@ class Settle:
         except (KeyError, TypeError) as error:
             raise OutcomeUnknown("the answer to thread is not as agreed") from error
 
-    def call(self, record: str, token: str, n: int, tool: str, arguments: Mapping[str, Any]) -> Call | None:
+    def call(self, record: str, token: str, n: int, tool: str, arguments: str) -> Call | None:
         """Calls a tool, or says what stands in the journal under the number; None if the token is no longer the record's.
         That the call is under way elsewhere is an unknown outcome: asking again tells."""
         outcomes = ("called", "not called", "unknown", "under way", "another call", "gone")
-        answer = self._invoke(self._client, "call", record, token, outcomes, n=n, tool=tool, arguments=dict(arguments))
+        answer = self._invoke(self._client, "call", record, token, outcomes, n=n, tool=tool, arguments=arguments)
         if answer["outcome"] == "gone":
             return None
         if answer["outcome"] == "under way":
             raise OutcomeUnknown("the call is under way")
         try:
             return call_in(answer["call"] if answer["outcome"] == "another call"
-                           else answer | {"n": n, "tool": tool, "arguments": dict(arguments)})
-        except (KeyError, TypeError) as error:
+                           else answer | {"n": n, "tool": tool, "arguments": arguments})
+        except (KeyError, TypeError, ValueError) as error:
             raise OutcomeUnknown("the answer to call is not as agreed") from error
 
     def calls(self, record: str, token: str) -> tuple[Call, ...] | None:
@@ -154,7 +153,7 @@ class Settle:
             return None
         try:
             return tuple(call_in(call) for call in answer["calls"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise OutcomeUnknown("the answer to calls is not as agreed") from error
 
     def _invoke(self, client: Any, operation: str, record: str, token: str, outcomes: tuple[str, ...],
@@ -185,7 +184,7 @@ class Settle:
 
 def call_in(call: dict[str, Any]) -> Call:
     why = call.get("why")
-    return Call(call["n"], call["tool"], call["arguments"], call["outcome"], call.get("result"),
+    return Call(call["n"], call["tool"], json.loads(call["arguments"]), call["outcome"], call.get("result"),
                 None if why is None else str(why))
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -49,6 +50,8 @@ class Timing:
     """For how long the reading of what was said before is repeated. Then the question is thought about without it."""
     call: float = 60
     """For how long it is asked what came of a call of a tool. Then its outcome is unknown."""
+    under_way: float = 35
+    """For how long the end of an earlier attempt's call is waited for, which agent-settle still makes."""
     new_token: float = 2
     """When the token has gone, the dispatcher may be about to bring a new one to this very process."""
     cancel: float = 5
@@ -220,7 +223,7 @@ class Work:
             if not self._is_replaced(token):
                 return ()
 
-    def _call(self, n: int, tool: str, arguments: Mapping[str, Any]) -> Call:
+    def _call(self, n: int, tool: str, arguments: str) -> Call:
         while True:
             token = self._token
             try:
@@ -228,25 +231,35 @@ class Work:
                            self._timing.call)
             except OutcomeUnknown as reason:
                 log.warning("%s: not known what came of call %d, of %s: %s", self._question.id, n, tool, reason)
-                return Call(n, tool, dict(arguments), "unknown", why="no_answer")
+                return Call(n, tool, json.loads(arguments), "unknown", why="no_answer")
             except Invalid as reason:
                 log.error("%s: %s cannot be called: %s", self._question.id, tool, reason)
-                raise CannotCall(str(reason)) from reason
+                raise CannotCall("it cannot be used here") from reason
             if call is not None:
                 return call
             if not self._is_replaced(token):
                 raise NoLongerOurs()
 
     def _calls(self) -> tuple[Call, ...]:
+        """Waits for calls that are under way: agent-settle goes on with them when the process that asked for them has ended."""
+        deadline = time.monotonic() + self._timing.under_way
         while True:
             token = self._token
             calls = ask(self._question.id, lambda: self._settle.calls(self.record, token), self._timing.call)
             if calls is not None:
-                return calls
-            if not self._is_replaced(token):
+                if time.monotonic() > deadline or all(call.outcome != "under way" for call in calls):
+                    return calls
+                if self._question.cancelled.wait(1):
+                    raise NoLongerOurs()
+            elif not self._is_replaced(token):
                 raise NoLongerOurs()
 
-    def _ending_of(self, thought: Thought) -> Ending:
+    def _ending_of(self, thought: Thought) -> Ending | None:
+        """Returns None if the question is left to its lease."""
+        if isinstance(thought.error, (NoLongerOurs, OutcomeUnknown)):
+            log.warning("%s: thinking ended, and the question is left to its lease: %s", self._question.id,
+                        describe(thought.error))
+            return None
         if thought.error is not None:
             log.error("%s: thinking failed: %s", self._question.id, describe(thought.error))
             return Ending(refusal="thinking_failed")

@@ -19,9 +19,9 @@ HEADERS = {"accept": "application/json, text/event-stream", "mcp-protocol-versio
 
 def with_calls(question: Question, gateway_url: str, earlier: tuple[Call, ...] = ()) -> Question:
     """The question as a worker gives it to `think`."""
-    def make(n: int, tool: str, arguments: Mapping[str, Any]) -> Call:
-        result = call_tool(gateway_url, tool, arguments)
-        return Call(n, tool, dict(arguments), "called", result)
+    def make(n: int, tool: str, arguments: str) -> Call:
+        asked = json.loads(arguments)
+        return Call(n, tool, asked, "called", call_tool(gateway_url, tool, asked))
 
     journal = Journal(make, lambda: earlier, max((call.n for call in earlier), default=0))
     return replace(question, call=journal.call, calls=journal.calls)

@@ -273,7 +273,7 @@ class Settle:
         asked = {name: body[name] for name in ("n", "tool", "arguments")}
         stands = record.journal.get(body["n"])
         if stands is None:
-            stands = record.journal[body["n"]] = asked | self.tools(body["tool"], body["arguments"])
+            stands = record.journal[body["n"]] = asked | self.tools(body["tool"], json.loads(body["arguments"]))
         if stands | asked != stands:
             return {"outcome": "another call", "call": stands}
         return {name: value for name, value in stands.items() if name not in asked}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from settle import Fault
+from settle import Fault, Record
 from settle import Settle as StandIn
 from test_worker import QUICK, Setup, client, record, work_on
 
@@ -25,13 +25,15 @@ class Made:
 
     def __init__(self, *outcomes: str, earlier: tuple[Call, ...] = ()) -> None:
         self.outcomes = list(outcomes)
+        self.stands: dict[int, Call] = {}
+        """Calls of an earlier attempt, which did not ask for the journal."""
         self.asked: list[tuple[int, str, dict[str, Any]]] = []
         self.journal = Journal(self._make, lambda: earlier, max((call.n for call in earlier), default=0))
 
-    def _make(self, n: int, tool: str, arguments: Mapping[str, Any]) -> Call:
-        self.asked.append((n, tool, dict(arguments)))
+    def _make(self, n: int, tool: str, arguments: str) -> Call:
+        self.asked.append((n, tool, json.loads(arguments)))
         outcome: Any = self.outcomes.pop(0) if self.outcomes else "called"
-        return Call(n, tool, dict(arguments), outcome)
+        return self.stands.pop(n, Call(n, tool, json.loads(arguments), outcome))
 
     @property
     def numbers(self) -> list[int]:
@@ -72,6 +74,29 @@ def test_what_was_not_called_may_be_called_again() -> None:
     made = Made("not called")
     assert [made.journal.call(CARD, {}).outcome for _ in range(2)] == ["not called", "called"]
     assert made.numbers == [1, 2]
+
+
+def test_another_call_that_was_not_made_is_passed_over_and_one_that_was_made_is_told() -> None:
+    made = Made()
+    made.stands = {1: Call(1, CARD, {"name": "z"}, "not called", why="closed"), 3: Call(3, CARD, {"name": "y"}, "called")}
+    assert made.journal.call(CARD, {"name": "a"}).arguments == {"name": "a"} and made.numbers == [1, 2]
+    assert made.journal.call(CARD, {"name": "b"}).arguments == {"name": "y"}
+    assert made.journal.call(CARD, {"name": "b"}).arguments == {"name": "b"} and made.numbers == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("arguments", [["a"], "a", None, {"a": float("nan")}, {"a": "\ud800"}, {"a": {1}}, {"a": "x" * 70_000}])
+def test_arguments_that_cannot_be_sent_are_refused_before_anybody_is_asked(arguments: Any) -> None:
+    made = Made()
+    with pytest.raises(CannotCall):
+        made.journal.call(CARD, arguments)
+    assert made.numbers == []
+
+
+def test_numbers_are_sent_to_the_letter() -> None:
+    made = Made("unknown")
+    arguments = {"a": 0.12088995980580641, "b": 2**70}
+    first = made.journal.call(CARD, arguments)
+    assert made.asked[0][2] == arguments and made.journal.call(CARD, arguments) is first
 
 
 def test_what_is_called_and_told_is_not_in_the_log() -> None:
@@ -116,7 +141,7 @@ def test_the_next_attempt_goes_on_behind_the_calls_of_the_one_that_died(
     assert other.ask(record) == "working"
     stands = settle.wait_for_state(record, "answered")
     assert stands.posts == ["1 made, 2 before"]
-    assert [call["arguments"]["name"] for call in stands.journal.values()] == ["a", "b", "c"]
+    assert [json.loads(call["arguments"])["name"] for call in stands.journal.values()] == ["a", "b", "c"]
     one.idle()
     # The first one wakes up, and is told that the question is not its own any more.
     assert first.error is None and len(first.made) == 2
@@ -165,4 +190,24 @@ def test_what_agent_settle_cannot_call_is_an_error_in_words(work_on: Any, settle
     thinks = Calls("a")
     work_on(thinks).ask(record)
     settle.wait_for_state(record, "answered")
-    assert isinstance(thinks.error, CannotCall) and "TOOLS_GATEWAY_URL" in str(thinks.error)
+    assert isinstance(thinks.error, CannotCall) and "cannot be used" in str(thinks.error)
+
+
+def test_a_call_that_is_still_under_way_is_waited_for(work_on: Any, settle: StandIn, record: str) -> None:
+    settle.records[record] = Record(journal={1: {"n": 1, "tool": CARD, "arguments": '{"name": "a"}', "outcome": "under way"}})
+    thinks = Calls("a", "b")
+    work_on(thinks).ask(record)
+    settle.wait_for(lambda: settle.of(record, "calls"))
+    settle.records[record].journal[1] |= {"outcome": "not called", "why": "not_reached"}
+    stands = settle.wait_for_state(record, "answered")
+    assert len(settle.of(record, "calls")) == 2 and stands.posts == ["1 made, 1 before"]
+
+
+def test_a_journal_that_cannot_be_read_ends_no_question(work_on: Any, settle: StandIn, record: str) -> None:
+    settle.records[record] = Record(journal={1: {"n": 1, "tool": CARD, "arguments": "{}", "outcome": "under way"}})
+    settle.inject(Fault("fail", "calls", times=100))
+    setup: Setup = work_on(lambda question: str(question.calls()), timing=replace(QUICK, call=0.3))
+    setup.ask(record)
+    settle.wait_for(lambda: len(settle.of(record, "calls")) > 1)
+    setup.idle()
+    assert settle.records[record].state == "in_flight" and not settle.of(record, "refuse")

@@ -248,6 +248,9 @@ def test_a_tool_that_reads_is_called_without_a_journal(
     ("slack___look", False, ("look",), True),
     ("slack___look", None, ("slack___look",), True),
     ("get_it___delete", None, (), False),
+    ("trello___get_card", False, (), False),
+    ("trello___get_or_create_card", None, (), False),
+    ("mail___read_and_archive", None, (), False),
 ])
 def test_what_does_not_say_that_it_only_reads_may_change_something(
     name: str, hint: bool | None, named: tuple[str, ...], reads: bool
@@ -259,6 +262,27 @@ def test_what_does_not_say_that_it_only_reads_may_change_something(
     annotations = None if hint is None else ToolAnnotations(readOnlyHint=hint)
     tool = MCPAgentTool(Tool(name=name, inputSchema={"type": "object"}, annotations=annotations), Mock())
     assert only_reads(tool, named) is reads
+
+
+@pytest.mark.parametrize(("result", "shown"), [
+    ({"content": [{"type": "image", "data": "AA==", "mimeType": "image/svg+xml"}]}, "cannot be shown"),
+    ({"content": [{"type": "news", "text": 7}, {"type": "text", "text": "made"}]}, "made"),
+    ({"content": None, "structuredContent": {"id": "c1"}}, "c1"),
+    ({"content": "made"}, "{}"),
+    ({}, "{}"),
+])
+def test_a_result_that_cannot_be_shown_is_no_error(converse: Converse, answer: Answer, result: Any, shown: str) -> None:
+    for tools in ("post_to_slack", ""):
+        answer(TOOLS=tools, earlier=(Call(1, POST, ARGUMENTS, "called", result),))
+        [(_, _, status, text)] = steps_in(converse.bodies[-1])
+        assert status == "success" and (shown in text or not tools)
+
+
+def test_an_error_that_does_not_say_what_was_done_is_told_as_unknown(converse: Converse, answer: Answer) -> None:
+    result = {"content": [{"type": "text", "text": "An internal error occurred."}], "isError": True}
+    answer(TOOLS="post_to_slack", earlier=(Call(1, POST, ARGUMENTS, "unknown", result, "tool_error"),))
+    [(_, _, status, text)] = steps_in(converse.bodies[-1])
+    assert status == "error" and "Nobody knows" in text and "internal error" in text
 
 
 def test_without_tools_no_gateway_is_called(converse: Converse, answer: Answer) -> None:

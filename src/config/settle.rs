@@ -57,6 +57,10 @@ impl SettleConfig {
                 value_or_problem(&mut problems, required("TOOLS_GATEWAY_URL", GATEWAY, tools, url)).map(Some)
             }
         };
+        if tools_gateway_url.as_ref().is_some_and(|tools| tools.is_some() && *tools == gateway_url) {
+            // Whoever may have tools called could forge the mark of an answer, which only agent-settle's own Gateway takes.
+            problems.push("TOOLS_GATEWAY_URL must be another Gateway than GATEWAY_URL".to_owned());
+        }
         let post_wait = number("POST_WAIT_SECONDS", get("POST_WAIT_SECONDS"), 90, 1, 900);
         let post_wait = value_or_problem(&mut problems, post_wait.map(Duration::from_secs));
         let prompts = get("SUGGESTED_PROMPTS").map(|value| Prompts::read(&value)).transpose();
@@ -140,6 +144,18 @@ mod tests {
         let settings = config(&changes).unwrap().settings;
         assert_eq!(settings.prompts, Some(Prompts::read(prompts).unwrap()));
         assert!(settings.session_titles && settings.feedback_buttons);
+    }
+
+    #[test]
+    fn the_tools_are_not_those_of_agent_settle() {
+        let own = "https://settle.gateway.bedrock-agentcore.eu-west-1.amazonaws.com/mcp";
+        let problems = config(&[("TOOLS_GATEWAY_URL", own)]).unwrap_err();
+        assert_eq!(problems, ["TOOLS_GATEWAY_URL must be another Gateway than GATEWAY_URL"]);
+        let other = "https://tools.gateway.bedrock-agentcore.eu-west-1.amazonaws.com/mcp";
+        assert_eq!(
+            config(&[("TOOLS_GATEWAY_URL", other)]).unwrap().tools_gateway_url.as_deref(),
+            Some(other)
+        );
     }
 
     #[test]

@@ -160,6 +160,16 @@ impl WorkStore for Arc<World> {
         self.store.count_stopped(key, stop, id, now).await
     }
 
+    async fn read_call(&self, key: &RecordKey, number: u32) -> Result<Option<Entry>, StoreError> {
+        self.store_result(Fault::Read, ())?;
+        self.store.read_call(key, number).await
+    }
+
+    async fn forget_call(&self, key: &RecordKey, number: u32, now: UnixMillis) -> Result<(), StoreError> {
+        self.store_result(Fault::Read, ())?;
+        self.store.forget_call(key, number, now).await
+    }
+
     async fn begin_call(
         &self,
         key: &RecordKey,

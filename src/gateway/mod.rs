@@ -31,7 +31,8 @@ mod slack_answer;
 mod tool_call;
 pub mod tools_gateway;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::future::Future;
 use std::time::Duration;
 
@@ -87,11 +88,11 @@ pub trait SlackTools: Send + Sync {
 
 /// The tools that the agent's model may use.
 pub trait AgentTools: Send + Sync {
-    /// Calls a tool, once. The call is over at `until`, and does not begin any more if that is past.
+    /// Calls a tool, once, with an object as the arguments. The call is over at `until`, and does not begin any more if that is past.
     fn call(
         &self,
         tool: &str,
-        arguments: &Map<String, Value>,
+        arguments: &RawValue,
         until: Moment,
     ) -> impl Future<Output = ToolOutcome> + Send;
 }
@@ -99,7 +100,7 @@ pub trait AgentTools: Send + Sync {
 /// What became of a call of a tool.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolOutcome {
-    /// The tool has answered, perhaps with an error.
+    /// The tool has answered: it has done it, or says that it has not.
     Answered(
         /// MCP's result: an object with `content` and `isError`.
         Value,
@@ -113,6 +114,8 @@ pub enum ToolOutcome {
     Unknown {
         /// Why, as a short code.
         reason: String,
+        /// MCP's result, if there is one: an error that does not say that nothing was done.
+        result: Option<Value>,
     },
 }
 

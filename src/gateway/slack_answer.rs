@@ -131,7 +131,7 @@ pub(super) fn retry_after_in(result: &Value) -> Option<Duration> {
 }
 
 /// The texts of a result.
-fn texts(result: &Value) -> impl Iterator<Item = &str> {
+pub(super) fn texts(result: &Value) -> impl Iterator<Item = &str> {
     let blocks = result.get("content").and_then(Value::as_array);
     blocks.into_iter().flatten().filter_map(|block| block.get("text")?.as_str())
 }

@@ -6,6 +6,7 @@
 //! certain: [`Called::NotDone`] is only what was refused before the tool was called, and what Slack itself says it did not do.
 
 use aws_smithy_runtime_api::http::Headers;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -55,9 +56,25 @@ impl Called {
 }
 
 /// The body of the call.
-pub(super) fn request(tool: &str, arguments: &Map<String, Value>) -> Vec<u8> {
-    let params = json!({ "name": tool, "arguments": arguments });
-    json!({ "jsonrpc": "2.0", "id": ID, "method": "tools/call", "params": params }).to_string().into_bytes()
+pub(super) fn request(tool: &str, arguments: &(impl Serialize + ?Sized)) -> Vec<u8> {
+    let params = Params { name: tool, arguments };
+    let request = Request { jsonrpc: "2.0", id: ID, method: "tools/call", params };
+    // It is strings and JSON alone, so it can always be written.
+    serde_json::to_vec(&request).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Request<'a, A: ?Sized> {
+    jsonrpc: &'a str,
+    id: u64,
+    method: &'a str,
+    params: Params<'a, A>,
+}
+
+#[derive(Serialize)]
+struct Params<'a, A: ?Sized> {
+    name: &'a str,
+    arguments: &'a A,
 }
 
 /// Whether what has come of a stream of events has the response in it. Such a stream need not end behind it.

@@ -73,7 +73,7 @@ impl Call {
         let mut call = told(self.end.as_ref());
         call.insert("n".to_owned(), self.number.into());
         call.insert("tool".to_owned(), self.tool.as_str().into());
-        call.insert("arguments".to_owned(), parsed(&self.arguments));
+        call.insert("arguments".to_owned(), self.arguments.as_str().into());
         Value::Object(call)
     }
 }
@@ -94,8 +94,14 @@ fn told(end: Option<&ToolEnd>) -> Map<String, Value> {
         Some(ToolEnd::Answered { result }) => {
             told.insert("result".to_owned(), parsed(result));
         }
-        Some(ToolEnd::NotCalled { why } | ToolEnd::Unknown { why }) => {
+        Some(ToolEnd::NotCalled { why }) => {
             told.insert("why".to_owned(), why.as_str().into());
+        }
+        Some(ToolEnd::Unknown { why, result }) => {
+            told.insert("why".to_owned(), why.as_str().into());
+            if let Some(result) = result {
+                told.insert("result".to_owned(), parsed(result));
+            }
         }
         None => {}
     }
@@ -107,40 +113,52 @@ fn parsed(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_default()
 }
 
-/// The arguments as the journal keeps them; `None` if they are too long.
-pub fn kept(arguments: &Map<String, Value>) -> Option<String> {
-    let arguments = serde_json::to_string(arguments).unwrap_or_default();
-    (arguments.len() <= MAX_BYTES).then_some(arguments)
-}
-
-/// What came of a call, as the journal keeps it.
-pub fn end_of(outcome: ToolOutcome) -> ToolEnd {
+/// What came of a call with these arguments, as the journal keeps it.
+pub fn end_of(outcome: ToolOutcome, arguments: &str) -> ToolEnd {
+    let left = MAX_BYTES.saturating_sub(arguments.len());
     match outcome {
-        ToolOutcome::Answered(result) => ToolEnd::Answered { result: result_of(&result) },
+        ToolOutcome::Answered(result) => ToolEnd::Answered { result: kept(&result, left) },
         ToolOutcome::NotCalled { reason } => ToolEnd::NotCalled { why: reason },
-        ToolOutcome::Unknown { reason } => ToolEnd::Unknown { why: reason },
+        ToolOutcome::Unknown { reason, result } => {
+            ToolEnd::Unknown { why: reason, result: result.map(|result| kept(&result, left)) }
+        }
     }
 }
 
-/// The result as JSON. Of one that is too long the text is kept as far as it fits, and says so.
-fn result_of(result: &Value) -> String {
+/// The result as JSON, in so many bytes. Of one that is longer the beginning of its text is kept, and says so.
+fn kept(result: &Value, bytes: usize) -> String {
     let whole = result.to_string();
-    if whole.len() <= MAX_BYTES {
+    if whole.len() <= bytes {
         return whole;
     }
     let texts = result.get("content").and_then(Value::as_array).into_iter().flatten();
     let text: Vec<&str> = texts.filter_map(|content| content.get("text")?.as_str()).collect();
-    let text = text.join("\n");
-    // In JSON one character takes at most six bytes.
-    let text: String = text.chars().take(MAX_BYTES / 6 - 100).collect();
+    let mut left = bytes.saturating_sub(200);
+    let fits = |c: &char| {
+        let long = in_json(*c);
+        let fits = long <= left;
+        left = left.saturating_sub(long);
+        fits
+    };
+    let text: String = text.join("\n").chars().take_while(fits).collect();
     let text = format!("{text}\n(The tool said more than is kept here.)");
     let is_error = result.get("isError").and_then(Value::as_bool).unwrap_or_default();
     json!({ "content": [{ "type": "text", "text": text }], "isError": is_error }).to_string()
 }
 
+/// How many bytes a character takes in a string of JSON.
+const fn in_json(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        c if c < ' ' => 6,
+        c => c.len_utf8(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::journal::{MAX_ARGUMENT_BYTES, MAX_CALLS};
     use crate::work::token::Token;
 
     const NOW: UnixMillis = UnixMillis::from_millis(1_000_000);
@@ -168,7 +186,14 @@ mod tests {
                 Some(ToolEnd::NotCalled { why: why() }),
                 json!({ "outcome": "not called", "why": "gateway_500" }),
             ),
-            (Some(ToolEnd::Unknown { why: why() }), json!({ "outcome": "unknown", "why": "gateway_500" })),
+            (
+                Some(ToolEnd::Unknown { why: why(), result: None }),
+                json!({ "outcome": "unknown", "why": "gateway_500" }),
+            ),
+            (
+                Some(ToolEnd::Unknown { why: why(), result: Some(result.to_string()) }),
+                json!({ "outcome": "unknown", "why": "gateway_500", "result": result }),
+            ),
         ] {
             let stands = Entry::Call(call(end));
             assert_eq!(asked(&stands, "t___create_card", r#"{"name":"a"}"#), told);
@@ -181,7 +206,7 @@ mod tests {
     fn whoever_asks_for_another_call_is_told_which_one_stands() {
         let stands = Entry::Call(call(Some(ToolEnd::NotCalled { why: "not_reached".to_owned() })));
         let call = json!({
-            "n": 3, "tool": "t___create_card", "arguments": { "name": "a" },
+            "n": 3, "tool": "t___create_card", "arguments": r#"{"name":"a"}"#,
             "outcome": "not called", "why": "not_reached",
         });
         for (tool, arguments) in
@@ -193,26 +218,30 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_the_same_in_whatever_order() {
-        let read = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
-        let [one, other] = [r#"{"b": 1, "a": {"d": 2, "c": 3}}"#, r#"{"a":{"c":3,"d":2},"b":1}"#].map(read);
-        assert_eq!(kept(&one), kept(&other));
-        let long = json!({ "text": "a".repeat(MAX_BYTES) });
-        assert_eq!(kept(long.as_object().unwrap()), None);
+    fn of_a_long_result_the_beginning_is_kept_and_says_so() {
+        for letter in ["a", "\u{1}", "\"", "\u{1f642}"] {
+            let text = letter.repeat(MAX_BYTES);
+            let long = json!({ "content": [{ "type": "image" }, { "type": "text", "text": text }], "isError": true });
+            let kept = kept(&long, 50_000);
+            assert!((49_000..=50_000).contains(&kept.len()), "{}", kept.len());
+            let kept: Value = serde_json::from_str(&kept).unwrap();
+            assert_eq!(kept["isError"], true);
+            let said = kept["content"][0]["text"].as_str().unwrap();
+            assert!(said.starts_with(letter) && said.ends_with("more than is kept here.)"));
+        }
+        let short = json!({ "content": [], "structuredContent": { "id": "c1" } });
+        assert_eq!(kept(&short, 50_000), short.to_string());
     }
 
+    /// The whole journal goes into one answer of a Lambda function, of which AWS takes 6 MB.
     #[test]
-    fn of_a_long_result_the_beginning_is_kept_and_says_so() {
-        let text = "\u{1}".repeat(MAX_BYTES);
-        let long =
-            json!({ "content": [{ "type": "image" }, { "type": "text", "text": text }], "isError": true });
-        let kept = result_of(&long);
-        assert!(kept.len() <= MAX_BYTES, "{}", kept.len());
-        let kept: Value = serde_json::from_str(&kept).unwrap();
-        assert_eq!(kept["isError"], true);
-        let said = kept["content"][0]["text"].as_str().unwrap();
-        assert!(said.starts_with('\u{1}') && said.ends_with("more than is kept here.)"));
-        let short = json!({ "content": [], "structuredContent": { "id": "c1" } });
-        assert_eq!(result_of(&short), short.to_string());
+    fn the_longest_journal_fits_into_one_answer() {
+        let arguments = format!("{{\"a\":\"{}\"}}", "a".repeat(MAX_ARGUMENT_BYTES - 8));
+        let result = json!({ "content": [{ "type": "text", "text": "\u{1}".repeat(MAX_BYTES) }] });
+        let end = end_of(ToolOutcome::Answered(result), &arguments);
+        let call = ToolCall { arguments, ..call(Some(end)) };
+        let calls = (1..=MAX_CALLS).map(|number| Call::of(&call, number, NOW).to_json()).collect::<Vec<_>>();
+        let answer = json!({ "outcome": "calls", "calls": calls }).to_string();
+        assert!(answer.len() < 5_000_000, "{}", answer.len());
     }
 }

@@ -28,7 +28,7 @@ pub mod pane;
 pub mod request;
 pub mod thread;
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 use crate::dedup::StoreError;
@@ -271,6 +271,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Intent::Ended { delete } => {
                 call.report.ended = Some(Ended::Answered);
                 self.delete(&delete, call).await;
+                self.forget_calls(call).await;
                 self.take_sign_back_of_record(call).await;
                 Ok(Answer::Answered { ts: None })
             }
@@ -546,6 +547,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             End::Answered => {
                 call.report.ended = Some(Ended::Answered);
                 self.delete(receive, call).await;
+                self.forget_calls(call).await;
                 Answer::Answered { ts: ts.map(str::to_owned) }
             }
             End::Told { why } => {
@@ -625,7 +627,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         &self,
         number: u32,
         tool: &str,
-        arguments: &Map<String, Value>,
+        arguments: &str,
         call: &mut Call<'_>,
     ) -> Result<Answer, StoreError> {
         let Some(tools) = &self.tools else {
@@ -633,8 +635,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 why: "agent-settle has no TOOLS_GATEWAY_URL, so it can call no tool",
             });
         };
-        let Some(kept) = calls::kept(arguments) else {
-            return Ok(Answer::Invalid { why: "arguments must be at most 100 KB" });
+        let Ok(raw) = serde_json::from_str::<&RawValue>(arguments) else {
+            return Ok(Answer::Invalid { why: "arguments must be a JSON object as text" });
         };
         let stop = self.stop(call).await?;
         let token = call.token;
@@ -659,21 +661,25 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
         let begun = ToolCall {
             tool: tool.to_owned(),
-            arguments: kept.clone(),
+            arguments: arguments.to_owned(),
             nonce: nonce.clone(),
             begun_at,
             end: None,
         };
         if let Some(stands) = self.begin(number, &Entry::Call(begun), call).await? {
-            let called = Called::of(&stands, number, tool, &kept, self.clock.now());
+            let called = Called::of(&stands, number, tool, arguments, self.clock.now());
             return Ok(Answer::Called(called));
         }
-        let end = calls::end_of(tools.call(tool, arguments, call.until()).await);
-        if let ToolEnd::NotCalled { why } | ToolEnd::Unknown { why } = &end {
+        let end = calls::end_of(tools.call(tool, raw, call.until()).await, arguments);
+        if let ToolEnd::NotCalled { why } | ToolEnd::Unknown { why, .. } = &end {
             call.report.why = Some(why.clone());
         }
         // Whoever asked learns it in any case. If it cannot be written down, the next attempt takes it for unknown.
-        if let Err(error) = self.store.end_call(call.key, number, &nonce, &end).await {
+        let mut written = self.store.end_call(call.key, number, &nonce, &end).await;
+        if written.is_err() {
+            written = self.store.end_call(call.key, number, &nonce, &end).await;
+        }
+        if let Err(error) = written {
             call.report.errors.add("end of a call", &error);
         }
         Ok(Answer::Called(Called::Ended(end)))
@@ -686,11 +692,29 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Some(record) = record else { return Ok(Answer::Gone) };
         let mut calls = Vec::new();
         for number in 1..=record.tool_calls {
-            if let Some(Entry::Call(begun)) = self.begin(number, &Entry::Closed, call).await? {
+            let stands = match self.store.read_call(call.key, number).await? {
+                None => self.begin(number, &Entry::Closed, call).await?,
+                stands => stands,
+            };
+            if let Some(Entry::Call(begun)) = stands {
                 calls.push(CallOfTool::of(&begun, number, self.clock.now()));
             }
         }
         Ok(Answer::Calls(calls))
+    }
+
+    /// Keeps nothing of what the question's tools were told and have answered: it has ended, and does not start over. What cannot
+    /// be forgotten expires.
+    async fn forget_calls(&self, call: &mut Call<'_>) {
+        let tool_calls = match self.read(call).await {
+            Ok(record) => record.map_or(0, |record| record.tool_calls),
+            Err(error) => return call.report.errors.add("forget calls", &error),
+        };
+        for number in 1..=tool_calls {
+            if let Err(error) = self.store.forget_call(call.key, number, self.clock.now()).await {
+                call.report.errors.add("forget calls", &error);
+            }
+        }
     }
 
     /// Writes an entry into the journal if none stands under this number; the answer is what stands there.
@@ -730,6 +754,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call.report.ended = Some(Ended::Stopped);
         call.report.why = Some(STOPPED.to_owned());
         self.make_visible(&receive, call).await;
+        self.forget_calls(call).await;
         self.take_sign_back_of_record(call).await;
     }
 

@@ -44,7 +44,7 @@ impl PaneRequest {
     }
 }
 
-impl<W, Q, T: SlackTools, N, C: Clock> Settle<W, Q, T, N, C> {
+impl<W, Q, T: SlackTools, G, N, C: Clock> Settle<W, Q, T, G, N, C> {
     /// Suggests the configured prompts. Nothing depends on whether that succeeds, and it may be repeated.
     pub async fn suggest_prompts(&self, request: &PaneRequest) -> (Answer, SettleReport) {
         let mut report = SettleReport { operation: PROMPTS, ..SettleReport::default() };

@@ -1,8 +1,11 @@
 //! What agent-settle is asked for. All of it is pure. `docs/settle.schema.json` describes requests and answers.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use crate::work::RecordKey;
+use crate::work::journal::MAX_ARGUMENT_BYTES;
 use crate::work::token::Token;
 
 /// The version of the requests.
@@ -62,8 +65,8 @@ pub enum Operation {
         number: u32,
         /// The tools' Gateway's name of the tool.
         tool: String,
-        /// Its arguments.
-        arguments: Map<String, Value>,
+        /// Its arguments: a JSON object, to the letter as it came.
+        arguments: String,
     },
     /// Reads the calls that were begun for the question.
     Calls,
@@ -162,8 +165,12 @@ fn call(fields: &Map<String, Value>) -> Result<Operation, Invalid> {
     let is_name = |tool: &&str| !tool.is_empty() && tool.len() <= MAX_TOOL_CHARS;
     let tool = text(fields, "tool").filter(is_name);
     let tool = tool.ok_or(Invalid("tool must be the name of a tool of the Gateway's"))?.to_owned();
-    let arguments = fields.get("arguments").and_then(Value::as_object);
-    let arguments = arguments.ok_or(Invalid("arguments must be an object"))?.clone();
+    let is_object = |arguments: &&str| serde_json::from_str::<BTreeMap<String, &RawValue>>(arguments).is_ok();
+    let arguments = text(fields, "arguments").filter(is_object);
+    let arguments = arguments.ok_or(Invalid("arguments must be a JSON object as text"))?.to_owned();
+    if arguments.len() > MAX_ARGUMENT_BYTES {
+        return Err(Invalid("arguments must be at most 64 KB"));
+    }
     Ok(Operation::Call { number, tool, arguments })
 }
 
@@ -211,11 +218,11 @@ mod tests {
             (json!({ "operation": "post" }), Operation::Post),
             (json!({ "operation": "thread" }), Operation::Thread),
             (
-                json!({ "operation": "call", "n": 1, "tool": "trello___create_card", "arguments": { "name": "a" } }),
+                json!({ "operation": "call", "n": 1, "tool": "trello___create_card", "arguments": "{\"name\": 1e0}" }),
                 Operation::Call {
                     number: 1,
                     tool: "trello___create_card".to_owned(),
-                    arguments: json!({ "name": "a" }).as_object().unwrap().clone(),
+                    arguments: r#"{"name": 1e0}"#.to_owned(),
                 },
             ),
             (json!({ "operation": "calls" }), Operation::Calls),
@@ -239,13 +246,18 @@ mod tests {
             (json!({ "operation": "refuse" }), "why"),
             (json!({ "operation": "refuse", "why": "because <@U1>" }), "why"),
             (json!({ "operation": "refuse", "why": "a".repeat(41) }), "why"),
-            (json!({ "operation": "call", "tool": "a", "arguments": {} }), "n"),
-            (json!({ "operation": "call", "n": 0, "tool": "a", "arguments": {} }), "n"),
-            (json!({ "operation": "call", "n": 1.5, "tool": "a", "arguments": {} }), "n"),
-            (json!({ "operation": "call", "n": 1, "arguments": {} }), "tool"),
-            (json!({ "operation": "call", "n": 1, "tool": "", "arguments": {} }), "tool"),
+            (json!({ "operation": "call", "tool": "a", "arguments": "{}" }), "n"),
+            (json!({ "operation": "call", "n": 0, "tool": "a", "arguments": "{}" }), "n"),
+            (json!({ "operation": "call", "n": 1.5, "tool": "a", "arguments": "{}" }), "n"),
+            (json!({ "operation": "call", "n": 1, "arguments": "{}" }), "tool"),
+            (json!({ "operation": "call", "n": 1, "tool": "", "arguments": "{}" }), "tool"),
             (json!({ "operation": "call", "n": 1, "tool": "a" }), "arguments"),
-            (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": [] }), "arguments"),
+            (
+                json!({ "operation": "call", "n": 1, "tool": "a", "arguments": format!("{{\"a\":\"{}\"}}", "a".repeat(MAX_ARGUMENT_BYTES)) }),
+                "arguments",
+            ),
+            (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": "[]" }), "arguments"),
+            (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": {} }), "arguments"),
             (json!({ "operation": "delete" }), "operation"),
             (json!({}), "operation"),
             (json!({ "operation": "beat", "version": 2 }), "version"),

@@ -36,6 +36,7 @@ macro_rules! every_work_scenario {
             a_call_that_was_closed_is_not_begun
             a_call_has_the_end_that_its_own_invocation_writes
             journals_are_kept_apart
+            what_is_forgotten_is_closed
             warming_up_changes_nothing
         }
     };
@@ -361,13 +362,17 @@ pub async fn a_call_that_was_closed_is_not_begun(store: &impl WorkStore) {
 pub async fn a_call_has_the_end_that_its_own_invocation_writes(store: &impl WorkStore) {
     let result = "\"\\ \r\n\u{1f642}".repeat(9000);
     let why = "not_reached".to_owned();
-    let ends =
-        [ToolEnd::Answered { result }, ToolEnd::NotCalled { why: why.clone() }, ToolEnd::Unknown { why }];
+    let ends = [
+        ToolEnd::Answered { result: result.clone() },
+        ToolEnd::NotCalled { why: why.clone() },
+        ToolEnd::Unknown { why: why.clone(), result: None },
+        ToolEnd::Unknown { why, result: Some(result) },
+    ];
     for end in ends {
         let key = new_key();
         store.end_call(&key, 1, &token(1), &end).await.expect("the store answers");
         assert_eq!(begin(store, &key, 1, &Entry::Call(call(1))).await, None, "nothing was begun yet");
-        let other = ToolEnd::Unknown { why: "other".to_owned() };
+        let other = ToolEnd::Unknown { why: "other".to_owned(), result: None };
         store.end_call(&key, 1, &token(2), &other).await.expect("the store answers");
         assert_eq!(begin(store, &key, 1, &Entry::Closed).await, Some(Entry::Call(call(1))));
         for _again in 0..2 {
@@ -376,6 +381,23 @@ pub async fn a_call_has_the_end_that_its_own_invocation_writes(store: &impl Work
         let ended = ToolCall { end: Some(end), ..call(1) };
         assert_eq!(begin(store, &key, 1, &Entry::Closed).await, Some(Entry::Call(ended)));
     }
+}
+
+/// When a question has ended, nothing is kept of what its tools were told, and nothing is begun any more.
+pub async fn what_is_forgotten_is_closed(store: &impl WorkStore) {
+    let key = new_key();
+    assert_eq!(begin(store, &key, 1, &Entry::Call(call(1))).await, None);
+    for number in [1, 2, 1] {
+        store.forget_call(&key, number, NOW).await.expect("the store answers");
+    }
+    let end = ToolEnd::Answered { result: "{}".to_owned() };
+    store.end_call(&key, 1, &token(1), &end).await.expect("the store answers");
+    for number in [1, 2] {
+        let stands = store.read_call(&key, number).await.expect("the store answers");
+        assert_eq!(stands, Some(Entry::Closed));
+        assert_eq!(begin(store, &key, number, &Entry::Call(call(2))).await, Some(Entry::Closed));
+    }
+    assert_eq!(store.read_call(&key, 3).await.expect("the store answers"), None);
 }
 
 /// A journal is its question's alone, and changes nothing about the record.

@@ -19,7 +19,10 @@ use crate::time::clock::UnixMillis;
 /// Most calls of one question, over all attempts. So the whole journal fits into one answer of a Lambda function.
 pub const MAX_CALLS: u32 = 40;
 
-/// The longest arguments, and the longest result, in bytes of JSON.
+/// The longest arguments, in bytes of JSON.
+pub const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
+
+/// The longest arguments and result together.
 pub const MAX_BYTES: usize = 100 * 1024;
 
 /// How long a call may be under way before nobody will write its end: agent-settle's time-out, and a second for the clocks.
@@ -28,7 +31,8 @@ pub const UNDER_WAY: Duration = Duration::from_secs(31);
 /// What stands in the journal under a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Whoever read the journal has closed the number before the call was begun. It was not made, and will not be.
+    /// The number is closed: nothing is begun under it any more. Whoever read the journal found it counted and not begun; or the
+    /// question has ended, and what its tools were told is not kept.
     Closed,
     /// A call that was begun.
     Call(ToolCall),
@@ -39,7 +43,7 @@ pub enum Entry {
 pub struct ToolCall {
     /// The Gateway's name of the tool: `<target>___<operation>`.
     pub tool: String,
-    /// Its arguments, as JSON with sorted names, so that the same arguments are the same text.
+    /// Its arguments: a JSON object, to the letter as it came. The same arguments are the same text.
     pub arguments: String,
     /// The mark of the invocation that makes it.
     pub nonce: Token,
@@ -62,10 +66,12 @@ pub enum ToolEnd {
         /// Why, as a short code.
         why: String,
     },
-    /// Nobody knows whether the call took effect, and nobody will find out.
+    /// Nobody knows whether the call took effect.
     Unknown {
         /// Why, as a short code.
         why: String,
+        /// MCP's result, as JSON, if the tool has answered with an error that does not say that it did nothing.
+        result: Option<String>,
     },
 }
 
@@ -76,7 +82,7 @@ impl ToolCall {
     /// What is known of it at `now`; `None` as long as it may still be under way.
     pub fn end_at(&self, now: UnixMillis) -> Option<ToolEnd> {
         let is_over = self.begun_at.until(now) >= UNDER_WAY;
-        self.end.clone().or_else(|| is_over.then(|| ToolEnd::Unknown { why: DIED.to_owned() }))
+        self.end.clone().or_else(|| is_over.then(|| ToolEnd::Unknown { why: DIED.to_owned(), result: None }))
     }
 
     /// Whether it is a call of this tool with these arguments.
@@ -101,7 +107,10 @@ mod tests {
         };
         let just_before = begun_at.after(UNDER_WAY - Duration::from_millis(1));
         assert_eq!(open.end_at(just_before), None);
-        assert_eq!(open.end_at(begun_at.after(UNDER_WAY)), Some(ToolEnd::Unknown { why: DIED.to_owned() }));
+        assert_eq!(
+            open.end_at(begun_at.after(UNDER_WAY)),
+            Some(ToolEnd::Unknown { why: DIED.to_owned(), result: None })
+        );
         let end = ToolEnd::Answered { result: "{}".to_owned() };
         let ended = ToolCall { end: Some(end.clone()), ..open };
         assert_eq!(ended.end_at(just_before), Some(end.clone()));

@@ -116,6 +116,15 @@ impl WorkStore for MemoryWork {
         Ok(())
     }
 
+    async fn read_call(&self, key: &RecordKey, number: u32) -> Result<Option<Entry>, StoreError> {
+        Ok(self.items(|items| items.calls.get(&(key.clone(), number)).cloned()))
+    }
+
+    async fn forget_call(&self, key: &RecordKey, number: u32, _now: UnixMillis) -> Result<(), StoreError> {
+        self.items(|items| items.calls.insert((key.clone(), number), Entry::Closed));
+        Ok(())
+    }
+
     async fn begin_call(
         &self,
         key: &RecordKey,

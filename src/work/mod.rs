@@ -214,6 +214,27 @@ pub trait WorkStore: Send + Sync {
         now: UnixMillis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// What stands in the journal of the question with this key under `number`; `None` if nothing does.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or what stands there is no entry.
+    fn read_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+    ) -> impl Future<Output = Result<Option<Entry>, StoreError>> + Send;
+
+    /// Closes a number of the journal for good, whatever stands there: the question has ended.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was closed.
+    fn forget_call(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Writes an entry into the journal of the question with this key, if none stands under `number`. Otherwise the answer is what
     /// stands there. Check and write are one atomic step. The same entry written again has the same answer.
     ///

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,19 +17,24 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolResult, ToolResult
 from slack_agent.journal import Call, CannotCall, NoLongerOurs
 from slack_agent.payload import Question
 from slack_agent.thinking.gateway import SEPARATOR
-from slack_agent.thinking.words import ANOTHER_CALL, NOT_CALLED, NOT_OURS, UNKNOWN
+from slack_agent.thinking.words import ANOTHER_CALL, CANNOT_BE_SHOWN, NOT_CALLED, NOT_OURS, UNKNOWN
 
 # An operation whose name begins so only reads. Whatever is called otherwise is taken for a change.
 READS = ("get_", "list_", "read_", "search_", "find_")
+# get_or_create_card, read_and_archive
+BUT_ALSO = re.compile("_(and|or)_")
 
 
 def only_reads(tool: MCPAgentTool, named: Iterable[str]) -> bool:
     """Whether the tool may be called twice without harm: it says so itself, its name does, or a setting."""
     operation = tool.tool_name.rpartition(SEPARATOR)[2]
+    if not {operation, tool.tool_name}.isdisjoint(named):
+        return True
     # In the names of the protocol. Those of the Python class differ from version to version.
-    annotations = tool.tool_spec.get("annotations", {})
-    return (annotations.get("readOnlyHint") is True or operation.startswith(READS)
-            or not {operation, tool.tool_name}.isdisjoint(named))
+    hint = tool.tool_spec.get("annotations", {}).get("readOnlyHint")
+    if isinstance(hint, bool):
+        return hint
+    return operation.startswith(READS) and not BUT_ALSO.search(operation)
 
 
 def once(tools: Iterable[MCPAgentTool], reads: Iterable[str], question: Question) -> list[AgentTool]:
@@ -87,21 +93,36 @@ def earlier_steps(calls: Iterable[Call], tools: Iterable[AgentTool]) -> Iterator
 def result_of(call: Call, tool: MCPAgentTool | None, tool_use: str) -> ToolResult:
     if call.outcome == "not called":
         return error(tool_use, f"{NOT_CALLED} ({call.why})")
-    if call.result is None:
-        return error(tool_use, f"{UNKNOWN} ({call.why})")
+    shown = contents_of(call.result, tool) if call.result is not None else []
+    if call.is_uncertain:
+        said: ToolResultContent = {"text": f"{UNKNOWN} ({call.why or call.outcome})"}
+        return ToolResult(toolUseId=tool_use, status="error", content=[said, *shown])
+    is_error = bool(call.result and call.result.get("isError"))
+    return ToolResult(toolUseId=tool_use, status="error" if is_error else "success", content=shown or [{"text": "{}"}])
+
+
+def contents_of(result: dict[str, Any], tool: MCPAgentTool | None) -> list[ToolResultContent]:
+    """What can be shown of a result. It never raises: the call was made, whatever it returned."""
     contents: list[ToolResultContent] = []
-    for content in CallToolResult.model_validate({"content": []} | call.result).content:
-        if tool is not None:
-            mapped = tool.mcp_client.map_mcp_content_to_tool_result_content(content)
-        else:
-            # Of a tool that the model does not have any more, only the text is of use.
-            text = getattr(content, "text", None)
-            mapped = {"text": text} if text else None
-        if mapped is not None:
-            contents.append(mapped)
-    if not contents:
-        contents = [{"text": json.dumps(call.result.get("structuredContent", {}), ensure_ascii=False)}]
-    return ToolResult(toolUseId=tool_use, status="error" if call.result.get("isError") else "success", content=contents)
+    given = result.get("content")
+    for part in given if isinstance(given, list) else []:
+        try:
+            contents += shown(part, tool)
+        except (KeyError, TypeError, ValueError):
+            contents.append({"text": CANNOT_BE_SHOWN})
+    if not contents and result.get("structuredContent") is not None:
+        contents = [{"text": json.dumps(result["structuredContent"], ensure_ascii=False)}]
+    return contents
+
+
+def shown(part: Any, tool: MCPAgentTool | None) -> list[ToolResultContent]:
+    """Raises KeyError, TypeError and ValueError for what is no content that MCP or Strands know."""
+    if tool is None:
+        # Of a tool that the model does not have any more, only the text is of use.
+        return [{"text": part["text"]}] if isinstance(part["text"], str) else []
+    [content] = CallToolResult.model_validate({"content": [part]}).content
+    mapped = tool.mcp_client.map_mcp_content_to_tool_result_content(content)
+    return [] if mapped is None else [mapped]
 
 
 def error(tool_use: str, text: str) -> ToolResult:

@@ -105,7 +105,7 @@ class StrandsAgent:
 
 def earlier(question: Question, tools: Sequence[AgentTool]) -> list[Any]:
     """What an attempt that died has called. So the model goes on from there, and does not begin anew."""
-    calls = question.calls() if tools else ()
+    calls = question.calls()
     if not calls:
         return []
     from slack_agent.thinking.once import earlier_steps

@@ -18,6 +18,7 @@ ANOTHER_CALL = """\
 Your call was not made. An earlier attempt at this question has called a tool already, and that stands. Go on from there, \
 and make your call again only if it is still needed. The earlier call and its result:\
 """
+CANNOT_BE_SHOWN = "(A part of the result that cannot be shown.)"
 NOT_OURS = "Not called: the answer is no longer wanted."
 DONE = "Done."
 """What is answered when the model has used tools and says nothing in the end."""

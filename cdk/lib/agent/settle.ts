@@ -19,13 +19,20 @@ export interface AgentSettleProps extends AgentFunctionProps {
   /** Its own Gateway, whose target `slack` has the operations of `SETTLE_DOCUMENT`. Nobody else may call it. */
   readonly gateway: AgentGateway;
   /** The Gateway with the agent's tools, of which it calls those that change something. @default the agent has none */
-  readonly toolsGateway?: AgentGateway;
+  readonly toolsGateway?: ToolsGateway;
   /** What is suggested to somebody who opens the app's pane in Slack. @default nothing */
   readonly suggestedPrompts?: SuggestedPrompts;
   /** Whether a thread's session in Slack is called by the first words of its question. @default false */
   readonly sessionTitles?: boolean;
   /** Whether answers have buttons by which people say whether they are good. @default false */
   readonly feedbackButtons?: boolean;
+}
+
+/** A Gateway with tools for an agent's model. */
+export interface ToolsGateway {
+  /** Its MCP endpoint. */
+  readonly url: string;
+  readonly arn: string;
 }
 
 /** What is suggested in the app's pane. */
@@ -70,8 +77,8 @@ export class AgentSettle extends Construct {
     });
     own.grantRecords(table);
     own.grant(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], [queue.queueArn]);
-    const gateways = toolsGateway ? [gateway, toolsGateway] : [gateway];
-    own.grant(['bedrock-agentcore:InvokeGateway'], gateways.map((it) => it.gateway.gatewayArn));
+    const gateways = [gateway.gateway.gatewayArn, ...(toolsGateway ? [toolsGateway.arn] : [])];
+    own.grant(['bedrock-agentcore:InvokeGateway'], gateways);
     this.function = own.function;
   }
 }

@@ -31,7 +31,7 @@ import {
 } from './gateway.ts';
 import { AgentMetrics } from './metrics.ts';
 import { AgentRuntime } from './runtime.ts';
-import { AgentSettle, type AgentSettleProps } from './settle.ts';
+import { AgentSettle, type AgentSettleProps, type ToolsGateway } from './settle.ts';
 import { TRELLO_TARGET, putTrelloCredential, trelloSecret, trelloTools } from './trello.ts';
 
 /** Trello's boards and cards as tools of the agent. */
@@ -69,6 +69,8 @@ export interface ExistingAgent {
   readonly runtimeArn: string;
   /** @default 'DEFAULT' */
   readonly qualifier?: string;
+  /** The Gateway of its tools, if agent-settle shall call those that change something. @default it calls none */
+  readonly toolsGateway?: ToolsGateway;
 }
 
 type DispatchProps = Pick<
@@ -165,17 +167,17 @@ export class AgentStack extends Stack {
 
     const settleGateway = new AgentGateway(this, 'SettleGateway', { description: 'what agent-settle does in Slack' });
     settleGateway.addTool(SLACK_TARGET, { document: SETTLE_DOCUMENT, credential });
-    const settle = (toolsGateway?: AgentGateway) =>
+    const settle = (toolsGateway?: ToolsGateway) =>
       new AgentSettle(this, 'Settle', { ...shared, code: settleCode, gateway: settleGateway, toolsGateway });
 
     let target: AgentTarget;
     if ('runtimeArn' in agent) {
-      this.settle = settle();
+      this.settle = settle(agent.toolsGateway);
       const qualifier = agent.qualifier ?? 'DEFAULT';
       target = { runtimeArn: agent.runtimeArn, qualifier, endpointArn: `${agent.runtimeArn}/runtime-endpoint/${qualifier}` };
     } else {
       this.gateway = new AgentGateway(this, 'Gateway');
-      this.settle = settle(this.gateway);
+      this.settle = settle({ url: this.gateway.url, arn: this.gateway.gateway.gatewayArn });
       this.gateway.addTool(SLACK_TARGET, { document: SLACK_DOCUMENT, credential });
       this.gateway.addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT, credential });
       const { trello, ...own } = agent;

@@ -119,6 +119,19 @@ test('beside an agent that is deployed already, agent-settle may call its own ga
   assert.equal(settle.Properties.Environment.Variables.TOOLS_GATEWAY_URL, undefined);
 });
 
+test('of an agent that is deployed already, agent-settle may call the Gateway with its tools', () => {
+  const toolsGateway = { url: 'https://tools.example/mcp', arn: 'arn:aws:bedrock-agentcore:us-east-1:111122223333:gateway/tools-abcdefghij' };
+  const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/mine-AbCdEfGhIj';
+  const { template } = agentTemplate({ agent: { runtimeArn, toolsGateway } });
+  const settle = settleIn(template);
+  const own = only(template, 'AWS::BedrockAgentCore::Gateway', isSettleGateway);
+  assert.deepEqual(
+    roleOf(template, settle).statements.find((it) => it.Action === 'bedrock-agentcore:InvokeGateway'),
+    allow('bedrock-agentcore:InvokeGateway', [toolsGateway.arn, { 'Fn::GetAtt': [own.id, 'GatewayArn'] }]),
+  );
+  assert.equal(settle.Properties.Environment.Variables.TOOLS_GATEWAY_URL, toolsGateway.url);
+});
+
 test('an agent that is deployed already may be invoked at one endpoint, and no other agent may be invoked', () => {
   const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/mine-AbCdEfGhIj';
   for (const [qualifier, name] of [[undefined, 'DEFAULT'], ['prod', 'prod']] as const) {

@@ -237,6 +237,14 @@ impl WorkStore for DynamoDbWork {
         self.update_stop(key, add, "attribute_exists(stopped_at)", value, now).await
     }
 
+    async fn read_call(&self, key: &RecordKey, number: u32) -> Result<Option<Entry>, StoreError> {
+        self.get(&key.of_call(number)).await?.map(|item| journal::entry(&item)).transpose()
+    }
+
+    async fn forget_call(&self, key: &RecordKey, number: u32, now: UnixMillis) -> Result<(), StoreError> {
+        journal::forget(&self.client, &self.table, &key.of_call(number), now).await
+    }
+
     async fn begin_call(
         &self,
         key: &RecordKey,

@@ -46,12 +46,18 @@ async def think(question: slack_agent.Question) -> str | None:
 
 def make_cards(question: slack_agent.Question, count: int) -> str:
     """Goes on behind what an earlier attempt has called. What was certainly not called is called again."""
-    told = {call.arguments["name"]: call.outcome for call in question.calls()}
+    told = {call.arguments["name"]: outcome_of(call) for call in question.calls()}
     for number in range(1, count + 1):
         name = f"{question.id} card {number}"
         while told.get(name, "not called") == "not called" and not question.cancelled.wait(0.3):
-            told[name] = question.call(CREATE_CARD, {"idList": os.environ["TRELLO_LIST"], "name": name}).outcome
+            told[name] = outcome_of(question.call(CREATE_CARD, {"idList": os.environ["TRELLO_LIST"], "name": name}))
     return "".join(f"\n{name}: {outcome}" for name, outcome in told.items())
+
+
+def outcome_of(call: slack_agent.Call) -> str:
+    """What a model would make of it: a tool that has answered with an error has done nothing, and may be called again."""
+    has_failed = call.outcome == "called" and (call.result or {}).get("isError")
+    return "not called" if has_failed else call.outcome
 
 
 def long_text(beginning: str, length: int, question_id: str) -> str:

@@ -458,6 +458,28 @@ impl WorkStore for Node {
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
 
+    async fn read_call(&self, key: &RecordKey, number: u32) -> Result<Option<Entry>, StoreError> {
+        let is_wrong = self.sim.goes_wrong(self.sim.settings.store);
+        self.way().await;
+        if is_wrong {
+            self.sim.count(Fault::ReadFailed);
+            return Err(StoreError::new("the store", "cannot be read"));
+        }
+        let entry = self.sim.store.read_call(key, number).await?;
+        self.way().await;
+        Ok(entry)
+    }
+
+    async fn forget_call(&self, key: &RecordKey, number: u32, now: UnixMillis) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let key = key.clone();
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.forget_call(&key, number, now)).unwrap();
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
     async fn begin_call(
         &self,
         key: &RecordKey,

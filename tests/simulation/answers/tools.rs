@@ -2,7 +2,8 @@
 //! changes something. It thinks anew in each attempt, so it may word its call differently; what it is told of earlier calls it
 //! takes for done.
 
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use slack_ingress::gateway::{AgentTools, ToolOutcome};
 use slack_ingress::time::clock::Moment;
 use std::collections::BTreeSet;
@@ -21,7 +22,7 @@ const CALL_PATIENCE: Duration = Duration::from_secs(60);
 const UNDER_WAY_PAUSE: Duration = Duration::from_secs(2);
 /// How long the Gateway waits for the API at most, and agent-settle for the Gateway.
 const API_TIMEOUT_MILLIS: u64 = 60_000;
-const CALL_TIMEOUT: Duration = Duration::from_secs(28);
+const CALL_TIMEOUT: Duration = Duration::from_secs(24);
 
 /// What the agent knows of the calls of one question.
 struct Journal {
@@ -83,7 +84,7 @@ impl One {
         // Two attempts seldom word a call alike.
         let wording = if is_from_the_beginning { 0 } else { self.sim.chance().number(0..=3) };
         let arguments = json!({ "question": self.record, "goal": goal, "n": number, "wording": wording });
-        let call = json!({ "n": number, "tool": TOOL, "arguments": arguments });
+        let call = json!({ "n": number, "tool": TOOL, "arguments": arguments.to_string() });
         let mut waited = Duration::ZERO;
         let mut told = loop {
             let Some(answer) = self.ask("call", call.clone()).await else { return false };
@@ -102,14 +103,15 @@ impl One {
             self.sim.count(Fault::AnotherCallStands);
             told = told["call"].take();
         } else {
-            told["arguments"] = arguments;
+            told["arguments"] = arguments.to_string().into();
         }
         self.take_note(&told, journal);
         true
     }
 
     fn take_note(&self, call: &Value, journal: &mut Journal) {
-        let goal = call["arguments"]["goal"].as_u64().unwrap();
+        let arguments: Value = serde_json::from_str(call["arguments"].as_str().unwrap()).unwrap();
+        let goal = arguments["goal"].as_u64().unwrap();
         let is_reached = match call["outcome"].as_str().unwrap() {
             "not called" => {
                 self.sim.count(Fault::ToolNotCalled);
@@ -120,7 +122,7 @@ impl One {
                 !self.sim.is_off(Rule::UnknownIsNotRepeated)
             }
             _ => {
-                self.sim.ledger().is_told_of(self.sim.at(), &call["arguments"]);
+                self.sim.ledger().is_told_of(self.sim.at(), &arguments);
                 true
             }
         };
@@ -150,8 +152,8 @@ impl One {
 }
 
 /// The call takes effect after a while, whoever waits for it.
-fn takes_effect(sim: &Arc<Sim>, arguments: &Map<String, Value>, after: Duration) {
-    let (sim, arguments) = (Arc::clone(sim), Value::Object(arguments.clone()));
+fn takes_effect(sim: &Arc<Sim>, arguments: &RawValue, after: Duration) {
+    let (sim, arguments) = (Arc::clone(sim), serde_json::from_str::<Value>(arguments.get()).unwrap());
     tokio::spawn(async move {
         sleep(after).await;
         sim.ledger().takes_effect(sim.at(), &arguments);
@@ -159,7 +161,7 @@ fn takes_effect(sim: &Arc<Sim>, arguments: &Map<String, Value>, after: Duration)
 }
 
 impl AgentTools for Node {
-    async fn call(&self, _tool: &str, arguments: &Map<String, Value>, _: Moment) -> ToolOutcome {
+    async fn call(&self, _tool: &str, arguments: &RawValue, _: Moment) -> ToolOutcome {
         let sim = &self.sim;
         let (way, back, late, kind) = {
             let mut chance = sim.chance();
@@ -170,7 +172,7 @@ impl AgentTools for Node {
                 chance.number(0..=4),
             )
         };
-        let unknown = || ToolOutcome::Unknown { reason: "no_answer".to_owned() };
+        let unknown = || ToolOutcome::Unknown { reason: "no_answer".to_owned(), result: None };
         if !sim.goes_wrong(sim.settings.slack) {
             takes_effect(sim, arguments, way);
             sleep(way + back).await;
