@@ -25,7 +25,7 @@ There is no work record of this message. That may mean:
 
 /// Say what became of the question in a message, and where its trace and its log lines are.
 ///
-/// It reads the table that DEDUP_STORE names (dynamodb:<table>) with your own credentials and changes nothing. No text is shown.
+/// It reads the table that DEDUP_STORE names (dynamodb:TABLE) with your own credentials and changes nothing. No text is shown.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The message's link: in Slack, "Copy link" of the message that asks
