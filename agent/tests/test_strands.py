@@ -239,6 +239,23 @@ def test_a_tool_that_reads_is_called_without_a_journal(
     assert len(slack.posts) == before + 1
 
 
+def test_what_a_workspace_has_a_token_for_is_called_through_agent_settle_also_if_it_only_reads(
+    converse: Converse, gateway: Gateway, slack: SlackApi
+) -> None:
+    called: list[str] = []
+
+    def call(tool: str, arguments: Any) -> Call:
+        called.append(tool)
+        return Call(1, tool, arguments, "called", {"content": [{"type": "text", "text": "posted"}]})
+
+    converse.turns = [calls((POST, ARGUMENTS)), says("Done.")]
+    before = len(slack.posts)
+    think = thinking({"THINKING": f"strands:{MODEL}", "AWS_REGION": "us-east-1", "TOOLS": "post_to_slack",
+                      "READ_TOOLS": "post_to_slack", "WORKSPACE_TOOLS": "slack,canvases", "GATEWAY_URL": gateway.url})
+    assert think(replace(question(), call=call)) == "Done."
+    assert called == [POST] and len(slack.posts) == before
+
+
 @pytest.mark.parametrize(("name", "hint", "named", "reads"), [
     ("slack___post_to_slack", None, (), False),
     ("trello___get_card", None, (), True),

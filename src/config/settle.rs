@@ -8,7 +8,9 @@ use super::parse::{
     QUEUE, WORK_STORES, log, number, one_of, queue, required, trimmed, value_or_problem, work_table,
 };
 use crate::gateway::agent_core::SLACK_HOOKS;
+use crate::gateway::installations::{self, Installations};
 use crate::gateway::prompts::Prompts;
+use crate::gateway::tools_gateway::WorkspaceTools;
 use crate::settle::SettleSettings;
 
 /// What the environment of `agent-settle` says.
@@ -22,8 +24,12 @@ pub struct SettleConfig {
     pub gateway_url: String,
     /// The URL of the AgentCore Gateway with the tools of the agent's model (`TOOLS_GATEWAY_URL`); absent if it has none.
     pub tools_gateway_url: Option<String>,
-    /// The Gateway's target with Slack's tools (`GATEWAY_TARGET`). Without the variable it is `slack`.
-    pub gateway_target: String,
+    /// The tools that each installation has with a token of its own (`WORKSPACE_TOOLS_GATEWAY_URL`, `WORKSPACE_TOOLS`); absent
+    /// if the app is installed once, or the model has no tools.
+    pub workspace_tools: Option<WorkspaceTools>,
+    /// The target with Slack's tools for each installation (`GATEWAY_TARGETS`). Without the variable the app is installed once,
+    /// and its target is `GATEWAY_TARGET`, without which it is `slack`.
+    pub installations: Installations,
     /// Where a `response_url` leads (`SLACK_HOOKS_URL`, for tests). Without the variable it is Slack's own host.
     pub slack_hooks: String,
     /// What is said about the operations.
@@ -34,6 +40,10 @@ pub struct SettleConfig {
 
 /// What `GATEWAY_URL` may be, for the text of a problem.
 const GATEWAY: &str = "the URL of an AgentCore Gateway, https://…/mcp";
+/// What `GATEWAY_TARGETS` may be.
+const TARGETS: &str = r#"{"T0123ABC": "slack", "E0456DEF": "slack-e0456def"}"#;
+/// What `WORKSPACE_TOOLS` may be.
+const TOOLS: &str = "the names of targets, slack,canvases";
 
 impl SettleConfig {
     /// Reads the configuration. `lookup` gives the value of a variable; an empty value is as good as none.
@@ -61,6 +71,19 @@ impl SettleConfig {
             // Whoever may have tools called could forge the mark of an answer, which only agent-settle's own Gateway takes.
             problems.push("TOOLS_GATEWAY_URL must be another Gateway than GATEWAY_URL".to_owned());
         }
+        let installations = installations(&mut problems, get("GATEWAY_TARGETS"), get("GATEWAY_TARGET"));
+        let named = installations.as_ref().filter(|it| matches!(it, Installations::Named(_)));
+        let (tools_url, targets) = (get("WORKSPACE_TOOLS_GATEWAY_URL"), get("WORKSPACE_TOOLS"));
+        let is_own = tools_url.is_some() || targets.is_some();
+        let has_tools = get("TOOLS_GATEWAY_URL").is_some();
+        let is_needed = has_tools && named.is_some_and(|named| named.targets().count() > 1);
+        if is_own && !(has_tools && get("GATEWAY_TARGETS").is_some()) {
+            let why = "it has no effect without TOOLS_GATEWAY_URL and GATEWAY_TARGETS: unset it and WORKSPACE_TOOLS";
+            problems.push(format!("WORKSPACE_TOOLS_GATEWAY_URL: {why}"));
+        }
+        // Otherwise a tool of Slack's at TOOLS_GATEWAY_URL would act for all installations by the token of one.
+        let is_wanted = is_own || is_needed;
+        let workspace_tools = is_wanted.then(|| workspace_tools(&mut problems, tools_url, targets)).flatten();
         let post_wait = number("POST_WAIT_SECONDS", get("POST_WAIT_SECONDS"), 90, 1, 900);
         let post_wait = value_or_problem(&mut problems, post_wait.map(Duration::from_secs));
         let prompts = get("SUGGESTED_PROMPTS").map(|value| Prompts::read(&value)).transpose();
@@ -74,16 +97,16 @@ impl SettleConfig {
         };
         let (session_titles, feedback_buttons) = (is_on("SESSION_TITLES"), is_on("FEEDBACK_BUTTONS"));
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
-        match (table, queue_url, gateway_url, tools_gateway_url, post_wait, log) {
+        match (table, queue_url, gateway_url, tools_gateway_url, installations, post_wait, log) {
             (
                 Some(table),
                 Some(queue_url),
                 Some(gateway_url),
                 Some(tools_gateway_url),
+                Some(installations),
                 Some(post_wait),
                 Some(log),
             ) if problems.is_empty() => {
-                let gateway_target = get("GATEWAY_TARGET").unwrap_or_else(|| "slack".to_owned());
                 let slack_hooks = get("SLACK_HOOKS_URL").unwrap_or_else(|| SLACK_HOOKS.to_owned());
                 let settings = SettleSettings { post_wait, prompts, session_titles, feedback_buttons };
                 Ok(Self {
@@ -91,7 +114,8 @@ impl SettleConfig {
                     queue_url,
                     gateway_url,
                     tools_gateway_url,
-                    gateway_target,
+                    workspace_tools,
+                    installations,
                     slack_hooks,
                     settings,
                     log,
@@ -100,6 +124,51 @@ impl SettleConfig {
             _ => Err(ConfigError { problems }),
         }
     }
+}
+
+/// Reads `GATEWAY_TARGETS` and `GATEWAY_TARGET`, of which one is set at most: a target for whoever is not in the map would post
+/// with another workspace's token.
+fn installations(
+    problems: &mut Vec<String>,
+    targets: Option<String>,
+    target: Option<String>,
+) -> Option<Installations> {
+    let Some(targets) = targets else {
+        return Some(Installations::One(target.unwrap_or_else(|| "slack".to_owned())));
+    };
+    if target.is_some() {
+        problems.push(
+            "GATEWAY_TARGET is set beside GATEWAY_TARGETS, which names all targets: unset it".to_owned(),
+        );
+    }
+    match Installations::parse(&targets) {
+        Ok(installations) => Some(installations),
+        Err(wrong) => {
+            problems.extend(
+                wrong.into_iter().map(|problem| format!("GATEWAY_TARGETS: {problem}; expected {TARGETS}")),
+            );
+            None
+        }
+    }
+}
+
+/// Reads `WORKSPACE_TOOLS_GATEWAY_URL` and `WORKSPACE_TOOLS`, which are both needed.
+fn workspace_tools(
+    problems: &mut Vec<String>,
+    gateway: Option<String>,
+    targets: Option<String>,
+) -> Option<WorkspaceTools> {
+    let name = "WORKSPACE_TOOLS_GATEWAY_URL";
+    let url = value_or_problem(problems, required(name, GATEWAY, gateway, url));
+    let targets = value_or_problem(problems, required("WORKSPACE_TOOLS", TOOLS, targets, target_names));
+    Some(WorkspaceTools { url: url?, targets: targets? })
+}
+
+/// Reads the names of targets.
+fn target_names(value: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
+    let is_right = names.iter().all(|name| installations::is_target(name));
+    if is_right { Ok(names) } else { Err("a target's name has a-z, 0-9 and single hyphens".to_owned()) }
 }
 
 /// Checks the URL of a Gateway. Without TLS only one's own machine is called.
@@ -129,7 +198,8 @@ mod tests {
     #[test]
     fn what_is_not_set_has_the_documented_default() {
         let config = config(&[]).unwrap();
-        assert_eq!((config.gateway_target.as_str(), config.slack_hooks.as_str()), ("slack", SLACK_HOOKS));
+        assert_eq!(config.installations, Installations::One("slack".to_owned()));
+        assert_eq!((config.slack_hooks.as_str(), config.workspace_tools), (SLACK_HOOKS, None));
         assert_eq!((config.settings.post_wait.as_secs(), config.table.as_str()), (90, "events"));
         assert_eq!(config.tools_gateway_url, None);
         let settings = config.settings;
@@ -187,6 +257,52 @@ mod tests {
         assert_eq!(problems.len(), names.len(), "{problems:#?}");
         for (problem, name) in problems.iter().zip(names) {
             assert!(problem.starts_with(name), "{name}: {problem}");
+        }
+    }
+
+    const SEVERAL: (&str, &str) = ("GATEWAY_TARGETS", r#"{"T1": "slack", "E2": "slack-e2"}"#);
+    const TOOLS_GATEWAY: (&str, &str) = ("TOOLS_GATEWAY_URL", "https://tools/mcp");
+    const WORKSPACE_TOOLS: [(&str, &str); 2] =
+        [("WORKSPACE_TOOLS_GATEWAY_URL", "https://workspaces/mcp"), ("WORKSPACE_TOOLS", "slack, canvases")];
+
+    #[test]
+    fn each_installation_has_a_target_and_tools_of_its_own() {
+        let [gateway, targets] = WORKSPACE_TOOLS;
+        let config = config(&[SEVERAL, TOOLS_GATEWAY, gateway, targets]).unwrap();
+        assert_eq!(config.installations.target(Some("E2")), Some("slack-e2"));
+        assert_eq!(config.installations.target(Some("E3")), None);
+        let own = config.workspace_tools.unwrap();
+        assert_eq!((own.url.as_str(), own.targets.join(" ").as_str()), (gateway.1, "slack canvases"));
+    }
+
+    #[test]
+    fn an_agent_without_tools_and_a_single_named_installation_need_no_gateway_more() {
+        assert!(config(&[SEVERAL]).is_ok());
+        let single = ("GATEWAY_TARGETS", r#"{"T1": "slack"}"#);
+        assert!(config(&[single, TOOLS_GATEWAY]).is_ok());
+    }
+
+    #[test]
+    fn a_configuration_by_which_one_installation_would_act_for_another_is_refused() {
+        let [gateway, targets] = WORKSPACE_TOOLS;
+        for (changes, names) in [
+            // Tools of Slack's for all, with one token.
+            (vec![SEVERAL, TOOLS_GATEWAY], vec!["WORKSPACE_TOOLS_GATEWAY_URL", "WORKSPACE_TOOLS"]),
+            (vec![SEVERAL, TOOLS_GATEWAY, gateway], vec!["WORKSPACE_TOOLS"]),
+            // A target for everybody else.
+            (vec![SEVERAL, ("GATEWAY_TARGET", "slack")], vec!["GATEWAY_TARGET"]),
+            (vec![("GATEWAY_TARGETS", r#"{"T1": "slack", "E2": "slack"}"#)], vec!["GATEWAY_TARGETS"]),
+            (vec![("GATEWAY_TARGETS", r#"{"A1": "slack", "E2": "sl_ack"}"#)], vec!["GATEWAY_TARGETS"; 2]),
+            // What would have no effect.
+            (vec![TOOLS_GATEWAY, gateway, targets], vec!["WORKSPACE_TOOLS_GATEWAY_URL"]),
+            (vec![SEVERAL, gateway, targets], vec!["WORKSPACE_TOOLS_GATEWAY_URL"]),
+            (vec![SEVERAL, TOOLS_GATEWAY, gateway, ("WORKSPACE_TOOLS", "sl_ack")], vec!["WORKSPACE_TOOLS"]),
+        ] {
+            let problems = config(&changes).unwrap_err();
+            assert_eq!(problems.len(), names.len(), "{changes:?}: {problems:#?}");
+            for (problem, name) in problems.iter().zip(names) {
+                assert!(problem.starts_with(name), "{name}: {problem}");
+            }
         }
     }
 }

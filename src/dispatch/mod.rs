@@ -356,7 +356,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         report: &mut MessageReport,
     ) -> MessageOutcome {
         match errand {
-            Errand::Done(Done::Answered) => MessageOutcome::Duplicate,
+            Errand::Done(Done::Answered | Done::OfAnotherTenant) => MessageOutcome::Duplicate,
             Errand::Done(Done::Told) => MessageOutcome::Told,
             Errand::Done(Done::Deleted) => MessageOutcome::Withdrawn,
             Errand::Done(Done::Stopped) => self.stopped(work, stop, report).await,

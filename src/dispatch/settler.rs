@@ -51,7 +51,8 @@ pub fn request(operation: &str, key: &RecordKey, token: &Token, more: Value) -> 
 
 /// The request about a pane that was opened. It belongs to no question.
 pub fn prompts(pane: &Pane) -> Value {
-    json!({ "version": 1, "operation": "prompts", "channel": pane.channel, "thread_ts": pane.thread_ts })
+    let Pane { tenant, channel, thread_ts } = pane;
+    json!({ "version": 1, "operation": "prompts", "tenant": tenant, "channel": channel, "thread_ts": thread_ts })
 }
 
 /// Why it is unknown what came of a request.

@@ -1021,3 +1021,26 @@ async fn the_sign_brings_the_first_words_of_a_message_and_of_nothing_else() {
     assert_eq!(scene.one(by_command).await.outcome, Dispatched);
     assert_eq!(*scene.world.titles.lock().unwrap(), [json!("how far are we?"), Value::Null]);
 }
+
+/// A question's id names no tenant, because a message in a shared channel is one question.
+#[tokio::test(start_paused = true)]
+async fn of_two_installations_with_one_channel_and_one_ts_the_second_neither_gets_nor_changes_the_firsts_work()
+ {
+    let of = |event_id: &str, tenant: &str| {
+        let message = message(event_id, "C1");
+        QueueMessage { body: message.body.replace(r#""T1""#, &format!("{tenant:?}")), ..message }
+    };
+    let tenant = async |scene: &Scene| {
+        let record = scene.world.store.read(&key("C1"), scene.world.now()).await.unwrap().record.unwrap();
+        record.place.unwrap().tenant
+    };
+    let scene = Scene::new();
+    assert_eq!(scene.one(of("Ev1", "T1")).await.outcome, Dispatched);
+    assert_eq!(scene.one(of("Ev2", "T2")).await.outcome, Duplicate);
+    // Nobody has claimed it, and its lease is over: the copy does not take it even so.
+    scene.world.pass(MINUTE * 60);
+    assert_eq!(scene.one(of("Ev2", "T2")).await.outcome, Duplicate);
+    assert_eq!((scene.invoked(), tenant(&scene).await.as_deref()), (vec!["Ev1".to_owned()], Some("T1")));
+    assert_eq!(scene.one(again(2, of("Ev1", "T1"))).await.outcome, Dispatched);
+    assert_eq!((scene.invoked(), tenant(&scene).await.as_deref()), (vec!["Ev1".to_owned()], Some("T1")));
+}

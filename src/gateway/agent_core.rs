@@ -4,9 +4,11 @@
 
 use aws_config::SdkConfig;
 use serde_json::{Map, Value, json};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::installations::{Installations, NO_TOKEN_FOR_TENANT};
 use super::prompts::Prompts;
 use super::search::{Page, has_more, next_cursor, oldest, page};
 use super::slack_answer::{code, refusal};
@@ -43,7 +45,7 @@ const WORKING: &str = "is working on it…";
 /// The errors by which Slack says that the app is not declared an agent, or that the workspace knows no agents.
 const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
 
-/// Slack, by a Gateway that has these tools under its target: `post_to_slack` (`chat.postMessage`), `read_thread`
+/// Slack, by a Gateway that has these tools under a target for each installation of the app: `post_to_slack` (`chat.postMessage`), `read_thread`
 /// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`),
 /// `set_thread_status` (`assistant.threads.setStatus`), `set_thread_title` (`assistant.threads.setTitle`) and
 /// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`).
@@ -51,25 +53,32 @@ const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
 pub struct AgentCoreGateway {
     calls: SignedCalls,
     url: String,
-    target: String,
+    installations: Installations,
     hooks_base: String,
-    /// Whether Slack has said that the app is no agent. Then it is not asked again as long as the process lives.
-    is_no_agent: AtomicBool,
+    /// The targets of which Slack has said that the app is no agent there. It is not asked again as long as the process lives.
+    /// One workspace may know agents, and another one not.
+    no_agents: Mutex<BTreeSet<String>>,
 }
 
 impl AgentCoreGateway {
-    /// The Gateway at `url`, whose tools are called `<target>___<operation>`. It is in the region of the configuration, and
-    /// called with its credentials. `hooks_base` is [`SLACK_HOOKS`], but for tests.
+    /// The Gateway at `url`, whose tools are called `<target>___<operation>`, with the target of the installation that is acted
+    /// for. It is in the region of the configuration, and called with its credentials. `hooks_base` is [`SLACK_HOOKS`], but for
+    /// tests.
     ///
     /// # Errors
     /// When the configuration has no region or no credentials; the text says which.
-    pub fn new(aws: &SdkConfig, url: &str, target: &str, hooks_base: &str) -> Result<Self, &'static str> {
+    pub fn new(
+        aws: &SdkConfig,
+        url: &str,
+        installations: Installations,
+        hooks_base: &str,
+    ) -> Result<Self, &'static str> {
         Ok(Self {
             calls: SignedCalls::new(aws, TIME_LIMITS)?,
             url: url.to_owned(),
-            target: target.to_owned(),
+            installations,
             hooks_base: hooks_base.trim_end_matches('/').to_owned(),
-            is_no_agent: AtomicBool::new(false),
+            no_agents: Mutex::default(),
         })
     }
 
@@ -79,8 +88,19 @@ impl AgentCoreGateway {
         Self { calls: self.calls.with_limits(limits), ..self }
     }
 
-    async fn call(&self, operation: &str, arguments: &Map<String, Value>, until: Moment) -> Called {
-        let body = request(&format!("{}___{operation}", self.target), arguments);
+    async fn call(
+        &self,
+        tenant: Option<&str>,
+        operation: &str,
+        arguments: &Map<String, Value>,
+        until: Moment,
+    ) -> Called {
+        let Some(target) = self.installations.target(tenant) else {
+            // Its token may be put while the question waits.
+            let reason = NO_TOKEN_FOR_TENANT.to_owned();
+            return Called::NotDone { reason, retry: Retry::AfterChange, retry_after: None };
+        };
+        let body = request(&format!("{target}___{operation}"), arguments);
         let post =
             signed_call::Post { url: &self.url, service: Some(SERVICE), headers: &HEADERS, body: &body };
         meaning(self.calls.post(post, until, is_complete).await)
@@ -89,11 +109,24 @@ impl AgentCoreGateway {
     /// What it comes to when a status is set; Slack's error by its own name.
     async fn set(
         &self,
+        tenant: Option<&str>,
         operation: &str,
         arguments: &Map<String, Value>,
         until: Moment,
     ) -> Result<(), Failure> {
-        done(self.call(operation, arguments, until).await).map(|_| ())
+        done(self.call(tenant, operation, arguments, until).await).map(|_| ())
+    }
+
+    /// Whether Slack has said that the app is no agent in this installation.
+    fn is_no_agent(&self, tenant: Option<&str>) -> bool {
+        let targets = self.no_agents.lock().unwrap_or_else(PoisonError::into_inner);
+        self.installations.target(tenant).is_some_and(|target| targets.contains(target))
+    }
+
+    fn note_no_agent(&self, tenant: Option<&str>) {
+        if let Some(target) = self.installations.target(tenant) {
+            self.no_agents.lock().unwrap_or_else(PoisonError::into_inner).insert(target.to_owned());
+        }
     }
 }
 
@@ -110,7 +143,7 @@ impl SlackTools for AgentCoreGateway {
             ("unfurl_links", Some(false.into())),
             ("unfurl_media", Some(false.into())),
         ]);
-        match done(self.call("post_to_slack", &arguments, self.calls.deadline(until)).await) {
+        match done(self.call(post.tenant, "post_to_slack", &arguments, self.calls.deadline(until)).await) {
             Ok(answer) => {
                 PostOutcome::Posted { ts: answer.get("ts").and_then(Value::as_str).map(str::to_owned) }
             }
@@ -139,7 +172,7 @@ impl SlackTools for AgentCoreGateway {
                 ("limit", Some(limit.into())),
                 ("include_all_metadata", Some(true.into())),
             ]);
-            match done(self.call(operation, &arguments, until).await) {
+            match done(self.call(search.tenant, operation, &arguments, until).await) {
                 Ok(answer) => match page(&answer, search.nonce) {
                     Page::Found(ts) => return FindOutcome::Found { ts },
                     Page::Last => return FindOutcome::NotFound,
@@ -171,7 +204,7 @@ impl SlackTools for AgentCoreGateway {
                 ("limit", Some(limit.into())),
                 ("include_all_metadata", Some(true.into())),
             ]);
-            let mut answer = match done(self.call(operation, &arguments, until).await) {
+            let mut answer = match done(self.call(conversation.tenant, operation, &arguments, until).await) {
                 Ok(answer) => answer,
                 Err(Failure { reason, .. }) if reason == signed_call::ANSWER_TOO_LONG && limit == PAGE => {
                     limit = SHORT_PAGE;
@@ -218,20 +251,20 @@ impl SlackTools for AgentCoreGateway {
         };
         let until = self.calls.deadline(until);
         let mut outcome = Ok(());
-        if !self.is_no_agent.load(Ordering::Relaxed) {
+        if !self.is_no_agent(place.tenant) {
             let arguments = arguments("status", Some(session), place.title);
-            outcome = self.set("set_session_status", &arguments, until).await;
+            outcome = self.set(place.tenant, "set_session_status", &arguments, until).await;
             let is_no_agent = |failure: &Failure| NO_AGENT.iter().any(|error| failure.reason == code(error));
             if outcome.as_ref().is_err_and(is_no_agent) {
-                self.is_no_agent.store(true, Ordering::Relaxed);
+                self.note_no_agent(place.tenant);
             }
         }
-        if self.is_no_agent.load(Ordering::Relaxed) {
-            outcome = self.set("set_thread_status", &arguments("status", Some(thread), None), until).await;
+        if self.is_no_agent(place.tenant) {
+            outcome = self.set(place.tenant, "set_thread_status", &arguments("status", Some(thread), None), until).await;
             // Only a direct message has threads with titles there.
             if let Some(title) = place.title.filter(|_| payload::is_direct(place.channel)) {
                 let titled =
-                    self.set("set_thread_title", &arguments("title", Some(title), None), until).await;
+                    self.set(place.tenant, "set_thread_title", &arguments("title", Some(title), None), until).await;
                 if let (Ok(()), Err(Failure { reason, .. })) = (&outcome, titled) {
                     tracing::warn!(reason, "a thread has no title");
                 }
@@ -250,7 +283,7 @@ impl SlackTools for AgentCoreGateway {
             ("title", prompts.title.as_deref().map(Value::from)),
             ("prompts", Some(prompts.to_json())),
         ]);
-        match self.set("set_suggested_prompts", &arguments, self.calls.deadline(until)).await {
+        match self.set(pane.tenant, "set_suggested_prompts", &arguments, self.calls.deadline(until)).await {
             Ok(()) => StatusOutcome::Shown,
             Err(Failure { reason, .. }) => StatusOutcome::NotShown { reason },
         }

@@ -5,11 +5,12 @@
 //! 1. This page: the traits [`SlackTools`] and [`AgentTools`], and what their methods answer.
 //! 2. [`agent_core`]: the tools of an AgentCore Gateway, by which Slack is called in production.
 //! 3. `tool_call`: the request of one call of a tool, and what can be read from the Gateway's answer.
-//! 4. `slack_answer`: Slack's own answer in it, and what each of its errors means for a post.
-//! 5. `search`: whether a page of messages has the one that is looked for.
-//! 6. [`tools_gateway`]: the tools that the agent's model may use.
-//! 7. `response_url`: what is posted there, and what the answers mean.
-//! 8. [`prompts`]: what is suggested in the app's pane.
+//! 4. [`installations`]: which target acts in which installation of the app.
+//! 5. `slack_answer`: Slack's own answer in it, and what each of its errors means for a post.
+//! 6. `search`: whether a page of messages has the one that is looked for.
+//! 7. [`tools_gateway`]: the tools that the agent's model may use.
+//! 8. `response_url`: what is posted there, and what the answers mean.
+//! 9. [`prompts`]: what is suggested in the app's pane.
 //!
 //! ```text
 //! agent-settle ──▶ SlackTools ── tools/call, signed ──▶ AgentCore Gateway ── the bot's token ──▶ Slack
@@ -24,6 +25,7 @@
 //! `time`.
 
 pub mod agent_core;
+pub mod installations;
 pub mod prompts;
 mod response_url;
 mod search;
@@ -88,9 +90,11 @@ pub trait SlackTools: Send + Sync {
 
 /// The tools that the agent's model may use.
 pub trait AgentTools: Send + Sync {
-    /// Calls a tool, once, with an object as the arguments. The call is over at `until`, and does not begin any more if that is past.
+    /// Calls a tool for a question of this installation, once, with an object as the arguments. The call is over at `until`, and does
+    /// not begin any more if that is past.
     fn call(
         &self,
+        tenant: Option<&str>,
         tool: &str,
         arguments: &RawValue,
         until: Moment,
@@ -122,6 +126,8 @@ pub enum ToolOutcome {
 /// A message to post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Post<'a> {
+    /// The installation whose token is used.
+    pub tenant: Option<&'a str>,
     /// The id of the channel or direct message.
     pub channel: &'a str,
     /// The `ts` of the message whose thread it goes to. Absent: it goes to the channel itself.
@@ -173,6 +179,8 @@ pub enum Retry {
 /// A message to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Search<'a> {
+    /// The installation whose token is used.
+    pub tenant: Option<&'a str>,
     /// The channel that it was to be posted to.
     pub channel: &'a str,
     /// The thread that it was to be posted in, if it was.
@@ -207,6 +215,8 @@ pub enum FindOutcome {
 /// What is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conversation<'a> {
+    /// The installation whose token is used.
+    pub tenant: Option<&'a str>,
     /// The id of the channel or direct message.
     pub channel: &'a str,
     /// The `ts` of the message that begins the thread. Absent: the last messages of the channel itself.
@@ -235,6 +245,8 @@ pub enum ReadOutcome {
 /// The thread in which a status is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusPlace<'a> {
+    /// The installation whose token is used.
+    pub tenant: Option<&'a str>,
     /// The id of the channel or direct message.
     pub channel: &'a str,
     /// The `ts` of the message that begins the thread.
@@ -246,6 +258,8 @@ pub struct StatusPlace<'a> {
 /// The app's pane: its direct message with one person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pane<'a> {
+    /// The installation of the app that acts.
+    pub tenant: Option<&'a str>,
     /// The id of the direct message.
     pub channel: &'a str,
     /// The thread in it that was started, in an app with the older `assistant_view`. In any other app it must be absent: Slack

@@ -1,11 +1,17 @@
 //! The tools that the agent's model may use, by the Gateway that has them. It is another one than that of agent-settle's own tools.
+//!
+//! With several installations of the app there is a second Gateway, which the agent may not call: any code in the agent's machine
+//! has its role, so a Gateway that it may call must not have the tokens of several tenants. A tool of the target `slack` is then
+//! called there, by the target that the question's own installation has: `slack-t0123abc`.
 
 use aws_config::SdkConfig;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::agent_core::SERVICE;
+use super::installations::{Installations, NO_TOKEN_FOR_TENANT};
 use super::slack_answer::{is_rate_limit, refusal, slack_answer, texts};
 use super::tool_call::{HEADERS, Reached, is_complete, reached, request};
 use super::{AgentTools, ToolOutcome};
@@ -23,28 +29,75 @@ const PERHAPS_DONE: [u16; 5] = [408, 409, 424, 425, 499];
 /// How much of an error's text is looked at. What is behind may quote what was sent.
 const OWN_WORDS: usize = 200;
 
-/// The tools of one Gateway.
+/// What stands between a target and an operation in the name of a tool. No target has an underscore in its name.
+const SEPARATOR: &str = "___";
+
+/// The tools that each installation has with a token of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkspaceTools {
+    /// The Gateway that has them. The agent may not call it.
+    pub url: String,
+    /// The targets whose tools are there, as the model knows them: `slack`. Those of an installation are called
+    /// `<target>-<tenant in lower case>`.
+    pub targets: Vec<String>,
+}
+
+/// The tools of the agent's Gateway, and those of each installation.
 #[derive(Debug)]
 pub struct ToolsGateway {
     calls: SignedCalls,
     url: String,
+    installations: Installations,
+    by_workspace: Option<WorkspaceTools>,
 }
 
 impl ToolsGateway {
-    /// The Gateway at `url`. It is in the region of the configuration, and called with its credentials.
+    /// The Gateway at `url`, which the agent may call too, and what each of the `installations` has by itself. The Gateways are
+    /// in the region of the configuration, and called with its credentials.
     ///
     /// # Errors
     /// When the configuration has no region or no credentials; the text says which.
-    pub fn new(aws: &SdkConfig, url: &str) -> Result<Self, &'static str> {
-        Ok(Self { calls: SignedCalls::new(aws, TIME_LIMITS)?, url: url.to_owned() })
+    pub fn new(
+        aws: &SdkConfig,
+        url: &str,
+        installations: Installations,
+        by_workspace: Option<WorkspaceTools>,
+    ) -> Result<Self, &'static str> {
+        Ok(Self {
+            calls: SignedCalls::new(aws, TIME_LIMITS)?,
+            url: url.to_owned(),
+            installations,
+            by_workspace,
+        })
+    }
+
+    /// The Gateway that a tool is called at for this tenant, and its name there; `None` for an installation that is not known.
+    fn way<'a>(&'a self, tenant: Option<&str>, tool: &'a str) -> Option<(&'a str, Cow<'a, str>)> {
+        self.installations.target(tenant)?;
+        let own = self.by_workspace.as_ref().zip(tool.split_once(SEPARATOR));
+        Some(match own.filter(|(own, (target, _))| own.targets.iter().any(|it| it == target)) {
+            Some((own, (target, operation))) => {
+                let tenant = tenant?.to_ascii_lowercase();
+                (&own.url, Cow::Owned(format!("{target}-{tenant}{SEPARATOR}{operation}")))
+            }
+            None => (&self.url, Cow::Borrowed(tool)),
+        })
     }
 }
 
 impl AgentTools for ToolsGateway {
-    async fn call(&self, tool: &str, arguments: &RawValue, until: Moment) -> ToolOutcome {
-        let body = request(tool, arguments);
-        let post =
-            signed_call::Post { url: &self.url, service: Some(SERVICE), headers: &HEADERS, body: &body };
+    async fn call(
+        &self,
+        tenant: Option<&str>,
+        tool: &str,
+        arguments: &RawValue,
+        until: Moment,
+    ) -> ToolOutcome {
+        let Some((url, tool)) = self.way(tenant, tool) else {
+            return ToolOutcome::NotCalled { reason: NO_TOKEN_FOR_TENANT.to_owned() };
+        };
+        let body = request(&tool, arguments);
+        let post = signed_call::Post { url, service: Some(SERVICE), headers: &HEADERS, body: &body };
         match reached(self.calls.post(post, self.calls.deadline(until), is_complete).await) {
             Reached::Tool(result) => meaning(result),
             Reached::NotTheTool { reason, .. } => ToolOutcome::NotCalled { reason },
@@ -126,6 +179,37 @@ mod tests {
         }
     }
 
+    const AGENTS: &str = "https://agents/mcp";
+    const WORKSPACES: &str = "https://workspaces/mcp";
+
+    fn tools(installations: &str, by_workspace: bool) -> ToolsGateway {
+        let aws = test_support::aws::sdk_config("http://127.0.0.1:1");
+        let targets = vec!["slack".to_owned(), "canvases".to_owned()];
+        let own = WorkspaceTools { url: WORKSPACES.to_owned(), targets };
+        let installations = Installations::parse(installations).unwrap();
+        ToolsGateway::new(&aws, AGENTS, installations, by_workspace.then_some(own)).unwrap()
+    }
+
+    #[test]
+    fn a_tool_of_slacks_is_called_by_the_target_of_the_questions_own_installation() {
+        let tools = tools(r#"{"T1": "slack", "E2": "slack-e2"}"#, true);
+        for (tenant, tool, url, name) in [
+            ("T1", "slack___post_to_slack", WORKSPACES, "slack-t1___post_to_slack"),
+            ("E2", "slack___post_to_slack", WORKSPACES, "slack-e2___post_to_slack"),
+            ("E2", "canvases___create_canvas", WORKSPACES, "canvases-e2___create_canvas"),
+            ("E2", "trello___create_card", AGENTS, "trello___create_card"),
+            // Names that somebody makes up to get another's target stay at the agent's Gateway, which does not have them.
+            ("E2", "slack-t1___post_to_slack", AGENTS, "slack-t1___post_to_slack"),
+            ("E2", "slack", AGENTS, "slack"),
+            ("E2", "slack-t1", AGENTS, "slack-t1"),
+            ("E2", "___slack-t1___post_to_slack", AGENTS, "___slack-t1___post_to_slack"),
+            // What comes behind the first separator does not change the target.
+            ("E2", "slack___slack-t1___post_to_slack", WORKSPACES, "slack-e2___slack-t1___post_to_slack"),
+        ] {
+            assert_eq!(tools.way(Some(tenant), tool), Some((url, Cow::Borrowed(name))), "{tenant} {tool}");
+        }
+    }
+
     #[test]
     fn any_other_error_says_nothing_of_what_was_done() {
         let long = format!("{} HTTP status 400", "a ".repeat(OWN_WORDS));
@@ -147,5 +231,17 @@ mod tests {
         }
         let none = ToolOutcome::Unknown { reason: "gateway_unreadable".to_owned(), result: None };
         assert_eq!(meaning(json!("made")), none);
+    }
+
+    #[test]
+    fn for_an_installation_that_is_not_known_no_tool_is_called_at_all() {
+        for by_workspace in [true, false] {
+            let tools = tools(r#"{"T1": "slack"}"#, by_workspace);
+            for stranger in [None, Some("T2"), Some("t1")] {
+                for tool in ["slack___post_to_slack", "trello___create_card"] {
+                    assert_eq!(tools.way(stranger, tool), None, "{stranger:?} {tool}");
+                }
+            }
+        }
     }
 }

@@ -329,6 +329,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             _ if !self.has_time(call) => return Ok(Answer::TakenOver),
             (Some(place), Via::Channel) => {
                 let search = Search {
+                    tenant: place.tenant.as_deref(),
                     channel: &place.channel,
                     thread_ts: place.thread_ts.as_deref(),
                     since: posting.intent_at,
@@ -489,8 +490,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             (Via::Channel, _) => {
                 let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());
                 let feedback_for = has_buttons.then(|| call.key.question_id());
-                let nonce = nonce.as_str();
-                self.slack.post(&Post { channel, thread_ts, text, nonce, feedback_for }, until).await
+                let (tenant, nonce) = (place.tenant.as_deref(), nonce.as_str());
+                self.slack.post(&Post { tenant, channel, thread_ts, text, nonce, feedback_for }, until).await
             }
         }
     }
@@ -609,7 +610,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Some(place) = record.place.as_ref().filter(has_one) else {
             return Ok(Answer::Thread { messages: Vec::new(), is_whole: true });
         };
-        let conversation = Conversation { channel: &place.channel, thread_ts: place.thread_ts.as_deref() };
+        let conversation = Conversation {
+            tenant: place.tenant.as_deref(),
+            channel: &place.channel,
+            thread_ts: place.thread_ts.as_deref(),
+        };
         Ok(match self.slack.read(&conversation, call.until()).await {
             ReadOutcome::Read { messages, is_whole } => {
                 let (messages, is_cut) = thread::before(&messages, place, call.key.question_id());
@@ -643,8 +648,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let counted = update(&self.store, &self.clock, call.key, |record, now| {
             operations::count_call(record, token, number, withdrawal(now, stop.as_ref()))
         });
-        match counted.await? {
-            Counted::Yes => {}
+        let tenant = match counted.await? {
+            Counted::Yes { tenant } => tenant,
             Counted::TooMany => {
                 let why = "too_many_calls".to_owned();
                 return Ok(Answer::Called(Called::Ended(ToolEnd::NotCalled { why })));
@@ -653,7 +658,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.withdrawn(visible, call).await;
                 return Ok(Answer::Gone);
             }
-        }
+        };
         if !self.has_time(call) {
             // Nothing stands under the number, so whoever asks again makes the call.
             return Ok(Answer::Called(Called::UnderWay));
@@ -670,7 +675,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             let called = Called::of(&stands, number, tool, arguments, self.clock.now());
             return Ok(Answer::Called(called));
         }
-        let end = calls::end_of(tools.call(tool, raw, call.until()).await, arguments);
+        let end = calls::end_of(tools.call(tenant.as_deref(), tool, raw, call.until()).await, arguments);
         if let ToolEnd::NotCalled { why } | ToolEnd::Unknown { why, .. } = &end {
             call.report.why = Some(why.clone());
         }
@@ -786,7 +791,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call: &mut Call<'_>,
     ) -> bool {
         let Some(thread_ts) = place.session_thread() else { return false };
-        let session = StatusPlace { channel: &place.channel, thread_ts: &thread_ts, title };
+        let tenant = place.tenant.as_deref();
+        let session = StatusPlace { tenant, channel: &place.channel, thread_ts: &thread_ts, title };
         match self.slack.set_status(&session, status, call.until()).await {
             StatusOutcome::Shown => true,
             StatusOutcome::NotShown { reason } => {

@@ -17,6 +17,8 @@ pub const PROMPTS: &str = "prompts";
 /// "Somebody has opened the pane."
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaneRequest {
+    /// The installation of the app; absent if the dispatcher does not know it.
+    pub tenant: Option<String>,
     /// The direct message.
     pub channel: String,
     /// The thread in it, in an app with the older `assistant_view`.
@@ -38,7 +40,8 @@ impl PaneRequest {
             (_, None, _) => Err(Invalid("channel must be a direct message")),
             (.., None) if has_thread => Err(Invalid("thread_ts must be null, or a string that is not empty")),
             (_, Some(channel), thread_ts) => {
-                Ok(Self { channel: channel.to_owned(), thread_ts: thread_ts.map(str::to_owned) })
+                let (channel, thread_ts) = (channel.to_owned(), thread_ts.map(str::to_owned));
+                Ok(Self { tenant: text("tenant").map(str::to_owned), channel, thread_ts })
             }
         })
     }
@@ -49,7 +52,8 @@ impl<W, Q, T: SlackTools, G, N, C: Clock> Settle<W, Q, T, G, N, C> {
     pub async fn suggest_prompts(&self, request: &PaneRequest) -> (Answer, SettleReport) {
         let mut report = SettleReport { operation: PROMPTS, ..SettleReport::default() };
         let until = self.clock.moment().after(CALLS_END);
-        let pane = Pane { channel: &request.channel, thread_ts: request.thread_ts.as_deref() };
+        let PaneRequest { tenant, channel, thread_ts } = request;
+        let pane = Pane { tenant: tenant.as_deref(), channel, thread_ts: thread_ts.as_deref() };
         let answer = match &self.settings.prompts {
             None => Answer::NotShown,
             Some(prompts) => match self.slack.suggest(&pane, prompts, until).await {
@@ -80,11 +84,14 @@ mod tests {
             PaneRequest::read(&request)
         };
         let pane = |thread_ts: Option<&str>| {
-            Some(Ok(PaneRequest { channel: "D1".to_owned(), thread_ts: thread_ts.map(str::to_owned) }))
+            let (channel, thread_ts) = ("D1".to_owned(), thread_ts.map(str::to_owned));
+            Some(Ok(PaneRequest { tenant: None, channel, thread_ts }))
         };
         assert_eq!(request(json!({ "prompts": [{ "title": "a", "message": "b" }] })), pane(None));
         assert_eq!(request(json!({ "thread_ts": null })), pane(None));
         assert_eq!(request(json!({ "thread_ts": "1.2" })), pane(Some("1.2")));
+        let of_tenant = request(json!({ "tenant": "T1" })).unwrap().unwrap();
+        assert_eq!(of_tenant.tenant.as_deref(), Some("T1"));
         for (changes, named) in [
             (json!({ "version": 2 }), "version"),
             (json!({ "channel": "C1" }), "channel"),

@@ -8,6 +8,7 @@ use crate::work::memory::MemoryWork;
 use crate::work::queue::QueueError;
 use crate::work::receive::{self, DELETED, Errand, Limits, Received};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
@@ -46,11 +47,18 @@ struct World {
     suggests_nothing: Mutex<bool>,
     /// How long a post takes.
     post_takes: Mutex<Duration>,
+    /// For which installations Slack was called, each once.
+    tenants: Mutex<BTreeSet<String>>,
 }
 
 impl World {
     fn pass(&self, duration: Duration) {
         self.past.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// Every question of these tests is of a tenant.
+    fn acts_for(&self, tenant: Option<&str>) {
+        self.tenants.lock().unwrap().insert(tenant.unwrap().to_owned());
     }
 
     fn note(&self, what: String) -> Result<(), QueueError> {
@@ -162,7 +170,14 @@ impl WorkStore for Arc<World> {
 }
 
 impl AgentTools for Arc<World> {
-    async fn call(&self, tool: &str, arguments: &RawValue, _: Moment) -> ToolOutcome {
+    async fn call(
+        &self,
+        tenant: Option<&str>,
+        tool: &str,
+        arguments: &RawValue,
+        _: Moment,
+    ) -> ToolOutcome {
+        self.acts_for(tenant);
         self.tool_calls.lock().unwrap().push(format!("{tool} {arguments}"));
         let mut scripted = self.tools.lock().unwrap();
         if scripted.is_empty() { ToolOutcome::Answered(made()) } else { scripted.remove(0) }
@@ -182,12 +197,14 @@ impl Queue for Arc<World> {
 impl SlackTools for Arc<World> {
     async fn post(&self, post: &Post<'_>, _: Moment) -> PostOutcome {
         assert_eq!((post.channel, post.thread_ts), ("C1", Some("1531420618.000100")));
+        self.acts_for(post.tenant);
         self.buttons.lock().unwrap().push(post.feedback_for.map(str::to_owned));
         self.take_post(post.nonce, post.text)
     }
 
     async fn find(&self, search: &Search<'_>, _: Moment) -> FindOutcome {
         assert_eq!((search.channel, search.thread_ts), ("C1", Some("1531420618.000100")));
+        self.acts_for(search.tenant);
         let mut scripted = self.finds.lock().unwrap();
         if !scripted.is_empty() {
             return scripted.remove(0);
@@ -198,10 +215,12 @@ impl SlackTools for Arc<World> {
 
     async fn read(&self, conversation: &Conversation<'_>, _: Moment) -> ReadOutcome {
         assert_eq!((conversation.channel, conversation.thread_ts), ("C1", Some("1531420618.000100")));
+        self.acts_for(conversation.tenant);
         self.readings.lock().unwrap().remove(0)
     }
 
     async fn set_status(&self, place: &StatusPlace<'_>, status: SessionStatus, _: Moment) -> StatusOutcome {
+        self.acts_for(place.tenant);
         self.titles.lock().unwrap().push(place.title.map(str::to_owned));
         self.statuses.lock().unwrap().push(match status {
             SessionStatus::Active => "active",
@@ -852,7 +871,7 @@ async fn what_was_counted_and_not_begun_is_closed_by_whoever_reads_the_journal()
     let counted = update(&scene.world, &scene.world, &scene.key, |record, _| {
         operations::count_call(record, &request, 1, now)
     });
-    assert_eq!(counted.await.unwrap(), Counted::Yes);
+    assert_eq!(counted.await.unwrap(), Counted::Yes { tenant: Some("T1".to_owned()) });
     assert_eq!(scene.taken_over(7).await["tool_calls"], 1);
     assert_eq!(scene.told(7, Operation::Calls).await["calls"], json!([]));
     // The paused process writes its entry, and finds the number closed.
@@ -1088,7 +1107,7 @@ async fn a_session_is_called_by_its_question_with_the_first_sign_if_that_is_set(
 #[tokio::test(start_paused = true)]
 async fn the_prompts_of_the_configuration_are_suggested_and_without_any_slack_is_not_called() {
     let prompts = Prompts::read(r#"{"prompts": [{"title": "a", "message": "b"}]}"#).unwrap();
-    let pane = PaneRequest { channel: "D1".to_owned(), thread_ts: None };
+    let pane = PaneRequest { tenant: None, channel: "D1".to_owned(), thread_ts: None };
     let scene = Scene::with(SettleSettings { prompts: Some(prompts), ..SettleSettings::new(WAIT) });
     let (answer, report) = scene.settle.suggest_prompts(&pane).await;
     assert_eq!((answer, report.operation, report.outcome), (Answer::Shown, "prompts", Some("shown")));
@@ -1101,4 +1120,59 @@ async fn the_prompts_of_the_configuration_are_suggested_and_without_any_slack_is
     let scene = Scene::new();
     assert_eq!(scene.settle.suggest_prompts(&pane).await.0, Answer::NotShown);
     assert!(scene.world.suggested.lock().unwrap().is_empty());
+}
+
+/// Everything that is done in Slack for a question is done for the installation that the dispatcher has written into its record.
+/// No request of the agent's names one.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_done_for_a_question_is_done_for_the_installation_in_its_record() {
+    for tenant in ["T1", "E2"] {
+        let reply = "1531420619.000200";
+        let scene = Scene { key: RecordKey::of_question(&format!("A1:C1:{reply}")), ..Scene::new() };
+        let place = Place {
+            tenant: Some(tenant.to_owned()),
+            asked_at: SlackTs::parse(reply).unwrap(),
+            ..Scene::place()
+        };
+        let scene = scene.fails([unknown()]);
+        assert_eq!(scene.receive("h1", DISPATCHERS, Some(place.clone())).await, Errand::Call);
+        scene.ask(DISPATCHERS, Operation::Sign).await;
+        scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
+        let nothing = ReadOutcome::Read { messages: Vec::new(), is_whole: true };
+        scene.world.readings.lock().unwrap().push(nothing);
+        assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await.outcome(), "read");
+        assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "called");
+        assert_eq!(scene.answer("42").await, Answer::TakenOver);
+        // Nobody knows whether it stands, so Slack is asked, and it is posted once more.
+        scene.receive("h2", 20, Some(place.clone())).await;
+        scene.world.pass(WAIT + SECOND);
+        assert_eq!(scene.receive("h3", 21, Some(place)).await, Errand::Post);
+        assert_eq!(scene.ask(21, Operation::Post).await.outcome(), "answered");
+        let tenants = scene.world.tenants.lock().unwrap().clone();
+        assert_eq!(tenants.iter().map(String::as_str).collect::<Vec<_>>(), [tenant]);
+    }
+}
+
+/// Its token may be put while it waits.
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_an_installation_without_a_token_waits_and_ends_as_untold() {
+    let refusal = || PostOutcome::Refused {
+        reason: "no_token_for_tenant".to_owned(),
+        retry: Retry::AfterChange,
+        retry_after: None,
+    };
+    let scene = Scene::claimed().await.fails([refusal()]);
+    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    assert_eq!((answer, report.failure.as_deref()), (Answer::TakenOver, Some("no_token_for_tenant")));
+    assert!(scene.texts().is_empty() && matches!(scene.state().await, State::Posting(_)));
+    // The token is put: the same text goes out.
+    assert_eq!(scene.receive("h2", 20, Some(Scene::place())).await, Errand::Post);
+    assert_eq!(scene.ask(20, Operation::Post).await.outcome(), "answered");
+    assert_eq!(scene.texts(), ["42"]);
+    // It is never put: a day later the dead letter says so.
+    let scene = Scene::claimed().await.fails([refusal()]);
+    scene.answer("42").await;
+    scene.world.pass(LIMITS.give_up_after);
+    let errand = scene.receive("h2", 20, Some(Scene::place())).await;
+    assert_eq!(errand, Errand::DeadLetter { why: "untold".to_owned() });
 }

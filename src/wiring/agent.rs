@@ -54,11 +54,13 @@ pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dy
 pub async fn settle(config: SettleConfig) -> Result<DeployedSettle, Box<dyn Error>> {
     let aws = clients::sdk_config(CallTimeouts::for_budget(CALL_BUDGET)).await?;
     let slack =
-        AgentCoreGateway::new(&aws, &config.gateway_url, &config.gateway_target, &config.slack_hooks)?;
+        AgentCoreGateway::new(&aws, &config.gateway_url, config.installations.clone(), &config.slack_hooks)?;
     let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url);
     let store = work_store(&aws, config.table);
     warm_up("store", store.warm_up()).await;
-    let tools = config.tools_gateway_url.map(|url| ToolsGateway::new(&aws, &url)).transpose()?;
+    let (installations, by_workspace) = (config.installations, config.workspace_tools);
+    let tools = config.tools_gateway_url;
+    let tools = tools.map(|url| ToolsGateway::new(&aws, &url, installations, by_workspace)).transpose()?;
     Ok(Settle::new(store, queue, slack, tools, RandomTokens, SystemClock, config.settings))
 }
 

@@ -166,10 +166,20 @@ struct State {
     slack_host: String,
     slack_path: String,
     tools: Vec<Tool>,
+    others: Mutex<Vec<Other>>,
     plan: Plan<Fault>,
     settings: Mutex<Settings>,
     calls: Mutex<Vec<Call>>,
     refused: Mutex<Vec<&'static str>>,
+}
+
+/// Another target, which calls the Slack of another workspace with that one's token.
+#[derive(Clone)]
+struct Other {
+    target: String,
+    slack_host: String,
+    slack_path: String,
+    token: String,
 }
 
 #[derive(Clone)]
@@ -183,12 +193,12 @@ impl Gateway {
     /// A Gateway with these tools, on a free port.
     pub async fn start(slack: &SlackApi, tools: &[Tool]) -> Self {
         let (listener, address) = listen().await;
-        let slack_url = slack.url().replace("http://", "");
-        let (host, path) = slack_url.split_once('/').expect("a path");
+        let (slack_host, slack_path) = host_and_path(slack);
         let state = Arc::new(State {
-            slack_host: host.to_owned(),
-            slack_path: format!("/{path}"),
+            slack_host,
+            slack_path,
             tools: tools.to_vec(),
+            others: Mutex::default(),
             plan: Plan::default(),
             settings: Mutex::new(Settings {
                 token: TOKEN.to_owned(),
@@ -207,6 +217,13 @@ impl Gateway {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
+    }
+
+    /// Adds a target with the same tools, which calls this Slack with this token.
+    pub fn add_target(&self, target: &str, slack: &SlackApi, token: &str) {
+        let (slack_host, slack_path) = host_and_path(slack);
+        let other = Other { target: target.to_owned(), slack_host, slack_path, token: token.to_owned() };
+        self.state.others.lock().expect("not poisoned").push(other);
     }
 
     /// The token that Slack is called with from now on.
@@ -253,6 +270,12 @@ impl Gateway {
     }
 }
 
+fn host_and_path(slack: &SlackApi) -> (String, String) {
+    let url = slack.url().replace("http://", "");
+    let (host, path) = url.split_once('/').expect("a path");
+    (host.to_owned(), format!("/{path}"))
+}
+
 fn broken() -> io::Error {
     io::Error::from(io::ErrorKind::ConnectionReset)
 }
@@ -274,9 +297,20 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     }
     let name = message["params"]["name"].as_str().unwrap_or_default().to_owned();
     let arguments = message["params"]["arguments"].as_object().cloned().unwrap_or_default();
-    let operation = name.strip_prefix(TARGET).and_then(|name| name.strip_prefix("___"));
-    let tool = state.tools.iter().find(|tool| Some(tool.operation) == operation).copied();
-    let Some(tool) = tool else { return Ok(rpc_error(&id, -32602)) };
+    let (target, operation) = name.split_once("___").unwrap_or_default();
+    let others = state.others.lock().expect("not poisoned").clone();
+    let slack = match others.into_iter().find(|other| other.target == target) {
+        Some(other) => Some(other),
+        None if target == TARGET => Some(Other {
+            target: TARGET.to_owned(),
+            slack_host: state.slack_host.clone(),
+            slack_path: state.slack_path.clone(),
+            token: settings.token.clone(),
+        }),
+        None => None,
+    };
+    let tool = state.tools.iter().find(|tool| tool.operation == operation).copied();
+    let (Some(tool), Some(slack)) = (tool, slack) else { return Ok(rpc_error(&id, -32602)) };
     if arguments.keys().any(|name| !tool.arguments.contains(&name.as_str())) {
         return Ok(rpc_error(&id, -32602));
     }
@@ -285,7 +319,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     // On a task of its own: what is on the wire happens, even if its client has given up by then.
     let served = tokio::spawn(async move {
         let effect = || {
-            let called = call_slack(&state, tool, &arguments, &settings.token);
+            let called = call_slack(&slack, tool, &arguments);
             async {
                 match tokio::time::timeout(TARGET_LIMIT, called).await {
                     Ok(Ok((status, body))) => result(&settings, status, &body),
@@ -368,16 +402,11 @@ fn refusal(parts: &Parts, body: &[u8]) -> Option<&'static str> {
 }
 
 /// Status and body of Slack's answer.
-async fn call_slack(
-    state: &State,
-    tool: Tool,
-    arguments: &Map<String, Value>,
-    token: &str,
-) -> io::Result<(u16, String)> {
-    let path = format!("{}/{}", state.slack_path, tool.method);
+async fn call_slack(slack: &Other, tool: Tool, arguments: &Map<String, Value>) -> io::Result<(u16, String)> {
+    let path = format!("{}/{}", slack.slack_path, tool.method);
     let request = Request::builder()
-        .header("host", &state.slack_host)
-        .header("authorization", format!("Bearer {token}"));
+        .header("host", &slack.slack_host)
+        .header("authorization", format!("Bearer {}", slack.token));
     let request = if tool.is_get {
         let pairs = arguments.iter().map(|(name, value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -391,7 +420,7 @@ async fn call_slack(
             request.method("POST").uri(path).header("content-type", "application/json; charset=utf-8");
         request.body(Full::<Bytes>::from(body))
     };
-    let stream = TcpStream::connect(&state.slack_host).await?;
+    let stream = TcpStream::connect(&slack.slack_host).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| broken())?;
     tokio::spawn(connection);

@@ -3,6 +3,7 @@
 
 use slack_ingress::aws::signed_call::TimeLimits;
 use slack_ingress::gateway::agent_core::AgentCoreGateway;
+use slack_ingress::gateway::installations::Installations;
 use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
     Conversation, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
@@ -21,7 +22,7 @@ const NONCE: &str = "0123456789abcdef0123456789abcdef";
 const OTHER_NONCE: &str = "fedcba9876543210fedcba9876543210";
 
 const POST: Post<'static> =
-    Post { channel: CHANNEL, thread_ts: Some(THREAD), text: "It is 42.", nonce: NONCE, feedback_for: None };
+    Post { tenant: None, channel: CHANNEL, thread_ts: Some(THREAD), text: "It is 42.", nonce: NONCE, feedback_for: None };
 
 /// Long enough for a call on a busy machine.
 const PATIENT: TimeLimits = TimeLimits { connect: Duration::from_secs(10), call: Duration::from_secs(20) };
@@ -57,13 +58,17 @@ fn until() -> Moment {
 }
 
 fn tools(url: &str, hooks: &str, limits: TimeLimits) -> AgentCoreGateway {
-    AgentCoreGateway::new(&sdk_config("http://127.0.0.1:1"), url, TARGET, hooks)
+    tools_of(Installations::One(TARGET.to_owned()), url, hooks, limits)
+}
+
+fn tools_of(installations: Installations, url: &str, hooks: &str, limits: TimeLimits) -> AgentCoreGateway {
+    AgentCoreGateway::new(&sdk_config("http://127.0.0.1:1"), url, installations, hooks)
         .expect("a region and credentials")
         .with_time_limits(limits)
 }
 
 fn search<'a>(nonce: &'a str, thread_ts: Option<&'a str>) -> Search<'a> {
-    Search { channel: CHANNEL, thread_ts, since: SystemClock.now(), nonce }
+    Search { tenant: None, channel: CHANNEL, thread_ts, since: SystemClock.now(), nonce }
 }
 
 fn refused(reason: &str, retry: Retry) -> PostOutcome {
@@ -200,7 +205,8 @@ async fn a_wrong_signature_is_refused() {
         .into_builder()
         .region(Some(aws_config::Region::new("eu-central-1")))
         .build();
-    let tools = AgentCoreGateway::new(&other_region, &scene.gateway.url(), TARGET, "").expect("a region");
+    let one = Installations::One(TARGET.to_owned());
+    let tools = AgentCoreGateway::new(&other_region, &scene.gateway.url(), one, "").expect("a region");
     let tools = tools.with_time_limits(PATIENT);
     assert_eq!(tools.post(&POST, until()).await, refused("gateway_403", Retry::AfterChange));
     assert_eq!(scene.gateway.refused(), ["it is signed for another service or region"]);
@@ -336,7 +342,7 @@ async fn a_thread_is_read_to_its_end_and_of_a_channel_what_was_said_last() {
         scene.slack.say(CHANNEL, None, &format!("message {n}"));
     }
     let read = async |thread_ts| {
-        let conversation = Conversation { channel: CHANNEL, thread_ts };
+        let conversation = Conversation { tenant: None, channel: CHANNEL, thread_ts };
         match scene.tools.read(&conversation, until()).await {
             ReadOutcome::Read { messages, is_whole } => {
                 let texts: Vec<_> =
@@ -412,7 +418,7 @@ async fn a_page_that_is_too_long_is_asked_for_in_shorter_ones() {
 #[tokio::test]
 async fn a_status_is_shown_in_an_agent_and_in_an_app_that_is_none() {
     let scene = Scene::start().await;
-    let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD, title: None };
+    let place = StatusPlace { tenant: None, channel: CHANNEL, thread_ts: THREAD, title: None };
     let shown = async |status| scene.tools.set_status(&place, status, until()).await;
     assert_eq!(shown(SessionStatus::Processing).await, StatusOutcome::Shown);
     assert_eq!(shown(SessionStatus::Active).await, StatusOutcome::Shown);
@@ -440,7 +446,7 @@ async fn a_status_is_shown_in_an_agent_and_in_an_app_that_is_none() {
 #[tokio::test]
 async fn a_status_that_cannot_be_shown_fails_nothing() {
     let scene = Scene::start().await;
-    let place = StatusPlace { channel: CHANNEL, thread_ts: THREAD, title: None };
+    let place = StatusPlace { tenant: None, channel: CHANNEL, thread_ts: THREAD, title: None };
     let not_shown = |reason: &str| StatusOutcome::NotShown { reason: reason.to_owned() };
     scene.slack.fail_next("agents.sessions.setStatus", SlackFault::Error("missing_scope"));
     let outcome = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
@@ -574,7 +580,7 @@ async fn prompts_are_suggested_in_the_pane_and_in_a_thread_only_if_there_is_one(
     let prompts = r#"{"title": "Hello", "prompts": [{"title": "Plan", "message": "Plan my day."}]}"#;
     let prompts = Prompts::read(prompts).unwrap();
     for thread_ts in [None, Some(THREAD)] {
-        let pane = Pane { channel: "D024BE91L", thread_ts };
+        let pane = Pane { tenant: None, channel: "D024BE91L", thread_ts };
         assert_eq!(scene.tools.suggest(&pane, &prompts, until()).await, StatusOutcome::Shown);
     }
     let calls = scene.slack.calls("assistant.threads.setSuggestedPrompts");
@@ -585,8 +591,103 @@ async fn prompts_are_suggested_in_the_pane_and_in_a_thread_only_if_there_is_one(
     assert_eq!(serde_json::Value::from(calls[0].clone()), expected);
     assert_eq!(calls[1]["thread_ts"], THREAD);
 
-    let pane = Pane { channel: "D024BE91L", thread_ts: None };
+    let pane = Pane { tenant: None, channel: "D024BE91L", thread_ts: None };
     scene.slack.fail_next("assistant.threads.setSuggestedPrompts", SlackFault::Error("missing_scope"));
     let not_shown = StatusOutcome::NotShown { reason: "slack_missing_scope".to_owned() };
     assert_eq!(scene.tools.suggest(&pane, &prompts, until()).await, not_shown);
+}
+
+/// Two workspaces with the same channel and the same thread, each with a Slack and a token of its own.
+struct TwoWorkspaces {
+    first: SlackApi,
+    second: SlackApi,
+    gateway: Gateway,
+    tools: AgentCoreGateway,
+}
+
+impl TwoWorkspaces {
+    async fn start() -> Self {
+        let (first, second) = (SlackApi::start().await, SlackApi::start().await);
+        second.accept_token("xoxb-second");
+        let gateway = Gateway::start(&first, &SETTLE_TOOLS).await;
+        gateway.add_target("slack-e2", &second, "xoxb-second");
+        let installations = Installations::parse(r#"{"T1": "slack", "E2": "slack-e2"}"#).expect("targets");
+        let tools = tools_of(installations, &gateway.url(), &first.hooks_url(), PATIENT);
+        Self { first, second, gateway, tools }
+    }
+}
+
+#[tokio::test]
+async fn each_installation_posts_finds_reads_and_shows_in_its_own_workspace_by_its_own_token() {
+    let scene = TwoWorkspaces::start().await;
+    scene.first.say(CHANNEL, Some(THREAD), "a secret of the first");
+    scene.second.say(CHANNEL, Some(THREAD), "a secret of the second");
+    for (tenant, nonce, own, other) in
+        [("T1", NONCE, &scene.first, &scene.second), ("E2", OTHER_NONCE, &scene.second, &scene.first)]
+    {
+        let tenant = Some(tenant);
+        let others = other.posts().len();
+        let outcome = scene.tools.post(&Post { tenant, nonce, ..POST }, until()).await;
+        assert!(matches!(outcome, PostOutcome::Posted { .. }), "{tenant:?}: {outcome:?}");
+        assert_eq!(own.posts().pop().expect("a post").nonce(), Some(nonce));
+        assert_eq!(other.posts().len(), others, "{tenant:?} has posted in the other's workspace");
+
+        let found = scene.tools.find(&Search { tenant, ..search(nonce, Some(THREAD)) }, until()).await;
+        assert!(matches!(found, FindOutcome::Found { .. }), "{tenant:?}: {found:?}");
+        let conversation = Conversation { tenant, channel: CHANNEL, thread_ts: Some(THREAD) };
+        let ReadOutcome::Read { messages, .. } = scene.tools.read(&conversation, until()).await else {
+            panic!("it is read")
+        };
+        let said = serde_json::to_string(&messages).expect("JSON");
+        let (mine, theirs) = match tenant {
+            Some("T1") => ("of the first", "of the second"),
+            _ => ("of the second", "of the first"),
+        };
+        assert!(said.contains(mine) && !said.contains(theirs), "{tenant:?} has read {said}");
+
+        let place = StatusPlace { tenant, channel: CHANNEL, thread_ts: THREAD };
+        let before = other.statuses().len();
+        let shown = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
+        assert_eq!((shown, own.statuses().len()), (StatusOutcome::Shown, 1));
+        assert_eq!(other.statuses().len(), before);
+    }
+    // The post of one is never taken for the other's.
+    let search = Search { tenant: Some("E2"), ..search(NONCE, Some(THREAD)) };
+    assert_eq!(scene.tools.find(&search, until()).await, FindOutcome::NotFound);
+}
+
+#[tokio::test]
+async fn for_an_installation_without_a_target_nothing_is_called_and_it_waits_for_its_token() {
+    let scene = TwoWorkspaces::start().await;
+    let reason = "no_token_for_tenant";
+    for tenant in [Some("T3"), None] {
+        let outcome = scene.tools.post(&Post { tenant, ..POST }, until()).await;
+        assert_eq!(outcome, refused(reason, Retry::AfterChange));
+        let found = scene.tools.find(&Search { tenant, ..search(NONCE, Some(THREAD)) }, until()).await;
+        assert_eq!(found, cannot_ask(reason, Retry::AfterChange));
+        let conversation = Conversation { tenant, channel: CHANNEL, thread_ts: Some(THREAD) };
+        let read = scene.tools.read(&conversation, until()).await;
+        assert_eq!(read, ReadOutcome::Unreadable { reason: reason.to_owned(), retry: Retry::AfterChange });
+        let place = StatusPlace { tenant, channel: CHANNEL, thread_ts: THREAD };
+        let shown = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
+        assert_eq!(shown, StatusOutcome::NotShown { reason: reason.to_owned() });
+    }
+    assert!(scene.first.posts().is_empty() && scene.second.posts().is_empty());
+    assert!(scene.first.statuses().is_empty() && scene.second.statuses().is_empty());
+    assert!(scene.gateway.calls("post_to_slack").is_empty(), "nobody's token was used");
+}
+
+#[tokio::test]
+async fn a_workspace_that_knows_no_agents_does_not_take_the_stop_button_from_another_one() {
+    let scene = TwoWorkspaces::start().await;
+    scene.first.declare_agent(false);
+    for (tenant, slack, method) in [
+        ("T1", &scene.first, "assistant.threads.setStatus"),
+        ("E2", &scene.second, "agents.sessions.setStatus"),
+    ] {
+        let place = StatusPlace { tenant: Some(tenant), channel: CHANNEL, thread_ts: THREAD };
+        let shown = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
+        assert_eq!(shown, StatusOutcome::Shown);
+        assert_eq!(slack.statuses().pop().expect("a status").method, method);
+    }
 }

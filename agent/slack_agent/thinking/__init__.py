@@ -46,7 +46,7 @@ def strands(model_id: str, env: Mapping[str, str]) -> Think:
     if not tools:
         return StrandsAgent(model_id, region(env), limits).think
     from slack_agent.thinking.gateway import Gateway
-    gateway = Gateway(env["GATEWAY_URL"], region(env), tools, names(env, "READ_TOOLS"))
+    gateway = Gateway(env["GATEWAY_URL"], region(env), tools, names(env, "READ_TOOLS"), names(env, "WORKSPACE_TOOLS"))
     return StrandsAgent(model_id, region(env), limits, gateway).think
 
 

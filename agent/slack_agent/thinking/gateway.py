@@ -27,10 +27,13 @@ class NoTools(Exception):
 
 
 class Gateway:
-    def __init__(self, url: str, region: str, wanted: tuple[str, ...], reads: tuple[str, ...] = ()) -> None:
+    def __init__(self, url: str, region: str, wanted: tuple[str, ...], reads: tuple[str, ...] = (),
+                 by_workspace: tuple[str, ...] = ()) -> None:
         """`wanted` has the tools that a model may use: the names of operations, or with their target. Those in `reads` only
-        read, whatever their names say."""
+        read, whatever their names say. `by_workspace` has the targets whose tools work through agent-settle alone, those too
+        that read: it has the token of the question's workspace, and here they have none."""
         self._url, self._region, self._wanted, self.reads = url, region, wanted, reads
+        self.by_workspace = by_workspace
         self._session = botocore.session.get_session()
 
     @contextlib.contextmanager

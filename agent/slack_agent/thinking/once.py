@@ -37,9 +37,15 @@ def only_reads(tool: MCPAgentTool, named: Iterable[str]) -> bool:
     return operation.startswith(READS) and not BUT_ALSO.search(operation)
 
 
-def once(tools: Iterable[MCPAgentTool], reads: Iterable[str], question: Question) -> list[AgentTool]:
-    """The same tools; those that may change something are called through the question."""
-    return [tool if only_reads(tool, reads) else Once(tool, question) for tool in tools]
+def once(tools: Iterable[MCPAgentTool], reads: Iterable[str], by_workspace: Iterable[str],
+         question: Question) -> list[AgentTool]:
+    """The same tools; those that may change something are called through the question, and so is whatever a workspace has a
+    token of its own for."""
+
+    def may_be_called_here(tool: MCPAgentTool) -> bool:
+        return tool.tool_name.partition(SEPARATOR)[0] not in by_workspace and only_reads(tool, reads)
+
+    return [tool if may_be_called_here(tool) else Once(tool, question) for tool in tools]
 
 
 class Once(AgentTool):

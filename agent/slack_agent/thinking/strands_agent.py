@@ -77,7 +77,7 @@ class StrandsAgent:
             except NoTools as problem:
                 log.error("%s: %s", question.id, problem)
                 raise
-            yield once(tools, self._gateway.reads, question)
+            yield once(tools, self._gateway.reads, self._gateway.by_workspace, question)
 
     def _agent(self, steps: Steps, said: Any, tools: Sequence[AgentTool], instructions: str) -> Agent:
         """An agent for this question alone: Strands refuses two calls of one agent at once."""

@@ -71,9 +71,12 @@ fn message(context: &Context<'_>, event: &Value) -> Asked {
 
 /// The pane that was opened. In an app with `agent_view` prompts belong to the direct message, and with a thread Slack would not
 /// show them; with the older `assistant_view` they belong to the thread that was started.
-fn pane(channel: &Value, thread_ts: &Value) -> Asked {
+fn pane(context: &Context<'_>, channel: &Value, thread_ts: &Value) -> Asked {
     match text(channel) {
-        Some(channel) => Asked::Pane(Pane { channel, thread_ts: text(thread_ts) }),
+        Some(channel) => {
+            let tenant = context.tenant.clone();
+            Asked::Pane(Pane { tenant, channel, thread_ts: text(thread_ts) })
+        }
         None => Asked::Nothing,
     }
 }

@@ -54,6 +54,8 @@ pub enum Asked {
 /// The app's pane in Slack: its direct message with one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pane {
+    /// The installation of the app, as in a question's [place](Place::tenant).
+    pub tenant: Option<String>,
     /// The direct message.
     pub channel: String,
     /// The thread that was started in it, in an app with the older `assistant_view`; absent in any other.

@@ -133,7 +133,7 @@ fn an_opened_pane_is_the_direct_message_and_only_with_an_assistant_view_a_thread
     assert_eq!(asked(Kind::Event, &opened), Asked::Nothing, "the home tab has no prompts");
     opened["event"]["tab"] = json!("messages");
     let pane = |thread_ts: Option<&str>| {
-        Asked::Pane(Pane { channel: "D024BE91L".to_owned(), thread_ts: thread_ts.map(str::to_owned) })
+        Asked::Pane(Pane { tenant: tenant.clone(), channel: "D024BE91L".to_owned(), thread_ts: thread_ts.map(str::to_owned) })
     };
     assert_eq!(asked(Kind::Event, &opened), pane(None));
     let started = fixture("assistant_thread_started");
@@ -353,4 +353,21 @@ proptest! {
             }
         }
     }
+}
+
+/// Slack's ids of channels are one for all workspaces that share a channel, so neither the id of a question nor that of a stop
+/// names a tenant: one message is one question, and a stop ends what was asked in its thread, whichever installation Slack names
+/// in the event. The place says whose the question is.
+#[test]
+fn a_message_in_a_shared_channel_is_one_question_whichever_installation_its_event_names() {
+    let of = |team: &str| {
+        let authorizations = json!([{ "team_id": team, "user_id": "UBOT", "is_bot": true }]);
+        question(asked(
+            Kind::Event,
+            &with(envelope(&mention()), &json!({ "authorizations": authorizations })),
+        ))
+    };
+    let (first, second) = (of("T1"), of("T2"));
+    assert_eq!((&first.id, first.place.stop_key()), (&second.id, second.place.stop_key()));
+    assert_eq!([first, second].map(|it| it.place.tenant.unwrap()), ["T1", "T2"]);
 }

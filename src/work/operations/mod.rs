@@ -133,7 +133,10 @@ pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Decision<Be
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// It is counted, now or before: whoever writes the first entry under its number makes it.
-    Yes,
+    Yes {
+        /// The installation that the question was asked in, for which the tool is called.
+        tenant: Option<String>,
+    },
     /// The question has used up its calls.
     TooMany,
     /// The token is not the record's, or the question was withdrawn. Nothing is called.
@@ -154,13 +157,14 @@ pub fn count_call(record: Option<&Record>, token: &Token, number: u32, now: Now<
         let visible = Some(flight.receive.clone());
         return Decision::write(stopped(record, token), Counted::Gone { visible });
     }
+    let yes = Counted::Yes { tenant: record.place.as_ref().and_then(|place| place.tenant.clone()) };
     if number <= record.tool_calls {
-        return Decision::only(Counted::Yes);
+        return Decision::only(yes);
     }
     if number > MAX_CALLS {
         return Decision::only(Counted::TooMany);
     }
-    Decision::write(Record { tool_calls: number, ..record.clone() }, Counted::Yes)
+    Decision::write(Record { tool_calls: number, ..record.clone() }, yes)
 }
 
 /// What a text becomes that somebody wants to post.

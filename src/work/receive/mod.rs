@@ -95,6 +95,9 @@ pub enum Done {
     Stopped,
     /// The question was deleted.
     Deleted,
+    /// The question is another installation's: in a channel that two workspaces share, a message may come once for each. The
+    /// message that came first carries it.
+    OfAnotherTenant,
 }
 
 /// A decision: what is written first, if anything, and what follows when that is written.
@@ -123,6 +126,9 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
     let Some(record) = record else {
         return take(&Record::new(received.place.cloned(), received.now), received, limits);
     };
+    if is_of_another_tenant(record, received) {
+        return Decision::only(Errand::Done(Done::OfAnotherTenant));
+    }
     match &record.state {
         State::Free => take(record, received, limits),
         // This very call's write, whose answer was lost.
@@ -139,6 +145,14 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
         State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
         State::Told { why, told_for, .. } => told(record, why, told_for.as_deref(), received, limits),
     }
+}
+
+/// Whether the question was first received for another installation than this message names. The answer is posted by the token of
+/// the place in the record, and the agent is called in the conversation of the message: if these were two installations', the
+/// session of one would get the thread of the other.
+fn is_of_another_tenant(record: &Record, received: &Received<'_>) -> bool {
+    let tenants = record.place.as_ref().zip(received.place);
+    tenants.is_some_and(|(first, this)| first.tenant != this.tenant)
 }
 
 /// Takes a question that nobody works on, unless there is a reason not to.

@@ -102,16 +102,23 @@ struct Case<'a> {
     token: Token,
     stopped_at: Option<&'a SlackTs>,
     was_dead_letter: bool,
+    tenant: Option<&'a str>,
 }
 
 impl Default for Case<'_> {
     fn default() -> Self {
-        Self { receive: receive("m1", "h2"), token: token(7), stopped_at: None, was_dead_letter: false }
+        Self {
+            receive: receive("m1", "h2"),
+            token: token(7),
+            stopped_at: None,
+            was_dead_letter: false,
+            tenant: None,
+        }
     }
 }
 
 fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
-    let place = place();
+    let place = Place { tenant: case.tenant.map(str::to_owned), ..place() };
     let received = Received {
         receive: &case.receive,
         receives: receives(&case.receive),
@@ -549,4 +556,34 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
         assert_eq!(stop_of(0, Some(&free()), NOW.after(Duration::from_secs(waited))).then, put_off);
     }
     assert_eq!(stop_of(0, Some(&free()), NOW.after(Duration::from_secs(45))).then, Errand::Call);
+}
+
+/// In a channel that two workspaces share, a message may come once for each.
+#[test]
+fn a_question_is_the_installations_whose_message_came_first_and_the_copy_of_another_one_changes_nothing() {
+    let over = ago(Duration::from_secs(1));
+    let records = [
+        free(),
+        in_flight(over),
+        in_flight(NOW.after(WAIT)),
+        posting(None, None),
+        posting(Some(token(9)), None),
+        seen_by("m2", "h1", ago(WAIT)),
+        answered(),
+        told(GAVE_UP, Some("m2")),
+        told(STOPPED, None),
+    ];
+    for record in records {
+        let place = record.place.clone().map(|place| Place { tenant: Some("T1".to_owned()), ..place });
+        let record = Record { place, ..record };
+        for was_dead_letter in [false, true] {
+            for tenant in [Some("T2"), Some("E1"), None] {
+                let case = Case { tenant, was_dead_letter, ..of("m2", "h2") };
+                let other = Decision::only(Errand::Done(Done::OfAnotherTenant));
+                assert_eq!(decide(Some(&record), &case), other, "{tenant:?} {record:?}");
+            }
+            let own = Case { tenant: Some("T1"), was_dead_letter, ..of("m2", "h2") };
+            assert_ne!(decide(Some(&record), &own).then, Errand::Done(Done::OfAnotherTenant));
+        }
+    }
 }
