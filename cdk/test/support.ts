@@ -168,9 +168,10 @@ export const isSettle = (resource: Resource) => !isDispatch(resource);
 export const dispatchIn = (template: Template) => only(template, 'AWS::Lambda::Function', isDispatch);
 export const settleIn = (template: Template) => only(template, 'AWS::Lambda::Function', isSettle);
 
-/** Tells the two Gateways apart by their descriptions. */
+/** Tells the Gateways apart by their descriptions. The third one exists only with several workspaces. */
 export const isToolsGateway = (resource: Resource) => /the agent's tools$/.test(resource.Properties.Description);
-export const isSettleGateway = (resource: Resource) => !isToolsGateway(resource);
+export const isWorkspacesGateway = (resource: Resource) => /in each workspace$/.test(resource.Properties.Description);
+export const isSettleGateway = (resource: Resource) => !isToolsGateway(resource) && !isWorkspacesGateway(resource);
 
 /** Returns the role of a function, and the only policy of that role. */
 export function roleOf(template: Template, fn: Resource) {

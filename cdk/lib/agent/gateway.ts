@@ -154,10 +154,15 @@ export class AgentGateway extends Construct {
   }
 }
 
-/** Creates a secret with a random value. Somebody replaces the value with the bot token. */
-export function botTokenSecret(scope: Construct, id: string, removalPolicy: RemovalPolicy): secretsmanager.Secret {
+/** Creates a secret with a random value. Somebody replaces the value with the bot token. `where` is for the description. */
+export function botTokenSecret(
+  scope: Construct,
+  id: string,
+  removalPolicy: RemovalPolicy,
+  where = '',
+): secretsmanager.Secret {
   return credentialSecret(scope, id, {
-    description: `slack-ingress: the Slack app's bot token, as {"${SECRET_KEY}": "xoxb-…"}`,
+    description: `slack-ingress: the Slack app's bot token${where}, as {"${SECRET_KEY}": "xoxb-…"}`,
     key: SECRET_KEY,
     whyItIsNotRotated: 'Slack creates the token, and Secrets Manager cannot rotate it.',
     removalPolicy,

@@ -47,6 +47,11 @@ export interface AgentRuntimeProps {
   readonly thinking?: string;
   /** The tools of the Gateway that a model may use by Strands: operations, separated by commas. @default none */
   readonly tools?: string;
+  /**
+   * The targets whose tools agent-settle calls for the agent, those too that only read: their tokens are out of the agent's
+   * reach. @default none
+   */
+  readonly workspaceTools?: string[];
   /** Further environment variables for the agent. @default none */
   readonly environment?: Record<string, string>;
   /**
@@ -133,6 +138,7 @@ export class AgentRuntime extends Construct implements AgentTarget {
         GATEWAY_URL: props.gateway.url,
         THINKING: thinking,
         ...(props.tools === undefined ? {} : { TOOLS: props.tools }),
+        ...(props.workspaceTools ? { WORKSPACE_TOOLS: props.workspaceTools.join(',') } : {}),
         // The distribution takes what was asked and answered out of a framework's spans, and would send it as log events.
         ...(isTraced ? { OTEL_LOGS_EXPORTER: 'none', OTEL_METRICS_EXPORTER: 'none' } : {}),
         ...props.environment,

@@ -7,6 +7,7 @@ import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { type AgentFunctionProps, agentFunction } from './function.ts';
 import { type AgentGateway, SLACK_TARGET } from './gateway.ts';
+import { WORKSPACE_TARGETS, type Workspaces } from './workspaces.ts';
 
 /** The function's time-out. It begins no post later than 15 s after its start, and ends its calls to Slack after 29 s. */
 export const SETTLE_TIMEOUT = Duration.seconds(30);
@@ -20,6 +21,10 @@ export interface AgentSettleProps extends AgentFunctionProps {
   readonly gateway: AgentGateway;
   /** The Gateway with the agent's tools, of which it calls those that change something. @default the agent has none */
   readonly toolsGateway?: ToolsGateway;
+  /** The installations of the app. @default the app is installed once, and it does not matter where */
+  readonly workspaces?: Workspaces;
+  /** The Gateway with the tools of each installation. Needed if there are several, and tools. @default none */
+  readonly workspacesGateway?: AgentGateway;
   /** What is suggested to somebody who opens the app's pane in Slack. @default nothing */
   readonly suggestedPrompts?: SuggestedPrompts;
   /** Whether a thread's session in Slack is called by the first words of its question. @default false */
@@ -57,7 +62,8 @@ export class AgentSettle extends Construct {
 
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
-    const { queue, table, gateway, toolsGateway, suggestedPrompts, sessionTitles = false, feedbackButtons = false } = props;
+    const { queue, table, gateway, toolsGateway, workspaces, workspacesGateway } = props;
+    const { suggestedPrompts, sessionTitles = false, feedbackButtons = false } = props;
     const count = suggestedPrompts?.prompts.length;
     if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
     const own = agentFunction(this, props, {
@@ -68,8 +74,11 @@ export class AgentSettle extends Construct {
         DEDUP_STORE: `dynamodb:${table.tableName}`,
         EVENT_QUEUE: queue.queueUrl,
         GATEWAY_URL: gateway.url,
-        GATEWAY_TARGET: SLACK_TARGET,
+        ...(workspaces ? { GATEWAY_TARGETS: workspaces.targets } : { GATEWAY_TARGET: SLACK_TARGET }),
         ...(toolsGateway ? { TOOLS_GATEWAY_URL: toolsGateway.url } : {}),
+        ...(workspacesGateway
+          ? { WORKSPACE_TOOLS_GATEWAY_URL: workspacesGateway.url, WORKSPACE_TOOLS: WORKSPACE_TARGETS.join(',') }
+          : {}),
         ...(suggestedPrompts ? { SUGGESTED_PROMPTS: JSON.stringify(suggestedPrompts) } : {}),
         SESSION_TITLES: sessionTitles ? 'on' : 'off',
         FEEDBACK_BUTTONS: feedbackButtons ? 'on' : 'off',
@@ -77,8 +86,8 @@ export class AgentSettle extends Construct {
     });
     own.grantRecords(table);
     own.grant(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], [queue.queueArn]);
-    const gateways = [gateway.gateway.gatewayArn, ...(toolsGateway ? [toolsGateway.arn] : [])];
-    own.grant(['bedrock-agentcore:InvokeGateway'], gateways);
+    const gateways = [gateway.gateway.gatewayArn, toolsGateway?.arn, workspacesGateway?.gateway.gatewayArn];
+    own.grant(['bedrock-agentcore:InvokeGateway'], gateways.filter((it) => it !== undefined));
     this.function = own.function;
   }
 }

@@ -33,6 +33,7 @@ import { AgentMetrics } from './metrics.ts';
 import { AgentRuntime } from './runtime.ts';
 import { AgentSettle, type AgentSettleProps, type ToolsGateway } from './settle.ts';
 import { TRELLO_TARGET, putTrelloCredential, trelloSecret, trelloTools } from './trello.ts';
+import { WORKSPACE_TARGETS, Workspaces, type WorkspacesProps } from './workspaces.ts';
 
 /** Trello's boards and cards as tools of the agent. */
 export interface TrelloProps {
@@ -105,6 +106,11 @@ export interface AgentProps extends DispatchProps, PaneProps {
    */
   readonly botToken?: secretsmanager.ISecret;
   /**
+   * The installations of the app. For any other one nothing is ever posted.
+   * @default the app is installed once, and whoever asks is answered by the one bot token
+   */
+  readonly workspaces?: WorkspacesProps;
+  /**
    * Whether the Slack app is an agent (`agent_view` in its manifest), with a stop button and a conversation for each root
    * message of a direct message. The ingress then needs `dmConversation: 'thread'`.
    * @default true
@@ -167,8 +173,18 @@ export class AgentStack extends Stack {
 
     const settleGateway = new AgentGateway(this, 'SettleGateway', { description: 'what agent-settle does in Slack' });
     settleGateway.addTool(SLACK_TARGET, { document: SETTLE_DOCUMENT, credential });
-    const settle = (toolsGateway?: ToolsGateway) =>
-      new AgentSettle(this, 'Settle', { ...shared, code: settleCode, gateway: settleGateway, toolsGateway });
+    const workspaces =
+      rest.workspaces &&
+      new Workspaces(this, 'Workspaces', { ...rest.workspaces, secret: botToken, credential, settleGateway, removalPolicy });
+    const settle = (toolsGateway?: ToolsGateway, workspacesGateway?: AgentGateway) =>
+      new AgentSettle(this, 'Settle', {
+        ...shared,
+        code: settleCode,
+        gateway: settleGateway,
+        toolsGateway,
+        workspaces,
+        workspacesGateway,
+      });
 
     let target: AgentTarget;
     if ('runtimeArn' in agent) {
@@ -177,9 +193,12 @@ export class AgentStack extends Stack {
       target = { runtimeArn: agent.runtimeArn, qualifier, endpointArn: `${agent.runtimeArn}/runtime-endpoint/${qualifier}` };
     } else {
       this.gateway = new AgentGateway(this, 'Gateway');
-      this.settle = settle({ url: this.gateway.url, arn: this.gateway.gateway.gatewayArn });
-      this.gateway.addTool(SLACK_TARGET, { document: SLACK_DOCUMENT, credential });
-      this.gateway.addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT, credential });
+      // With several installations the agent's role must reach none of their tokens.
+      const several = workspaces?.areSeveral ? workspaces : undefined;
+      const reachable = several?.noToken() ?? credential;
+      this.settle = settle({ url: this.gateway.url, arn: this.gateway.gateway.gatewayArn }, several?.toolsGateway());
+      this.gateway.addTool(SLACK_TARGET, { document: SLACK_DOCUMENT, credential: reachable });
+      this.gateway.addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT, credential: reachable });
       const { trello, ...own } = agent;
       if (trello) {
         const secret = trello.secret ?? trelloSecret(this, 'TrelloCredential', removalPolicy);
@@ -197,6 +216,7 @@ export class AgentStack extends Stack {
         ...own,
         gateway: this.gateway,
         settle: this.settle.function,
+        workspaceTools: several && WORKSPACE_TARGETS,
       });
       target = this.runtime;
       output('GatewayUrl', "The agent's tools, by MCP", this.gateway.url);
@@ -219,8 +239,15 @@ export class AgentStack extends Stack {
       output(
         'PutTheBotToken',
         'Still to be done, unless you have: until the token is put, no question is answered. Paste it (xoxb-…) after this command',
-        `read -rs BOT_TOKEN; aws secretsmanager put-secret-value --region ${this.region} --secret-id ${botToken.secretArn} ` +
-          '--secret-string file:///dev/stdin <<<"{\\"token\\": \\"$BOT_TOKEN\\"}"',
+        putBotToken(botToken.secretArn, this.region),
+      );
+    }
+    for (const { tenant, secret } of workspaces?.installations.slice(1) ?? []) {
+      output(`BotTokenSecretArn${tenant}`, `Where the bot token of the installation in ${tenant} goes, in JSON`, secret.secretArn);
+      output(
+        `PutTheBotToken${tenant}`,
+        `Still to be done, unless you have: until its token is put, no question from ${tenant} is answered. Paste the token of that installation (xoxb-…) after this command`,
+        putBotToken(secret.secretArn, this.region),
       );
     }
     output('AgentView', 'Whether the Slack app is an agent; its manifest needs to know', String(agentView));
@@ -246,4 +273,12 @@ export class AgentStack extends Stack {
       );
     }
   }
+}
+
+/** Returns the command that puts a bot token, which it reads, into a secret. */
+function putBotToken(secretArn: string, region: string): string {
+  return (
+    `read -rs BOT_TOKEN; aws secretsmanager put-secret-value --region ${region} --secret-id ${secretArn} ` +
+    '--secret-string file:///dev/stdin <<<"{\\"token\\": \\"$BOT_TOKEN\\"}"'
+  );
 }

@@ -12,7 +12,7 @@ import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView } from 
  * @throws Error if a setting's value is not allowed; the message says which values are
  */
 export function agentProps(scope: Construct): AgentProps {
-  const { text, number, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
+  const { text, number, list, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
   const architecture = other.architecture();
   checkPaths(scope, true);
   const runtimeArn = text('agentRuntimeArn');
@@ -31,6 +31,10 @@ export function agentProps(scope: Construct): AgentProps {
   if (!withTrello && text('trelloSecretArn') !== undefined) {
     throw new Error('trelloSecretArn has no effect without the tools for Trello: set trello=true');
   }
+  const [workspace, moreWorkspaces] = [text('workspace'), list('moreWorkspaces')];
+  if (moreWorkspaces && workspace === undefined) {
+    throw new Error('moreWorkspaces needs workspace: the id of the workspace that the bot token in BotTokenSecretArn belongs to');
+  }
   return {
     architecture,
     dispatchCode: functionCode({ binary: 'agent-dispatch', path: text('dispatchCodePath'), architecture }),
@@ -45,6 +49,7 @@ export function agentProps(scope: Construct): AgentProps {
           tracing: choice('agentTracing', 'adot', 'off'),
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
+    workspaces: workspace === undefined ? undefined : { first: workspace, more: moreWorkspaces },
     agentView: wantsAgentView(scope),
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),

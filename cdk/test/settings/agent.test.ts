@@ -227,6 +227,21 @@ test('an agent with OpenTelemetry is started under it, and its log events are no
   }
 });
 
+test('the workspaces that are answered reach agent-settle', () => {
+  const targets = (context: Record<string, string>) => {
+    const { template } = deployed(context);
+    const isSettle = (it: any) => !('AGENT_RUNTIME_ARN' in it.Properties.Environment.Variables);
+    return only(template, 'AWS::Lambda::Function', isSettle).Properties.Environment.Variables.GATEWAY_TARGETS;
+  };
+  assert.equal(targets({}), undefined);
+  assert.equal(targets({ workspace: 'T0FIRST' }), '{"T0FIRST":"slack"}');
+  assert.deepEqual(JSON.parse(targets({ workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC, E0456DEF' })), {
+    T0FIRST: 'slack',
+    T0123ABC: 'slack-t0123abc',
+    E0456DEF: 'slack-e0456def',
+  });
+});
+
 test('a setting with an empty value counts as not given', () => {
   const empty = { thinking: '', tools: '', botTokenSecretArn: '', agentRuntimeArn: '', agentRuntimeQualifier: '', maxAttempts: '' };
   const { template } = deployed({ ...empty, agentTimeoutSeconds: '', dispatchConcurrency: '' });
@@ -278,6 +293,12 @@ for (const [context, problem] of [
   [{ agentRuntimeArn: runtimeArn, agentTracing: 'adot' }, /agentTracing and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', agentTracing: 'adot' }, /agentTracing has no effect without an agent/],
   [{ thinking: 'hard' }, /must be "echo" or/],
+  [{ moreWorkspaces: 'T0123ABC' }, /moreWorkspaces needs workspace/],
+  [{ workspace: 'acme' }, /id of a workspace \(T…\) or of an organisation \(E…\), and one is: acme/],
+  [{ workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,,E0456DEF' }, /and one is: $/],
+  [{ workspace: 'T0FIRST', moreWorkspaces: 'T0FIRST' }, /T0FIRST stands twice/],
+  [{ agent: 'false', workspace: 'T0FIRST' }, /workspace has no effect without an agent/],
+  [{ agent: 'false', moreWorkspaces: 'T0FIRST' }, /moreWorkspaces has no effect without an agent/],
 ] as const) {
   test(`refused: ${JSON.stringify(context)}`, () => {
     assert.throws(() => deployed(context), problem);
@@ -314,6 +335,7 @@ for (const context of [
   { agentRuntimeArn: runtimeArn, agentProtocol: 'plain', agentView: 'false' },
   { tracing: 'off' },
   { agentTracing: 'adot', agentCodePath: tracedAgent },
+  { workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,E0456DEF', trello: 'true' },
 ]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(context), '');

@@ -14,11 +14,11 @@ pub(super) fn asked(context: &Context<'_>, author: Author) -> Asked {
     match event["type"].as_str() {
         Some("agent_session_stopped") => stop(context, event),
         Some("app_home_opened") if event["tab"].as_str() == Some("messages") => {
-            pane(&event["channel"], &Value::Null)
+            pane(context, &event["channel"], &Value::Null)
         }
         Some("assistant_thread_started") => {
             let thread = &event["assistant_thread"];
-            pane(&thread["channel_id"], &thread["thread_ts"])
+            pane(context, &thread["channel_id"], &thread["thread_ts"])
         }
         Some("app_mention" | "message") => {
             if let Some(deleted) = deleted_ts(event) {

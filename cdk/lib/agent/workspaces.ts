@@ -1,0 +1,121 @@
+// Several installations of the app: for each a bot token, and targets of the Gateways that act by it.
+
+import type { RemovalPolicy } from 'aws-cdk-lib';
+import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import { ApiCredential, credentialSecret } from './credential.ts';
+import {
+  AgentGateway,
+  CANVASES_DOCUMENT,
+  CANVASES_TARGET,
+  SETTLE_DOCUMENT,
+  SLACK_DOCUMENT,
+  SLACK_TARGET,
+  botTokenSecret,
+} from './gateway.ts';
+
+/** The targets whose tools act by the bot token of an installation, with their documents. */
+const WORKSPACE_TOOLS = { [SLACK_TARGET]: SLACK_DOCUMENT, [CANVASES_TARGET]: CANVASES_DOCUMENT };
+
+/** The installations of the app that are answered. Each is a workspace (`T…`), or an organisation (`E…`) that has the app in all of it. */
+export interface WorkspacesProps {
+  /** The installation that the bot token of the stack belongs to. */
+  readonly first: string;
+  /** The other ones. Each gets a secret for its bot token. @default none */
+  readonly more?: string[];
+}
+
+/** The bot token of an installation. */
+export interface Installation {
+  /** The id of the workspace or of the organisation. */
+  readonly tenant: string;
+  /** The target of agent-settle's Gateway that has its token. */
+  readonly target: string;
+  readonly secret: secretsmanager.ISecret;
+  readonly credential: ApiCredential;
+}
+
+export interface WorkspacesConstructProps extends WorkspacesProps {
+  readonly secret: secretsmanager.ISecret;
+  readonly credential: ApiCredential;
+  readonly settleGateway: AgentGateway;
+  readonly removalPolicy: RemovalPolicy;
+}
+
+/** The installations: secrets for their tokens, and a target for each on agent-settle's Gateway. */
+export class Workspaces extends Construct {
+  /** The first is the one that the stack has anyway. */
+  readonly installations: Installation[];
+  private readonly removalPolicy: RemovalPolicy;
+
+  /** @throws Error if a name is no id of Slack's, or stands twice */
+  constructor(scope: Construct, id: string, props: WorkspacesConstructProps) {
+    super(scope, id);
+    const { first, more = [], secret, credential, settleGateway, removalPolicy } = props;
+    this.removalPolicy = removalPolicy;
+    const tenants = [first, ...more];
+    const wrong = tenants.find((it) => !/^[TE][A-Z0-9]+$/.test(it));
+    if (wrong !== undefined) {
+      throw new Error(`Workspaces: each must be the id of a workspace (T…) or of an organisation (E…), and one is: ${wrong}`);
+    }
+    const twice = tenants.find((it, index) => tenants.indexOf(it) !== index);
+    if (twice !== undefined) throw new Error(`Workspaces: ${twice} stands twice`);
+    this.installations = [
+      { tenant: first, target: SLACK_TARGET, secret, credential },
+      ...more.map((tenant) => {
+        const target = targetOf(SLACK_TARGET, tenant);
+        const scope = new Construct(this, tenant);
+        const secret = botTokenSecret(scope, 'BotToken', removalPolicy, ` in ${tenant}`);
+        const credential = new ApiCredential(scope, 'BotTokenCredential', { secret });
+        settleGateway.addTool(target, { document: SETTLE_DOCUMENT, credential });
+        return { tenant, target, secret, credential };
+      }),
+    ];
+  }
+
+  /** Whether there are several, so that the agent may reach none of their tokens. */
+  get areSeveral(): boolean {
+    return this.installations.length > 1;
+  }
+
+  /** The value of `GATEWAY_TARGETS`. */
+  get targets(): string {
+    return JSON.stringify(Object.fromEntries(this.installations.map((it) => [it.tenant, it.target])));
+  }
+
+  /**
+   * Creates the Gateway by which agent-settle calls the model's tools in each workspace. The agent may not call it: any code
+   * in the agent's machine has its role, and would have the tokens of all tenants.
+   */
+  toolsGateway(): AgentGateway {
+    const gateway = new AgentGateway(this, 'Tools', { description: 'what a model does in each workspace' });
+    for (const { tenant, credential } of this.installations) {
+      for (const [name, document] of Object.entries(WORKSPACE_TOOLS)) {
+        gateway.addTool(targetOf(name, tenant), { document, credential });
+      }
+    }
+    return gateway;
+  }
+
+  /**
+   * Creates the credential of Slack's targets on the agent's own Gateway. There a model finds which tools there are. What is
+   * called there reaches Slack with a value that is no token, and Slack refuses it.
+   */
+  noToken(): ApiCredential {
+    const secret = credentialSecret(this, 'NoToken', {
+      description: 'slack-ingress: no token. Put none here: the agent could act with it in the name of every workspace',
+      key: 'token',
+      whyItIsNotRotated: 'It is no credential of anything.',
+      removalPolicy: this.removalPolicy,
+    });
+    return new ApiCredential(this, 'NoTokenCredential', { secret });
+  }
+}
+
+/** The names of the targets whose tools agent-settle calls by the token of the question's own installation. */
+export const WORKSPACE_TARGETS = Object.keys(WORKSPACE_TOOLS);
+
+/** The name of an installation's target. agent-settle makes it likewise: src/gateway/tools_gateway.rs. */
+function targetOf(name: string, tenant: string): string {
+  return `${name}-${tenant.toLowerCase()}`;
+}
