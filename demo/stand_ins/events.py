@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dev import EVENTS
@@ -33,11 +33,12 @@ class Event:
     thread_ts: str | None = None
     content_type: str = "application/json"
     response_url: str | None = None
+    team: str = TEAM
 
     @property
     def group(self) -> str:
         """The conversation, as the ingress names it."""
-        return f"{TEAM}:{self.channel}:{self.thread}"
+        return f"{self.team}:{self.channel}:{self.thread}"
 
     @property
     def thread(self) -> str:
@@ -85,6 +86,11 @@ def mention(text: str, channel: str | None = None, thread: str | None = None, ts
     if edited:
         inner["edited"] = {"user": PERSON, "ts": inner["event_ts"]}
     return Event(event_id, channel, ts, text, envelope(inner, event_id), thread)
+
+
+def in_workspace(event: Event, team: str) -> Event:
+    """The same from the installation of the app in another workspace."""
+    return replace(event, body=event.body.replace(TEAM.encode(), team.encode()), team=team)
 
 
 def edit_of(event: Event, text: str) -> Event:

@@ -1,7 +1,7 @@
 """Plays AgentCore Gateway: an MCP server (streamable HTTP) that lets in signed requests and calls other APIs, each with its
 own credential.
 
-There are two of them, each with its own callers and its own targets, from the documents in cdk/tools that the CDK deploys
+There are two of them, and a third one with several workspaces, each with its own callers and its own targets, from the documents in cdk/tools that the CDK deploys
 too. The agent's has the targets `slack` and `canvases`, which have the bot token, and if it is asked for `trello`;
 agent-settle's has one of its own, also called `slack`. The stand-ins for Slack's Web API and for Trello's REST API take the
 place of the servers in the documents. As with the real Gateway, a tool is called `<target>___<operationId>`, a caller must
@@ -85,9 +85,17 @@ def agent_targets(slack_url: str, bot_token: Credential, trello_url: str | None 
     return targets
 
 
-def settle_targets(slack_url: str, bot_token: Credential) -> list[Target]:
-    """The only target of agent-settle's Gateway."""
-    return [Target("slack", DOCUMENTS / "settle.openapi.json", slack_url, bot_token)]
+def settle_targets(slack_url: str, bot_token: Credential,
+                   more: Mapping[str, Credential] = MappingProxyType({})) -> list[Target]:
+    """The targets of agent-settle's Gateway: one for the first installation, and one for each of `more`."""
+    tokens = {"slack": bot_token} | {f"slack-{tenant.lower()}": token for tenant, token in more.items()}
+    return [Target(name, DOCUMENTS / "settle.openapi.json", slack_url, token) for name, token in tokens.items()]
+
+
+def workspace_targets(slack_url: str, tokens: Mapping[str, Credential]) -> list[Target]:
+    """The targets of the Gateway with the model's tools in each workspace, as cdk/lib/agent/workspaces.ts deploys them."""
+    return [Target(f"{it.name}-{tenant.lower()}", it.document, it.url, token)
+            for tenant, token in tokens.items() for it in agent_targets(slack_url, token)]
 
 
 class Gateway:

@@ -11,6 +11,8 @@
     canvases.edit                makes one change to a canvas
     canvases.sections.lookup     finds sections of a canvas, and tells their ids only
 
+Several workspaces are several of these objects, of which one is served: the token of a call says which of them it is for.
+
 It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It knows no
 idempotency: who posts a text twice finds it in the channel twice. Scopes, members, archived channels and deleted threads
 are checked if a test has set them, and so is a free plan, on which a canvas must be the only one of a channel. Of blocks
@@ -146,6 +148,8 @@ class SlackApi:
 
     def __init__(self, token: str = "xoxb-made-up", unknown_channels: Collection[str] = (), port: int = 0) -> None:
         self.token: str | None = token
+        # The other workspaces that are called at this address, each with a token of its own.
+        self.others: list[SlackApi] = []
         self.scopes = set(ALL_SCOPES)
         self.is_agent = True
         self.text_limit = TEXT_LIMIT
@@ -187,6 +191,10 @@ class SlackApi:
         for fault in self._faults:
             fault.release.set()
         self._server.shutdown()
+        self.close()
+
+    def close(self) -> None:
+        """Frees the port of a workspace that was never served by itself."""
         self._server.server_close()
 
     # ── what a test sees ────────────────────────────────────────────────────────────────────────────────────
@@ -273,6 +281,11 @@ class SlackApi:
         return self.inject(Fault(times, "chat.postMessage", channel, lost=True))
 
     # ── a call ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def workspace_of(self, authorization: str | None) -> SlackApi:
+        """The workspace that this token belongs to. What belongs to none is refused by the one that is served."""
+        others = (it for it in self.others if authorization == f"Bearer {it.token}")
+        return next(others, self)
 
     def answer(self, method: str, authorization: str | None, fields: dict[str, Any]) -> Reply | None:
         """The reply to a call; None if the connection is to be closed without an answer."""
@@ -600,7 +613,9 @@ def handler(slack: SlackApi) -> type[Handler]:
                 reply: Reply | None = failure("invalid_json")
             else:
                 fields = dict(urllib.parse.parse_qsl(query)) | fields
-                reply = slack.answer(path.removeprefix("/api/"), self.headers.get("Authorization"), fields)
+                authorization = self.headers.get("Authorization")
+                workspace = slack.workspace_of(authorization)
+                reply = workspace.answer(path.removeprefix("/api/"), authorization, fields)
             if reply is None:
                 self.close_connection = True
                 return

@@ -40,7 +40,7 @@ from stand_ins.trello_api import TrelloApi
 try:
     import boto3
     from botocore.config import Config
-    from stand_ins.gateway import Credential, Gateway, agent_targets, settle_targets
+    from stand_ins.gateway import Credential, Gateway, agent_targets, settle_targets, workspace_targets
 except ImportError as missing:
     raise SystemExit(f"{missing.name} is not installed: run this with agent/.venv/bin/python, which the Makefile "
                      "creates from agent/requirements.txt and agent/requirements-dev.txt") from None
@@ -90,6 +90,8 @@ class Settings:
     batch_size: int = 10
     # Whether the bot's token has been put. Right after a deployment it has not.
     has_token: bool = True
+    # The second workspace that the app is installed in; None if it is installed in one only.
+    second_workspace: str | None = None
     # The number of processes of each function.
     ingresses: int = 3
     dispatchers: int = 3
@@ -111,6 +113,10 @@ class World:
     bot_token: str
     # The token as the Gateways have it.
     credential: Credential
+    # The second workspace, with channels and a token of its own, if the app is installed there. The Gateway with the model's
+    # tools of both is one that the agent may not call.
+    second_slack: SlackApi | None
+    workspaces_gateway: Gateway | None
     # Its tools are on the agent's Gateway, which has its key and token as `trello_credential`.
     trello: TrelloApi
     trello_credential: Credential
@@ -137,9 +143,15 @@ class World:
 
     def send(self, event: Event, retry: Retry | None = None) -> int:
         """Posts the event as Slack does, and returns the status of the answer. A message is also there to be read."""
-        if event.ts and retry is None:
-            self.slack_api.say(event.channel, event.ts, event.text, event.thread_ts)
+        if event.ts and retry is None and (workspace := self.workspaces.get(event.team)):
+            workspace.say(event.channel, event.ts, event.text, event.thread_ts)
         return self.slack.post(event.body, retry, limit_seconds=10, content_type=event.content_type).status
+
+    @property
+    def workspaces(self) -> dict[str, SlackApi]:
+        """The workspaces that the app is installed in with a token."""
+        second = {str(self.settings.second_workspace): self.second_slack} if self.second_slack else {}
+        return {TEAM: self.slack_api} | second
 
     def put_token(self) -> None:
         """Puts the bot's token where the Gateways find it."""
@@ -157,7 +169,7 @@ class World:
 
     def posts(self, event: Event) -> list[Post]:
         """The posts in the event's channel."""
-        return [post for post in self.slack_api.posts if post.channel == event.channel]
+        return [post for post in self.workspaces[event.team].posts if post.channel == event.channel]
 
     def record(self, event: Event) -> dict[str, Any]:
         """The work record of the question, as DynamoDB has it; empty if there is none."""
@@ -279,12 +291,26 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         hooks = stack.enter_context(SlackHooks().serve())
         trello = stack.enter_context(TrelloApi(secrets.token_hex(16), "ATTA" + secrets.token_hex(32)))
         trello_credential = Credential(trello.credential, "OAuth")
+        tokens: dict[str, Credential] = {}
+        second_slack, workspaces_gateway = None, None
+        reachable = credential
+        if settings.second_workspace is not None:
+            # It is not served: the token says that it is meant.
+            second_slack = SlackApi(token="xoxb-" + secrets.token_hex(12))
+            stack.callback(second_slack.close)
+            slack_api.others.append(second_slack)
+            tokens = {settings.second_workspace: Credential(str(second_slack.token))}
+            workspaces_gateway = stack.enter_context(Gateway(
+                workspace_targets(slack_api.url, {TEAM: credential} | tokens), settle_id.access_key, settle_id.secret_key,
+                REGION))
+            # The agent reaches no token of any of them.
+            reachable = Credential(secrets.token_hex(32))
         gateway, settle_gateway = (
             stack.enter_context(Gateway(targets, identity.access_key, identity.secret_key, REGION, others=others))
             for targets, identity, others in (
                 # agent-settle calls the tools that change something.
-                (agent_targets(slack_api.url, credential, trello.url, trello_credential), agent_id, settle_id.keys),
-                (settle_targets(slack_api.url, credential), settle_id, {})))
+                (agent_targets(slack_api.url, reachable, trello.url, trello_credential), agent_id, settle_id.keys),
+                (settle_targets(slack_api.url, credential, tokens), settle_id, {})))
 
         functions: dict[str, Function] = {}
         lambda_api = LambdaApi(functions, {"agent-dispatch": {"agent-settle"}, "agent": {"agent-settle"}},
@@ -292,6 +318,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         stack.enter_context(lambda_api.serve())
         addresses = {"HOSTILE_URLS": json.dumps({"settle_gateway": settle_gateway.url})} \
             if settings.agent_knows_addresses else {}
+        if workspaces_gateway is not None:
+            addresses["WORKSPACE_TOOLS"] = "slack,canvases"
         model = stack.enter_context(Converse())
         if settings.has_model:
             addresses["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = model.url
@@ -322,10 +350,13 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             "SLACK_SIGNING_SECRET": signing_secret, "EVENT_SINK": queue_url,
             # What ends a question does not wait for its turn behind it.
             "CONTROL_EVENTS": "agent_session_stopped,message_deleted"}, INGRESS_TIMEOUT, settings.ingresses)
+        installations = {} if workspaces_gateway is None else {
+            "GATEWAY_TARGETS": json.dumps({TEAM: "slack"} | {it: f"slack-{it.lower()}" for it in tokens}),
+            "WORKSPACE_TOOLS_GATEWAY_URL": workspaces_gateway.url, "WORKSPACE_TOOLS": "slack,canvases"}
         settle = function(SETTLE, settle_id, {
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
             "SLACK_HOOKS_URL": hooks.url,
-            "POST_WAIT_SECONDS": str(settings.post_wait)} | settings.settle_env, SETTLE_TIMEOUT, settings.settlers)
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | installations | settings.settle_env, SETTLE_TIMEOUT, settings.settlers)
         dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",
             "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": settle.arn,
@@ -340,7 +371,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
         yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, bot_token,
-                    credential, trello, trello_credential, agentcore, machines, ingress, dispatcher, settle, lambda_api,
+                    credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress, dispatcher, settle, lambda_api,
                     mapping, identities, sqs, dynamodb, table, queue_url, dead_letter_url, logs)
 
 

@@ -40,6 +40,11 @@ SETTINGS = {
     "model": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3,
                      agent_env={"THINKING": "strands:some.model",
                                 "TOOLS": "post_to_slack,create_card,create_canvas,find_canvas_sections,edit_canvas"}),
+    # The app is installed in two workspaces. What waits for a token does not wait for a day.
+    "workspaces": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3, give_up_after=60,
+                          second_workspace="T0SECOND",
+                          agent_env={"THINKING": "strands:some.model",
+                                     "TOOLS": "post_to_slack,create_canvas,find_canvas_sections"}),
     # What an agent shows in Slack beside its answers.
     "pane": replace(WORK, dispatchers=4, settle_env={
         "SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from stand_ins.agentcore import Call
+from stand_ins.functions import REGION
 from stand_ins.machines import Machine
 from stand_ins.slack_api import Post
 from stand_ins.world import Event, World
@@ -110,3 +116,17 @@ def stays(world: World, what: str, is_so: Callable[[], bool], seconds: float) ->
     while time.monotonic() < until:
         assert is_so(), f"{what}\n{world.report()}"
         time.sleep(0.2)
+
+
+def signed_call(world: World, url: str, tool: str, arguments: dict[str, Any], who: str) -> dict[str, Any]:
+    """One POST of tools/call, as agent-settle makes it. Without a target the tool is one of `slack`."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                       "params": {"name": tool if "___" in tool else f"slack___{tool}", "arguments": arguments}}).encode()
+    request = AWSRequest("POST", url, data=body, headers={
+        "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2025-06-18"})
+    identity = world.identities[who]
+    SigV4Auth(Credentials(identity.access_key, identity.secret_key), "bedrock-agentcore", REGION).add_auth(request)
+    with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=20) as response:
+        result: dict[str, Any] = json.load(response)["result"]
+    return result

@@ -14,11 +14,9 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
+from expect import signed_call
 from stand_ins import lambda_api
 from stand_ins.agentcore import Fault, agent_error
 from stand_ins.events import new_channel, new_ts
@@ -81,19 +79,6 @@ def test_agentcore_fails_when_a_test_tells_it_to(world: World) -> None:
     world.agentcore.inject(Fault(1, "EvTold", agent_error("told")))
     codes = [error_of(lambda: invoke(world, b'{"event_id": "EvTold"}')) for _ in range(3)]
     assert codes == [(429, "ThrottlingException"), (500, "InternalServerException"), (424, "RuntimeClientError")]
-
-
-def signed_call(world: World, url: str, tool: str, arguments: dict, who: str) -> dict:
-    """One POST of tools/call, as agent-settle makes it."""
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
-                       "params": {"name": f"slack___{tool}", "arguments": arguments}}).encode()
-    request = AWSRequest("POST", url, data=body, headers={
-        "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": "2025-06-18"})
-    identity = world.identities[who]
-    SigV4Auth(Credentials(identity.access_key, identity.secret_key), "bedrock-agentcore", REGION).add_auth(request)
-    with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=20) as response:
-        return json.load(response)["result"]
 
 
 def test_the_gateway_refuses_a_request_without_a_signature(world: World) -> None:
