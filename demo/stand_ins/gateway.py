@@ -1,9 +1,9 @@
 """Plays AgentCore Gateway: an MCP server (streamable HTTP) that lets in signed requests and calls other APIs, each with its
 own credential.
 
-There are two of them, and a third one with several workspaces, each with its own callers and its own targets, from the documents in cdk/tools that the CDK deploys
-too. The agent's has the targets `slack` and `canvases`, which have the bot token, and if it is asked for `trello`;
-agent-settle's has one of its own, also called `slack`. The stand-ins for Slack's Web API and for Trello's REST API take the
+There are two of them, and a third one with several workspaces, each with its own callers and its own targets, from the
+documents in cdk/tools that the CDK deploys too. The agent's has the targets `slack` and `canvases`, which
+have the bot token, and if it is asked for `trello`; agent-settle's has one of its own, also called `slack`. The stand-ins for Slack's Web API and for Trello's REST API take the
 place of the servers in the documents. As with the real Gateway, a tool is called `<target>___<operationId>`, a caller must
 have signed the request (SigV4, service `bedrock-agentcore`), and only the Gateway knows the credentials. One POST of
 `tools/call` is enough; no session has to be begun.

@@ -11,7 +11,8 @@
     canvases.edit                makes one change to a canvas
     canvases.sections.lookup     finds sections of a canvas, and tells their ids only
 
-Several workspaces are several of these objects, of which one is served: the token of a call says which of them it is for.
+Several workspaces are several of these objects, of which one is served: the token of a call says which of them it is
+for.
 
 It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It knows no
 idempotency: who posts a text twice finds it in the channel twice. Scopes, members, archived channels and deleted threads

@@ -113,8 +113,8 @@ class World:
     bot_token: str
     # The token as the Gateways have it.
     credential: Credential
-    # The second workspace, with channels and a token of its own, if the app is installed there. The Gateway with the model's
-    # tools of both is one that the agent may not call.
+    # The second workspace, with channels and a token of its own, if the app is installed there. The agent may not call the
+    # Gateway with the model's tools of both.
     second_slack: SlackApi | None
     workspaces_gateway: Gateway | None
     # Its tools are on the agent's Gateway, which has its key and token as `trello_credential`.
@@ -301,8 +301,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             slack_api.others.append(second_slack)
             tokens = {settings.second_workspace: Credential(str(second_slack.token))}
             workspaces_gateway = stack.enter_context(Gateway(
-                workspace_targets(slack_api.url, {TEAM: credential} | tokens), settle_id.access_key, settle_id.secret_key,
-                REGION))
+                workspace_targets(slack_api.url, {TEAM: credential} | tokens), settle_id.access_key,
+                settle_id.secret_key, REGION))
             # The agent reaches no token of any of them.
             reachable = Credential(secrets.token_hex(32))
         gateway, settle_gateway = (
@@ -371,8 +371,9 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
         yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, bot_token,
-                    credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress, dispatcher, settle, lambda_api,
-                    mapping, identities, sqs, dynamodb, table, queue_url, dead_letter_url, logs)
+                    credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress,
+                    dispatcher, settle, lambda_api, mapping, identities, sqs, dynamodb, table, queue_url,
+                    dead_letter_url, logs)
 
 
 @contextlib.contextmanager
