@@ -968,7 +968,7 @@ async fn an_opened_pane_has_prompts_suggested_and_is_done_whatever_comes_of_it()
         let scene = Scene::new().failing(faults);
         let report = scene.one(opened("Ev1")).await;
         assert_eq!((report.outcome, report.outcome.is_done()), (MessageOutcome::Pane, true), "{faults:?}");
-        let asked = json!({ "version": 1, "operation": "prompts", "channel": "D1", "thread_ts": null });
+        let asked = json!({ "version": 1, "operation": "prompts", "tenant": "T1", "channel": "D1", "thread_ts": null });
         assert_eq!(*scene.world.settled.lock().unwrap(), [asked]);
         assert!(scene.invoked().is_empty() && scene.put_off().is_empty());
         // It comes again, and the same is suggested again.

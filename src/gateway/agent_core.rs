@@ -260,11 +260,14 @@ impl SlackTools for AgentCoreGateway {
             }
         }
         if self.is_no_agent(place.tenant) {
-            outcome = self.set(place.tenant, "set_thread_status", &arguments("status", Some(thread), None), until).await;
+            outcome = self
+                .set(place.tenant, "set_thread_status", &arguments("status", Some(thread), None), until)
+                .await;
             // Only a direct message has threads with titles there.
             if let Some(title) = place.title.filter(|_| payload::is_direct(place.channel)) {
-                let titled =
-                    self.set(place.tenant, "set_thread_title", &arguments("title", Some(title), None), until).await;
+                let titled = self
+                    .set(place.tenant, "set_thread_title", &arguments("title", Some(title), None), until)
+                    .await;
                 if let (Ok(()), Err(Failure { reason, .. })) = (&outcome, titled) {
                     tracing::warn!(reason, "a thread has no title");
                 }

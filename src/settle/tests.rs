@@ -170,13 +170,7 @@ impl WorkStore for Arc<World> {
 }
 
 impl AgentTools for Arc<World> {
-    async fn call(
-        &self,
-        tenant: Option<&str>,
-        tool: &str,
-        arguments: &RawValue,
-        _: Moment,
-    ) -> ToolOutcome {
+    async fn call(&self, tenant: Option<&str>, tool: &str, arguments: &RawValue, _: Moment) -> ToolOutcome {
         self.acts_for(tenant);
         self.tool_calls.lock().unwrap().push(format!("{tool} {arguments}"));
         let mut scripted = self.tools.lock().unwrap();
@@ -1136,7 +1130,7 @@ async fn whatever_is_done_for_a_question_is_done_for_the_installation_in_its_rec
         };
         let scene = scene.fails([unknown()]);
         assert_eq!(scene.receive("h1", DISPATCHERS, Some(place.clone())).await, Errand::Call);
-        scene.ask(DISPATCHERS, Operation::Sign).await;
+        scene.ask(DISPATCHERS, SIGN).await;
         scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
         let nothing = ReadOutcome::Read { messages: Vec::new(), is_whole: true };
         scene.world.readings.lock().unwrap().push(nothing);

@@ -21,8 +21,14 @@ const THREAD: &str = "1795554000.000100";
 const NONCE: &str = "0123456789abcdef0123456789abcdef";
 const OTHER_NONCE: &str = "fedcba9876543210fedcba9876543210";
 
-const POST: Post<'static> =
-    Post { tenant: None, channel: CHANNEL, thread_ts: Some(THREAD), text: "It is 42.", nonce: NONCE, feedback_for: None };
+const POST: Post<'static> = Post {
+    tenant: None,
+    channel: CHANNEL,
+    thread_ts: Some(THREAD),
+    text: "It is 42.",
+    nonce: NONCE,
+    feedback_for: None,
+};
 
 /// Long enough for a call on a busy machine.
 const PATIENT: TimeLimits = TimeLimits { connect: Duration::from_secs(10), call: Duration::from_secs(20) };
@@ -552,7 +558,7 @@ async fn blocks_that_slack_refuses_are_a_refusal_of_this_post() {
 async fn a_session_gets_its_title_with_the_first_sign() {
     let scene = Scene::start().await;
     let status = async |channel, status| {
-        let place = StatusPlace { channel, thread_ts: THREAD, title: Some("how far are we?") };
+        let place = StatusPlace { tenant: None, channel, thread_ts: THREAD, title: Some("how far are we?") };
         assert_eq!(scene.tools.set_status(&place, status, until()).await, StatusOutcome::Shown);
     };
     status("D024BE91L", SessionStatus::Processing).await;
@@ -645,7 +651,7 @@ async fn each_installation_posts_finds_reads_and_shows_in_its_own_workspace_by_i
         };
         assert!(said.contains(mine) && !said.contains(theirs), "{tenant:?} has read {said}");
 
-        let place = StatusPlace { tenant, channel: CHANNEL, thread_ts: THREAD };
+        let place = StatusPlace { tenant, channel: CHANNEL, thread_ts: THREAD, title: None };
         let before = other.statuses().len();
         let shown = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
         assert_eq!((shown, own.statuses().len()), (StatusOutcome::Shown, 1));
@@ -668,7 +674,7 @@ async fn for_an_installation_without_a_target_nothing_is_called_and_it_waits_for
         let conversation = Conversation { tenant, channel: CHANNEL, thread_ts: Some(THREAD) };
         let read = scene.tools.read(&conversation, until()).await;
         assert_eq!(read, ReadOutcome::Unreadable { reason: reason.to_owned(), retry: Retry::AfterChange });
-        let place = StatusPlace { tenant, channel: CHANNEL, thread_ts: THREAD };
+        let place = StatusPlace { tenant, channel: CHANNEL, thread_ts: THREAD, title: None };
         let shown = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
         assert_eq!(shown, StatusOutcome::NotShown { reason: reason.to_owned() });
     }
@@ -685,7 +691,7 @@ async fn a_workspace_that_knows_no_agents_does_not_take_the_stop_button_from_ano
         ("T1", &scene.first, "assistant.threads.setStatus"),
         ("E2", &scene.second, "agents.sessions.setStatus"),
     ] {
-        let place = StatusPlace { tenant: Some(tenant), channel: CHANNEL, thread_ts: THREAD };
+        let place = StatusPlace { tenant: Some(tenant), channel: CHANNEL, thread_ts: THREAD, title: None };
         let shown = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
         assert_eq!(shown, StatusOutcome::Shown);
         assert_eq!(slack.statuses().pop().expect("a status").method, method);

@@ -132,12 +132,16 @@ fn an_opened_pane_is_the_direct_message_and_only_with_an_assistant_view_a_thread
     let mut opened = fixture("app_home_opened");
     assert_eq!(asked(Kind::Event, &opened), Asked::Nothing, "the home tab has no prompts");
     opened["event"]["tab"] = json!("messages");
-    let pane = |thread_ts: Option<&str>| {
-        Asked::Pane(Pane { tenant: tenant.clone(), channel: "D024BE91L".to_owned(), thread_ts: thread_ts.map(str::to_owned) })
+    let pane = |tenant: &str, thread_ts: Option<&str>| {
+        Asked::Pane(Pane {
+            tenant: Some(tenant.to_owned()),
+            channel: "D024BE91L".to_owned(),
+            thread_ts: thread_ts.map(str::to_owned),
+        })
     };
-    assert_eq!(asked(Kind::Event, &opened), pane(None));
+    assert_eq!(asked(Kind::Event, &opened), pane("T061EG9R6", None));
     let started = fixture("assistant_thread_started");
-    assert_eq!(asked(Kind::Event, &started), pane(Some("1729999327.187299")));
+    assert_eq!(asked(Kind::Event, &started), pane("T061EG9R6", Some("1729999327.187299")));
 }
 
 #[test]

@@ -161,13 +161,7 @@ fn takes_effect(sim: &Arc<Sim>, arguments: &RawValue, after: Duration) {
 }
 
 impl AgentTools for Node {
-    async fn call(
-        &self,
-        _tenant: Option<&str>,
-        _tool: &str,
-        arguments: &RawValue,
-        _: Moment,
-    ) -> ToolOutcome {
+    async fn call(&self, _tenant: Option<&str>, _tool: &str, arguments: &RawValue, _: Moment) -> ToolOutcome {
         let sim = &self.sim;
         let (way, back, late, kind) = {
             let mut chance = sim.chance();
