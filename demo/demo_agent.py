@@ -161,7 +161,9 @@ class Story:
 
     def end_session(self) -> None:
         """The agent's process is asked to end in the middle of its thought."""
-        [call] = self.world.agentcore.worked_on(self.event.event_id)
+        # On a slow machine the agent may not have begun yet.
+        [call] = eventually("the agent works on it", lambda: self.world.agentcore.worked_on(self.event.event_id),
+                            ANSWER_LIMIT_SECONDS, self.world.report)
         self._line(self.elapsed(), "AgentCore ends the session (SIGTERM)", "the agent is in the middle of its thought")
         call.machine.end()
 
