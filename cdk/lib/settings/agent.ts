@@ -1,8 +1,10 @@
 // From the settings to the props of the agent.
 
+import { readFileSync } from 'node:fs';
 import type { Construct } from 'constructs';
 import type { SuggestedPrompts } from '../agent/settle.ts';
 import type { AgentProps } from '../agent/stack.ts';
+import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello.ts';
 import { functionCode } from '../common/code.ts';
 import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView } from './context.ts';
 
@@ -31,6 +33,9 @@ export function agentProps(scope: Construct): AgentProps {
   if (!withTrello && text('trelloSecretArn') !== undefined) {
     throw new Error('trelloSecretArn has no effect without the tools for Trello: set trello=true');
   }
+  // Each question would be answered with an apology: the agent does not think without a tool that it was promised.
+  const ofTrello = withTrello ? undefined : list('tools')?.find(isTrellos);
+  if (ofTrello !== undefined) throw new Error(`tools names ${ofTrello}, which is one of Trello's: set trello=true`);
   const [workspace, moreWorkspaces] = [text('workspace'), list('moreWorkspaces')];
   if (moreWorkspaces && workspace === undefined) {
     throw new Error('moreWorkspaces needs workspace: the id of the workspace that the bot token in BotTokenSecretArn belongs to');
@@ -65,6 +70,13 @@ export function agentProps(scope: Construct): AgentProps {
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
+}
+
+/** Whether a tool is one of Trello's, by its operation or with its target. */
+function isTrellos(tool: string): boolean {
+  const { paths } = JSON.parse(readFileSync(TRELLO_DOCUMENT, 'utf8')) as { paths: Record<string, Record<string, { operationId?: string }>> };
+  const operations = Object.values(paths).flatMap((methods) => Object.values(methods).map((it) => it.operationId));
+  return operations.some((it) => it !== undefined && [it, `${TRELLO_TARGET}___${it}`].includes(tool));
 }
 
 /**

@@ -265,6 +265,8 @@ for (const [context, problem] of [
   [{ agentRuntimeArn: 'mine' }, /agentRuntimeArn must be the ARN of an AgentCore Runtime, and is: mine/],
   [{ agentRuntimeArn: `${runtimeArn}/runtime-endpoint/DEFAULT` }, /must be the ARN of an AgentCore Runtime/],
   [{ agentRuntimeArn: runtimeArn, thinking: 'echo' }, /thinking and agentRuntimeArn cannot both be set/],
+  [{ tools: 'post_to_slack,create_card' }, /tools names create_card, which is one of Trello's: set trello=true/],
+  [{ tools: 'trello___list_cards', trello: 'false' }, /tools names trello___list_cards/],
   [{ agentRuntimeArn: runtimeArn, tools: 'post_to_slack' }, /tools and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', tools: 'post_to_slack' }, /tools has no effect without an agent/],
   [{ trello: 'yes' }, /trello must be one of true, false, and is: yes/],
