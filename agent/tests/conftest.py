@@ -25,6 +25,7 @@ sys.path[:0] = [str(AGENT), str(ROOT / "demo"), str(AGENT / "tests")]
 
 from payloads import SESSION  # noqa: E402
 from settle import Settle  # noqa: E402
+from stand_ins.converse import Converse  # noqa: E402
 
 START_LIMIT_SECONDS = 30
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
@@ -150,3 +151,13 @@ def start_agent(tmp_path: pathlib.Path, settle: Settle) -> Iterator[StartAgent]:
     yield start
     for agent in agents:
         agent.stop()
+
+
+@pytest.fixture
+def converse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Converse]:
+    """A stand-in for the model. It must have been asked for nothing that Bedrock refuses."""
+    with Converse() as converse:
+        for name, value in (converse.env | {"AWS_REGION": "us-east-1"}).items():
+            monkeypatch.setenv(name, value)
+        yield converse
+        assert converse.wrong == []

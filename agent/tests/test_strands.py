@@ -40,15 +40,6 @@ ARGUMENTS = {"channel": "C0AGENT", "text": "the-quarterly-figures"}
 Answer = Callable[..., str]
 
 
-@pytest.fixture
-def converse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Converse]:
-    with Converse() as converse:
-        for name, value in (converse.env | {"AWS_REGION": "us-east-1"}).items():
-            monkeypatch.setenv(name, value)
-        yield converse
-        assert converse.wrong == []
-
-
 @pytest.fixture(scope="module")
 def slack() -> Iterator[SlackApi]:
     with SlackApi() as slack:

@@ -51,15 +51,6 @@ UseTool = Callable[[str, Arguments], Result]
 
 
 @pytest.fixture
-def converse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Converse]:
-    with Converse() as converse:
-        for name, value in (converse.env | {"AWS_REGION": "us-east-1"}).items():
-            monkeypatch.setenv(name, value)
-        yield converse
-        assert converse.wrong == []
-
-
-@pytest.fixture
 def slack() -> Iterator[SlackApi]:
     with SlackApi("xoxb-the-bots") as slack:
         yield slack

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::calls::{Call, Called};
+use super::calls::{Called, JournalledCall};
 use super::thread::Said;
 use crate::slack::question::Place;
 use crate::work::record::BEAT;
@@ -62,7 +62,7 @@ pub enum Answer {
     /// To a call of a tool.
     Called(Called),
     /// To a reading of the journal: the calls that were begun, in their order.
-    Calls(Vec<Call>),
+    Calls(Vec<JournalledCall>),
     /// The token is not the record's. There is nothing to do.
     Gone,
     /// The request cannot be understood, or cannot be done.
@@ -115,7 +115,7 @@ impl Answer {
             }
             Self::Called(called) => called.to_json(),
             Self::Calls(calls) => {
-                let calls: Vec<Value> = calls.iter().map(Call::to_json).collect();
+                let calls: Vec<Value> = calls.iter().map(JournalledCall::to_json).collect();
                 json!({ "outcome": outcome, "calls": calls })
             }
             Self::Answered { ts } => json!({ "outcome": outcome, "ts": ts }),

@@ -14,7 +14,7 @@ pub enum Called {
     /// Another invocation makes this very call right now. Asking again will tell what came of it.
     UnderWay,
     /// Another call stands under this number: an earlier attempt made that one.
-    Another(Box<Call>),
+    Another(Box<JournalledCall>),
 }
 
 /// The reason why a call is not made whose number was [closed](Entry::Closed).
@@ -28,7 +28,7 @@ impl Called {
             Entry::Call(call) if call.is_of(tool, arguments) => {
                 call.end_at(now).map_or(Self::UnderWay, Self::Ended)
             }
-            Entry::Call(call) => Self::Another(Box::new(Call::of(call, number, now))),
+            Entry::Call(call) => Self::Another(Box::new(JournalledCall::of(call, number, now))),
         }
     }
 
@@ -53,7 +53,7 @@ impl Called {
 
 /// A call that was begun, as it is told to whoever works on the question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct JournalledCall {
     number: u32,
     tool: String,
     arguments: String,
@@ -61,7 +61,7 @@ pub struct Call {
     end: Option<ToolEnd>,
 }
 
-impl Call {
+impl JournalledCall {
     /// A call of the journal's, at `now`.
     pub fn of(call: &ToolCall, number: u32, now: UnixMillis) -> Self {
         let (tool, arguments) = (call.tool.clone(), call.arguments.clone());
@@ -240,7 +240,9 @@ mod tests {
         let result = json!({ "content": [{ "type": "text", "text": "\u{1}".repeat(MAX_BYTES) }] });
         let end = end_of(ToolOutcome::Answered(result), &arguments);
         let call = ToolCall { arguments, ..call(Some(end)) };
-        let calls = (1..=MAX_CALLS).map(|number| Call::of(&call, number, NOW).to_json()).collect::<Vec<_>>();
+        let calls = (1..=MAX_CALLS)
+            .map(|number| JournalledCall::of(&call, number, NOW).to_json())
+            .collect::<Vec<_>>();
         let answer = json!({ "outcome": "calls", "calls": calls }).to_string();
         assert!(answer.len() < 5_000_000, "{}", answer.len());
     }

@@ -53,7 +53,7 @@ use crate::work::update::update;
 use crate::work::{RecordKey, Stopped, WorkStore};
 
 use answer::Answer;
-use calls::{Call as CallOfTool, Called};
+use calls::{Called, JournalledCall};
 use request::{Operation, Request};
 
 /// How long after its beginning an invocation still begins to post, to look for a post, or to show that somebody works.
@@ -271,8 +271,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Intent::Ended { delete } => {
                 call.report.ended = Some(Ended::Answered);
                 self.delete(&delete, call).await;
-                self.forget_calls(call).await;
-                self.take_sign_back_of_record(call).await;
+                self.clear_up(call).await;
                 Ok(Answer::Answered { ts: None })
             }
             Intent::Untellable { visible } => {
@@ -548,7 +547,6 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             End::Answered => {
                 call.report.ended = Some(Ended::Answered);
                 self.delete(receive, call).await;
-                self.forget_calls(call).await;
                 Answer::Answered { ts: ts.map(str::to_owned) }
             }
             End::Told { why } => {
@@ -560,6 +558,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         if let Some(record) = self.read(call).await? {
             call.report.attempts = Some(record.attempts);
+            if matches!(end, End::Answered) {
+                self.forget_calls(record.tool_calls, call).await;
+            }
             if let Some(place) = &record.place {
                 if matches!(end, End::Answered) {
                     call.report.time_to_answer = Some(since_asked(place, self.clock.now()));
@@ -702,7 +703,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 stands => stands,
             };
             if let Some(Entry::Call(begun)) = stands {
-                calls.push(CallOfTool::of(&begun, number, self.clock.now()));
+                calls.push(JournalledCall::of(&begun, number, self.clock.now()));
             }
         }
         Ok(Answer::Calls(calls))
@@ -710,15 +711,25 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
 
     /// Keeps nothing of what the question's tools were told and have answered: it has ended, and does not start over. What cannot
     /// be forgotten expires.
-    async fn forget_calls(&self, call: &mut Call<'_>) {
-        let tool_calls = match self.read(call).await {
-            Ok(record) => record.map_or(0, |record| record.tool_calls),
-            Err(error) => return call.report.errors.add("forget calls", &error),
-        };
+    async fn forget_calls(&self, tool_calls: u32, call: &mut Call<'_>) {
         for number in 1..=tool_calls {
             if let Err(error) = self.store.forget_call(call.key, number, self.clock.now()).await {
                 call.report.errors.add("forget calls", &error);
             }
+        }
+    }
+
+    /// What is left to do when a question has ended that does not start over: nothing is kept of its tools, and no sign stands.
+    async fn clear_up(&self, call: &mut Call<'_>) {
+        match self.read(call).await {
+            Ok(Some(record)) => {
+                self.forget_calls(record.tool_calls, call).await;
+                if let Some(place) = &record.place {
+                    self.take_sign_back(place, call).await;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => call.report.errors.add("end", &error),
         }
     }
 
@@ -759,8 +770,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call.report.ended = Some(Ended::Stopped);
         call.report.why = Some(STOPPED.to_owned());
         self.make_visible(&receive, call).await;
-        self.forget_calls(call).await;
-        self.take_sign_back_of_record(call).await;
+        self.clear_up(call).await;
     }
 
     async fn take_sign_back_of_record(&self, call: &mut Call<'_>) {

@@ -944,6 +944,13 @@ async fn of_an_answered_question_nothing_is_kept_of_what_its_tools_were_told() {
             assert_eq!(stands, Some(Entry::Closed));
         }
     }
+    // Nor of one that was stopped at work.
+    let scene = Scene::claimed().await;
+    scene.told(CLAIMERS, call_of(1, "a")).await;
+    let at = SlackTs::parse("1531420699.000000").unwrap();
+    scene.world.store.put_stop(&Scene::place().stop_key().unwrap(), &at, scene.world.now()).await.unwrap();
+    assert_eq!(scene.ask(CLAIMERS, Operation::Beat).await.outcome(), "cancel");
+    assert_eq!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Closed));
     // One that was told may start over, and has to know.
     let scene = Scene::claimed().await;
     scene.told(CLAIMERS, call_of(1, "a")).await;
