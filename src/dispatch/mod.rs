@@ -54,7 +54,7 @@ use crate::time::invocation::Invocation;
 use crate::time::trace::TraceHeader;
 use crate::work::back_off::back_off;
 use crate::work::queue::{Queue, QueueError};
-use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, UNTOLD};
+use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, UNTOLD};
 use crate::work::record::{LEASE, Receive, State};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -78,6 +78,9 @@ pub const RESERVE: Duration = Duration::from_secs(10);
 
 /// By how much a lease outlasts the invocation that took it.
 const LEASE_AFTER_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How many receives of a message wait for the stop that has ended its question, if only Slack has told of it.
+const STOP_IS_AWAITED: u32 = 6;
 
 /// How many conversations are handed over in parallel. An SQS batch holds ten messages by default.
 const MAX_CONCURRENT_CONVERSATIONS: usize = 10;
@@ -392,30 +395,42 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         stop: Option<&Stopped>,
         report: &mut MessageReport,
     ) -> MessageOutcome {
-        if let Err(error) = self.count_for_stop(work, stop).await {
-            report.errors.add("count", &error);
-            report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
-            return MessageOutcome::Deferred(Deferral::Store);
+        match self.count_for_stop(work, stop).await {
+            Ok(true) => {}
+            // Slack has told agent-settle of the stop, and the event that tells of it is on its way. It need not come.
+            Ok(false) if work.message.receive_count <= STOP_IS_AWAITED => {
+                report.put_off_for = Some(STOP_GRACE);
+                return MessageOutcome::Deferred(Deferral::InFlight);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                report.errors.add("count", &error);
+                report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
+                return MessageOutcome::Deferred(Deferral::Store);
+            }
         }
         self.tell_sign(work.key, work.token, report).await;
         MessageOutcome::Withdrawn
     }
 
-    /// Counts the question with the stop that ended it; without one there is nothing to count it for.
+    /// Counts the question with the stop that ended it. False if that stop is not known yet.
     async fn count_for_stop(
         &self,
         work: &Work<'_>,
         stop: Option<&Stopped>,
-    ) -> Result<(), StepError<StoreError>> {
-        let Some(place) = work.place else { return Ok(()) };
+    ) -> Result<bool, StepError<StoreError>> {
+        let Some(place) = work.place else { return Ok(true) };
         // The stop that ended it may have come after the stop was read.
         let later = match stop {
             Some(stop) if stop.at >= place.asked_at => None,
             _ => self.last_stop(work.place).await?,
         };
-        let (Some(key), Some(stop)) = (place.stop_key(), later.as_ref().or(stop)) else { return Ok(()) };
+        let Some(key) = place.stop_key() else { return Ok(true) };
+        let Some(stop) = later.as_ref().or(stop).filter(|stop| stop.at >= place.asked_at) else {
+            return Ok(false);
+        };
         let counted = self.store.count_stopped(&key, &stop.at, work.key.question_id(), self.clock.now());
-        run_until(&self.clock, self.budget().settle_until(), counted).await
+        run_until(&self.clock, self.budget().settle_until(), counted).await.map(|()| true)
     }
 
     /// Has the sign taken back that somebody works on a question at its end. It does not go by itself, and a record at its end

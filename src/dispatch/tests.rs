@@ -638,7 +638,7 @@ async fn a_stop_ends_what_was_asked_before_it_and_says_how_many() {
     let report = scene.one(stop(1)).await;
     assert_eq!(
         (report.outcome, report.put_off_for),
-        (Deferred(Deferral::InFlight), Some(receive::STOP_GRACE))
+        (Deferred(Deferral::InFlight), Some(STOP_GRACE))
     );
     // The one that waits is stopped when it comes, and what is asked later is not.
     assert_eq!(scene.one(later("Ev2", "C1", 1)).await.outcome, Withdrawn);
@@ -673,7 +673,7 @@ async fn each_of_two_stops_says_how_many_it_ended_itself() {
     // Asked after the first stop, and before the second.
     scene.one(second(1)).await;
     assert_eq!(scene.one(later("Ev3", "C1", 15)).await.outcome, Withdrawn);
-    scene.world.pass(receive::STOP_GRACE + SECOND);
+    scene.world.pass(STOP_GRACE + SECOND);
     for (stop, says) in
         [(first(2), "answer Stopped: 2 questions."), (second(2), "answer Stopped: 1 question.")]
     {

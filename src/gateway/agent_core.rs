@@ -47,8 +47,10 @@ const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
 
 /// Slack, by a Gateway that has these tools under a target for each installation of the app: `post_to_slack` (`chat.postMessage`), `read_thread`
 /// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`),
-/// `set_thread_status` (`assistant.threads.setStatus`), `set_thread_title` (`assistant.threads.setTitle`) and
-/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`).
+/// `set_thread_status` (`assistant.threads.setStatus`), `set_thread_title` (`assistant.threads.setTitle`),
+/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`), and for [streams](super::stream) `start_stream`,
+/// `append_to_stream`, `stop_stream` (`chat.startStream` and so on), `update_message` (`chat.update`) and `delete_message`
+/// (`chat.delete`).
 #[derive(Debug)]
 pub struct AgentCoreGateway {
     calls: SignedCalls,
@@ -88,7 +90,12 @@ impl AgentCoreGateway {
         Self { calls: self.calls.with_limits(limits), ..self }
     }
 
-    async fn call(
+    /// When a call is over that may last until then.
+    pub(super) fn deadline(&self, until: Moment) -> Moment {
+        self.calls.deadline(until)
+    }
+
+    pub(super) async fn call(
         &self,
         tenant: Option<&str>,
         operation: &str,
@@ -237,9 +244,9 @@ impl SlackTools for AgentCoreGateway {
         status: SessionStatus,
         until: Moment,
     ) -> StatusOutcome {
-        let (session, thread) = match status {
-            SessionStatus::Processing => ("processing", WORKING),
-            SessionStatus::Active => ("active", ""),
+        let thread = match status {
+            SessionStatus::Processing => WORKING,
+            SessionStatus::Active => "",
         };
         let arguments = |name, value: Option<&str>, title: Option<&str>| {
             arguments([
@@ -252,7 +259,7 @@ impl SlackTools for AgentCoreGateway {
         let until = self.calls.deadline(until);
         let mut outcome = Ok(());
         if !self.is_no_agent(place.tenant) {
-            let arguments = arguments("status", Some(session), place.title);
+            let arguments = arguments("status", Some(status.as_str()), place.title);
             outcome = self.set(place.tenant, "set_session_status", &arguments, until).await;
             let is_no_agent = |failure: &Failure| NO_AGENT.iter().any(|error| failure.reason == code(error));
             if outcome.as_ref().is_err_and(is_no_agent) {
@@ -305,21 +312,21 @@ impl SlackTools for AgentCoreGateway {
 }
 
 /// The arguments of a tool, without those that are absent.
-fn arguments<const N: usize>(arguments: [(&str, Option<Value>); N]) -> Map<String, Value> {
+pub(super) fn arguments<const N: usize>(arguments: [(&str, Option<Value>); N]) -> Map<String, Value> {
     arguments.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// Why Slack has not done what it was asked for, or may not have.
-struct Failure {
+pub(super) struct Failure {
     /// Whether it was certainly not done.
-    is_certain: bool,
-    reason: String,
-    retry: Retry,
-    retry_after: Option<Duration>,
+    pub(super) is_certain: bool,
+    pub(super) reason: String,
+    pub(super) retry: Retry,
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Slack's answer with `ok: true`, or what another outcome means.
-fn done(called: Called) -> Result<Map<String, Value>, Failure> {
+pub(super) fn done(called: Called) -> Result<Map<String, Value>, Failure> {
     match called {
         Called::Answered { answer, .. } if answer.get("ok") == Some(&Value::Bool(true)) => Ok(answer),
         Called::Answered { answer, retry_after } => {

@@ -11,6 +11,7 @@
 //! 7. [`tools_gateway`]: the tools that the agent's model may use.
 //! 8. `response_url`: what is posted there, and what the answers mean.
 //! 9. [`prompts`]: what is suggested in the app's pane.
+//! 10. [`stream`]: a message in which an answer is shown while it is being thought.
 //!
 //! ```text
 //! agent-settle ──▶ SlackTools ── tools/call, signed ──▶ AgentCore Gateway ── the bot's token ──▶ Slack
@@ -30,6 +31,7 @@ pub mod prompts;
 mod response_url;
 mod search;
 mod slack_answer;
+pub mod stream;
 mod tool_call;
 pub mod tools_gateway;
 
@@ -41,13 +43,14 @@ use std::time::Duration;
 use crate::time::clock::{Moment, UnixMillis};
 
 use prompts::Prompts;
+use stream::StreamTools;
 
 /// The `event_type` of the metadata that every message of `agent-settle` carries.
 pub const EVENT_TYPE: &str = "slack_ingress_answer";
 
 /// Slack, as `agent-settle` uses it. Each call is over at `until`, and does not begin any more if that is past: a process may be
 /// stopped for minutes between the decision to call and the call.
-pub trait SlackTools: Send + Sync {
+pub trait SlackTools: StreamTools + Send + Sync {
     /// Posts one message, once.
     fn post(&self, post: &Post<'_>, until: Moment) -> impl Future<Output = PostOutcome> + Send;
 
@@ -274,6 +277,16 @@ pub enum SessionStatus {
     Processing,
     /// The app does not work any more. It does not come by itself when the app posts.
     Active,
+}
+
+impl SessionStatus {
+    /// Slack's name of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Active => "active",
+        }
+    }
 }
 
 /// Whether a status is shown. No outcome of this is a failure.

@@ -28,10 +28,12 @@ pub enum Answer {
         /// `stopped`, `deleted` or `gone`.
         why: &'static str,
     },
-    /// To a sign: it is shown.
+    /// To a sign, or to a piece of what is being thought: it is shown. A piece may have been lost on the way.
     Shown,
-    /// To a sign: it is not shown, and nothing depends on it.
+    /// To a sign, or to a piece of what is being thought: it is not shown, and nothing depends on it. No other piece will be, either.
     NotShown,
+    /// To a piece of what is being thought: it is not shown, and may be sent once more.
+    Later,
     /// To a sign: the question has ended, and the sign is taken back.
     Ended,
     /// The answer stands.
@@ -81,6 +83,7 @@ impl Answer {
             Self::Cancel { .. } => "cancel",
             Self::Shown => "shown",
             Self::NotShown => "not shown",
+            Self::Later => "later",
             Self::Ended => "ended",
             Self::Answered { .. } => "answered",
             Self::Told => "told",

@@ -7,6 +7,7 @@
 //!                     │         ├─▶ refused: the text waits in the record, and is posted on when the message comes again
 //!                     │         └─▶ unknown: nobody posts until the message has come twice; then Slack is asked
 //!                     └─▶ a stop: nothing is posted
+//! stream ─▶ what is being thought is shown in a message, whose text an answer replaces: that may be repeated
 //! ```
 //!
 //! An invocation may be killed at any point. What is to be posted is written down before it is posted, with a nonce that the post
@@ -15,7 +16,7 @@
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
-//!    the calls of tools; [`pane`]: what is suggested in the app's pane.
+//!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`pane`]: what is suggested in the app's pane.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -26,6 +27,7 @@ pub mod answer;
 pub mod calls;
 pub mod pane;
 pub mod request;
+pub mod stream;
 pub mod thread;
 
 use serde_json::value::RawValue;
@@ -55,6 +57,7 @@ use crate::work::{RecordKey, Stopped, WorkStore};
 use answer::Answer;
 use calls::{Called, JournalledCall};
 use request::{Operation, Request};
+use stream::Put;
 
 /// How long after its beginning an invocation still begins to post, to look for a post, or to show that somebody works.
 pub const LAST_CALL: Duration = Duration::from_secs(15);
@@ -180,6 +183,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.call_tool(*number, tool, arguments, call).await
             }
             Operation::Calls => self.calls(call).await,
+            Operation::Stream(piece) => self.stream(piece, call).await,
         }
     }
 
@@ -218,6 +222,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Answer::GoOn
             }
             Beat::Cancel { why, visible } => {
+                // A stop or a deletion may have been written down by the dispatcher, which has no Slack.
+                if visible.is_none() && why != operations::GONE {
+                    self.close_stream_of_record(call).await;
+                }
                 self.withdrawn(visible, call).await;
                 call.report.why = Some(why.to_owned());
                 Answer::Cancel { why }
@@ -231,6 +239,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Some(place) = &record.place else { return Ok(Answer::NotShown) };
         // A free record is one that was given back: whoever takes the question next shows the sign anew.
         if record.has_ended() || record.state == State::Free {
+            if matches!(record.state, State::Told { .. }) {
+                // The dispatcher, which has no Slack, may have ended it.
+                self.close_stream(&record, call).await;
+            }
             self.take_sign_back(place, call).await;
             return Ok(Answer::Ended);
         }
@@ -308,6 +320,15 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         if posting.nonce.is_none() {
             return self.post_again(call).await;
+        }
+        if let (Via::Stream, Some(nonce)) = (posting.via, &posting.nonce) {
+            // Whether it stands in the stream's message or not, it may be put there again.
+            let again =
+                update(&self.store, &self.clock, call.key, |record, _| operations::refused(record, nonce));
+            return match again.await? {
+                Some(_) => self.post_again(call).await,
+                None => Ok(Answer::TakenOver),
+            };
         }
         let (token, now) = (call.token, self.clock.now());
         match operations::may_look_for(&record, token, self.settings.post_wait, now) {
@@ -416,6 +437,21 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 && takes_feedback(&posting, &place, call.key.question_id());
             let outcome = match parts.get(number) {
                 Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
+                Some(text) if posting.via == Via::Stream => {
+                    let post = message(&place, text, &nonce, has_buttons, call);
+                    match self.put_into_stream(&record, &posting, &post, call).await {
+                        Put::As(outcome) => outcome,
+                        Put::StoppedByUser => return self.stopped_by_user(call).await,
+                        Put::NoSuchMessage(reason) => {
+                            call.report.not_shown = Some(reason);
+                            match self.post_without_stream(&nonce, call).await? {
+                                Some(started) => record = started,
+                                None => return Ok(Answer::TakenOver),
+                            }
+                            continue;
+                        }
+                    }
+                }
                 Some(text) => self.post(&posting, &place, text, &nonce, has_buttons, call).await,
                 // The text was divided into more parts by an earlier version: all of it stands.
                 None => PostOutcome::Posted { ts: None },
@@ -486,12 +522,24 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 retry: Retry::Never,
                 retry_after: None,
             },
-            (Via::Channel, _) => {
-                let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());
-                let feedback_for = has_buttons.then(|| call.key.question_id());
-                let (tenant, nonce) = (place.tenant.as_deref(), nonce.as_str());
-                self.slack.post(&Post { tenant, channel, thread_ts, text, nonce, feedback_for }, until).await
+            // A text for the stream's message gets there by `put_into_stream`.
+            (Via::Channel | Via::Stream, _) => {
+                self.slack.post(&message(place, text, nonce, has_buttons, call), until).await
             }
+        }
+    }
+
+    /// Begins the post of a text that could not be put into the message of its stream, because that is not there any more.
+    async fn post_without_stream(
+        &self,
+        nonce: &Token,
+        call: &Call<'_>,
+    ) -> Result<Option<Record>, StoreError> {
+        let gone =
+            update(&self.store, &self.clock, call.key, |record, _| operations::stream_is_gone(record, nonce));
+        match gone.await? {
+            Some(_) => self.start(Via::Channel, call).await,
+            None => Ok(None),
         }
     }
 
@@ -724,6 +772,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         match self.read(call).await {
             Ok(Some(record)) => {
                 self.forget_calls(record.tool_calls, call).await;
+                self.close_stream(&record, call).await;
                 if let Some(place) = &record.place {
                     self.take_sign_back(place, call).await;
                 }
@@ -773,10 +822,24 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         self.clear_up(call).await;
     }
 
+    async fn close_stream_of_record(&self, call: &mut Call<'_>) {
+        match self.read(call).await {
+            Ok(Some(record)) => self.close_stream(&record, call).await,
+            Ok(None) => {}
+            Err(error) => call.report.errors.add("stream", &error),
+        }
+    }
+
+    /// What is left to do when a question has ended of which Slack takes nothing.
     async fn take_sign_back_of_record(&self, call: &mut Call<'_>) {
         match self.read(call).await {
-            Ok(Some(Record { place: Some(place), .. })) => self.take_sign_back(&place, call).await,
-            Ok(_) => {}
+            Ok(Some(record)) => {
+                self.close_stream(&record, call).await;
+                if let Some(place) = &record.place {
+                    self.take_sign_back(place, call).await;
+                }
+            }
+            Ok(None) => {}
             Err(error) => call.report.errors.add("sign", &error),
         }
     }
@@ -846,6 +909,19 @@ enum Next {
     Answer(Box<Answer>),
 }
 
+/// A part of a text as a message of Slack's.
+fn message<'a>(
+    place: &'a Place,
+    text: &'a str,
+    nonce: &'a Token,
+    has_buttons: bool,
+    call: &Call<'a>,
+) -> Post<'a> {
+    let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());
+    let feedback_for = has_buttons.then(|| call.key.question_id());
+    Post { tenant: place.tenant.as_deref(), channel, thread_ts, text, nonce: nonce.as_str(), feedback_for }
+}
+
 /// Why there will be no answer, if there will be none.
 fn refusal(end: &End) -> Option<String> {
     match end {
@@ -862,7 +938,7 @@ fn takes_feedback(posting: &Posting, place: &Place, question_id: &str) -> bool {
     let is_of_a_message =
         parts.next().and_then(SlackTs::parse).is_some() && parts.next() == Some(&*place.channel);
     posting.end == End::Answered
-        && posting.via == Via::Channel
+        && posting.via != Via::ResponseUrl
         && (is_of_a_message || place.response_url.is_some())
 }
 

@@ -4,9 +4,20 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+use super::stream::Piece;
+use crate::gateway::stream::StepStatus;
 use crate::work::RecordKey;
 use crate::work::journal::MAX_ARGUMENT_BYTES;
 use crate::work::token::Token;
+
+/// The longest piece of what is being thought, in characters: Slack takes 12,000 in one, and some grow when they are made safe.
+const MAX_PIECE_CHARS: usize = 2_000;
+
+/// The longest title of a step, in characters. Slack takes 256, and some grow when they are made safe.
+const MAX_TITLE_CHARS: usize = 100;
+
+/// The longest name of a step.
+const MAX_STEP_ID_CHARS: usize = 100;
 
 /// The version of the requests.
 pub(super) const VERSION: u64 = 1;
@@ -70,6 +81,8 @@ pub enum Operation {
     },
     /// Reads the calls that were begun for the question.
     Calls,
+    /// Shows some of the answer while it is being thought.
+    Stream(Piece),
 }
 
 impl Operation {
@@ -86,6 +99,7 @@ impl Operation {
             Self::Thread => "thread",
             Self::Call { .. } => "call",
             Self::Calls => "calls",
+            Self::Stream(_) => "stream",
         }
     }
 }
@@ -151,12 +165,43 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         Some("thread") => Operation::Thread,
         Some("call") => call(fields)?,
         Some("calls") => Operation::Calls,
+        Some("stream") => Operation::Stream(piece(fields)?),
         _ => {
             return Err(Invalid(
-                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call and calls",
+                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls and stream",
             ));
         }
     })
+}
+
+fn piece(fields: &Map<String, Value>) -> Result<Piece, Invalid> {
+    match fields.get("step") {
+        None | Some(Value::Null) => {
+            let piece = text(fields, "text").filter(|text| text.chars().count() <= MAX_PIECE_CHARS);
+            let piece = piece.ok_or(Invalid("text must be a string of at most 2,000 characters"))?;
+            let is_first = fields.get("first").and_then(Value::as_bool).unwrap_or_default();
+            Ok(Piece::Text { text: piece.to_owned(), is_first })
+        }
+        Some(step) => {
+            let field = |name: &str, most: usize| {
+                let value = step.get(name).and_then(Value::as_str);
+                value.filter(|value| !value.is_empty() && value.chars().count() <= most).map(str::to_owned)
+            };
+            let status = match step.get("status").and_then(Value::as_str) {
+                Some("in_progress") => Some(StepStatus::InProgress),
+                Some("complete") => Some(StepStatus::Complete),
+                Some("error") => Some(StepStatus::Failed),
+                _ => None,
+            };
+            let ids = (field("id", MAX_STEP_ID_CHARS), field("title", MAX_TITLE_CHARS), status);
+            let (Some(id), Some(title), Some(status)) = ids else {
+                return Err(Invalid(
+                    "step must have an id and a title of up to 100 characters, and the status in_progress, complete or error",
+                ));
+            };
+            Ok(Piece::Step { id, title, status })
+        }
+    }
 }
 
 fn call(fields: &Map<String, Value>) -> Result<Operation, Invalid> {

@@ -2,6 +2,10 @@ use super::pane::PaneRequest;
 use super::*;
 use crate::gateway::Pane;
 use crate::gateway::ToolOutcome;
+use crate::gateway::stream::Stopped as StreamStopped;
+use crate::gateway::stream::{
+    Addition, Appended, Replaced, Started, StreamPlace, StreamStart, StreamTools, Trouble,
+};
 use crate::slack::question::SlackTs;
 use crate::work::journal;
 use crate::work::memory::MemoryWork;
@@ -12,6 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
+
+mod streams;
 
 const NOW: u64 = 1_531_420_618_500;
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,6 +51,13 @@ struct World {
     buttons: Mutex<Vec<Option<String>>>,
     suggested: Mutex<Vec<(String, Option<String>, usize)>>,
     suggests_nothing: Mutex<bool>,
+    /// What Slack does with the next calls for a stream; without a word it does as it is told.
+    starts: Mutex<Vec<Started>>,
+    additions: Mutex<Vec<Appended>>,
+    ends_of_streams: Mutex<Vec<StreamStopped>>,
+    replacements: Mutex<Vec<Replaced>>,
+    /// What was done to streams, in order.
+    streams: Mutex<Vec<String>>,
     /// How long a post takes.
     post_takes: Mutex<Duration>,
     /// For which installations Slack was called, each once.
@@ -235,6 +248,50 @@ impl SlackTools for Arc<World> {
     async fn respond(&self, response_url: &str, text: &str, _: Moment) -> PostOutcome {
         self.take_post(response_url, text)
     }
+}
+
+impl StreamTools for Arc<World> {
+    async fn start_stream(&self, start: &StreamStart<'_>, _: Moment) -> Started {
+        assert_eq!((start.channel, start.thread_ts), ("C1", "1531420618.000100"));
+        self.acts_for(start.tenant);
+        self.streams.lock().unwrap().push(format!("start for {}", start.user));
+        next_of(&self.starts).unwrap_or(Started::Message { ts: "5.5".to_owned() })
+    }
+
+    async fn append(&self, stream: &StreamPlace<'_>, addition: &Addition<'_>, _: Moment) -> Appended {
+        self.acts_for(stream.tenant);
+        self.streams.lock().unwrap().push(match addition {
+            Addition::Text(text) => format!("{} + {text}", stream.ts),
+            Addition::Step { id, title, status } => {
+                format!("{} + {id} {title} {}", stream.ts, status.as_str())
+            }
+        });
+        next_of(&self.additions).unwrap_or(Appended::Perhaps)
+    }
+
+    async fn stop_stream(&self, stream: &StreamPlace<'_>, status: SessionStatus, _: Moment) -> StreamStopped {
+        self.acts_for(stream.tenant);
+        self.streams.lock().unwrap().push(format!("{} stop, {}", stream.ts, status.as_str()));
+        next_of(&self.ends_of_streams).unwrap_or(StreamStopped::Yes)
+    }
+
+    async fn replace(&self, ts: &str, post: &Post<'_>, _: Moment) -> Replaced {
+        self.acts_for(post.tenant);
+        self.pass(*self.post_takes.lock().unwrap());
+        self.buttons.lock().unwrap().push(post.feedback_for.map(str::to_owned));
+        self.streams.lock().unwrap().push(format!("{ts} = {}", post.text));
+        next_of(&self.replacements).unwrap_or(Replaced::Yes)
+    }
+
+    async fn delete_message(&self, stream: &StreamPlace<'_>, _: Moment) {
+        self.streams.lock().unwrap().push(format!("{} deleted", stream.ts));
+    }
+}
+
+/// What a test says about the next call; `None` if nothing.
+fn next_of<T>(scripted: &Mutex<Vec<T>>) -> Option<T> {
+    let mut scripted = scripted.lock().unwrap();
+    if scripted.is_empty() { None } else { Some(scripted.remove(0)) }
 }
 
 fn posted() -> PostOutcome {

@@ -28,13 +28,18 @@ pub struct Rating {
     pub question_id: Option<String>,
 }
 
-/// The blocks of a message with this text, which answers the question with this id.
-pub fn blocks(text: &str, question_id: &str) -> Value {
+/// The blocks that show this text, without buttons.
+pub fn text_blocks(text: &str) -> Vec<Value> {
     let section = |text: String| {
         let text = json!({ "type": "mrkdwn", "text": text, "verbatim": true });
         json!({ "type": "section", "text": text, "expand": true })
     };
-    let mut blocks: Vec<Value> = sections(text).into_iter().map(section).collect();
+    sections(text).into_iter().map(section).collect()
+}
+
+/// The blocks of a message with this text, which answers the question with this id.
+pub fn blocks(text: &str, question_id: &str) -> Value {
+    let mut blocks = text_blocks(text);
     let button = |emoji: &str, label: &str, is_good: bool| {
         json!({
             "text": { "type": "plain_text", "text": emoji },

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::journal::{Entry, ToolCall, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::stream::{Stream, StreamMessage};
 use super::token::{RandomTokens, Token, Tokens};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::slack::question::{Place, SlackTs};
@@ -141,6 +142,15 @@ fn records() -> Vec<Record> {
         Record { attempts: 0, deferrals: 0, calls_in_vain: 0, tool_calls: 0, place: Some(least), ..free() };
     records.push(never_tried);
     records.push(Record { place: None, trace_id: None, ..free() });
+    let message = || StreamMessage { ts: "1531420619.000300".to_owned(), begun_at: NOW };
+    let streams =
+        [Stream::Begun(token(5)), Stream::Open(message()), Stream::Closed(message()), Stream::NoneAnyMore];
+    records.extend(streams.map(|stream| Record { stream: Some(stream), ..free() }));
+    let into_the_stream = Posting { nonce: Some(token(3)), via: Via::Stream, ..posting("An answer.") };
+    records.push(Record {
+        stream: Some(Stream::Open(message())),
+        ..free().with(State::Posting(into_the_stream))
+    });
     records
 }
 

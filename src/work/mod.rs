@@ -18,8 +18,9 @@
 //! 2. [`receive`]: what the dispatcher does with a message, by what the record says.
 //! 3. [`operations`]: what agent-settle's operations do to the record.
 //! 4. [`journal`]: the calls of tools that were made for a question.
-//! 5. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 6. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//! 5. [`stream`]: the message in which people see the answer while it is being thought.
+//! 6. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 7. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
 //!    name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
@@ -38,6 +39,7 @@ pub mod operations;
 pub mod queue;
 pub mod receive;
 pub mod record;
+pub mod stream;
 pub mod token;
 pub mod update;
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::stream::Stream;
 use super::token::Token;
 use crate::slack::question::Place;
 use crate::time::clock::UnixMillis;
@@ -34,6 +35,8 @@ pub struct Record {
     pub calls_in_vain: u32,
     /// How many calls of tools the question's [journal](super::journal) has, those included that were counted and not begun.
     pub tool_calls: u32,
+    /// The message in which people see the answer while it is being thought; absent if nobody has asked for one.
+    pub stream: Option<Stream>,
     /// When the question was first received.
     pub since: UnixMillis,
     /// The X-Ray trace of the message that was taken last; absent if it had none. For people who look for the question's trace:
@@ -114,6 +117,9 @@ pub struct Posting {
 pub enum Via {
     /// Into the channel. What was posted can be looked for.
     Channel,
+    /// Into the message of the question's [stream](super::stream), whose text is replaced. That may be repeated, so nobody has to
+    /// look for what was posted.
+    Stream,
     /// By the `response_url` of a command or an interaction, because the app may not post into the channel. What was posted
     /// cannot be looked for.
     ResponseUrl,
@@ -155,6 +161,7 @@ impl Record {
             deferrals: 0,
             calls_in_vain: 0,
             tool_calls: 0,
+            stream: None,
             since: now,
             trace_id: None,
             place,
@@ -195,6 +202,13 @@ impl Record {
             State::Posting(posting) if posting.nonce.as_ref() == Some(nonce) => Some(posting),
             _ => None,
         }
+    }
+
+    /// By which way this part of an answer goes out, unless it was refused there: the first into the message of the question's
+    /// stream, if it has one.
+    pub fn way_of_part(&self, part: u32) -> Via {
+        let has_message = self.stream.as_ref().is_some_and(|stream| stream.message().is_some());
+        if part == 0 && has_message { Via::Stream } else { Via::Channel }
     }
 
     /// The receive that holds the question's message, while there is one.

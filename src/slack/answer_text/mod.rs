@@ -8,6 +8,9 @@
 //! disguised, and a type such as `HashMap<String, Vec<u8>>` reads as it was written.
 
 mod links;
+mod preview;
+
+pub use preview::preview;
 
 /// Most UTF-8 bytes of an answer that are kept and posted: 100 KB.
 pub const MAX_BYTES: usize = 100 * 1024;

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::journal::{Entry, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::stream::{Stream, StreamMessage};
 use super::token::Token;
 use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::dedup::StoreError;
@@ -28,9 +29,10 @@ const EXPIRES_AT: &str = "expires_at";
 const STOPPED_AT: &str = "stopped_at";
 const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
+const STREAM: &str = "stream";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 33] = [
+const ATTRIBUTES: [&str; 37] = [
     VERSION,
     STATE,
     TOKEN,
@@ -39,6 +41,10 @@ const ATTRIBUTES: [&str; 33] = [
     "deferrals",
     "calls_in_vain",
     "tool_calls",
+    "stream",
+    "stream_nonce",
+    "stream_ts",
+    "stream_begun_at",
     "since",
     "trace_id",
     "place",
@@ -303,6 +309,23 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
     if record.tool_calls > 0 {
         set("tool_calls", number_value(record.tool_calls.into()));
     }
+    let mut set_message = |state: &str, message: &StreamMessage| {
+        set("stream", string(state));
+        set("stream_ts", string(&message.ts));
+        set("stream_begun_at", number_value(message.begun_at.as_millis()));
+    };
+    match &record.stream {
+        None => {}
+        Some(Stream::Begun(nonce)) => {
+            set("stream", string("begun"));
+            set("stream_nonce", string(nonce.as_str()));
+        }
+        Some(Stream::Open(message)) => set_message("open", message),
+        Some(Stream::Closed(message)) => set_message("closed", message),
+        Some(Stream::NoneAnyMore) => {
+            set("stream", string("none"));
+        }
+    }
     set("since", number_value(record.since.as_millis()));
     if let Some(trace_id) = &record.trace_id {
         set("trace_id", string(trace_id));
@@ -333,8 +356,14 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             set("text", string(&posting.text));
             set("part", number_value(posting.part.into()));
             set("intent_at", number_value(posting.intent_at.as_millis()));
-            if posting.via == Via::ResponseUrl {
-                set("via", string(RESPONSE_URL));
+            match posting.via {
+                Via::Channel => {}
+                Via::Stream => {
+                    set("via", string(STREAM));
+                }
+                Via::ResponseUrl => {
+                    set("via", string(RESPONSE_URL));
+                }
             }
             match &posting.end {
                 End::Answered => set("end", string("answered")),
@@ -409,10 +438,10 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             part: u32::try_from(read.number("part")?.unwrap_or_default()).map_err(|_| unreadable("part"))?,
             nonce: read.token("nonce")?,
             intent_at: UnixMillis::from_millis(read.number("intent_at")?.unwrap_or_default()),
-            via: if read.text("via").as_deref() == Some(RESPONSE_URL) {
-                Via::ResponseUrl
-            } else {
-                Via::Channel
+            via: match read.text("via").as_deref() {
+                Some(RESPONSE_URL) => Via::ResponseUrl,
+                Some(STREAM) => Via::Stream,
+                _ => Via::Channel,
             },
             sight: match (read.token("seen_nonce")?, read.text("seen_by")) {
                 (Some(nonce), Some(message_id)) => Some(Sight {
@@ -447,6 +476,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         deferrals: small("deferrals")?,
         calls_in_vain: small("calls_in_vain")?,
         tool_calls: small("tool_calls")?,
+        stream: stream(read)?,
         since: UnixMillis::from_millis(since),
         trace_id: read.text("trace_id"),
         place: match read.text("place") {
@@ -454,6 +484,24 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             None => None,
         },
         state,
+    })
+}
+
+fn stream(read: &Reader<'_>) -> Result<Option<Stream>, StoreError> {
+    let message = || -> Result<StreamMessage, StoreError> {
+        let ts = read.text("stream_ts").ok_or_else(|| unreadable("stream_ts"))?;
+        let begun_at = read.number("stream_begun_at")?.ok_or_else(|| unreadable("stream_begun_at"))?;
+        Ok(StreamMessage { ts, begun_at: UnixMillis::from_millis(begun_at) })
+    };
+    Ok(match read.text("stream").as_deref() {
+        None => None,
+        Some("begun") => {
+            Some(Stream::Begun(read.token("stream_nonce")?.ok_or_else(|| unreadable("stream_nonce"))?))
+        }
+        Some("open") => Some(Stream::Open(message()?)),
+        Some("closed") => Some(Stream::Closed(message()?)),
+        Some("none") => Some(Stream::NoneAnyMore),
+        Some(_) => return Err(unreadable("stream")),
     })
 }
 

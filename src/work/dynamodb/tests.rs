@@ -24,7 +24,7 @@ fn posting() -> impl Strategy<Value = State> {
     let sight = (token(), receive(), any::<u32>(), time(), any::<bool>()).prop_map(
         |(nonce, receive, receives, at, has_waited)| Sight { nonce, receive, receives, at, has_waited },
     );
-    let via = prop::sample::select(vec![Via::Channel, Via::ResponseUrl]);
+    let via = prop::sample::select(vec![Via::Channel, Via::Stream, Via::ResponseUrl]);
     let nonces = (prop::option::of(token()), prop::option::of(sight));
     (token(), receive(), any::<String>(), end(), any::<u32>(), time(), via, nonces).prop_map(
         |(token, receive, text, end, part, intent_at, via, (nonce, sight))| {
@@ -62,13 +62,23 @@ fn place() -> impl Strategy<Value = Place> {
     )
 }
 
+fn stream() -> impl Strategy<Value = Stream> {
+    let message = || ("[0-9.]{1,9}", time()).prop_map(|(ts, begun_at)| StreamMessage { ts, begun_at });
+    prop_oneof![
+        token().prop_map(Stream::Begun),
+        message().prop_map(Stream::Open),
+        message().prop_map(Stream::Closed),
+        Just(Stream::NoneAnyMore),
+    ]
+}
+
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
         state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, tool_calls: u32, since in time(), version: u64,
-        place in prop::option::of(place()), trace_id in prop::option::of("[0-9a-f-]{1,35}"),
+        place in prop::option::of(place()), stream in prop::option::of(stream()), trace_id in prop::option::of("[0-9a-f-]{1,35}"),
     ) {
-        let record = Record { attempts, deferrals, calls_in_vain, tool_calls, since, trace_id, place, state };
+        let record = Record { attempts, deferrals, calls_in_vain, tool_calls, stream, since, trace_id, place, state };
         let written = item(&record, version, NOW);
         prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());
         let read = seen(Some(&item(&record, version, NOW)), NOW);

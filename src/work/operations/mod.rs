@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::journal::MAX_CALLS;
 use super::receive::{Decision, OUTCOME_UNKNOWN, STOPPED, UNTOLD, is_withdrawn};
 use super::record::{BEAT, End, Flight, LEASE, Posting, Receive, Record, State, Via};
+use super::stream::Stream;
 use super::token::Token;
 use crate::slack::question::{Place, SlackTs};
 use crate::time::clock::UnixMillis;
@@ -80,7 +81,7 @@ pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) 
     Decision::write(claimed, then)
 }
 
-fn stopped(record: &Record, token: &Token) -> Record {
+pub(super) fn stopped(record: &Record, token: &Token) -> Record {
     let why = STOPPED.to_owned();
     record.with(State::Told { why, told_for: None, token: Some(token.clone()) })
 }
@@ -103,7 +104,7 @@ pub enum Beat {
 }
 
 /// Why a beat cancels: the token is no longer the record's.
-const GONE: &str = "gone";
+pub const GONE: &str = "gone";
 
 /// Says that somebody still works. `deleted` is the code of a deleted question.
 pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Decision<Beat> {
@@ -254,7 +255,7 @@ pub fn intend(
         part: 0,
         nonce: Some(nonce.clone()),
         intent_at: now.now,
-        via: Via::Channel,
+        via: record.way_of_part(0),
         sight: None,
     }));
     let posting = Record { deferrals: 0, ..posting };
@@ -316,7 +317,9 @@ pub fn posted(
     }
     let next = next.filter(|_| posting.token == *token).cloned();
     let is_ours = next.is_some();
-    let posting = Posting { part, nonce: next, intent_at: now, sight: None, ..posting.clone() };
+    // What is left of an answer that began in a stream goes into the channel, and by a `response_url` all of it goes.
+    let via = if posting.via == Via::Stream { Via::Channel } else { posting.via };
+    let posting = Posting { part, nonce: next, intent_at: now, via, sight: None, ..posting.clone() };
     let visible = posting.receive.clone();
     let record = Record { deferrals: 0, ..record.with(State::Posting(posting)) };
     let then = if is_ours { Posted::Next(Box::new(record.clone())) } else { Posted::Left { visible } };
@@ -337,8 +340,18 @@ pub fn refused(record: Option<&Record>, nonce: &Token) -> Decision<Option<Record
     Decision::write(record.clone(), Some(record))
 }
 
+/// Writes down that the message of the stream is not there any more, so that the text with this nonce was certainly not put into
+/// it. The answer is the record without the nonce and without a stream, whose text is posted as any other; `None` if somebody
+/// else has found out before.
+pub fn stream_is_gone(record: Option<&Record>, nonce: &Token) -> Decision<Option<Record>> {
+    let refused = refused(record, nonce);
+    let without = |record: Record| Record { stream: Some(Stream::NoneAnyMore), ..record };
+    Decision { write: refused.write.map(without), then: refused.then.map(without) }
+}
+
 /// Begins the post of a text whose last post was certainly not made. The answer is the record with the nonce; `None` if the
-/// token is not the record's, or another call is under way.
+/// token is not the record's, or another call is under way. Where `via` is the channel, a first part goes into the question's
+/// stream, if it has one.
 pub fn start(
     record: Option<&Record>,
     token: &Token,
@@ -349,6 +362,7 @@ pub fn start(
     let Some(record) = record else { return Decision::only(None) };
     match &record.state {
         State::Posting(posting) if posting.token == *token && posting.nonce.is_none() => {
+            let via = if via == Via::Channel { record.way_of_part(posting.part) } else { via };
             let started =
                 Posting { nonce: Some(nonce.clone()), intent_at: now, via, sight: None, ..posting.clone() };
             let record = record.with(State::Posting(started));

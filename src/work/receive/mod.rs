@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::record::{Flight, LEASE, Posting, Receive, Record, Sight, State};
+use super::record::{Flight, LEASE, Posting, Receive, Record, Sight, State, Via};
 use super::token::Token;
 use crate::slack::question::{Place, SlackTs};
 use crate::time::clock::UnixMillis;
@@ -247,10 +247,17 @@ fn posting_found(
     let Some(nonce) = &posting.nonce else {
         // It was certainly not posted.
         if is_overdue(record, received.now, limits) {
-            return untold(record, received, UNTOLD);
+            // Of what was put into a stream's message, and nobody heard of, the nonce does not tell.
+            let why = if posting.via == Via::Stream { OUTCOME_UNKNOWN } else { UNTOLD };
+            return untold(record, received, why);
         }
         return taken();
     };
+    if posting.via == Via::Stream {
+        // Whether the text stands in the stream's message or not, it may be put there again.
+        let is_hopeless = record.deferrals > 0 && is_overdue(record, received.now, limits);
+        return if is_hopeless { untold(record, received, OUTCOME_UNKNOWN) } else { taken() };
+    }
     match &posting.sight {
         Some(sight) if sight.nonce == *nonce => {
             let waited = sight.at.until(received.now);

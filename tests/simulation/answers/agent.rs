@@ -301,6 +301,12 @@ impl One {
         work.is_cancelled || self.machine.process.is_stopping() && work.phase != Phase::Ending
     }
 
+    /// Ends the work without an answer, as a beat may say.
+    pub(crate) fn cancel(&self) {
+        self.work.lock().unwrap().is_cancelled = true;
+        self.machine.process.changed.notify_waiters();
+    }
+
     fn phase(&self) -> Phase {
         self.work.lock().unwrap().phase
     }
@@ -405,7 +411,20 @@ impl One {
             return None;
         }
         let (takes, thought) = self.draw();
-        let took = timeout(takes.min(THINKING_LIMIT), self.until(|| self.is_interrupted())).await;
+        let is_shown = self.sim.chance().per_mille(self.sim.settings.streams);
+        let shown = async {
+            if is_shown {
+                self.show().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let interrupted = async {
+            tokio::select! {
+                () = self.until(|| self.is_interrupted()) => {}
+                () = shown => {}
+            }
+        };
+        let took = timeout(takes.min(THINKING_LIMIT), interrupted).await;
         if took.is_ok() {
             return None;
         }

@@ -59,6 +59,13 @@ pub(crate) enum Fault {
     ToolCallTakenAndItsAnswerLost,
     ToolCallTakesEffectLate,
     ToolCallLostOnTheWay,
+    StreamCallTakenAndItsAnswerLost,
+    StreamCallTakesEffectLate,
+    StreamCallLostOnTheWay,
+    StreamMessageDeleted,
+    StreamNobodyKnewDeleted,
+    StreamStoppedByUser,
+    StreamGoneOnIn,
     ToolNotReached,
     ToolNotCalled,
     CallUnknown,
@@ -74,7 +81,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 64] = [
+    pub(crate) const ALL: [Self; 71] = [
         Self::OneReceiveRunTwice,
         Self::OneInvocationInTwoProcesses,
         Self::InvocationAfterTheDispatcherGaveUp,
@@ -127,6 +134,13 @@ impl Fault {
         Self::ToolCallTakenAndItsAnswerLost,
         Self::ToolCallTakesEffectLate,
         Self::ToolCallLostOnTheWay,
+        Self::StreamCallTakenAndItsAnswerLost,
+        Self::StreamCallTakesEffectLate,
+        Self::StreamCallLostOnTheWay,
+        Self::StreamMessageDeleted,
+        Self::StreamNobodyKnewDeleted,
+        Self::StreamStoppedByUser,
+        Self::StreamGoneOnIn,
         Self::ToolNotReached,
         Self::ToolNotCalled,
         Self::CallUnknown,

@@ -15,11 +15,13 @@
 //! - **left**: nothing is left on the queue.
 //! - **done**: of the goals that a model reaches with tools for a question, each is reached once, over all attempts; a call that
 //!   the agent is told was made was made.
+//! - **stream**: of what was shown of an answer while it was being thought nothing is left beside the answer: it stands in its place.
 //! - **valid**: agent-settle understands every request.
 
 use serde_json::Value;
 use slack_ingress::slack::question::SlackTs;
-use slack_ingress::work::record::{End, Record, State};
+use slack_ingress::work::record::{End, Record, State, Via};
+use slack_ingress::work::stream::Stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ struct Intent {
     end: End,
     text: String,
     was_posted: bool,
+    /// Of what was put into the message of a stream, too, nobody can find out whether it stands.
     could_not_be_asked: bool,
 }
 
@@ -49,6 +52,10 @@ struct Posted {
     part: u32,
     end: End,
     text: String,
+    /// The message of a stream that it stands in, if it does.
+    stream: Option<String>,
+    /// Whether somebody has deleted it in Slack.
+    is_deleted: bool,
 }
 
 /// What is known about one question.
@@ -73,6 +80,8 @@ struct Question {
     may_be_ignored: bool,
     was_dropped: bool,
     counted_stopped: bool,
+    /// Whether it was ended for a stop before that was in the table: agent-settle heard of it from Slack.
+    is_ahead_of_stop: bool,
     expected_attempts: u32,
     first_received: Option<Duration>,
     record: Option<Record>,
@@ -111,6 +120,8 @@ pub(crate) struct Ledger {
     /// The question of each event.
     events: BTreeMap<String, String>,
     intents: BTreeMap<String, Intent>,
+    /// The stops that somebody has pressed in a thread.
+    pressed: BTreeMap<String, Vec<SlackTs>>,
     /// When the stops of a thread were in the table.
     stops: BTreeMap<String, Vec<(Duration, SlackTs)>>,
     in_group: BTreeMap<String, u64>,
@@ -254,7 +265,7 @@ impl Ledger {
             end: posting.end.clone(),
             text: posting.text.clone(),
             was_posted: false,
-            could_not_be_asked: false,
+            could_not_be_asked: posting.via == Via::Stream,
         });
     }
 
@@ -288,6 +299,11 @@ impl Ledger {
                 question.expected_attempts = question.expected_attempts.saturating_sub(1);
             }
             _ => {}
+        }
+        let is_stopped = matches!(&after.state, State::Told { why, .. } if why == "stopped");
+        let is_due = |(_, stop): &(Duration, SlackTs)| question.asked_at.as_ref() <= Some(stop);
+        if is_stopped && !stopped.iter().any(is_due) {
+            question.is_ahead_of_stop = true;
         }
         let starts_over = matches!(before.map(|record| &record.state), Some(State::Told { .. }));
         let may_start_over = question.is_sent_back;
@@ -326,6 +342,43 @@ impl Ledger {
         self.question(id).counted_stopped = true;
     }
 
+    /// Somebody has pressed stop; the event that says so may still have to come.
+    pub(crate) fn stop_is_pressed(&mut self, thread: &str, stop: SlackTs) {
+        self.pressed.entry(thread.to_owned()).or_default().push(stop);
+    }
+
+    /// A text stands in the message of a stream, perhaps once more.
+    pub(crate) fn is_replaced(&mut self, at: Duration, thread: &str, ts: &str, nonce: &str) {
+        let Some(intent) = self.intents.get(nonce).cloned() else {
+            return self.violation(at, "twice", thread, format_args!("a text that nobody has written down"));
+        };
+        let question = self.question(&intent.question);
+        let is_it = |posted: &&Posted| posted.stream.as_deref() == Some(ts) && !posted.is_deleted;
+        match question.posts.iter().find(is_it).cloned() {
+            None => {
+                self.is_posted(at, thread, nonce);
+                let question = self.question(&intent.question);
+                if let Some(posted) = question.posts.last_mut() {
+                    posted.stream = Some(ts.to_owned());
+                }
+            }
+            Some(stands) if stands.text == intent.text && intent.part == 0 => {}
+            Some(_) => self.violation(
+                at,
+                "twice",
+                &intent.question,
+                format_args!("another text in the place of the answer"),
+            ),
+        }
+    }
+
+    /// The message of a stream is not there any more, and no text that stood in it.
+    pub(crate) fn message_is_deleted(&mut self, ts: &str) {
+        for posted in self.questions.values_mut().flat_map(|question| &mut question.posts) {
+            posted.is_deleted |= posted.stream.as_deref() == Some(ts);
+        }
+    }
+
     /// A post stands in Slack.
     pub(crate) fn is_posted(&mut self, at: Duration, thread: &str, nonce: &str) {
         let Some(intent) = self.intents.get_mut(nonce) else {
@@ -338,8 +391,8 @@ impl Ledger {
             self.violation(at, "twice", &id, format_args!("one call is made twice"));
         }
         let question = self.question(&id);
-        let of_this: Vec<&Posted> =
-            question.posts.iter().filter(|posted| posted.generation == intent.generation).collect();
+        let is_of_this = |posted: &&Posted| posted.generation == intent.generation && !posted.is_deleted;
+        let of_this: Vec<&Posted> = question.posts.iter().filter(is_of_this).collect();
         let is_another = of_this.iter().any(|posted| posted.text != intent.text);
         let is_again = of_this.iter().any(|posted| posted.part == intent.part);
         let in_order = u32::try_from(of_this.len()).unwrap() == intent.part;
@@ -350,6 +403,8 @@ impl Ledger {
             part: intent.part,
             end: intent.end.clone(),
             text: intent.text.clone(),
+            stream: None,
+            is_deleted: false,
         });
         if is_another {
             self.violation(at, "twice", &id, format_args!("a second text"));
@@ -454,10 +509,39 @@ impl Ledger {
     pub(crate) fn check_end(&mut self, at: Duration, settings: &Settings, parts: impl Fn(&str) -> usize) {
         let mut violations = Vec::new();
         for (id, question) in &self.questions {
-            question.check(id, settings, &self.stops, &self.intents, &parts, &mut violations);
+            question.check(id, settings, &self.stops, &self.pressed, &self.intents, &parts, &mut violations);
         }
         for (rule, id, what) in violations {
             self.violation(at, rule, &id, format_args!("{what}"));
+        }
+    }
+
+    /// Checks the messages in which something of an answer was shown, and nothing took its place.
+    pub(crate) fn check_streams(&mut self, at: Duration, with_words: &[String]) {
+        for ts in with_words {
+            let of_this = |question: &&Question| {
+                let record = question.record.as_ref();
+                let stream = record.and_then(|record| record.stream.as_ref());
+                stream.and_then(Stream::message).is_some_and(|message| message.ts == *ts)
+            };
+            let Some(question) = self.questions.values().find(of_this) else {
+                // The record of a question that started over has forgotten it.
+                if self.questions.values().all(|question| question.generation == 0) {
+                    self.violation(at, "stream", ts, format_args!("words in a message that nobody knows"));
+                }
+                continue;
+            };
+            let is_answered = question.record.as_ref().is_some_and(|record| match &record.state {
+                State::Answered { ts, .. } => ts.is_some(),
+                State::Told { why, .. } => {
+                    !["stopped", "deleted", "untold", "outcome_unknown"].contains(&why.as_str())
+                }
+                _ => false,
+            });
+            if is_answered && !question.was_dropped {
+                let state = format!("{:?}", question.record.as_ref().map(|record| &record.state));
+                self.violation(at, "stream", ts, format_args!("words beside the answer: {state:.200}"));
+            }
         }
     }
 
@@ -524,6 +608,7 @@ impl Question {
         id: &str,
         settings: &Settings,
         stops: &BTreeMap<String, Vec<(Duration, SlackTs)>>,
+        pressed: &BTreeMap<String, Vec<SlackTs>>,
         intents: &BTreeMap<String, Intent>,
         parts: &impl Fn(&str) -> usize,
         violations: &mut Vec<(&'static str, String, String)>,
@@ -540,7 +625,9 @@ impl Question {
             .filter(|(generation, _)| *generation == self.generation)
             .map(|(_, reason)| reason.as_deref())
             .collect();
-        let all_stand = last.first().is_some_and(|posted| last.len() == parts(&posted.text));
+        // Also what somebody has deleted was told.
+        let stood: BTreeSet<u32> = last.iter().map(|posted| posted.part).collect();
+        let all_stand = last.first().is_some_and(|posted| stood.len() == parts(&posted.text));
         let state = self.record.as_ref().map(|record| &record.state);
         match state {
             Some(State::Answered { ts, .. }) => {
@@ -553,8 +640,13 @@ impl Question {
             }
             Some(State::Told { why, .. }) if why == "stopped" || why == "deleted" => {
                 let mut stops = stops.get(&self.thread).into_iter().flatten();
+                let mut pressed = pressed.get(&self.thread).into_iter().flatten();
                 let is_due = match why.as_str() {
-                    "stopped" => stops.any(|(_, stop)| self.asked_at.as_ref() <= Some(stop)),
+                    // agent-settle may have heard of it before the event came.
+                    "stopped" => {
+                        stops.any(|(_, stop)| self.asked_at.as_ref() <= Some(stop))
+                            || pressed.any(|stop| self.asked_at.as_ref() <= Some(stop))
+                    }
                     _ => self.is_deleted,
                 };
                 if !is_due {
@@ -566,7 +658,9 @@ impl Question {
                 if !letters.is_empty() && !self.was_dropped {
                     broken("letter", format!("{why}, and a dead letter"));
                 }
-                if why == "stopped" && !self.counted_stopped && !self.was_dropped && !self.is_stop {
+                // The message waits for the stop for a while, and the stop may come later than that.
+                let may_be_missed = self.is_ahead_of_stop || self.was_dropped || self.is_stop;
+                if why == "stopped" && !self.counted_stopped && !may_be_missed {
                     broken("stop", "stopped, and not counted".to_owned());
                 }
             }

@@ -39,12 +39,14 @@ pub(crate) enum Rule {
     OneBeginsACall,
     /// Whoever reads the journal closes what was counted and not begun. Off: it stays open, to be begun later.
     JournalIsClosed,
+    /// The message of a stream is written down before anything is appended to it. Off: it is not.
+    StreamIsWrittenDown,
     /// A call whose outcome is unknown is not made again. Off: the model makes it again.
     UnknownIsNotRepeated,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -60,6 +62,7 @@ impl Rule {
         Self::ToldMakesVisible,
         Self::OneBeginsACall,
         Self::JournalIsClosed,
+        Self::StreamIsWrittenDown,
         Self::UnknownIsNotRepeated,
     ];
 
@@ -76,6 +79,7 @@ impl Rule {
             Self::ToldForItsMessage | Self::ToldMakesVisible => &["letter"],
             Self::GivenBackIsNoAttempt => &["attempts"],
             Self::NewHandleIsLeft => &["quiet"],
+            Self::StreamIsWrittenDown => &["stream"],
             Self::NotDoneWhileAtWork => &["answered"],
             Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
         }
@@ -111,6 +115,7 @@ impl Rule {
                 settings.twice = 200;
             }
             Self::OneBeginsACall | Self::UnknownIsNotRepeated => settings.tools = 1000,
+            Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {
                 settings.tools = 1000;
                 settings.store = 0;

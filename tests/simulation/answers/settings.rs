@@ -73,6 +73,8 @@ pub(crate) struct Settings {
     pub(crate) letters_are_sent_back: bool,
     /// Of a thousand questions, for how many the agent's model uses tools that change something.
     pub(crate) tools: u32,
+    /// Of a thousand thoughts, how many are shown while they are thought.
+    pub(crate) streams: u32,
 }
 
 impl Settings {
@@ -145,6 +147,7 @@ impl Settings {
             asking,
             letters_are_sent_back: chance.per_mille(200),
             tools: chance.choose(&[0, 0, 500]),
+            streams: chance.choose(&[0, 500, 1000]),
         }
     }
 }

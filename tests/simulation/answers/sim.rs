@@ -17,6 +17,7 @@ use slack_ingress::work::journal::{Entry, ToolEnd};
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
 use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
+use slack_ingress::work::stream::Stream;
 use slack_ingress::work::token::{Token, Tokens};
 use slack_ingress::work::{RecordKey, Seen, Stopped, WorkStore, Written};
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use super::rules::Rule;
 use super::settings::{Asking, Settings};
 use super::settle;
 use super::slack::Posts;
+use super::streams::Streams;
 use crate::chance::Chance;
 
 /// When every history begins, by a clock that is right, in milliseconds since the epoch.
@@ -45,8 +47,8 @@ const BEGINNING: u64 = 1_800_000_000_000;
 const CLIENT_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// How long agent-settle waits for a tool, and the Gateway for Slack.
-const TOOL_TIMEOUT: Duration = Duration::from_secs(14);
-const GATEWAY_TIMEOUT_MILLIS: u64 = 60_000;
+pub(crate) const TOOL_TIMEOUT: Duration = Duration::from_secs(14);
+pub(crate) const GATEWAY_TIMEOUT_MILLIS: u64 = 60_000;
 
 #[allow(clippy::disallowed_methods, reason = "Tokio's clock, which is virtual here")]
 pub(crate) fn instant() -> Instant {
@@ -66,6 +68,7 @@ pub(crate) struct Sim {
     pub(crate) queue_changed: Notify,
     pub(crate) store: MemoryWork,
     pub(crate) posts: Mutex<Posts>,
+    pub(crate) streams: Mutex<Streams>,
     pub(crate) sessions: Mutex<Sessions>,
     tokens: AtomicU64,
     processes: AtomicU64,
@@ -99,6 +102,7 @@ impl Sim {
             queue_changed: Notify::new(),
             store: MemoryWork::default(),
             posts: Mutex::default(),
+            streams: Mutex::default(),
             sessions: Mutex::default(),
             tokens: AtomicU64::new(1),
             processes: AtomicU64::new(1),
@@ -318,6 +322,9 @@ impl Node {
     fn under_rules(&self, seen: &Seen, record: &Record) -> Option<Record> {
         let before = seen.record.as_ref().map(|record| &record.state);
         let mut record = record.clone();
+        if self.sim.is_off(Rule::StreamIsWrittenDown) && matches!(record.stream, Some(Stream::Open(_))) {
+            return None;
+        }
         match (before, &mut record.state) {
             (Some(State::InFlight(was)), State::InFlight(flight)) => {
                 let is_same = was.token == flight.token && was.receive == flight.receive;

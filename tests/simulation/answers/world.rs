@@ -103,6 +103,7 @@ impl World {
             let left: Vec<Arc<Content>> = sim.queue.lock().unwrap().left().cloned().collect();
             left.iter().for_each(|content| ledger.is_left(at, content));
             ledger.check_end(at, &sim.settings, |text| answer_text::parts(text).len());
+            ledger.check_streams(at, &sim.streams.lock().unwrap().with_words());
             History {
                 totals: ledger.totals(),
                 violations: ledger.violations.clone(),
@@ -207,6 +208,14 @@ impl World {
             event.insert("thread_ts".to_owned(), json!(thread_ts));
         }
         self.note(&act, &event_id, &ts, &thread_ts);
+        if matches!(act, Act::Stop) {
+            let (thread, at) = (format!("{CHANNEL}:{thread_ts}"), self.sim.at());
+            if self.sim.streams.lock().unwrap().press_stop(&thread, at) {
+                self.sim.count(Fault::StreamStoppedByUser);
+            }
+            let stop_key = format!("stop:{APP}:{CHANNEL}:{thread_ts}");
+            self.sim.ledger().stop_is_pressed(&stop_key, SlackTs::parse(&ts).unwrap());
+        }
         self.sim.say("slack", &event_id, format_args!("sends {act:?}, {ts} in {thread_ts}"));
         self.deliver(&event_id, &body).await;
         ts

@@ -1,0 +1,249 @@
+//! Shows some of an answer while it is being thought.
+//!
+//! ```text
+//! the first piece ─▶ a mark in the record ─▶ Slack makes a message ─▶ its ts in the record ─▶ the piece is appended
+//! each other one  ─▶ the message that stands in the record ─▶ the piece is appended
+//! ```
+//!
+//! The order of one piece is all here; what becomes of the message when there is an answer is on the page of this room. Nothing
+//! depends on whether a piece is shown: the answer takes the place of all of them.
+
+use super::answer::Answer;
+use super::{Call, Settle, withdrawal};
+use crate::dedup::StoreError;
+use crate::gateway::stream::{
+    Addition, Appended, Replaced, Started, StepStatus, Stopped, StreamPlace, StreamStart, Trouble,
+};
+use crate::gateway::{AgentTools, Post, PostOutcome, Retry, SessionStatus, SlackTools};
+use crate::slack::answer_text;
+use crate::slack::question::Place;
+use crate::time::clock::Clock;
+use crate::work::WorkStore;
+use crate::work::queue::Queue;
+use crate::work::receive::STOPPED;
+use crate::work::record::{Posting, Record};
+use crate::work::stream::{self, Show, Stream, StreamMessage};
+use crate::work::token::{Token, Tokens};
+use crate::work::update::update;
+
+/// What is put before the words of a later attempt: it thinks anew, in the message in which the words of the former one stand.
+const ANEW: &str = "\n\n---\n\n";
+
+/// A piece of what is being thought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// More of the text. Empty: nothing new is to be shown, and the message may be old enough to be closed.
+    Text {
+        /// The text.
+        text: String,
+        /// Whether it is the first of this attempt.
+        is_first: bool,
+    },
+    /// A step of the work.
+    Step {
+        /// What the step is known by.
+        id: String,
+        /// What it is.
+        title: String,
+        /// How far it is.
+        status: StepStatus,
+    },
+}
+
+/// What became of an answer that was to be put into the message of its stream.
+pub(super) enum Put {
+    /// As of any post. What nobody knows counts as refused, for it may be repeated.
+    As(PostOutcome),
+    /// There is no such message any more.
+    NoSuchMessage(String),
+    /// Somebody has pressed stop on it.
+    StoppedByUser,
+}
+
+impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
+    /// Shows a piece, in a message that is made for the first one.
+    pub(super) async fn stream(&self, piece: &Piece, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let nonce = self.tokens.next();
+        match self.may_show(&nonce, call).await? {
+            Show::Start(place) => match self.open(&place, &nonce, call).await? {
+                Some(message) => self.append(piece, false, &place, &message, call).await,
+                None => Ok(Answer::NotShown),
+            },
+            Show::Append(place, message) => self.append(piece, true, &place, &message, call).await,
+            Show::Close(place, message) => {
+                let stream = place_of(&place, &message);
+                self.slack.stop_stream(&stream, SessionStatus::Processing, call.until()).await;
+                self.note_closed(&message, call).await?;
+                Ok(Answer::NotShown)
+            }
+            Show::No => Ok(Answer::NotShown),
+            Show::Gone { visible } => {
+                self.withdrawn(visible, call).await;
+                Ok(Answer::Gone)
+            }
+        }
+    }
+
+    async fn may_show(&self, nonce: &Token, call: &mut Call<'_>) -> Result<Show, StoreError> {
+        let stop = self.stop(call).await?;
+        let token = call.token;
+        update(&self.store, &self.clock, call.key, |record, now| {
+            stream::show(record, token, nonce, withdrawal(now, stop.as_ref()))
+        })
+        .await
+    }
+
+    /// Has Slack make the message. `None` if there is none that can be written into.
+    async fn open(
+        &self,
+        place: &Place,
+        nonce: &Token,
+        call: &mut Call<'_>,
+    ) -> Result<Option<StreamMessage>, StoreError> {
+        let (Some(thread_ts), Some(user), true) = (&place.thread_ts, &place.user, self.has_time(call)) else {
+            update(&self.store, &self.clock, call.key, |record, _| stream::refused(record, nonce)).await?;
+            return Ok(None);
+        };
+        let (tenant, team_id) = (place.tenant.as_deref(), place.team_id.as_deref());
+        let start = StreamStart { tenant, channel: &place.channel, thread_ts, user, team_id };
+        let begun_at = self.clock.now();
+        match self.slack.start_stream(&start, call.until()).await {
+            Started::Message { ts } => {
+                let message = StreamMessage { ts, begun_at };
+                let opened = update(&self.store, &self.clock, call.key, |record, _| {
+                    stream::opened(record, nonce, &message)
+                });
+                if opened.await? {
+                    return Ok(Some(message));
+                }
+                // The answer is on its way by now, or the question has ended. The message is empty, and nobody knows of it.
+                let stream = place_of(place, &message);
+                self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await;
+                self.slack.delete_message(&stream, call.until()).await;
+                Ok(None)
+            }
+            Started::Refused { reason } => {
+                call.report.not_shown = Some(reason);
+                update(&self.store, &self.clock, call.key, |record, _| stream::refused(record, nonce))
+                    .await?;
+                Ok(None)
+            }
+            // Perhaps there is a message, and nobody will ever know which. So there is no other.
+            Started::Unknown { reason } => {
+                call.report.not_shown = Some(reason);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn append(
+        &self,
+        piece: &Piece,
+        others_wrote: bool,
+        place: &Place,
+        message: &StreamMessage,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let stream = place_of(place, message);
+        let shown = match piece {
+            Piece::Text { text, .. } if text.is_empty() => return Ok(Answer::Shown),
+            _ if !self.has_time(call) => return Ok(Answer::Later),
+            Piece::Text { text, is_first } => {
+                let mut text = answer_text::preview(text);
+                if *is_first && others_wrote {
+                    text.insert_str(0, ANEW);
+                }
+                self.slack.append(&stream, &Addition::Text(&text), call.until()).await
+            }
+            Piece::Step { id, title, status } => {
+                let title = answer_text::safe(title);
+                let step = Addition::Step { id, title: &title, status: *status };
+                self.slack.append(&stream, &step, call.until()).await
+            }
+        };
+        Ok(match shown {
+            Appended::Perhaps => Answer::Shown,
+            Appended::Later { reason } => {
+                call.report.not_shown = Some(reason);
+                Answer::Later
+            }
+            Appended::Over { reason } => {
+                call.report.not_shown = Some(reason);
+                self.note_closed(message, call).await?;
+                Answer::NotShown
+            }
+            Appended::StoppedByUser => self.stopped_by_user(call).await?,
+        })
+    }
+
+    async fn note_closed(&self, message: &StreamMessage, call: &Call<'_>) -> Result<(), StoreError> {
+        update(&self.store, &self.clock, call.key, |record, _| stream::closed(record, message)).await
+    }
+
+    /// Somebody has pressed stop on the message: the question ends, and nothing is posted. The event that tells the same comes by
+    /// the queue, and counts the question among those that it has stopped.
+    pub(super) async fn stopped_by_user(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let token = call.token;
+        let stopped =
+            update(&self.store, &self.clock, call.key, |record, _| stream::stopped_by_user(record, token));
+        match stopped.await? {
+            Some(visible) => {
+                self.withdrawn(Some(visible), call).await;
+                Ok(Answer::Cancel { why: STOPPED })
+            }
+            None => Ok(Answer::Gone),
+        }
+    }
+
+    /// Puts an answer's first part into the message of the stream, in the place of all that was shown.
+    pub(super) async fn put_into_stream(
+        &self,
+        record: &Record,
+        posting: &Posting,
+        post: &Post<'_>,
+        call: &Call<'_>,
+    ) -> Put {
+        let refused = |Trouble { reason, retry, retry_after }| {
+            Put::As(PostOutcome::Refused { reason, retry, retry_after })
+        };
+        let Some(message) = record.stream.as_ref().and_then(Stream::message) else {
+            return Put::NoSuchMessage(String::new());
+        };
+        if matches!(record.stream, Some(Stream::Open(_))) {
+            let stream = StreamPlace { tenant: post.tenant, channel: post.channel, ts: &message.ts };
+            match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
+                Stopped::Yes => {}
+                Stopped::ByUser if posting.part == 0 => return Put::StoppedByUser,
+                Stopped::ByUser => {}
+                Stopped::Perhaps(trouble) => return refused(trouble),
+            }
+        }
+        match self.slack.replace(&message.ts, post, call.until()).await {
+            Replaced::Yes => Put::As(PostOutcome::Posted { ts: Some(message.ts.clone()) }),
+            Replaced::NoSuchMessage { reason } => Put::NoSuchMessage(reason),
+            // What Slack never takes there, it may take as a new message; without buttons it may take it there.
+            Replaced::Perhaps(Trouble { reason, retry: Retry::Never, .. })
+                if post.feedback_for.is_none() || !super::REFUSED_BLOCKS.contains(&reason.as_str()) =>
+            {
+                Put::NoSuchMessage(reason)
+            }
+            Replaced::Perhaps(trouble) => refused(trouble),
+        }
+    }
+
+    /// Ends the writing into a message whose question has ended without a text. Nothing depends on it: Slack does it after five
+    /// minutes by itself.
+    pub(super) async fn close_stream(&self, record: &Record, call: &mut Call<'_>) {
+        let (Some(Stream::Open(message)), Some(place)) = (&record.stream, &record.place) else { return };
+        let stream = place_of(place, message);
+        if let Stopped::Perhaps(Trouble { reason, .. }) =
+            self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await
+        {
+            call.report.not_shown = Some(reason);
+        }
+    }
+}
+
+fn place_of<'a>(place: &'a Place, message: &'a StreamMessage) -> StreamPlace<'a> {
+    StreamPlace { tenant: place.tenant.as_deref(), channel: &place.channel, ts: &message.ts }
+}
