@@ -10,6 +10,7 @@
 agent/README.md says what is promised, and docs/agent-protocol.md what goes over the wire. In reading order:
     payload.py    what an invocation brings: the question, and the work record that stands for it
     history.py    what was said before a question, and how a model is told of it
+    shown.py      what is shown of an answer while it is being thought
     journal.py    the calls of tools that change something, which the next attempt is told of
     settle.py     the calls of agent-settle, which keeps the work record and posts to Slack
     worker.py     takes invocations: claims each question, and gives all of them back when the process must end

@@ -10,6 +10,7 @@ from typing import Any
 from slack_agent import trace as traces
 from slack_agent.history import Said
 from slack_agent.journal import Call, CannotCall
+from slack_agent.shown import Status
 
 VERSION = 2
 
@@ -23,6 +24,14 @@ class InvalidPayload(Exception):
 
 def no_calls(tool: str, arguments: Mapping[str, Any]) -> Call:
     raise CannotCall("nobody works on this question")
+
+
+def show_nothing(text: str) -> None:
+    pass
+
+
+def no_step(id: str, title: str, status: Status) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,12 @@ class Question:
     call: Callable[[str, Mapping[str, Any]], Call] = field(default=no_calls, repr=False, compare=False)
     """Has agent-settle call a tool of the tools' Gateway (`<target>___<operation>`, arguments), once, and blocks until the
     outcome is known. Raises NoLongerOurs and CannotCall."""
+    show: Callable[[str], None] = field(default=show_nothing, repr=False, compare=False)
+    """Shows more of the text of the answer while it is being thought, if `ANSWER=stream`; otherwise it does nothing. Returns
+    at once. What `think` returns takes the place of all that was shown."""
+    step: Callable[[str, str, Status], None] = field(default=no_step, repr=False, compare=False)
+    """Shows a step of the work in the same way: an id, a title of up to 100 characters, and `in_progress`, `complete` or
+    `error`. The same id again changes its line."""
     calls: Callable[[], Sequence[Call]] = field(default=tuple, repr=False, compare=False)
     """Asks agent-settle what earlier attempts at the question have called, in their order, and blocks. Raises
     NoLongerOurs."""

@@ -58,7 +58,8 @@ def app(think: Think, *, on_event: OnEvent | None = None, settings: Settings | N
     """The server of the agent. Raises WrongSetting; without `settings`, they are read from the environment."""
     settings = settings or Settings.of(os.environ)
     settle = Settle(settings.settle_function, settings.region)
-    worker = Worker(think, settle, on_event=on_event, timing=Timing(thinking=settings.thinking_limit_seconds))
+    worker = Worker(think, settle, on_event=on_event, timing=Timing(thinking=settings.thinking_limit_seconds),
+                    shows=settings.answer == "stream")
     server = BedrockAgentCoreApp(lifespan=lifespan(worker))
     attach(worker, server)
     return server

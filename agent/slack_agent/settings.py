@@ -23,6 +23,8 @@ class Settings:
     region: str
     thinking_limit_seconds: float = THINKING_LIMIT_SECONDS
     port: int = AGENTCORE_PORT
+    answer: str = "post"
+    """`stream`: something of an answer is shown while it is being thought. `post`: it is posted when it is there."""
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Settings:
@@ -32,6 +34,7 @@ class Settings:
             region(env),
             number(env, "THINKING_LIMIT_SECONDS", THINKING_LIMIT_SECONDS, LONGEST_THINKING_LIMIT_SECONDS),
             int(number(env, "PORT", AGENTCORE_PORT, 65535)),
+            one_of(env, "ANSWER", "post", "stream"),
         )
 
     @property
@@ -53,6 +56,14 @@ def required(env: Mapping[str, str], name: str) -> str:
     value = env.get(name)
     if not value:
         raise WrongSetting(f"{name} is not set")
+    return value
+
+
+def one_of(env: Mapping[str, str], name: str, *values: str) -> str:
+    """The first of the values is the default."""
+    value = env.get(name) or values[0]
+    if value not in values:
+        raise WrongSetting(f"{name} must be {' or '.join(values)}")
     return value
 
 

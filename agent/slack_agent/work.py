@@ -26,6 +26,7 @@ from slack_agent.log import describe, log
 from slack_agent.patience import ask
 from slack_agent.payload import Question
 from slack_agent.settings import THINKING_LIMIT_SECONDS
+from slack_agent.shown import Outcome, Piece, Shown, Step
 from slack_agent.settle import Claimed, Invalid, OutcomeUnknown, Settle, Thread, Unreadable
 from slack_agent.thought import Thinker, Thought
 from slack_agent.turns import Turns
@@ -72,10 +73,14 @@ class Ending:
 
 class Work:
     def __init__(self, question: Question, record: str, token: str, claimed: Claimed, settle: Settle, thinker: Thinker,
-                 turns: Turns, timing: Timing, on_over: Callable[[Work], None]) -> None:
+                 turns: Turns, timing: Timing, on_over: Callable[[Work], None], shows: bool = False) -> None:
+        """`shows`: whether something of the answer is shown while it is being thought."""
         self.record = record
         journal = Journal(self._call, self._calls, claimed.tool_calls)
         self._question = replace(question, history=self._history, call=journal.call, calls=journal.calls)
+        self._shown = Shown(question.id, self._show, self._stopped) if shows else None
+        if self._shown is not None:
+            self._question = replace(self._question, show=self._shown.text, step=self._shown.step)
         self._settle, self._thinker, self._timing = settle, thinker, timing
         self._beat_seconds, self._on_over = claimed.beat_seconds, on_over
         # Guards the fields below, and is notified of each change of theirs.
@@ -136,6 +141,8 @@ class Work:
             # Not before: beats without anybody who thinks would hold the question for ever.
             self._start(self._beat)
             ending = self._think() if self._wait_for_turn() else None
+            if self._shown is not None:
+                self._shown.end()
             if ending is not None and self._enter("ending"):
                 self._end(ending)
             elif self._stop_by is not None and not self._cancelled:
@@ -144,6 +151,8 @@ class Work:
             # The lease on the record runs out, and the question comes again.
             log.error("%s: left to its lease: %s", self._question.id, describe(error))
         finally:
+            if self._shown is not None:
+                self._shown.end()
             self._leave()
 
     def _leave(self) -> None:
@@ -206,6 +215,18 @@ class Work:
                 return None
         log.error("%s: thinking took longer than %g s", self._question.id, self._timing.thinking)
         return Ending(refusal="took_too_long")
+
+    def _show(self, piece: Piece) -> Outcome:
+        if isinstance(piece, Step):
+            request = {"step": {"id": piece.id, "title": piece.title, "status": piece.status}}
+        else:
+            request = {"text": piece.text, "first": piece.first}
+        token = self._token
+        outcome = self._settle.stream(self.record, token, request)
+        return "shown" if outcome == "gone" and self._is_replaced(token) else outcome
+
+    def _stopped(self) -> None:
+        self._cancel("stopped", self._token)
 
     def _history(self) -> tuple[Said, ...]:
         while True:

@@ -37,8 +37,9 @@ class Worker:
     """Works on questions with `think`. `on_event` is called for what is no question."""
 
     def __init__(self, think: Think, settle: Settle, *, on_event: OnEvent | None = None,
-                 timing: Timing = Timing()) -> None:
-        self._settle, self._on_event, self._timing = settle, on_event, timing
+                 timing: Timing = Timing(), shows: bool = False) -> None:
+        """`shows`: whether something of an answer is shown while it is being thought."""
+        self._settle, self._on_event, self._timing, self._shows = settle, on_event, timing, shows
         self._thinker, self._turns = Thinker(think), Turns()
         self.begin_busy: Callable[[str], Any] = lambda name: None
         self.end_busy: Callable[[Any], object] = lambda task: None
@@ -143,7 +144,7 @@ class Worker:
         assert invocation.work is not None
         question = invocation.asked(session_id, claimed.attempt)
         work = Work(question, invocation.work.record, token, claimed, self._settle, self._thinker, self._turns,
-                    self._timing, self._over)
+                    self._timing, self._over, self._shows)
         self._at_work[work.record] = work
         self._works[work] = self.begin_busy("question")
         try:

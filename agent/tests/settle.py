@@ -52,6 +52,10 @@ class Record:
     """What `thread` answers: what was said before the question, oldest first."""
     unreadable: str | None = None
     """Why Slack does not show the thread."""
+    shown: list[dict[str, Any]] = field(default_factory=list)
+    """The pieces that were shown while somebody thought."""
+    shows: list[str] = field(default_factory=list)
+    """What comes of the next pieces: `later`, `not shown` or `cancel`."""
     journal: dict[int, dict[str, Any]] = field(default_factory=dict)
     """The calls of tools, by their numbers."""
     unreadable_now: int = 0
@@ -266,6 +270,17 @@ class Settle:
         if record.unreadable:
             return {"outcome": "unreadable", "why": record.unreadable, "again": False}
         return {"outcome": "read", "messages": record.thread, "is_whole": True}
+
+    def _stream(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"] or record.state != "in_flight":
+            return {"outcome": "gone"}
+        outcome = record.shows.pop(0) if record.shows else "shown"
+        if outcome == "cancel":
+            record.state, record.why = "told", "stopped"
+            return {"outcome": outcome, "why": "stopped"}
+        if outcome == "shown":
+            record.shown.append({name: body[name] for name in ("text", "first", "step") if name in body})
+        return {"outcome": outcome}
 
     def _call(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":

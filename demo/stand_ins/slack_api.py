@@ -6,6 +6,8 @@
     agents.sessions.setStatus    shows that the agent is at work, with a title for a new session; keeps each change
     assistant.threads.setStatus  the same for an app that is no agent, and assistant.threads.setTitle its title
     assistant.threads.setSuggestedPrompts  suggests prompts in a direct message
+    chat.startStream, chat.appendStream, chat.stopStream  a message that is being written (slack_streams.py)
+    chat.update, chat.delete     change a message of the app's
     reactions.add                adds an emoji to a message
     canvases.create              creates a canvas
     canvases.edit                makes one change to a canvas
@@ -39,6 +41,7 @@ from stand_ins.events import APP as APP_ID
 from stand_ins.events import new_ts
 from stand_ins.processes import HOST, Handler, HttpServer
 from stand_ins.slack_blocks import are_blocks
+from stand_ins.slack_streams import Stream
 
 BOT_ID, BOT_USER = "B0STANDIN", "U0STANDIN"
 HOLD_LIMIT_SECONDS = 120
@@ -47,7 +50,9 @@ TEXT_LIMIT = 4000
 SESSION_STATUSES = ("active", "processing", "suspended", "closed")
 ALL_SCOPES = frozenset({"chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
                         "im:history", "mpim:history", "canvases:read", "canvases:write"})
-SCOPES = {"chat.postMessage": "chat:write", "reactions.add": "reactions:write",
+STREAM_METHODS = ("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update", "chat.delete")
+SCOPES = {"chat.postMessage": "chat:write", **dict.fromkeys(STREAM_METHODS, "chat:write"),
+          "reactions.add": "reactions:write",
           "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write",
           "canvases.create": "canvases:write", "canvases.edit": "canvases:write",
           "canvases.sections.lookup": "canvases:read",
@@ -170,6 +175,7 @@ class SlackApi:
         self._statuses: list[Status] = []
         self._thread_statuses: list[Status] = []
         self._canvases: list[Canvas] = []
+        self._streams: list[Stream] = []
         self._titles: dict[tuple[str, str], str] = {}
         self._suggested: list[Suggested] = []
         self._calls: list[str] = []
@@ -204,6 +210,12 @@ class SlackApi:
     def posts(self) -> list[Post]:
         with self._changed:
             return list(self._posts)
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The messages that are being written, or were."""
+        with self._changed:
+            return list(self._streams)
 
     @property
     def statuses(self) -> list[Status]:
@@ -259,6 +271,19 @@ class SlackApi:
             self._messages = [it for it in self._messages
                               if it["channel"] != channel or thread_ts not in thread_and_ts(it["message"])]
 
+    def press_stop(self, channel: str, thread_ts: str) -> list[str]:
+        """Somebody presses stop in a thread. Returns the messages that were being written."""
+        with self._changed:
+            written = [it for it in self._streams if (it.channel, it.thread_ts) == (channel, thread_ts) and it.is_written]
+            for it in written:
+                it.is_stopped_by_user = True
+            return [it.ts for it in written]
+
+    def delete_message(self, ts: str) -> None:
+        """Somebody deletes a message of the app's."""
+        with self._changed:
+            self._delete(None, {"ts": ts})
+
     def delete_canvas(self, canvas_id: str) -> None:
         with self._changed:
             for canvas in self._canvases:
@@ -305,7 +330,7 @@ class SlackApi:
         return None if drops else reply
 
     def _is_lost(self, method: str) -> bool:
-        lost = method == "chat.postMessage" and self.random.random() < self.loss
+        lost = method in ("chat.postMessage", *STREAM_METHODS) and self.random.random() < self.loss
         self.lost_answers += lost
         return lost
 
@@ -325,6 +350,11 @@ class SlackApi:
         effects: dict[str, Callable[[Any, dict[str, Any]], Reply]] = {
             "chat.postMessage": self._post,
             "reactions.add": self._react,
+            "chat.startStream": self._start_stream,
+            "chat.appendStream": lambda channel, fields: self._change_stream(fields, lambda it: it.append(fields)),
+            "chat.stopStream": lambda channel, fields: self._change_stream(fields, lambda it: it.stop()),
+            "chat.update": self._update,
+            "chat.delete": self._delete,
             "conversations.replies": self._replies,
             "conversations.history": self._history,
             "agents.sessions.setStatus": self._set_session_status,
@@ -374,6 +404,71 @@ class SlackApi:
         self._messages.append({"channel": channel, "message": message | ({"metadata": metadata} if metadata else {})})
         self._clear_thread_status(channel, thread_ts)
         return Reply({"ok": True, "channel": channel, "ts": ts, "message": message})
+
+    def _start_stream(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        thread_ts, recipient = fields.get("thread_ts"), fields.get("recipient_user_id")
+        if refusal := self._no_thread(channel, thread_ts):
+            return refusal
+        if channel in self.not_member_of:
+            return failure("not_in_channel")
+        if not isinstance(recipient, str) or not recipient:
+            return failure("missing_recipient_user_id")
+        if not isinstance(fields.get("recipient_team_id"), str):
+            return failure("missing_recipient_team_id")
+        if (channel, thread_ts) in self._deleted_threads:
+            return failure("thread_not_found")
+        stream = Stream(channel, str(thread_ts), new_ts(), recipient)
+        self._streams.append(stream)
+        message = {"type": "message", "user": BOT_USER, "bot_id": BOT_ID, "app_id": APP_ID, "text": "", "ts": stream.ts,
+                   "thread_ts": thread_ts}
+        self._messages.append({"channel": channel, "message": message})
+        self._clear_thread_status(channel, str(thread_ts))
+        return Reply({"ok": True, "channel": channel, "ts": stream.ts})
+
+    def _change_stream(self, fields: dict[str, Any], change: Callable[[Stream], str | None]) -> Reply:
+        stream = self._stream(fields.get("ts"))
+        if stream is None:
+            return failure("message_not_found")
+        if error := change(stream):
+            return failure(error)
+        self._show(stream.ts, stream.text)
+        return Reply({"ok": True, "channel": stream.channel, "ts": stream.ts})
+
+    def _stream(self, ts: Any) -> Stream | None:
+        return next((it for it in self._streams if it.ts == ts and not it.is_deleted), None)
+
+    def _show(self, ts: str, text: str, **more: Any) -> None:
+        for it in self._messages:
+            if it["message"]["ts"] == ts:
+                it["message"] |= {"text": text} | more
+
+    def _update(self, channel: Any, fields: dict[str, Any]) -> Reply:
+        stream, text = self._stream(fields.get("ts")), fields.get("text")
+        metadata, blocks = from_form(fields.get("metadata")), from_form(fields.get("blocks"))
+        if stream is None or stream.channel != channel:
+            return failure("message_not_found")
+        if stream.is_written:
+            return failure("streaming_state_conflict")
+        if not isinstance(text, str) or not text:
+            return failure("no_text")
+        if len(text) > self.text_limit:
+            return failure("msg_too_long")
+        if blocks is not None and not are_blocks(blocks):
+            return failure("invalid_blocks")
+        stream.answer = text
+        post = Post(channel, text, stream.thread_ts, stream.ts, time.monotonic(), metadata, blocks)
+        self._posts = [it for it in self._posts if it.ts != stream.ts] + [post]
+        self._show(stream.ts, text, **({"metadata": metadata} if metadata else {}))
+        return Reply({"ok": True, "channel": channel, "ts": stream.ts, "text": text})
+
+    def _delete(self, _channel: Any, fields: dict[str, Any]) -> Reply:
+        stream = self._stream(fields.get("ts"))
+        if stream is None:
+            return failure("message_not_found")
+        stream.is_deleted = True
+        self._posts = [it for it in self._posts if it.ts != stream.ts]
+        self._messages = [it for it in self._messages if it["message"]["ts"] != stream.ts]
+        return Reply({"ok": True, "channel": stream.channel, "ts": stream.ts})
 
     def _react(self, channel: Any, fields: dict[str, Any]) -> Reply:
         name, timestamp = fields.get("name"), fields.get("timestamp")

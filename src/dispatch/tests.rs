@@ -636,10 +636,7 @@ async fn a_stop_ends_what_was_asked_before_it_and_says_how_many() {
     scene.one(message("Ev1", "C1")).await;
     let stop = |count| again(count, stop("Ev9", "C1", "1531420630.000000"));
     let report = scene.one(stop(1)).await;
-    assert_eq!(
-        (report.outcome, report.put_off_for),
-        (Deferred(Deferral::InFlight), Some(STOP_GRACE))
-    );
+    assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::InFlight), Some(STOP_GRACE)));
     // The one that waits is stopped when it comes, and what is asked later is not.
     assert_eq!(scene.one(later("Ev2", "C1", 1)).await.outcome, Withdrawn);
     assert_eq!(scene.one(later("Ev3", "C1", 100)).await.outcome, Dispatched);

@@ -441,7 +441,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                     let post = message(&place, text, &nonce, has_buttons, call);
                     match self.put_into_stream(&record, &posting, &post, call).await {
                         Put::As(outcome) => outcome,
-                        Put::StoppedByUser => return self.stopped_by_user(call).await,
+                        Put::StoppedByUser => {
+                            self.stopped_by_user(call).await?;
+                            return Ok(Answer::Gone);
+                        }
                         Put::NoSuchMessage(reason) => {
                             call.report.not_shown = Some(reason);
                             match self.post_without_stream(&nonce, call).await? {

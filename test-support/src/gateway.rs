@@ -49,7 +49,7 @@ pub struct Tool {
 }
 
 /// The tools of the Gateway of `agent-settle`.
-pub const SETTLE_TOOLS: [Tool; 7] = [
+pub const SETTLE_TOOLS: [Tool; 12] = [
     Tool {
         operation: "post_to_slack",
         method: "chat.postMessage",
@@ -92,6 +92,31 @@ pub const SETTLE_TOOLS: [Tool; 7] = [
         is_get: false,
         arguments: &["channel_id", "thread_ts", "title", "prompts"],
     },
+    Tool {
+        operation: "start_stream",
+        method: "chat.startStream",
+        is_get: false,
+        arguments: &["channel", "thread_ts", "recipient_user_id", "recipient_team_id"],
+    },
+    Tool {
+        operation: "append_to_stream",
+        method: "chat.appendStream",
+        is_get: false,
+        arguments: &["channel", "ts", "markdown_text", "chunks"],
+    },
+    Tool {
+        operation: "stop_stream",
+        method: "chat.stopStream",
+        is_get: false,
+        arguments: &["channel", "ts", "session_status"],
+    },
+    Tool {
+        operation: "update_message",
+        method: "chat.update",
+        is_get: false,
+        arguments: &["channel", "ts", "text", "blocks", "metadata"],
+    },
+    Tool { operation: "delete_message", method: "chat.delete", is_get: false, arguments: &["channel", "ts"] },
 ];
 
 /// The tools of the model's Gateway: what is posted there has no metadata.

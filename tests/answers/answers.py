@@ -4,7 +4,8 @@ People ask in several conversations of two worlds, one with a FIFO queue and one
 the ingress, the dispatcher, agent-settle and the agent are killed, asked to end or stopped for a while, answers of Slack, of
 Lambda and of AgentCore are lost, and invocations come late or twice. Then all of this ends. In the end each question that
 was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter. For some
-questions the agent makes cards in Trello: no card may be there twice, and each of which the answer says that it was made once.
+questions the agent shows something of its answer while it thinks: of that nothing may be left beside the answer. For some it
+makes cards in Trello: no card may be there twice, and each of which the answer says that it was made once.
 
     KILLS=500       so many kills and pauses, instead of 120
     SEED=7          the same random choices again; the moments at which they meet a process still differ
@@ -54,6 +55,8 @@ THINK_SECONDS = 5
 LONG_ANSWERS, LONG = 0.05, 9000
 # For how many questions the agent makes cards.
 CARDS = 0.4
+# For how many questions something is shown.
+SHOWN = 0.4
 # Slack's attempts. Its own pauses are none, a minute and five minutes.
 SLACK_PAUSES = (0, 1, 3, 8, 15)
 SLACK_LIMIT_SECONDS = 3
@@ -65,7 +68,7 @@ FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
 REST_LIMIT_SECONDS = 600
 
 SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless.py"), spares=3, agent_timeout=12,
-                    function_timeout=24, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8)
+                    agent_env={"ANSWER": "stream"}, function_timeout=24, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8)
 
 
 @dataclass
@@ -131,6 +134,8 @@ class Trial:
             orders = f"[sleep {chance.uniform(0, THINK_SECONDS):.1f}]"
             if HAS_PROTOCOL and chance.random() < CARDS:
                 orders += f" [cards {chance.randint(1, 3)}]"
+            if HAS_PROTOCOL and chance.random() < SHOWN:
+                orders += f" [show {chance.randint(1, 6)}]"
             if HAS_PROTOCOL and chance.random() < LONG_ANSWERS:
                 orders += f" [long {LONG}]"
             event = mention(f"{orders} question {len(self.ledger.questions):05} of {channel}", channel, thread)
@@ -227,6 +232,18 @@ class Trial:
         said = ", ".join(f"{times} {outcome}" for outcome, times in sorted(outcomes.items()))
         return f"{len(self.world.trello.cards)} ({said})"
 
+    def streams_told(self) -> str:
+        streams = self.world.slack_api.streams
+        answers = sum(it.answer is not None for it in streams)
+        empty = sum(it.answer is None and not it.pieces and not it.is_deleted for it in streams)
+        return f"{len(streams)} messages written while it was thought ({answers} became answers, {empty} nobody knew)"
+
+    def _has_answer(self, shown: str) -> bool:
+        """Whether the question whose id these words name was answered, or its asker told, by something that is posted."""
+        ids = {it.event.question_id: it.event for it in self.ledger.questions}
+        event = ids.get(shown.split(" ")[0].removeprefix("\n\n---\n\n"))
+        return event is None or self.world.state(event) in ("answered", "told")
+
     def _cards(self) -> Counter[str]:
         return Counter(card.name for card in self.world.trello.cards)
 
@@ -272,6 +289,10 @@ class Trial:
             lines.append(f"{verdict} {self.name} {event.event_id} {event.question_id} {event.text!r}: {answers} answers, "
                          f"record {state or 'absent'} {why}, {letters[event.event_id]} letters, deliveries "
                          f"{question.statuses}")
+        for stream in it.slack_api.streams:
+            if stream.answer is None and stream.pieces and not stream.is_deleted and self._has_answer(stream.text):
+                doubled += 1
+                lines.append(f"DOUBLED {self.name} {stream.ts}: {stream.text!r} stands beside the answer")
         for name, times in self._cards().items():
             if times > 1:
                 doubled += 1
@@ -387,7 +408,7 @@ def main() -> int:
             faults = ", ".join(f"{times} {what}" for what, times in sorted(trial.ledger.faults.items()))
             say(f"{trial.name}: {len(trial.ledger.questions)} questions, {accepted} accepted; {faults}; "
                 f"{trial.world.slack_api.lost_answers} answers of Slack lost, {trial.world.trello.lost_answers} of Trello; "
-                f"{trial.cards_told()} cards; {trial.world.machines.starts()} machines; "
+                f"{trial.streams_told()}; {trial.cards_told()} cards; {trial.world.machines.starts()} machines; "
                 f"{len(trial.world.dead_letters())} dead letters")
             for line in lines:
                 say(f"  {line}")

@@ -41,6 +41,7 @@ mod shortcut;
 mod sinks;
 mod slack_sdk;
 mod stores;
+mod streams;
 mod support;
 mod threat_model;
 mod wire;

@@ -12,5 +12,9 @@ class Echo:
         self._seconds = seconds
 
     async def think(self, question: Question) -> str:
-        await asyncio.sleep(self._seconds)
-        return f"You said: {question.text}" if question.text else "You said nothing."
+        answer = f"You said: {question.text}" if question.text else "You said nothing."
+        words = answer.split(" ")
+        for word in words:
+            question.show(f"{word} ")
+            await asyncio.sleep(self._seconds / len(words))
+        return answer

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 from strands import Agent
 from strands.agent import AgentResult
 from strands.agent.conversation_manager import SlidingWindowConversationManager
-from strands.hooks import AfterModelCallEvent, AfterToolsEvent, BeforeToolCallEvent, HookProvider, HookRegistry
+from strands.hooks import (
+    AfterModelCallEvent,
+    AfterToolCallEvent,
+    AfterToolsEvent,
+    BeforeToolCallEvent,
+    HookProvider,
+    HookRegistry,
+)
 from strands.models import BedrockModel
 from strands.tools.executors import SequentialToolExecutor
 from strands.types.exceptions import MaxTokensReachedException
@@ -24,6 +31,7 @@ from strands.types.tools import AgentTool
 from slack_agent.history import conversation
 from slack_agent.log import log
 from slack_agent.payload import Question
+from slack_agent.shown import Status
 from slack_agent.thinking.bedrock import CLIENT
 from slack_agent.thinking.limits import Limits
 from slack_agent.thinking.words import DONE, INSTRUCTIONS, LAST_WORD, NOT_FINISHED, cut_off
@@ -83,8 +91,7 @@ class StrandsAgent:
         """An agent for this question alone: Strands refuses two calls of one agent at once."""
         return Agent(
             model=self._model, messages=said, tools=list(tools), system_prompt=instructions, hooks=[steps],
-            # Strands would print what the model says.
-            callback_handler=None,
+            callback_handler=steps.on_event,
             # The client repeats a throttled call.
             retry_strategy=None,
             conversation_manager=SlidingWindowConversationManager(window_size=WINDOW),
@@ -111,6 +118,11 @@ def earlier(question: Question, tools: Sequence[AgentTool]) -> list[Any]:
     from slack_agent.thinking.once import earlier_steps
     log.info("%s: goes on after %d calls of tools of an earlier attempt", question.id, len(calls))
     return list(earlier_steps(calls, tools))
+
+
+def title_of(tool: str) -> str:
+    """What people see of a tool's name: that of its operation."""
+    return tool.rpartition("___")[2].replace("_", " ")
 
 
 def run(call: Coroutine[Any, Any, AgentResult]) -> AgentResult:
@@ -140,9 +152,15 @@ class Steps(HookProvider):
         """Whether the model asked for tools last."""
         self._question, self._limits = question, limits
 
+    def on_event(self, **event: Any) -> None:
+        """Strands tells of each piece of the model's answer as it comes."""
+        if isinstance(piece := event.get("data"), str):
+            self._question.show(piece)
+
     def register_hooks(self, registry: HookRegistry, **_: Any) -> None:
         registry.add_callback(AfterModelCallEvent, self._after_model)
         registry.add_callback(BeforeToolCallEvent, self._before_tool)
+        registry.add_callback(AfterToolCallEvent, self._after_tool)
         registry.add_callback(AfterToolsEvent, self._after_tools)
 
     def _after_model(self, event: AfterModelCallEvent) -> None:
@@ -153,6 +171,8 @@ class Steps(HookProvider):
             self.wanted_tools = any("toolUse" in block for block in blocks)
             # A model may say something, call a tool, and then say nothing.
             self.text = "".join(block.get("text", "") for block in blocks).strip() or self.text
+            # What it says next begins anew.
+            self._question.show("\n\n")
 
     def _before_tool(self, event: BeforeToolCallEvent) -> None:
         if self._question.cancelled.is_set():
@@ -162,6 +182,12 @@ class Steps(HookProvider):
         else:
             self.tool_calls += 1
             log.info("%s: calls %s", self._question.id, event.tool_use["name"])
+            self._question.step(event.tool_use["toolUseId"], title_of(event.tool_use["name"]), "in_progress")
+
+    def _after_tool(self, event: AfterToolCallEvent) -> None:
+        if event.cancel_message is None:
+            status: Status = "error" if event.result["status"] == "error" else "complete"
+            self._question.step(event.tool_use["toolUseId"], title_of(event.tool_use["name"]), status)
 
     def _after_tools(self, event: AfterToolsEvent) -> None:
         if self.tool_calls >= self._limits.tool_calls:

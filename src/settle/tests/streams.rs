@@ -147,7 +147,8 @@ async fn a_stop_on_the_message_ends_the_question_without_a_post() {
 
     let scene = Scene::streaming().await;
     scene.world.ends_of_streams.lock().unwrap().push(StreamStopped::ByUser);
-    assert_eq!(scene.answer("It is 42").await, Answer::Cancel { why: "stopped" });
+    assert_eq!(scene.answer("It is 42").await, Answer::Gone);
+    assert!(matches!(scene.state().await, State::Told { why, told_for: None, .. } if why == "stopped"));
     assert_eq!(scene.texts(), [""; 0]);
 }
 

@@ -57,6 +57,8 @@ pub struct Message {
     pub metadata: Value,
     /// Whether the app has posted it.
     pub is_own: bool,
+    /// Whether it is being written (`chat.startStream`).
+    pub is_written: bool,
 }
 
 impl Message {
@@ -188,6 +190,11 @@ impl SlackApi {
     pub fn say(&self, channel: &str, thread_ts: Option<&str>, text: &str) -> String {
         let message = json!({ "channel": channel, "thread_ts": thread_ts, "text": text });
         self.state().add(message.as_object().expect("an object"), false)
+    }
+
+    /// Slack ends the writing of a message by itself, as it does after five minutes.
+    pub fn end_writing(&self, ts: &str) {
+        self.state().end_writing(ts);
     }
 
     /// The messages that the app has posted, in order.
@@ -353,6 +360,10 @@ impl State {
         match method {
             "chat.postMessage" => self.post(arguments),
             "conversations.history" | "conversations.replies" => self.read(method, arguments),
+            "chat.startStream" => self.start_stream(arguments),
+            "chat.appendStream" | "chat.stopStream" | "chat.update" | "chat.delete" => {
+                self.change(method, arguments)
+            }
             "agents.sessions.setStatus" if !self.is_agent => error("not_authorized"),
             "agents.sessions.setStatus" | "assistant.threads.setStatus" => self.show(method, arguments),
             "assistant.threads.setTitle" => needs(&["channel_id", "thread_ts", "title"], arguments),
@@ -391,6 +402,59 @@ impl State {
         json_answer(&json!({ "ok": true, "channel": arguments["channel"], "ts": ts, "message": message }))
     }
 
+    fn start_stream(&mut self, arguments: &Map<String, Value>) -> Answer {
+        match (text(arguments, "thread_ts"), text(arguments, "recipient_user_id")) {
+            (None, _) => return error("invalid_thread_ts"),
+            (_, None) => return error("missing_recipient_user_id"),
+            _ => {}
+        }
+        let ts = self.add(arguments, true);
+        if let Some(message) = self.messages.last_mut() {
+            message.is_written = true;
+        }
+        json_answer(&json!({ "ok": true, "channel": arguments["channel"], "ts": ts }))
+    }
+
+    /// Changes a message of the app's. One that is being written takes nothing but additions and its end, and one that is not
+    /// takes neither.
+    fn change(&mut self, method: &str, arguments: &Map<String, Value>) -> Answer {
+        let ts = text(arguments, "ts").unwrap_or_default().to_owned();
+        let is_it = |message: &&mut Message| message.ts == ts && message.is_own;
+        let Some(message) = self.messages.iter_mut().find(is_it) else { return error("message_not_found") };
+        match (method, message.is_written) {
+            ("chat.appendStream", true) => {
+                match (text(arguments, "markdown_text"), arguments.get("chunks")) {
+                    (Some(more), None) if more.chars().count() <= 12_000 => message.text.push_str(more),
+                    (Some(_), None) => return error("msg_too_long"),
+                    (None, Some(Value::Array(_))) => {}
+                    _ => return error("invalid_arguments"),
+                }
+            }
+            ("chat.stopStream", true) => message.is_written = false,
+            ("chat.appendStream" | "chat.stopStream", false) => {
+                return error("message_not_in_streaming_state");
+            }
+            ("chat.update", true) => return error("streaming_state_conflict"),
+            ("chat.delete", true) => return error("cant_delete_message"),
+            ("chat.update", false) => match (text(arguments, "text"), arguments.get("blocks")) {
+                (_, Some(blocks)) if !are_blocks(blocks) => return error("invalid_blocks"),
+                (None | Some(""), _) => return error("no_text"),
+                (Some(text), _) if text.chars().count() > 4000 => return error("msg_too_long"),
+                (Some(text), _) => {
+                    text.clone_into(&mut message.text);
+                    message.metadata = arguments.get("metadata").cloned().unwrap_or_default();
+                }
+            },
+            _ => self.messages.retain(|message| message.ts != ts),
+        }
+        json_answer(&json!({ "ok": true, "channel": arguments.get("channel"), "ts": ts }))
+    }
+
+    /// Slack ends the writing of a message by itself.
+    fn end_writing(&mut self, ts: &str) {
+        self.messages.iter_mut().filter(|it| it.ts == ts).for_each(|message| message.is_written = false);
+    }
+
     /// Adds a message, and returns its `ts`: the time, and later than that of any other.
     fn add(&mut self, arguments: &Map<String, Value>, is_own: bool) -> String {
         let ts = format!("{}.{:06}", SystemClock.now().as_secs(), self.messages.len() + 1);
@@ -401,6 +465,7 @@ impl State {
             ts: ts.clone(),
             metadata: arguments.get("metadata").cloned().unwrap_or_default(),
             is_own,
+            is_written: false,
         });
         ts
     }

@@ -5,6 +5,7 @@
     [hang]       never ends
     [long 9000]  answers with about so many characters
     [nothing]    has no answer
+    [show 5]     shows so many pieces of its answer while it thinks, if ANSWER=stream
     [cards 2]    makes two cards in Trello, one after the other, and says in the answer what came of each
 """
 
@@ -21,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "agent"))
 import slack_agent  # noqa: E402
 
 CREATE_CARD = "trello___create_card"
-ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|cards) ?([\d.]*)\]")
+ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|show|cards) ?([\d.]*)\]")
 
 
 async def think(question: slack_agent.Question) -> str | None:
@@ -37,6 +38,10 @@ async def think(question: slack_agent.Question) -> str | None:
                 await asyncio.Event().wait()
             case "long":
                 text = long_text(text, int(argument), question.id)
+            case "show":
+                for number in range(int(argument)):
+                    question.show(f"{question.id} piece {number} ")
+                    await asyncio.sleep(0.7)
             case "nothing":
                 return ""
             case "cards":
