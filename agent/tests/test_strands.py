@@ -102,6 +102,16 @@ def test_a_model_that_says_nothing_after_its_tools_has_answered(
     assert len(converse.requests) == 2
 
 
+def test_what_the_model_says_is_shown_as_it_comes_and_its_tools_as_steps(converse: Converse, answer: Answer) -> None:
+    shown: list[str] = []
+    steps: list[tuple[str, str, str]] = []
+    it = replace(question(), show=shown.append, step=lambda *step: steps.append(step))
+    converse.turns = [calls((POST, {"channel": "C1", "text": "Hello"})), says("It is 42.")]
+    assert answer(it=it, TOOLS="post_to_slack") == "It is 42."
+    assert "".join(shown) == "Let me see.\n\nIt is 42.\n\n" and len(shown) > 4
+    assert steps == [("call-0", "post to slack", "in_progress"), ("call-0", "post to slack", "complete")]
+
+
 def test_what_was_said_before_is_not_asked_for_if_none_is_wanted(converse: Converse, answer: Answer) -> None:
     def history() -> tuple[Said, ...]:
         raise AssertionError("it is asked for")

@@ -61,6 +61,11 @@ export interface AgentRuntimeProps {
    * @default 'off'
    */
   readonly tracing?: 'adot' | 'off';
+  /**
+   * `stream`: something of an answer is shown in Slack while it is being thought. `post`: it is posted when it is there.
+   * @default 'post'
+   */
+  readonly answer?: 'post' | 'stream';
 }
 
 /** An AgentCore Runtime that runs the agent, with its endpoint and its role. */
@@ -137,6 +142,7 @@ export class AgentRuntime extends Construct implements AgentTarget {
         SETTLE_FUNCTION: props.settle.functionArn,
         GATEWAY_URL: props.gateway.url,
         THINKING: thinking,
+        ANSWER: props.answer ?? 'post',
         ...(props.tools === undefined ? {} : { TOOLS: props.tools }),
         ...(props.workspaceTools ? { WORKSPACE_TOOLS: props.workspaceTools.join(',') } : {}),
         // The distribution takes what was asked and answered out of a framework's spans, and would send it as log events.

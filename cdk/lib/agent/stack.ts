@@ -60,6 +60,8 @@ export interface OwnAgent {
   readonly environment?: Record<string, string>;
   /** @default 'off' */
   readonly tracing?: 'adot' | 'off';
+  /** @default 'post' */
+  readonly answer?: 'post' | 'stream';
 }
 
 /**

@@ -23,7 +23,7 @@ export function agentProps(scope: Construct): AgentProps {
   }
   const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
   if (runtimeArn) {
-    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn', 'agentTracing']);
+    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn', 'agentTracing', 'answer']);
     if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
   } else {
     const given = useless(['agentRuntimeQualifier']);
@@ -52,6 +52,7 @@ export function agentProps(scope: Construct): AgentProps {
           tools: text('tools'),
           trello: withTrello ? { secret: secret('ImportedTrelloCredential', text('trelloSecretArn')) } : undefined,
           tracing: choice('agentTracing', 'adot', 'off'),
+          answer: choice('answer', 'post', 'stream'),
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
     workspaces: workspace === undefined ? undefined : { first: workspace, more: moreWorkspaces },

@@ -64,6 +64,8 @@ test('the Rust code calls every operation of its Gateway, and no other', () => {
   const document = JSON.parse(readFileSync(SETTLE_DOCUMENT, 'utf8'));
   const ids = Object.values<any>(document.paths).flatMap((item) => Object.values<any>(item).map((it) => it.operationId));
   assert.deepEqual(ids.sort(), [
+    'append_to_stream',
+    'delete_message',
     'post_to_slack',
     'read_channel',
     'read_thread',
@@ -71,6 +73,9 @@ test('the Rust code calls every operation of its Gateway, and no other', () => {
     'set_suggested_prompts',
     'set_thread_status',
     'set_thread_title',
+    'start_stream',
+    'stop_stream',
+    'update_message',
   ]);
   const source = rustSource('src/gateway');
   for (const id of ids) assert.ok(source.includes(`"${id}"`), `nothing in src/gateway calls ${id}`);

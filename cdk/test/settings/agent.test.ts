@@ -62,6 +62,7 @@ test('the settings reach the stack', () => {
     architecture: 'x86_64',
     thinking: 'strands:amazon.nova-lite-v1:0',
     tools: 'post_to_slack,add_reaction',
+    answer: 'stream',
     botTokenSecretArn: secret,
     agentTimeoutSeconds: '110',
     agentEvents: 'all',
@@ -90,7 +91,7 @@ test('the settings reach the stack', () => {
   template.hasResourceProperties('AWS::CloudWatch::Alarm', { Threshold: 7 * 60 * 1000 });
   template.hasResourceProperties('AWS::Lambda::EventSourceMapping', { ScalingConfig: { MaximumConcurrency: 20 } });
   template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', {
-    EnvironmentVariables: { THINKING: 'strands:amazon.nova-lite-v1:0', TOOLS: 'post_to_slack,add_reaction' },
+    EnvironmentVariables: { THINKING: 'strands:amazon.nova-lite-v1:0', TOOLS: 'post_to_slack,add_reaction', ANSWER: 'stream' },
   });
   template.hasResourceProperties('AWS::BedrockAgentCore::ApiKeyCredentialProvider', {
     ApiKeySecretConfig: { SecretId: secret },
@@ -291,6 +292,9 @@ for (const [context, problem] of [
   [{ maxReceiveCount: '100' }, /after 100 receives/],
   [{ tracing: 'passive' }, /tracing must be one of active, off/],
   [{ agentTracing: 'true' }, /agentTracing must be one of adot, off/],
+  [{ answer: 'edit' }, /answer must be one of post, stream/],
+  [{ agentRuntimeArn: runtimeArn, answer: 'stream' }, /answer and agentRuntimeArn cannot both be set/],
+  [{ agent: 'false', answer: 'stream' }, /answer has no effect without an agent/],
   [{ agentTracing: 'adot' }, /does not contain the AWS Distro for OpenTelemetry: .*make agent-zip/],
   [{ agentRuntimeArn: runtimeArn, agentTracing: 'adot' }, /agentTracing and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', agentTracing: 'adot' }, /agentTracing has no effect without an agent/],

@@ -110,6 +110,15 @@ pub(crate) struct Totals {
     letters_doubled: u64,
 }
 
+/// The stops, by the keys of their threads.
+#[derive(Debug, Default)]
+struct Stops {
+    /// When they were in the table.
+    put: BTreeMap<String, Vec<(Duration, SlackTs)>>,
+    /// When somebody pressed them, whether or not their events have come.
+    pressed: BTreeMap<String, Vec<SlackTs>>,
+}
+
 /// Everything that happened in one history, and the rules that it broke.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -120,10 +129,7 @@ pub(crate) struct Ledger {
     /// The question of each event.
     events: BTreeMap<String, String>,
     intents: BTreeMap<String, Intent>,
-    /// The stops that somebody has pressed in a thread.
-    pressed: BTreeMap<String, Vec<SlackTs>>,
-    /// When the stops of a thread were in the table.
-    stops: BTreeMap<String, Vec<(Duration, SlackTs)>>,
+    stops: Stops,
     in_group: BTreeMap<String, u64>,
     letters: Vec<Arc<Content>>,
     receives: u64,
@@ -279,7 +285,7 @@ impl Ledger {
         process: &Arc<Process>,
         operation: &str,
     ) {
-        let stops = self.questions.get(id).and_then(|question| self.stops.get(&question.thread));
+        let stops = self.questions.get(id).and_then(|question| self.stops.put.get(&question.thread));
         let stopped = stops.cloned().unwrap_or_default();
         if !self.questions.contains_key(id) {
             // A record that a deletion made of a question that never came.
@@ -335,7 +341,7 @@ impl Ledger {
 
     /// A stop stands in the table.
     pub(crate) fn stop_is_put(&mut self, at: Duration, thread: &str, stop: &SlackTs) {
-        self.stops.entry(thread.to_owned()).or_default().push((at, stop.clone()));
+        self.stops.put.entry(thread.to_owned()).or_default().push((at, stop.clone()));
     }
 
     pub(crate) fn is_counted_stopped(&mut self, id: &str) {
@@ -344,7 +350,7 @@ impl Ledger {
 
     /// Somebody has pressed stop; the event that says so may still have to come.
     pub(crate) fn stop_is_pressed(&mut self, thread: &str, stop: SlackTs) {
-        self.pressed.entry(thread.to_owned()).or_default().push(stop);
+        self.stops.pressed.entry(thread.to_owned()).or_default().push(stop);
     }
 
     /// A text stands in the message of a stream, perhaps once more.
@@ -509,7 +515,7 @@ impl Ledger {
     pub(crate) fn check_end(&mut self, at: Duration, settings: &Settings, parts: impl Fn(&str) -> usize) {
         let mut violations = Vec::new();
         for (id, question) in &self.questions {
-            question.check(id, settings, &self.stops, &self.pressed, &self.intents, &parts, &mut violations);
+            question.check(id, settings, &self.stops, &self.intents, &parts, &mut violations);
         }
         for (rule, id, what) in violations {
             self.violation(at, rule, &id, format_args!("{what}"));
@@ -607,8 +613,7 @@ impl Question {
         &self,
         id: &str,
         settings: &Settings,
-        stops: &BTreeMap<String, Vec<(Duration, SlackTs)>>,
-        pressed: &BTreeMap<String, Vec<SlackTs>>,
+        stops: &Stops,
         intents: &BTreeMap<String, Intent>,
         parts: &impl Fn(&str) -> usize,
         violations: &mut Vec<(&'static str, String, String)>,
@@ -639,12 +644,12 @@ impl Question {
                 }
             }
             Some(State::Told { why, .. }) if why == "stopped" || why == "deleted" => {
-                let mut stops = stops.get(&self.thread).into_iter().flatten();
-                let mut pressed = pressed.get(&self.thread).into_iter().flatten();
+                let mut put = stops.put.get(&self.thread).into_iter().flatten();
+                let mut pressed = stops.pressed.get(&self.thread).into_iter().flatten();
                 let is_due = match why.as_str() {
                     // agent-settle may have heard of it before the event came.
                     "stopped" => {
-                        stops.any(|(_, stop)| self.asked_at.as_ref() <= Some(stop))
+                        put.any(|(_, stop)| self.asked_at.as_ref() <= Some(stop))
                             || pressed.any(|stop| self.asked_at.as_ref() <= Some(stop))
                     }
                     _ => self.is_deleted,
