@@ -43,7 +43,7 @@ class AsyncDispatch:
         running = asyncio.run_coroutine_threadsafe(self._run(payload, headers, acknowledgement), self._started())
         try:
             return running.result()
-        except concurrent.futures.CancelledError as error:
+        except concurrent.futures.CancelledError as error:  # a listener that waits for a task that is cancelled is, too
             return escaped(error, self._app)
 
     def _started(self) -> asyncio.AbstractEventLoop:
@@ -77,8 +77,7 @@ class AsyncDispatch:
                             request=its_request, response=None, this_func=function,
                         )
                     )
-        # SystemExit would end the loop, and with it every later message. A task that a listener cancelled is its failure.
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (Exception, SystemExit) as error:  # SystemExit would end the loop, and with it every later message
             return escaped(error, self._app)
         finally:
             current.reset(token)

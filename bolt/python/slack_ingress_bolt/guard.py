@@ -121,7 +121,7 @@ class DynamoDbGuard:
         """False if another consumer has it by now."""
         expires_at = int(self._now()) + KEPT_SECONDS
         return self._update(
-            claim, "SET #state = :done, expires_at = :expires REMOVE lease_until, ack",
+            claim, "SET #state = :done, expires_at = :expires REMOVE lease_until",
             {":done": {"S": "done"}, ":expires": {"N": str(expires_at)}}, _STATE,
         )
 

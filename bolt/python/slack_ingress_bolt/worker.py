@@ -112,10 +112,6 @@ class Worker:
         return [from_sqs(message) for message in answer.get("Messages", [])]
 
     def _begin(self, pool: ThreadPoolExecutor, messages: Sequence[Message]) -> None:
-        if self._is_stopping.is_set():
-            for message in messages:
-                self._bring_again(message, 0)
-            return
         self._keeper.hold(messages)
         with self._changed:
             self._free -= len(messages)
@@ -140,6 +136,7 @@ class Worker:
                 self._changed.notify_all()
 
     def _process(self, message: Message) -> Report:
+        # What the last poll has brought goes back to the queue.
         if self._is_stopping.is_set():
             return Report(Outcome.HELD_BACK, error="stopping")
         return self._consumer.process(message, self._keeper.lease_until(), self._keeper.claimed(message))

@@ -11,7 +11,7 @@ from slack import Slack
 from small_apps import Either
 from test_guard import Wrapped, lost
 
-from slack_ingress_bolt import SqsHandler
+from slack_ingress_bolt import SqsHandler, wiring
 from slack_ingress_bolt.guard import SKEW_MILLIS
 from slack_ingress_bolt.message import from_lambda, from_sqs
 
@@ -268,6 +268,15 @@ def test_metrics_can_be_off(slack, table, dynamodb, lines, monkeypatch) -> None:
     [line] = lines()
     assert line["outcome"] == "done"
     assert not {"_aws", "Done", "Duration", "FunctionName"} & set(line)
+
+
+def test_a_lease_is_renewed_no_more_when_the_listener_has_ended(slack, table, dynamodb, item) -> None:
+    """Who renews it hears of the claim, and of the end before that is written: a renewal would find the item changed."""
+    stage, states = Stage(slack, table, dynamodb), []
+    consumer = wiring.consumer(stage.app, wiring.guard(table, dynamodb), [])
+    consumer.process(from_lambda(mention("a")), 0, lambda claim: states.append((claim and claim.key, item("Ev-a")["state"])))
+    assert states == [("bolt#Ev-a", {"S": "running"}), (None, {"S": "running"})]
+    assert item("Ev-a")["state"] == {"S": "done"}
 
 
 def test_lambda_and_sqs_bring_the_same_message() -> None:
