@@ -18,7 +18,8 @@ os.environ |= {
 }
 # What a developer has set for an app of their own.
 for name in list(os.environ):
-    if name.startswith(("SLACK_", "BOLT_")) or name.lower() in ("aws_session_token", "aws_profile", "http_proxy", "https_proxy"):
+    is_proxy = name.lower() in ("http_proxy", "https_proxy", "all_proxy")
+    if is_proxy or name.startswith(("SLACK_", "BOLT_")) or name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
         del os.environ[name]
 
 
