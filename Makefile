@@ -44,12 +44,12 @@ check: format-check lint-everything docs ## The quick inner loop: format, lints,
 # so these run beside each other. What is measured, or kills processes, runs alone.
 test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
-	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent" "nice $(MAKE) format-check lint docs test-build fuzz-build"
+	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
 	$(MAKE) test-end-to-end
 	$(MAKE) workflows size demo DEMO=--release demo-agent simulate model kill answers test-load fuzz-short bench-short
 
-installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json
+installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json
 
 release: $(RELEASE)
 
@@ -94,6 +94,13 @@ load: $(SERVERS) $(VENV)/dynoxide-$(DYNOXIDE).stamp ## 100,000 events to each ki
 # The agent, and the tools that it finds locally; then the whole way, with faults.
 test-agent: agent/.venv/stamp
 	agent/.venv/bin/python -m pytest -q agent/tests
+
+# The listeners of a Bolt app behind the queue, with the real Bolt and emulators of SQS and DynamoDB. Most of its tests wait
+# for a lease or a process, so more of them run at a time than there are cores.
+test-bolt-python: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/python/.venv/stamp
+	cd bolt/python && .venv/bin/ruff check --quiet . && .venv/bin/mypy --no-error-summary
+	$(VENV)/bin/python tests/servers.py bolt/python/.venv/bin/python -m pytest -c bolt/python/pyproject.toml \
+		--rootdir bolt/python -n 6 bolt/python/tests
 
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
@@ -259,7 +266,7 @@ deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks 
 	$(CDK) deploy --all $(SETTINGS) --outputs-file outputs.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv cdk/cdk.out cdk/outputs.json \
+	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv bolt/python/.venv cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node}/node_modules
 
 # Always asked: cargo knows whether anything changed. All four functions in one command; the feature `dispatch` adds
@@ -271,6 +278,12 @@ $(RELEASE): FORCE
 agent/.venv/stamp: agent/requirements.txt agent/requirements-dev.txt
 	test -d agent/.venv || $(PYTHON) -m venv agent/.venv
 	agent/.venv/bin/pip install --quiet --disable-pip-version-check -r agent/requirements.txt -r agent/requirements-dev.txt
+	touch $@
+
+# As well: the consumer's function has nothing of ours but what the app's own environment brings.
+bolt/python/.venv/stamp: bolt/python/requirements-dev.txt
+	test -d bolt/python/.venv || $(PYTHON) -m venv bolt/python/.venv
+	bolt/python/.venv/bin/pip install --quiet --disable-pip-version-check -r bolt/python/requirements-dev.txt
 	touch $@
 
 $(VENV)/%.stamp:
@@ -297,4 +310,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
