@@ -144,15 +144,12 @@ impl Rotation {
         };
         let owner = RandomTokens.next();
         match self.claims.claim(&id, &owner, SystemClock.now()).await? {
-            Claimed::Own => {
-                match self.get_new_token(secret, refresh_token, &id, &app, &owner, deadline).await? {
-                    Ok(new) => {
-                        self.make_current(secret, &current, &token, (&id, &new), TokenOutcome::Refreshed)
-                            .await
-                    }
-                    Err(outcome) => Ok(outcome),
+            Claimed::Own => match self.get_new_token(secret, &token, &id, &app, &owner, deadline).await? {
+                Ok(new) => {
+                    self.make_current(secret, &current, &token, (&id, &new), TokenOutcome::Refreshed).await
                 }
-            }
+                Err(outcome) => Ok(outcome),
+            },
             Claimed::Others(claimed_at) => {
                 let stored = self.vault.with_id(secret, &id).await?;
                 match (taken(stored.is_some(), claimed_at, SystemClock.now()), stored) {
@@ -177,18 +174,19 @@ impl Rotation {
     async fn get_new_token(
         &self,
         secret: &str,
-        refresh_token: &str,
+        old: &BotToken,
         id: &str,
         app: &AppCredentials,
         owner: &Token,
         deadline: UnixMillis,
     ) -> Result<Result<BotToken, TokenOutcome>, StoreError> {
         let (mut calls, mut may_be_used) = (0, false);
+        let refresh_token = old.refresh_token.as_deref().unwrap_or_default();
         let until = SystemClock.moment().after(SystemClock.now().until(deadline).min(NEEDED));
-        let granted = loop {
+        let mut new = loop {
             calls += 1;
             let failed = match self.slack.refresh(app, refresh_token, until).await {
-                Ok(granted) => break granted,
+                Ok(granted) => break granted.token,
                 Err(failed) => failed,
             };
             match after_call(&failed, may_be_used, calls) {
@@ -203,11 +201,13 @@ impl Rotation {
                 AfterCall::Lost => return Ok(Err(lost(format!("Slack: {}", reason(&failed))))),
             }
         };
+        // Whose it is stays known, also if this answer does not say it.
+        new.tenant = new.tenant.or_else(|| old.tenant.clone());
         // Nobody else has the new token, so it is stored for as long as the process lives.
-        let text = granted.token.to_json();
+        let text = new.to_json();
         loop {
             match self.vault.store(secret, id, &text).await {
-                Ok(()) => return Ok(Ok(granted.token)),
+                Ok(()) => return Ok(Ok(new)),
                 Err(error) if SystemClock.now().after(CALL_BUDGET) < deadline => {
                     tracing::warn!(
                         error = crate::telemetry::report::with_causes(&error),

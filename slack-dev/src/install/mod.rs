@@ -173,8 +173,8 @@ mod tests {
                 |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
             is_word(area) && ["read", "write", "history"].contains(&right)
         };
-        // What stands in quotation marks there, each once.
-        let mut wanted: Vec<_> = manifest.split('\'').skip(1).step_by(2).filter(is_scope).collect();
+        // What stands between two quotation marks there, each once.
+        let mut wanted: Vec<_> = manifest.split('\'').filter(is_scope).collect();
         wanted.sort_unstable();
         wanted.dedup();
         assert_eq!(SCOPES.split(',').collect::<Vec<_>>(), wanted);
