@@ -125,7 +125,7 @@ storm: $(SERVERS) ## 10,000 events, a third repeated, a tenth forged, against th
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
 test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
 	cd cdk && npm test --silent
-	for function in slack-ingress redrive agent-dispatch agent-settle; do \
+	for function in slack-ingress redrive agent-dispatch agent-settle token-rotation; do \
 		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python cdk/test/deploy/deploy.py
 
@@ -256,7 +256,8 @@ agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, i
 CDK = cd cdk && npx --no-install cdk
 ZIPS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c redriveCodePath=../target/lambda/redrive/bootstrap.zip \
 	-c dispatchCodePath=../target/lambda/agent-dispatch/bootstrap.zip \
-	-c settleCodePath=../target/lambda/agent-settle/bootstrap.zip -c agentCodePath=../target/agent
+	-c settleCodePath=../target/lambda/agent-settle/bootstrap.zip \
+	-c rotationCodePath=../target/lambda/token-rotation/bootstrap.zip -c agentCodePath=../target/agent
 SETTINGS = $(ZIPS) -c architecture=$(ARCHITECTURE) $(CONTEXT)
 
 bootstrap: build agent-zip cdk/node_modules/.package-lock.json ## Prepare an account and region for the CDK, once
@@ -269,7 +270,7 @@ clean: ## Remove everything that was built or installed here
 	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv bolt/python/.venv cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node}/node_modules
 
-# Always asked: cargo knows whether anything changed. All four functions in one command; the feature `dispatch` adds
+# Always asked: cargo knows whether anything changed. All five functions in one command; the feature `dispatch` adds
 # nothing to the two that do not use it, and tests/size.py would tell.
 $(RELEASE): FORCE
 	cargo build $(FUNCTIONS)

@@ -6,26 +6,27 @@
 //! Slack sends events, slash commands and interactions by HTTP and waits three seconds for an answer. This crate verifies the
 //! signature, records the event so that Slack's retries are recognized, puts it on a queue, and answers.
 //!
-//! # The four binaries
-//! The crate is the library behind four Lambda functions. Each has a sequence of steps of its own:
+//! # The five binaries
+//! The crate is the library behind five Lambda functions. Each has a sequence of steps of its own:
 //!
 //! - `slack-ingress` takes Slack's requests: [`ingress`].
 //! - `redrive` sends, once a minute, the events that the queue did not take: [`redrive`].
 //! - `agent-dispatch` takes messages from the queue and hands their questions to an agent (cargo feature `dispatch`): `dispatch`.
 //! - `agent-settle` acts for whoever works on a question: it posts the answer, once (cargo feature `dispatch`): `settle`.
+//! - `token-rotation` gets new bot tokens before the old ones expire (cargo feature `dispatch`): `rotation`.
 //!
 //! # The rooms
 //! Each module at this level is a room. Its page says what is in the room, in which order to read it, and what it imports. A
 //! room imports rooms of any of the layers below it, and none of its own layer. (The tests of a room may import more.)
 //!
 //! ```text
-//!                main.rs        bin/redrive.rs      bin/agent-dispatch.rs, agent-settle.rs     each sets up once, then serves
+//!                main.rs        bin/redrive.rs      bin/agent-dispatch.rs, agent-settle.rs, …  each sets up once, then serves
 //!             ─────────────────────────────────────────────────────────────────
 //!                lambda                    wiring                                   a request in, an answer out │ what makes a function
 //!             ─────────────────────────────────────────────────────────────────
 //!                                          config                                   environment variables
 //!             ─────────────────────────────────────────────────────────────────
-//!  a request ─▶  ingress     redrive     dispatch ─▶ an agent     settle ─▶ Slack   the sequences: only they know an order
+//!  a request ─▶  ingress     redrive     dispatch ─▶ an agent     settle ─▶ Slack     rotation   the sequences: only they know an order
 //!             ─────────────────────────────────────────────────────────────────
 //!                telemetry      work       gateway      sink  ─▶ the queue          reports, the log │ a question's work │ tools │ messages
 //!             ─────────────────────────────────────────────────────────────────
@@ -46,7 +47,7 @@
 //! 5. [`time`]: how the time of an invocation is shared among the steps.
 //! 6. [`lambda`], [`config`] and [`wiring`]: how it becomes a Lambda function; then `src/main.rs`.
 //! 7. [`redrive`]: the same record, used behind the ingress.
-//! 8. With an agent: `slack::question`, `work`, `dispatch`, `settle`.
+//! 8. With an agent: `slack::question`, `work`, `dispatch`, `settle`; with tokens that expire, `rotation`.
 //! 9. [`telemetry`] and [`aws`]: what is logged, and how AWS is called.
 //!
 //! What decides something is a pure function beside the sequence: [`slack::signature::verify`], [`slack::payload::classify`],
@@ -58,6 +59,8 @@
 pub mod dispatch;
 pub mod ingress;
 pub mod redrive;
+#[cfg(feature = "dispatch")]
+pub mod rotation;
 #[cfg(feature = "dispatch")]
 pub mod settle;
 

@@ -7,6 +7,7 @@ mod capture;
 mod delivery;
 mod doctor;
 mod filter;
+mod install;
 mod play;
 mod redact;
 mod replay;
@@ -23,7 +24,8 @@ pub(crate) type CommandError = Box<dyn Error + Send + Sync>;
 
 /// A Slack to run on your own machine, for apps behind slack-ingress.
 ///
-/// Secrets are read from the environment only: SLACK_SIGNING_SECRET to sign requests, SLACK_APP_TOKEN for the bridge.
+/// Secrets are read from the environment only: SLACK_SIGNING_SECRET to sign requests, SLACK_APP_TOKEN for the bridge,
+/// SLACK_CLIENT_SECRET to install the app.
 #[derive(Parser)]
 #[command(name = "slack-dev", version, arg_required_else_help = true)]
 struct Arguments {
@@ -45,6 +47,8 @@ enum Command {
     Bridge(bridge::Arguments),
     /// Check that everything is set up, and say what to do about each thing that is not
     Doctor(doctor::Arguments),
+    /// Install the app in a workspace by Slack's OAuth flow, and put its bot token where the Gateways read it
+    Install(install::Arguments),
     /// Say what became of the question in a message, and where its trace and its log lines are
     Trace(trace::Arguments),
 }
@@ -58,6 +62,7 @@ async fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Bridge(arguments) => bridge::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Install(arguments) => install::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
     };
     done.unwrap_or_else(|error| {

@@ -1,11 +1,11 @@
 //! The configuration of each function: environment variables, read once at init into one complete value. If anything is wrong
 //! with them, there is no such value, and the error names all problems at once.
 //!
-//! In reading order: this page has what the functions share; `ingress`, `redrive`, `dispatch` and `settle` have a configuration each;
-//! `parse` reads a single variable, for all of them. `docs/configuration.md` describes every variable.
+//! In reading order: this page has what the functions share; `ingress`, `redrive`, `dispatch`, `settle` and `rotation`
+//! have a configuration each; `parse` reads a single variable, for all of them. `docs/configuration.md` describes every variable.
 //!
 //! ```text
-//! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig, SettleConfig ──▶ wiring
+//! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig, SettleConfig, RotationConfig ──▶ wiring
 //! ```
 //!
 //! This room imports the settings of the sequences (`ingress`, `dispatch`, `settle`), and from `slack` its limits and what identifies an
@@ -17,6 +17,8 @@ mod ingress;
 mod parse;
 mod redrive;
 #[cfg(feature = "dispatch")]
+mod rotation;
+#[cfg(feature = "dispatch")]
 mod settle;
 
 use std::fmt;
@@ -25,6 +27,8 @@ use std::fmt;
 pub use dispatch::{DispatchConfig, RuntimeArn};
 pub use ingress::{IngressConfig, SecretConfig};
 pub use redrive::RedriveConfig;
+#[cfg(feature = "dispatch")]
+pub use rotation::RotationConfig;
 #[cfg(feature = "dispatch")]
 pub use settle::SettleConfig;
 

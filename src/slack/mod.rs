@@ -9,6 +9,7 @@
 //! 6. `question` (cargo feature `dispatch`): what a message on the queue asks, in which words and where.
 //! 7. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies;
 //!    `feedback`: the buttons under it, and what a click on them says.
+//! 8. `bot_token` and `oauth` (cargo feature `dispatch`): the token of an installation, and how Slack grants one.
 //!
 //! ```text
 //! secrets ──▶ signature::verify ──Verified──▶ payload::classify ──▶ Payload
@@ -20,7 +21,11 @@
 pub mod answer_text;
 pub mod apps;
 #[cfg(feature = "dispatch")]
+pub mod bot_token;
+#[cfg(feature = "dispatch")]
 pub mod feedback;
+#[cfg(feature = "dispatch")]
+pub mod oauth;
 pub mod payload;
 #[cfg(feature = "dispatch")]
 pub mod question;

@@ -2,14 +2,16 @@
 //! is warmed up at init. Each binary calls one function of this page, before it serves.
 //!
 //! ```text
-//! config ──▶ clients of AWS ──▶ store, sink, agent ──▶ Ingress, Redrive, Dispatch or Settle
+//! config ──▶ clients of AWS ──▶ store, sink, agent ──▶ Ingress, Redrive, Dispatch, Settle or Rotation
 //! ```
 //!
-//! In reading order: [`ingress`], [`redrive`]; then what they call; then `agent`, the functions behind the queue. This room may import every other one but
+//! In reading order: [`ingress`], [`redrive`]; then what they call; then `agent`, the functions behind the queue, and `rotation`. This room may import every other one but
 //! `lambda`, and only the binaries import it. It is the only room in which a store meets a sink by name.
 
 #[cfg(feature = "dispatch")]
 mod agent;
+#[cfg(feature = "dispatch")]
+mod rotation;
 
 use aws_config::SdkConfig;
 use std::error::Error;
@@ -40,6 +42,8 @@ use crate::time::clock::SystemClock;
 
 #[cfg(feature = "dispatch")]
 pub use agent::{DeployedDispatch, DeployedSettle, dispatch, settle};
+#[cfg(feature = "dispatch")]
+pub use rotation::rotation;
 
 /// How long a warm-up may take. On a cold start Slack's three seconds begin before init does, and the steps may take 2.5 of
 /// them.

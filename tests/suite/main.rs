@@ -36,6 +36,8 @@ mod load;
 mod log;
 mod panics;
 mod parking;
+#[cfg(feature = "dispatch")]
+mod rotation;
 mod secrets;
 mod shortcut;
 mod sinks;

@@ -1,15 +1,18 @@
 // The alarms of what is behind the queue.
 
 import { Duration } from 'aws-cdk-lib';
-import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { alarmFactory } from '../common/alarm.ts';
-import type { AgentMetrics } from './metrics.ts';
+import type { AgentMetrics, RotationMetrics } from './metrics.ts';
+import { ROTATION_EVERY } from './rotation.ts';
 import { SETTLE_TIMEOUT } from './settle.ts';
 
 export interface AgentAlarmsProps {
   readonly metrics: AgentMetrics;
+  /** The metrics of token-rotation. @default the tokens do not expire */
+  readonly rotation?: RotationMetrics;
   /** How long after Slack's request a question may be without an answer. */
   readonly unansweredAfter: Duration;
   /** The topic that alarms notify. @default none: an alarm only changes its state */
@@ -18,13 +21,14 @@ export interface AgentAlarmsProps {
 
 /**
  * The alarms of what is behind the queue. docs/operate.md says what each alarm means and what to do about it. No alarm
- * needs traffic to be right: one question that fails is enough, and a metric that is missing is no fault. The alarm on the
+ * needs traffic to be right: one question that fails is enough, and a metric that is missing is no fault, but for the one of
+ * the tokens. The alarm on the
  * depth of the dead-letter queue belongs to the ingress.
  */
 export class AgentAlarms extends Construct {
   readonly all: cloudwatch.Alarm[] = [];
 
-  constructor(scope: Construct, id: string, { metrics, unansweredAfter, topic }: AgentAlarmsProps) {
+  constructor(scope: Construct, id: string, { metrics, rotation, unansweredAfter, topic }: AgentAlarmsProps) {
     super(scope, id);
     const { dispatch, settle } = metrics;
     const alarm = alarmFactory(this, this.all, topic);
@@ -87,6 +91,25 @@ export class AgentAlarms extends Construct {
       settle.duration('Maximum'),
       SETTLE_TIMEOUT.toMilliseconds() - 5000,
       [2, 3],
+    );
+    if (!rotation) return;
+    // ── tokens that expire ─────────────────────────────────────────────────────────────────────────────
+    // The alarm lasts from one run to the next, until the app is installed again.
+    alarm(
+      'TokenLost',
+      'a bot token cannot be renewed: install the app again before the token expires',
+      rotation.count('TokensLost', ROTATION_EVERY),
+      0,
+      [1, 2],
+    );
+    // Missing data is a fault: the function sends the count with every run.
+    alarm(
+      'TokenExpires',
+      'a bot token has less than two hours left, or nobody looks at the tokens',
+      rotation.count('TokensExpiring', ROTATION_EVERY),
+      0,
+      [2, 3],
+      cloudwatch.TreatMissingData.BREACHING,
     );
   }
 }

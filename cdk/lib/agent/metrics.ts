@@ -37,6 +37,9 @@ export type SettleCountName =
 /** The times that agent-settle measures, in milliseconds. The first two begin with Slack's request. */
 export type SettleTimeName = 'TimeToFirstSign' | 'TimeToAnswer' | 'OldestUnanswered';
 
+/** The counts that token-rotation sends after each run, also those that are zero. */
+export type RotationCountName = 'TokensRefreshed' | 'TokenRefreshFailures' | 'TokensLost' | 'TokensExpiring';
+
 const PERIOD = Duration.minutes(5);
 
 /** The metrics of one function: those that it sends, and those that Lambda sends about it. */
@@ -97,6 +100,9 @@ export class DispatchMetrics extends FunctionMetrics<DispatchCountName, Dispatch
     });
   }
 }
+
+/** The metrics of token-rotation. */
+export class RotationMetrics extends FunctionMetrics<RotationCountName, never> {}
 
 /** The metrics of agent-settle. */
 export class SettleMetrics extends FunctionMetrics<SettleCountName, SettleTimeName> {

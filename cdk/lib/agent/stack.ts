@@ -29,7 +29,8 @@ import {
   SLACK_TARGET,
   botTokenSecret,
 } from './gateway.ts';
-import { AgentMetrics } from './metrics.ts';
+import { AgentMetrics, RotationMetrics } from './metrics.ts';
+import { TokenRotation, putAppCredentials } from './rotation.ts';
 import { AgentRuntime } from './runtime.ts';
 import { AgentSettle, type AgentSettleProps, type ToolsGateway } from './settle.ts';
 import { TRELLO_TARGET, putTrelloCredential, trelloSecret, trelloTools } from './trello.ts';
@@ -113,6 +114,12 @@ export interface AgentProps extends DispatchProps, PaneProps {
    */
   readonly workspaces?: WorkspacesProps;
   /**
+   * The code of `token-rotation`, of the same version as the others. With it the bot tokens may be ones that expire, and new
+   * ones are got in time.
+   * @default the tokens do not expire
+   */
+  readonly rotationCode?: AgentDispatchProps['code'];
+  /**
    * Whether the Slack app is an agent (`agent_view` in its manifest), with a stop button and a conversation for each root
    * message of a direct message. The ingress then needs `dmConversation: 'thread'`.
    * @default true
@@ -144,6 +151,8 @@ export interface AgentStackProps extends StackProps {
 export class AgentStack extends Stack {
   readonly dispatch: AgentDispatch;
   readonly settle: AgentSettle;
+  /** What gets new bot tokens; absent if the tokens do not expire. */
+  readonly rotation?: TokenRotation;
   /** The agent's tools; absent if the agent was deployed already. Add more with `gateway.addTool`. */
   readonly gateway?: AgentGateway;
   /** The agent's runtime; absent if the agent was deployed already. */
@@ -158,7 +167,7 @@ export class AgentStack extends Stack {
     }
     // With strong references, CloudFormation refuses to remove the queue or the table while this stack uses them.
     CrossStackReferences.of(this).consume(ReferenceStrength.STRONG);
-    const { agent = {}, dispatchCode, settleCode, alarmTopic, dashboard, agentView = true, ...rest } = props.agent(this);
+    const { agent = {}, dispatchCode, settleCode, rotationCode, alarmTopic, dashboard, agentView = true, ...rest } = props.agent(this);
     if (agentView && dmConversation !== 'thread') {
       throw new Error(
         "AgentStack: in an app with agent_view each root message of a direct message starts a conversation, so the ingress needs dmConversation 'thread' (or set agentView to false)",
@@ -234,7 +243,10 @@ export class AgentStack extends Stack {
       dmConversation,
     });
     const metrics = new AgentMetrics(this.dispatch.function, this.settle.function, queue, deadLetterQueue);
-    this.alarms = new AgentAlarms(this, 'Alarms', { metrics, unansweredAfter, topic: alarmTopic }).all;
+    const botTokens = workspaces?.installations.map((it) => it.secret) ?? [botToken];
+    this.rotation = rotationCode && new TokenRotation(this, 'TokenRotation', { ...shared, code: rotationCode, botTokens });
+    const rotation = this.rotation && new RotationMetrics(this.rotation.function);
+    this.alarms = new AgentAlarms(this, 'Alarms', { metrics, rotation, unansweredAfter, topic: alarmTopic }).all;
 
     output('BotTokenSecretArn', "Where the Slack app's bot token goes, in JSON", botToken.secretArn);
     if (!rest.botToken) {
@@ -244,16 +256,28 @@ export class AgentStack extends Stack {
         putBotToken(botToken.secretArn, this.region),
       );
     }
-    for (const { tenant, secret } of workspaces?.installations.slice(1) ?? []) {
+    for (const { tenant, secret, isCreated } of workspaces?.installations.slice(1) ?? []) {
       output(`BotTokenSecretArn${tenant}`, `Where the bot token of the installation in ${tenant} goes, in JSON`, secret.secretArn);
+      if (!isCreated) continue;
       output(
         `PutTheBotToken${tenant}`,
         `Still to be done, unless you have: until its token is put, no question from ${tenant} is answered. Paste the token of that installation (xoxb-…) after this command`,
         putBotToken(secret.secretArn, this.region),
       );
     }
+    if (this.rotation) {
+      const { secretArn } = this.rotation.appCredentials;
+      output('AppCredentialsSecretArn', "Where the app's client id and client secret go, in JSON", secretArn);
+      output(
+        'PutTheAppCredentials',
+        'Still to be done, unless you have: until then no token is renewed. Paste the client id, press Enter, then paste the client secret, after this command',
+        putAppCredentials(secretArn, this.region),
+      );
+      output('RotationFunctionName', 'What gets new bot tokens; also the dimension of its metrics', this.rotation.function.functionName);
+    }
     output('AgentView', 'Whether the Slack app is an agent; its manifest needs to know', String(agentView));
     output('SuggestsPrompts', 'Whether prompts are suggested; its manifest needs to know', String(rest.suggestedPrompts !== undefined));
+    output('RotatesTokens', 'Whether the bot tokens may expire; its manifest needs to know', String(this.rotation !== undefined));
     output('RuntimeArn', 'The agent', target.runtimeArn);
     output('RuntimeQualifier', 'The endpoint of it that is called', target.qualifier);
     output('DispatchFunctionName', 'The dispatcher; also the dimension of its metrics', this.dispatch.function.functionName);

@@ -21,8 +21,14 @@ const WORKSPACE_TOOLS = { [SLACK_TARGET]: SLACK_DOCUMENT, [CANVASES_TARGET]: CAN
 export interface WorkspacesProps {
   /** The installation that the bot token of the stack belongs to. */
   readonly first: string;
-  /** The other ones. Each gets a secret for its bot token. @default none */
-  readonly more?: string[];
+  /** The other ones. Each gets a secret for its bot token, unless it is given with one. @default none */
+  readonly more?: (string | MoreWorkspace)[];
+}
+
+/** An installation whose bot token is in a secret already, which `slack-dev install` has created. */
+export interface MoreWorkspace {
+  readonly tenant: string;
+  readonly secret: secretsmanager.ISecret;
 }
 
 /** The bot token of an installation. */
@@ -32,6 +38,8 @@ export interface Installation {
   /** The target of agent-settle's Gateway that has its token. */
   readonly target: string;
   readonly secret: secretsmanager.ISecret;
+  /** Whether the stack has created the secret, so that somebody has to put the token. */
+  readonly isCreated: boolean;
   readonly credential: ApiCredential;
 }
 
@@ -53,7 +61,8 @@ export class Workspaces extends Construct {
     super(scope, id);
     const { first, more = [], secret, credential, settleGateway, removalPolicy } = props;
     this.removalPolicy = removalPolicy;
-    const tenants = [first, ...more];
+    const others = more.map((it) => (typeof it === 'string' ? { tenant: it, secret: undefined } : it));
+    const tenants = [first, ...others.map((it) => it.tenant)];
     const wrong = tenants.find((it) => !/^[TE][A-Z0-9]+$/.test(it));
     if (wrong !== undefined) {
       throw new Error(`Workspaces: each must be the id of a workspace (T…) or of an organisation (E…), and one is: ${wrong}`);
@@ -61,14 +70,14 @@ export class Workspaces extends Construct {
     const twice = tenants.find((it, index) => tenants.indexOf(it) !== index);
     if (twice !== undefined) throw new Error(`Workspaces: ${twice} stands twice`);
     this.installations = [
-      { tenant: first, target: SLACK_TARGET, secret, credential },
-      ...more.map((tenant) => {
+      { tenant: first, target: SLACK_TARGET, secret, isCreated: false, credential },
+      ...others.map(({ tenant, secret: given }) => {
         const target = targetOf(SLACK_TARGET, tenant);
         const scope = new Construct(this, tenant);
-        const secret = botTokenSecret(scope, 'BotToken', removalPolicy, ` in ${tenant}`);
+        const secret = given ?? botTokenSecret(scope, 'BotToken', removalPolicy, ` in ${tenant}`);
         const credential = new ApiCredential(scope, 'BotTokenCredential', { secret });
         settleGateway.addTool(target, { document: SETTLE_DOCUMENT, credential });
-        return { tenant, target, secret, credential };
+        return { tenant, target, secret, isCreated: given === undefined, credential };
       }),
     ];
   }

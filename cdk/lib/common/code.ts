@@ -10,14 +10,15 @@ export const CRATE = resolve(import.meta.dirname, '../../..');
 /**
  * The functions by the names of their binaries: `slack-ingress` answers Slack, `redrive` sends parked events to the
  * queue, `agent-dispatch` hands the queue's events to an agent, `agent-settle` acts for whoever works on one: it posts the
- * answer.
+ * answer. `token-rotation` gets new bot tokens before the old ones expire.
  */
-export type Binary = 'slack-ingress' | 'redrive' | 'agent-dispatch' | 'agent-settle';
+export type Binary = 'slack-ingress' | 'redrive' | 'agent-dispatch' | 'agent-settle' | 'token-rotation';
 
 /** The cargo features that a binary cannot be built without. */
 const REQUIRED_FEATURES: Partial<Record<Binary, string[]>> = {
   'agent-dispatch': ['dispatch'],
   'agent-settle': ['dispatch'],
+  'token-rotation': ['dispatch'],
 };
 
 export interface FunctionCodeProps {

@@ -21,7 +21,15 @@ export interface ManifestProps {
    * that is an agent has a pane. @default false
    */
   readonly suggestsPrompts?: boolean;
+  /**
+   * Whether the app's tokens expire (token rotation). Slack never turns it off again. The app then has the redirect URL of
+   * `slack-dev install` too. @default false
+   */
+  readonly rotatesTokens?: boolean;
 }
+
+/** The redirect URL of `slack-dev install` (REDIRECT_URL in slack-dev/src/install). */
+const REDIRECT_URL = 'https://localhost:8765/slack/install';
 
 /** What the app is, in the words that people read beside it. Slack allows 300 bytes. */
 const AGENT_DESCRIPTION = 'Answers what you ask it, here and where you mention it.';
@@ -40,7 +48,7 @@ const TOOL_SCOPES = ['canvases:read', 'canvases:write', 'reactions:write'];
 
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
 export function slackAppManifest(props: ManifestProps): string {
-  const { requestUrl, name = 'Agent', command, answers, suggestsPrompts = false } = props;
+  const { requestUrl, name = 'Agent', command, answers, suggestsPrompts = false, rotatesTokens = false } = props;
   if (requestUrl !== undefined && !/^https?:\/\/[^\s"'\\]+\/slack\/events$/.test(requestUrl)) {
     throw new Error(`not a request URL, which ends in /slack/events: ${requestUrl}`);
   }
@@ -92,7 +100,7 @@ ${
       should_escape: false
 `
 }oauth_config:
-  scopes:
+${rotatesTokens ? `  redirect_urls:\n    - ${REDIRECT_URL}\n` : ''}  scopes:
     bot:
 ${list(scopes)}\
 settings:
@@ -109,16 +117,17 @@ ${list(events)}\
 `
 }  org_deploy_enabled: false
   socket_mode_enabled: false
-  token_rotation_enabled: false
+  token_rotation_enabled: ${rotatesTokens}
 `;
 }
 
 /** Finds in the file that `cdk deploy --outputs-file` wrote what the manifest needs to know of the deployment. */
-export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts'> {
+export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts' | 'rotatesTokens'> {
   const stacks = Object.values(JSON.parse(outputs) as Record<string, Record<string, string>>);
   const urls = stacks.flatMap((stack) => stack.RequestUrl ?? []);
   if (urls.length !== 1) throw new Error(`the outputs contain ${urls.length} request URLs, not one: pass the URL itself`);
   const agentView = stacks.flatMap((stack) => stack.AgentView ?? [])[0];
   const answers = agentView === undefined ? undefined : agentView === 'true' ? 'agent' : 'app';
-  return { requestUrl: urls[0], answers, suggestsPrompts: stacks.some((stack) => stack.SuggestsPrompts === 'true') };
+  const says = (output: string) => stacks.some((stack) => stack[output] === 'true');
+  return { requestUrl: urls[0], answers, suggestsPrompts: says('SuggestsPrompts'), rotatesTokens: says('RotatesTokens') };
 }

@@ -6,7 +6,7 @@ import type { SuggestedPrompts } from '../agent/settle.ts';
 import type { AgentProps } from '../agent/stack.ts';
 import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello.ts';
 import { functionCode } from '../common/code.ts';
-import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView } from './context.ts';
+import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView, wantsRotation } from './context.ts';
 
 /**
  * Returns the props of the agent that the settings describe. Call it only if `wantsAgent` is true.
@@ -55,7 +55,21 @@ export function agentProps(scope: Construct): AgentProps {
           answer: choice('answer', 'post', 'stream'),
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
-    workspaces: workspace === undefined ? undefined : { first: workspace, more: moreWorkspaces },
+    workspaces:
+      workspace === undefined
+        ? undefined
+        : {
+            first: workspace,
+            more: moreWorkspaces?.map((it) => {
+              const [tenant = '', arn] = split(it, '=');
+              if (arn === undefined) return tenant;
+              if (!SECRET_ARN.test(arn)) throw new Error(`moreWorkspaces: the whole ARN of a secret must follow ${tenant}=`);
+              return { tenant, secret: secret(`ImportedBotToken${tenant}`, arn)! };
+            }),
+          },
+    rotationCode: wantsRotation(scope)
+      ? functionCode({ binary: 'token-rotation', path: text('rotationCodePath'), architecture })
+      : undefined,
     agentView: wantsAgentView(scope),
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),
@@ -71,6 +85,15 @@ export function agentProps(scope: Construct): AgentProps {
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
+}
+
+/** The whole ARN of a secret. */
+const SECRET_ARN = /^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}$/;
+
+/** Returns the text before the first separator and, if there is one, the text behind it. */
+function split(text: string, separator: string): [string, string?] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }
 
 /** Whether a tool is one of Trello's, by its operation or with its target. */

@@ -45,6 +45,8 @@ export const SETTINGS = [
   'botTokenSecretArn',
   'workspace',
   'moreWorkspaces',
+  'rotatingTokens',
+  'rotationCodePath',
   'agentRuntimeArn',
   'agentRuntimeQualifier',
   'agentProtocol',
@@ -77,6 +79,7 @@ const NEED_AN_AGENT = [
   'botTokenSecretArn',
   'workspace',
   'moreWorkspaces',
+  'rotatingTokens',
   'agentRuntimeArn',
   'agentRuntimeQualifier',
   'agentProtocol',
@@ -167,6 +170,11 @@ export function wantsAgentView(scope: Construct): boolean {
   return wanted;
 }
 
+/** Returns whether the bot tokens expire, so that new ones have to be got. Call it only if `wantsAgent` is true. */
+export function wantsRotation(scope: Construct): boolean {
+  return settingsOf(scope).choice('rotatingTokens', 'true', 'false') === 'true';
+}
+
 /** Returns how the settings say that the agent is called. */
 export function agentCall(scope: Construct): AgentCall {
   const { choice, seconds } = settingsOf(scope);
@@ -180,7 +188,12 @@ export function agentCall(scope: Construct): AgentCall {
  * @throws Error that names the paths that are missing
  */
 export function checkPaths(scope: Construct, withAgent: boolean): void {
-  const names: Setting[] = ['codePath', 'redriveCodePath', ...(withAgent ? (['dispatchCodePath', 'settleCodePath'] as const) : [])];
+  const names: Setting[] = [
+    'codePath',
+    'redriveCodePath',
+    ...(withAgent ? (['dispatchCodePath', 'settleCodePath'] as const) : []),
+    ...(withAgent && wantsRotation(scope) ? (['rotationCodePath'] as const) : []),
+  ];
   const missing = names.filter((name) => setting(scope, name) === undefined);
   if (missing.length === 0 || missing.length === names.length) return;
   const all = `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;

@@ -43,12 +43,22 @@ test('a URL that is not a request URL is refused', () => {
 test('the request URL is found in the outputs of a deployment, and whether an agent answers', () => {
   const ingress = { SlackIngress: { RequestUrl: requestUrl } };
   const found = (more: object) => deploymentIn(JSON.stringify({ Other: { X: 'y' }, ...ingress, ...more }));
-  assert.deepEqual(found({}), { requestUrl, answers: undefined, suggestsPrompts: false });
+  assert.deepEqual(found({}), { requestUrl, answers: undefined, suggestsPrompts: false, rotatesTokens: false });
   const agent = (AgentView: string, SuggestsPrompts: string) => found({ SlackIngressAgent: { AgentView, SuggestsPrompts } });
-  assert.deepEqual(agent('true', 'false'), { requestUrl, answers: 'agent', suggestsPrompts: false });
-  assert.deepEqual(agent('true', 'true'), { requestUrl, answers: 'agent', suggestsPrompts: true });
-  assert.deepEqual(agent('false', 'false'), { requestUrl, answers: 'app', suggestsPrompts: false });
+  assert.deepEqual(agent('true', 'false'), { requestUrl, answers: 'agent', suggestsPrompts: false, rotatesTokens: false });
+  assert.deepEqual(agent('true', 'true'), { requestUrl, answers: 'agent', suggestsPrompts: true, rotatesTokens: false });
+  assert.deepEqual(agent('false', 'false'), { requestUrl, answers: 'app', suggestsPrompts: false, rotatesTokens: false });
+  assert.equal(found({ SlackIngressAgent: { AgentView: 'true', RotatesTokens: 'true' } }).rotatesTokens, true);
   assert.throws(() => deploymentIn('{"A":{}}'), /0 request URLs/);
+});
+
+test('an app whose tokens expire says so, and has the redirect URL of slack-dev install', () => {
+  const manifest = slackAppManifest({ requestUrl, rotatesTokens: true });
+  assert.match(manifest, /^ {2}token_rotation_enabled: true$/m);
+  const [, url] = manifest.match(/^oauth_config:\n {2}redirect_urls:\n {4}- (\S+)\n {2}scopes:$/m)!;
+  const tool = readFileSync(join(REPOSITORY, 'slack-dev/src/install/mod.rs'), 'utf8');
+  assert.ok(tool.includes(`const REDIRECT_URL: &str = "${url}";`));
+  assert.match(slackAppManifest({ requestUrl }), /^oauth_config:\n {2}scopes:$[^]*^ {2}token_rotation_enabled: false$/m);
 });
 
 const listed = (manifest: string, name: string) =>

@@ -35,6 +35,7 @@ const code = {
   redriveCodePath: codePath,
   dispatchCodePath: codePath,
   settleCodePath: codePath,
+  rotationCodePath: codePath,
   agentCodePath: agentDirectory(),
 };
 
@@ -243,6 +244,29 @@ test('the workspaces that are answered reach agent-settle', () => {
   });
 });
 
+test('with rotatingTokens=true there is a function that looks after every secret, also one that is given', () => {
+  const given = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:slack/T0123ABC-AbCdEf';
+  const secrets = (context: Record<string, unknown>) => {
+    const functions = Object.values(deployed(context).template.findResources('AWS::Lambda::Function'));
+    return functions.flatMap((it) => it.Properties.Environment.Variables.BOT_TOKEN_SECRETS ?? []);
+  };
+  for (const rotatingTokens of [undefined, 'false']) assert.deepEqual(secrets({ rotatingTokens }), []);
+  assert.equal(secrets({ rotatingTokens: 'true' }).length, 1);
+  assert.deepEqual(
+    secrets({ rotatingTokens: 'true', botTokenSecretArn: secret, workspace: 'T0FIRST', moreWorkspaces: `T0123ABC=${given}` }),
+    [`${secret},${given}`],
+  );
+});
+
+test('of a workspace whose secret is given, no secret is created and nothing is still to be put', () => {
+  const given = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:slack/T0123ABC-AbCdEf';
+  const { template } = deployed({ workspace: 'T0FIRST', moreWorkspaces: `T0123ABC=${given},E0456DEF` });
+  const outputs = template.findOutputs('*');
+  assert.equal(outputs.BotTokenSecretArnT0123ABC!.Value, given);
+  assert.deepEqual([outputs.PutTheBotTokenT0123ABC, outputs.PutTheBotTokenE0456DEF === undefined], [undefined, false]);
+  template.hasResourceProperties('AWS::BedrockAgentCore::ApiKeyCredentialProvider', { ApiKeySecretConfig: { SecretId: given } });
+});
+
 test('a setting with an empty value counts as not given', () => {
   const empty = { thinking: '', tools: '', botTokenSecretArn: '', agentRuntimeArn: '', agentRuntimeQualifier: '', maxAttempts: '' };
   const { template } = deployed({ ...empty, agentTimeoutSeconds: '', dispatchConcurrency: '' });
@@ -303,6 +327,10 @@ for (const [context, problem] of [
   [{ workspace: 'acme' }, /id of a workspace \(T…\) or of an organisation \(E…\), and one is: acme/],
   [{ workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,,E0456DEF' }, /and one is: $/],
   [{ workspace: 'T0FIRST', moreWorkspaces: 'T0FIRST' }, /T0FIRST stands twice/],
+  [{ workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC=' }, /the whole ARN of a secret must follow T0123ABC=/],
+  [{ workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC=slack/bot' }, /the whole ARN of a secret must follow T0123ABC=/],
+  [{ rotatingTokens: 'true', rotationCodePath: '' }, /must be given together, but these are missing: rotationCodePath/],
+  [{ agent: 'false', rotatingTokens: 'true' }, /rotatingTokens has no effect without an agent/],
   [{ agent: 'false', workspace: 'T0FIRST' }, /workspace has no effect without an agent/],
   [{ agent: 'false', moreWorkspaces: 'T0FIRST' }, /moreWorkspaces has no effect without an agent/],
 ] as const) {
@@ -342,6 +370,7 @@ for (const context of [
   { tracing: 'off' },
   { agentTracing: 'adot', agentCodePath: tracedAgent },
   { workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,E0456DEF', trello: 'true' },
+  { rotatingTokens: 'true', workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC' },
 ]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(context), '');

@@ -131,7 +131,7 @@ impl Api {
 }
 
 /// Whether the token may be sent to this address: it must have TLS or be on this machine.
-fn is_safe(base: &str) -> bool {
+pub(crate) fn is_safe(base: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(base) else { return false };
     let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     url.scheme() == "https" || (url.scheme() == "http" && is_local)

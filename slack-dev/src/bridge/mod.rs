@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use crate::CommandError;
-pub(crate) use api::{API_URL, API_VARIABLE};
+pub(crate) use api::{API_URL, API_VARIABLE, is_safe};
 use api::{Api, OpenError};
 use backoff::Backoff;
 use envelope::{Acknowledgement, Envelope};

@@ -15,11 +15,15 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 use slack_ingress::config::{SecretConfig, SinkConfig, StoreConfig};
+use slack_ingress::rotation::decide::REFRESH_WITH_LEFT;
+use slack_ingress::slack::bot_token::{BotToken, TokenKind};
 use slack_ingress::slack::secrets::{SecretError, SecretsManager, SigningSecrets};
 use slack_ingress::slack::signature::SigningSecret;
+use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::clock::ClockSkew;
 use super::report::Check;
@@ -173,8 +177,8 @@ pub(super) async fn secret(
 /// The beginning of the description that the stack gives the secrets that it creates.
 const CREATED_BY_THE_STACK: &str = "slack-ingress: ";
 
-/// Checks that somebody has put the bot token into the secret that the Gateways read. It asks for the secret's versions and never
-/// for its value, which nobody but the Gateways' roles needs to read.
+/// Checks that somebody has put the bot token into the secret that the Gateways read, and what kind of a token it is. The token
+/// itself is neither shown nor used.
 pub(super) async fn bot_token(services: &Services, secret_id: Option<&str>) -> Vec<Check> {
     let Some(id) = secret_id else {
         return Vec::new();
@@ -189,10 +193,24 @@ pub(super) async fn bot_token(services: &Services, secret_id: Option<&str>) -> V
         .build();
     let client = aws_sdk_secretsmanager::Client::from_conf(config);
     let check = match client.describe_secret().secret_id(id).send().await {
-        Ok(described) => bot_token_check(
-            described.description().unwrap_or_default(),
-            described.version_ids_to_stages().map_or(0, HashMap::len),
-        ),
+        Ok(described) => {
+            let versions = described.version_ids_to_stages().map_or(0, HashMap::len);
+            match bot_token_is_missing(described.description().unwrap_or_default(), versions) {
+                Some(check) => check,
+                None => match client.get_secret_value().secret_id(id).send().await {
+                    Ok(got) => kind_check(
+                        got.secret_string().unwrap_or_default(),
+                        got.version_id().unwrap_or_default(),
+                        SystemClock.now(),
+                    ),
+                    Err(error) => Check::warn(
+                        BOT_TOKEN,
+                        format!("there is one, and of which kind is not known: {}", why(&error)),
+                        look_at_access("secretsmanager:GetSecretValue"),
+                    ),
+                },
+            }
+        }
         Err(error) => Check::fail(BOT_TOKEN, why(&error), look_at_access("secretsmanager:DescribeSecret")),
     };
     vec![check]
@@ -214,16 +232,76 @@ fn has_the_stacks_value(description: &str, versions: usize) -> bool {
     description.starts_with(CREATED_BY_THE_STACK) && versions == 1
 }
 
-fn bot_token_check(description: &str, versions: usize) -> Check {
+/// What is wrong if nobody has put a bot token yet.
+fn bot_token_is_missing(description: &str, versions: usize) -> Option<Check> {
     match versions {
-        0 => Check::fail(BOT_TOKEN, "the secret has no value", PUT_THE_BOT_TOKEN),
-        1 if has_the_stacks_value(description, versions) => Check::fail(
+        0 => Some(Check::fail(BOT_TOKEN, "the secret has no value", PUT_THE_BOT_TOKEN)),
+        1 if has_the_stacks_value(description, versions) => Some(Check::fail(
             BOT_TOKEN,
             "the secret still has the random value that the deployment made up: no question can be answered",
             PUT_THE_BOT_TOKEN,
+        )),
+        _ => None,
+    }
+}
+
+/// What kind of a token is in the text of a secret, and for one that expires, when, and whether it was renewed in time.
+fn kind_check(text: &str, version_id: &str, now: UnixMillis) -> Check {
+    let token = match BotToken::read(text) {
+        Ok(token) => token,
+        Err(why) => return Check::fail(BOT_TOKEN, why, PUT_THE_BOT_TOKEN),
+    };
+    let kind = token.kind();
+    match kind {
+        TokenKind::Plain => Check::ok(
+            BOT_TOKEN,
+            "xoxb-…: a bot token that does not expire. Whether Slack takes it is not tried",
         ),
-        1 => Check::ok(BOT_TOKEN, "a secret of your own, with a value; which one is not read"),
-        _ => Check::ok(BOT_TOKEN, "put after the deployment; whether it is a good one is not read"),
+        TokenKind::Rotating => rotating_check(&token, version_id, now),
+        TokenKind::Refresh | TokenKind::User | TokenKind::App | TokenKind::Unknown => Check::fail(
+            BOT_TOKEN,
+            format!("{} in the place of the bot token", kind.as_str()),
+            PUT_THE_BOT_TOKEN,
+        ),
+    }
+}
+
+fn rotating_check(token: &BotToken, version_id: &str, now: UnixMillis) -> Check {
+    const INSTALL: &str =
+        "Install the app again: slack-dev install; docs/slack-app.md, \"Tokens that expire\"";
+    const DEPLOY: &str = "Deploy with rotatingTokens=true, and look at the log of token-rotation; docs/operate.md, TokenExpires";
+    let found = |more: &str| format!("xoxe.xoxb-…: a rotating bot token, which {more}");
+    if token.refresh_token.is_none() {
+        let why = found(
+            "nobody can renew: the secret has no refresh_token, and it ends twelve hours after it was made",
+        );
+        return Check::fail(BOT_TOKEN, why, INSTALL);
+    }
+    // token-rotation calls the version by the fingerprint of the refresh token before.
+    let is_renewed = version_id.len() == 64 && version_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let by = if is_renewed { "token-rotation has put it" } else { "a person has put it" };
+    match token.left(now) {
+        None => Check::warn(
+            BOT_TOKEN,
+            found("does not say when it expires; token-rotation writes that down"),
+            DEPLOY,
+        ),
+        Some(Duration::ZERO) => {
+            Check::fail(BOT_TOKEN, found("has expired: no question can be answered"), DEPLOY)
+        }
+        Some(left) => {
+            let minutes = left.as_secs() / 60;
+            let expires = format!("expires in {} h {} min; {by}", minutes / 60, minutes % 60);
+            // A run comes once in a quarter of an hour.
+            if left < REFRESH_WITH_LEFT - Duration::from_secs(30 * 60) {
+                return Check::warn(
+                    BOT_TOKEN,
+                    found(&format!("{expires}, and it should have been renewed")),
+                    DEPLOY,
+                );
+            }
+            Check::ok(BOT_TOKEN, found(&expires))
+        }
     }
 }
 
@@ -543,13 +621,53 @@ mod tests {
 
     #[test]
     fn the_bot_token_is_missing_while_the_stacks_secret_has_its_first_version_only() {
-        let status = |description, versions| bot_token_check(description, versions).status;
+        let is_missing = |description, versions| bot_token_is_missing(description, versions).is_some();
         let created = "slack-ingress: the Slack app's bot token, as {\"token\": \"xoxb-…\"}";
-        assert_eq!(status(created, 1), Status::Fail);
-        assert_eq!(status(created, 2), Status::Ok);
-        assert_eq!(status("the bot of our team", 1), Status::Ok, "its first value may be the token");
-        assert_eq!(status("", 1), Status::Ok);
-        assert_eq!(status("the bot of our team", 0), Status::Fail);
+        assert!(is_missing(created, 1) && !is_missing(created, 2));
+        assert!(!is_missing("the bot of our team", 1), "its first value may be the token");
+        assert!(!is_missing("", 1) && is_missing("the bot of our team", 0));
+    }
+
+    #[test]
+    fn the_kind_of_a_bot_token_is_told_and_whether_one_that_expires_is_renewed_in_time() {
+        let now = UnixMillis::from_secs(1_795_554_000);
+        let rotating = |left: i64| {
+            format!(
+                r#"{{"token": "xoxe.xoxb-xyzzy", "refresh_token": "xoxe-xyzzy", "expires_at": {}}}"#,
+                now.as_secs().saturating_add_signed(left)
+            )
+        };
+        let renewed = "0123456789abcdef".repeat(4);
+        for (text, version, status, words) in [
+            (r#"{"token": "xoxb-xyzzy"}"#.to_owned(), "v", Status::Ok, "does not expire"),
+            (rotating(43_200), "v", Status::Ok, "expires in 12 h 0 min; a person has put it"),
+            (
+                rotating(30_000),
+                renewed.as_str(),
+                Status::Ok,
+                "expires in 8 h 20 min; token-rotation has put it",
+            ),
+            (rotating(19_800), &renewed, Status::Ok, "5 h 30 min"),
+            (rotating(19_799), &renewed, Status::Warn, "should have been renewed"),
+            (rotating(-1), &renewed, Status::Fail, "has expired"),
+            (
+                r#"{"token": "xoxe.xoxb-xyzzy", "refresh_token": "xoxe-1"}"#.to_owned(),
+                "v",
+                Status::Warn,
+                "does not say when",
+            ),
+            (r#"{"token": "xoxe.xoxb-xyzzy"}"#.to_owned(), "v", Status::Fail, "nobody can renew"),
+            (r#"{"token": "xoxp-xyzzy"}"#.to_owned(), "v", Status::Fail, "a user token"),
+            (r#"{"token": "xapp-xyzzy"}"#.to_owned(), "v", Status::Fail, "an app-level token"),
+            (r#"{"token": "xoxe-xyzzy"}"#.to_owned(), "v", Status::Fail, "a refresh token"),
+            (r#"{"token": "xyzzy"}"#.to_owned(), "v", Status::Fail, "no token of Slack's"),
+            ("xoxb-xyzzy".to_owned(), "v", Status::Fail, "no JSON object"),
+        ] {
+            let check = kind_check(&text, version, now);
+            assert_eq!(check.status, status, "{check:?}");
+            assert!(check.found.contains(words), "{words}: {check:?}");
+            assert!(!format!("{check:?}").contains("xyzzy"), "{check:?}");
+        }
     }
 
     #[test]

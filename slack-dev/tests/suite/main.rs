@@ -16,6 +16,7 @@
 mod bridge;
 mod capture;
 mod doctor;
+mod install;
 mod play;
 mod storm;
 mod support;

@@ -13,6 +13,8 @@ pub mod dispatch;
 pub mod ingress;
 pub mod redrive;
 #[cfg(feature = "dispatch")]
+pub mod rotation;
+#[cfg(feature = "dispatch")]
 pub mod settle;
 
 use serde::Serialize;

@@ -9,6 +9,8 @@ pub mod dispatch;
 pub mod ingress;
 pub mod redrive;
 #[cfg(feature = "dispatch")]
+pub mod rotation;
+#[cfg(feature = "dispatch")]
 pub mod settle;
 
 use std::error::Error;

@@ -1,7 +1,9 @@
-//! The Slack of the tests: whole requests, signed, with its retries. Its fixtures are in [`fixtures`], its Web API in [`api`].
+//! The Slack of the tests: whole requests, signed, with its retries. Its fixtures are in [`fixtures`], its Web API in [`api`]
+//! and, as far as it makes tokens, in [`oauth`].
 
 pub mod api;
 pub mod fixtures;
+pub mod oauth;
 
 use serde_json::{Value, json};
 use slack_ingress::slack::signature::{SignatureHeaders, SigningSecret, verify};

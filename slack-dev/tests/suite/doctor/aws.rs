@@ -4,7 +4,7 @@ use super::*;
 use aws_sdk_dynamodb::types::ScalarAttributeType;
 use aws_sdk_secretsmanager::primitives::Blob;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use test_support::aws::proxy::Proxy;
+use test_support::aws::proxy::{Fault, Proxy};
 use test_support::aws::{FOURTEEN_DAYS, Queue, Schema, Table, VARIABLES, endpoints, sdk_config};
 use test_support::servers::{fresh_name, server};
 
@@ -156,7 +156,7 @@ async fn a_secret_that_can_be_read_signs_the_challenge_and_one_that_cannot_be_re
 
 #[tokio::test]
 #[ignore = "needs servers: make test-dev"]
-async fn a_bot_token_that_nobody_has_put_yet_fails_and_its_value_is_never_read() {
+async fn a_bot_token_that_nobody_has_put_yet_fails_and_of_one_that_was_put_the_kind_is_told() {
     // A proxy counts the calls, so that the test sees whether the value was asked for.
     let services = Proxy::start(&server("MINISTACK_URL")).await;
     let client = aws_sdk_secretsmanager::Client::new(&sdk_config(&server("MINISTACK_URL")));
@@ -179,7 +179,8 @@ async fn a_bot_token_that_nobody_has_put_yet_fails_and_its_value_is_never_read()
         .send()
         .await
         .unwrap();
-    client.create_secret().name(&own).secret_string(random).send().await.unwrap();
+    let rotating = r#"{"token":"xoxe.xoxb-1","refresh_token":"xoxe-1","expires_at":1}"#;
+    client.create_secret().name(&own).secret_string(rotating).send().await.unwrap();
 
     examined(&created).await.fails(&["bot token"], "random value");
     let text = examined(&created).await.text;
@@ -191,12 +192,20 @@ async fn a_bot_token_that_nobody_has_put_yet_fails_and_its_value_is_never_read()
         .send()
         .await
         .unwrap();
-    for secret in [&created, &own] {
-        let examined = examined(secret).await;
-        assert!(examined.with("ok").contains(&"bot token"), "{}", examined.text);
-        assert!(!examined.text.contains("xoxb-1"), "{}", examined.text);
+    // What nobody has put is not read.
+    assert_eq!(services.calls("GetSecretValue"), 0);
+    let plain = examined(&created).await;
+    assert!(plain.with("ok").contains(&"bot token"), "{}", plain.text);
+    assert!(plain.found("bot token").contains("does not expire"), "{}", plain.text);
+    let expired = examined(&own).await;
+    expired.fails(&["bot token"], "has expired");
+    for examined in [&plain, &expired] {
+        assert!(!examined.text.contains("xoxb-1") && !examined.text.contains("xoxe-1"), "{}", examined.text);
     }
     examined("no-such-secret").await.fails(&["bot token"], "ResourceNotFound");
-    assert_eq!(services.calls("GetSecretValue"), 0);
-    assert_eq!(services.calls("DescribeSecret"), 5);
+
+    services.always("GetSecretValue", Fault::Refuse(400, "AccessDeniedException"));
+    let denied = examined(&created).await;
+    assert!(denied.with("warn").contains(&"bot token"), "{}", denied.text);
+    assert!(denied.found("bot token").contains("of which kind is not known"), "{}", denied.text);
 }
