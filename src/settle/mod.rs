@@ -15,7 +15,7 @@
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
-//!    the calls of tools; [`pane`]: what is suggested in the app's pane.
+//!    the calls of tools; [`file`]: the files that came with a question; [`pane`]: what is suggested in the app's pane.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -24,6 +24,7 @@
 
 pub mod answer;
 pub mod calls;
+pub mod file;
 pub mod pane;
 pub mod request;
 pub mod thread;
@@ -180,6 +181,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.call_tool(*number, tool, arguments, call).await
             }
             Operation::Calls => self.calls(call).await,
+            Operation::File { id } => self.file(id, call).await,
         }
     }
 

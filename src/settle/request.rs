@@ -14,6 +14,9 @@ pub(super) const VERSION: u64 = 1;
 /// The longest code that says why.
 const MAX_WHY_CHARS: usize = 40;
 
+/// The longest id of a file.
+const MAX_ID_CHARS: usize = 100;
+
 /// The longest name of a tool, with its target.
 const MAX_TOOL_CHARS: usize = 256;
 
@@ -70,6 +73,11 @@ pub enum Operation {
     },
     /// Reads the calls that were begun for the question.
     Calls,
+    /// Reads a file that came with the question.
+    File {
+        /// Slack's id of it.
+        id: String,
+    },
 }
 
 impl Operation {
@@ -86,6 +94,7 @@ impl Operation {
             Self::Thread => "thread",
             Self::Call { .. } => "call",
             Self::Calls => "calls",
+            Self::File { .. } => "file",
         }
     }
 }
@@ -151,9 +160,15 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         Some("thread") => Operation::Thread,
         Some("call") => call(fields)?,
         Some("calls") => Operation::Calls,
+        Some("file") => {
+            let id = text(fields, "id").filter(|id| !id.is_empty() && id.len() <= MAX_ID_CHARS);
+            Operation::File {
+                id: id.ok_or(Invalid("id must be the id of a file of the question"))?.to_owned(),
+            }
+        }
         _ => {
             return Err(Invalid(
-                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call and calls",
+                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls and file",
             ));
         }
     })
@@ -226,6 +241,7 @@ mod tests {
                 },
             ),
             (json!({ "operation": "calls" }), Operation::Calls),
+            (json!({ "operation": "file", "id": "F1" }), Operation::File { id: "F1".to_owned() }),
             (json!({ "operation": "release", "more": "is not looked at" }), Operation::Release),
         ] {
             let name = operation.as_str();
@@ -258,6 +274,9 @@ mod tests {
             ),
             (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": "[]" }), "arguments"),
             (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": {} }), "arguments"),
+            (json!({ "operation": "file" }), "id"),
+            (json!({ "operation": "file", "id": "" }), "id"),
+            (json!({ "operation": "file", "id": "F".repeat(101) }), "id"),
             (json!({ "operation": "delete" }), "operation"),
             (json!({}), "operation"),
             (json!({ "operation": "beat", "version": 2 }), "version"),

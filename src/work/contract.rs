@@ -13,7 +13,7 @@ use super::journal::{Entry, ToolCall, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::token::{RandomTokens, Token, Tokens};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
-use crate::slack::question::{Place, SlackTs};
+use crate::slack::question::{File, Place, SlackTs};
 use crate::time::clock::UnixMillis;
 
 /// Calls the macro `$then` with `$before`, and behind it the names of all scenarios of
@@ -93,7 +93,16 @@ fn free() -> Record {
     let [place, _] = places();
     let trace_id = Some("1-5759e988-bd862e3fe1be46a994272793".to_owned());
     let [attempts, deferrals, calls_in_vain, tool_calls] = [2, 7, 3, 4];
-    Record { attempts, deferrals, calls_in_vain, tool_calls, trace_id, ..Record::new(Some(place), NOW) }
+    let file = |id: &str, name: Option<&str>| File {
+        id: id.to_owned(),
+        name: name.map(str::to_owned),
+        mimetype: name.map(|_| "application/pdf".to_owned()),
+        size: name.map(|_| 12_345),
+        url: name.map(|_| "https://files.slack.com/files-pri/T1-F1/download/a.pdf".to_owned()),
+    };
+    let files = vec![file("F1", Some("a \"quoted\" name.pdf")), file("F2", None)];
+    let new = Record::new(Some(place), NOW);
+    Record { attempts, deferrals, calls_in_vain, tool_calls, trace_id, files, ..new }
 }
 
 fn posting(text: &str) -> Posting {

@@ -49,7 +49,7 @@ pub struct Tool {
 }
 
 /// The tools of the Gateway of `agent-settle`.
-pub const SETTLE_TOOLS: [Tool; 7] = [
+pub const SETTLE_TOOLS: [Tool; 8] = [
     Tool {
         operation: "post_to_slack",
         method: "chat.postMessage",
@@ -92,6 +92,7 @@ pub const SETTLE_TOOLS: [Tool; 7] = [
         is_get: false,
         arguments: &["channel_id", "thread_ts", "title", "prompts"],
     },
+    Tool { operation: "read_file_info", method: "files.info", is_get: true, arguments: &["file"] },
 ];
 
 /// The tools of the model's Gateway: what is posted there has no metadata.
