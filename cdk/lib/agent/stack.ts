@@ -111,6 +111,12 @@ export interface AgentProps extends DispatchProps, PaneProps {
    */
   readonly workspaces?: WorkspacesProps;
   /**
+   * Whether the files of a question are read. agent-settle then may read the bot token, by which it downloads them, and the
+   * Slack app needs the scope `files:read`.
+   * @default false
+   */
+  readonly files?: boolean;
+  /**
    * Whether the Slack app is an agent (`agent_view` in its manifest), with a stop button and a conversation for each root
    * message of a direct message. The ingress then needs `dmConversation: 'thread'`.
    * @default true
@@ -184,6 +190,7 @@ export class AgentStack extends Stack {
         toolsGateway,
         workspaces,
         workspacesGateway,
+        filesToken: rest.files ? botToken : undefined,
       });
 
     let target: AgentTarget;
@@ -252,6 +259,7 @@ export class AgentStack extends Stack {
     }
     output('AgentView', 'Whether the Slack app is an agent; its manifest needs to know', String(agentView));
     output('SuggestsPrompts', 'Whether prompts are suggested; its manifest needs to know', String(rest.suggestedPrompts !== undefined));
+    output('ReadsFiles', 'Whether files of questions are read; its manifest needs to know', String(rest.files ?? false));
     output('RuntimeArn', 'The agent', target.runtimeArn);
     output('RuntimeQualifier', 'The endpoint of it that is called', target.qualifier);
     output('DispatchFunctionName', 'The dispatcher; also the dimension of its metrics', this.dispatch.function.functionName);

@@ -21,6 +21,8 @@ export interface ManifestProps {
    * that is an agent has a pane. @default false
    */
   readonly suggestsPrompts?: boolean;
+  /** Whether agent-settle reads the files of questions, for which it needs a scope. @default false */
+  readonly readsFiles?: boolean;
 }
 
 /** What the app is, in the words that people read beside it. Slack allows 300 bytes. */
@@ -40,7 +42,7 @@ const TOOL_SCOPES = ['canvases:read', 'canvases:write', 'reactions:write'];
 
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
 export function slackAppManifest(props: ManifestProps): string {
-  const { requestUrl, name = 'Agent', command, answers, suggestsPrompts = false } = props;
+  const { requestUrl, name = 'Agent', command, answers, suggestsPrompts = false, readsFiles = false } = props;
   if (requestUrl !== undefined && !/^https?:\/\/[^\s"'\\]+\/slack\/events$/.test(requestUrl)) {
     throw new Error(`not a request URL, which ends in /slack/events: ${requestUrl}`);
   }
@@ -55,6 +57,7 @@ export function slackAppManifest(props: ManifestProps): string {
     ...(answers === 'agent' ? ['assistant:write'] : []),
     'chat:write',
     ...(command === undefined ? [] : ['commands']),
+    ...(answers !== undefined && readsFiles ? ['files:read'] : []),
     'im:history',
     ...(answers === undefined ? [] : [...READING_SCOPES, ...TOOL_SCOPES]),
   ].sort();
@@ -114,11 +117,12 @@ ${list(events)}\
 }
 
 /** Finds in the file that `cdk deploy --outputs-file` wrote what the manifest needs to know of the deployment. */
-export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts'> {
+export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts' | 'readsFiles'> {
   const stacks = Object.values(JSON.parse(outputs) as Record<string, Record<string, string>>);
   const urls = stacks.flatMap((stack) => stack.RequestUrl ?? []);
   if (urls.length !== 1) throw new Error(`the outputs contain ${urls.length} request URLs, not one: pass the URL itself`);
   const agentView = stacks.flatMap((stack) => stack.AgentView ?? [])[0];
   const answers = agentView === undefined ? undefined : agentView === 'true' ? 'agent' : 'app';
-  return { requestUrl: urls[0], answers, suggestsPrompts: stacks.some((stack) => stack.SuggestsPrompts === 'true') };
+  const says = (name: string) => stacks.some((stack) => stack[name] === 'true');
+  return { requestUrl: urls[0], answers, suggestsPrompts: says('SuggestsPrompts'), readsFiles: says('ReadsFiles') };
 }

@@ -55,6 +55,7 @@ export function agentProps(scope: Construct): AgentProps {
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
     workspaces: workspace === undefined ? undefined : { first: workspace, more: moreWorkspaces },
+    files: choice('files', 'true', 'false') === 'true',
     agentView: wantsAgentView(scope),
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),

@@ -66,6 +66,7 @@ test('the Rust code calls every operation of its Gateway, and no other', () => {
   assert.deepEqual(ids.sort(), [
     'post_to_slack',
     'read_channel',
+    'read_file_info',
     'read_thread',
     'set_session_status',
     'set_suggested_prompts',

@@ -54,6 +54,7 @@ test('the stack has these outputs', () => {
     'PutTheBotToken',
     'AgentView',
     'SuggestsPrompts',
+    'ReadsFiles',
     'RuntimeArn',
     'RuntimeQualifier',
     'DispatchFunctionName',
