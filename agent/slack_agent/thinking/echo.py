@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from slack_agent import files
 from slack_agent.payload import Question
 
 
@@ -13,4 +14,6 @@ class Echo:
 
     async def think(self, question: Question) -> str:
         await asyncio.sleep(self._seconds)
-        return f"You said: {question.text}" if question.text else "You said nothing."
+        said = f"You said: {question.text}" if question.text else "You said nothing."
+        named = ", ".join(files.names(question.files))
+        return f"{said}\nYour files: {named}" if named else said
