@@ -15,7 +15,7 @@ from payloads import asked, new_record
 from stand_ins.converse import Converse
 
 from slack_agent import CannotRead, File, FileContent, Question, images
-from slack_agent.files import MAX_TEXT_CHARACTERS, MAX_TOTAL_BYTES, File as AnyFile, document_format, shown
+from slack_agent.files import MAX_TEXT_CHARACTERS, MAX_TOTAL_BYTES, document_format, shown
 from slack_agent.payload import InvalidPayload, parse
 from slack_agent.thinking import thinking
 from slack_agent.thinking.words import FILES
@@ -91,8 +91,8 @@ def test_a_model_gets_the_bytes_of_images_and_documents_before_the_question(conv
 
 @pytest.mark.parametrize("name", THINKERS)
 def test_what_a_model_does_not_see_is_said_to_it_and_to_the_person(converse: Converse, name: str) -> None:
-    files = {"a.png": png(), "huge.pdf": "too_large", "film.mp4": b"\0\0", "x.bin": b"\0\1", "nothing.txt": b"", "gone.txt": "files_404",
-             "later.txt": "no_answer"}
+    files = {"a.png": png(), "huge.pdf": "too_large", "film.mp4": b"\0\0", "x.bin": b"\0\1", "nothing.txt": b"",
+             "gone.txt": "files_404", "later.txt": "no_answer"}
     answer = think_of(name)(question("look", files, left_out=3))
     assert answer == (
         "Forty-two.\n\nI have not read all of your files: huge.pdf (larger than 3.75 MB), film.mp4 (of a type that I cannot "
@@ -166,7 +166,12 @@ def test_all_files_together_are_bounded_and_what_is_too_much_is_not_downloaded()
     files = {f"{n}.pdf": PDF.ljust(size, b"\xff") for n in range(4)}
     asked_with = question("x", files)  # type: ignore[arg-type]
     read: list[File] = []
-    seen = shown(replace(asked_with, read_file=lambda file: read.append(file) or asked_with.read_file(file)))  # type: ignore[func-returns-value]
+
+    def reads(file: File) -> FileContent:
+        read.append(file)
+        return asked_with.read_file(file)
+
+    seen = shown(replace(asked_with, read_file=reads))
     assert len(seen.seen) == MAX_TOTAL_BYTES // size == len(read)
     assert [(it.label, it.why) for it in seen.missed] == [("3.pdf", "too_much")]
 
@@ -185,12 +190,13 @@ def test_the_type_of_a_file_is_what_it_is_and_not_what_it_says() -> None:
     for name, mimetype, data, kind in [
         ("a.pdf", None, PDF, "pdf"), ("a", "application/pdf", PDF, "pdf"), ("a.txt", "text/plain", PDF, "pdf"),
         ("a.pdf", "application/pdf", b"<html>", None), ("a.docx", None, DOCX, "docx"), ("a.docx", None, b"\xd0\xcf", None),
-        ("a.DOC", None, b"\xd0\xcf\x11\xe0 more", "doc"), ("a.xlsx", None, DOCX, "xlsx"), ("a.zip", "application/zip", DOCX, None),
+        ("a.DOC", None, b"\xd0\xcf\x11\xe0 more", "doc"), ("a.xlsx", None, DOCX, "xlsx"),
+        ("a.zip", "application/zip", DOCX, None),
         ("a.htm", None, b"<p>", "html"), ("a.markdown", None, b"x", "md"), ("a.csv", None, b"a,b", "csv"),
         ("a.csv", None, b"\xff\x00", None), ("a.log", "text/plain", b"x", None), ("a.py", "text/plain", b"x", None),
         ("notes", "text/plain", b"x", "txt"), ("", None, b"x", None),
     ]:
-        assert document_format(AnyFile("F1", name, mimetype), data) == kind, (name, mimetype, data)
+        assert document_format(File("F1", name, mimetype), data) == kind, (name, mimetype, data)
 
 
 def test_images_are_known_by_their_first_bytes_and_so_is_their_size() -> None:
@@ -213,8 +219,8 @@ def test_the_name_of_a_file_of_another_workspace_comes_with_it_and_names_carry_n
     payload["question"]["files"] = [{"id": "F1", "name": None, "mimetype": None, "size": None}]
     connect = replace(parse(payload).asked("s", 1), read_file=lambda file: FileContent(PDF, "<!channel> *x*\n.pdf", None))
     assert shown(connect).seen[0].label == "!channel x.pdf"
-    assert AnyFile("F1", "<>").label == "a file without a name"
-    assert "secret" not in repr(AnyFile("F1", "secret.pdf")) + repr(FileContent(b"secret", "secret"))
+    assert File("F1", "<>").label == "a file without a name"
+    assert "secret" not in repr(File("F1", "secret.pdf")) + repr(FileContent(b"secret", "secret"))
 
 
 @pytest.mark.parametrize("wrong", [

@@ -15,7 +15,7 @@
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
-//!    the calls of tools; [`file`]: the files that came with a question; [`pane`]: what is suggested in the app's pane.
+//!    the calls of tools; [`file`](mod@file): the files that came with a question; [`pane`]: what is suggested in the app's pane.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),

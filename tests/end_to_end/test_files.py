@@ -132,7 +132,7 @@ def test_a_file_is_read_with_the_token_of_its_own_tenant_and_never_with_anothers
         assert answer == "Forty-two."
         assert f"the words of {name}" in str(shown_with(world, f"what is in {name}?"))
         assert (file["id"], f"Bearer {workspace.token}") in workspace.downloads
-    # The second tenant names a file of the first one's: its own token is what is sent, and the first one's workspace never sees it.
+    # The second tenant names a file of the first one's: its own token is what is sent, and Slack does not give it the file.
     file, answer = ask(world.slack_api, SECOND, "stolen.log")
     assert answer.startswith("Forty-two.\n\nI have not read all of your files: stolen.log")
     assert "the words of stolen.log" not in str(world.model.bodies)
