@@ -11,6 +11,8 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
     payload.py    what an invocation brings: the question, and the work record that stands for it
     history.py    what was said before a question, and how a model is told of it
     shown.py      what is shown of an answer while it is being thought
+    files.py      the files that came with a question, and how a model is shown them
+    images.py     which images a model takes
     journal.py    the calls of tools that change something, which the next attempt is told of
     settle.py     the calls of agent-settle, which keeps the work record and posts to Slack
     worker.py     takes invocations: claims each question, and gives all of them back when the process must end
@@ -25,6 +27,7 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
     log.py        the log, in which no line contains what was said
 """
 
+from slack_agent.files import CannotRead, File, FileContent
 from slack_agent.history import Said, messages
 from slack_agent.journal import Call, CannotCall, NoLongerOurs
 from slack_agent.payload import Event, InvalidPayload, Question
@@ -37,5 +40,5 @@ from slack_agent.worker import Unclaimed, Worker
 
 __version__ = "2.0.0"
 
-__all__ = ["Call", "CannotCall", "Event", "InvalidPayload", "NoLongerOurs", "Question", "Said", "Settings", "Settle", "Think",
+__all__ = ["Call", "CannotCall", "CannotRead", "Event", "File", "FileContent", "InvalidPayload", "NoLongerOurs", "Question", "Said", "Settings", "Settle", "Think",
            "Timing", "Unclaimed", "Worker", "WrongSetting", "app", "attach", "lifespan", "messages", "run"]

@@ -17,6 +17,8 @@ CHARACTERS_PER_TOKEN = 4
 NOT_READ = "(What was said before could not be read.)"
 # A conversation must begin with the user, and may begin with the app in Slack, or where the older part was left out.
 BEGINNING = "(What you see of the conversation begins here.)"
+# In the place of the words of an upload that has none.
+ABOUT_FILES = "(This message has no words. It is about its files.)"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def messages(said: Iterable[Said], question: Question, max_tokens: int) -> list[
     turns: list[tuple[Role, str]] = [(it.role, spoken(it)) for it in others]
     turns = newest(turns, max_tokens * CHARACTERS_PER_TOKEN)
     # Converse refuses an empty text.
-    text = question.text if question.text.strip() else "Hello"
+    text = question.text if question.text.strip() else ABOUT_FILES if question.files else "Hello"
     # Who asks matters only beside others.
     turns.append(("user", by(question.user, text) if turns else text))
     if turns[0][0] == "assistant":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slack_agent import trace as traces
+from slack_agent.files import CannotRead, File, FileContent
 from slack_agent.history import Said
 from slack_agent.journal import Call, CannotCall
 from slack_agent.shown import Status
@@ -34,6 +35,10 @@ def no_step(id: str, title: str, status: Status) -> None:
     pass
 
 
+def no_files(file: File) -> FileContent:
+    raise CannotRead("no_answer")
+
+
 @dataclass(frozen=True)
 class Question:
     """What somebody asks. Its text and the body are left out of `repr`, so that they do not get into a log."""
@@ -41,7 +46,8 @@ class Question:
     id: str
     """Identifies the question: two deliveries of one question have the same id."""
     text: str = field(repr=False)
-    """Plain text without Slack's escapes. The app's own mention is left out. It may be empty."""
+    """Plain text without Slack's escapes. The app's own mention is left out. It may be empty. Of an upload without words it is
+    the names of the files."""
     channel: str
     thread_ts: str | None
     """The thread that the answer will be posted in; None for the channel or the direct message itself."""
@@ -81,6 +87,12 @@ class Question:
     calls: Callable[[], Sequence[Call]] = field(default=tuple, repr=False, compare=False)
     """Asks agent-settle what earlier attempts at the question have called, in their order, and blocks. Raises
     NoLongerOurs."""
+    files: tuple[File, ...] = ()
+    """The files that came with it, at most ten."""
+    files_left_out: int = 0
+    """How many more there were, which cannot be read."""
+    read_file: Callable[[File], FileContent] = field(default=no_files, repr=False, compare=False)
+    """Has agent-settle read one of `files`, of at most 3.75 MB, and blocks. Raises NoLongerOurs and CannotRead."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,8 @@ class Invocation:
         return Question(
             question["id"], question["text"], place["channel"], place.get("thread_ts"), place.get("user"),
             place.get("tenant"), place.get("team_id"), place.get("api_app_id"), place["asked_at"], self.event_id,
-            attempt, session_id, self.attributes, self.body,
+            attempt, session_id, self.attributes, self.body, files=tuple(map(file_in, question.get("files", ()))),
+            files_left_out=question.get("files_left_out", 0),
         )
 
 
@@ -151,6 +164,7 @@ def parse(payload: Any) -> Invocation:
     filled(question.get("id"), "question.id")
     require(question.get("text"), str, "question.text")
     check_place(require(question.get("place"), dict, "question.place"))
+    check_files(question)
     work = require(whole.get("work"), dict, "work")
     ref = WorkRef(filled(work.get("record"), "work.record"), filled(work.get("token"), "work.token"))
     return Invocation(event_id, attributes, body, question, ref, trace)
@@ -162,6 +176,19 @@ def check_place(place: Fields) -> None:
     for name in ("tenant", "api_app_id", "team_id", "thread_ts", "user"):
         if place.get(name) is not None:
             require(place[name], str, f"question.place.{name}")
+
+
+def check_files(question: Fields) -> None:
+    for file in require(question.get("files", []), list, "question.files"):
+        filled(require(file, dict, "question.files").get("id"), "question.files.id")
+        for name, kind in (("name", str), ("mimetype", str), ("size", int)):
+            if file.get(name) is not None:
+                require(file[name], kind, f"question.files.{name}")
+    require(question.get("files_left_out", 0), int, "question.files_left_out")
+
+
+def file_in(file: Fields) -> File:
+    return File(file["id"], file.get("name"), file.get("mimetype"), file.get("size"))
 
 
 def filled(value: Any, name: str) -> str:
@@ -177,4 +204,4 @@ def require(value: Any, kind: type, name: str) -> Any:
     return value
 
 
-TYPE_NAMES = {dict: "an object", str: "a string", int: "an integer"}
+TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}

@@ -6,6 +6,7 @@ arguments: agent-settle knows by the token what it has done already.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import botocore.session
 from botocore.config import Config
 
 from slack_agent import trace
+from slack_agent.files import FileContent
 from slack_agent.history import Said
 from slack_agent.journal import Call
 from slack_agent.log import kind_of
@@ -60,7 +62,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Slack does not show the thread, and asking again does not help."""
+    """Slack does not show the thread or the file, and asking again does not help."""
 
     why: str
     """A code, such as slack_missing_scope."""
@@ -130,6 +132,21 @@ class Settle:
             return Thread(tuple(said(message) for message in answer["messages"]), answer.get("is_whole") is True)
         except (KeyError, TypeError) as error:
             raise OutcomeUnknown("the answer to thread is not as agreed") from error
+
+    def file(self, record: str, token: str, id: str) -> FileContent | Unreadable | None:
+        """Reads a file of the question; None if the token is no longer the record's. That it cannot be read now is an unknown
+        outcome, too: asking again may help."""
+        answer = self._invoke(self._client, "file", record, token, ("read", "unreadable", "gone"), id=id)
+        if answer["outcome"] == "gone":
+            return None
+        if answer["outcome"] == "unreadable":
+            if answer.get("again") is True:
+                raise OutcomeUnknown(f"the file cannot be read now: {answer.get('why')}")
+            return Unreadable(str(answer.get("why")))
+        try:
+            return FileContent(base64.b64decode(answer["content"], validate=True), answer["name"], answer["mimetype"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise OutcomeUnknown("the answer to file is not as agreed") from error
 
     def call(self, record: str, token: str, n: int, tool: str, arguments: str) -> Call | None:
         """Calls a tool, or says what stands in the journal under the number; None if the token is no longer the record's.

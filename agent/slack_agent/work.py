@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from slack_agent.files import CannotRead, File, FileContent
 from slack_agent.history import NOT_READ, Said
 from slack_agent.journal import Call, CannotCall, Journal, NoLongerOurs
 from slack_agent.log import describe, log
@@ -49,6 +50,8 @@ class Timing:
     """For how long an answer is repeated."""
     history: float = 5
     """For how long the reading of what was said before is repeated. Then the question is thought about without it."""
+    file: float = 20
+    """For how long the reading of a file is repeated. Then the question is thought about without it."""
     call: float = 60
     """For how long it is asked what came of a call of a tool. Then its outcome is unknown."""
     under_way: float = 35
@@ -77,7 +80,8 @@ class Work:
         """`shows`: whether something of the answer is shown while it is being thought."""
         self.record = record
         journal = Journal(self._call, self._calls, claimed.tool_calls)
-        self._question = replace(question, history=self._history, call=journal.call, calls=journal.calls)
+        self._question = replace(question, history=self._history, call=journal.call, calls=journal.calls,
+                                 read_file=self._file)
         self._shown = Shown(question.id, self._show, self._stopped) if shows else None
         if self._shown is not None:
             self._question = replace(self._question, show=self._shown.text, step=self._shown.step)
@@ -243,6 +247,24 @@ class Work:
                 return NOTHING_KNOWN
             if not self._is_replaced(token):
                 return ()
+
+    def _file(self, file: File) -> FileContent:
+        while True:
+            token = self._token
+            try:
+                read = ask(self._question.id, lambda: self._settle.file(self.record, token, file.id), self._timing.file)
+            except OutcomeUnknown as reason:
+                log.warning("%s: the file %s was not read: %s", self._question.id, file.id, reason)
+                raise CannotRead("no_answer") from reason
+            except Invalid as reason:
+                # An agent-settle of before files.
+                raise CannotRead("files_are_off") from reason
+            if isinstance(read, FileContent):
+                return read
+            if isinstance(read, Unreadable):
+                raise CannotRead(read.why)
+            if not self._is_replaced(token):
+                raise NoLongerOurs()
 
     def _call(self, n: int, tool: str, arguments: str) -> Call:
         while True:

@@ -31,7 +31,7 @@ def new_record() -> str:
 
 
 def asked(record: str, token: str, text: str = "how long is the queue?", *, receives: int = 1,
-          trace_header: str | None = None) -> dict[str, Any]:
+          trace_header: str | None = None, files: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """The invocation for a mention."""
     _, channel, ts = record.removeprefix("dispatch#").split(":")
     body = slack_event("app_mention")
@@ -39,6 +39,8 @@ def asked(record: str, token: str, text: str = "how long is the queue?", *, rece
     place = {"tenant": None, "api_app_id": "A0APP", "team_id": "T0TEAM", "channel": channel, "thread_ts": ts,
              "user": "U0ASKS", "asked_at": ts, "response_url": None}
     question = {"id": record.removeprefix("dispatch#"), "text": text, "place": place}
+    if files is not None:
+        question["files"] = files
     traced = {} if trace_header is None else {"trace_header": trace_header}
     return checked(payload(body, "app_mention", question, {"record": record, "token": token}, receives) | traced)
 

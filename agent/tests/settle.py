@@ -8,6 +8,7 @@ docs/settle.schema.json.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import pathlib
@@ -58,8 +59,10 @@ class Record:
     """What comes of the next pieces: `later`, `not shown` or `cancel`."""
     journal: dict[int, dict[str, Any]] = field(default_factory=dict)
     """The calls of tools, by their numbers."""
+    files: dict[str, bytes | str] = field(default_factory=dict)
+    """The files of the question by their ids: the content, or why it cannot be read."""
     unreadable_now: int = 0
-    """So often Slack does not show the thread, and would if it is asked again."""
+    """So often Slack does not show the thread or a file, and would if it is asked again."""
 
 
 @dataclass
@@ -281,6 +284,18 @@ class Settle:
         if outcome == "shown":
             record.shown.append({name: body[name] for name in ("text", "first", "step") if name in body})
         return {"outcome": outcome}
+
+    def _file(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.token != body["token"] or record.state != "in_flight":
+            return {"outcome": "gone"}
+        if record.unreadable_now > 0:
+            record.unreadable_now -= 1
+            return {"outcome": "unreadable", "why": "files_503", "again": True}
+        content = record.files.get(body["id"], "not_of_this_question")
+        if isinstance(content, str):
+            return {"outcome": "unreadable", "why": content, "again": False}
+        return {"outcome": "read", "name": f"{body['id']}.txt", "mimetype": "text/plain",
+                "content": base64.b64encode(content).decode()}
 
     def _call(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":

@@ -18,7 +18,7 @@ from payloads import SESSION, asked, new_record, no_question
 from settle import BEAT_SECONDS, FUNCTION, REGION, Fault, Record
 from settle import Settle as StandIn
 
-from slack_agent import Event, InvalidPayload, Question, Settle, Think, Timing, Unclaimed, Worker, patience
+from slack_agent import CannotRead, Event, InvalidPayload, Question, Settle, Think, Timing, Unclaimed, Worker, patience
 from slack_agent.history import NOT_READ
 from slack_agent.settle import OutcomeUnknown
 
@@ -857,3 +857,75 @@ def test_a_token_that_has_gone_reads_nothing(work_on: Callable[..., Setup], sett
     go.set()
     setup.idle()
     assert seen == ["nothing"] and settle.records[record].posts == []
+
+
+# The files of a question.
+
+
+FILES = [{"id": "F1", "name": "a.txt", "mimetype": "text/plain", "size": 7}, {"id": "F2"}]
+
+
+def reads_files(question: Question) -> str:
+    """Reads each file, and answers with what it has read, or why it has not."""
+    said = []
+    for file in question.files:
+        try:
+            content = question.read_file(file)
+            said.append(f"{file.id}/{content.name}/{content.mimetype}/{content.data!r}")
+        except CannotRead as reason:
+            said.append(f"{file.id}/{reason.why}")
+    return " ".join(said) or "nothing"
+
+
+def asked_with_files(settle: StandIn, record: str, **contents: bytes | str) -> Any:
+    payload = asked(record, settle.take(record), files=FILES)
+    settle.records[record].files = contents
+    return payload
+
+
+def test_think_has_the_files_read_with_the_token_of_the_claim(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    setup = work_on(reads_files)
+    setup.invoke(asked_with_files(settle, record, F1=b"\xff\0 7", F2="too_large"))
+    setup.idle()
+    assert settle.records[record].posts == ["F1/F1.txt/text/plain/b'\\xff\\x00 7' F2/too_large"]
+    assert {it.token for it in settle.of(record, "file")} == {settle.of(record, "claim")[0].body["new"]}
+
+
+def test_a_file_is_asked_for_again_until_the_outcome_is_known_and_for_so_long_only(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    setup = work_on(reads_files, timing=replace(QUICK, file=2))
+    payload = asked_with_files(settle, record, F1=b"x", F2=b"y")
+    settle.inject(Fault("lose", "file", times=1))
+    settle.records[record].unreadable_now = 2
+    setup.invoke(payload)
+    setup.idle()
+    assert settle.records[record].posts == ["F1/F1.txt/text/plain/b'x' F2/F2.txt/text/plain/b'y'"]
+    assert len(settle.of(record, "file")) == 4
+    other = new_record()
+    setup = work_on(reads_files, timing=replace(QUICK, file=0.1))
+    payload = asked_with_files(settle, other, F1=b"x", F2=b"y")
+    settle.records[other].unreadable_now = 1000
+    setup.invoke(payload, OTHER_SESSION)
+    setup.idle()
+    assert settle.records[other].posts == ["F1/no_answer F2/no_answer"]
+
+
+def test_whoever_has_lost_the_question_reads_no_file(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    go = threading.Event()
+
+    def think(question: Question) -> str:
+        go.wait(5)
+        return reads_files(question)
+
+    setup = work_on(think)
+    settle.beat_seconds = 30
+    setup.invoke(asked_with_files(settle, record, F1=b"x"))
+    settle.take(record)
+    go.set()
+    setup.idle()
+    assert [it.outcome for it in settle.of(record, "file")] == ["gone"] and settle.records[record].posts == []

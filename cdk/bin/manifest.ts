@@ -6,20 +6,23 @@
 //     npm run --silent manifest -- https://…     with this request URL
 //
 // The second argument is the app's name, the third one a slash command. Without outputs.json, `--answers=agent` or
-// `--answers=app` says that the agent's stack answers, in an app that is an agent in Slack or that is none, and `--prompts`
-// that prompts are suggested in its pane.
+// `--answers=app` says that the agent's stack answers, in an app that is an agent in Slack or that is none, `--prompts` that
+// prompts are suggested in its pane, and `--files` that the files of questions are read.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { deploymentIn, slackAppManifest } from '../lib/ingress/manifest.ts';
 
 try {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { answers: { type: 'string' }, prompts: { type: 'boolean' } } });
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { answers: { type: 'string' }, prompts: { type: 'boolean' }, files: { type: 'boolean' } },
+  });
   const [source, name, command] = positionals;
-  const { answers, prompts: suggestsPrompts } = values;
+  const { answers, prompts: suggestsPrompts, files: readsFiles } = values;
   if (answers !== undefined && answers !== 'agent' && answers !== 'app') throw new Error('--answers must be agent or app');
   const deployment = source?.endsWith('.json') ? deploymentIn(readFileSync(source, 'utf8')) : { requestUrl: source || undefined };
-  const prompts = suggestsPrompts && { suggestsPrompts };
-  process.stdout.write(slackAppManifest({ ...deployment, ...(answers && { answers }), ...prompts, name, command }));
+  const more = { ...(suggestsPrompts && { suggestsPrompts }), ...(readsFiles && { readsFiles }) };
+  process.stdout.write(slackAppManifest({ ...deployment, ...(answers && { answers }), ...more, name, command }));
 } catch (error) {
   console.error(`manifest: ${(error as Error).message}`);
   process.exitCode = 1;

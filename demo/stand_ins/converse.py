@@ -2,13 +2,15 @@
 
 It refuses what Bedrock refuses and an agent may get wrong: roles that do not alternate, a conversation that does not begin
 and end with the user, an empty text, a call of a tool without its result or a result without its call, tools' blocks
-without tools, a tool without a name or a schema. The rules are those of Bedrock's documentation and error messages. A
+without tools, a tool without a name or a schema; too many files or too large ones, of formats that are none, with names that
+are none, or without a text beside a document. The rules are those of Bedrock's documentation and error messages. A
 stream is written in the event-stream encoding of AWS, with its checksums. Not checked: the signature, limits, what a model
 itself refuses.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import struct
@@ -71,6 +73,8 @@ class Converse:
         self.scripts: dict[str, list[Turn | Callable[[Body], Turn]]] = {}
         self.answer: list[Body] = [{"text": "Forty-two."}]
         self.error: tuple[int, str, str] | None = None
+        self.takes_files = True
+        """Whether the model takes images and documents; not every one does."""
         self.requests: list[Request] = []
         self.wrong: list[str] = []
         """What was refused, and why."""
@@ -109,6 +113,37 @@ def tools_in(body: Body) -> list[str]:
     return [tool["toolSpec"]["name"] for tool in body.get("toolConfig", {}).get("tools", [])]
 
 
+IMAGES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8", "webp": b"RIFF"}
+DOCUMENTS = ("pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md")
+MAX_IMAGES, MAX_IMAGE_BYTES, MAX_DOCUMENTS, MAX_DOCUMENT_BYTES = 20, 3_750_000, 5, 4_500_000
+
+
+def problems_of_files(messages: list[Body]) -> Iterator[str]:
+    """Why Bedrock would refuse the images and documents."""
+    for message in messages:
+        blocks = message["content"]
+        shown = [block["image"] for block in blocks if "image" in block]
+        documents = [block["document"] for block in blocks if "document" in block]
+        if (shown or documents) and message["role"] != "user":
+            yield "only a user's message has images and documents"
+        if len(shown) > MAX_IMAGES or len(documents) > MAX_DOCUMENTS:
+            yield f"too many images or documents: {len(shown)}, {len(documents)}"
+        if documents and not any("text" in block for block in blocks):
+            yield "a document needs a text beside it"
+        for image in shown:
+            data = base64.b64decode(image["source"]["bytes"])
+            if len(data) > MAX_IMAGE_BYTES or not data.startswith(IMAGES.get(image["format"], b"no format")):
+                yield f"an image is too large, or no {image['format']}"
+        for document in documents:
+            data = base64.b64decode(document["source"]["bytes"])
+            is_named = re.fullmatch(r"(?:[a-zA-Z0-9()\[\]-]|\s(?!\s)){1,200}", document["name"])
+            if not 0 < len(data) <= MAX_DOCUMENT_BYTES or document["format"] not in DOCUMENTS or not is_named:
+                yield f"a document is too large, of no format or without a name: {document['format']}, {document['name']}"
+        names = [document["name"] for document in documents]
+        if len(set(names)) != len(names):
+            yield "two documents have one name"
+
+
 def problems(body: Body) -> Iterator[str]:
     """Why Bedrock would refuse the request."""
     messages = body["messages"]
@@ -129,6 +164,7 @@ def problems(body: Body) -> Iterator[str]:
     if any(kind in block for message in messages for block in message["content"] for kind in ("toolUse", "toolResult")) \
             and not tools_in(body):
         yield "toolConfig must be defined when using toolUse and toolResult content blocks"
+    yield from problems_of_files(messages)
     for tool in body.get("toolConfig", {}).get("tools", []):
         spec = tool["toolSpec"]
         if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", spec["name"]) or spec["inputSchema"]["json"].get("type") != "object":
@@ -146,6 +182,12 @@ def handler(converse: Converse) -> type[Handler]:
                 converse.wrong += found
                 status, name, message = converse.error or (400, "ValidationException", "; ".join(found))
                 self.answer(status, json.dumps({"message": message}).encode(), {"x-amzn-ErrorType": name})
+                return
+            has_files = any(kind in block for message in body["messages"] for block in message["content"]
+                            for kind in ("image", "document"))
+            if has_files and not converse.takes_files:
+                self.answer(400, b'{"message": "This model does not support documents or images."}',
+                            {"x-amzn-ErrorType": "ValidationException"})
                 return
             turn = converse.next_turn(body)
             turn.look(body)

@@ -88,6 +88,19 @@ def mention(text: str, channel: str | None = None, thread: str | None = None, ts
     return Event(event_id, channel, ts, text, envelope(inner, event_id), thread)
 
 
+def upload(files: list[dict[str, Any]], text: str = "", channel: str | None = None) -> Event:
+    """What Slack sends when somebody sends files in a direct message with the app."""
+    channel, ts, event_id = channel or new_channel("D"), new_ts(), new_event_id()
+    inner = {"type": "message", "subtype": "file_share", "text": text, "files": files, "upload": True, "user": PERSON,
+             "display_as_bot": False, "ts": ts, "channel": channel, "event_ts": ts, "channel_type": "im"}
+    return Event(event_id, channel, ts, text, envelope(inner, event_id))
+
+
+def id_alone(file: dict[str, Any]) -> dict[str, Any]:
+    """A file as Slack shows it when it comes from another workspace by Slack Connect."""
+    return {"id": file["id"], "mode": "file_access", "file_access": "check_file_info", "created": 0, "timestamp": 0, "user": ""}
+
+
 def in_workspace(event: Event, team: str) -> Event:
     """The same from the installation of the app in another workspace."""
     return replace(event, body=event.body.replace(TEAM.encode(), team.encode()), team=team)

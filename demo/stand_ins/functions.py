@@ -36,6 +36,8 @@ INIT_LIMIT_SECONDS = 10
 # After so many starts in a row that failed, another start would fail too.
 MAX_FAILED_STARTS = 3
 BATCH_SIZE = 10
+# Lambda allows 6 MB.
+MAX_ANSWER_BYTES = 6 * 1024 * 1024
 
 
 class FunctionFailed(Exception):
@@ -122,7 +124,10 @@ class RuntimeApi:
         if path == "init/error":
             self.init_error = text
         elif self.current is not None and path == f"invocation/{self.current.request_id}/response":
-            self.current.finish(answer=json.loads(body))
+            if len(body) > MAX_ANSWER_BYTES:
+                self.current.finish(error="the answer is longer than Lambda's limit (Function.ResponseSizeTooLarge)")
+            else:
+                self.current.finish(answer=json.loads(body))
         elif self.current is not None and path == f"invocation/{self.current.request_id}/error":
             self.current.finish(error=text)
 

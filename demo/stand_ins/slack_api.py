@@ -1,4 +1,5 @@
-"""Plays Slack's Web API, as far as an agent's answer needs it, on a free port of the loopback interface.
+"""Plays Slack's Web API and its host for files, as far as an agent's answer needs them, on a free port of the loopback
+interface.
 
     chat.postMessage             posts, with metadata and blocks, into a channel or a thread
     conversations.replies        reads a thread, in pages, with the metadata
@@ -12,6 +13,9 @@
     canvases.create              creates a canvas
     canvases.edit                makes one change to a canvas
     canvases.sections.lookup     finds sections of a canvas, and tells their ids only
+    files.info                   tells what a file is, and where
+    GET /files-pri/…             gives the content of a file; without a good token, or without the scope, the page of the
+                                 login, with status 200, as Slack does
 
 Several workspaces are several of these objects, of which one is served: the token of a call says which of them it is
 for.
@@ -28,6 +32,7 @@ from __future__ import annotations
 
 import json
 import random
+import secrets
 import threading
 import time
 import urllib.parse
@@ -49,17 +54,18 @@ HOLD_LIMIT_SECONDS = 120
 TEXT_LIMIT = 4000
 SESSION_STATUSES = ("active", "processing", "suspended", "closed")
 ALL_SCOPES = frozenset({"chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
-                        "im:history", "mpim:history", "canvases:read", "canvases:write"})
+                        "im:history", "mpim:history", "canvases:read", "canvases:write", "files:read"})
 STREAM_METHODS = ("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update", "chat.delete")
 SCOPES = {"chat.postMessage": "chat:write", **dict.fromkeys(STREAM_METHODS, "chat:write"),
           "reactions.add": "reactions:write",
           "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write",
           "canvases.create": "canvases:write", "canvases.edit": "canvases:write",
           "canvases.sections.lookup": "canvases:read",
-          "assistant.threads.setTitle": "assistant:write", "assistant.threads.setSuggestedPrompts": "assistant:write"}
+          "files.info": "files:read", "assistant.threads.setTitle": "assistant:write", "assistant.threads.setSuggestedPrompts": "assistant:write"}
 TITLE_LIMIT, PROMPTS_LIMIT = 200, 4
 HISTORY_SCOPES = {"C": "channels:history", "G": "groups:history", "D": "im:history"}
 PAGE, LONGEST_PAGE = 100, 1000
+LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Slack</title></head><body>Sign in to your workspace</body></html>"
 
 
 @dataclass(frozen=True)
@@ -179,9 +185,13 @@ class SlackApi:
         self._titles: dict[tuple[str, str], str] = {}
         self._suggested: list[Suggested] = []
         self._calls: list[str] = []
+        self._files: dict[str, tuple[dict[str, Any], bytes]] = {}
+        # Who asked for the content of which file, by the header of the authorization.
+        self.downloads: list[tuple[str, str | None]] = []
         self._faults: list[Fault] = []
         self._server = HttpServer((HOST, port), handler(self))
         self.url = f"http://{HOST}:{self._server.server_address[1]}/api"
+        self.files_url = self.url.removesuffix("/api")
 
     def __enter__(self) -> Self:
         self.start()
@@ -264,6 +274,17 @@ class SlackApi:
         with self._changed:
             self._messages.append({"channel": channel, "message": message})
 
+    def upload(self, name: str, mimetype: str, content: bytes, host: SlackApi | None = None) -> dict[str, Any]:
+        """Adds a file, and returns Slack's object of it. A workspace that is not served by itself has its files at `host`."""
+        file_id = f"F{secrets.token_hex(5).upper()}"
+        begin = f"{(host or self).files_url}/files-pri/T0-{file_id}"
+        file = {"id": file_id, "created": int(time.time()), "name": name, "title": name, "mimetype": mimetype,
+                "size": len(content), "mode": "hosted", "is_external": False, "url_private": f"{begin}/{name}",
+                "url_private_download": f"{begin}/download/{name}"}
+        with self._changed:
+            self._files[file_id] = file, content
+        return file
+
     def delete_thread(self, channel: str, thread_ts: str) -> None:
         """Deletes a thread and all that is in it. What is posted into it afterwards is refused."""
         with self._changed:
@@ -305,6 +326,18 @@ class SlackApi:
     def lose_answers(self, channel: str | None = None, times: int | None = 1) -> Fault:
         """The next posts are made, but the connection is closed without an answer."""
         return self.inject(Fault(times, "chat.postMessage", channel, lost=True))
+
+    def download(self, path: str, authorization: str | None) -> tuple[int, bytes, str]:
+        """The status, the content and its type."""
+        file_id = path.split("/")[2].rpartition("-")[2]
+        with self._changed:
+            self.downloads.append((file_id, authorization))
+            if self._refusal("files.info", authorization):
+                return 200, LOGIN_PAGE, "text/html; charset=utf-8"
+            file, content = self._files.get(file_id, ({}, b""))
+        if path not in [urllib.parse.urlsplit(str(file.get(name))).path for name in ("url_private", "url_private_download")]:
+            return 404, b"", "text/plain"
+        return 200, content, str(file["mimetype"])
 
     # ── a call ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -356,6 +389,7 @@ class SlackApi:
             "chat.update": self._update,
             "chat.delete": self._delete,
             "conversations.replies": self._replies,
+            "files.info": self._file_info,
             "conversations.history": self._history,
             "agents.sessions.setStatus": self._set_session_status,
             "assistant.threads.setStatus": self._set_thread_status,
@@ -549,6 +583,10 @@ class SlackApi:
     def _canvas(self, fields: dict[str, Any]) -> Canvas | None:
         return next((it for it in self._canvases if it.id == fields["canvas_id"]), None)
 
+    def _file_info(self, _channel: Any, fields: dict[str, Any]) -> Reply:
+        found = self._files.get(str(fields.get("file")))
+        return Reply({"ok": True, "file": found[0], "comments": []}) if found else failure("file_not_found")
+
     def _replies(self, channel: Any, fields: dict[str, Any]) -> Reply:
         thread_ts = fields.get("ts")
         if refusal := self._unreadable(channel):
@@ -701,7 +739,12 @@ def handler(slack: SlackApi) -> type[Handler]:
             self._answer(parse(self.headers.get_content_type(), self.body()))
 
         def do_GET(self) -> None:
-            self._answer({})
+            if not self.path.startswith("/files-pri/"):
+                self._answer({})
+                return
+            authorization = self.headers.get("Authorization")
+            status, content, kind = slack.workspace_of(authorization).download(self.path, authorization)
+            self.answer(status, content, {"Content-Type": kind})
 
         def _answer(self, fields: dict[str, Any] | None) -> None:
             path, _, query = self.path.partition("?")

@@ -90,6 +90,8 @@ class Settings:
     batch_size: int = 10
     # Whether the bot's token has been put. Right after a deployment it has not.
     has_token: bool = True
+    # Whether agent-settle may read the bot's tokens, to download files.
+    reads_files: bool = False
     # The second workspace that the app is installed in; None if it is installed in one only.
     second_workspace: str | None = None
     # The number of processes of each function.
@@ -353,10 +355,14 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         installations = {} if workspaces_gateway is None else {
             "GATEWAY_TARGETS": json.dumps({TEAM: "slack"} | {it: f"slack-{it.lower()}" for it in tokens}),
             "WORKSPACE_TOOLS_GATEWAY_URL": workspaces_gateway.url, "WORKSPACE_TOOLS": "slack,canvases"}
+        tokens_of_files = secrets_with(client("secretsmanager", emulator, tester), {
+            TEAM: bot_token} | {it: token.secret for it, token in tokens.items()}) if settings.reads_files else {}
         settle = function(SETTLE, settle_id, {
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
             "SLACK_HOOKS_URL": hooks.url,
-            "POST_WAIT_SECONDS": str(settings.post_wait)} | installations | settings.settle_env, SETTLE_TIMEOUT, settings.settlers)
+            "SLACK_FILES_URL": slack_api.files_url,
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | installations | tokens_of_files | settings.settle_env,
+            SETTLE_TIMEOUT, settings.settlers)
         dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",
             "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": settle.arn,
@@ -393,6 +399,13 @@ def client(service: str, endpoint: str, identity: Identity) -> Any:
                                     region_name=REGION)
     config = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20, max_pool_connections=40)
     return session.client(service, endpoint_url=endpoint, config=config)
+
+
+def secrets_with(secrets_manager: Any, tokens: Mapping[str, str]) -> dict[str, str]:
+    """Puts each installation's token into a secret of its own, as the stack does, and returns what agent-settle is told."""
+    arns = {tenant: secrets_manager.create_secret(
+        Name=f"bot-token-{tenant}", SecretString=json.dumps({"token": token}))["ARN"] for tenant, token in tokens.items()}
+    return {"SLACK_BOT_TOKEN_ARN": json.dumps(arns) if len(arns) > 1 else arns[TEAM]}
 
 
 def create_table(dynamodb: Any) -> str:

@@ -173,7 +173,7 @@ impl SignedCalls {
 }
 
 /// A connector that keeps no connection.
-fn connector(connect_timeout: Duration) -> SharedHttpConnector {
+pub(super) fn connector(connect_timeout: Duration) -> SharedHttpConnector {
     let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
     SharedHttpConnector::new(
         Connector::builder()

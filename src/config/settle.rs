@@ -1,5 +1,6 @@
 //! The configuration of `agent-settle`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
@@ -8,8 +9,10 @@ use super::parse::{
     QUEUE, WORK_STORES, log, number, one_of, queue, required, trimmed, value_or_problem, work_table,
 };
 use crate::gateway::agent_core::SLACK_HOOKS;
+use crate::gateway::bot_tokens::TokenSecrets;
 use crate::gateway::installations::{self, Installations};
 use crate::gateway::prompts::Prompts;
+use crate::gateway::slack_files::SLACK_FILES;
 use crate::gateway::tools_gateway::WorkspaceTools;
 use crate::settle::SettleSettings;
 
@@ -32,6 +35,10 @@ pub struct SettleConfig {
     pub installations: Installations,
     /// Where a `response_url` leads (`SLACK_HOOKS_URL`, for tests). Without the variable it is Slack's own host.
     pub slack_hooks: String,
+    /// The secrets that have the bot tokens by which files are downloaded (`SLACK_BOT_TOKEN_ARN`); absent if none are.
+    pub bot_tokens: Option<TokenSecrets>,
+    /// Slack's host for files (`SLACK_FILES_URL`, for tests). Without the variable it is Slack's own.
+    pub slack_files: String,
     /// What is said about the operations.
     pub settings: SettleSettings,
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
@@ -42,6 +49,10 @@ pub struct SettleConfig {
 const GATEWAY: &str = "the URL of an AgentCore Gateway, https://…/mcp";
 /// What `GATEWAY_TARGETS` may be.
 const TARGETS: &str = r#"{"T0123ABC": "slack", "E0456DEF": "slack-e0456def"}"#;
+/// What `SLACK_BOT_TOKEN_ARN` may be.
+const BOT_TOKENS: &str = r#"the ARN or the name of a secret, or {"T0123ABC": "<ARN>", "E0456DEF": "<ARN>"}"#;
+/// What `SLACK_FILES_URL` may be.
+const FILES: &str = "Slack's host for files, https://files.slack.com";
 /// What `WORKSPACE_TOOLS` may be.
 const TOOLS: &str = "the names of targets, slack,canvases";
 
@@ -84,6 +95,11 @@ impl SettleConfig {
         // Otherwise a tool of Slack's at TOOLS_GATEWAY_URL would act for all installations by the token of one.
         let is_wanted = is_own || is_needed;
         let workspace_tools = is_wanted.then(|| workspace_tools(&mut problems, tools_url, targets)).flatten();
+        let bot_tokens = get("SLACK_BOT_TOKEN_ARN")
+            .and_then(|value| token_secrets(&mut problems, &value, installations.as_ref()));
+        let slack_files = get("SLACK_FILES_URL").or_else(|| Some(SLACK_FILES.to_owned()));
+        let slack_files =
+            value_or_problem(&mut problems, required("SLACK_FILES_URL", FILES, slack_files, url));
         let post_wait = number("POST_WAIT_SECONDS", get("POST_WAIT_SECONDS"), 90, 1, 900);
         let post_wait = value_or_problem(&mut problems, post_wait.map(Duration::from_secs));
         let prompts = get("SUGGESTED_PROMPTS").map(|value| Prompts::read(&value)).transpose();
@@ -97,13 +113,14 @@ impl SettleConfig {
         };
         let (session_titles, feedback_buttons) = (is_on("SESSION_TITLES"), is_on("FEEDBACK_BUTTONS"));
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
-        match (table, queue_url, gateway_url, tools_gateway_url, installations, post_wait, log) {
+        match (table, queue_url, gateway_url, tools_gateway_url, installations, slack_files, post_wait, log) {
             (
                 Some(table),
                 Some(queue_url),
                 Some(gateway_url),
                 Some(tools_gateway_url),
                 Some(installations),
+                Some(slack_files),
                 Some(post_wait),
                 Some(log),
             ) if problems.is_empty() => {
@@ -117,6 +134,8 @@ impl SettleConfig {
                     workspace_tools,
                     installations,
                     slack_hooks,
+                    bot_tokens,
+                    slack_files,
                     settings,
                     log,
                 })
@@ -164,6 +183,60 @@ fn workspace_tools(
     Some(WorkspaceTools { url: url?, targets: targets? })
 }
 
+/// Reads `SLACK_BOT_TOKEN_ARN`: one secret, or an object from tenant to the secret of this tenant alone.
+fn token_secrets(
+    problems: &mut Vec<String>,
+    value: &str,
+    installations: Option<&Installations>,
+) -> Option<TokenSecrets> {
+    let mut problem = |text: String| {
+        problems.push(format!("SLACK_BOT_TOKEN_ARN: {text}; expected {BOT_TOKENS}"));
+        None
+    };
+    if !value.starts_with('{') {
+        if is_secret_id(value) {
+            return Some(TokenSecrets::One(value.to_owned()));
+        }
+        return problem("that is no ARN and no name of a secret".to_owned());
+    }
+    let Ok(secrets) = serde_json::from_str::<BTreeMap<String, String>>(value) else {
+        return problem("that is no JSON object of texts".to_owned());
+    };
+    let mut taken = BTreeSet::new();
+    for (index, (tenant, secret)) in secrets.iter().enumerate() {
+        let entry = index + 1;
+        if !installations::is_tenant(tenant) {
+            return problem(format!(
+                "entry {entry} is not for the id of a workspace (T…) or of an organisation (E…)"
+            ));
+        }
+        if !is_secret_id(secret) {
+            return problem(format!("what {tenant} has is no ARN and no name of a secret"));
+        }
+        if !taken.insert(secret) {
+            return problem(format!("{tenant} has the secret of another installation, and so its token"));
+        }
+        // With GATEWAY_TARGET alone it does not matter what the one tenant is called.
+        let is_named =
+            !matches!(installations, Some(Installations::Named(names)) if !names.contains_key(tenant));
+        if !is_named {
+            return problem(format!(
+                "{tenant} is none of GATEWAY_TARGETS, and for whoever is not in it nothing is done"
+            ));
+        }
+    }
+    if secrets.is_empty() {
+        return problem("it names no installation".to_owned());
+    }
+    Some(TokenSecrets::Named(secrets))
+}
+
+/// Whether a text can be the ARN or the name of a secret, and is no token that somebody has put in its place.
+fn is_secret_id(text: &str) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&byte);
+    !text.is_empty() && !text.starts_with("xox") && text.len() <= 2048 && text.bytes().all(is_known)
+}
+
 /// Reads the names of targets.
 fn target_names(value: &str) -> Result<Vec<String>, String> {
     let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
@@ -202,6 +275,7 @@ mod tests {
         assert_eq!((config.slack_hooks.as_str(), config.workspace_tools), (SLACK_HOOKS, None));
         assert_eq!((config.settings.post_wait.as_secs(), config.table.as_str()), (90, "events"));
         assert_eq!(config.tools_gateway_url, None);
+        assert_eq!((config.bot_tokens, config.slack_files.as_str()), (None, SLACK_FILES));
         let settings = config.settings;
         assert_eq!(settings.prompts, None);
         assert!(!settings.session_titles && !settings.feedback_buttons);
@@ -280,6 +354,45 @@ mod tests {
         assert!(config(&[SEVERAL]).is_ok());
         let single = ("GATEWAY_TARGETS", r#"{"T1": "slack"}"#);
         assert!(config(&[single, TOOLS_GATEWAY]).is_ok());
+    }
+
+    #[test]
+    fn the_bot_tokens_are_in_one_secret_or_in_one_for_each_installation() {
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:BotToken-Ab12Cd";
+        let tokens = |value: &str| config(&[SEVERAL, ("SLACK_BOT_TOKEN_ARN", value)]).unwrap().bot_tokens;
+        for id in [arn, "slack/bot-token"] {
+            assert_eq!(tokens(id), Some(TokenSecrets::One(id.to_owned())));
+        }
+        let Some(TokenSecrets::Named(secrets)) = tokens(&format!(r#"{{"T1": "{arn}", "E2": "other"}}"#))
+        else {
+            panic!()
+        };
+        assert_eq!((secrets["T1"].as_str(), secrets["E2"].as_str()), (arn, "other"));
+    }
+
+    #[test]
+    fn a_token_in_place_of_its_secret_or_anothers_secret_is_refused_and_not_quoted() {
+        for value in [
+            "xoxb-made-up",
+            "a secret",
+            "{",
+            "{}",
+            r#"{"T1": 7}"#,
+            r#"{"T1": "xoxb-made-up"}"#,
+            r#"{"A1": "xoxb"}"#,
+            r#"{"T1": "a", "E2": "a"}"#,
+            r#"{"T1": "a", "T3": "b"}"#,
+        ] {
+            let problems = config(&[SEVERAL, ("SLACK_BOT_TOKEN_ARN", value)]).unwrap_err();
+            assert!(
+                matches!(&*problems, [one] if one.starts_with("SLACK_BOT_TOKEN_ARN: ")),
+                "{value}: {problems:?}"
+            );
+            assert!(!problems.concat().contains("made-up"), "{problems:?}");
+        }
+        // The token goes there.
+        let problems = config(&[("SLACK_FILES_URL", "http://files.example.com")]).unwrap_err();
+        assert!(problems.concat().starts_with("SLACK_FILES_URL"), "{problems:?}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ use std::time::Duration;
 use crate::dedup::StoreError;
 use crate::sink::Sink;
 use crate::slack::payload::DmConversation;
-use crate::slack::question::{self, Asked, Pane, Place, Question, Stop};
+use crate::slack::question::{self, Asked, File, Pane, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
@@ -145,6 +145,7 @@ struct Work<'a> {
     key: &'a RecordKey,
     token: &'a Token,
     place: Option<&'a Place>,
+    files: &'a [File],
     lease_until: UnixMillis,
 }
 
@@ -278,6 +279,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             key,
             token: &token,
             place: question.map(|question| &question.place),
+            files: question.map_or(&[], |question| &question.files.listed),
             lease_until: self.clock.now().after(visible_in),
         };
         let (held, former, stop) = futures_util::join!(
@@ -578,8 +580,15 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let place = Place { asked_at: stop.stopped_at.next(), ..stop.place.clone() };
         let key = RecordKey::of_question(&stop.id);
         let lease_until = self.clock.now().after(visible_in);
-        let work =
-            Work { message, receive: &receive, key: &key, token: &token, place: Some(&place), lease_until };
+        let work = Work {
+            message,
+            receive: &receive,
+            key: &key,
+            token: &token,
+            place: Some(&place),
+            files: &[],
+            lease_until,
+        };
         let until = self.budget().settle_until();
         let put = self.store.put_stop(&thread, &stop.stopped_at, self.clock.now());
         let decided = async {
@@ -690,6 +699,7 @@ impl<'a> Work<'a> {
             lease_until: self.lease_until,
             token: self.token,
             place: self.place,
+            files: self.files,
             for_agent: true,
             stopped_at: stop.map(|stop| &stop.at),
             trace_id: self.message.trace.as_ref().map(TraceHeader::trace_id),

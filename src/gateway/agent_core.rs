@@ -12,12 +12,14 @@ use super::installations::{Installations, NO_TOKEN_FOR_TENANT};
 use super::prompts::Prompts;
 use super::search::{Page, has_more, next_cursor, oldest, page};
 use super::slack_answer::{code, refusal};
+use super::slack_files::{self, SlackFiles};
 use super::tool_call::{Called, HEADERS, is_complete, meaning, request};
 use super::{
-    Conversation, EVENT_TYPE, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search,
+    Conversation, EVENT_TYPE, FileOutcome, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search,
     SessionStatus, SlackTools, StatusOutcome, StatusPlace, response_url,
 };
 use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
+use crate::slack::question::File;
 use crate::slack::{feedback, payload};
 use crate::time::clock::Moment;
 
@@ -48,7 +50,7 @@ const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
 /// Slack, by a Gateway that has these tools under a target for each installation of the app: `post_to_slack` (`chat.postMessage`), `read_thread`
 /// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`),
 /// `set_thread_status` (`assistant.threads.setStatus`), `set_thread_title` (`assistant.threads.setTitle`),
-/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`), and for [streams](super::stream) `start_stream`,
+/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`), `read_file_info` (`files.info`), and for [streams](super::stream) `start_stream`,
 /// `append_to_stream`, `stop_stream` (`chat.startStream` and so on), `update_message` (`chat.update`) and `delete_message`
 /// (`chat.delete`).
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub struct AgentCoreGateway {
     url: String,
     installations: Installations,
     hooks_base: String,
+    /// `None` if there is no token for files.
+    files: Option<SlackFiles>,
     /// The targets of which Slack has said that the app is no agent there. It is not asked again as long as the process lives.
     /// One workspace may know agents, and another one not.
     no_agents: Mutex<BTreeSet<String>>,
@@ -80,8 +84,15 @@ impl AgentCoreGateway {
             url: url.to_owned(),
             installations,
             hooks_base: hooks_base.trim_end_matches('/').to_owned(),
+            files: None,
             no_agents: Mutex::default(),
         })
+    }
+
+    /// The same, which also reads files.
+    #[must_use]
+    pub fn with_files(self, files: Option<SlackFiles>) -> Self {
+        Self { files, ..self }
     }
 
     /// The same with other limits than [`TIME_LIMITS`].
@@ -122,6 +133,20 @@ impl AgentCoreGateway {
         until: Moment,
     ) -> Result<(), Failure> {
         done(self.call(tenant, operation, arguments, until).await).map(|_| ())
+    }
+
+    /// What Slack says of a file by its id. Of a file of Slack Connect an event has nothing else.
+    async fn file_info(
+        &self,
+        tenant: Option<&str>,
+        id: &str,
+        until: Moment,
+    ) -> Result<File, (String, Retry)> {
+        let arguments = arguments([("file", Some(id.into()))]);
+        let answer = done(self.call(tenant, "read_file_info", &arguments, until).await)
+            .map_err(|Failure { reason, retry, .. }| (reason, retry))?;
+        let file = answer.get("file").and_then(File::read).filter(|file| file.id == id);
+        file.ok_or_else(|| ("gateway_unreadable".to_owned(), Retry::AfterChange))
     }
 
     /// Whether Slack has said that the app is no agent in this installation.
@@ -297,6 +322,24 @@ impl SlackTools for AgentCoreGateway {
             Ok(()) => StatusOutcome::Shown,
             Err(Failure { reason, .. }) => StatusOutcome::NotShown { reason },
         }
+    }
+
+    async fn read_file(&self, tenant: Option<&str>, file: &File, until: Moment) -> FileOutcome {
+        let Some(files) = &self.files else {
+            return slack_files::unreadable("files_are_off", Retry::AfterChange);
+        };
+        let is_too_large = |file: &File| file.size.is_some_and(|size| size > slack_files::MAX_BYTES as u64);
+        let mut file = file.clone();
+        if !is_too_large(&file) && file.url.is_none() {
+            file = match self.file_info(tenant, &file.id, self.calls.deadline(until)).await {
+                Ok(file) => file,
+                Err((reason, retry)) => return slack_files::unreadable(&reason, retry),
+            };
+        }
+        if is_too_large(&file) {
+            return slack_files::unreadable("too_large", Retry::Never);
+        }
+        files.read(&file, tenant, &self.installations, until).await
     }
 
     async fn respond(&self, response_url: &str, text: &str, until: Moment) -> PostOutcome {

@@ -69,7 +69,7 @@ impl Installations {
 }
 
 /// Whether a text can be the id of a workspace or of an organisation.
-fn is_tenant(text: &str) -> bool {
+pub fn is_tenant(text: &str) -> bool {
     text.strip_prefix(['T', 'E']).is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     })

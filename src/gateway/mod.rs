@@ -12,34 +12,40 @@
 //! 8. `response_url`: what is posted there, and what the answers mean.
 //! 9. [`prompts`]: what is suggested in the app's pane.
 //! 10. [`stream`]: a message in which an answer is shown while it is being thought.
+//! 11. [`slack_files`]: the download of a file; [`bot_tokens`]: the tokens for that.
 //!
 //! ```text
 //! agent-settle ──▶ SlackTools ── tools/call, signed ──▶ AgentCore Gateway ── the bot's token ──▶ Slack
-//!                       └──────── respond ─────────────────────────────────────────────────────▶ hooks.slack.com
+//!                       ├──────── respond ─────────────────────────────────────────────────────▶ hooks.slack.com
+//!                       └──────── read_file ── the bot's token ────────────────────────────────▶ files.slack.com
 //! ```
 //!
 //! Slack's `chat.postMessage` has no idempotency key. So a message carries a nonce in its metadata, by which it is found again
 //! when nobody knows whether it was posted. Nothing here repeats a call: what a failure means is for the caller, who writes it
 //! down before anything is tried again.
 //!
-//! This room imports `aws` (the signed call, and how a stream of events is read), `slack` (the buttons under an answer) and
-//! `time`.
+//! This room imports `aws` (the signed call, the download, and how a stream of events is read), `slack` (the buttons
+//! under an answer, what a file is) and `time`, and the SDK of Secrets Manager.
 
 pub mod agent_core;
+pub mod bot_tokens;
 pub mod installations;
 pub mod prompts;
 mod response_url;
 mod search;
 mod slack_answer;
+pub mod slack_files;
 pub mod stream;
 mod tool_call;
 pub mod tools_gateway;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::slack::question::File;
 use crate::time::clock::{Moment, UnixMillis};
 
 use prompts::Prompts;
@@ -80,6 +86,14 @@ pub trait SlackTools: StreamTools + Send + Sync {
         until: Moment,
     ) -> impl Future<Output = StatusOutcome> + Send;
 
+    /// Reads the content of a file that came with a question of this installation. Nothing changes by it, and it may be repeated.
+    fn read_file(
+        &self,
+        tenant: Option<&str>,
+        file: &File,
+        until: Moment,
+    ) -> impl Future<Output = FileOutcome> + Send;
+
     /// Posts to the `response_url` of a command or an interaction, once. Only the asker sees what is posted there. A
     /// `response_url` works for 30 minutes and five posts, also where the app is no member. Nobody can ask later whether such
     /// a post was made.
@@ -89,6 +103,36 @@ pub trait SlackTools: StreamTools + Send + Sync {
         text: &str,
         until: Moment,
     ) -> impl Future<Output = PostOutcome> + Send;
+}
+
+/// What came of the reading of a file.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FileOutcome {
+    /// This is its content.
+    Read {
+        /// What it is called, if Slack says.
+        name: Option<String>,
+        /// Its media type, if Slack says.
+        mimetype: Option<String>,
+        /// All of it.
+        content: Vec<u8>,
+    },
+    /// It was not read.
+    Unreadable {
+        /// Why, as a short code like that of [`PostOutcome::Refused`].
+        reason: String,
+        /// Whether it may be read later.
+        retry: Retry,
+    },
+}
+
+impl fmt::Debug for FileOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { content, .. } => write!(f, "Read({} bytes)", content.len()),
+            Self::Unreadable { reason, retry } => write!(f, "Unreadable({reason}, {retry:?})"),
+        }
+    }
 }
 
 /// The tools that the agent's model may use.

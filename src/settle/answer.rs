@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::calls::{Called, JournalledCall};
+use super::file::Content;
 use super::thread::Said;
 use crate::slack::question::Place;
 use crate::work::record::BEAT;
@@ -54,7 +55,7 @@ pub enum Answer {
         /// Whether these are all.
         is_whole: bool,
     },
-    /// To a reading: Slack did not show it.
+    /// To a reading: it could not be read.
     Unreadable {
         /// Why, as a short code.
         why: String,
@@ -65,6 +66,8 @@ pub enum Answer {
     Called(Called),
     /// To a reading of the journal: the calls that were begun, in their order.
     Calls(Vec<JournalledCall>),
+    /// To the reading of a file: what it contains.
+    File(Content),
     /// The token is not the record's. There is nothing to do.
     Gone,
     /// The request cannot be understood, or cannot be done.
@@ -89,7 +92,7 @@ impl Answer {
             Self::Told => "told",
             Self::TakenOver => "taken over",
             Self::Released => "released",
-            Self::Thread { .. } => "read",
+            Self::Thread { .. } | Self::File(_) => "read",
             Self::Unreadable { .. } => "unreadable",
             Self::Called(called) => called.outcome(),
             Self::Calls(_) => "calls",
@@ -116,6 +119,7 @@ impl Answer {
                 let messages: Vec<Value> = messages.iter().map(Said::to_json).collect();
                 json!({ "outcome": outcome, "messages": messages, "is_whole": is_whole })
             }
+            Self::File(file) => file.to_json(outcome),
             Self::Called(called) => called.to_json(),
             Self::Calls(calls) => {
                 let calls: Vec<Value> = calls.iter().map(JournalledCall::to_json).collect();

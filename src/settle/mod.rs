@@ -16,7 +16,8 @@
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
-//!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`pane`]: what is suggested in the app's pane.
+//!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`file`](mod@file): the files that came with a question;
+//!    [`pane`]: what is suggested in the app's pane.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -25,6 +26,7 @@
 
 pub mod answer;
 pub mod calls;
+pub mod file;
 pub mod pane;
 pub mod request;
 pub mod stream;
@@ -184,6 +186,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
             Operation::Calls => self.calls(call).await,
             Operation::Stream(piece) => self.stream(piece, call).await,
+            Operation::File { id } => self.file(id, call).await,
         }
     }
 

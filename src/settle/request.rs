@@ -25,6 +25,9 @@ pub(super) const VERSION: u64 = 1;
 /// The longest code that says why.
 const MAX_WHY_CHARS: usize = 40;
 
+/// The longest id of a file.
+const MAX_ID_CHARS: usize = 100;
+
 /// The longest name of a tool, with its target.
 const MAX_TOOL_CHARS: usize = 256;
 
@@ -83,6 +86,11 @@ pub enum Operation {
     Calls,
     /// Shows some of the answer while it is being thought.
     Stream(Piece),
+    /// Reads a file that came with the question.
+    File {
+        /// Slack's id of it.
+        id: String,
+    },
 }
 
 impl Operation {
@@ -100,6 +108,7 @@ impl Operation {
             Self::Call { .. } => "call",
             Self::Calls => "calls",
             Self::Stream(_) => "stream",
+            Self::File { .. } => "file",
         }
     }
 }
@@ -166,9 +175,15 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         Some("call") => call(fields)?,
         Some("calls") => Operation::Calls,
         Some("stream") => Operation::Stream(piece(fields)?),
+        Some("file") => {
+            let id = text(fields, "id").filter(|id| !id.is_empty() && id.len() <= MAX_ID_CHARS);
+            Operation::File {
+                id: id.ok_or(Invalid("id must be the id of a file of the question"))?.to_owned(),
+            }
+        }
         _ => {
             return Err(Invalid(
-                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls and stream",
+                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls, stream and file",
             ));
         }
     })
@@ -271,6 +286,7 @@ mod tests {
                 },
             ),
             (json!({ "operation": "calls" }), Operation::Calls),
+            (json!({ "operation": "file", "id": "F1" }), Operation::File { id: "F1".to_owned() }),
             (json!({ "operation": "release", "more": "is not looked at" }), Operation::Release),
         ] {
             let name = operation.as_str();
@@ -303,6 +319,9 @@ mod tests {
             ),
             (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": "[]" }), "arguments"),
             (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": {} }), "arguments"),
+            (json!({ "operation": "file" }), "id"),
+            (json!({ "operation": "file", "id": "" }), "id"),
+            (json!({ "operation": "file", "id": "F".repeat(101) }), "id"),
             (json!({ "operation": "delete" }), "operation"),
             (json!({}), "operation"),
             (json!({ "operation": "beat", "version": 2 }), "version"),

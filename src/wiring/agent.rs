@@ -11,6 +11,7 @@ use crate::dispatch::agent::AgentCore;
 use crate::dispatch::settler::SettleFunction;
 use crate::dispatch::{CALL_BUDGET, Dispatch};
 use crate::gateway::agent_core::AgentCoreGateway;
+use crate::gateway::slack_files::SlackFiles;
 use crate::gateway::tools_gateway::ToolsGateway;
 use crate::settle::Settle;
 use crate::sink::Sink;
@@ -55,6 +56,11 @@ pub async fn settle(config: SettleConfig) -> Result<DeployedSettle, Box<dyn Erro
     let aws = clients::sdk_config(CallTimeouts::for_budget(CALL_BUDGET)).await?;
     let slack =
         AgentCoreGateway::new(&aws, &config.gateway_url, config.installations.clone(), &config.slack_hooks)?;
+    // Their secrets are read when a file is: a question without one does not wait for them.
+    let files = config.bot_tokens.map(|secrets| {
+        SlackFiles::new(aws_sdk_secretsmanager::Client::new(&aws), secrets, &config.slack_files)
+    });
+    let slack = slack.with_files(files);
     let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url);
     let store = work_store(&aws, config.table);
     warm_up("store", store.warm_up()).await;

@@ -14,7 +14,7 @@ use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::{RandomTokens, Token, Tokens};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
-use crate::slack::question::{Place, SlackTs};
+use crate::slack::question::{File, Place, SlackTs};
 use crate::time::clock::UnixMillis;
 
 /// Calls the macro `$then` with `$before`, and behind it the names of all scenarios of
@@ -94,7 +94,16 @@ fn free() -> Record {
     let [place, _] = places();
     let trace_id = Some("1-5759e988-bd862e3fe1be46a994272793".to_owned());
     let [attempts, deferrals, calls_in_vain, tool_calls] = [2, 7, 3, 4];
-    Record { attempts, deferrals, calls_in_vain, tool_calls, trace_id, ..Record::new(Some(place), NOW) }
+    let file = |id: &str, name: Option<&str>| File {
+        id: id.to_owned(),
+        name: name.map(str::to_owned),
+        mimetype: name.map(|_| "application/pdf".to_owned()),
+        size: name.map(|_| 12_345),
+        url: name.map(|_| "https://files.slack.com/files-pri/T1-F1/download/a.pdf".to_owned()),
+    };
+    let files = vec![file("F1", Some("a \"quoted\" name.pdf")), file("F2", None)];
+    let new = Record::new(Some(place), NOW);
+    Record { attempts, deferrals, calls_in_vain, tool_calls, trace_id, files, ..new }
 }
 
 fn posting(text: &str) -> Posting {

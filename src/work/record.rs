@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::stream::Stream;
 use super::token::Token;
-use crate::slack::question::Place;
+use crate::slack::question::{File, Place};
 use crate::time::clock::UnixMillis;
 
 /// How long a claim or a renewing beat holds: the lease, and the visibility timeout of the message.
@@ -44,6 +44,8 @@ pub struct Record {
     pub trace_id: Option<String>,
     /// Where it was asked, and where alone anything is posted; absent if there is no such place.
     pub place: Option<Place>,
+    /// The files that came with it, as the message has them that was taken last. Only these are read for whoever works on it.
+    pub files: Vec<File>,
     /// How far the work is.
     pub state: State,
 }
@@ -165,14 +167,17 @@ impl Record {
             since: now,
             trace_id: None,
             place,
+            files: Vec::new(),
             state: State::Free,
         }
     }
 
-    /// The same question in another state.
+    /// The same question in another state. When nobody works on it any more, nobody reads its files.
     #[must_use]
     pub fn with(&self, state: State) -> Self {
-        Self { state, ..self.clone() }
+        let may_work = matches!(state, State::Free | State::InFlight(_));
+        let files = if may_work { self.files.clone() } else { Vec::new() };
+        Self { files, state, ..self.clone() }
     }
 
     /// Whether the question is at an end, whichever.

@@ -49,7 +49,7 @@ pub struct Tool {
 }
 
 /// The tools of the Gateway of `agent-settle`.
-pub const SETTLE_TOOLS: [Tool; 12] = [
+pub const SETTLE_TOOLS: [Tool; 13] = [
     Tool {
         operation: "post_to_slack",
         method: "chat.postMessage",
@@ -117,6 +117,7 @@ pub const SETTLE_TOOLS: [Tool; 12] = [
         arguments: &["channel", "ts", "text", "blocks", "metadata"],
     },
     Tool { operation: "delete_message", method: "chat.delete", is_get: false, arguments: &["channel", "ts"] },
+    Tool { operation: "read_file_info", method: "files.info", is_get: true, arguments: &["file"] },
 ];
 
 /// The tools of the model's Gateway: what is posted there has no metadata.

@@ -45,6 +45,9 @@ SETTINGS = {
                           second_workspace="T0SECOND",
                           agent_env={"THINKING": "strands:some.model",
                                      "TOOLS": "post_to_slack,create_canvas,find_canvas_sections"}),
+    # A model that is shown the files of questions; the app is installed in two workspaces.
+    "files": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3, reads_files=True, second_workspace="T0SECOND",
+                     agent_env={"THINKING": "strands:some.model"}),
     # What an agent shows in Slack beside its answers.
     "pane": replace(WORK, dispatchers=4, settle_env={
         "SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}),

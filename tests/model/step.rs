@@ -159,6 +159,7 @@ impl Protocol {
                     lease_until: NOW.after(world::POST_WAIT),
                     token,
                     place: Some(&place),
+                    files: &[],
                     for_agent: true,
                     stopped_at: stop.as_ref(),
                     trace_id: None,

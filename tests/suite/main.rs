@@ -25,6 +25,8 @@ mod edges;
 mod faults;
 mod features;
 mod field_cases;
+#[cfg(feature = "dispatch")]
+mod files;
 mod forms;
 #[cfg(feature = "dispatch")]
 mod gateway;

@@ -7,6 +7,7 @@
     once.py           tools that change something, by agent-settle
     limits.py         how much a model may use
     words.py          what it is told
+    refusal.py        whether it does not take the files of a question
 
 Each is imported only if it is used: Strands and its MCP client take a second and a half.
 """

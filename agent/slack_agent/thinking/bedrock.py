@@ -8,11 +8,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from slack_agent.files import Shown, shown
 from slack_agent.history import conversation
-from slack_agent.log import log
+from slack_agent.log import kind_of, log
 from slack_agent.payload import Question
 from slack_agent.thinking.limits import Limits
-from slack_agent.thinking.words import INSTRUCTIONS, cut_off
+from slack_agent.thinking.refusal import is_refusal
+from slack_agent.thinking.words import cut_off, instructions
 
 # A model may need longer for a long answer than boto3's default time-out of a minute. A throttled call is repeated.
 CLIENT = Config(connect_timeout=5, read_timeout=300, retries={"mode": "standard", "total_max_attempts": 3},
@@ -26,16 +28,27 @@ class Bedrock:
 
     def think(self, question: Question) -> str:
         """Returns "" if the model returns no text."""
-        response = self._client.converse(
-            modelId=self._model_id,
-            system=[{"text": INSTRUCTIONS}],
-            messages=conversation(question, self._limits.history_tokens),
-            inferenceConfig={"maxTokens": self._limits.tokens},
-        )
+        files, said = shown(question), conversation(question, self._limits.history_tokens)
+        try:
+            response = self._ask(said, files)
+        except Exception as error:
+            if not (files.can_be_refused and is_refusal(error)):
+                raise
+            log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
+            files = files.without_refused()
+            response = self._ask(said, files)
         answer = answer_in(response)
         if not answer:
             log.error("%s: no text; stop reason %s", question.id, response.get("stopReason"))
-        return cut_off(answer) if response.get("stopReason") == "max_tokens" else answer
+        return files.with_note(cut_off(answer) if response.get("stopReason") == "max_tokens" else answer)
+
+    def _ask(self, said: list[dict[str, Any]], files: Shown) -> Mapping[str, Any]:
+        return self._client.converse(
+            modelId=self._model_id,
+            system=[{"text": instructions(bool(files.seen))}],
+            messages=files.put_before(said),
+            inferenceConfig={"maxTokens": self._limits.tokens},
+        )
 
 
 def answer_in(response: Mapping[str, Any]) -> str:

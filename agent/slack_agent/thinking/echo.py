@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from slack_agent import files
 from slack_agent.payload import Question
 
 
@@ -13,6 +14,8 @@ class Echo:
 
     async def think(self, question: Question) -> str:
         answer = f"You said: {question.text}" if question.text else "You said nothing."
+        if named := ", ".join(files.names(question.files)):
+            answer += f"\nYour files: {named}"
         words = answer.split(" ")
         for word in words:
             question.show(f"{word} ")

@@ -28,13 +28,15 @@ from strands.tools.executors import SequentialToolExecutor
 from strands.types.exceptions import MaxTokensReachedException
 from strands.types.tools import AgentTool
 
+from slack_agent.files import Shown, shown
 from slack_agent.history import conversation
-from slack_agent.log import log
+from slack_agent.log import kind_of, log
 from slack_agent.payload import Question
 from slack_agent.shown import Status
 from slack_agent.thinking.bedrock import CLIENT
 from slack_agent.thinking.limits import Limits
-from slack_agent.thinking.words import DONE, INSTRUCTIONS, LAST_WORD, NOT_FINISHED, cut_off
+from slack_agent.thinking.refusal import is_refusal
+from slack_agent.thinking.words import DONE, LAST_WORD, NOT_FINISHED, cut_off, instructions
 
 if TYPE_CHECKING:
     from slack_agent.thinking.gateway import Gateway
@@ -54,15 +56,29 @@ class StrandsAgent:
 
     def think(self, question: Question) -> str:
         """Returns "" if the model returns no text."""
+        files = shown(question)
+        steps = Steps(question, self._limits)
+        try:
+            answer = self._answer(question, files, steps)
+        except Exception as error:
+            # After a call of a tool it was not the files: the model had seen them.
+            if not (files.can_be_refused and not steps.tool_calls and is_refusal(error)):
+                raise
+            log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
+            files = files.without_refused()
+            answer = self._answer(question, files, steps)
+        return files.with_note(answer)
+
+    def _answer(self, question: Question, files: Shown, steps: Steps) -> str:
         with self._tools(question) as tools:
-            steps = Steps(question, self._limits)
-            said = conversation(question, self._limits.history_tokens)
+            said = files.put_before(conversation(question, self._limits.history_tokens))
             said += earlier(question, tools)
-            agent = self._agent(steps, said, tools, INSTRUCTIONS)
+            told = instructions(bool(files.seen))
+            agent = self._agent(steps, said, tools, told)
             stop_reason = self._run(agent, question, self._limits.turns - 1)
             used_up = stop_reason in ("limit_turns", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
             if used_up and not question.cancelled.is_set():
-                agent = self._agent(steps, agent.messages, [], f"{INSTRUCTIONS}\n\n{LAST_WORD}")
+                agent = self._agent(steps, agent.messages, [], f"{told}\n\n{LAST_WORD}")
                 stop_reason = self._run(agent, question, 1)
         log.info("%s: %d calls of the model, %d of tools%s; stop reason %s", question.id, steps.turns, steps.tool_calls,
                  ", and no more were allowed" if used_up else "", stop_reason)

@@ -35,15 +35,23 @@ export class ApiCredential extends Construct {
 
   /** Lets a Gateway's role read the credential, and the secret that it is in. */
   grantRead(role: iam.Role): void {
-    const grant = (actions: string[], resource: string, conditions?: iam.Conditions) =>
+    const grant: Grant = (actions, resource, conditions) =>
       role.addToPolicy(new iam.PolicyStatement({ actions, resources: [resource], conditions }));
     grant(['bedrock-agentcore:GetResourceApiKey'], this.providerArn);
-    grant(['secretsmanager:GetSecretValue'], arnForPolicy(this.secret));
-    const key = this.secret.encryptionKey;
-    if (key) {
-      const service = `secretsmanager.${Stack.of(this).region}.amazonaws.com`;
-      grant(['kms:Decrypt'], key.keyArn, { StringEquals: { 'kms:ViaService': service } });
-    }
+    grantReadSecret(this.secret, grant);
+  }
+}
+
+/** Has a right granted: to do these actions with this resource. */
+export type Grant = (actions: string[], resource: string, conditions?: iam.Conditions) => void;
+
+/** Grants to read a secret, and to decrypt it if it has a key of its own. */
+export function grantReadSecret(secret: secretsmanager.ISecret, grant: Grant): void {
+  grant(['secretsmanager:GetSecretValue'], arnForPolicy(secret));
+  const key = secret.encryptionKey;
+  if (key) {
+    const service = `secretsmanager.${Stack.of(secret).region}.amazonaws.com`;
+    grant(['kms:Decrypt'], key.keyArn, { StringEquals: { 'kms:ViaService': service } });
   }
 }
 

@@ -3,8 +3,10 @@
 import { Duration } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { grantReadSecret } from './credential.ts';
 import { type AgentFunctionProps, agentFunction } from './function.ts';
 import { type AgentGateway, SLACK_TARGET } from './gateway.ts';
 import { WORKSPACE_TARGETS, type Workspaces } from './workspaces.ts';
@@ -31,6 +33,12 @@ export interface AgentSettleProps extends AgentFunctionProps {
   readonly sessionTitles?: boolean;
   /** Whether answers have buttons by which people say whether they are good. @default false */
   readonly feedbackButtons?: boolean;
+  /**
+   * The secret with the bot token, if the function may read it, to download the files of questions. With `workspaces` it
+   * gets the secret of each installation.
+   * @default it reads no files, and has no token
+   */
+  readonly filesToken?: secretsmanager.ISecret;
 }
 
 /** A Gateway with tools for an agent's model. */
@@ -63,6 +71,7 @@ export class AgentSettle extends Construct {
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
     const { queue, table, gateway, toolsGateway, workspaces, workspacesGateway } = props;
+    const { filesToken } = props;
     const { suggestedPrompts, sessionTitles = false, feedbackButtons = false } = props;
     const count = suggestedPrompts?.prompts.length;
     if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
@@ -82,12 +91,17 @@ export class AgentSettle extends Construct {
         ...(suggestedPrompts ? { SUGGESTED_PROMPTS: JSON.stringify(suggestedPrompts) } : {}),
         SESSION_TITLES: sessionTitles ? 'on' : 'off',
         FEEDBACK_BUTTONS: feedbackButtons ? 'on' : 'off',
+        ...(filesToken ? { SLACK_BOT_TOKEN_ARN: workspaces?.secrets ?? filesToken.secretArn } : {}),
       },
     });
     own.grantRecords(table);
     own.grant(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], [queue.queueArn]);
     const gateways = [gateway.gateway.gatewayArn, toolsGateway?.arn, workspacesGateway?.gateway.gatewayArn];
     own.grant(['bedrock-agentcore:InvokeGateway'], gateways.filter((it) => it !== undefined));
+    const tokens = filesToken ? (workspaces?.installations.map((it) => it.secret) ?? [filesToken]) : [];
+    for (const secret of tokens) {
+      grantReadSecret(secret, (actions, resource, conditions) => own.grant(actions, [resource], conditions));
+    }
     this.function = own.function;
   }
 }

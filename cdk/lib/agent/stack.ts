@@ -120,6 +120,12 @@ export interface AgentProps extends DispatchProps, PaneProps {
    */
   readonly rotationCode?: AgentDispatchProps['code'];
   /**
+   * Whether the files of a question are read. agent-settle then may read the bot token, by which it downloads them, and the
+   * Slack app needs the scope `files:read`.
+   * @default false
+   */
+  readonly files?: boolean;
+  /**
    * Whether the Slack app is an agent (`agent_view` in its manifest), with a stop button and a conversation for each root
    * message of a direct message. The ingress then needs `dmConversation: 'thread'`.
    * @default true
@@ -195,6 +201,7 @@ export class AgentStack extends Stack {
         toolsGateway,
         workspaces,
         workspacesGateway,
+        filesToken: rest.files ? botToken : undefined,
       });
 
     let target: AgentTarget;
@@ -278,6 +285,7 @@ export class AgentStack extends Stack {
     output('AgentView', 'Whether the Slack app is an agent; its manifest needs to know', String(agentView));
     output('SuggestsPrompts', 'Whether prompts are suggested; its manifest needs to know', String(rest.suggestedPrompts !== undefined));
     output('RotatesTokens', 'Whether the bot tokens may expire; its manifest needs to know', String(this.rotation !== undefined));
+    output('ReadsFiles', 'Whether files of questions are read; its manifest needs to know', String(rest.files ?? false));
     output('RuntimeArn', 'The agent', target.runtimeArn);
     output('RuntimeQualifier', 'The endpoint of it that is called', target.qualifier);
     output('DispatchFunctionName', 'The dispatcher; also the dimension of its metrics', this.dispatch.function.functionName);

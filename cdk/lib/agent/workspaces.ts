@@ -1,6 +1,6 @@
 // Several installations of the app: for each a bot token, and targets of the Gateways that act by it.
 
-import type { RemovalPolicy } from 'aws-cdk-lib';
+import { type RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { ApiCredential, credentialSecret } from './credential.ts';
@@ -90,6 +90,11 @@ export class Workspaces extends Construct {
   /** The value of `GATEWAY_TARGETS`. */
   get targets(): string {
     return JSON.stringify(Object.fromEntries(this.installations.map((it) => [it.tenant, it.target])));
+  }
+
+  /** The value of `SLACK_BOT_TOKEN_ARN`: for each installation the secret that has its token alone. */
+  get secrets(): string {
+    return Stack.of(this).toJsonString(Object.fromEntries(this.installations.map((it) => [it.tenant, it.secret.secretArn])));
   }
 
   /**

@@ -26,6 +26,8 @@ export interface ManifestProps {
    * `slack-dev install` too. @default false
    */
   readonly rotatesTokens?: boolean;
+  /** Whether agent-settle reads the files of questions, for which it needs a scope. @default false */
+  readonly readsFiles?: boolean;
 }
 
 /** The redirect URL of `slack-dev install` (REDIRECT_URL in slack-dev/src/install). */
@@ -48,7 +50,8 @@ const TOOL_SCOPES = ['canvases:read', 'canvases:write', 'reactions:write'];
 
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
 export function slackAppManifest(props: ManifestProps): string {
-  const { requestUrl, name = 'Agent', command, answers, suggestsPrompts = false, rotatesTokens = false } = props;
+  const { requestUrl, name = 'Agent', command, answers } = props;
+  const { suggestsPrompts = false, rotatesTokens = false, readsFiles = false } = props;
   if (requestUrl !== undefined && !/^https?:\/\/[^\s"'\\]+\/slack\/events$/.test(requestUrl)) {
     throw new Error(`not a request URL, which ends in /slack/events: ${requestUrl}`);
   }
@@ -63,6 +66,7 @@ export function slackAppManifest(props: ManifestProps): string {
     ...(answers === 'agent' ? ['assistant:write'] : []),
     'chat:write',
     ...(command === undefined ? [] : ['commands']),
+    ...(answers !== undefined && readsFiles ? ['files:read'] : []),
     'im:history',
     ...(answers === undefined ? [] : [...READING_SCOPES, ...TOOL_SCOPES]),
   ].sort();
@@ -122,12 +126,15 @@ ${list(events)}\
 }
 
 /** Finds in the file that `cdk deploy --outputs-file` wrote what the manifest needs to know of the deployment. */
-export function deploymentIn(outputs: string): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts' | 'rotatesTokens'> {
+export function deploymentIn(
+  outputs: string,
+): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts' | 'rotatesTokens' | 'readsFiles'> {
   const stacks = Object.values(JSON.parse(outputs) as Record<string, Record<string, string>>);
   const urls = stacks.flatMap((stack) => stack.RequestUrl ?? []);
   if (urls.length !== 1) throw new Error(`the outputs contain ${urls.length} request URLs, not one: pass the URL itself`);
   const agentView = stacks.flatMap((stack) => stack.AgentView ?? [])[0];
   const answers = agentView === undefined ? undefined : agentView === 'true' ? 'agent' : 'app';
   const says = (output: string) => stacks.some((stack) => stack[output] === 'true');
-  return { requestUrl: urls[0], answers, suggestsPrompts: says('SuggestsPrompts'), rotatesTokens: says('RotatesTokens') };
+  const [suggestsPrompts, rotatesTokens, readsFiles] = [says('SuggestsPrompts'), says('RotatesTokens'), says('ReadsFiles')];
+  return { requestUrl: urls[0], answers, suggestsPrompts, rotatesTokens, readsFiles };
 }

@@ -70,6 +70,7 @@ export function agentProps(scope: Construct): AgentProps {
     rotationCode: wantsRotation(scope)
       ? functionCode({ binary: 'token-rotation', path: text('rotationCodePath'), architecture })
       : undefined,
+    files: choice('files', 'true', 'false') === 'true',
     agentView: wantsAgentView(scope),
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),

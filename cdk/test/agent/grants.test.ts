@@ -263,6 +263,38 @@ test('an imported bot token is granted by its whole ARN, and its KMS key through
   }
 });
 
+test('agent-settle may read the bot token if files are read, by its whole ARN, and not otherwise', () => {
+  const secrets = (template: typeof ingress) =>
+    roleOf(template, settleIn(template)).statements.filter((it) => /secretsmanager|kms/.test(JSON.stringify(it.Action)));
+  assert.deepEqual(secrets(template), []);
+  assert.equal(settle.Properties.Environment.Variables.SLACK_BOT_TOKEN_ARN, undefined);
+  const withFiles = agentTemplate({ files: true }).template;
+  const created = only(withFiles, 'AWS::SecretsManager::Secret');
+  assert.deepEqual(secrets(withFiles), [allow('secretsmanager:GetSecretValue', ref(created.id))]);
+  assert.deepEqual(settleIn(withFiles).Properties.Environment.Variables.SLACK_BOT_TOKEN_ARN, ref(created.id));
+
+  const whole = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf';
+  const key = 'arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012';
+  const imported = agentTemplate((scope) => ({
+    files: true,
+    botToken: secretsmanager.Secret.fromSecretAttributes(scope, 'Secret', {
+      secretCompleteArn: whole,
+      encryptionKey: kms.Key.fromKeyArn(scope, 'Key', key),
+    }),
+  })).template;
+  assert.deepEqual(secrets(imported), [
+    allow('secretsmanager:GetSecretValue', whole),
+    {
+      ...allow('kms:Decrypt', key),
+      Condition: { StringEquals: { 'kms:ViaService': join('secretsmanager.', region, '.amazonaws.com') } },
+    },
+  ]);
+  // Nobody else gets it: neither the dispatcher nor the agent, in whose machine any code has its role.
+  for (const role of [roleOf(withFiles, dispatchIn(withFiles)), agentCoreRole(withFiles, 'AWS::BedrockAgentCore::Runtime')]) {
+    assert.doesNotMatch(JSON.stringify(role.statements), /secretsmanager/);
+  }
+});
+
 test("with tools for Trello, the tools' gateway may also read Trello's credential, and agent-settle's may not", () => {
   const { template } = agentTemplate({ agent: { code, trello: {} } });
   const reads = (where: typeof isToolsGateway) => {

@@ -68,6 +68,7 @@ test('the Rust code calls every operation of its Gateway, and no other', () => {
     'delete_message',
     'post_to_slack',
     'read_channel',
+    'read_file_info',
     'read_thread',
     'set_session_status',
     'set_suggested_prompts',

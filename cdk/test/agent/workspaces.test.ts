@@ -107,6 +107,18 @@ test('agent-settle may call all three gateways, and each gateway may read its ow
   }
 });
 
+test('files are read with the token of their own installation: each has its secret, and agent-settle may read just these', () => {
+  const { template } = agentTemplate({ workspaces: WORKSPACES, files: true });
+  const idOf = (text: string) => only(template, 'AWS::SecretsManager::Secret', (it) => it.Properties.Description.includes(text)).id;
+  const tokens: Record<string, string> = { T0FIRST: idOf('bot token, as'), T0123ABC: idOf('in T0123ABC'), E0456DEF: idOf('in E0456DEF') };
+  const parts: any[] = settleIn(template).Properties.Environment.Variables.SLACK_BOT_TOKEN_ARN['Fn::Join'][1];
+  const value = parts.map((it) => (typeof it === 'string' ? it : it.Ref)).join('');
+  assert.deepEqual(JSON.parse(value), tokens);
+  const read = roleOf(template, settleIn(template)).statements.filter((it) => it.Action === 'secretsmanager:GetSecretValue');
+  assert.deepEqual(read.flatMap((it) => it.Resource).map((it: any) => it.Ref).sort(), Object.values(tokens).sort());
+  assert.equal(settle.Properties.Environment.Variables.SLACK_BOT_TOKEN_ARN, undefined, 'without files it has no token');
+});
+
 test('the agent has the tools of each workspace called by agent-settle', () => {
   const { EnvironmentVariables } = only(template, 'AWS::BedrockAgentCore::Runtime').Properties;
   assert.equal(EnvironmentVariables.WORKSPACE_TOOLS, 'slack,canvases');

@@ -43,11 +43,14 @@ test('a URL that is not a request URL is refused', () => {
 test('the request URL is found in the outputs of a deployment, and whether an agent answers', () => {
   const ingress = { SlackIngress: { RequestUrl: requestUrl } };
   const found = (more: object) => deploymentIn(JSON.stringify({ Other: { X: 'y' }, ...ingress, ...more }));
-  assert.deepEqual(found({}), { requestUrl, answers: undefined, suggestsPrompts: false, rotatesTokens: false });
-  const agent = (AgentView: string, SuggestsPrompts: string) => found({ SlackIngressAgent: { AgentView, SuggestsPrompts } });
-  assert.deepEqual(agent('true', 'false'), { requestUrl, answers: 'agent', suggestsPrompts: false, rotatesTokens: false });
-  assert.deepEqual(agent('true', 'true'), { requestUrl, answers: 'agent', suggestsPrompts: true, rotatesTokens: false });
-  assert.deepEqual(agent('false', 'false'), { requestUrl, answers: 'app', suggestsPrompts: false, rotatesTokens: false });
+  const no = { suggestsPrompts: false, rotatesTokens: false, readsFiles: false };
+  assert.deepEqual(found({}), { requestUrl, answers: undefined, ...no });
+  const agent = (AgentView: string, SuggestsPrompts: string, ReadsFiles = 'false') =>
+    found({ SlackIngressAgent: { AgentView, SuggestsPrompts, ReadsFiles } });
+  assert.deepEqual(agent('true', 'false'), { requestUrl, answers: 'agent', ...no });
+  assert.deepEqual(agent('true', 'true'), { requestUrl, answers: 'agent', ...no, suggestsPrompts: true });
+  assert.deepEqual(agent('true', 'false', 'true'), { requestUrl, answers: 'agent', ...no, readsFiles: true });
+  assert.deepEqual(agent('false', 'false'), { requestUrl, answers: 'app', ...no });
   assert.equal(found({ SlackIngressAgent: { AgentView: 'true', RotatesTokens: 'true' } }).rotatesTokens, true);
   assert.throws(() => deploymentIn('{"A":{}}'), /0 request URLs/);
 });
@@ -83,6 +86,16 @@ test('an agent that suggests prompts hears when its pane is opened, and nobody e
   assert.match(slackAppManifest({ requestUrl, answers: 'agent' }), /interactivity:\n {4}is_enabled: true/);
 });
 
+test('an app whose files are read has the scope for it, and nobody else has', () => {
+  const scopes = (props: object) => listed(slackAppManifest({ requestUrl, ...props }), 'bot')!;
+  for (const answers of ['agent', 'app']) {
+    assert.deepEqual(scopes({ answers, readsFiles: true }), [...scopes({ answers }), 'files:read'].sort());
+    assert.ok(!scopes({ answers }).includes('files:read'));
+  }
+  // A consumer of one's own adds the scopes that it needs.
+  assert.ok(!scopes({ readsFiles: true }).includes('files:read'));
+});
+
 test('an app of the agent\'s stack that is no agent may read too, and has no stop', () => {
   const manifest = slackAppManifest({ requestUrl, answers: 'app', command: '/ask' });
   assert.doesNotMatch(manifest, /agent_view|assistant:write|agent_session/);
@@ -97,7 +110,7 @@ test('no manifest subscribes to all messages of a channel: an app with app_menti
 
 test('every scope of every manifest is explained in docs/slack-app.md', () => {
   const guide = readFileSync(join(REPOSITORY, 'docs/slack-app.md'), 'utf8');
-  const scopes = (['agent', 'app', undefined] as const).flatMap((answers) => listed(slackAppManifest({ answers, command: '/a' }), 'bot')!);
+  const scopes = (['agent', 'app', undefined] as const).flatMap((answers) => listed(slackAppManifest({ answers, command: '/a', readsFiles: true }), 'bot')!);
   for (const scope of scopes) assert.match(guide, new RegExp(`^\\| \`${scope}\``, 'm'));
 });
 
@@ -111,6 +124,8 @@ test('the command prints what a deployment needs, and refuses what it does not k
   assert.equal(print('', name, '--answers=app').stdout, slackAppManifest({ name, answers: 'app' }));
   const withPrompts = slackAppManifest({ requestUrl, name, answers: 'agent', suggestsPrompts: true });
   assert.equal(print(requestUrl, name, '--answers=agent', '--prompts').stdout, withPrompts);
+  const withFiles = slackAppManifest({ requestUrl, name, answers: 'app', readsFiles: true });
+  assert.equal(print(requestUrl, name, '--answers=app', '--files').stdout, withFiles);
   assert.equal(print('').stdout, slackAppManifest({}));
   assert.match(print('', '--answers=yes').stderr, /--answers must be agent or app/);
 });

@@ -131,6 +131,19 @@ test('what the pane in Slack shows is set for agent-settle, and the manifest is 
   assert.deepEqual(pane({ suggestedPrompts: prompts, sessionTitles: 'true', feedbackButtons: 'true' }), [prompts, 'on', 'on', 'true']);
 });
 
+test('files are read if that is set, and the manifest is told', () => {
+  const files = (context: Record<string, unknown>) => {
+    const { template } = deployed(context);
+    return [
+      settleIn(template).Properties.Environment.Variables.SLACK_BOT_TOKEN_ARN !== undefined,
+      template.findOutputs('ReadsFiles').ReadsFiles!.Value,
+    ];
+  };
+  for (const context of [{}, { files: 'false' }]) assert.deepEqual(files(context), [false, 'false']);
+  assert.deepEqual(files({ files: 'true' }), [true, 'true']);
+  assert.throws(() => files({ files: 'yes' }), /files must be one of/);
+});
+
 test('prompts that agent-settle would not start with are refused', () => {
   const prompt = { title: 'Plan', message: 'Plan my day.' };
   for (const wrong of [

@@ -10,7 +10,7 @@ use super::message::DEAD_LETTER_REASON;
 use super::message::QueueMessage;
 use crate::sink::message::conversation_key;
 use crate::slack::payload::{self, DmConversation, Kind};
-use crate::slack::question::{self, Asked, Place, Question};
+use crate::slack::question::{self, Asked, File, Place, Question};
 use crate::time::trace::TraceHeader;
 use crate::work::RecordKey;
 use crate::work::token::Token;
@@ -92,7 +92,20 @@ struct Payload<'a> {
 struct QuestionPayload<'a> {
     id: &'a str,
     text: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FilePayload<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files_left_out: Option<usize>,
     place: Place,
+}
+
+/// A file without its URL: the agent has no token, and asks agent-settle for the content by the id.
+#[derive(Serialize)]
+struct FilePayload<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    mimetype: Option<&'a str>,
+    size: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +143,8 @@ impl AgentCall {
             question: question.map(|question| QuestionPayload {
                 id: &question.id,
                 text: &question.text,
+                files: question.files.listed.iter().map(FilePayload::of).collect(),
+                files_left_out: Some(question.files.left_out).filter(|left_out| *left_out > 0),
                 place: question.place.shown_to_the_agent(),
             }),
             work: WorkPayload { record: key.as_str(), token: token.as_str() },
@@ -141,6 +156,13 @@ impl AgentCall {
             payload: serde_json::to_vec(&payload).map_err(|_| InvalidMessage::Body)?,
             trace: message.trace.clone(),
         })
+    }
+}
+
+impl<'a> FilePayload<'a> {
+    fn of(file: &'a File) -> Self {
+        let File { id, name, mimetype, size, url: _ } = file;
+        Self { id, name: name.as_deref(), mimetype: mimetype.as_deref(), size: *size }
     }
 }
 

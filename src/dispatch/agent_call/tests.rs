@@ -1,5 +1,5 @@
 use super::*;
-use crate::slack::question::SlackTs;
+use crate::slack::question::{Files, SlackTs};
 use serde_json::{Value, json};
 
 const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
@@ -40,7 +40,8 @@ fn the_payload_is_the_documented_one() {
         asked_at: SlackTs::parse("1795554000.000200").unwrap(),
         response_url: Some("https://hooks.slack.com/commands/1".to_owned()),
     };
-    let question = Question { id: "A1:C1:1.2".to_owned(), text: "höhö".to_owned(), place };
+    let files = Files::default();
+    let question = Question { id: "A1:C1:1.2".to_owned(), text: "höhö".to_owned(), files, place };
     let call = call(&message("event", &mention()), Some(&question)).unwrap();
     let payload: Value = serde_json::from_slice(&call.payload).unwrap();
     let expected = json!({
@@ -162,4 +163,34 @@ fn what_is_not_the_ingresss_is_unworkable() {
     let mut empty = message("event", &mention());
     empty.attributes.insert("event_id".to_owned(), String::new());
     assert_eq!(call(&empty, None).unwrap_err(), InvalidMessage::EventId);
+}
+
+/// The agent has no token, and must not be tempted to look for one.
+#[test]
+fn the_files_of_a_question_are_named_without_their_urls() {
+    let event = json!({
+        "type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event_id": "Ev1",
+        "event": {
+            "type": "message", "subtype": "file_share", "channel": "D1", "channel_type": "im", "user": "U1", "text": "",
+            "ts": "1795554000.000200",
+            "files": [
+                { "id": "F1", "name": "a.pdf", "mimetype": "application/pdf", "size": 7, "url_private": "https://files.slack.com/a" },
+                { "id": "F2", "mode": "file_access", "file_access": "check_file_info" },
+            ],
+        }
+    });
+    let message = message("event", &event);
+    let Asked::Question(mut question) = asked(&message, DmConversation::Thread).unwrap() else { panic!() };
+    question.files.left_out = 2;
+    let payload = call(&message, Some(&question)).unwrap().payload;
+    let payload: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(
+        payload["question"]["files"],
+        json!([
+            { "id": "F1", "name": "a.pdf", "mimetype": "application/pdf", "size": 7 },
+            { "id": "F2", "name": null, "mimetype": null, "size": null },
+        ])
+    );
+    assert_eq!(payload["question"]["files_left_out"], 2);
+    assert_eq!(payload["question"]["text"], "(file: a.pdf)\n(file: without a name)");
 }

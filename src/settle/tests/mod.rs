@@ -1,12 +1,12 @@
 use super::pane::PaneRequest;
 use super::*;
-use crate::gateway::Pane;
 use crate::gateway::ToolOutcome;
 use crate::gateway::stream::Stopped as StreamStopped;
 use crate::gateway::stream::{
     Addition, Appended, Replaced, Started, StreamPlace, StreamStart, StreamTools, Trouble,
 };
-use crate::slack::question::SlackTs;
+use crate::gateway::{FileOutcome, Pane};
+use crate::slack::question::{File, SlackTs};
 use crate::work::journal;
 use crate::work::memory::MemoryWork;
 use crate::work::queue::QueueError;
@@ -60,6 +60,10 @@ struct World {
     streams: Mutex<Vec<String>>,
     /// How long a post takes.
     post_takes: Mutex<Duration>,
+    /// The files that come with the next message.
+    files: Mutex<Vec<File>>,
+    /// The ids of the files that Slack was asked for.
+    files_read: Mutex<Vec<String>>,
     /// For which installations Slack was called, each once.
     tenants: Mutex<BTreeSet<String>>,
 }
@@ -245,6 +249,17 @@ impl SlackTools for Arc<World> {
         StatusOutcome::Shown
     }
 
+    async fn read_file(&self, tenant: Option<&str>, file: &File, _: Moment) -> FileOutcome {
+        self.acts_for(tenant);
+        self.files_read.lock().unwrap().push(file.id.clone());
+        let (name, mimetype) = (file.name.clone(), file.mimetype.clone());
+        match file.size {
+            Some(0) => FileOutcome::Unreadable { reason: "timed_out".to_owned(), retry: Retry::Later },
+            Some(_) => FileOutcome::Read { name, mimetype, content: vec![0xff, 0, 7] },
+            None => FileOutcome::Unreadable { reason: "too_large".to_owned(), retry: Retry::Never },
+        }
+    }
+
     async fn respond(&self, response_url: &str, text: &str, _: Moment) -> PostOutcome {
         self.take_post(response_url, text)
     }
@@ -385,7 +400,7 @@ impl Scene {
             Some(key) => self.world.store.stop(&key).await.unwrap(),
             None => None,
         };
-        let token = token(bits);
+        let (token, files) = (token(bits), self.world.files.lock().unwrap().clone());
         update(&self.world, &self.world, &self.key, |record, now| {
             let received = Received {
                 receive: &receive,
@@ -394,6 +409,7 @@ impl Scene {
                 lease_until: now.after(LEASE),
                 token: &token,
                 place: place.as_ref(),
+                files: &files,
                 for_agent: true,
                 stopped_at: stop.as_ref().map(|stop| &stop.at),
                 trace_id: None,
@@ -1065,6 +1081,7 @@ async fn a_question_that_starts_over_knows_what_was_done_for_it() {
         lease_until: scene.world.now().after(LEASE),
         token: &again,
         place: Some(&place),
+        files: &[],
         for_agent: true,
         stopped_at: None,
         trace_id: None,
@@ -1233,4 +1250,39 @@ async fn an_answer_for_an_installation_without_a_token_waits_and_ends_as_untold(
     scene.world.pass(LIMITS.give_up_after);
     let errand = scene.receive("h2", 20, Some(Scene::place())).await;
     assert_eq!(errand, Errand::DeadLetter { why: "untold".to_owned() });
+}
+
+fn file(id: &str, size: Option<u64>) -> File {
+    let mimetype = Some("image/png".to_owned());
+    File { id: id.to_owned(), name: Some(format!("{id}.png")), mimetype, size, url: None }
+}
+
+fn read_file(id: &str) -> Operation {
+    Operation::File { id: id.to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_works_on_a_question_may_have_its_files_read_and_no_others() {
+    let scene = Scene::new();
+    *scene.world.files.lock().unwrap() = vec![file("F1", Some(3)), file("F2", None), file("F3", Some(0))];
+    let scene = scene.into_taken().await.into_claimed().await;
+    let answer = scene.ask(CLAIMERS, read_file("F1")).await;
+    assert_eq!(
+        answer.to_json(),
+        json!({ "outcome": "read", "name": "F1.png", "mimetype": "image/png", "content": "/wAH" })
+    );
+    assert!(!format!("{answer:?}").contains("255"), "a log must not get the content: {answer:?}");
+    let unreadable = |why: &str, again| Answer::Unreadable { why: why.to_owned(), again };
+    assert_eq!(scene.ask(CLAIMERS, read_file("F2")).await, unreadable("too_large", false));
+    assert_eq!(scene.ask(CLAIMERS, read_file("F3")).await, unreadable("timed_out", true));
+    let (answer, report) = scene.run(CLAIMERS, read_file("F9")).await;
+    assert_eq!(answer, unreadable("not_of_this_question", false));
+    assert_eq!((report.operation, report.why.as_deref()), ("file", Some("not_of_this_question")));
+    assert_eq!(*scene.world.files_read.lock().unwrap(), ["F1", "F2", "F3"], "Slack is not asked for others");
+    assert_eq!(scene.world.tenants.lock().unwrap().iter().collect::<Vec<_>>(), ["T1"]);
+    // The token that the claimer came with is gone, and so is the claimer's when the question has ended.
+    assert_eq!(scene.ask(DISPATCHERS, read_file("F1")).await, Answer::Gone);
+    scene.answer("42").await;
+    assert_eq!(scene.ask(CLAIMERS, read_file("F1")).await, Answer::Gone);
+    assert_eq!(scene.world.files_read.lock().unwrap().len(), 3);
 }

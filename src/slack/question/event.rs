@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Asked, Context, Pane, Question, SlackTs, Stop, is_direct, said, text};
+use super::{Asked, Context, Files, Pane, Question, SlackTs, Stop, is_direct, said, text};
 use crate::slack::payload::Author;
 
 /// The subtypes of a message that somebody wrote. All others report that something happened.
@@ -66,7 +66,8 @@ fn message(context: &Context<'_>, event: &Value) -> Asked {
     let place =
         context.place(channel.clone(), thread_ts, text(&event["user"]), asked_at(context, event, &ts));
     let text = said::by(event, &bot_users(context.json));
-    Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, place }))
+    let files = Files::of(event);
+    Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, files, place }))
 }
 
 /// The pane that was opened. In an app with `agent_view` prompts belong to the direct message, and with a thread Slack would not

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Asked, Context, Feedback, Place, Question, SlackTs, is_direct, said, text};
+use super::{Asked, Context, Feedback, Files, Place, Question, SlackTs, is_direct, said, text};
 use crate::slack::feedback;
 
 /// A slash command: what was typed behind its name.
@@ -13,7 +13,8 @@ pub(super) fn of_command(context: &Context<'_>) -> Asked {
     let place =
         context.place(channel, text(&fields["thread_ts"]), text(&fields["user_id"]), context.received_at());
     let typed = fields["text"].as_str().unwrap_or_default();
-    question(context, said::by(&serde_json::json!({ "text": typed }), &[]), place)
+    let text = said::by(&serde_json::json!({ "text": typed }), &[]);
+    question(context, text, Files::default(), place)
 }
 
 /// A button, a menu, another choice; or a shortcut on a message.
@@ -40,7 +41,10 @@ pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
     let action_ts = interaction["actions"][0]["action_ts"].as_str().or(interaction["action_ts"].as_str());
     let asked_at = action_ts.and_then(SlackTs::parse).unwrap_or_else(|| context.received_at());
     let place = context.place(channel, thread_ts, text(&interaction["user"]["id"]), asked_at);
-    question(context, asks, place)
+    // A shortcut on a message asks about it and its files. Who presses a button does not ask about what stands beside it.
+    let is_about_message = interaction["type"].as_str() == Some("message_action");
+    let files = if is_about_message { Files::of(message) } else { Files::default() };
+    question(context, asks, files, place)
 }
 
 /// The click on the buttons under an answer, if this is one. Slack sends each click by itself.
@@ -55,11 +59,11 @@ fn given_feedback(interaction: &Value) -> Option<Feedback> {
     Some(Feedback { rating, channel, message_ts })
 }
 
-fn question(context: &Context<'_>, text: String, place: Place) -> Asked {
+fn question(context: &Context<'_>, text: String, files: Files, place: Place) -> Asked {
     // Whoever posts there sees to it that it is Slack's.
     let response_url = self::text(&context.json["response_url"]);
     let place = Place { response_url, ..place };
-    Asked::Question(Box::new(Question { id: context.recorded_id(), text, place }))
+    Asked::Question(Box::new(Question { id: context.recorded_id(), text, files, place }))
 }
 
 /// What was chosen; `None` if nothing was that asks for an answer.

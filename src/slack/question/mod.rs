@@ -5,7 +5,8 @@
 //! 1. This page: [`read`], and what it tells apart.
 //! 2. `event`: messages, mentions, stops, deletions and opened panes; `interactive`: commands, buttons, menus and shortcuts.
 //! 3. `said`: what a message says, with its attachments and blocks; `plain_text`: from Slack's mrkdwn to plain text.
-//! 4. `ts`: Slack's points in time; `title`: the title of a question.
+//! 4. `files`: the files that came with a message.
+//! 5. `ts`: Slack's points in time; `title`: the title of a question.
 //!
 //! What is read here came through the ingress, so Slack has signed it. Fields of another shape than Slack's count as absent.
 
@@ -15,12 +16,14 @@
 )]
 
 mod event;
+mod files;
 mod interactive;
 mod plain_text;
 mod said;
 mod title;
 mod ts;
 
+pub use files::{File, Files, MAX_FILES};
 pub use title::title;
 pub use ts::SlackTs;
 
@@ -79,8 +82,11 @@ pub struct Question {
     /// What it is known by. Of a message `<api_app_id>:<channel>:<ts>`, so that all events that tell of one message ask one
     /// question, and an edit asks the question of its message. Of everything else the id that the ingress recorded.
     pub id: String,
-    /// What is asked, as plain text, at most 100 KB; empty if nothing but the app was mentioned.
+    /// What is asked, as plain text, at most 100 KB; empty if nothing but the app was mentioned. Of an upload without a text it is
+    /// the names of the files.
     pub text: String,
+    /// The files that came with it.
+    pub files: Files,
     /// Where it was asked.
     pub place: Place,
 }
@@ -162,9 +168,9 @@ pub fn read(
     })
 }
 
-/// What a message of a conversation says, as plain text: its own text, attachments and blocks, or its files' names.
+/// What a message of a conversation says, as plain text: its own text, attachments and blocks, and its files' names.
 pub fn text_of(message: &Value) -> String {
-    said::by(message, &[])
+    said::with_files(message)
 }
 
 /// What is known of a message beside what it asks.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::files;
 use super::plain_text::of_mrkdwn;
 use crate::slack::answer_text::cut;
 
@@ -26,12 +27,23 @@ pub(super) fn by(message: &Value, bot_users: &[String]) -> String {
         add(&mut said, &in_attachment(attachment));
     }
     if said.is_empty() {
-        for file in list(&message["files"]) {
-            let name = file["title"].as_str().or_else(|| file["name"].as_str()).unwrap_or("without a name");
-            add(&mut said, &format!("(file: {name})"));
-        }
+        add_files(&mut said, message);
     }
     within_limit(&said)
+}
+
+/// All that a message says, and which files came with it.
+pub(super) fn with_files(message: &Value) -> String {
+    let mut said = by(message, &[]);
+    add_files(&mut said, message);
+    within_limit(&said)
+}
+
+fn add_files(said: &mut String, message: &Value) {
+    for file in files::in_message(message) {
+        let name = file["title"].as_str().or_else(|| file["name"].as_str()).filter(|name| !name.is_empty());
+        add(said, &format!("(file: {})", name.unwrap_or("without a name")));
+    }
 }
 
 /// The text without the mention of the app at its beginning, and without what separates it from the rest.

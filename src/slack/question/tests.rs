@@ -56,6 +56,7 @@ fn a_mention_asks_in_its_thread() {
     let expected = Question {
         id: format!("A1:C1:{TS}"),
         text: "how far are we?".to_owned(),
+        files: Files::default(),
         place: Place {
             tenant: Some("T1".to_owned()),
             api_app_id: Some("A1".to_owned()),
@@ -374,4 +375,60 @@ fn a_message_in_a_shared_channel_is_one_question_whichever_installation_its_even
     let (first, second) = (of("T1"), of("T2"));
     assert_eq!((&first.id, first.place.stop_key()), (&second.id, second.place.stop_key()));
     assert_eq!([first, second].map(|it| it.place.tenant.unwrap()), ["T1", "T2"]);
+}
+
+#[test]
+fn an_upload_is_a_question_about_its_files_also_without_a_text() {
+    let hosted = json!({
+        "id": "F04EEHX1EES", "name": "notes.txt", "title": "Notes", "mimetype": "text/plain", "filetype": "text",
+        "mode": "snippet", "size": 12, "is_external": false,
+        "url_private": "https://files.slack.com/files-pri/T1-F04EEHX1EES/notes.txt",
+        "url_private_download": "https://files.slack.com/files-pri/T1-F04EEHX1EES/download/notes.txt",
+    });
+    let shared = json!({ "type": "message", "subtype": "file_share", "channel": "D1", "channel_type": "im", "upload": true });
+    let upload = with(with(mention(), &shared), &json!({ "text": "", "files": [hosted] }));
+    let asked = question(event(&upload));
+    assert_eq!((asked.text.as_str(), asked.id), ("(file: Notes)", format!("A1:D1:{TS}")));
+    let [file] = asked.files.listed.try_into().unwrap();
+    assert_eq!(
+        (file.id.as_str(), file.name.as_deref(), file.size),
+        ("F04EEHX1EES", Some("notes.txt"), Some(12))
+    );
+
+    // A mention has the files without a subtype.
+    let mentioned = question(event(&with(mention(), &json!({ "files": [hosted], "upload": false }))));
+    assert_eq!(
+        (mentioned.text.as_str(), mentioned.files.listed.as_slice()),
+        ("how far are we?", &[file][..])
+    );
+
+    let connect = json!({
+        "id": "F12345678", "mode": "file_access", "file_access": "check_file_info", "created": 0, "timestamp": 0,
+        "user": ""
+    });
+    let foreign = question(event(&with(upload, &json!({ "files": [connect] }))));
+    assert_eq!((foreign.text.as_str(), foreign.files.listed.len()), ("(file: without a name)", 1));
+    assert_eq!(foreign.files.listed[0].url, None);
+}
+
+#[test]
+fn a_shortcut_on_a_message_asks_about_its_files_and_a_button_beside_them_does_not() {
+    let file = json!({ "id": "F1", "name": "a.pdf" });
+    let message = json!({ "ts": TS, "text": "the report", "files": [file] });
+    let shortcut = json!({
+        "type": "message_action", "user": { "id": "U1" }, "channel": { "id": "C1" }, "message": message,
+        "action_ts": "1795554010.000100"
+    });
+    assert_eq!(question(asked(Kind::Interaction, &shortcut)).files.listed[0].id, "F1");
+    let button = with(
+        shortcut,
+        &json!({ "type": "block_actions", "actions": [{ "type": "button", "value": "go", "action_ts": "1.000001" }] }),
+    );
+    assert_eq!(question(asked(Kind::Interaction, &button)).files, Files::default());
+}
+
+#[test]
+fn what_was_said_before_names_its_files_beside_its_words() {
+    let message = json!({ "text": "have a look", "files": [{ "id": "F1", "title": "Plan" }, { "id": "F2", "mode": "tombstone" }] });
+    assert_eq!(text_of(&message), "have a look\n(file: Plan)");
 }

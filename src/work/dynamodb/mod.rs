@@ -32,7 +32,7 @@ const RESPONSE_URL: &str = "response_url";
 const STREAM: &str = "stream";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 37] = [
+const ATTRIBUTES: [&str; 38] = [
     VERSION,
     STATE,
     TOKEN,
@@ -49,6 +49,7 @@ const ATTRIBUTES: [&str; 37] = [
     "trace_id",
     "place",
     "asked_at",
+    "files",
     "claimed_from",
     "lease_until",
     "message_id",
@@ -335,6 +336,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         // A place is strings alone, so it can always be written.
         set("place", string(&serde_json::to_string(place).unwrap_or_default()));
     }
+    if !record.files.is_empty() {
+        set("files", string(&serde_json::to_string(&record.files).unwrap_or_default()));
+    }
     let state = match &record.state {
         State::Free => "free",
         State::InFlight(Flight { token, claimed_from, lease_until, receive }) => {
@@ -482,6 +486,10 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         place: match read.text("place") {
             Some(place) => Some(serde_json::from_str(&place).map_err(|_| unreadable("place"))?),
             None => None,
+        },
+        files: match read.text("files") {
+            Some(files) => serde_json::from_str(&files).map_err(|_| unreadable("files"))?,
+            None => Vec::new(),
         },
         state,
     })

@@ -1,5 +1,5 @@
 use super::*;
-use crate::slack::question::Place;
+use crate::slack::question::{File, Place};
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -72,13 +72,21 @@ fn stream() -> impl Strategy<Value = Stream> {
     ]
 }
 
+fn file() -> impl Strategy<Value = File> {
+    let text = || prop::option::of("[A-Za-z0-9:/. ü\"]{1,9}");
+    ("[A-Z0-9]{1,9}", text(), text(), any::<Option<u64>>(), text())
+        .prop_map(|(id, name, mimetype, size, url)| File { id, name, mimetype, size, url })
+}
+
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
         state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, tool_calls: u32, since in time(), version: u64,
         place in prop::option::of(place()), stream in prop::option::of(stream()), trace_id in prop::option::of("[0-9a-f-]{1,35}"),
+        files in prop::collection::vec(file(), 0..3),
     ) {
-        let record = Record { attempts, deferrals, calls_in_vain, tool_calls, stream, since, trace_id, place, state };
+        let record =
+            Record { attempts, deferrals, calls_in_vain, tool_calls, stream, since, trace_id, place, files, state };
         let written = item(&record, version, NOW);
         prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());
         let read = seen(Some(&item(&record, version, NOW)), NOW);
@@ -124,6 +132,7 @@ fn an_item_that_is_no_record_is_an_error_that_names_the_attribute() {
         ("lease_until", string("x")),
         (TOKEN, string("short")),
         ("place", string("{")),
+        ("files", string("[7]")),
     ] {
         let mut item = former("in_flight");
         item.insert(name.to_owned(), value);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::record::{Flight, LEASE, Posting, Receive, Record, Sight, State, Via};
 use super::token::Token;
-use crate::slack::question::{Place, SlackTs};
+use crate::slack::question::{File, Place, SlackTs};
 use crate::time::clock::UnixMillis;
 
 /// Why a question has no answer: nobody could, in the attempts and the time that it was given.
@@ -52,6 +52,8 @@ pub struct Received<'a> {
     pub token: &'a Token,
     /// Where the question was asked.
     pub place: Option<&'a Place>,
+    /// The files that came with it.
+    pub files: &'a [File],
     /// Whether the agent is called for the message. For a stop it is not.
     pub for_agent: bool,
     /// When somebody last pressed stop in the question's thread.
@@ -160,7 +162,8 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
     // The record of a dispatcher before work records has no place.
     let place = record.place.clone().or_else(|| received.place.cloned());
     let trace_id = received.trace_id.map(str::to_owned).or_else(|| record.trace_id.clone());
-    let record = &Record { place, trace_id, ..record.clone() };
+    let files = received.files.to_vec();
+    let record = &Record { place, trace_id, files, ..record.clone() };
     if is_withdrawn(record, received.stopped_at) {
         let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
         return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));

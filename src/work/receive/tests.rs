@@ -126,6 +126,7 @@ fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
         lease_until: NOW.after(Duration::from_secs(100)),
         token: &case.token,
         place: Some(&place),
+        files: &[],
         for_agent: true,
         stopped_at: case.stopped_at,
         trace_id: None,
@@ -192,6 +193,7 @@ fn only_calls_of_the_agent_make_a_lease_longer() {
         lease_until: NOW.after(PLAIN_LEASE),
         token: &token,
         place: Some(&place),
+        files: &[],
         for_agent: true,
         stopped_at: None,
         trace_id: None,
@@ -474,6 +476,7 @@ fn a_question_that_is_taken_keeps_the_trace_that_it_was_brought_in_last() {
             lease_until: NOW.after(Duration::from_secs(100)),
             token: &token,
             place: None,
+            files: &[],
             for_agent: true,
             stopped_at: None,
             trace_id,
@@ -537,6 +540,7 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
             lease_until: now.after(WAIT),
             token: &token,
             place: Some(&place),
+            files: &[],
             for_agent: true,
             stopped_at: None,
             trace_id: None,
@@ -585,5 +589,34 @@ fn a_question_is_the_installations_whose_message_came_first_and_the_copy_of_anot
             let own = Case { tenant: Some("T1"), was_dead_letter, ..of("m2", "h2") };
             assert_ne!(decide(Some(&record), &own).then, Errand::Done(Done::OfAnotherTenant));
         }
+    }
+}
+
+/// Whoever works on a question may read the files that the agent was handed, and when it has ended nothing of them is kept.
+#[test]
+fn a_question_that_is_taken_has_the_files_of_its_message_until_it_ends() {
+    let file = |id: &str| File { id: id.to_owned(), name: None, mimetype: None, size: None, url: None };
+    let (receive, token) = (receive("m1", "h2"), token(7));
+    let files = [file("F1")];
+    let received = Received {
+        receive: &receive,
+        receives: 2,
+        now: NOW,
+        lease_until: NOW.after(Duration::from_secs(100)),
+        token: &token,
+        place: None,
+        files: &files,
+        for_agent: true,
+        stopped_at: None,
+        trace_id: None,
+        was_dead_letter: false,
+    };
+    let former = Record { files: vec![file("F0")], ..free() };
+    for record in [None, Some(&free()), Some(&former)] {
+        let taken = on_receive(record, &received, LIMITS).write.unwrap();
+        assert_eq!(taken.files, files);
+        assert_eq!(taken.given_back_by(&token).unwrap().files, files);
+        let deleted = on_deletion(Some(&taken), NOW).write.unwrap();
+        assert_eq!(deleted.files, []);
     }
 }

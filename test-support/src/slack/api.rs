@@ -1,5 +1,6 @@
-//! A stand-in for Slack's Web API, as far as an answer needs it, and for the host of `response_url`s. It keeps messages with
-//! their metadata and gives them back page by page, shows statuses, and fails on demand.
+//! A stand-in for Slack's Web API, as far as an answer needs it, for the host of `response_url`s, and for that of files. It keeps
+//! messages with their metadata and gives them back page by page, shows statuses, and fails on demand. Whoever asks for a file
+//! without a good token gets the page of the login, with status 200, as at Slack.
 //!
 //! An error has status 200 and `ok: false`; only a rate limit has status 429. Not checked: scopes, members of channels, the
 //! rate, blocks but for the length of a section and the fields of feedback buttons. A thread is what was posted with its `ts`; a message that was never posted here may begin one.
@@ -91,6 +92,15 @@ pub struct Responded {
     pub body: Value,
 }
 
+/// A request for the content of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRequest {
+    /// The path.
+    pub path: String,
+    /// The header `authorization`; empty if there was none.
+    pub authorization: String,
+}
+
 /// Slack. A clone is the same Slack.
 #[derive(Clone)]
 pub struct SlackApi {
@@ -112,6 +122,11 @@ struct State {
     statuses: Vec<Status>,
     responded: Vec<Responded>,
     calls: Vec<(String, Map<String, Value>)>,
+    /// File objects, with what is at their URLs.
+    files: Vec<(Value, Vec<u8>)>,
+    file_requests: Vec<FileRequest>,
+    lacks_files_scope: bool,
+    files_redirect_to: Option<String>,
 }
 
 impl Default for State {
@@ -124,6 +139,10 @@ impl Default for State {
             statuses: Vec::new(),
             responded: Vec::new(),
             calls: Vec::new(),
+            files: Vec::new(),
+            file_requests: Vec::new(),
+            lacks_files_scope: false,
+            files_redirect_to: None,
         }
     }
 }
@@ -197,6 +216,39 @@ impl SlackApi {
         self.state().end_writing(ts);
     }
 
+    /// What takes the place of `https://files.slack.com`.
+    #[must_use]
+    pub fn files_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Somebody uploads a file. Returns Slack's object of it.
+    pub fn upload(&self, id: &str, name: &str, mimetype: &str, content: &[u8]) -> Value {
+        let url = |way: &str| format!("{}/files-pri/T0-{id}{way}/{name}", self.files_url());
+        let file = json!({
+            "id": id, "name": name, "title": name, "mimetype": mimetype, "size": content.len(), "mode": "hosted",
+            "is_external": false, "url_private": url(""), "url_private_download": url("/download"),
+        });
+        self.state().files.push((file.clone(), content.to_owned()));
+        file
+    }
+
+    /// The token lacks the scope `files:read` from now on.
+    pub fn take_files_scope(&self) {
+        self.state().lacks_files_scope = true;
+    }
+
+    /// Every file is at another host from now on.
+    pub fn redirect_files_to(&self, url: &str) {
+        self.state().files_redirect_to = Some(url.to_owned());
+    }
+
+    /// The requests for the content of files, in order.
+    #[must_use]
+    pub fn file_requests(&self) -> Vec<FileRequest> {
+        self.state().file_requests.clone()
+    }
+
     /// The messages that the app has posted, in order.
     #[must_use]
     pub fn posts(&self) -> Vec<Message> {
@@ -248,6 +300,12 @@ async fn answer(request: Request<Incoming>, slack: Arc<Slack>) -> io::Result<Res
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| broken())?.to_bytes();
     let path = parts.uri.path().to_owned();
+    if path.starts_with("/files-pri/") {
+        let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+        let fault = slack.plan.next("files");
+        let mut state = slack.state.lock().expect("not poisoned");
+        return state.download(&path, authorization.unwrap_or_default(), fault).ok_or_else(broken);
+    }
     let (name, arguments) = match path.strip_prefix("/api/") {
         Some(method) if parts.method == "GET" => {
             (method.to_owned(), query(parts.uri.query().unwrap_or_default()))
@@ -376,8 +434,47 @@ impl State {
                 }
                 _ => error("invalid_arguments"),
             },
+            "files.info" if self.lacks_files_scope => error("missing_scope"),
+            "files.info" => {
+                let found =
+                    self.files.iter().find(|(file, _)| file["id"].as_str() == text(arguments, "file"));
+                let found = found.map(|(file, _)| json!({ "ok": true, "file": file, "comments": [] }));
+                found.map_or_else(|| error("file_not_found"), |found| json_answer(&found))
+            }
             _ => error("unknown_method"),
         }
+    }
+
+    /// What is at the URL of a file; [`None`] if the connection is to break.
+    fn download(
+        &mut self,
+        path: &str,
+        authorization: &str,
+        fault: Option<Fault>,
+    ) -> Option<Response<Full<Bytes>>> {
+        let asked = FileRequest { path: path.to_owned(), authorization: authorization.to_owned() };
+        self.file_requests.push(asked);
+        match fault {
+            None => {}
+            Some(Fault::Status(status)) => return Some(response(status, &[], b"".to_vec())),
+            Some(_) => return None,
+        }
+        if let Some(url) = &self.files_redirect_to {
+            return Some(response(302, &[("location", url)], b"".to_vec()));
+        }
+        let is_good = authorization.strip_prefix("Bearer ") == Some(&self.token);
+        if !is_good || self.lacks_files_scope {
+            let page = b"<!DOCTYPE html><html><head><title>Slack</title></head><body>Sign in</body></html>";
+            return Some(response(200, &[("content-type", "text/html; charset=utf-8")], page.to_vec()));
+        }
+        let is_at = |file: &Value, name: &str| file[name].as_str().is_some_and(|url| url.ends_with(path));
+        let found = self
+            .files
+            .iter()
+            .find(|(file, _)| is_at(file, "url_private") || is_at(file, "url_private_download"));
+        let Some((file, content)) = found else { return Some(response(404, &[], b"".to_vec())) };
+        let mimetype = file["mimetype"].as_str().unwrap_or_default();
+        Some(response(200, &[("content-type", mimetype)], content.clone()))
     }
 
     fn post(&mut self, arguments: &Map<String, Value>) -> Answer {

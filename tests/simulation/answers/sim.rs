@@ -5,12 +5,12 @@ use slack_ingress::dedup::StoreError;
 use slack_ingress::dispatch::settler::{Settler, SettlerError};
 use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
-    Conversation, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
-    SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FileOutcome, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search,
+    SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
-use slack_ingress::slack::question::SlackTs;
+use slack_ingress::slack::question::{File, SlackTs};
 use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
 use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::work::journal::{Entry, ToolEnd};
@@ -719,6 +719,11 @@ impl SlackTools for Node {
                 refused("slack_request_timeout", Retry::Later, None)
             }
         }
+    }
+
+    /// No question of the simulation has a file.
+    async fn read_file(&self, _: Option<&str>, _: &File, _: Moment) -> FileOutcome {
+        FileOutcome::Unreadable { reason: "files_are_off".to_owned(), retry: Retry::AfterChange }
     }
 
     async fn find(&self, search: &Search<'_>, _: Moment) -> FindOutcome {
