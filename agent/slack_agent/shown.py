@@ -6,13 +6,14 @@ waits for it.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from slack_agent.log import log
+from slack_agent.log import describe, log
 from slack_agent.settle import Invalid, OutcomeUnknown
 
 # About one call a second, as Slack recommends.
@@ -23,8 +24,9 @@ PIECE_CHARACTERS = 2_000
 SHOWN_CHARACTERS = 4_000
 MORE = " …"
 # agent-settle closes the message when it is four and a half minutes old, before Slack does it with an error. It must be
-# called for that.
-CLOSED_AFTER_SECONDS = 4.5 * 60 + 5
+# called for that, also when there is nothing new.
+IDLE_SECONDS = 30
+LONGEST_PAUSE_SECONDS = 20.0
 STEP_CHARACTERS = 100
 
 Status = Literal["in_progress", "complete", "error"]
@@ -61,7 +63,8 @@ class Shown:
         self._steps: list[Step] = []
         self._left = SHOWN_CHARACTERS
         self._is_first = True
-        self._begun: float | None = None
+        self._has_begun = False
+        self._sent_at = time.monotonic()
         self._over = threading.Event()
 
     def text(self, more: str) -> None:
@@ -86,44 +89,63 @@ class Shown:
         """Shows nothing more. What is under way may still be shown: the answer takes its place all the same."""
         self._over.set()
 
+    def begin(self) -> None:
+        """An earlier attempt may have left a message that will have to be closed, although nothing new is shown."""
+        with self._lock:
+            self._begin()
+
     def _begin(self) -> None:
-        if self._begun is None:
-            self._begun = time.monotonic()
-            threading.Thread(target=self._run, name="shown", daemon=True).start()
+        if self._has_begun:
+            return
+        self._has_begun = True
+        # The log has the ids of the session and of the request from the context.
+        run = contextvars.copy_context().run
+        try:
+            threading.Thread(target=run, args=(self._run,), name="shown", daemon=True).start()
+        except RuntimeError as error:
+            log.warning("%s: nothing is shown: %s", self._question_id, describe(error))
+            self._over.set()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        pause = self._pause
+        # An answer that is there at once needs no preview.
+        while not self._over.wait(pause):
             piece = self._next()
-            if piece is not None and not self._bring(piece):
+            outcome = self._bring(piece) if piece is not None else "shown"
+            if outcome not in ("shown", "later"):
                 self._over.set()
-            self._over.wait(self._pause)
+            # Slack takes no more calls for now, of this question and of all others.
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if outcome == "later" else self._pause
 
     def _next(self) -> Piece | None:
         with self._lock:
-            if self._steps and not self._text:
+            if self._steps and not self._text.strip():
                 return self._steps.pop(0)
             # What is blank has nothing to see, and what follows it brings it along.
             if self._text.strip():
                 piece, self._text = self._text[:PIECE_CHARACTERS], self._text[PIECE_CHARACTERS:]
                 first, self._is_first = self._is_first, False
                 return Text(piece, first)
-        is_old = self._begun is not None and time.monotonic() > self._begun + CLOSED_AFTER_SECONDS
-        return Text("", False) if is_old else None
+        is_idle = time.monotonic() > self._sent_at + IDLE_SECONDS
+        return Text("", False) if is_idle else None
 
-    def _bring(self, piece: Piece) -> bool:
-        """Returns false if nothing more will be shown."""
+    def _bring(self, piece: Piece) -> Outcome:
+        self._sent_at = time.monotonic()
         try:
             outcome = self._send(piece)
         except OutcomeUnknown:
-            return True
+            return "shown"
         except Invalid as reason:
             log.error("%s: cannot be shown: %s", self._question_id, reason)
-            return False
+            return "not shown"
+        except Exception as error:
+            log.error("%s: cannot be shown: %s", self._question_id, describe(error))
+            return "not shown"
         if outcome == "later":
             self._put_back(piece)
         if outcome == "cancel":
             self._on_stop()
-        return outcome in ("shown", "later")
+        return outcome
 
     def _put_back(self, piece: Piece) -> None:
         with self._lock:

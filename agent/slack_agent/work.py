@@ -206,6 +206,8 @@ class Work:
 
     def _think(self) -> Ending | None:
         """Returns None if it was interrupted."""
+        if self._shown is not None and self._question.attempt > 1:
+            self._shown.begin()
         thought = self._thinker.begin(self._question, self._notify)
         with self._changed:
             self._changed.wait_for(lambda: thought.ended or self._interrupted(), self._timing.thinking)

@@ -103,12 +103,54 @@ def test_when_nothing_more_can_be_shown_nothing_more_is_sent(outcome: Outcome) -
     assert sent.stopped.is_set() == (outcome == "cancel")
 
 
-def test_a_message_that_is_old_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slack_agent.shown.CLOSED_AFTER_SECONDS", 0.1)
-    sent = Sent("shown", "not shown")
+def test_who_has_nothing_new_says_so_from_time_to_time_and_the_message_can_be_closed(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slack_agent.shown.IDLE_SECONDS", 0.1)
+    sent = Sent("shown", "shown", "not shown")
     sent.shown.text("one")
-    assert sent.wait_for(2) == [Text("one", True), Text("", False)]
+    assert sent.wait_for(3) == [Text("one", True), Text("", False), Text("", False)]
     assert sent.is_quiet()
+    # A message that an earlier attempt has left.
+    left = Sent("not shown")
+    left.shown.begin()
+    assert left.wait_for(1) == [Text("", False)]
+
+
+def test_a_step_is_shown_while_it_goes_on_although_the_words_before_it_end_with_an_empty_line() -> None:
+    sent = Sent()
+    sent.shown.text("Let me see.")
+    sent.shown.text("\n\n")
+    sent.shown.step("1", "search", "in_progress")
+    assert sent.wait_for(2) == [Text("Let me see.\n\n", True), Step("1", "search", "in_progress")]
+    sent.shown.text("\n\n")
+    sent.shown.step("1", "search", "complete")
+    assert sent.wait_for(3)[2] == Step("1", "search", "complete")
+
+
+def test_an_answer_that_is_there_at_once_is_not_shown_before() -> None:
+    sent = Sent()
+    sent.shown.text("42")
+    sent.shown.end()
+    assert sent.is_quiet() and not sent.pieces
+
+
+def test_who_is_told_to_come_later_comes_less_and_less_often() -> None:
+    sent = Sent(*["later"] * 20)
+    sent.shown.text("one")
+    time.sleep(30 * PAUSE)
+    assert 2 <= len(sent.pieces) <= 6, sent.pieces
+
+
+def test_that_no_thread_can_be_started_is_nobodys_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    sent = Sent()
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    sent.shown.text("one")
+    sent.shown.step("1", "search", "complete")
+    assert not sent.pieces
 
 
 # With a worker, and agent-settle's stand-in.

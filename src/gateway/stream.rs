@@ -18,9 +18,12 @@ use crate::time::clock::Moment;
 const NOT_STREAMING: &str = "message_not_in_streaming_state";
 /// What Slack answers if somebody has pressed stop.
 const STOPPED_BY_USER: &str = "stopped_by_user";
-/// What Slack answers if the message is not there any more, or was never the app's own.
-const NO_SUCH_MESSAGE: [&str; 4] =
-    ["message_not_found", "cant_update_message", "edit_window_closed", "cant_broadcast_message"];
+/// What Slack answers if the message is not there any more, or is not the app's own.
+const NO_SUCH_MESSAGE: [&str; 2] = ["message_not_found", "message_not_owned_by_app"];
+/// What Slack answers if a message stands, and may not be changed.
+const UNCHANGEABLE: [&str; 2] = ["cant_update_message", "edit_window_closed"];
+/// What Slack answers if a message is still being written.
+const STILL_WRITTEN: &str = "streaming_state_conflict";
 
 /// Slack, as far as it shows an answer that is being thought. Each call is over at `until`, and does not begin any more if that is
 /// past.
@@ -47,8 +50,9 @@ pub trait StreamTools: Send + Sync {
     /// Puts a text into the message in the place of all that it has shown, buttons and nonce included. It may be repeated.
     fn replace(&self, ts: &str, post: &Post<'_>, until: Moment) -> impl Future<Output = Replaced> + Send;
 
-    /// Deletes a message into which nobody has written. Nothing depends on it.
-    fn delete_message(&self, stream: &StreamPlace<'_>, until: Moment) -> impl Future<Output = ()> + Send;
+    /// Deletes the message, which nobody writes into any more. It may be repeated.
+    fn delete_message(&self, stream: &StreamPlace<'_>, until: Moment)
+    -> impl Future<Output = Deleted> + Send;
 }
 
 /// A message to be written into.
@@ -138,14 +142,19 @@ pub enum Started {
 /// What became of an addition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// It stands, or nobody knows.
-    Perhaps,
+    /// It was sent: it stands, or nobody knows.
+    Sent,
     /// It certainly does not, and may be tried again.
     Later {
         /// Why, as a short code.
         reason: String,
     },
-    /// Nothing can be appended to the message any more.
+    /// It certainly does not, and the same would be refused again. Others may be taken.
+    Refused {
+        /// Why, as a short code.
+        reason: String,
+    },
+    /// Nobody writes into the message any more, or it is not there.
     Over {
         /// Why, as a short code.
         reason: String,
@@ -161,8 +170,8 @@ pub enum Stopped {
     Yes,
     /// Somebody has pressed stop.
     ByUser,
-    /// Nobody knows, or Slack has refused it for now.
-    Perhaps(Trouble),
+    /// Nobody knows, or Slack has refused it.
+    NotYet(Trouble),
 }
 
 /// What became of a text that was to replace the message's.
@@ -175,8 +184,29 @@ pub enum Replaced {
         /// Why, as a short code.
         reason: String,
     },
-    /// Nobody knows, or Slack has refused it.
-    Perhaps(Trouble),
+    /// The message stands and takes no text, or not this one.
+    Never {
+        /// Why, as a short code.
+        reason: String,
+    },
+    /// Somebody writes into the message, although its end was asked for.
+    StillWritten,
+    /// Nobody knows, or Slack has refused it for now.
+    NotYet(Trouble),
+}
+
+/// What became of a message that was to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// There is no such message: from now on, or since a while.
+    Yes,
+    /// Slack does not let it be deleted.
+    Never {
+        /// Why, as a short code.
+        reason: String,
+    },
+    /// Nobody knows, or Slack has refused it for now.
+    NotYet(Trouble),
 }
 
 /// Why something that may be repeated has to be.
@@ -234,23 +264,24 @@ impl StreamTools for AgentCoreGateway {
         };
         let arguments = stream.arguments([("markdown_text", text), ("chunks", chunks)]);
         match done(self.call(stream.tenant, "append_to_stream", &arguments, self.deadline(until)).await) {
-            Ok(_) => Appended::Perhaps,
+            Ok(_) => Appended::Sent,
             Err(Failure { reason, .. }) if reason == code(STOPPED_BY_USER) => Appended::StoppedByUser,
-            Err(Failure { is_certain: false, .. }) => Appended::Perhaps,
+            Err(Failure { is_certain: false, .. }) => Appended::Sent,
             Err(Failure { reason, retry: Retry::Later, .. }) => Appended::Later { reason },
-            Err(Failure { reason, .. }) => Appended::Over { reason },
+            Err(Failure { reason, .. }) if is_over(&reason) => Appended::Over { reason },
+            Err(Failure { reason, .. }) => Appended::Refused { reason },
         }
     }
 
     async fn stop_stream(&self, stream: &StreamPlace<'_>, status: SessionStatus, until: Moment) -> Stopped {
-        let arguments = stream.arguments([("session_status", Some(status.as_str().into()))]);
+        // Without it Slack makes the session active.
+        let status = Some(status).filter(|status| *status != SessionStatus::Active);
+        let arguments = stream.arguments([("session_status", status.map(|status| status.as_str().into()))]);
         match done(self.call(stream.tenant, "stop_stream", &arguments, self.deadline(until)).await) {
             Ok(_) => Stopped::Yes,
-            Err(Failure { reason, .. }) if reason == code(NOT_STREAMING) => Stopped::Yes,
+            Err(Failure { reason, .. }) if is_over(&reason) => Stopped::Yes,
             Err(Failure { reason, .. }) if reason == code(STOPPED_BY_USER) => Stopped::ByUser,
-            // The message is looked for when its text is replaced.
-            Err(Failure { reason, .. }) if NO_SUCH_MESSAGE.map(code).contains(&reason) => Stopped::Yes,
-            Err(failure) => Stopped::Perhaps(failure.into()),
+            Err(failure) => Stopped::NotYet(failure.into()),
         }
     }
 
@@ -271,16 +302,28 @@ impl StreamTools for AgentCoreGateway {
             Err(Failure { reason, .. }) if NO_SUCH_MESSAGE.map(code).contains(&reason) => {
                 Replaced::NoSuchMessage { reason }
             }
-            // The writing has not ended yet, although it was asked to.
-            Err(failure) if failure.reason == code("streaming_state_conflict") => {
-                Replaced::Perhaps(Trouble { retry: Retry::Later, ..failure.into() })
+            Err(Failure { reason, .. }) if reason == code(STILL_WRITTEN) => Replaced::StillWritten,
+            Err(Failure { reason, retry, .. })
+                if retry == Retry::Never || UNCHANGEABLE.map(code).contains(&reason) =>
+            {
+                Replaced::Never { reason }
             }
-            Err(failure) => Replaced::Perhaps(failure.into()),
+            Err(failure) => Replaced::NotYet(failure.into()),
         }
     }
 
-    async fn delete_message(&self, stream: &StreamPlace<'_>, until: Moment) {
+    async fn delete_message(&self, stream: &StreamPlace<'_>, until: Moment) -> Deleted {
         let arguments = stream.arguments([]);
-        let _ = self.call(stream.tenant, "delete_message", &arguments, self.deadline(until)).await;
+        match done(self.call(stream.tenant, "delete_message", &arguments, self.deadline(until)).await) {
+            Ok(_) => Deleted::Yes,
+            Err(Failure { reason, .. }) if NO_SUCH_MESSAGE.map(code).contains(&reason) => Deleted::Yes,
+            Err(Failure { reason, .. }) if reason == code("cant_delete_message") => Deleted::Never { reason },
+            Err(failure) => Deleted::NotYet(failure.into()),
+        }
     }
+}
+
+/// Whether nobody writes into the message any more, by what Slack has answered.
+fn is_over(reason: &str) -> bool {
+    reason == code(NOT_STREAMING) || NO_SUCH_MESSAGE.map(code).iter().any(|code| code == reason)
 }

@@ -442,13 +442,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
                 Some(text) if posting.via == Via::Stream => {
                     let post = message(&place, text, &nonce, has_buttons, call);
-                    match self.put_into_stream(&record, &posting, &post, call).await {
+                    match self.put_into_stream(&record, &post, call).await {
                         Put::As(outcome) => outcome,
                         Put::StoppedByUser => {
                             self.stopped_by_user(call).await?;
                             return Ok(Answer::Gone);
                         }
-                        Put::NoSuchMessage(reason) => {
+                        Put::NoMessage(reason) => {
                             call.report.not_shown = Some(reason);
                             match self.post_without_stream(&nonce, call).await? {
                                 Some(started) => record = started,
@@ -672,7 +672,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         Ok(match self.slack.read(&conversation, call.until()).await {
             ReadOutcome::Read { messages, is_whole } => {
-                let (messages, is_cut) = thread::before(&messages, place, call.key.question_id());
+                let (messages, is_cut) =
+                    thread::before(&messages, place, call.key.question_id(), shown_in(&record));
                 Answer::Thread { messages, is_whole: is_whole && !is_cut }
             }
             ReadOutcome::Unreadable { reason, retry } => {
@@ -913,6 +914,11 @@ enum Next {
     Post(Box<Record>),
     /// The end of this call.
     Answer(Box<Answer>),
+}
+
+/// The message in which an earlier attempt at the question has shown what it thought: nobody has said that.
+fn shown_in(record: &Record) -> Option<&str> {
+    record.stream.as_ref()?.message().map(|message| message.ts.as_str())
 }
 
 /// A part of a text as a message of Slack's.

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::{Call, Settle, withdrawal};
 use crate::dedup::StoreError;
 use crate::gateway::stream::{
-    Addition, Appended, Replaced, Started, StepStatus, Stopped, StreamPlace, StreamStart, Trouble,
+    Addition, Appended, Deleted, Replaced, Started, StepStatus, Stopped, StreamPlace, StreamStart, Trouble,
 };
 use crate::gateway::{AgentTools, Post, PostOutcome, Retry, SessionStatus, SlackTools};
 use crate::slack::answer_text;
@@ -21,7 +21,7 @@ use crate::time::clock::Clock;
 use crate::work::WorkStore;
 use crate::work::queue::Queue;
 use crate::work::receive::STOPPED;
-use crate::work::record::{Posting, Record};
+use crate::work::record::Record;
 use crate::work::stream::{self, Show, Stream, StreamMessage};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -54,8 +54,8 @@ pub enum Piece {
 pub(super) enum Put {
     /// As of any post. What nobody knows counts as refused, for it may be repeated.
     As(PostOutcome),
-    /// There is no such message any more.
-    NoSuchMessage(String),
+    /// There is no such message any more, and the text is posted as any other.
+    NoMessage(String),
     /// Somebody has pressed stop on it.
     StoppedByUser,
 }
@@ -64,18 +64,16 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     /// Shows a piece, in a message that is made for the first one.
     pub(super) async fn stream(&self, piece: &Piece, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let nonce = self.tokens.next();
-        match self.may_show(&nonce, call).await? {
+        match self.may_show(piece, &nonce, call).await? {
             Show::Start(place) => match self.open(&place, &nonce, call).await? {
                 Some(message) => self.append(piece, false, &place, &message, call).await,
                 None => Ok(Answer::NotShown),
             },
-            Show::Append(place, message) => self.append(piece, true, &place, &message, call).await,
-            Show::Close(place, message) => {
-                let stream = place_of(&place, &message);
-                self.slack.stop_stream(&stream, SessionStatus::Processing, call.until()).await;
-                self.note_closed(&message, call).await?;
-                Ok(Answer::NotShown)
+            Show::Append { place, message, is_anew } => {
+                self.append(piece, is_anew, &place, &message, call).await
             }
+            Show::Close(place, message) => self.close_old(&place, &message, call).await,
+            Show::Nothing => Ok(Answer::Shown),
             Show::No => Ok(Answer::NotShown),
             Show::Gone { visible } => {
                 self.withdrawn(visible, call).await;
@@ -84,11 +82,33 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
     }
 
-    async fn may_show(&self, nonce: &Token, call: &mut Call<'_>) -> Result<Show, StoreError> {
+    /// Ends the writing before Slack does it with an error. The work goes on.
+    async fn close_old(
+        &self,
+        place: &Place,
+        message: &StreamMessage,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let stream = place_of(place, message);
+        match self.slack.stop_stream(&stream, SessionStatus::Processing, call.until()).await {
+            Stopped::Yes => {
+                self.note_closed(message, call).await?;
+                Ok(Answer::NotShown)
+            }
+            Stopped::ByUser => self.stopped_by_user(call).await,
+            Stopped::NotYet(Trouble { reason, .. }) => {
+                call.report.not_shown = Some(reason);
+                Ok(Answer::Later)
+            }
+        }
+    }
+
+    async fn may_show(&self, piece: &Piece, nonce: &Token, call: &mut Call<'_>) -> Result<Show, StoreError> {
         let stop = self.stop(call).await?;
         let token = call.token;
+        let is_empty = matches!(piece, Piece::Text { text, .. } if text.is_empty());
         update(&self.store, &self.clock, call.key, |record, now| {
-            stream::show(record, token, nonce, withdrawal(now, stop.as_ref()))
+            stream::show(record, token, nonce, is_empty, withdrawal(now, stop.as_ref()))
         })
         .await
     }
@@ -109,18 +129,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let begun_at = self.clock.now();
         match self.slack.start_stream(&start, call.until()).await {
             Started::Message { ts } => {
-                let message = StreamMessage { ts, begun_at };
+                let message = StreamMessage { ts, begun_at, by: call.token.clone() };
                 let opened = update(&self.store, &self.clock, call.key, |record, _| {
                     stream::opened(record, nonce, &message)
-                });
-                if opened.await? {
+                })
+                .await;
+                if matches!(opened, Ok(true)) {
                     return Ok(Some(message));
                 }
-                // The answer is on its way by now, or the question has ended. The message is empty, and nobody knows of it.
+                // The answer is on its way by now, or the question has ended, or the message could not be written down. It is
+                // empty, and nobody will know of it.
                 let stream = place_of(place, &message);
-                self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await;
+                self.slack.stop_stream(&stream, SessionStatus::Processing, call.until()).await;
                 self.slack.delete_message(&stream, call.until()).await;
-                Ok(None)
+                opened.map(|_| None)
             }
             Started::Refused { reason } => {
                 call.report.not_shown = Some(reason);
@@ -139,18 +161,17 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     async fn append(
         &self,
         piece: &Piece,
-        others_wrote: bool,
+        is_anew: bool,
         place: &Place,
         message: &StreamMessage,
         call: &mut Call<'_>,
     ) -> Result<Answer, StoreError> {
         let stream = place_of(place, message);
         let shown = match piece {
-            Piece::Text { text, .. } if text.is_empty() => return Ok(Answer::Shown),
             _ if !self.has_time(call) => return Ok(Answer::Later),
             Piece::Text { text, is_first } => {
                 let mut text = answer_text::preview(text);
-                if *is_first && others_wrote {
+                if *is_first && is_anew {
                     text.insert_str(0, ANEW);
                 }
                 self.slack.append(&stream, &Addition::Text(&text), call.until()).await
@@ -162,10 +183,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
         };
         Ok(match shown {
-            Appended::Perhaps => Answer::Shown,
+            Appended::Sent => Answer::Shown,
             Appended::Later { reason } => {
                 call.report.not_shown = Some(reason);
                 Answer::Later
+            }
+            Appended::Refused { reason } => {
+                call.report.not_shown = Some(reason);
+                Answer::NotShown
             }
             Appended::Over { reason } => {
                 call.report.not_shown = Some(reason);
@@ -196,38 +221,66 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Puts an answer's first part into the message of the stream, in the place of all that was shown.
-    pub(super) async fn put_into_stream(
-        &self,
-        record: &Record,
-        posting: &Posting,
-        post: &Post<'_>,
-        call: &Call<'_>,
-    ) -> Put {
-        let refused = |Trouble { reason, retry, retry_after }| {
+    pub(super) async fn put_into_stream(&self, record: &Record, post: &Post<'_>, call: &Call<'_>) -> Put {
+        let later = |Trouble { reason, retry, retry_after }| {
+            // Whatever it is, it may be tried again, and a text that Slack never takes has been seen to below.
+            let retry = if retry == Retry::Never { Retry::AfterChange } else { retry };
             Put::As(PostOutcome::Refused { reason, retry, retry_after })
         };
         let Some(message) = record.stream.as_ref().and_then(Stream::message) else {
-            return Put::NoSuchMessage(String::new());
+            return Put::NoMessage(String::new());
         };
-        if matches!(record.stream, Some(Stream::Open(_))) {
-            let stream = StreamPlace { tenant: post.tenant, channel: post.channel, ts: &message.ts };
+        let stream = StreamPlace { tenant: post.tenant, channel: post.channel, ts: &message.ts };
+        let mut is_stopped = matches!(record.stream, Some(Stream::Closed(_)));
+        if !is_stopped {
             match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
-                Stopped::Yes => {}
-                Stopped::ByUser if posting.part == 0 => return Put::StoppedByUser,
-                Stopped::ByUser => {}
-                Stopped::Perhaps(trouble) => return refused(trouble),
+                Stopped::Yes => is_stopped = true,
+                Stopped::ByUser => return Put::StoppedByUser,
+                Stopped::NotYet(trouble) if trouble.retry == Retry::Later => return later(trouble),
+                // It may be over all the same: whether it is shows when the text is put.
+                Stopped::NotYet(_) => {}
             }
         }
-        match self.slack.replace(&message.ts, post, call.until()).await {
-            Replaced::Yes => Put::As(PostOutcome::Posted { ts: Some(message.ts.clone()) }),
-            Replaced::NoSuchMessage { reason } => Put::NoSuchMessage(reason),
-            // What Slack never takes there, it may take as a new message; without buttons it may take it there.
-            Replaced::Perhaps(Trouble { reason, retry: Retry::Never, .. })
-                if post.feedback_for.is_none() || !super::REFUSED_BLOCKS.contains(&reason.as_str()) =>
-            {
-                Put::NoSuchMessage(reason)
+        if message.is_old(self.clock.now()) {
+            // Nobody is notified of a text that is replaced, and people have stopped waiting: a post tells them.
+            match self.slack.delete_message(&stream, call.until()).await {
+                Deleted::Yes => return Put::NoMessage("too_old".to_owned()),
+                Deleted::Never { .. } => {}
+                Deleted::NotYet(trouble) => return later(trouble),
             }
-            Replaced::Perhaps(trouble) => refused(trouble),
+        }
+        let mut replaced = self.slack.replace(&message.ts, post, call.until()).await;
+        if replaced == Replaced::StillWritten {
+            match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
+                Stopped::ByUser => return Put::StoppedByUser,
+                Stopped::Yes | Stopped::NotYet(_) => {}
+            }
+            replaced = self.slack.replace(&message.ts, post, call.until()).await;
+        }
+        match replaced {
+            Replaced::Yes => Put::As(PostOutcome::Posted { ts: Some(message.ts.clone()) }),
+            Replaced::NoSuchMessage { reason } => Put::NoMessage(reason),
+            Replaced::Never { reason }
+                if post.feedback_for.is_some() && super::REFUSED_BLOCKS.contains(&reason.as_str()) =>
+            {
+                Put::As(PostOutcome::Refused { reason, retry: Retry::Never, retry_after: None })
+            }
+            // As a new message Slack may take it. What it was to replace must not stand beside it.
+            Replaced::Never { reason } => match self.slack.delete_message(&stream, call.until()).await {
+                Deleted::Yes => Put::NoMessage(reason),
+                // Nothing more can be done about it.
+                Deleted::Never { .. } if is_stopped => Put::NoMessage(reason),
+                Deleted::Never { reason } => {
+                    later(Trouble { reason, retry: Retry::AfterChange, retry_after: None })
+                }
+                Deleted::NotYet(trouble) => later(trouble),
+            },
+            Replaced::StillWritten => later(Trouble {
+                reason: "slack_streaming_state_conflict".to_owned(),
+                retry: Retry::Later,
+                retry_after: None,
+            }),
+            Replaced::NotYet(trouble) => later(trouble),
         }
     }
 
@@ -236,10 +289,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     pub(super) async fn close_stream(&self, record: &Record, call: &mut Call<'_>) {
         let (Some(Stream::Open(message)), Some(place)) = (&record.stream, &record.place) else { return };
         let stream = place_of(place, message);
-        if let Stopped::Perhaps(Trouble { reason, .. }) =
-            self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await
-        {
-            call.report.not_shown = Some(reason);
+        match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
+            Stopped::Yes | Stopped::ByUser => {
+                if let Err(error) = self.note_closed(message, call).await {
+                    call.report.errors.add("stream", &error);
+                }
+            }
+            Stopped::NotYet(Trouble { reason, .. }) => call.report.not_shown = Some(reason),
         }
     }
 }

@@ -3,7 +3,7 @@ use super::*;
 use crate::gateway::ToolOutcome;
 use crate::gateway::stream::Stopped as StreamStopped;
 use crate::gateway::stream::{
-    Addition, Appended, Replaced, Started, StreamPlace, StreamStart, StreamTools, Trouble,
+    Addition, Appended, Deleted, Replaced, Started, StreamPlace, StreamStart, StreamTools, Trouble,
 };
 use crate::gateway::{FileOutcome, Pane};
 use crate::slack::question::{File, SlackTs};
@@ -56,6 +56,7 @@ struct World {
     additions: Mutex<Vec<Appended>>,
     ends_of_streams: Mutex<Vec<StreamStopped>>,
     replacements: Mutex<Vec<Replaced>>,
+    deletions: Mutex<Vec<Deleted>>,
     /// What was done to streams, in order.
     streams: Mutex<Vec<String>>,
     /// How long a post takes.
@@ -281,7 +282,7 @@ impl StreamTools for Arc<World> {
                 format!("{} + {id} {title} {}", stream.ts, status.as_str())
             }
         });
-        next_of(&self.additions).unwrap_or(Appended::Perhaps)
+        next_of(&self.additions).unwrap_or(Appended::Sent)
     }
 
     async fn stop_stream(&self, stream: &StreamPlace<'_>, status: SessionStatus, _: Moment) -> StreamStopped {
@@ -298,8 +299,9 @@ impl StreamTools for Arc<World> {
         next_of(&self.replacements).unwrap_or(Replaced::Yes)
     }
 
-    async fn delete_message(&self, stream: &StreamPlace<'_>, _: Moment) {
+    async fn delete_message(&self, stream: &StreamPlace<'_>, _: Moment) -> Deleted {
         self.streams.lock().unwrap().push(format!("{} deleted", stream.ts));
+        next_of(&self.deletions).unwrap_or(Deleted::Yes)
     }
 }
 

@@ -66,7 +66,9 @@ async fn a_step_is_shown_as_a_line_and_what_is_empty_is_not_shown() {
     let step = Piece::Step { id: "1".into(), title: "create_card".into(), status: StepStatus::InProgress };
     assert_eq!(scene.ask(CLAIMERS, Operation::Stream(step)).await, Answer::Shown);
     assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::Shown);
-    assert_eq!(scene.streams(), ["start for U1", "5.5 + 1 create_card in_progress"]);
+    // Nobody else has written before, so there is no line above the first words.
+    assert_eq!(scene.ask(CLAIMERS, first("It")).await, Answer::Shown);
+    assert_eq!(scene.streams(), ["start for U1", "5.5 + 1 create_card in_progress", "5.5 + It"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,7 +120,7 @@ async fn what_slack_does_not_take_now_may_be_sent_again_and_what_is_over_is_over
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_is_closed_before_slack_does_it_and_the_answer_still_takes_its_place() {
+async fn a_message_is_closed_before_slack_does_it_and_the_answer_is_then_a_post() {
     let scene = Scene::streaming().await;
     for _ in 0..28 {
         scene.world.pass(10 * SECOND);
@@ -127,8 +129,28 @@ async fn a_message_is_closed_before_slack_does_it_and_the_answer_still_takes_its
     assert!(28 * 10 * SECOND > LONGEST);
     assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::NotShown);
     assert_eq!(scene.streams(), ["5.5 stop, processing"]);
-    assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("5.5".to_owned()) });
-    assert_eq!(scene.streams(), ["5.5 = It is 42"]);
+    assert!(matches!(scene.stream().await, Some(Stream::Closed(_))));
+    // Nobody hears of a text that is replaced, so people are told by a post.
+    assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("2.2".to_owned()) });
+    assert_eq!((scene.streams(), scene.texts()), (vec!["5.5 deleted".into()], vec!["It is 42".into()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_heard_also_where_the_message_is_closed_for_its_age() {
+    let scene = Scene::streaming().await;
+    for _ in 0..28 {
+        scene.world.pass(10 * SECOND);
+        scene.ask(CLAIMERS, Operation::Beat).await;
+    }
+    scene
+        .world
+        .ends_of_streams
+        .lock()
+        .unwrap()
+        .extend([StreamStopped::NotYet(trouble("slack_ratelimited", Retry::Later)), StreamStopped::ByUser]);
+    assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::Later);
+    assert!(matches!(scene.stream().await, Some(Stream::Open(_))));
+    assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::Cancel { why: "stopped" });
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,8 +195,8 @@ async fn a_stop_or_a_deletion_ends_the_writing() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_knows_is_put_there_again_at_once() {
     for (ends, replacements) in [
-        (vec![], vec![Replaced::Perhaps(trouble("no_answer", Retry::Later))]),
-        (vec![StreamStopped::Perhaps(trouble("no_answer", Retry::Later))], vec![]),
+        (vec![], vec![Replaced::NotYet(trouble("no_answer", Retry::Later))]),
+        (vec![StreamStopped::NotYet(trouble("no_answer", Retry::Later))], vec![]),
     ] {
         let scene = Scene::streaming().await;
         *scene.world.ends_of_streams.lock().unwrap() = ends;
@@ -198,16 +220,70 @@ async fn what_nobody_knows_is_put_there_again_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_whose_message_is_gone_is_posted_as_any_other() {
-    for gone in [
-        Replaced::NoSuchMessage { reason: "slack_message_not_found".into() },
-        Replaced::Perhaps(trouble("slack_msg_too_long", Retry::Never)),
+    for (gone, is_deleted) in [
+        (Replaced::NoSuchMessage { reason: "slack_message_not_found".into() }, false),
+        // What stands there, and takes no text, must not stand beside the answer.
+        (Replaced::Never { reason: "slack_edit_window_closed".into() }, true),
     ] {
         let scene = Scene::streaming().await;
         scene.world.replacements.lock().unwrap().push(gone);
         assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("2.2".to_owned()) });
         assert_eq!(scene.texts(), ["It is 42"]);
         assert_eq!(scene.stream().await, Some(Stream::NoneAnyMore));
+        assert_eq!(scene.streams().contains(&"5.5 deleted".to_owned()), is_deleted);
     }
+    let scene = Scene::streaming().await;
+    scene
+        .world
+        .replacements
+        .lock()
+        .unwrap()
+        .push(Replaced::Never { reason: "slack_edit_window_closed".into() });
+    let not_yet = Deleted::NotYet(trouble("no_answer", Retry::Later));
+    scene.world.deletions.lock().unwrap().push(not_yet);
+    assert_eq!(scene.answer("It is 42").await, Answer::TakenOver);
+    assert_eq!(scene.texts(), [""; 0], "not before the preview has gone");
+    assert_eq!(scene.posts_on("h2", 30).await, Answer::Answered { ts: Some("5.5".to_owned()) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_slack_refuses_for_another_reason_keeps_no_answer_back() {
+    // The end of the writing is refused, and it is over all the same.
+    let scene = Scene::streaming().await;
+    let refused = StreamStopped::NotYet(trouble("slack_invalid_arguments", Retry::AfterChange));
+    scene.world.ends_of_streams.lock().unwrap().push(refused);
+    assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("5.5".to_owned()) });
+    // A piece is refused: the message is still written, and is stopped when there is an answer.
+    let scene = Scene::streaming().await;
+    let refused = Appended::Refused { reason: "slack_token_expired".into() };
+    scene.world.additions.lock().unwrap().push(refused);
+    assert_eq!(scene.ask(CLAIMERS, text("42")).await, Answer::NotShown);
+    assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("5.5".to_owned()) });
+    assert_eq!(scene.streams(), ["5.5 + 42", "5.5 stop, active", "5.5 = It is 42"]);
+    // The record says that it is over, and Slack that it is not.
+    let scene = Scene::streaming().await;
+    let over = Appended::Over { reason: "slack_message_not_in_streaming_state".into() };
+    scene.world.additions.lock().unwrap().push(over);
+    scene.ask(CLAIMERS, text("42")).await;
+    scene.world.replacements.lock().unwrap().push(Replaced::StillWritten);
+    assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("5.5".to_owned()) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_attempt_has_shown_is_nothing_that_anybody_has_said() {
+    let scene = Scene::streaming().await;
+    let place = Place { asked_at: SlackTs::parse("1531420620.000000").unwrap(), ..Scene::place() };
+    update(&scene.world, &scene.world, &scene.key, |record, _| {
+        receive::Decision::write(Record { place: Some(place.clone()), ..record.unwrap().clone() }, ())
+    })
+    .await
+    .unwrap();
+    let own = |ts: &str, text: &str| json!({ "ts": ts, "text": text, "bot_id": "B1", "app_id": "A1" });
+    let messages = vec![own("1531420618.000200", "Hello."), own("5.5", "It is")];
+    let read = ReadOutcome::Read { messages, is_whole: true };
+    scene.world.readings.lock().unwrap().push(read);
+    let Answer::Thread { messages, .. } = scene.ask(CLAIMERS, Operation::Thread).await else { panic!() };
+    assert_eq!(messages.into_iter().map(|said| said.text).collect::<Vec<_>>(), ["Hello."]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +312,7 @@ async fn that_there_is_no_answer_takes_the_place_of_what_was_shown_too() {
 async fn an_answer_whose_buttons_slack_refuses_stands_in_the_message_without_them() {
     let scene = with_buttons().into_taken().await.into_claimed().await;
     assert_eq!(scene.ask(CLAIMERS, first("It is ")).await, Answer::Shown);
-    let refused = Replaced::Perhaps(trouble("slack_invalid_blocks", Retry::Never));
+    let refused = Replaced::NotYet(trouble("slack_invalid_blocks", Retry::Never));
     scene.world.replacements.lock().unwrap().push(refused);
     assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("5.5".to_owned()) });
     assert_eq!(*scene.world.buttons.lock().unwrap(), [Some("A1:C1:1531420618.000100".to_owned()), None]);
@@ -248,9 +324,9 @@ async fn an_answer_whose_buttons_slack_refuses_stands_in_the_message_without_the
 async fn a_message_that_comes_when_the_answer_is_posted_is_deleted() {
     let scene = Scene::claimed().await;
     let (mark, owner) = (token(70), token(CLAIMERS));
-    let message = StreamMessage { ts: "5.5".to_owned(), begun_at: scene.world.now() };
+    let message = StreamMessage { ts: "5.5".to_owned(), begun_at: scene.world.now(), by: owner.clone() };
     update(&scene.world, &scene.world, &scene.key, |record, now| {
-        crate::work::stream::show(record, &owner, &mark, Now { now, stopped_at: None })
+        crate::work::stream::show(record, &owner, &mark, false, Now { now, stopped_at: None })
     })
     .await
     .unwrap();

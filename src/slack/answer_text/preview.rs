@@ -7,11 +7,14 @@ use super::safe;
 pub fn preview(piece: &str) -> String {
     let safe = safe(piece);
     let mut markdown = String::with_capacity(safe.len());
-    let mut before = None;
+    let (mut before, mut is_code) = (None, false);
     let mut rest = safe.chars().peekable();
     while let Some(c) = rest.next() {
         let after = rest.peek().copied();
+        is_code ^= c == '`';
         match c {
+            _ if is_code => markdown.push(c),
+            '\\' => markdown.push_str("\\\\"),
             // A label in brackets could hide where a link leads.
             '[' => markdown.push_str("\\["),
             // What is *bold* in mrkdwn is **bold** in Markdown.
@@ -48,6 +51,7 @@ mod tests {
             ("* one\n* two", "* one\n* two"),
             ("6 * 7, and 6*7", "6 * 7, and 6*7"),
             ("_italic_ and `code`", "_italic_ and `code`"),
+            ("`a[0] *b`, *bold*", "`a[0] *b`, **bold**"),
         ] {
             assert_eq!(preview(mrkdwn), markdown);
         }
@@ -57,6 +61,7 @@ mod tests {
     fn nobody_is_pinged_and_no_link_is_disguised() {
         assert_eq!(preview("<!channel> <@U1>"), "&lt;!channel&gt; &lt;@U1&gt;");
         assert_eq!(preview("[your bank](https://evil.example)"), "\\[your bank](https://evil.example)");
+        assert_eq!(preview("\\[your bank](https://evil.example)"), "\\\\\\[your bank](https://evil.example)");
         assert_eq!(preview("![](https://evil.example/x.png)"), "!\\[](https://evil.example/x.png)");
     }
 }

@@ -32,7 +32,7 @@ const RESPONSE_URL: &str = "response_url";
 const STREAM: &str = "stream";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 38] = [
+const ATTRIBUTES: [&str; 39] = [
     VERSION,
     STATE,
     TOKEN,
@@ -45,6 +45,7 @@ const ATTRIBUTES: [&str; 38] = [
     "stream_nonce",
     "stream_ts",
     "stream_begun_at",
+    "stream_by",
     "since",
     "trace_id",
     "place",
@@ -314,6 +315,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         set("stream", string(state));
         set("stream_ts", string(&message.ts));
         set("stream_begun_at", number_value(message.begun_at.as_millis()));
+        set("stream_by", string(message.by.as_str()));
     };
     match &record.stream {
         None => {}
@@ -499,7 +501,8 @@ fn stream(read: &Reader<'_>) -> Result<Option<Stream>, StoreError> {
     let message = || -> Result<StreamMessage, StoreError> {
         let ts = read.text("stream_ts").ok_or_else(|| unreadable("stream_ts"))?;
         let begun_at = read.number("stream_begun_at")?.ok_or_else(|| unreadable("stream_begun_at"))?;
-        Ok(StreamMessage { ts, begun_at: UnixMillis::from_millis(begun_at) })
+        let by = read.token("stream_by")?.ok_or_else(|| unreadable("stream_by"))?;
+        Ok(StreamMessage { ts, begun_at: UnixMillis::from_millis(begun_at), by })
     };
     Ok(match read.text("stream").as_deref() {
         None => None,

@@ -63,7 +63,8 @@ fn place() -> impl Strategy<Value = Place> {
 }
 
 fn stream() -> impl Strategy<Value = Stream> {
-    let message = || ("[0-9.]{1,9}", time()).prop_map(|(ts, begun_at)| StreamMessage { ts, begun_at });
+    let message =
+        || ("[0-9.]{1,9}", time(), token()).prop_map(|(ts, begun_at, by)| StreamMessage { ts, begun_at, by });
     prop_oneof![
         token().prop_map(Stream::Begun),
         message().prop_map(Stream::Open),

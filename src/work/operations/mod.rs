@@ -302,6 +302,12 @@ pub fn posted(
         return Decision::only(then);
     };
     let part = posting.part.saturating_add(1);
+    // Nobody writes into the message any more in which the text stands.
+    let stream = match (&record.stream, posting.via) {
+        (Some(Stream::Open(message)), Via::Stream) => Some(Stream::Closed(message.clone())),
+        (stream, _) => stream.clone(),
+    };
+    let record = &Record { stream, ..record.clone() };
     if usize::try_from(part).is_ok_and(|part| part >= parts) {
         let by = Some(posting.token.clone());
         let ended = match &posting.end {

@@ -45,6 +45,15 @@ pub struct StreamMessage {
     pub ts: String,
     /// When it was asked for.
     pub begun_at: UnixMillis,
+    /// The token of whoever was at work then.
+    pub by: Token,
+}
+
+impl StreamMessage {
+    /// Whether it is so old that Slack lets nobody write into it, or will not for long.
+    pub fn is_old(&self, now: UnixMillis) -> bool {
+        self.begun_at.until(now) >= LONGEST
+    }
 }
 
 impl Stream {
@@ -63,7 +72,16 @@ pub enum Show {
     /// Slack is to be asked for the message, by a call with the mark that is written down.
     Start(Place),
     /// The text is to be appended to this message.
-    Append(Place, StreamMessage),
+    Append {
+        /// Where the question was asked.
+        place: Place,
+        /// The message.
+        message: StreamMessage,
+        /// Whether somebody else has begun it: an earlier attempt, as a rule.
+        is_anew: bool,
+    },
+    /// There is nothing to append, and no message to close.
+    Nothing,
     /// The message is to be closed: it has been written for as long as Slack lets it.
     Close(Place, StreamMessage),
     /// The answer is not shown before it is posted.
@@ -81,8 +99,15 @@ fn has_streams(place: &Place) -> bool {
     place.user.is_some() && place.thread_ts.is_some() && place.response_url.is_none()
 }
 
-/// What is to be done to show some of the answer. `nonce` is the mark of the call that may ask Slack for the message.
-pub fn show(record: Option<&Record>, token: &Token, nonce: &Token, now: Now<'_>) -> Decision<Show> {
+/// What is to be done to show some of the answer, or nothing new if `is_empty`. `nonce` is the mark of the call that may ask Slack
+/// for the message.
+pub fn show(
+    record: Option<&Record>,
+    token: &Token,
+    nonce: &Token,
+    is_empty: bool,
+    now: Now<'_>,
+) -> Decision<Show> {
     let gone = Decision::only(Show::Gone { visible: None });
     let Some(record) = record else { return gone };
     let Some(flight) = record.flight_of(token) else { return gone };
@@ -94,16 +119,22 @@ pub fn show(record: Option<&Record>, token: &Token, nonce: &Token, now: Now<'_>)
         return Decision::only(Show::No);
     };
     match &record.stream {
+        None if is_empty => Decision::only(Show::Nothing),
         None => {
             let stream = Some(Stream::Begun(nonce.clone()));
             Decision::write(Record { stream, ..record.clone() }, Show::Start(place.clone()))
         }
         // This very call's write, whose answer was lost.
         Some(Stream::Begun(begun)) if begun == nonce => Decision::only(Show::Start(place.clone())),
-        Some(Stream::Open(message)) if message.begun_at.until(now.now) >= LONGEST => {
+        Some(Stream::Open(message)) if message.is_old(now.now) => {
             Decision::only(Show::Close(place.clone(), message.clone()))
         }
-        Some(Stream::Open(message)) => Decision::only(Show::Append(place.clone(), message.clone())),
+        Some(Stream::Open(_)) if is_empty => Decision::only(Show::Nothing),
+        Some(Stream::Open(message)) => Decision::only(Show::Append {
+            place: place.clone(),
+            message: message.clone(),
+            is_anew: message.by != *token,
+        }),
         Some(Stream::Begun(_) | Stream::Closed(_) | Stream::NoneAnyMore) => Decision::only(Show::No),
     }
 }

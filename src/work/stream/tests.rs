@@ -44,7 +44,7 @@ fn in_flight(stream: Option<Stream>) -> Record {
 }
 
 fn message() -> StreamMessage {
-    StreamMessage { ts: "1799999001.000200".to_owned(), begun_at: NOW }
+    StreamMessage { ts: "1799999001.000200".to_owned(), begun_at: NOW, by: token(OURS) }
 }
 
 fn posting(record: &Record, nonce: Option<u128>, part: u32, via: Via) -> Record {
@@ -63,24 +63,38 @@ fn posting(record: &Record, nonce: Option<u128>, part: u32, via: Via) -> Record 
 
 #[test]
 fn a_question_has_one_stream_in_all_of_its_attempts() {
-    let begun = show(Some(&in_flight(None)), &token(OURS), &token(MARK), at(NOW));
+    let begun = show(Some(&in_flight(None)), &token(OURS), &token(MARK), false, at(NOW));
     assert_eq!(begun.then, Show::Start(place()));
     let begun = begun.write.unwrap();
     assert_eq!(begun.stream, Some(Stream::Begun(token(MARK))));
     // The same call, whose write was not confirmed, goes on; any other finds that somebody has begun.
-    assert_eq!(show(Some(&begun), &token(OURS), &token(MARK), at(NOW)).then, Show::Start(place()));
-    assert_eq!(show(Some(&begun), &token(OURS), &token(4), at(NOW)), Decision::only(Show::No));
+    assert_eq!(show(Some(&begun), &token(OURS), &token(MARK), false, at(NOW)).then, Show::Start(place()));
+    assert_eq!(show(Some(&begun), &token(OURS), &token(4), false, at(NOW)), Decision::only(Show::No));
     let open = opened(Some(&begun), &token(MARK), &message());
     assert!(open.then);
     let open = open.write.unwrap();
     assert_eq!(opened(Some(&open), &token(MARK), &message()), Decision::only(true));
-    let append = Decision::only(Show::Append(place(), message()));
-    assert_eq!(show(Some(&open), &token(OURS), &token(5), at(NOW)), append);
+    let append = Decision::only(Show::Append { place: place(), message: message(), is_anew: false });
+    assert_eq!(show(Some(&open), &token(OURS), &token(5), false, at(NOW)), append);
     // Whoever has lost the question writes nothing into it.
     assert_eq!(
-        show(Some(&open), &token(9), &token(5), at(NOW)),
+        show(Some(&open), &token(9), &token(5), false, at(NOW)),
         Decision::only(Show::Gone { visible: None })
     );
+}
+
+#[test]
+fn a_later_attempt_goes_on_behind_what_the_earlier_one_has_shown_and_nothing_new_begins_nothing() {
+    let message = || StreamMessage { by: token(8), ..message() };
+    let open = in_flight(Some(Stream::Open(message())));
+    let anew = Show::Append { place: place(), message: message(), is_anew: true };
+    assert_eq!(show(Some(&open), &token(OURS), &token(5), false, at(NOW)).then, anew);
+    for record in [&open, &in_flight(None)] {
+        let nothing = Decision::only(Show::Nothing);
+        assert_eq!(show(Some(record), &token(OURS), &token(5), true, at(NOW)), nothing);
+    }
+    let late = at(NOW.after(LONGEST));
+    assert_eq!(show(Some(&open), &token(OURS), &token(5), true, late).then, Show::Close(place(), message()));
 }
 
 #[test]
@@ -105,11 +119,11 @@ fn what_was_refused_or_is_over_is_not_begun_again() {
     assert_eq!(closed(Some(&begun), &message()), Decision::only(()));
     let closed = closed(Some(&open), &message()).write.unwrap();
     for record in [&none, &closed] {
-        assert_eq!(show(Some(record), &token(OURS), &token(5), at(NOW)), Decision::only(Show::No));
+        assert_eq!(show(Some(record), &token(OURS), &token(5), false, at(NOW)), Decision::only(Show::No));
     }
     let late = at(NOW.after(LONGEST));
     let close = Decision::only(Show::Close(place(), message()));
-    assert_eq!(show(Some(&open), &token(OURS), &token(5), late), close);
+    assert_eq!(show(Some(&open), &token(OURS), &token(5), false, late), close);
 }
 
 #[test]
@@ -121,7 +135,7 @@ fn there_is_no_stream_where_slack_has_none() {
         Place { response_url, ..place() },
     ] {
         let record = Record { place: Some(place), ..in_flight(None) };
-        assert_eq!(show(Some(&record), &token(OURS), &token(MARK), at(NOW)), Decision::only(Show::No));
+        assert_eq!(show(Some(&record), &token(OURS), &token(MARK), false, at(NOW)), Decision::only(Show::No));
     }
 }
 
@@ -132,9 +146,10 @@ fn the_first_part_of_an_answer_goes_into_the_message_and_the_others_behind_it() 
         let intent = intend(Some(&record), &token(OURS), Some("42"), &End::Answered, &token(7), at(NOW));
         let on_its_way = intent.write.unwrap();
         assert_eq!(on_its_way, posting(&record, Some(7), 0, Via::Stream));
+        let closed = Record { stream: Some(Stream::Closed(message())), ..record.clone() };
         let next =
             posted(Some(&on_its_way), &token(OURS), &token(7), Some("1.2"), 2, Some(&token(8)), NOW).write;
-        assert_eq!(next.unwrap(), posting(&record, Some(8), 1, Via::Channel));
+        assert_eq!(next.unwrap(), posting(&closed, Some(8), 1, Via::Channel));
         // Refused, it goes there again.
         let refused = refused_post(Some(&on_its_way), &token(7)).write.unwrap();
         let again = start(Some(&refused), &token(OURS), &token(8), Via::Channel, NOW).then.unwrap();

@@ -62,8 +62,9 @@ pub(crate) enum Fault {
     StreamCallTakenAndItsAnswerLost,
     StreamCallTakesEffectLate,
     StreamCallLostOnTheWay,
+    StreamCallRefused,
     StreamMessageDeleted,
-    StreamNobodyKnewDeleted,
+    StreamTakenAway,
     StreamStoppedByUser,
     StreamGoneOnIn,
     ToolNotReached,
@@ -81,7 +82,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 71] = [
+    pub(crate) const ALL: [Self; 72] = [
         Self::OneReceiveRunTwice,
         Self::OneInvocationInTwoProcesses,
         Self::InvocationAfterTheDispatcherGaveUp,
@@ -137,8 +138,9 @@ impl Fault {
         Self::StreamCallTakenAndItsAnswerLost,
         Self::StreamCallTakesEffectLate,
         Self::StreamCallLostOnTheWay,
+        Self::StreamCallRefused,
         Self::StreamMessageDeleted,
-        Self::StreamNobodyKnewDeleted,
+        Self::StreamTakenAway,
         Self::StreamStoppedByUser,
         Self::StreamGoneOnIn,
         Self::ToolNotReached,

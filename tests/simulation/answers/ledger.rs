@@ -311,7 +311,9 @@ impl Ledger {
         if is_stopped && !stopped.iter().any(is_due) {
             question.is_ahead_of_stop = true;
         }
-        let starts_over = matches!(before.map(|record| &record.state), Some(State::Told { .. }));
+        // What is written down of its stream after the end changes nothing else.
+        let starts_over = matches!(before.map(|record| &record.state), Some(State::Told { .. }))
+            && before.is_some_and(|record| record.state != after.state);
         let may_start_over = question.is_sent_back;
         if starts_over {
             question.generation += 1;

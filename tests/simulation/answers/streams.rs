@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use slack_ingress::gateway::stream::{
-    Addition, Appended, Replaced, Started, Stopped, StreamPlace, StreamStart, StreamTools, Trouble,
+    Addition, Appended, Deleted, Replaced, Started, Stopped, StreamPlace, StreamStart, StreamTools, Trouble,
 };
 use slack_ingress::gateway::{Post, Retry, SessionStatus};
 use slack_ingress::time::clock::Moment;
@@ -74,6 +74,8 @@ enum Wrong {
     AnswerLost,
     Late,
     RateLimit,
+    Refused,
+    RefusedForGood,
 }
 
 impl Node {
@@ -90,7 +92,14 @@ impl Node {
             return Err(trouble("slack_invalid_auth", Retry::AfterChange));
         }
         let wrong = sim.goes_wrong(sim.settings.slack).then(|| {
-            sim.chance().choose(&[Wrong::NotDone, Wrong::AnswerLost, Wrong::Late, Wrong::RateLimit])
+            sim.chance().choose(&[
+                Wrong::NotDone,
+                Wrong::AnswerLost,
+                Wrong::Late,
+                Wrong::RateLimit,
+                Wrong::Refused,
+                Wrong::RefusedForGood,
+            ])
         });
         let (sim, late) = (Arc::clone(sim), sim.millis(1_000..=GATEWAY_TIMEOUT_MILLIS));
         // Once it is sent it takes effect, even if the caller dies.
@@ -125,6 +134,16 @@ impl Node {
                 sim.count(Fault::SlackLimitsTheRate);
                 sleep(way).await;
                 return Err(trouble("slack_ratelimited", Retry::Later));
+            }
+            Some(Wrong::Refused) => {
+                sim.count(Fault::StreamCallRefused);
+                sleep(way).await;
+                return Err(trouble("slack_token_expired", Retry::AfterChange));
+            }
+            Some(Wrong::RefusedForGood) => {
+                sim.count(Fault::StreamCallRefused);
+                sleep(way).await;
+                return Err(trouble("slack_edit_window_closed", Retry::Never));
             }
         }
         Err(trouble("no_answer", Retry::Later))
@@ -179,13 +198,13 @@ impl StreamTools for Node {
             }
             sim.say(&who, "", format_args!("appends to {ts}: {what}"));
             message.has_words = true;
-            Appended::Perhaps
+            Appended::Sent
         });
         match appended.await {
             Ok(appended) => appended,
-            Err(Trouble { reason, .. }) if reason == "no_answer" => Appended::Perhaps,
+            Err(Trouble { reason, .. }) if reason == "no_answer" => Appended::Sent,
             Err(Trouble { reason, retry: Retry::Later, .. }) => Appended::Later { reason },
-            Err(Trouble { reason, .. }) => Appended::Over { reason },
+            Err(Trouble { reason, .. }) => Appended::Refused { reason },
         }
     }
 
@@ -202,7 +221,7 @@ impl StreamTools for Node {
             }
             Stopped::Yes
         });
-        stopped.await.unwrap_or_else(Stopped::Perhaps)
+        stopped.await.unwrap_or_else(Stopped::NotYet)
     }
 
     async fn replace(&self, ts: &str, post: &Post<'_>, _: Moment) -> Replaced {
@@ -217,8 +236,7 @@ impl StreamTools for Node {
                 return Replaced::NoSuchMessage { reason: "slack_message_not_found".to_owned() };
             }
             if message.is_written(at) {
-                let reason = "slack_streaming_state_conflict".to_owned();
-                return Replaced::Perhaps(Trouble { reason, retry: Retry::Later, retry_after: None });
+                return Replaced::StillWritten;
             }
             sim.say(&who, "", format_args!("puts the text with {nonce} into {ts}"));
             message.has_words = false;
@@ -226,20 +244,29 @@ impl StreamTools for Node {
             sim.ledger().is_replaced(at, &thread, &ts, &nonce);
             Replaced::Yes
         });
-        replaced.await.unwrap_or_else(Replaced::Perhaps)
+        match replaced.await {
+            Ok(replaced) => replaced,
+            Err(Trouble { reason, retry: Retry::Never, .. }) => Replaced::Never { reason },
+            Err(trouble) => Replaced::NotYet(trouble),
+        }
     }
 
-    async fn delete_message(&self, stream: &StreamPlace<'_>, _: Moment) {
+    async fn delete_message(&self, stream: &StreamPlace<'_>, _: Moment) -> Deleted {
         let ts = stream.ts.to_owned();
         let deleted = self.stream_call(move |sim| {
-            if let Some(message) = sim.streams.lock().unwrap().0.get_mut(&ts) {
-                message.state = Writing::Deleted;
+            let at = sim.at();
+            let mut streams = sim.streams.lock().unwrap();
+            let Some(message) = streams.0.get_mut(&ts) else { panic!("{ts} is no stream") };
+            if message.is_written(at) {
+                return Deleted::Never { reason: "slack_cant_delete_message".to_owned() };
             }
+            message.state = Writing::Deleted;
+            drop(streams);
             sim.ledger().message_is_deleted(&ts);
+            sim.count(Fault::StreamTakenAway);
+            Deleted::Yes
         });
-        if deleted.await.is_ok() {
-            self.sim.count(Fault::StreamNobodyKnewDeleted);
-        }
+        deleted.await.unwrap_or_else(Deleted::NotYet)
     }
 }
 
@@ -247,12 +274,12 @@ impl One {
     /// Shows some of what it thinks, until the thought is at its end. It is told when to stop.
     pub(crate) async fn show(&self) {
         let sim = &self.sim;
-        let (pieces, is_step) = {
+        let (pieces, is_step, is_slow) = {
             let mut chance = sim.chance();
-            (chance.number(1..=12), chance.per_mille(200))
+            (chance.number(1..=12), chance.per_mille(200), chance.per_mille(100))
         };
         for piece in 0..pieces {
-            let pause = sim.millis(200..=4_000);
+            let pause = sim.millis(if is_slow { 30_000..=60_000 } else { 200..=4_000 });
             sleep(pause).await;
             let more = if is_step && piece % 3 == 0 {
                 json!({ "step": { "id": piece.to_string(), "title": "a tool", "status": "complete" } })
