@@ -31,8 +31,9 @@ export class DynamoDbGuard implements Guard {
   async begin(id: string, leaseUntil: number): Promise<Begin> {
     const owner = randomBytes(16).toString('hex');
     const now = Date.now();
+    let ackWasShown = false;
     try {
-      await this.#client.send(new this.#sdk.PutItemCommand({
+      const { Attributes } = await this.#client.send(new this.#sdk.PutItemCommand({
         TableName: this.#table,
         Item: {
           event_id: { S: PREFIX + id },
@@ -44,8 +45,10 @@ export class DynamoDbGuard implements Guard {
         ConditionExpression: IS_FREE,
         ExpressionAttributeNames: { '#state': 'state' },
         ExpressionAttributeValues: { ':now_s': number(seconds(now)), ':now_ms': number(now), ':running': { S: 'running' } },
+        ReturnValues: 'ALL_OLD',
         ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
       }));
+      ackWasShown = Attributes?.ack?.S === 'sent';
     } catch (error) {
       if (!(error instanceof this.#sdk.ConditionalCheckFailedException)) throw error;
       const item = error.Item ?? {};
@@ -53,10 +56,10 @@ export class DynamoDbGuard implements Guard {
       // The SDK sent it again after an answer that was lost, and finds its own record.
       if (item.owner?.S !== owner) return { found: 'running', leaseUntil: Number(item.lease_until?.N ?? leaseUntil) };
     }
-    return { found: 'nothing', claim: this.#claim(PREFIX + id, owner) };
+    return { found: 'nothing', claim: this.#claim(PREFIX + id, owner, ackWasShown) };
   }
 
-  #claim(key: string, owner: string): Claim {
+  #claim(key: string, owner: string, ackWasShown: boolean): Claim {
     const update = (expression: string, values: Record<string, Sdk.AttributeValue>, names: Record<string, string>) =>
       this.#ifMine(() => this.#client.send(new this.#sdk.UpdateItemCommand({
         TableName: this.#table,
@@ -67,13 +70,19 @@ export class DynamoDbGuard implements Guard {
         ExpressionAttributeValues: { ':owner': { S: owner }, ...values },
       })));
     return {
+      ackWasShown,
       extend: (leaseUntil) => update('SET lease_until = :until', { ':until': number(leaseUntil) }, {}),
       done: () => update(
-        'SET #state = :done, expires_at = :expires',
+        'SET #state = :done, expires_at = :expires REMOVE lease_until, ack',
         { ':done': { S: 'done' }, ':expires': number(seconds(Date.now()) + KEPT_SECONDS) },
         { '#state': 'state' },
       ),
-      failed: async () => {
+      failed: async (ackShown) => {
+        // The item stays, with a lease that is over. Nobody owns it, so that a renewal that is late does not bring it back.
+        if (ackShown) {
+          await update('SET lease_until = :zero, ack = :sent REMOVE #owner', { ':zero': number(0), ':sent': { S: 'sent' } }, {});
+          return;
+        }
         await this.#ifMine(() => this.#client.send(new this.#sdk.DeleteItemCommand({
           TableName: this.#table,
           Key: { event_id: { S: key } },

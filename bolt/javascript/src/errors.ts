@@ -9,10 +9,12 @@ export class MalformedMessage extends Error {
 }
 
 /**
- * An error in a line of the log: its class and its message, cut to 500 characters. The stack is in the line that Bolt or the
- * app's own error handler writes.
+ * An error in a line of the log: its class, and the codes that Slack, Bolt, Node.js or AWS gave it. Not its message, which may
+ * quote what somebody wrote; that is in the line of Bolt's own logger, or where the app's error handler puts it.
  */
 export function describe(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : `not an Error: ${typeof error}`;
-  return text.length > 500 ? `${text.slice(0, 500)}…` : text;
+  if (!(error instanceof Error)) return `not an Error: ${typeof error}`;
+  if (error instanceof MalformedMessage || error instanceof SlackIngressBoltError) return `${error.name}: ${error.message}`;
+  const { code, data, cause } = error as { code?: unknown; data?: { error?: unknown }; cause?: { code?: unknown } };
+  return [error.name, code, data?.error, cause?.code].filter((part) => typeof part === 'string').join(' ');
 }

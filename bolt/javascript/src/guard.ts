@@ -8,12 +8,17 @@ export const TOLERATED_SKEW_MS = 5_000;
 
 /** This consumer's right to run a message's listeners, until its lease is over. */
 export interface Claim {
+  /** Whether a delivery before, which failed, has shown the text of its `ack`. */
+  readonly ackWasShown: boolean;
   /** Makes the lease longer. False if another consumer owns the record by now. */
   extend(leaseUntil: number): Promise<boolean>;
   /** The listeners have finished: none of them runs again. False if another consumer owns the record by now. */
   done(): Promise<boolean>;
-  /** A listener failed: the next delivery may run at once. */
-  failed(): Promise<void>;
+  /**
+   * A listener failed: the next delivery may run at once.
+   * @param ackShown whether the text of an `ack` was shown, so that the next delivery does not show it again
+   */
+  failed(ackShown: boolean): Promise<void>;
 }
 
 export type Begin =
@@ -34,5 +39,8 @@ export interface Guard {
 
 /** No guard. Every delivery runs. */
 export const NO_GUARD: Guard = {
-  begin: async () => ({ found: 'nothing', claim: { extend: async () => true, done: async () => true, failed: async () => {} } }),
+  begin: async () => ({
+    found: 'nothing',
+    claim: { ackWasShown: false, extend: async () => true, done: async () => true, failed: async () => {} },
+  }),
 };

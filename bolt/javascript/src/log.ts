@@ -2,6 +2,7 @@
  * One line of JSON for each message, which is also its metric: CloudWatch reads it from the log (Embedded Metric Format), so
  * that nobody waits for a call to CloudWatch. No line holds a text of a message, a token or a `response_url`.
  */
+import type { Shown } from './response-url';
 
 export type Outcome =
   | 'done' | 'nobody_listens' | 'duplicate' | 'in_flight' | 'failed' | 'held_back' | 'malformed';
@@ -16,7 +17,11 @@ export interface MessageLine {
   type: string | undefined;
   outcome: Outcome;
   duration_ms: number;
+  /** How often SQS has given out the message. */
+  receive_count: number | undefined;
   error?: string | undefined;
+  /** What became of what a listener gave to `ack()`; absent if that was nothing. `too_late`: Slack needed it at once. */
+  ack?: Shown | 'too_late' | undefined;
 }
 
 const NAMESPACE = 'SlackIngressBolt';
@@ -52,7 +57,7 @@ export class Log {
 
   message(line: MessageLine): void {
     const fields = { level: LEVELS[line.outcome] ?? 'INFO', ...line };
-    this.#write(JSON.stringify(this.#metrics ? { ...fields, ...metric(line.outcome) } : fields));
+    this.#write(JSON.stringify(this.#metrics ? { ...fields, ...metrics(line) } : fields));
   }
 
   warn(message: string, fields: Record<string, unknown> = {}): void {
@@ -71,16 +76,19 @@ export class Log {
   }
 }
 
-function metric(outcome: Outcome): Record<string, unknown> {
-  const name = METRICS[outcome];
+function metrics(line: MessageLine): Record<string, unknown> {
+  const counts = [METRICS[line.outcome], ...(line.ack === undefined || line.ack === 'sent' ? [] : ['AckLost'])];
   return {
     _aws: {
       Timestamp: Date.now(),
-      CloudWatchMetrics: [
-        { Namespace: NAMESPACE, Dimensions: [['FunctionName']], Metrics: [{ Name: name, Unit: 'Count' }] },
-      ],
+      CloudWatchMetrics: [{
+        Namespace: NAMESPACE,
+        Dimensions: [['FunctionName']],
+        Metrics: [...counts.map((Name) => ({ Name, Unit: 'Count' })), { Name: 'Duration', Unit: 'Milliseconds' }],
+      }],
     },
-    FunctionName: process.env.AWS_LAMBDA_FUNCTION_NAME ?? 'worker',
-    [name]: 1,
+    FunctionName: process.env.AWS_LAMBDA_FUNCTION_NAME ?? 'slack-ingress-bolt',
+    ...Object.fromEntries(counts.map((name) => [name, 1])),
+    Duration: line.duration_ms,
   };
 }

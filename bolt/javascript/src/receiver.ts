@@ -1,6 +1,6 @@
 import type { App, Receiver } from '@slack/bolt';
 import { atMost, groups, inOrder } from './batch';
-import { Dispatch, type Lease } from './dispatch';
+import { Dispatch, type Lease, type Result } from './dispatch';
 import { DynamoDbGuard } from './dynamodb';
 import { SlackIngressBoltError } from './errors';
 import { type Guard, NO_GUARD, TOLERATED_SKEW_MS } from './guard';
@@ -8,7 +8,7 @@ import { type Installer, installerOf } from './installer';
 import { watch } from './listeners';
 import { isFinished, Log } from './log';
 import { type Settings, settingsOf, type SqsReceiverOptions } from './settings';
-import type { LambdaContext, SqsBatchResponse, SqsEvent, SqsHandler } from './sqs';
+import type { LambdaContext, SqsBatchResponse, SqsEvent, SqsHandler, SqsRecord } from './sqs';
 import { Worker } from './worker';
 
 /** Lambda's longest time, for a caller that gives no context. */
@@ -18,6 +18,9 @@ export interface StartOptions {
   /** The queue that is polled. */
   queueUrl?: string;
 }
+
+/** With less time left than this, an invocation begins no further message: it would be broken off. */
+const LEAST_TIME_MS = 2_000;
 
 /** A receiver for Bolt that takes its messages from the queue of slack-ingress. */
 export class SqsReceiver implements Receiver {
@@ -65,8 +68,10 @@ export class SqsReceiver implements Receiver {
       const deadline = Date.now() + (context?.getRemainingTimeInMillis?.() ?? LONGEST_INVOCATION_MS);
       const lease: Lease = { until: () => deadline + TOLERATED_SKEW_MS };
       const batchItemFailures: SqsBatchResponse['batchItemFailures'] = [];
+      const run = async (record: SqsRecord): Promise<Result> =>
+        deadline - Date.now() < LEAST_TIME_MS ? dispatch.holdBack(record) : dispatch.run(record, lease);
       await atMost(this.#settings.concurrency, groups(event.Records).map((group) => async () => {
-        const results = await inOrder(group, (record) => dispatch.run(record, lease), (record) => dispatch.holdBack(record));
+        const results = await inOrder(group, run, (record) => dispatch.holdBack(record));
         results.forEach((result, index) => {
           if (!isFinished(result.outcome)) batchItemFailures.push({ itemIdentifier: group[index]!.messageId });
         });

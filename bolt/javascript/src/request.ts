@@ -15,6 +15,8 @@ export interface Request {
   body: Record<string, any>;
   retryNum: number | undefined;
   retryReason: string | undefined;
+  /** When the ingress got the request, in milliseconds since the Unix epoch. */
+  receivedAt: number | undefined;
 }
 
 const KINDS: readonly string[] = ['event', 'command', 'interaction'] satisfies Kind[];
@@ -23,21 +25,18 @@ const KINDS: readonly string[] = ['event', 'command', 'interaction'] satisfies K
 export function readRequest(record: SqsRecord): Request {
   const kind = attribute(record, 'kind');
   if (kind === undefined || !KINDS.includes(kind)) throw new MalformedMessage('the attribute "kind" is unknown or missing');
-  const retryNum = Number.parseInt(attribute(record, 'retry_num') ?? '', 10);
   return {
-    eventId: eventId(record),
+    eventId: attribute(record, 'event_id'),
     kind: kind as Kind,
     type: attribute(record, 'type') ?? 'unknown',
     body: parseBody(record.body),
-    retryNum: Number.isNaN(retryNum) ? undefined : retryNum,
+    retryNum: whole(attribute(record, 'retry_num')),
     retryReason: attribute(record, 'retry_reason'),
+    receivedAt: whole(attribute(record, 'received_at')),
   };
 }
 
-export function eventId(record: SqsRecord): string | undefined {
-  return attribute(record, 'event_id');
-}
-
+/** An attribute that the ingress put on the message. An empty one is none. */
 export function attribute(record: SqsRecord, name: string): string | undefined {
   return record.messageAttributes?.[name]?.stringValue || undefined;
 }
@@ -45,6 +44,11 @@ export function attribute(record: SqsRecord, name: string): string | undefined {
 /** Whether Bolt itself acknowledges it before any listener is asked. */
 export function isAcknowledgedByBolt(request: Request): boolean {
   return request.body.event !== undefined && request.body.event?.type !== 'function_executed';
+}
+
+function whole(text: string | undefined): number | undefined {
+  const number = Number.parseInt(text ?? '', 10);
+  return Number.isNaN(number) ? undefined : number;
 }
 
 function parseBody(text: string): Record<string, unknown> {

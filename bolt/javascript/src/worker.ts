@@ -151,5 +151,5 @@ function waitSeconds(result: Result, message: Received): number {
     return Math.min(Math.max(Math.ceil((result.leaseUntil - Date.now()) / 1000), 1), LONGEST_BACK_OFF_SECONDS);
   }
   const receives = Number(message.attributes.ApproximateReceiveCount ?? 1);
-  return Math.min(FIRST_BACK_OFF_SECONDS * 2 ** (receives - 1), LONGEST_BACK_OFF_SECONDS);
+  return Math.min(FIRST_BACK_OFF_SECONDS * 3 ** (receives - 1), LONGEST_BACK_OFF_SECONDS);
 }

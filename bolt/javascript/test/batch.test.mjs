@@ -106,12 +106,37 @@ test('a line of the log for each message, which is its metric too', async () => 
   const { _aws, duration_ms, ...line } = lines.at(-1);
   assert.ok(Number.isInteger(duration_ms));
   assert.deepEqual(line, {
-    level: 'INFO', event_id: 'the-id', kind: 'command', type: '/deploy', outcome: 'done', FunctionName: 'worker', Done: 1,
+    level: 'INFO', event_id: 'the-id', kind: 'command', type: '/deploy', outcome: 'done', receive_count: 1,
+    FunctionName: 'slack-ingress-bolt', Done: 1, Duration: duration_ms,
   });
   assert.ok(Math.abs(_aws.Timestamp - Date.now()) < 10_000);
   assert.deepEqual(_aws.CloudWatchMetrics, [
-    { Namespace: 'SlackIngressBolt', Dimensions: [['FunctionName']], Metrics: [{ Name: 'Done', Unit: 'Count' }] },
+    { Namespace: 'SlackIngressBolt', Dimensions: [['FunctionName']], Metrics: [{ Name: 'Done', Unit: 'Count' }, { Name: 'Duration', Unit: 'Milliseconds' }] },
   ]);
+});
+
+test('an ack that is lost is a metric as well', async () => {
+  const { app, run, lines } = behindTheQueue(slack, { receiver: { metrics: true } });
+  app.command('/deploy', async ({ ack }) => { await ack({ response_type: 'in_channel' }); });
+  await run(record(command(slack.url)));
+  const line = lines.at(-1);
+  assert.deepEqual([line.ack, line.AckLost, line.Done], ['too_late', 1, 1]);
+  assert.deepEqual(line._aws.CloudWatchMetrics[0].Metrics.map(({ Name }) => Name), ['Done', 'AckLost', 'Duration']);
+});
+
+test('what an exception says is not in the log, because it may quote a message; its codes are', async () => {
+  const { app, run, lines } = behindTheQueue(slack);
+  app.error(async () => {});
+  app.event('app_mention', async ({ event }) => { throw Object.assign(new RangeError(event.text), { code: 'E_TOO_MUCH' }); });
+  await run(record(mention('secret words')));
+  assert.equal(lines.at(-1).error, 'RangeError E_TOO_MUCH');
+  assert.ok(!JSON.stringify(lines).includes('secret words'));
+});
+
+test('with less than two seconds left nothing more is begun', async () => {
+  const { handle, ran, outcomes } = writing();
+  const { batchItemFailures } = await handle({ Records: [record(mention('x'))] }, invocation(1_900));
+  assert.deepEqual([batchItemFailures.length, ran, outcomes()], [1, [], ['held_back']]);
 });
 
 test('an empty batch is an empty answer', async () => {

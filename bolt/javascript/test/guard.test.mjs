@@ -37,7 +37,7 @@ test('a finished message is recorded as done for longer than a queue can keep it
   const message = fresh();
   assert.deepEqual(await run(message), []);
   const written = await item(table, idOf(message));
-  assert.deepEqual(Object.keys(written).sort(), ['event_id', 'expires_at', 'lease_until', 'owner', 'state']);
+  assert.deepEqual(Object.keys(written).sort(), ['event_id', 'expires_at', 'owner', 'state']);
   assert.equal(written.state, 'done');
   assert.match(written.owner, /^[0-9a-f]{32}$/);
   const kept = written.expires_at - seconds();
@@ -239,10 +239,11 @@ test('a failure that cannot be written: the message stays, and its next delivery
   app.error(async () => {});
   broken.refuse.add('DeleteItem');
   const message = fresh();
-  const deadline = now() - 3_500;
+  // So little is left that the lease is over soon. The listener has to begin, so it is as much as an invocation needs for that.
+  const deadline = now() + 2_500;
   assert.equal((await handle({ Records: [message] }, { getRemainingTimeInMillis: () => deadline - now() })).batchItemFailures.length, 1);
   assert.match(warnings().at(-1).message, /could not record the outcome failed/);
-  await until('the lease is over', async () => (await handle({ Records: [message] }, invocation())).batchItemFailures.length === 0, 10);
+  await until('the lease is over', async () => (await handle({ Records: [message] }, invocation())).batchItemFailures.length === 0, 20);
   restore();
   broken.stop();
   assert.equal(runs, 2);
