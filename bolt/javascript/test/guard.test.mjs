@@ -11,11 +11,15 @@ import { until } from './support/until.mjs';
 
 let slack;
 let table;
+const proxies = [];
 before(async () => {
   slack = await startSlack();
   table = await createTable();
 });
-after(() => slack.stop());
+after(async () => {
+  for (const proxy of proxies) proxy.stop();
+  await slack.stop();
+});
 
 let runs;
 beforeEach(() => { runs = 0; });
@@ -110,6 +114,15 @@ test('a live lease of another consumer: in flight, nothing runs; a lease that is
   assert.deepEqual(outcomes(), ['in_flight', 'done']);
 });
 
+test('FIFO: while another consumer is at work on a message, nothing after it in its group runs', async () => {
+  const { run, outcomes } = guarded();
+  const [first, second, other] = [fresh({ group: 'a' }), fresh({ group: 'a' }), fresh({ group: 'b' })];
+  await putItem(table, idOf(first), { state: 'running', lease_until: now() + 60_000 });
+  assert.deepEqual((await run(first, second, other)).sort(), [first.messageId, second.messageId].sort());
+  assert.equal(runs, 1);
+  assert.deepEqual(outcomes().sort(), ['done', 'held_back', 'in_flight']);
+});
+
 test('a record that is expired is free, although DynamoDB has not deleted it', async () => {
   const { run, outcomes } = guarded();
   for (const state of ['done', 'running']) {
@@ -194,6 +207,7 @@ async function proxy() {
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   broken.url = `http://127.0.0.1:${server.address().port}`;
+  proxies.push(broken);
   broken.stop = () => { server.closeAllConnections(); server.close(); };
   return broken;
 }
@@ -213,7 +227,6 @@ test('a claim whose answer was lost is one\'s own, when it is sent again', async
   const message = fresh();
   assert.deepEqual(await run(message), []);
   restore();
-  broken.stop();
   assert.equal(broken.seen.filter((operation) => operation === 'PutItem').length, 2);
   assert.deepEqual([runs, outcomes()], [1, ['done']]);
   assert.equal((await item(table, idOf(message))).state, 'done');
@@ -226,7 +239,6 @@ test('a "done" that cannot be written is tried three times; then the message is 
   const message = fresh();
   assert.deepEqual(await run(message), []);
   restore();
-  broken.stop();
   assert.equal(broken.seen.filter((operation) => operation === 'UpdateItem').length, 3);
   assert.deepEqual(outcomes(), ['done']);
   assert.match(warnings().at(-1).message, /could not record the outcome done/);
@@ -245,6 +257,5 @@ test('a failure that cannot be written: the message stays, and its next delivery
   assert.match(warnings().at(-1).message, /could not record the outcome failed/);
   await until('the lease is over', async () => (await handle({ Records: [message] }, invocation())).batchItemFailures.length === 0, 20);
   restore();
-  broken.stop();
   assert.equal(runs, 2);
 });
