@@ -91,7 +91,7 @@ test('an installer is made as Bolt makes its own, or not at all', () => {
 
 test('Bolt refuses a token beside OAuth with ours as with its own', () => {
   const receiver = new SqsReceiver({ ...OAUTH, writeLog() {} });
-  assert.throws(() => new bolt.App({ token: 'xoxb-one', receiver, logger: quiet }), /cannot provide a token along with/);
+  assert.throws(() => new bolt.App({ token: 'xoxb-one', receiver, clientOptions: slack.clientOptions, logger: quiet }), /cannot provide a token along with/);
 });
 
 test('an authorize function of one\'s own', async () => {
