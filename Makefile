@@ -44,12 +44,12 @@ check: format-check lint-everything docs ## The quick inner loop: format, lints,
 # so these run beside each other. What is measured, or kills processes, runs alone.
 test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
-	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python" "nice $(MAKE) format-check lint docs test-build fuzz-build"
+	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
 	$(MAKE) test-end-to-end
 	$(MAKE) workflows size demo DEMO=--release demo-agent simulate model kill answers test-load fuzz-short bench-short
 
-installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json
+installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 
 release: $(RELEASE)
 
@@ -101,6 +101,10 @@ test-bolt-python: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/
 	cd bolt/python && .venv/bin/ruff check --quiet . && .venv/bin/mypy --no-error-summary
 	$(VENV)/bin/python tests/servers.py bolt/python/.venv/bin/python -m pytest -c bolt/python/pyproject.toml \
 		--rootdir bolt/python -n 6 bolt/python/tests
+
+# Bolt apps behind the queue: the package as it is published, with each version of Bolt that it supports.
+test-bolt-javascript: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
+	$(VENV)/bin/python tests/servers.py npm --prefix bolt/javascript --silent test
 
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
@@ -268,7 +272,7 @@ deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks 
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv bolt/python/.venv cdk/cdk.out cdk/outputs.json \
-		{tests,cdk,benches/functions/peers/node}/node_modules
+		{tests,cdk,benches/functions/peers/node,bolt/javascript}/node_modules bolt/javascript/{dist,build}
 
 # Always asked: cargo knows whether anything changed. All five functions in one command; the feature `dispatch` adds
 # nothing to the two that do not use it, and tests/size.py would tell.
@@ -311,4 +315,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE

@@ -1,0 +1,155 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { groups, inOrder } from './batch';
+import type { Dispatch, Lease, Result } from './dispatch';
+import { describe } from './errors';
+import { type Claim, TOLERATED_SKEW_MS } from './guard';
+import { isFinished, type Log } from './log';
+import { Queue, type Received } from './queue';
+import type { Settings } from './settings';
+
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 30_000;
+const FIRST_BACK_OFF_SECONDS = 10;
+const LONGEST_BACK_OFF_SECONDS = 900;
+
+/**
+ * Polls a queue and runs what it receives, for a process that stays: in a container, or on a laptop.
+ *
+ * A message is hidden from other consumers for a little longer than the lease of its record, so that the lease is over when the
+ * message comes again. While it is here, running or waiting for its turn, both are made longer. So a listener may take as long
+ * as SQS lets a message be hidden, which is 12 hours; and if the process is killed, the message comes again soon.
+ */
+export class Worker {
+  readonly #queue: Queue;
+  readonly #dispatch: Dispatch;
+  readonly #log: Log;
+  readonly #settings: Pick<Settings, 'concurrency' | 'leaseSeconds'>;
+  /** For how many seconds a message is hidden. */
+  readonly #hidden: number;
+  readonly #stopping = new AbortController();
+  readonly #atWork = new Set<Promise<void>>();
+  #messages = 0;
+  #polling: Promise<void> | undefined;
+
+  constructor(queueUrl: string, dispatch: Dispatch, log: Log, settings: Pick<Settings, 'concurrency' | 'leaseSeconds'>) {
+    this.#queue = new Queue(queueUrl);
+    this.#dispatch = dispatch;
+    this.#log = log;
+    this.#settings = settings;
+    this.#hidden = settings.leaseSeconds + TOLERATED_SKEW_MS / 1000;
+  }
+
+  start(): void {
+    this.#log.info('the worker polls its queue', { concurrency: this.#settings.concurrency });
+    this.#polling = this.#poll();
+  }
+
+  /** Gives back what has not begun, and resolves when what runs has ended; not before the receive that is under way has. */
+  async stop(): Promise<void> {
+    if (!this.#stopping.signal.aborted) this.#log.info('the worker stops', { running: this.#messages });
+    this.#stopping.abort();
+    await this.#polling;
+  }
+
+  async #poll(): Promise<void> {
+    let pause = FIRST_PAUSE_MS;
+    while (!this.#stopping.signal.aborted) {
+      const free = this.#settings.concurrency - this.#messages;
+      if (free <= 0) {
+        await Promise.race(this.#atWork);
+        continue;
+      }
+      try {
+        const messages = await this.#queue.receive(free, this.#hidden);
+        pause = FIRST_PAUSE_MS;
+        for (const group of groups(messages)) this.#begin(group);
+      } catch (error) {
+        this.#log.warn('the queue could not be asked', { error: describe(error) });
+        await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => {});
+        pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+      }
+    }
+    while (this.#atWork.size > 0) await Promise.all(this.#atWork);
+  }
+
+  #begin(group: Received[]): void {
+    this.#messages += group.length;
+    const work = this.#runGroup(group).finally(() => {
+      this.#messages -= group.length;
+      this.#atWork.delete(work);
+    });
+    this.#atWork.add(work);
+  }
+
+  async #runGroup(group: Received[]): Promise<void> {
+    const held = new Map(group.map((message) => [message, this.#hold(message)]));
+    // What comes after a message of a FIFO group that is not done waits as long as that one.
+    let wait = 0;
+    const run = async (message: Received): Promise<Result> => {
+      if (this.#stopping.signal.aborted) return this.#dispatch.holdBack(message);
+      return this.#dispatch.run(message, held.get(message)!.lease);
+    };
+    const settled = async (message: Received, result: Result): Promise<Result> => {
+      held.get(message)!.release();
+      if (isFinished(result.outcome)) {
+        await this.#quietly('a message that is done could not be deleted', message, () => this.#queue.delete(message));
+      } else {
+        wait = result.outcome === 'held_back' ? wait : waitSeconds(result, message);
+        await this.#quietly('a message could not be given back', message, () => this.#queue.hide(message, wait));
+      }
+      return result;
+    };
+    await inOrder(
+      group,
+      async (message) => settled(message, await run(message)),
+      async (message) => settled(message, this.#dispatch.holdBack(message)),
+    );
+  }
+
+  /** Keeps a message hidden, and its record's lease alive, until it is released. */
+  #hold(message: Received): { lease: Lease; release: () => void } {
+    const { leaseSeconds } = this.#settings;
+    let claimed: { claim: Claim; id: string } | undefined;
+    const extend = async (): Promise<void> => {
+      await this.#quietly('a message could not be kept hidden', message, () => this.#queue.hide(message, this.#hidden));
+      if (claimed === undefined) return;
+      const { claim, id } = claimed;
+      await this.#quietly('a lease could not be made longer', message, async () => {
+        if (!(await claim.extend(Date.now() + leaseSeconds * 1000)) && claimed?.claim === claim) {
+          claimed = undefined;
+          this.#log.warn('the lease was lost: another consumer may run this message', { event_id: id });
+        }
+      });
+    };
+    const timer = setInterval(extend, (leaseSeconds * 1000) / 3);
+    return {
+      lease: {
+        until: () => Date.now() + leaseSeconds * 1000,
+        hold: (claim, id) => {
+          claimed = { claim, id };
+          return () => {
+            claimed = undefined;
+          };
+        },
+      },
+      release: () => clearInterval(timer),
+    };
+  }
+
+  async #quietly(problem: string, message: Received, call: () => Promise<void>): Promise<void> {
+    try {
+      await call();
+    } catch (error) {
+      this.#log.warn(problem, { message_id: message.messageId, error: describe(error) });
+    }
+  }
+}
+
+/** For how long a message that is not done stays hidden. */
+function waitSeconds(result: Result, message: Received): number {
+  if (result.leaseUntil !== undefined) {
+    return Math.min(Math.max(Math.ceil((result.leaseUntil - Date.now()) / 1000), 1), LONGEST_BACK_OFF_SECONDS);
+  }
+  const receives = Number(message.attributes.ApproximateReceiveCount ?? 1);
+  return Math.min(FIRST_BACK_OFF_SECONDS * 3 ** (receives - 1), LONGEST_BACK_OFF_SECONDS);
+}
