@@ -16,7 +16,7 @@ def streams_of(world: World, event: Event) -> list[Stream]:
 
 def shown(world: World, event: Event, words: str) -> Stream:
     """Waits until these words are shown, and returns the message."""
-    world.eventually(f"{words!r} is shown", lambda: any(words in it.text for it in streams_of(world, event)), QUICKLY)
+    world.eventually(f"{words!r} is shown", lambda: any(words in "".join(it.pieces) for it in streams_of(world, event)), QUICKLY)
     return streams_of(world, event)[0]
 
 
@@ -83,7 +83,7 @@ def test_of_an_update_whose_answer_was_lost_nothing_is_doubled_and_nobody_waits_
 
 @pytest.mark.world("stream")
 def test_that_there_is_no_answer_takes_the_place_of_what_was_shown(world: World) -> None:
-    event = send(world, mention("[show 2] [fail]"))
+    event = send(world, mention("[show 4] [fail]"))
     stream = shown(world, event, "piece 0")
     post = told_once(world, event, "thinking_failed")
     assert (post.ts, stream.text) == (stream.ts, post.text)
