@@ -377,8 +377,11 @@ def test_the_example_without_a_framework_calls_its_tool_and_answers(
 def test_the_example_with_agentcores_managed_loop_answers_once_with_what_it_said_last(
     tmp_path: Any, settle: Settle, record: str, end: str, state: str
 ) -> None:
+    def words_are_shown(_: Any) -> None:
+        settle.wait_for(lambda: bool(settle.records[record].shown), 10)
+
     with Harness() as harness:
-        harness.turns = [calls(("shell", {"command": "date"})), says("It is late.", stop_reason=end)]
+        harness.turns = [calls(("shell", {"command": "date"})), says("It is late.", stop_reason=end, look=words_are_shown)]
         env = settle.env | harness.env | {"ANSWER": "stream"}
         agent = AgentProcess(tmp_path / "log", env, (str(AGENT.parent / "examples/agents/harness.py"),))
         try:
@@ -391,7 +394,7 @@ def test_the_example_with_agentcores_managed_loop_answers_once_with_what_it_said
             agent.stop()
         [(session, messages)] = harness.asked
         assert (session, messages) == (SESSION, [{"role": "user", "content": [{"text": "how late is it?"}]}])
-        assert harness.wrong == [] and found.shown
+        assert harness.wrong == [] and found.shown[0]["text"].startswith("Let")
 
 
 def test_agentcores_port_is_open_to_everybody() -> None:

@@ -14,6 +14,7 @@ import time
 import urllib.parse
 from typing import Any, Self
 
+from stand_ins.agentcore import chunk
 from stand_ins.converse import Turn, events, frame
 from stand_ins.processes import HOST, Handler, HttpServer
 
@@ -59,12 +60,14 @@ def handler(harness: Harness) -> type[Handler]:
             harness.asked.append((session, body["messages"]))
             self.send_response(200)
             self.send_header("Content-Type", "application/vnd.amazon.eventstream")
-            self.send_header("Connection", "close")
+            # Without it the client would wait for the end of the stream.
+            self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            self.close_connection = True
             for turn in harness.turns:
+                turn.look(body)
                 for kind, event in events(turn):
-                    self.wfile.write(frame(kind, event))
+                    self.wfile.write(chunk(frame(kind, event)))
                     time.sleep(turn.pause)
+            self.wfile.write(chunk(b""))
 
     return HarnessHandler
