@@ -39,6 +39,10 @@ def no_files(file: File) -> FileContent:
     raise CannotRead("no_answer")
 
 
+def tell_nobody(listener: Callable[[str], None]) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Question:
     """What somebody asks. Its text and the body are left out of `repr`, so that they do not get into a log."""
@@ -93,6 +97,9 @@ class Question:
     """How many more there were, which cannot be read."""
     read_file: Callable[[File], FileContent] = field(default=no_files, repr=False, compare=False)
     """Has agent-settle read one of `files`, of at most 3.75 MB, and blocks. Raises NoLongerOurs and CannotRead."""
+    when_answered: Callable[[Callable[[str], None]], None] = field(default=tell_nobody, repr=False, compare=False)
+    """Has a function called with the text of the answer when agent-settle says that it stands in Slack. The function may
+    block; nobody waits for it, and its errors are logged. If the process ends before, it is not called."""
 
 
 @dataclass(frozen=True)

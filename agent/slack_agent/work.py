@@ -85,6 +85,8 @@ class Work:
         self._shown = Shown(question.id, self._show, self._stopped) if shows else None
         if self._shown is not None:
             self._question = replace(self._question, show=self._shown.text, step=self._shown.step)
+        self._listeners: list[Callable[[str], None]] = []
+        self._question = replace(self._question, when_answered=self._listeners.append)
         self._settle, self._thinker, self._timing = settle, thinker, timing
         self._beat_seconds, self._on_over = claimed.beat_seconds, on_over
         # Guards the fields below, and is notified of each change of theirs.
@@ -148,7 +150,8 @@ class Work:
             if self._shown is not None:
                 self._shown.end()
             if ending is not None and self._enter("ending"):
-                self._end(ending)
+                if self._end(ending) == "answered" and ending.text is not None:
+                    self._tell(ending.text)
             elif self._stop_by is not None and not self._cancelled:
                 self._give_back(self._stop_by)
         except Exception as error:
@@ -319,7 +322,8 @@ class Work:
             return Ending(refusal="no_answer")
         return Ending(refusal="too_large") if len(text) > MAX_TEXT_BYTES else Ending(text=text.decode())
 
-    def _end(self, ending: Ending) -> None:
+    def _end(self, ending: Ending) -> str | None:
+        """Returns the outcome; None if nobody knows it."""
         def tell() -> str:
             if ending.refusal is not None:
                 return self._settle.refuse(self.record, token, ending.refusal)
@@ -332,10 +336,20 @@ class Work:
                 outcome = ask(self._question.id, tell, self._timing.answer)
             except (OutcomeUnknown, Invalid) as reason:
                 log.error("%s: %s, but agent-settle did not take it: %s", self._question.id, what, reason)
-                return
+                return None
             if outcome != "gone" or not self._is_replaced(token):
                 log.info("%s: %s: %s", self._question.id, what, outcome)
-                return
+                return outcome
+
+    def _tell(self, answer: str) -> None:
+        """The question has ended: there is nothing to beat for, and the next one of the session does not wait for this."""
+        self._quiet.set()
+        self._turn.leave()
+        for listener in list(self._listeners):
+            try:
+                listener(answer)
+            except Exception as error:
+                log.warning("%s: what comes after the answer failed: %s", self._question.id, describe(error))
 
     def _give_back(self, by: float) -> None:
         # A beat after the release would be told that the token has gone.

@@ -17,6 +17,7 @@ from conftest import AGENT, SESSION, AgentProcess, Answer, StartAgent, clean
 from payloads import asked, new_record, no_question, without
 from settle import Fault, Record, Settle
 from stand_ins.converse import Converse, calls, says
+from stand_ins.harness import Harness
 
 from slack_agent import Settings
 from slack_agent.history import NOT_READ
@@ -370,6 +371,30 @@ def test_the_example_without_a_framework_calls_its_tool_and_answers(
         finally:
             agent.stop()
         assert converse.wrong == [] and "toolResult" in converse.bodies[1]["messages"][-1]["content"][0]
+
+
+@pytest.mark.parametrize(("end", "state"), [("end_turn", "answered"), ("max_iterations_exceeded", "told")])
+def test_the_example_with_agentcores_managed_loop_answers_once_with_what_it_said_last(
+    tmp_path: Any, settle: Settle, record: str, end: str, state: str
+) -> None:
+    def words_are_shown(_: Any) -> None:
+        settle.wait_for(lambda: bool(settle.records[record].shown), 10)
+
+    with Harness() as harness:
+        harness.turns = [calls(("shell", {"command": "date"})), says("It is late.", stop_reason=end, look=words_are_shown)]
+        env = settle.env | harness.env | {"ANSWER": "stream"}
+        agent = AgentProcess(tmp_path / "log", env, (str(AGENT.parent / "examples/agents/harness.py"),))
+        try:
+            agent.wait_until_it_answers()
+            assert ask(agent, settle, record, "how late is it?") == WORKING
+            found = settle.wait_for_state(record, state)
+            assert found.posts == (["It is late."] if state == "answered" else [])
+            agent.wait_until_healthy()
+        finally:
+            agent.stop()
+        [(session, messages)] = harness.asked
+        assert (session, messages) == (SESSION, [{"role": "user", "content": [{"text": "how late is it?"}]}])
+        assert harness.wrong == [] and found.shown[0]["text"].startswith("Let")
 
 
 def test_agentcores_port_is_open_to_everybody() -> None:

@@ -128,6 +128,66 @@ def test_a_question_is_claimed_thought_about_and_answered(
     assert claim.token != claim.body["new"] == answer.token
 
 
+def test_when_the_answer_stands_whoever_wants_to_know_is_told_and_the_next_question_does_not_wait_for_it(
+    work_on: Callable[..., Setup], settle: StandIn
+) -> None:
+    told: list[str] = []
+    go = threading.Event()
+
+    def fails(answer: str) -> None:
+        raise ValueError(answer)
+
+    def listens(answer: str) -> None:
+        told.append(answer)
+        go.wait(30)
+
+    def think(question: Question) -> str:
+        if question.text == "first":
+            question.when_answered(fails)
+            question.when_answered(listens)
+        return f"an answer to {question.text}"
+
+    setup = work_on(think)
+    first, second = new_record(), new_record()
+    setup.ask(first, "first")
+    settle.wait_for_state(first, "answered")
+    setup.ask(second, "second")
+    settle.wait_for_state(second, "answered")
+    assert told == ["an answer to first"] and setup.busy
+    before = beats(settle, first)
+    time.sleep(3 * BEAT_SECONDS)
+    assert beats(settle, first) == before
+    go.set()
+    setup.idle()
+
+
+def test_of_an_answer_that_does_not_stand_nobody_is_told(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    told: list[str] = []
+
+    def think(question: Question) -> str | None:
+        question.when_answered(told.append)
+        if question.text == "fail":
+            raise ValueError()
+        return None if question.text == "own tools" else "an answer"
+
+    setup = work_on(think)
+    for text in ("fail", "own tools"):
+        setup.ask(new_record(), text)
+    setup.idle()
+    # Others have the question before the answer comes.
+    def loses(question: Question) -> str:
+        question.when_answered(told.append)
+        settle.take(record)
+        return "an answer"
+
+    other = work_on(loses)
+    other.ask(record)
+    other.idle()
+    assert settle.records[record].posts == [] and told == []
+
+
 def test_think_gets_the_question_as_the_dispatcher_sent_it(
     work_on: Callable[..., Setup], settle: StandIn, record: str, thinks: Thinks
 ) -> None:

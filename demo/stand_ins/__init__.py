@@ -9,6 +9,8 @@ In reading order:
     machines.py     plays AgentCore's machines: runs the agent's processes
     gateway.py      plays AgentCore Gateway: an MCP server with tools, one for the agent and one for agent-settle
     slack_api.py    plays Slack's Web API: takes posts, shows them, shows who is at work
+    harness.py      plays a harness, AgentCore's managed loop
+    memory_api.py   plays AgentCore Memory: takes events, finds records
     slack_hooks.py  plays hooks.slack.com: takes posts to a `response_url`
     sigv4.py        verifies AWS's signatures, for all of these
     processes.py    starts processes and HTTP servers that end with us

@@ -2,7 +2,7 @@
 
 The functions, the agent and the protocols between all parts are real. MiniStack stands in for SQS and DynamoDB,
 functions.py and lambda_api.py for Lambda, agentcore.py and machines.py for AgentCore Runtime, gateway.py for AgentCore
-Gateway, slack_api.py and slack_hooks.py for Slack, and trello_api.py for Trello. All keys and names are made up at the
+Gateway, memory_api.py for its Memory, slack_api.py and slack_hooks.py for Slack, and trello_api.py for Trello. All keys and names are made up at the
 start, all servers listen on the loopback interface, and all of it is always removed in the end.
 
 Each function and the agent sign with credentials of their own. The stand-ins of Lambda, AgentCore and the two Gateways let
@@ -31,6 +31,7 @@ from stand_ins.events import APP, TEAM, Event, mention
 from stand_ins.functions import ACCOUNT, REGION, EventSourceMapping, Function, http_api
 from stand_ins.lambda_api import LambdaApi
 from stand_ins.machines import AgentProgram, Machines
+from stand_ins.memory_api import MemoryApi
 from stand_ins.processes import HOST, ROOT, Program, eventually, free_port, tail
 from stand_ins.sigv4 import Identity
 from stand_ins.slack_api import Post, SlackApi
@@ -72,6 +73,8 @@ class Settings:
     echo_seconds: float = 0
     # Whether there is a stand-in for a model, which the agent finds in the place of Amazon Bedrock.
     has_model: bool = False
+    # Whether there is a stand-in for AgentCore Memory, which the agent is told of.
+    has_memory: bool = False
     # Whether the agent also gets the addresses of services that it may not call.
     agent_knows_addresses: bool = False
     cold_start_seconds: float = 0
@@ -112,6 +115,8 @@ class World:
     settle_gateway: Gateway
     # Answers only an agent that is told of it (`Settings.has_model`).
     model: Converse
+    # Answers only an agent that is told of it (`Settings.has_memory`), by the agent's credentials.
+    memory: MemoryApi
     bot_token: str
     # The token as the Gateways have it.
     credential: Credential
@@ -325,6 +330,9 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         model = stack.enter_context(Converse())
         if settings.has_model:
             addresses["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = model.url
+        memory = stack.enter_context(MemoryApi(agent_id.keys, REGION))
+        if settings.has_memory:
+            addresses |= memory.env
         machines = Machines(AgentProgram(
             [str(AGENT_PYTHON), str(settings.agent)],
             agent_id.env(REGION) | {
@@ -376,8 +384,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         mapping = EventSourceMapping(dispatcher, sqs, queue_url, queue_arn, settings.batch_size)
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
-        yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, bot_token,
-                    credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress,
+        yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, memory,
+                    bot_token, credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress,
                     dispatcher, settle, lambda_api, mapping, identities, sqs, dynamodb, table, queue_url,
                     dead_letter_url, logs)
 

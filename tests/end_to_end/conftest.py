@@ -48,6 +48,9 @@ SETTINGS = {
     # A model that is shown the files of questions; the app is installed in two workspaces.
     "files": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3, reads_files=True, second_workspace="T0SECOND",
                      agent_env={"THINKING": "strands:some.model"}),
+    # The agent remembers people, and the app is installed in two workspaces.
+    "memory": replace(WORK, agent=AGENT, has_model=True, has_memory=True, spares=1, dispatchers=3,
+                      second_workspace="T0SECOND", agent_env={"THINKING": "strands:some.model"}),
     # What an agent shows in Slack beside its answers.
     "pane": replace(WORK, dispatchers=4, settle_env={
         "SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}),

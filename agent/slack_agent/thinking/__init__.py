@@ -5,6 +5,7 @@
     strands_agent.py  Strands Agents: a model with the Gateway's tools
     gateway.py        the tools of AgentCore Gateway, by signed requests
     once.py           tools that change something, by agent-settle
+    memory.py         what is remembered of a person, in AgentCore Memory
     limits.py         how much a model may use
     words.py          what it is told
     refusal.py        whether it does not take the files of a question
@@ -30,14 +31,16 @@ def thinking(env: Mapping[str, str]) -> Think:
             return Echo(seconds(env)).think
         case "bedrock" if argument:
             from slack_agent.thinking.bedrock import Bedrock
-            return Bedrock(argument, region(env), Limits.of(env)).think
+            from slack_agent.thinking.memory import Memory
+            return Bedrock(argument, region(env), Limits.of(env), Memory.of(env)).think
         case "strands" if argument:
             return strands(argument, env)
     raise WrongSetting("THINKING must be echo, bedrock:<model id> or strands:<model id>")
 
 
 def strands(model_id: str, env: Mapping[str, str]) -> Think:
-    limits, tools = Limits.of(env), names(env, "TOOLS")
+    from slack_agent.thinking.memory import Memory
+    limits, tools, memory = Limits.of(env), names(env, "TOOLS"), Memory.of(env)
     if tools and not env.get("GATEWAY_URL"):
         raise WrongSetting("TOOLS is set, and GATEWAY_URL, which has them, is not")
     try:
@@ -45,10 +48,10 @@ def strands(model_id: str, env: Mapping[str, str]) -> Think:
     except ModuleNotFoundError as error:
         raise WrongSetting(f"THINKING=strands needs the package strands-agents ({error.name} is missing)") from error
     if not tools:
-        return StrandsAgent(model_id, region(env), limits).think
+        return StrandsAgent(model_id, region(env), limits, memory=memory).think
     from slack_agent.thinking.gateway import Gateway
     gateway = Gateway(env["GATEWAY_URL"], region(env), tools, names(env, "READ_TOOLS"), names(env, "WORKSPACE_TOOLS"))
-    return StrandsAgent(model_id, region(env), limits, gateway).think
+    return StrandsAgent(model_id, region(env), limits, gateway, memory).think
 
 
 def names(env: Mapping[str, str], name: str) -> tuple[str, ...]:

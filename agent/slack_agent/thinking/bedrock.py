@@ -13,6 +13,7 @@ from slack_agent.history import conversation
 from slack_agent.log import kind_of, log
 from slack_agent.payload import Question
 from slack_agent.thinking.limits import Limits
+from slack_agent.thinking.memory import Memory, remembering
 from slack_agent.thinking.refusal import is_refusal
 from slack_agent.thinking.words import cut_off, instructions
 
@@ -22,13 +23,14 @@ CLIENT = Config(connect_timeout=5, read_timeout=300, retries={"mode": "standard"
 
 
 class Bedrock:
-    def __init__(self, model_id: str, region: str, limits: Limits) -> None:
-        self._model_id, self._limits = model_id, limits
+    def __init__(self, model_id: str, region: str, limits: Limits, memory: Memory | None = None) -> None:
+        self._model_id, self._limits, self._memory = model_id, limits, memory
         self._client = boto3.client("bedrock-runtime", region_name=region, config=CLIENT)
 
     def think(self, question: Question) -> str:
         """Returns "" if the model returns no text."""
-        files, said = shown(question), conversation(question, self._limits.history_tokens)
+        files = shown(question)
+        said = remembering(self._memory, question, conversation(question, self._limits.history_tokens))
         try:
             response = self._ask(said, files)
         except Exception as error:

@@ -28,13 +28,14 @@ from strands.tools.executors import SequentialToolExecutor
 from strands.types.exceptions import MaxTokensReachedException
 from strands.types.tools import AgentTool
 
-from slack_agent.files import Shown, shown
+from slack_agent.files import shown
 from slack_agent.history import conversation
 from slack_agent.log import kind_of, log
 from slack_agent.payload import Question
 from slack_agent.shown import Status
 from slack_agent.thinking.bedrock import CLIENT
 from slack_agent.thinking.limits import Limits
+from slack_agent.thinking.memory import Memory, remembering
 from slack_agent.thinking.refusal import is_refusal
 from slack_agent.thinking.words import DONE, LAST_WORD, NOT_FINISHED, cut_off, instructions
 
@@ -47,9 +48,10 @@ WINDOW = 10_000
 
 
 class StrandsAgent:
-    def __init__(self, model_id: str, region: str, limits: Limits, gateway: Gateway | None = None) -> None:
+    def __init__(self, model_id: str, region: str, limits: Limits, gateway: Gateway | None = None,
+                 memory: Memory | None = None) -> None:
         """Without a Gateway there are no tools."""
-        self._limits, self._gateway = limits, gateway
+        self._limits, self._gateway, self._memory = limits, gateway, memory
         self._model = BedrockModel(
             region_name=region, boto_client_config=CLIENT, model_id=model_id, max_tokens=limits.tokens,
         )
@@ -57,23 +59,23 @@ class StrandsAgent:
     def think(self, question: Question) -> str:
         """Returns "" if the model returns no text."""
         files = shown(question)
+        said = remembering(self._memory, question, conversation(question, self._limits.history_tokens))
         steps = Steps(question, self._limits)
         try:
-            answer = self._answer(question, files, steps)
+            answer = self._answer(question, files.put_before(said), bool(files.seen), steps)
         except Exception as error:
             # After a call of a tool it was not the files: the model had seen them.
             if not (files.can_be_refused and not steps.tool_calls and is_refusal(error)):
                 raise
             log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
             files = files.without_refused()
-            answer = self._answer(question, files, steps)
+            answer = self._answer(question, files.put_before(said), bool(files.seen), steps)
         return files.with_note(answer)
 
-    def _answer(self, question: Question, files: Shown, steps: Steps) -> str:
+    def _answer(self, question: Question, said: list[Any], sees_files: bool, steps: Steps) -> str:
         with self._tools(question) as tools:
-            said = files.put_before(conversation(question, self._limits.history_tokens))
-            said += earlier(question, tools)
-            told = instructions(bool(files.seen))
+            said = said + earlier(question, tools)
+            told = instructions(sees_files)
             agent = self._agent(steps, said, tools, told)
             stop_reason = self._run(agent, question, self._limits.turns - 1)
             used_up = stop_reason in ("limit_turns", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools

@@ -11,6 +11,7 @@ import { Construct } from 'constructs';
 import { CRATE } from '../common/code.ts';
 import type { AgentTarget } from './dispatch.ts';
 import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway.ts';
+import type { AgentMemory } from './memory.ts';
 
 /** The directory that `make agent-zip` writes the agent to. */
 export const AGENT_CODE = join(CRATE, 'target/agent');
@@ -66,6 +67,8 @@ export interface AgentRuntimeProps {
    * @default 'post'
    */
   readonly answer?: 'post' | 'stream';
+  /** What the agent remembers of people. It needs a model. @default nothing */
+  readonly memory?: AgentMemory;
 }
 
 /** An AgentCore Runtime that runs the agent, with its endpoint and its role. */
@@ -86,6 +89,9 @@ export class AgentRuntime extends Construct implements AgentTarget {
     }
     if (props.tools !== undefined && framework !== 'strands') {
       throw new Error(`AgentRuntime: tools need a model that uses them (thinking "strands:" and a model id), and it is: ${thinking}`);
+    }
+    if (props.memory && model === undefined) {
+      throw new Error(`AgentRuntime: a memory needs a model that uses it (thinking "strands:" or "bedrock:" and a model id), and it is: ${thinking}`);
     }
     if (props.code !== undefined && props.artifact) throw new Error('AgentRuntime: code and artifact cannot both be given');
     const isTraced = props.tracing === 'adot';
@@ -113,6 +119,10 @@ export class AgentRuntime extends Construct implements AgentTarget {
     // Gateway.
     grant(['bedrock-agentcore:InvokeGateway'], props.gateway.gateway.gatewayArn);
     grant(['lambda:InvokeFunction'], props.settle.functionArn);
+    if (props.memory) {
+      // It writes what was said and finds what was made of it. It lists nothing, reads nothing back and deletes nothing.
+      grant(['bedrock-agentcore:CreateEvent', 'bedrock-agentcore:RetrieveMemoryRecords'], props.memory.memoryArn);
+    }
     // AgentCore uses this role to create the log groups, one for each endpoint.
     const groups = `arn:${stack.partition}:logs:${stack.region}:${stack.account}:log-group:`;
     const log = `${groups}/aws/bedrock-agentcore/runtimes/${name}-*`;
@@ -145,6 +155,7 @@ export class AgentRuntime extends Construct implements AgentTarget {
         ANSWER: props.answer ?? 'post',
         ...(props.tools === undefined ? {} : { TOOLS: props.tools }),
         ...(props.workspaceTools ? { WORKSPACE_TOOLS: props.workspaceTools.join(',') } : {}),
+        ...(props.memory ? { MEMORY_ID: props.memory.memoryId } : {}),
         // The distribution takes what was asked and answered out of a framework's spans, and would send it as log events.
         ...(isTraced ? { OTEL_LOGS_EXPORTER: 'none', OTEL_METRICS_EXPORTER: 'none' } : {}),
         ...props.environment,

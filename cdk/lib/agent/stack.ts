@@ -29,6 +29,7 @@ import {
   SLACK_TARGET,
   botTokenSecret,
 } from './gateway.ts';
+import { AgentMemory, type AgentMemoryProps } from './memory.ts';
 import { AgentMetrics, RotationMetrics } from './metrics.ts';
 import { TokenRotation, putAppCredentials } from './rotation.ts';
 import { AgentRuntime } from './runtime.ts';
@@ -63,6 +64,8 @@ export interface OwnAgent {
   readonly tracing?: 'adot' | 'off';
   /** @default 'post' */
   readonly answer?: 'post' | 'stream';
+  /** Has the agent remember people from one conversation to the next. @default it does not */
+  readonly memory?: Pick<AgentMemoryProps, 'days'>;
 }
 
 /**
@@ -217,7 +220,7 @@ export class AgentStack extends Stack {
       this.settle = settle({ url: this.gateway.url, arn: this.gateway.gateway.gatewayArn }, several?.toolsGateway());
       this.gateway.addTool(SLACK_TARGET, { document: SLACK_DOCUMENT, credential: reachable });
       this.gateway.addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT, credential: reachable });
-      const { trello, ...own } = agent;
+      const { trello, memory: remembers, ...own } = agent;
       if (trello) {
         const secret = trello.secret ?? trelloSecret(this, 'TrelloCredential', removalPolicy);
         this.gateway.addTool(TRELLO_TARGET, trelloTools(secret));
@@ -230,8 +233,11 @@ export class AgentStack extends Stack {
           );
         }
       }
+      const memory = remembers && new AgentMemory(this, 'People', { ...remembers, removalPolicy });
+      if (memory) output('MemoryId', 'What the agent remembers of people', memory.memoryId);
       this.runtime = new AgentRuntime(this, 'Runtime', {
         ...own,
+        memory,
         gateway: this.gateway,
         settle: this.settle.function,
         workspaceTools: several && WORKSPACE_TARGETS,

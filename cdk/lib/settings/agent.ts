@@ -23,12 +23,14 @@ export function agentProps(scope: Construct): AgentProps {
   }
   const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
   if (runtimeArn) {
-    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn', 'agentTracing', 'answer']);
+    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn', 'agentTracing', 'answer', 'memory', 'memoryDays']);
     if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
   } else {
     const given = useless(['agentRuntimeQualifier']);
     if (given) throw new Error(`${given} has no effect without agentRuntimeArn`);
   }
+  const remembers = choice('memory', 'user', 'off') === 'user';
+  if (!remembers && text('memoryDays') !== undefined) throw new Error('memoryDays has no effect without a memory: set memory=user');
   const withTrello = choice('trello', 'true', 'false') === 'true';
   if (!withTrello && text('trelloSecretArn') !== undefined) {
     throw new Error('trelloSecretArn has no effect without the tools for Trello: set trello=true');
@@ -53,6 +55,7 @@ export function agentProps(scope: Construct): AgentProps {
           trello: withTrello ? { secret: secret('ImportedTrelloCredential', text('trelloSecretArn')) } : undefined,
           tracing: choice('agentTracing', 'adot', 'off'),
           answer: choice('answer', 'post', 'stream'),
+          memory: remembers ? { days: number('memoryDays') } : undefined,
         },
     botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
     workspaces:

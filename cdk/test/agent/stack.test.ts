@@ -20,7 +20,7 @@ test('the runtime runs main.py with its tools, and the endpoint is the newest ve
       SETTLE_FUNCTION: { 'Fn::GetAtt': [settleIn(template).id, 'Arn'] },
       GATEWAY_URL: { 'Fn::GetAtt': [only(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway).id, 'GatewayUrl'] },
       THINKING: 'echo',
-    ANSWER: 'post',
+      ANSWER: 'post',
     },
     LifecycleConfiguration: {},
     NetworkConfiguration: { NetworkMode: 'PUBLIC' },

@@ -1,0 +1,57 @@
+// AgentCore Memory: what the agent remembers of a person from one conversation to the next.
+
+import { Names, type RemovalPolicy } from 'aws-cdk-lib';
+import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
+import { Construct } from 'constructs';
+
+/**
+ * Above the records of one person. It ends with a slash, so that it is not above those of another person whose id begins
+ * with this one's. agent/slack_agent/thinking/memory.py looks there.
+ */
+const PERSON = '/people/{actorId}/';
+
+/** AgentCore lets no record end earlier. */
+const FEWEST_DAYS = 31;
+/** AgentCore keeps no event longer. */
+const MOST_DAYS = 3650;
+
+export interface AgentMemoryProps {
+  /** After how many days what was said, and what was made of it, is deleted: 31 to 3650. @default 90 */
+  readonly days?: number;
+  /** What happens to it when it is removed from the stack. */
+  readonly removalPolicy: RemovalPolicy;
+}
+
+/** A memory with facts about each person, and what each prefers. */
+export class AgentMemory extends Construct {
+  readonly memoryId: string;
+  readonly memoryArn: string;
+
+  constructor(scope: Construct, id: string, props: AgentMemoryProps) {
+    super(scope, id);
+    const days = props.days ?? 90;
+    if (!Number.isInteger(days) || days < FEWEST_DAYS || days > MOST_DAYS) {
+      throw new Error(`AgentMemory: days must be a whole number from ${FEWEST_DAYS} to ${MOST_DAYS}, and is: ${days}`);
+    }
+    const strategy = (name: string, description: string) => ({
+      name,
+      description,
+      namespaceTemplates: [`${PERSON}${name}/`],
+      // Without it a record stays when the event that it was made of is long gone.
+      recordExpirySpecification: { recordExpiryDurationDays: days },
+    });
+    // The construct of a higher level cannot have records end, and makes a role that built-in strategies do not need.
+    const memory = new agentcore.CfnMemory(this, 'Memory', {
+      name: Names.uniqueResourceName(this, { maxLength: 48 }),
+      description: 'slack-ingress: what the agent remembers of people',
+      eventExpiryDuration: days,
+      memoryStrategies: [
+        { semanticMemoryStrategy: strategy('facts', 'facts that a person has mentioned') },
+        { userPreferenceMemoryStrategy: strategy('preferences', 'what a person prefers') },
+      ],
+    });
+    memory.applyRemovalPolicy(props.removalPolicy);
+    this.memoryId = memory.attrMemoryId;
+    this.memoryArn = memory.attrMemoryArn;
+  }
+}
