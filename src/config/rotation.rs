@@ -71,7 +71,7 @@ fn secrets(value: &str) -> Result<Vec<String>, String> {
     let mut secrets = Vec::new();
     for one in value.split(',') {
         let one = secret(one.trim())?;
-        // Two names of one secret do no harm: its refresh token is claimed once.
+        // Two names of one secret do no harm: its refresh token is claimed once. CDK refuses the same one twice, too.
         if secrets.contains(&one) {
             return Err("a secret stands twice".to_owned());
         }

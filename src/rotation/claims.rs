@@ -49,8 +49,8 @@ impl Claims {
         Self { client, table: table.into() }
     }
 
-    /// Claims a refresh token for `owner`. It is one conditional write. The SDK may repeat it: the condition also holds for a
-    /// claim of the same owner.
+    /// Claims a refresh token for `owner`, also one whose claim was made exactly at `over`. It is one conditional write. It may be
+    /// repeated: the condition also holds for a claim of the same owner.
     ///
     /// # Errors
     /// When it is unknown whether it was claimed.
@@ -58,10 +58,11 @@ impl Claims {
         &self,
         fingerprint: &str,
         owner: &Token,
+        over: Option<UnixMillis>,
         now: UnixMillis,
     ) -> Result<Claimed, StoreError> {
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let put = self
+        let mut put = self
             .client
             .put_item()
             .table_name(&self.table)
@@ -69,11 +70,18 @@ impl Claims {
             .item("owner", AttributeValue::S(owner.as_str().to_owned()))
             .item(CLAIMED_AT, number(now.as_millis()))
             .item("expires_at", number(now.after(KEPT).as_secs()))
-            .condition_expression("attribute_not_exists(#key) OR #owner = :owner")
-            .expression_attribute_names("#key", EVENT_ID)
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", AttributeValue::S(owner.as_str().to_owned()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        put = match over {
+            None => put
+                .condition_expression("attribute_not_exists(#key) OR #owner = :owner")
+                .expression_attribute_names("#key", EVENT_ID),
+            Some(over) => put
+                .condition_expression("#owner = :owner OR #at = :over")
+                .expression_attribute_names("#at", CLAIMED_AT)
+                .expression_attribute_values(":over", number(over.as_millis())),
+        };
         match put.send().await {
             Ok(_) => Ok(Claimed::Own),
             Err(SdkError::ServiceError(error)) => match error.into_err() {

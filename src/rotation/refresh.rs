@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::time::Duration;
 
-use crate::aws::signed_call::{Post, SignedCalls, TimeLimits};
+use crate::aws::signed_call::{CallError, Post, SignedCalls, TimeLimits};
 use crate::slack::oauth::{self, Granted, NotGranted};
 use crate::time::clock::{Clock, Moment, SystemClock};
 
@@ -38,6 +38,21 @@ impl fmt::Debug for AppCredentials {
     }
 }
 
+/// Why a call granted nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What that says of the refresh token.
+    pub why: NotGranted,
+    /// How long Slack wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<NotGranted> for Failed {
+    fn from(why: NotGranted) -> Self {
+        Self { why, retry_after: None }
+    }
+}
+
 /// Slack's Web API, as far as it makes tokens.
 #[derive(Clone, Debug)]
 pub struct SlackOAuth {
@@ -58,13 +73,13 @@ impl SlackOAuth {
     /// Asks once for a new token. The credentials and the refresh token go in the body, and in no URL that anybody logs.
     ///
     /// # Errors
-    /// When none was granted: [`NotGranted`] says whether the refresh token may have been used.
+    /// When none was granted: [`Failed::why`] says whether the refresh token may have been used.
     pub async fn refresh(
         &self,
         app: &AppCredentials,
         refresh_token: &str,
         until: Moment,
-    ) -> Result<Granted, NotGranted> {
+    ) -> Result<Granted, Failed> {
         let fields = [
             ("grant_type", "refresh_token"),
             ("client_id", &app.client_id),
@@ -78,15 +93,16 @@ impl SlackOAuth {
         let post = Post { url: &self.url, service: None, headers: &headers, body: body.as_bytes() };
         // Before the call, so that the token is never taken to be good for longer than it is.
         let now = SystemClock.now();
+        let unknown = |error: CallError| Failed::from(NotGranted::Unknown(error.code.to_owned()));
         let answer = match self.calls.post(post, self.calls.deadline(until), |_, _| false).await {
             Ok(answer) => answer,
-            Err(error) if error.is_unsent => return Err(NotGranted::NotUsed(error.code.to_owned())),
-            Err(error) => return Err(NotGranted::Unknown(error.code.to_owned())),
+            Err(error) if error.is_unsent => return Err(NotGranted::NotUsed(error.code.to_owned()).into()),
+            Err(error) => return Err(unknown(error)),
         };
-        match answer.body {
-            Ok(body) => oauth::read(answer.status, &body, now),
-            Err(error) => Err(NotGranted::Unknown(error.code.to_owned())),
-        }
+        let retry_after = answer.headers.get("retry-after").and_then(|it| it.trim().parse::<u16>().ok());
+        let body = answer.body.map_err(unknown)?;
+        oauth::read(answer.status, &body, now)
+            .map_err(|why| Failed { why, retry_after: retry_after.map(|it| Duration::from_secs(it.into())) })
     }
 }
 

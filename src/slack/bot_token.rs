@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use crate::time::clock::UnixMillis;
 
+/// Slack's tokens expire twelve hours after they were made. One that says that it has more than this left was put by hand, with
+/// milliseconds for instance, and says nothing.
+const LONGEST_LEFT: Duration = Duration::from_secs(13 * 3600);
+
 /// What a token is, by its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -106,9 +110,10 @@ impl BotToken {
         TokenKind::of(&self.token)
     }
 
-    /// How long the token is still good: zero if it has expired, absent if nobody has said when it does.
+    /// How long the token is still good: zero if it has expired, absent if nobody has said when it does, or something that
+    /// cannot be.
     pub fn left(&self, now: UnixMillis) -> Option<Duration> {
-        self.expires_at.map(|at| now.until(UnixMillis::from_secs(at)))
+        self.expires_at.map(|at| now.until(UnixMillis::from_secs(at))).filter(|left| *left <= LONGEST_LEFT)
     }
 }
 
@@ -171,5 +176,7 @@ mod tests {
         assert_eq!(token(Some(1_060)).left(now), Some(Duration::from_secs(60)));
         assert_eq!(token(Some(940)).left(now), Some(Duration::ZERO));
         assert_eq!(token(None).left(now), None);
+        assert_eq!(token(Some(1_000 + 13 * 3600 + 1)).left(now), None);
+        assert_eq!(token(Some(1_000_000)).left(now), None);
     }
 }

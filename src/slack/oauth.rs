@@ -12,11 +12,11 @@ pub const METHOD: &str = "oauth.v2.access";
 /// Slack's Web API.
 pub const API_URL: &str = "https://slack.com/api";
 
-/// Slack's errors that come before it looks at the refresh token: the token was not used.
-const NOT_USED: [&str; 12] = [
+/// Slack's errors that come before it looks at the refresh token: the token was not used. `team_access_not_granted` and
+/// `ekm_access_denied` are none of them: whose team it is Slack knows only by the refresh token.
+const NOT_USED: [&str; 10] = [
     "accesslimited",
     "bad_client_secret",
-    "ekm_access_denied",
     "invalid_arguments",
     "invalid_client_id",
     "invalid_form_data",
@@ -25,7 +25,6 @@ const NOT_USED: [&str; 12] = [
     "missing_post_type",
     "rate_limited",
     "ratelimited",
-    "team_access_not_granted",
 ];
 
 /// Slack's error for a refresh token that was used already, or was revoked.
@@ -145,7 +144,13 @@ mod tests {
             assert_eq!(error(not_used), NotGranted::NotUsed(not_used.to_owned()));
         }
         assert_eq!(error("invalid_refresh_token"), NotGranted::Spent);
-        for unknown in ["internal_error", "fatal_error", "one_of_tomorrow"] {
+        for unknown in [
+            "internal_error",
+            "fatal_error",
+            "team_access_not_granted",
+            "ekm_access_denied",
+            "one_of_tomorrow",
+        ] {
             assert_eq!(error(unknown), NotGranted::Unknown(unknown.to_owned()));
         }
         assert_eq!(error("xoxe-1 is odd"), NotGranted::Unknown("odd_error".to_owned()));

@@ -96,8 +96,13 @@ impl Scene {
 
     /// One run in a new process: its log line, with what became of the token.
     async fn run(&self) -> Value {
+        self.run_for(TIMEOUT).await
+    }
+
+    /// The same, in a function with this time-out.
+    async fn run_for(&self, timeout: Duration) -> Value {
         let lambda = self.process().await;
-        let ended = lambda.invoke_for(&json!({}), TIMEOUT).await;
+        let ended = lambda.invoke_for(&json!({}), timeout).await;
         assert!(matches!(ended, Ended::Answered(_)), "{ended:?}");
         let line = lambda.reports(1).await.remove(0);
         for never in ["xoxe", "xoxb", CLIENT_SECRET] {
@@ -371,6 +376,8 @@ async fn an_answer_that_was_lost_is_asked_for_again_by_the_same_process_alone() 
     assert_eq!(grace.outcome().await, "refreshed");
     assert_eq!((grace.uses(), grace.slack.calls()), (2, 2));
     assert!(grace.slack.is_good(&grace.current().await.token));
+    // It has cost the token of before: two are good at a time, and nobody has the second one.
+    assert!(!grace.slack.is_good(&grace.first.token));
 
     // Where Slack's grace period is over, the new token is lost, and nobody asks a third time.
     let none = Scene::with_left(HOUR).await;
@@ -405,6 +412,151 @@ async fn a_refresh_token_that_was_certainly_not_used_is_given_back() {
     let scene = Scene::with_left(HOUR).await;
     scene.client.put_secret_value().secret_id(&scene.app).secret_string("{}").send().await.unwrap();
     assert_eq!((scene.outcome().await.as_str(), scene.is_claimed().await), ("failed", false));
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn an_outage_of_slacks_costs_no_refresh_token_and_only_one_is_tried() {
+    let scene = Scene::with_left(HOUR).await;
+    scene.slack.plan.always("oauth.v2.access", SlackFault::Error("fatal_error"));
+    let lambda = scene.process().await;
+    let ended = tokio::spawn(lambda.invoke_for(&json!({}), TIMEOUT));
+    scene.slack.called(5).await;
+    scene.slack.plan.heal();
+    let Ended::Answered(answer) = ended.await.unwrap() else { panic!("no answer") };
+    assert_eq!(answer["outcomes"], json!(["refreshed"]));
+    scene.is_new().await;
+
+    // One that lasts costs the first token, and not those behind it in the same run.
+    let long = Scene::with_left(HOUR).await;
+    let (token, refresh_token) = long.slack.install(Place::Workspace("T0SECOND"));
+    let second = BotToken { token, refresh_token: Some(refresh_token.clone()), ..long.first.clone() };
+    let name = fresh_name("bot-token");
+    long.client.create_secret().name(&name).secret_string(second.to_json()).send().await.unwrap();
+    let mut variables = long.variables();
+    variables.insert("BOT_TOKEN_SECRETS".to_owned(), format!("{},{name}", long.secret));
+    long.slack.plan.always("oauth.v2.access", SlackFault::Error("fatal_error"));
+    let lambda = Lambda::start(&binary(), variables).await;
+    let Ended::Answered(answer) = lambda.invoke_for(&json!({}), TIMEOUT).await else { panic!("no answer") };
+    assert_eq!(answer["outcomes"], json!(["lost", "waits"]));
+    assert!(long.table.item(&format!("{PREFIX}{}", fingerprint(&refresh_token))).await.is_none());
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_claim_that_was_left_is_taken_over_by_one_run_when_the_token_of_before_has_expired() {
+    // The process died before it asked Slack: the refresh token is good.
+    let good = Scene::with_left(-60).await;
+    good.dynamodb.always("PutItem", Fault::HangAfter);
+    good.killed_when(good.claimed()).await;
+    assert_eq!(good.outcome().await, "waits");
+    good.let_the_claim_end().await;
+    // Several runs find the claim old before the first of them takes it over.
+    let gate = Gate::default();
+    for fault in [Fault::Delay(Duration::ZERO), Fault::HoldBefore(gate.clone())] {
+        // A run's first write finds the claim.
+        good.dynamodb.once("PutItem", fault);
+    }
+    let before = good.dynamodb.calls("PutItem");
+    let held = good.process().await;
+    let held_run = tokio::spawn(held.invoke_for(&json!({}), TIMEOUT));
+    good.dynamodb.reached("PutItem", before + 2).await;
+    assert_eq!(good.outcome().await, "refreshed");
+    gate.open();
+    let Ended::Answered(answer) = held_run.await.unwrap() else { panic!("no answer") };
+    assert!(
+        ["waits", "finished", "overtaken"].contains(&answer["outcomes"][0].as_str().unwrap()),
+        "{answer}"
+    );
+    assert_eq!(good.slack.calls(), 1);
+    good.is_new().await;
+
+    // It died with the new token in its hand: Slack refuses, once in a run, and a person is told.
+    let used = Scene::with_left(-60).await;
+    used.secrets.always("PutSecretValue", Fault::Hang);
+    used.killed_when(used.secrets.reached("PutSecretValue", 1)).await;
+    used.let_the_claim_end().await;
+    let line = used.run().await;
+    assert_eq!(line["tokens"][0]["why"], "Slack: invalid_refresh_token", "{line}");
+    assert_eq!((line["TokensLost"].as_u64(), used.slack.calls(), used.uses()), (Some(1), 2, 1));
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_claim_whose_answers_are_lost_costs_no_refresh_token() {
+    // More than the SDK's own three attempts.
+    let scene = Scene::with_left(HOUR).await;
+    for _ in 0..4 {
+        scene.dynamodb.once("PutItem", Fault::HangAfter);
+    }
+    assert_eq!(scene.outcome().await, "refreshed");
+    scene.is_new().await;
+
+    // To the end: the claim is given back, also if that fails for a while.
+    let long = Scene::with_left(HOUR).await;
+    long.dynamodb.always("PutItem", Fault::HangAfter);
+    for _ in 0..4 {
+        long.dynamodb.once("DeleteItem", Fault::Refuse(500, "InternalServerError"));
+    }
+    let line = long.run_for(Duration::from_secs(95)).await;
+    assert_eq!(line["tokens"][0]["outcome"], "failed", "{line}");
+    assert_eq!((long.is_claimed().await, long.slack.calls()), (false, 0));
+    long.dynamodb.heal();
+    assert_eq!(long.outcome().await, "refreshed");
+    long.is_new().await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_refresh_token_that_slack_does_not_take_at_first_is_asked_for_again_by_the_next_run() {
+    // As with the credentials of another app.
+    let scene = Scene::with_left(HOUR).await;
+    scene.slack.plan.once("oauth.v2.access", SlackFault::Error("invalid_refresh_token"));
+    let line = scene.run().await;
+    assert_eq!((line["tokens"][0]["outcome"].as_str(), line["TokensLost"].as_u64()), (Some("lost"), Some(1)));
+    assert!(!scene.is_claimed().await);
+    assert_eq!(scene.outcome().await, "refreshed");
+    scene.is_new().await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_new_token_that_cannot_be_stored_is_lost_and_said_in_time() {
+    let scene = Scene::with_left(HOUR).await;
+    scene.secrets.always("PutSecretValue", Fault::Refuse(500, "InternalServiceError"));
+    let name = fresh_name("never-read");
+    let mut variables = scene.variables();
+    variables.insert("BOT_TOKEN_SECRETS".to_owned(), format!("{},{name}", scene.secret));
+    let lambda = Lambda::start(&binary(), variables).await;
+    // Shorter than deployed, so that the test is.
+    let started = SystemClock.now();
+    let ended = lambda.invoke_for(&json!({}), Duration::from_secs(92)).await;
+    assert!(matches!(ended, Ended::Answered(_)), "{ended:?}");
+    let took = started.until(SystemClock.now());
+    assert!(took < Duration::from_secs(87), "{took:?}");
+    let line = lambda.reports(1).await.remove(0);
+    let why = "Slack has granted a new token, and it could not be stored";
+    assert_eq!((line["tokens"][0]["why"].as_str(), line["level"].as_str()), (Some(why), Some("ERROR")));
+    assert_eq!(line["tokens"][1]["outcome"], "waits", "{line}");
+    assert!(line["errors"].to_string().contains("PutSecretValue"), "{line}");
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn missing_credentials_are_said_while_the_token_has_time_and_an_end_in_milliseconds_is_none() {
+    let scene = Scene::with_left(11 * HOUR).await;
+    scene.client.put_secret_value().secret_id(&scene.app).secret_string("{}").send().await.unwrap();
+    let line = scene.run().await;
+    let outcome = (line["tokens"][0]["outcome"].as_str(), line["TokenRefreshFailures"].as_u64());
+    assert_eq!(outcome, (Some("failed"), Some(1)), "{line}");
+    assert_eq!(line["TokensExpiring"], 0);
+
+    let millis = Scene::with_left(HOUR).await;
+    let expires_at = Some(SystemClock.now().as_millis() + 3_600_000);
+    let text = BotToken { expires_at, ..millis.first.clone() }.to_json();
+    millis.client.put_secret_value().secret_id(&millis.secret).secret_string(text).send().await.unwrap();
+    assert_eq!(millis.outcome().await, "refreshed");
+    millis.is_new().await;
 }
 
 #[tokio::test]

@@ -102,6 +102,14 @@ export class AgentAlarms extends Construct {
       0,
       [1, 2],
     );
+    // An hour. Of five periods, as a run that comes a second late leaves a period without one.
+    alarm(
+      'TokenRefreshFails',
+      'for an hour a token could not be renewed, or could not be if it were due: are the credentials of the app there?',
+      rotation.count('TokenRefreshFailures', ROTATION_EVERY),
+      0,
+      [4, 5],
+    );
     // Missing data is a fault: the function sends the count with every run.
     alarm(
       'TokenExpires',

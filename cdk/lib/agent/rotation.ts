@@ -1,6 +1,6 @@
 // Bot tokens that expire: the function that gets new ones, and the schedule that runs it.
 
-import { Duration, type RemovalPolicy } from 'aws-cdk-lib';
+import { Duration, type RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
@@ -19,7 +19,10 @@ export const CLAIM_PREFIX = 'rotation#';
 /** The function's time-out. A run that has claimed a refresh token counts as over a minute later. */
 export const ROTATION_TIMEOUT = Duration.minutes(2);
 
-/** How often the function runs. A token is refreshed with six hours left, so a run that fails is followed by twenty others. */
+/**
+ * How often the function runs. A token is refreshed with six hours left, so a run that has certainly not used the refresh token is
+ * followed by twenty others. One that may have used it is followed by none until the token has expired.
+ */
 export const ROTATION_EVERY = Duration.minutes(15);
 
 export interface TokenRotationProps {
@@ -70,6 +73,12 @@ export class TokenRotation extends Construct {
       botTokens.map(arnForPolicy),
     );
     grant(['secretsmanager:GetSecretValue'], [arnForPolicy(this.appCredentials)]);
+    const keys = [...new Set(botTokens.flatMap((it) => it.encryptionKey?.keyArn ?? []))];
+    if (keys.length > 0) {
+      grant(['kms:Decrypt', 'kms:GenerateDataKey'], keys, {
+        StringEquals: { 'kms:ViaService': `secretsmanager.${Stack.of(this).region}.amazonaws.com` },
+      });
+    }
     this.function = new lambda.Function(this, 'Function', {
       description: 'slack-ingress: gets new bot tokens before the old ones expire',
       runtime: lambda.Runtime.PROVIDED_AL2023,

@@ -261,12 +261,16 @@ export class AgentStack extends Stack {
     const rotation = this.rotation && new RotationMetrics(this.rotation.function);
     this.alarms = new AgentAlarms(this, 'Alarms', { metrics, rotation, unansweredAfter, topic: alarmTopic }).all;
 
+    // A token that is pasted has no refresh token with it.
+    const [put, howToPut] = this.rotation
+      ? [installBotToken, 'With SLACK_CLIENT_SECRET set, run this command with the client id of the app: docs/slack-app.md']
+      : [putBotToken, 'Paste the token of that installation (xoxb-…) after this command'];
     output('BotTokenSecretArn', "Where the Slack app's bot token goes, in JSON", botToken.secretArn);
     if (!rest.botToken) {
       output(
         'PutTheBotToken',
-        'Still to be done, unless you have: until the token is put, no question is answered. Paste it (xoxb-…) after this command',
-        putBotToken(botToken.secretArn, this.region),
+        `Still to be done, unless you have: until the token is put, no question is answered. ${howToPut}`,
+        put(botToken.secretArn, this.region),
       );
     }
     for (const { tenant, secret, isCreated } of workspaces?.installations.slice(1) ?? []) {
@@ -274,8 +278,8 @@ export class AgentStack extends Stack {
       if (!isCreated) continue;
       output(
         `PutTheBotToken${tenant}`,
-        `Still to be done, unless you have: until its token is put, no question from ${tenant} is answered. Paste the token of that installation (xoxb-…) after this command`,
-        putBotToken(secret.secretArn, this.region),
+        `Still to be done, unless you have: until its token is put, no question from ${tenant} is answered. ${howToPut}`,
+        put(secret.secretArn, this.region),
       );
     }
     if (this.rotation) {
@@ -321,4 +325,9 @@ function putBotToken(secretArn: string, region: string): string {
     `read -rs BOT_TOKEN; aws secretsmanager put-secret-value --region ${region} --secret-id ${secretArn} ` +
     '--secret-string file:///dev/stdin <<<"{\\"token\\": \\"$BOT_TOKEN\\"}"'
   );
+}
+
+/** Returns the command that installs the app and puts its bot token, with the refresh token, into a secret. */
+function installBotToken(secretArn: string, region: string): string {
+  return `AWS_REGION=${region} slack-dev install --secret-id ${secretArn} --client-id`;
 }

@@ -56,7 +56,7 @@ export class Workspaces extends Construct {
   readonly installations: Installation[];
   private readonly removalPolicy: RemovalPolicy;
 
-  /** @throws Error if a name is no id of Slack's, or stands twice */
+  /** @throws Error if a name is no id of Slack's, or stands twice; if a secret does, or is named after another installation */
   constructor(scope: Construct, id: string, props: WorkspacesConstructProps) {
     super(scope, id);
     const { first, more = [], secret, credential, settleGateway, removalPolicy } = props;
@@ -69,6 +69,7 @@ export class Workspaces extends Construct {
     }
     const twice = tenants.find((it, index) => tenants.indexOf(it) !== index);
     if (twice !== undefined) throw new Error(`Workspaces: ${twice} stands twice`);
+    checkSecrets([{ tenant: first, secret }, ...others]);
     this.installations = [
       { tenant: first, target: SLACK_TARGET, secret, isCreated: false, credential },
       ...others.map(({ tenant, secret: given }) => {
@@ -128,6 +129,22 @@ export class Workspaces extends Construct {
 
 /** The names of the targets whose tools agent-settle calls by the token of the question's own installation. */
 export const WORKSPACE_TARGETS = Object.keys(WORKSPACE_TOOLS);
+
+/** Checks that each secret is one installation's, and none is that of another by the name that `slack-dev install` gives. */
+function checkSecrets(all: { tenant: string; secret?: secretsmanager.ISecret }[]): void {
+  const given = all.flatMap(({ tenant, secret }) => (secret ? [{ tenant, name: withoutSuffix(secret) }] : []));
+  for (const [index, { tenant, name }] of given.entries()) {
+    const before = given.slice(0, index).find((it) => it.name === name);
+    if (before) throw new Error(`Workspaces: the secret of ${tenant} is that of ${before.tenant}: a bot token belongs to one installation`);
+    const named = /:secret:slack-ingress\/bot-token\/([TE][A-Z0-9]+)$/.exec(name)?.[1];
+    if (named !== undefined && named !== tenant) throw new Error(`Workspaces: the secret of ${tenant} is named after ${named}`);
+  }
+}
+
+/** A secret's ARN without the six random characters at its end, which are unknown of one that was imported by its name. */
+function withoutSuffix(secret: secretsmanager.ISecret): string {
+  return secret.secretFullArn?.replace(/-\w{6}$/, '') ?? secret.secretArn;
+}
 
 /** The name of an installation's target. agent-settle makes it likewise: src/gateway/tools_gateway.rs. */
 function targetOf(name: string, tenant: string): string {

@@ -5,7 +5,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { REPOSITORY, agentTemplate, codeDirectory, only, roleOf, rustSource } from '../support.ts';
 
 const { template, ingress } = agentTemplate({
@@ -44,6 +46,35 @@ test('it may write claims and no other item, the bot tokens and no other secret,
   ]);
 });
 
+test('a secret with a key of its own is read and written by that key, through Secrets Manager alone', () => {
+  const keyArn = 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+  const { template } = agentTemplate((scope) => ({
+    rotationCode: lambda.Code.fromAsset(codeDirectory()),
+    botToken: secretsmanager.Secret.fromSecretAttributes(scope, 'Bot', {
+      secretCompleteArn: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf',
+      encryptionKey: kms.Key.fromKeyArn(scope, 'Key', keyArn),
+    }),
+  }));
+  const fn = only(template, 'AWS::Lambda::Function', (it) => 'BOT_TOKEN_SECRETS' in it.Properties.Environment.Variables);
+  const ofKey = roleOf(template, fn).statements.filter((it) => JSON.stringify(it.Action).includes('kms:'));
+  assert.deepEqual(ofKey, [
+    {
+      Effect: 'Allow',
+      Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
+      Resource: keyArn,
+      Condition: { StringEquals: { 'kms:ViaService': { 'Fn::Join': ['', ['secretsmanager.', { Ref: 'AWS::Region' }, '.amazonaws.com']] } } },
+    },
+  ]);
+});
+
+test('where tokens expire, the deployment ends with the command that installs the app: a pasted token could not be renewed', () => {
+  for (const [name, secret] of [['PutTheBotToken', tokens[0]], ['PutTheBotTokenT0123ABC', tokens[1]]] as const) {
+    const { Value } = template.findOutputs(name)[name]!;
+    const command = Value['Fn::Join'][1].map((it: string | { Ref: string }) => (typeof it === 'string' ? it : it.Ref)).join('');
+    assert.equal(command, `AWS_REGION=AWS::Region slack-dev install --secret-id ${secret} --client-id`);
+  }
+});
+
 test("the credentials of the app are nobody else's", () => {
   const policies = Object.values(template.findResources('AWS::IAM::Policy')).filter((it) => JSON.stringify(it).includes(`"${app}"`));
   assert.equal(policies.length, 1);
@@ -69,16 +100,17 @@ test('it runs once in a quarter of an hour, and only the schedule may invoke it'
   );
 });
 
-test('a token that is lost raises an alarm at once, one that expires in half an hour, and so does silence', () => {
+test('a token that is lost raises an alarm at once, one that expires in half an hour and so does silence, one that fails in an hour', () => {
   assert.deepEqual(
     alarms.map((it) => [it.MetricName, it.Statistic, it.Period, it.Threshold, it.DatapointsToAlarm, it.EvaluationPeriods, it.TreatMissingData]),
     [
       ['TokensLost', 'Sum', 900, 0, 1, 2, 'notBreaching'],
+      ['TokenRefreshFailures', 'Sum', 900, 0, 4, 5, 'notBreaching'],
       ['TokensExpiring', 'Sum', 900, 0, 2, 3, 'breaching'],
     ],
   );
   const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
-  for (const name of ['TokenLost', 'TokenExpires']) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
+  for (const name of ['TokenLost', 'TokenRefreshFails', 'TokenExpires']) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
 });
 
 test('without the code of token-rotation there is none of it', () => {

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Template } from 'aws-cdk-lib/assertions';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { CANVASES_DOCUMENT, SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
 import { WORKSPACE_TARGETS } from '../../lib/agent/workspaces.ts';
 import {
@@ -156,6 +157,22 @@ test('an agent that is deployed already has a token for each workspace, and no t
   assert.deepEqual(Object.keys(targetsOf(template, isSettleGateway)).sort(), ['slack', 'slack-e0456def', 'slack-t0123abc']);
   template.resourceCountIs('AWS::BedrockAgentCore::Gateway', 1);
   template.resourceCountIs('AWS::SecretsManager::Secret', 3);
+});
+
+test("a secret is one installation's, and not one that is named after another", () => {
+  const arn = (name: string) => `arn:aws:secretsmanager:us-east-1:111122223333:secret:${name}-AbCdEf`;
+  const withSecrets = (first: string, more: string) =>
+    agentTemplate((scope) => {
+      const secret = (id: string, name: string) => secretsmanager.Secret.fromSecretCompleteArn(scope, id, arn(name));
+      return {
+        botToken: secret('First', first),
+        workspaces: { first: 'T0FIRST', more: [{ tenant: 'T0123ABC', secret: secret('More', more) }] },
+      };
+    });
+  withSecrets('slack-ingress/bot-token/T0FIRST', 'slack-ingress/bot-token/T0123ABC');
+  assert.throws(() => withSecrets('mine', 'mine'), /the secret of T0123ABC is that of T0FIRST/);
+  assert.throws(() => withSecrets('mine', 'slack-ingress/bot-token/T0OTHER'), /the secret of T0123ABC is named after T0OTHER/);
+  assert.throws(() => withSecrets('slack-ingress/bot-token/T0123ABC', 'mine'), /the secret of T0FIRST is named after T0123ABC/);
 });
 
 test('what is no id of a workspace or an organisation, or stands twice, is refused', () => {

@@ -45,8 +45,8 @@ const SHORT_VISIBILITY_SECONDS: u64 = 60;
 /// SQS keeps a message for 14 days at the most.
 const LONGEST_RETENTION_SECONDS: u64 = 14 * 86_400;
 
-const PUT_THE_BOT_TOKEN: &str =
-    "Put the app's bot token with the command of the stack's output PutTheBotToken; docs/slack-app.md";
+const PUT_THE_BOT_TOKEN: &str = "Put the app's bot token with the command of the stack's output PutTheBotToken, or with slack-dev install --secret-id <this \
+     secret>, which tokens that expire need; docs/slack-app.md";
 const PUT_THE_SIGNING_SECRET: &str =
     "Put the app's signing secret in it, the output SigningSecretArn; docs/slack-app.md";
 const CREATE_TABLE: &str =
@@ -267,8 +267,7 @@ fn kind_check(text: &str, version_id: &str, now: UnixMillis) -> Check {
 }
 
 fn rotating_check(token: &BotToken, version_id: &str, now: UnixMillis) -> Check {
-    const INSTALL: &str =
-        "Install the app again: slack-dev install; docs/slack-app.md, \"Tokens that expire\"";
+    const INSTALL: &str = "Install the app again: slack-dev install --secret-id <this secret>; docs/slack-app.md, \"Tokens that expire\"";
     const DEPLOY: &str = "Deploy with rotatingTokens=true, and look at the log of token-rotation; docs/operate.md, TokenExpires";
     let found = |more: &str| format!("xoxe.xoxb-…: a rotating bot token, which {more}");
     if token.refresh_token.is_none() {

@@ -19,12 +19,16 @@ use std::process::ExitCode;
 
 use crate::CommandError;
 use redirect::{Expected, RedirectUrl};
-use secret::Place;
+use secret::{NotKept, Place};
 use slack::{App, Slack};
 
 /// The bot scopes of the manifest of an agent that deploys its tools (`cdk/lib/ingress/manifest.ts`; a test compares).
 const SCOPES: &str = "app_mentions:read,assistant:write,canvases:read,canvases:write,channels:history,chat:write,\
                       groups:history,im:history,mpim:history,reactions:write";
+
+/// What the manifest has besides if files are read, and if there is a slash command.
+const FILES_SCOPE: &str = "files:read";
+const COMMAND_SCOPE: &str = "commands";
 
 /// What the app's redirect URL is, unless another one is given. Nothing answers there: the address is copied.
 const REDIRECT_URL: &str = "https://localhost:8765/slack/install";
@@ -56,7 +60,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SCOPES", default_value = SCOPES, hide_default_value = true)]
     scope: String,
 
-    /// The workspace to install in (T…), if the browser is signed in to several
+    /// Ask for the scope too that an agent needs that reads files (files=true)
+    #[arg(long)]
+    files: bool,
+
+    /// Ask for the scope too that an app needs that has a slash command
+    #[arg(long)]
+    command: bool,
+
+    /// The workspace to install in (T…), or the organisation (E…) for all of it; a token of another one is not kept
     #[arg(long)]
     team: Option<String>,
 
@@ -65,14 +77,27 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "to_file")]
     secret_id: Option<String>,
 
+    /// Replace a token in the secret that Slack does not take any more, so that nobody can say whose it was
+    #[arg(long)]
+    replace: bool,
+
     /// Write what belongs into the secret to a new file that only you can read, and call nothing of AWS's
     #[arg(long, value_name = "FILE")]
     to_file: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// The scopes to ask for.
+    fn scopes(&self) -> String {
+        let more = [(self.files, FILES_SCOPE), (self.command, COMMAND_SCOPE)];
+        let more = more.into_iter().filter_map(|(is_wanted, scope)| is_wanted.then_some(scope));
+        std::iter::once(self.scope.as_str()).chain(more).collect::<Vec<_>>().join(",")
+    }
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
-    let Arguments { client_id, client_secret_stdin, redirect_url, listen, scope, team, secret_id, to_file } =
-        arguments;
+    let scope = arguments.scopes();
+    let Arguments { client_id, client_secret_stdin, redirect_url, listen, team, secret_id, .. } = arguments;
     let lookup =
         |name: &str| std::env::var(name).ok().map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
     let lines = redirect::lines_of_standard_input();
@@ -91,7 +116,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> 
     };
     let slack = Slack::from_lookup(lookup)?;
     // Before anybody goes to Slack: a token that cannot be put is lost.
-    let place = Place::find(secret_id, to_file).await?;
+    let place = Place::find(secret_id, arguments.to_file, team.as_deref(), arguments.replace, &slack).await?;
 
     let state = random()?;
     let url = slack::authorize_url(&app.client_id, redirect_url.as_str(), &scope, team.as_deref(), &state)?;
@@ -112,17 +137,42 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> 
     let code = redirect::wait(expected, listen, lines).await?;
 
     let granted = slack.exchange(&app, &code, redirect_url.as_str()).await?;
-    let Granted { token, app_id, .. } = granted;
+    let Granted { token, app_id, scope: granted_scopes } = granted;
     let tenant = token.tenant.clone().ok_or("Slack granted a token and did not say of which workspace")?;
-    let kept = place.keep(&slack, &tenant, &token).await?;
+    if let Some(team) = team.filter(|team| *team != tenant) {
+        return Err(format!(
+            "the app was installed in {tenant}, and not in {team} as --team says: nothing was put"
+        )
+        .into());
+    }
+    let kept = match place.keep(&slack, &tenant, &token).await {
+        Ok(kept) => kept,
+        // A token that Slack has granted is not thrown away because of a session that has expired.
+        Err(NotKept::Failed(error)) => {
+            let advice = place.rescue(&tenant, &token, &random()?)?;
+            return Err(format!("{}. {advice}", crate::with_causes(error.as_ref())).into());
+        }
+        Err(refused) => return Err(refused.into()),
+    };
     println!(
         "Installed in {tenant}{}: {}.\n{}",
         app_id.map(|id| format!(" (app {id})")).unwrap_or_default(),
         token.kind().as_str(),
         kept.words()
     );
+    if let Some(missing) = missing(&scope, &granted_scopes) {
+        println!("Not granted, although it was asked for: {missing}. Without these, what needs them fails.");
+    }
     println!("{}", next_steps(&tenant, &token, kept.created_arn()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The scopes that were asked for and not granted.
+fn missing(asked: &str, granted: &str) -> Option<String> {
+    let granted: Vec<_> = granted.split(',').map(str::trim).collect();
+    let missing: Vec<_> =
+        asked.split(',').map(str::trim).filter(|it| !it.is_empty() && !granted.contains(it)).collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
 }
 
 /// What is left to do.
@@ -167,17 +217,30 @@ mod tests {
     fn the_scopes_are_those_of_the_agents_manifest() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cdk/lib/ingress/manifest.ts");
         let manifest = std::fs::read_to_string(path).unwrap();
-        let is_scope = |word: &&str| {
-            let (area, right) = word.split_once(':').unwrap_or_default();
-            let is_word =
-                |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            is_word(area) && ["read", "write", "history"].contains(&right)
+        // The strings in an array of that file, but those that something is compared with, and the names that it spreads.
+        let array = |begin: &str| {
+            let (_, rest) = manifest.split_once(begin).unwrap_or_else(|| panic!("no {begin}"));
+            // An array that is spread ends in `])`.
+            let end = ["];", "].sort();"].into_iter().filter_map(|end| rest.find(end)).min();
+            rest.get(..end.expect("its end")).expect("a boundary").to_owned()
         };
-        // What stands between two quotation marks there, each once.
-        let mut wanted: Vec<_> = manifest.split('\'').filter(is_scope).collect();
+        let strings = |text: &str| {
+            let pieces: Vec<_> = text.split('\'').collect();
+            let strings = pieces.windows(2).step_by(2).filter(|it| !it[0].trim_end().ends_with("==="));
+            strings.map(|it| it[1].to_owned()).collect::<Vec<_>>()
+        };
+        let mut wanted = strings(&array("const scopes = ["));
+        let scopes = array("const scopes = [");
+        let is_name = |it: &&str| it.starts_with(|first: char| first.is_ascii_uppercase());
+        for name in scopes.split("...").filter(is_name).map(|it| it.split([',', ']']).next().unwrap()) {
+            wanted.extend(strings(&array(&format!("const {name} = ["))));
+        }
         wanted.sort_unstable();
-        wanted.dedup();
-        assert_eq!(SCOPES.split(',').collect::<Vec<_>>(), wanted);
+        let mut all: Vec<_> = SCOPES.split(',').chain([FILES_SCOPE, COMMAND_SCOPE]).collect();
+        all.sort_unstable();
+        assert_eq!(all, wanted);
+        assert_eq!(missing(SCOPES, &wanted.join(",")), None);
+        assert_eq!(missing("a:read,commands", "a:read"), Some("commands".to_owned()));
     }
 
     #[test]

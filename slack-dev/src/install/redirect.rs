@@ -5,14 +5,15 @@ use std::io::{BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::CommandError;
 
 /// Slack's code is good for ten minutes, and somebody has to read the page first.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 
-/// A browser may open a connection and send nothing.
+/// A browser may open a connection and send nothing, and somebody else may send a byte now and then: a request is here whole by
+/// then, or it is not answered.
 const READ_LIMIT: Duration = Duration::from_secs(3);
 
 /// More than a redirect needs.
@@ -137,8 +138,12 @@ fn wait_here(
     if let Some(listener) = listener {
         let (expected, found) = (Arc::clone(&expected), found.clone());
         std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                serve(stream, &expected, &found);
+            for stream in listener.incoming() {
+                match stream {
+                    Ok(stream) => serve(stream, &expected, &found),
+                    // A connection that broke before it was taken, or a process with too many files: it is not the last one.
+                    Err(_) => std::thread::sleep(Duration::from_millis(100)),
+                }
             }
         });
     }
@@ -166,8 +171,8 @@ fn wait_here(
 
 /// Reads one request and answers it. A wrong one is refused, and the listener goes on.
 fn serve(mut stream: TcpStream, expected: &Expected, found: &Sender<Redirect>) {
-    let _ = stream.set_read_timeout(Some(READ_LIMIT));
-    let Some(line) = first_line(&mut stream) else { return };
+    let Some(line) = first_line(&mut stream, Instant::now() + READ_LIMIT) else { return };
+    let _ = stream.set_write_timeout(Some(READ_LIMIT));
     let judged = expected.judge_request(&line);
     let (status, page) = match &judged {
         None => ("404 Not Found", "There is nothing here."),
@@ -188,10 +193,12 @@ fn serve(mut stream: TcpStream, expected: &Expected, found: &Sender<Redirect>) {
     }
 }
 
-/// The first line of a request whose head has come whole.
-fn first_line(stream: &mut TcpStream) -> Option<String> {
+/// The first line of a request whose head has come whole by `until`.
+fn first_line(stream: &mut TcpStream, until: Instant) -> Option<String> {
     let (mut head, mut piece) = (Vec::new(), [0; 1024]);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        stream.set_read_timeout(Some(left)).ok()?;
         let read = stream.read(&mut piece).ok().filter(|read| *read > 0)?;
         head.extend_from_slice(piece.get(..read)?);
         if head.len() > MAX_HEAD {
@@ -249,6 +256,21 @@ mod tests {
         for other in ["GET /favicon.ico HTTP/1.1", "POST /slack/install?code=1&state=5a5a HTTP/1.1", ""] {
             assert_eq!(expected().judge_request(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn who_sends_a_byte_now_and_then_does_not_hold_the_listener() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        std::thread::spawn(move || {
+            while slow.write_all(b"G").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let (mut stream, _) = listener.accept().unwrap();
+        let start = Instant::now();
+        assert_eq!(first_line(&mut stream, start + Duration::from_millis(300)), None);
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::json;
 use slack_ingress::slack::bot_token::{BotToken, TokenKind};
 use std::process::Stdio;
 use std::time::Duration;
+use test_support::aws::proxy::{Fault, Proxy};
 use test_support::aws::{VARIABLES, sdk_config};
 use test_support::http::listen;
 use test_support::servers::{fresh_name, server};
@@ -46,9 +47,10 @@ impl Install {
         first_line: Option<&str>,
     ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slack-dev"));
-        command.arg("install").args(arguments).env_clear().envs(VARIABLES).envs(variables.iter().copied());
-        command.env("SLACK_CLIENT_ID", CLIENT_ID).env("SLACK_API_URL", slack.url());
+        command.arg("install").args(arguments).env_clear().envs(VARIABLES);
         command.envs(std::env::var("MINISTACK_URL").map(|url| ("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)));
+        command.envs(variables.iter().copied());
+        command.env("SLACK_CLIENT_ID", CLIENT_ID).env("SLACK_API_URL", slack.url());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().unwrap();
         let mut stdin = process.stdin.take().unwrap();
@@ -208,7 +210,6 @@ async fn a_secret_with_another_tenants_token_is_never_written() {
         (of_stack("T061EG9R6"), plain("madeUp"), true),
         // Slack says whose a token is that says nothing of itself.
         (String::new(), plain(&other), false),
-        (String::new(), plain("xoxb-revoked"), true),
         (String::new(), json!({ "token": "xoxb-revoked", "tenant": "T0OTHER" }).to_string(), false),
         (String::new(), json!({ "token": "xoxb-revoked", "tenant": "T061EG9R6" }).to_string(), true),
     ] {
@@ -225,11 +226,125 @@ async fn a_secret_with_another_tenants_token_is_never_written() {
             assert!(ended.shown.contains("the secret is for T0OTHER"), "{ended:?}");
         }
     }
-    let missing = ["--secret-id", "no-such-secret", "--client-id", CLIENT_ID];
-    let url = server("MINISTACK_URL");
-    let variables = [("AWS_ENDPOINT_URL_SECRETS_MANAGER", url.as_str()), ("SLACK_CLIENT_SECRET", "x")];
-    let output = slack_dev_with(&[&["install"], &missing[..]].concat(), &variables).await;
-    assert!(output.stderr.contains("ResourceNotFound") && !output.stdout.contains("authorize"), "{output:?}");
+}
+
+/// Runs it with a secret of this description and text, and returns what it says before anybody has gone to Slack.
+async fn refused_before_slack(slack: &OAuth, description: &str, text: &str, more: &[&str]) -> String {
+    let secret = fresh_name("bot-token");
+    let create = secrets().create_secret().name(&secret).description(description).secret_string(text);
+    create.send().await.unwrap();
+    refused_with(slack, &[&["--secret-id", &secret], more].concat(), &server("MINISTACK_URL")).await
+}
+
+async fn refused_with(slack: &OAuth, more: &[&str], secrets_manager: &str) -> String {
+    let arguments = [&["install", "--client-id", CLIENT_ID], more].concat();
+    let slack = slack.url();
+    let variables = [
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager),
+        ("SLACK_CLIENT_SECRET", "x"),
+        ("SLACK_API_URL", &slack),
+    ];
+    let output = slack_dev_with(&arguments, &variables).await;
+    assert!(output.code == 2 && !output.stdout.contains("authorize"), "{output:?}");
+    assert!(!output.stderr.contains("xoxb-"), "{output:?}");
+    output.stderr
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test-dev"]
+async fn what_can_be_known_before_is_said_before_anybody_goes_to_slack() {
+    let slack = OAuth::start().await;
+    let missing = refused_with(&slack, &["--secret-id", "no-such-secret"], &server("MINISTACK_URL")).await;
+    assert!(missing.contains("ResourceNotFound"), "{missing}");
+    // What is no bot token is not written over: a signing secret, the app's credentials, a value of somebody's own.
+    for text in [
+        "8f742231b10e8888abcd99yyyzzz85a5",
+        r#"{"client_id": "1", "client_secret": "2"}"#,
+        r#"{"token": "mine"}"#,
+    ] {
+        for more in [&[][..], &["--replace"]] {
+            let said = refused_before_slack(&slack, "mine", text, more).await;
+            assert!(said.contains("no bot token"), "{said}");
+        }
+    }
+    // Nobody knows whose a token was that Slack does not take any more.
+    let expired = r#"{"token": "xoxb-expired"}"#;
+    let said = refused_before_slack(&slack, "", expired, &[]).await;
+    assert!(said.contains("--replace"), "{said}");
+    let of_other = r#"{"token": "xoxb-1", "tenant": "T0OTHER"}"#;
+    let said = refused_before_slack(&slack, "", of_other, &["--team", "T061EG9R6"]).await;
+    assert!(said.contains("the secret is for T0OTHER"), "{said}");
+    // Without a secret of that name it is at least known that Secrets Manager answers.
+    let said = refused_with(&slack, &[], "http://127.0.0.1:9").await;
+    assert!(said.contains("Secrets Manager"), "{said}");
+    assert_eq!(slack.calls(), 0);
+
+    let secret = fresh_name("bot-token");
+    secrets().create_secret().name(&secret).secret_string(expired).send().await.unwrap();
+    let mut install = Install::start(&slack, &["--secret-id", &secret, "--replace"]).await;
+    let (code, state) = (slack.code(Place::Workspace("T061EG9R6"), REDIRECT_URL), install.state.clone());
+    install.paste(&code, &state).await;
+    assert_eq!(install.end().await.code, 0);
+    assert_ne!(text_of(&secret).await, expired);
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test-dev"]
+#[cfg(unix)]
+async fn a_token_that_cannot_be_put_is_in_a_file_and_one_of_another_team_is_not_kept() {
+    use std::os::unix::fs::PermissionsExt;
+    let slack = OAuth::start().await;
+    let proxy = Proxy::start(&server("MINISTACK_URL")).await;
+    let url = proxy.url();
+    let secret = fresh_name("bot-token");
+    let before = json!({ "token": "xoxb-before", "tenant": "T061EG9R6" }).to_string();
+    secrets().create_secret().name(&secret).secret_string(before).send().await.unwrap();
+    for (arguments, operation) in [(vec!["--secret-id", &secret], "PutSecretValue"), (vec![], "CreateSecret")]
+    {
+        proxy.always(operation, Fault::Refuse(400, "AccessDeniedException"));
+        let variables =
+            [("SLACK_CLIENT_SECRET", CLIENT_SECRET), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", url.as_str())];
+        let mut install = Install::start_with(&slack, &arguments, &variables, None).await;
+        let (code, state) = (slack.code(Place::Workspace("T061EG9R6"), REDIRECT_URL), install.state.clone());
+        install.paste(&code, &state).await;
+        let ended = install.end().await;
+        assert!(ended.code == 2 && ended.shown.contains("AccessDenied"), "{ended:?}");
+        let file = ended.shown.split("The token is in ").nth(1).unwrap().split(',').next().unwrap();
+        let token = BotToken::read(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let mode = std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        std::fs::remove_file(file).unwrap();
+        assert!(slack.is_good(&token.token) && token.refresh_token.is_some());
+        assert_eq!((mode, token.tenant.as_deref()), (0o600, Some("T061EG9R6")));
+        assert!(ended.shown.contains(&format!("--secret-string file://{file}")), "{ended:?}");
+    }
+
+    let file = fresh_file("other.json");
+    let arguments = ["--to-file", file.to_str().unwrap(), "--team", "T061EG9R6"];
+    let mut install = Install::start(&slack, &arguments).await;
+    let (code, state) = (slack.code(Place::Workspace("T0OTHER"), REDIRECT_URL), install.state.clone());
+    install.paste(&code, &state).await;
+    let ended = install.end().await;
+    assert!(
+        ended.code == 2 && ended.shown.contains("installed in T0OTHER, and not in T061EG9R6"),
+        "{ended:?}"
+    );
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn scopes_of_files_and_of_a_command_are_asked_for_and_what_was_not_granted_is_said() {
+    let slack = OAuth::start().await;
+    let file = fresh_file("scopes.json");
+    let arguments = ["--to-file", file.to_str().unwrap(), "--files", "--command"];
+    let mut install = Install::start(&slack, &arguments).await;
+    assert!(install.shown.contains("reactions%3Awrite%2Cfiles%3Aread%2Ccommands&"), "{}", install.shown);
+    let (code, state) = (slack.code(Place::Workspace("T1"), REDIRECT_URL), install.state.clone());
+    install.paste(&code, &state).await;
+    let ended = install.end().await;
+    // The stand-in grants chat:write and im:history.
+    let line = ended.shown.lines().find(|it| it.starts_with("Not granted")).expect("the line");
+    assert!(line.contains("reactions:write, files:read, commands."), "{line}");
+    assert!(!line.contains(" chat:write") && !line.contains(" im:history"), "{line}");
 }
 
 #[tokio::test]

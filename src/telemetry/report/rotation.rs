@@ -51,12 +51,12 @@ pub enum TokenOutcome {
         /// What is there.
         why: String,
     },
-    /// There is no new token, and the refresh token is good as before: the next run tries again.
+    /// There is no new token or will be none, and the refresh token is good as before: the next run tries again.
     Failed {
         /// Why.
         why: String,
     },
-    /// There is no new token, and no refresh token that may be used: somebody has to install the app again.
+    /// There is no new token, and no refresh token that may be used, or that Slack takes: somebody has to install the app again.
     Lost {
         /// Why.
         why: String,

@@ -74,11 +74,12 @@ impl Lambda {
     /// Invokes the function with an event; its deadline is `timeout` from now.
     ///
     /// # Panics
-    /// The future panics if neither an answer nor [`kill`](Self::kill) comes within a minute.
+    /// The future panics if neither an answer nor [`kill`](Self::kill) comes within a minute, or shortly after the deadline.
     pub fn invoke_for(&self, event: &Value, timeout: Duration) -> impl Future<Output = Ended> + use<> {
+        let patience = PATIENCE.max(timeout + Duration::from_secs(5));
         let invoked = self.api.invoke(event, timeout);
         async move {
-            let invoked = tokio::time::timeout(PATIENCE, invoked).await;
+            let invoked = tokio::time::timeout(patience, invoked).await;
             invoked.expect("the function answers or dies").ended
         }
     }

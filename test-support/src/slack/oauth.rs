@@ -1,8 +1,9 @@
 //! A stand-in for `oauth.v2.access` and `auth.test` of Slack's Web API. It grants a bot token for a code, or for a refresh token
 //! that it has granted before, and refuses a refresh token that was used: at once, or, as Slack's documents have it, after a
-//! grace period, which ends here when a test says so. It fails on demand.
+//! grace period, which ends here when a test says so. Of the tokens that expire, the newest two of an installation are good. It
+//! fails on demand.
 //!
-//! Not checked: scopes. Not played: tokens that expire by themselves, and the limit of two tokens that are good at a time.
+//! Not checked: scopes. Not played: tokens that expire by themselves.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -24,6 +25,9 @@ pub const CLIENT_SECRET: &str = "made-up-client-secret";
 
 /// How long a token is good, in seconds.
 const EXPIRES_IN: u64 = 43_200;
+
+/// How many tokens of an installation that expire are good at a time: with a further one the oldest ends.
+const GOOD_AT_A_TIME: usize = 2;
 
 /// What happens to a call of `oauth.v2.access`.
 #[derive(Clone, Debug)]
@@ -71,8 +75,8 @@ impl Place {
 #[derive(Default)]
 struct State {
     granted: usize,
-    /// The bot tokens that are good.
-    tokens: HashMap<String, Place>,
+    /// The bot tokens that are good, the oldest first.
+    tokens: Vec<(String, Place)>,
     /// The refresh tokens that were granted, and how often each was used with success.
     refresh_tokens: HashMap<String, (Place, usize)>,
     /// The codes that were given out, with the redirect URL that each came to.
@@ -153,7 +157,7 @@ impl OAuth {
     /// Whether this bot token is good.
     #[must_use]
     pub fn is_good(&self, token: &str) -> bool {
-        self.lock().tokens.contains_key(token)
+        self.lock().whose_is(token).is_some()
     }
 
     /// Waits for the `count`th call of `oauth.v2.access`.
@@ -250,12 +254,24 @@ impl State {
             format!("xoxb-access-{n}")
         };
         granted["access_token"] = json!(token);
-        self.tokens.insert(token, place.clone());
+        if self.rotates {
+            let is_theirs = |(_, of): &(String, Place)| of.id() == place.id();
+            let too_many =
+                (self.tokens.iter().filter(|it| is_theirs(it)).count() + 1).saturating_sub(GOOD_AT_A_TIME);
+            for _ in 0..too_many {
+                self.tokens.remove(self.tokens.iter().position(is_theirs).expect("one of them"));
+            }
+        }
+        self.tokens.push((token, place.clone()));
         granted
     }
 
+    fn whose_is(&self, token: &str) -> Option<&Place> {
+        self.tokens.iter().find(|(known, _)| known == token).map(|(_, place)| place)
+    }
+
     fn whose(&self, token: &str) -> Value {
-        match self.tokens.get(token) {
+        match self.whose_is(token) {
             Some(place @ Place::Workspace(_)) => {
                 json!({ "ok": true, "team_id": place.id(), "is_enterprise_install": false })
             }
