@@ -203,12 +203,17 @@ def handler(converse: Converse) -> type[Handler]:
         def _stream(self, turn: Turn, metadata: Body) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/vnd.amazon.eventstream")
+            # In chunks: a client reads a body of unknown length to its end before it hands on anything.
+            self.send_header("Transfer-Encoding", "chunked")
             self.send_header("Connection", "close")
             self.end_headers()
             self.close_connection = True
             for kind, event in [*events(turn), ("metadata", metadata)]:
-                self.wfile.write(frame(kind, event))
+                content = frame(kind, event)
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
+                self.wfile.flush()
                 time.sleep(turn.pause)
+            self.wfile.write(b"0\r\n\r\n")
 
     return Model
 

@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
     team: Option<String>,
 
     /// Put the token into this secret of Secrets Manager, such as the output BotTokenSecretArn; by default a secret
-    /// slack-ingress/bot-token/<tenant> is created
+    /// named slack-ingress/bot-token/ and the tenant is created
     #[arg(long, conflicts_with = "to_file")]
     secret_id: Option<String>,
 
