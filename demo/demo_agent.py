@@ -71,6 +71,7 @@ class Story:
         self.world = world
         self.start = time.monotonic()
         self.statuses: list[int] = []
+        self._shown: set[str] = set()
         self._posts = self._statuses = self._requests = 0
         self.go_on_with(event)
         say(f"\n{'s':>7}  {'what happens':<46} {'what comes of it':<34} on the way")
@@ -131,8 +132,16 @@ class Story:
         for request in self.world.model.requests[self._requests:]:
             self._requests += 1
             self._line(request.at - self.start, "the agent asks the model", f"which sees {sees(request.body)}")
+        for stream in self.world.slack_api.streams:
+            if stream.ts not in self._shown and (stream.pieces or stream.steps):
+                self._shown.add(stream.ts)
+                self._line(self.elapsed(), "agent-settle shows the words as they come", f"thread {stream.thread_ts}")
         for post in self.world.slack_api.posts[self._posts:]:
             self._posts += 1
+            if post.ts in self._shown:
+                self._line(post.at - self.start, "agent-settle puts the answer in their place", f"thread {post.thread_ts}")
+                say(f"{'':9}{post.text}")
+                continue
             thread = f"thread {post.thread_ts}" if post.thread_ts else "no thread"
             # What agent-settle posts has a mark, by which it is found again.
             who = "agent-settle posts" if post.metadata else "the model posts, with a tool,"
@@ -190,7 +199,7 @@ def script(world: World) -> None:
         """It posts what it sees as the first message of the thread."""
         return calls((TOOL, {"channel": OTHERS, "text": body["messages"][0]["content"][0]["text"]}))
 
-    world.model.scripts = {QUESTION: [slowly, slowly], SECOND_QUESTION: [passes_on, says(SECOND_ANSWER)]}
+    world.model.scripts = {QUESTION: [slowly, slowly], SECOND_QUESTION: [passes_on, says(SECOND_ANSWER, pause=1)]}
 
 
 def play(world: World) -> tuple[Story, Event, Event]:
@@ -260,6 +269,9 @@ def judge(world: World, story: Story, event: Event, second: Event) -> None:
     found += [f"the model's stand-in refused a request: {wrong}" for wrong in world.model.wrong]
     if world.slack_api.titles.get((event.channel, event.thread)) != QUESTION:
         found.append(f"the thread's session is not called by its first question: {world.slack_api.titles}")
+    streams = world.slack_api.streams
+    if len(streams) != 2 or any(stream.answer is None for stream in streams):
+        found.append(f"the answers have not taken the place of what was shown of them: {streams}")
     dead_letters = world.dead_letters()
     if dead_letters:
         found.append(f"{len(dead_letters)} messages are in the dead-letter queue, the first with the reason: "
@@ -277,7 +289,7 @@ def demo() -> None:
     say("\nSlack's own retries come at once, after 1 minute and after 5 minutes; here after "
         f"{', '.join(f'{delay:g}' for delay, _, _ in RETRIES)} seconds.")
     say(f"The first session of the agent ends after {SESSION_ENDS_SECONDS} seconds.")
-    settings = Settings(has_model=True, agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack"}, spares=1,
+    settings = Settings(has_model=True, agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack", "ANSWER": "stream"}, spares=1,
                         settle_env=PANE)
     with world(settings) as it:
         judge(it, *play(it))
