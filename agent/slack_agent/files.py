@@ -7,6 +7,7 @@ words what it does not see, and so is the person who asked, by this code and not
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ MAX_DOCUMENTS = 5
 MAX_TOTAL_BYTES = 14_000_000
 # All text files together: about 25,000 tokens.
 MAX_TEXT_CHARACTERS = 100_000
+# After this no further file is asked for: somebody waits for an answer.
+MAX_SECONDS = 60
 
 DOCUMENTS = {
     "pdf": "application/pdf", "csv": "text/csv", "doc": "application/msword", "xls": "application/vnd.ms-excel",
@@ -34,10 +37,14 @@ DOCUMENTS = {
 # Other ends of names that mean the same.
 ALSO = {"htm": "html", "markdown": "md", "text": "txt"}
 TEXT_DOCUMENTS = ("csv", "html", "txt", "md")
+# What a model is not shown any more when it has refused a question with its files.
+REFUSED_FIRST = ("document", "image")
 # How files of these formats begin.
 MARKS = {"doc": b"\xd0\xcf\x11\xe0", "xls": b"\xd0\xcf\x11\xe0", "docx": b"PK\x03\x04", "xlsx": b"PK\x03\x04"}
 # What no model here takes is not even downloaded.
-NEVER_SHOWN = ("video/", "audio/", "font/", "application/zip", "application/gzip", "application/x-tar")
+NEVER_SHOWN = ("video/", "audio/", "font/", "application/zip", "application/gzip", "application/x-tar",
+               # A canvas, which Slack gives as a page of its own.
+               "application/vnd.slack-docs")
 
 # Codes of agent-settle's that mean that the app may not read files at all.
 NOT_HERE = frozenset({
@@ -50,6 +57,7 @@ WORDS = {
     "too_much": "more than I can read at once", "too_many_documents": f"more than {MAX_DOCUMENTS} documents",
     "type": "of a type that I cannot read", "empty": "empty", "not_at_slack": "not stored in Slack",
     "refused_by_model": "not taken by the model", "cut": "only its beginning",
+    "no_answer": "it could not be fetched just now", "too_many": "only ten files of a question are read",
     "slack_file_not_found": "no longer there", "slack_file_deleted": "no longer there", "files_404": "no longer there",
 }
 OTHERWISE = "not given to me by Slack"
@@ -114,9 +122,9 @@ class Seen:
     is_whole: bool = True
 
     @property
-    def can_be_refused(self) -> bool:
-        """Whether it is more than text, which any model takes."""
-        return any("text" not in block for block in self.blocks)
+    def kind(self) -> str:
+        """`document`, `image` or `text`."""
+        return next((kind for kind in REFUSED_FIRST if any(kind in block for block in self.blocks)), "text")
 
 
 @dataclass(frozen=True)
@@ -125,10 +133,6 @@ class Shown:
 
     seen: tuple[Seen, ...] = ()
     missed: tuple[Missed, ...] = ()
-
-    @property
-    def can_be_refused(self) -> bool:
-        return any(it.can_be_refused for it in self.seen)
 
     def put_before(self, conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The conversation with the files before the question, which it ends with."""
@@ -143,24 +147,30 @@ class Shown:
 
     def with_note(self, answer: str) -> str:
         """The answer, with a sentence at its end that says what was not read. No answer stays none."""
-        sentences = note(self.missed)
+        sentences = note(self.missed, bool(self.seen))
         return f"{answer}\n\n{sentences}" if answer and sentences else answer
 
-    def without_refused(self) -> Shown:
-        """What is left to show when the model has refused them: the texts."""
-        refused = (Missed(it.label, "refused_by_model") for it in self.seen if it.can_be_refused)
-        return Shown(tuple(it for it in self.seen if not it.can_be_refused), (*self.missed, *refused))
+    def with_less(self) -> Shown:
+        """What is left to show when the model has refused them together: first it is shown no documents, then no images, and at
+        last no text either. There must be some."""
+        kinds = {it.kind for it in self.seen}
+        kind = next(it for it in (*REFUSED_FIRST, "text") if it in kinds)
+        why = "too_much" if kind == "text" else "refused_by_model"
+        refused = (Missed(it.label, why) for it in self.seen if it.kind == kind)
+        return Shown(tuple(it for it in self.seen if it.kind != kind), (*self.missed, *refused))
 
 
 def words(why: str) -> str:
     return "it cannot be read here" if why in NOT_HERE else WORDS.get(why, OTHERWISE)
 
 
-def note(missed: Iterable[Missed]) -> str:
-    """What the person who asked is told: at most a sentence for files that cannot be read here, and one for others."""
+def note(missed: Iterable[Missed], has_read_some: bool = False) -> str:
+    """What the person who asked is told: at most a sentence for files that cannot be read here, and one for others. Where some
+    were read, what Slack refuses is the matter of one file."""
     everything = list(missed)
-    here = [it.label for it in everything if it.why in NOT_HERE]
-    others = [f"{it.label} ({words(it.why)})" for it in everything if it.why not in NOT_HERE]
+    here = [it.label for it in everything if it.why in NOT_HERE and not has_read_some]
+    others = [f"{it.label} ({OTHERWISE if it.why in NOT_HERE else words(it.why)})"
+              for it in everything if has_read_some or it.why not in NOT_HERE]
     sentences = []
     if here:
         sentences.append(f"I cannot read files here, so I have not seen {', '.join(here)}.")
@@ -176,17 +186,20 @@ def shown(question: Question) -> Shown:
     room = Room()
     seen: list[Seen] = []
     missed: list[Missed] = []
+    deadline = time.monotonic() + MAX_SECONDS
     for file in question.files:
         if question.cancelled.is_set():
             break
         try:
+            if time.monotonic() > deadline:
+                raise CannotRead("no_answer")
             seen.append(room.take(file, question))
         except CannotRead as reason:
             log.warning("%s: the file %s is not shown: %s", question.id, file.id, reason.why)
             missed.append(Missed(file.label, reason.why))
     missed += [Missed(it.label, "cut") for it in seen if not it.is_whole]
     if question.files_left_out:
-        missed.append(Missed(f"{question.files_left_out} more", "too_much"))
+        missed.append(Missed(f"{question.files_left_out} more", "too_many"))
     log.info("%s: %d files, %d of them not shown or not whole", question.id, len(question.files), len(missed))
     return Shown(tuple(seen), tuple(missed))
 
@@ -221,14 +234,14 @@ class Room:
                 raise CannotRead("too_many_pixels")
             return captioned(file, {"image": {"format": image, "source": {"bytes": data}}})
         kind = document_format(file, data)
-        is_text = kind is None or kind in TEXT_DOCUMENTS
-        if kind is not None and self.documents < MAX_DOCUMENTS:
+        # Any model takes a text as text, and not every one as a document.
+        if kind is not None and kind not in TEXT_DOCUMENTS:
+            if self.documents >= MAX_DOCUMENTS:
+                raise CannotRead("too_many_documents")
             self.documents += 1
             # The name may be read as an instruction, and only some characters are allowed in it.
             name = f"document {self.documents}"
             return captioned(file, {"document": {"format": kind, "name": name, "source": {"bytes": data}}}, f" ({name})")
-        if not is_text:
-            raise CannotRead("too_many_documents")
         text = decoded(data)
         if text is None:
             raise CannotRead("type")

@@ -96,8 +96,8 @@ def test_what_a_model_does_not_see_is_said_to_it_and_to_the_person(converse: Con
     answer = think_of(name)(question("look", files, left_out=3))
     assert answer == (
         "Forty-two.\n\nI have not read all of your files: huge.pdf (larger than 3.75 MB), film.mp4 (of a type that I cannot "
-        "read), x.bin (of a type that I cannot read), nothing.txt (empty), gone.txt (no longer there), later.txt (not given to "
-        "me by Slack), 3 more (more than I can read at once).")
+        "read), x.bin (of a type that I cannot read), nothing.txt (empty), gone.txt (no longer there), later.txt (it could not be "
+        "fetched just now), 3 more (only ten files of a question are read).")
     told = content_of(converse)[-2]["text"]
     assert "do not guess" in told and "- huge.pdf: larger than 3.75 MB\n" in told
 
@@ -112,12 +112,26 @@ def test_where_files_cannot_be_read_the_person_is_told_so_plainly(converse: Conv
 @pytest.mark.parametrize("name", THINKERS)
 def test_a_model_that_takes_no_files_is_asked_again_with_the_texts_alone(converse: Converse, name: str) -> None:
     converse.takes_files = False
-    answer = think_of(name)(question("what?", {"a.pdf": PDF, "b.png": png(), "c.log": b"text"}))
+    answer = think_of(name)(question("what?", {"a.pdf": PDF, "b.png": png(), "c.log": b"text", "d.txt": b"words"}))
     assert answer == ("Forty-two.\n\nI have not read all of your files: a.pdf (not taken by the model), b.png (not taken by the "
                       "model).")
-    assert len(converse.bodies) == 2
+    # First without documents, then without images.
+    assert len(converse.bodies) == 3
     texts = [it["text"] for it in content_of(converse)]
-    assert 'File "c.log":\ntext' in texts and texts[-1] == "what?"
+    assert 'File "c.log":\ntext' in texts and 'File "d.txt":\nwords' in texts and texts[-1] == "what?"
+
+
+@pytest.mark.parametrize("name", THINKERS)
+def test_a_text_that_is_too_long_for_a_model_does_not_cost_the_answer(converse: Converse, name: str) -> None:
+    converse.takes_characters = 300
+    answer = think_of(name)(question("what?", {"a.txt": b"word " * 50}))
+    assert answer == "Forty-two.\n\nI have not read all of your files: a.txt (more than I can read at once)."
+
+
+@pytest.mark.parametrize("name", THINKERS)
+def test_where_some_files_were_read_one_that_slack_refuses_is_one_file(converse: Converse, name: str) -> None:
+    answer = think_of(name)(question("look", {"a.png": png(), "b.pdf": "slack_login_page"}))
+    assert answer == "Forty-two.\n\nI have not read all of your files: b.pdf (not given to me by Slack)."
 
 
 def test_another_error_of_the_model_is_none_of_the_files(converse: Converse) -> None:

@@ -73,6 +73,8 @@ class Converse:
         self.scripts: dict[str, list[Turn | Callable[[Body], Turn]]] = {}
         self.answer: list[Body] = [{"text": "Forty-two."}]
         self.error: tuple[int, str, str] | None = None
+        # How long the messages of a request may be, all together.
+        self.takes_characters: int | None = None
         self.takes_files = True
         """Whether the model takes images and documents; not every one does."""
         self.requests: list[Request] = []
@@ -182,6 +184,11 @@ def handler(converse: Converse) -> type[Handler]:
                 converse.wrong += found
                 status, name, message = converse.error or (400, "ValidationException", "; ".join(found))
                 self.answer(status, json.dumps({"message": message}).encode(), {"x-amzn-ErrorType": name})
+                return
+            most = converse.takes_characters
+            if most is not None and len(json.dumps(body["messages"])) > most:
+                self.answer(400, b'{"message": "Input is too long for requested model."}',
+                            {"x-amzn-ErrorType": "ValidationException"})
                 return
             has_files = any(kind in block for message in body["messages"] for block in message["content"]
                             for kind in ("image", "document"))

@@ -31,14 +31,15 @@ class Bedrock:
         """Returns "" if the model returns no text."""
         files = shown(question)
         said = remembering(self._memory, question, conversation(question, self._limits.history_tokens))
-        try:
-            response = self._ask(said, files)
-        except Exception as error:
-            if not (files.can_be_refused and is_refusal(error)):
-                raise
-            log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
-            files = files.without_refused()
-            response = self._ask(said, files)
+        while True:
+            try:
+                response = self._ask(said, files)
+                break
+            except Exception as error:
+                if not (files.seen and is_refusal(error)):
+                    raise
+                log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
+                files = files.with_less()
         answer = answer_in(response)
         if not answer:
             log.error("%s: no text; stop reason %s", question.id, response.get("stopReason"))

@@ -2,7 +2,8 @@
 
 A question and its answer are written down as an event when the answer stands. AgentCore makes records of events, some time
 later: facts, and what the person prefers. Before a question is thought about, the records that match it are looked up. They
-belong to the installation and the person together, so that nothing goes from one tenant to another. A failure of the memory
+belong to the installation and the person together, so that nothing goes from one tenant to another; in a channel that two
+installations share, that of the event which came first. A failure of the memory
 never keeps an answer back: then nothing is remembered.
 """
 
@@ -95,10 +96,9 @@ class Memory:
                 log.error("a record of the memory is of somebody else, and is left out")
                 continue
             text = record["content"]["text"]
-            characters -= len(text)
-            if characters < 0:
-                return
-            yield text
+            if len(text) <= characters:
+                characters -= len(text)
+                yield text
 
 
 def remembering(memory: Memory | None, question: Question, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

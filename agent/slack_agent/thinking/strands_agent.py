@@ -61,16 +61,16 @@ class StrandsAgent:
         files = shown(question)
         said = remembering(self._memory, question, conversation(question, self._limits.history_tokens))
         steps = Steps(question, self._limits)
-        try:
-            answer = self._answer(question, files.put_before(said), bool(files.seen), steps)
-        except Exception as error:
-            # After a call of a tool it was not the files: the model had seen them.
-            if not (files.can_be_refused and not steps.tool_calls and is_refusal(error)):
-                raise
-            log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
-            files = files.without_refused()
-            answer = self._answer(question, files.put_before(said), bool(files.seen), steps)
-        return files.with_note(answer)
+        while True:
+            try:
+                answer = self._answer(question, files.put_before(said), bool(files.seen), steps)
+                return files.with_note(answer)
+            except Exception as error:
+                # After a call of a tool it was not the files: the model had seen them.
+                if not (files.seen and not steps.tool_calls and is_refusal(error)):
+                    raise
+                log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
+                files = files.with_less()
 
     def _answer(self, question: Question, said: list[Any], sees_files: bool, steps: Steps) -> str:
         with self._tools(question) as tools:
