@@ -45,6 +45,7 @@ mod shortcut;
 mod sinks;
 mod slack_sdk;
 mod stores;
+#[cfg(feature = "dispatch")]
 mod streams;
 mod support;
 mod threat_model;
