@@ -6,7 +6,7 @@ import { isOfSlack, postToResponseUrl, type Shown, VALID_FOR_MS } from './respon
 export interface AcknowledgementSettings {
   /** Where a `response_url` may be. */
   origins: readonly string[];
-  /** Whether a delivery before has shown its text. It is not shown again: a `response_url` is good for five posts. */
+  /** Whether a delivery before has shown its text, or may have. It is not shown again: a `response_url` is good for five posts. */
   wasShown: boolean;
 }
 
@@ -61,9 +61,9 @@ export class Acknowledgement {
     await this.#showing;
   }
 
-  /** Whether the text was shown, by this delivery of the message or one before. */
+  /** Whether the text was shown, by this delivery of the message or one before, or may have been. */
   get isShown(): boolean {
-    return this.#settings.wasShown || this.fate === 'sent';
+    return this.#settings.wasShown || this.fate === 'sent' || this.fate === 'unknown';
   }
 
   /** The text is a courtesy and the listener has work to do, so a failure is a warning and does not end the listener. */

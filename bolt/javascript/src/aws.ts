@@ -13,3 +13,11 @@ export function sdk(name: '@aws-sdk/client-dynamodb' | '@aws-sdk/client-sqs'): u
     throw new SlackIngressBoltError(`${name} is not there. Outside of Lambda, install it: npm install ${name}`, { cause: error });
   }
 }
+
+/**
+ * The time-outs of a client. Of a request that takes longer the SDK only warns, unless it is told to throw; older versions of it
+ * do not know that, and end a request by the time-out of a socket on which nothing comes.
+ */
+export const answersWithin = (milliseconds: number) => ({
+  connectionTimeout: 1_000, requestTimeout: milliseconds, socketTimeout: milliseconds, throwOnRequestTimeout: true,
+});

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type * as Sdk from '@aws-sdk/client-dynamodb';
-import { sdk } from './aws';
+import { answersWithin, sdk } from './aws';
 import type { Begin, Claim, Guard } from './guard';
 
 const PREFIX = 'bolt#';
@@ -22,10 +22,7 @@ export class DynamoDbGuard implements Guard {
     this.#table = table;
     this.#sdk = sdk('@aws-sdk/client-dynamodb') as typeof Sdk;
     // Three attempts of two seconds, where the SDK's default would wait for an answer without an end.
-    this.#client = new this.#sdk.DynamoDBClient({
-      maxAttempts: 3,
-      requestHandler: { connectionTimeout: 1_000, requestTimeout: 2_000 },
-    });
+    this.#client = new this.#sdk.DynamoDBClient({ maxAttempts: 3, requestHandler: answersWithin(2_000) });
   }
 
   async begin(id: string, leaseUntil: number): Promise<Begin> {
@@ -33,19 +30,18 @@ export class DynamoDbGuard implements Guard {
     const now = Date.now();
     let ackWasShown = false;
     try {
-      const { Attributes } = await this.#client.send(new this.#sdk.PutItemCommand({
+      // An update, which leaves `ack` as it is: a process that is killed after this must not make it forgotten.
+      const { Attributes } = await this.#client.send(new this.#sdk.UpdateItemCommand({
         TableName: this.#table,
-        Item: {
-          event_id: { S: PREFIX + id },
-          state: { S: 'running' },
-          owner: { S: owner },
-          lease_until: number(leaseUntil),
-          expires_at: number(seconds(now) + KEPT_SECONDS),
-        },
+        Key: { event_id: { S: PREFIX + id } },
+        UpdateExpression: 'SET #state = :running, #owner = :owner, lease_until = :until, expires_at = :expires',
         ConditionExpression: IS_FREE,
-        ExpressionAttributeNames: { '#state': 'state' },
-        ExpressionAttributeValues: { ':now_s': number(seconds(now)), ':now_ms': number(now), ':running': { S: 'running' } },
-        ReturnValues: 'ALL_OLD',
+        ExpressionAttributeNames: { '#state': 'state', '#owner': 'owner' },
+        ExpressionAttributeValues: {
+          ':now_s': number(seconds(now)), ':now_ms': number(now), ':running': { S: 'running' }, ':owner': { S: owner },
+          ':until': number(leaseUntil), ':expires': number(seconds(now) + KEPT_SECONDS),
+        },
+        ReturnValues: 'ALL_NEW',
         ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
       }));
       ackWasShown = Attributes?.ack?.S === 'sent';
@@ -55,6 +51,7 @@ export class DynamoDbGuard implements Guard {
       if (item.state?.S === 'done') return { found: 'done' };
       // The SDK sent it again after an answer that was lost, and finds its own record.
       if (item.owner?.S !== owner) return { found: 'running', leaseUntil: Number(item.lease_until?.N ?? leaseUntil) };
+      ackWasShown = item.ack?.S === 'sent';
     }
     return { found: 'nothing', claim: this.#claim(PREFIX + id, owner, ackWasShown) };
   }

@@ -8,7 +8,7 @@ export const TOLERATED_SKEW_MS = 5_000;
 
 /** This consumer's right to run a message's listeners, until its lease is over. */
 export interface Claim {
-  /** Whether a delivery before, which failed, has shown the text of its `ack`. */
+  /** Whether a delivery before, which failed, has shown the text of its `ack`, or may have. */
   readonly ackWasShown: boolean;
   /** Makes the lease longer. False if another consumer owns the record by now. */
   extend(leaseUntil: number): Promise<boolean>;
@@ -16,7 +16,7 @@ export interface Claim {
   done(): Promise<boolean>;
   /**
    * A listener failed: the next delivery may run at once.
-   * @param ackShown whether the text of an `ack` was shown, so that the next delivery does not show it again
+   * @param ackShown whether the text of an `ack` was shown, or may have been, so that the next delivery does not show it again
    */
   failed(ackShown: boolean): Promise<void>;
 }

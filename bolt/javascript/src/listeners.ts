@@ -6,7 +6,7 @@ import { SlackIngressBoltError } from './errors';
  *
  * Bolt tells a receiver little of it: `processEvent` resolves although a listener threw, if the app has an `app.error(…)` of
  * its own or a middleware that catches what comes out of `next()`; and it acknowledges an event before it asks any listener,
- * so nothing shows whether one took it. Hence the two places in the app that are replaced here.
+ * so nothing shows whether one took it. Hence the three places in the app that are replaced here.
  */
 export interface Attempt {
   /** Whether Bolt got as far as asking the listeners. A global middleware may have taken the message before. */
@@ -15,14 +15,16 @@ export interface Attempt {
   listened: boolean;
   /** What listeners threw, and what else Bolt or a middleware failed with, in the order in which it happened. */
   failures: unknown[];
-  /** Listeners that have not ended. A middleware that does not await `next()` leaves them behind. */
+  /** Middleware and listeners that have not ended. A middleware that does not await `next()` leaves them behind. */
   running: Set<Promise<unknown>>;
 }
 
 type Middleware = (args: { body: object }) => unknown;
 
-/** The two members that are private in Bolt's types. `test/bolt.test.mjs` pins both, on every version that is supported. */
+/** Three members that are private in Bolt's types. `test/bolt.test.mjs` pins them, on every version that is supported. */
 interface Inside {
+  /** The global middleware. */
+  middleware: Middleware[];
   /** The last one of each chain is the listener; those before it are its middleware. */
   listeners: Middleware[][];
   /** Where all errors end, also those of authorization and of global middleware; it calls the app's own handler. */
@@ -48,7 +50,7 @@ export function watch(app: App): Watch {
   const known = watched.get(app);
   if (known !== undefined) return known;
   const inside = app as unknown as Inside;
-  if (!Array.isArray(inside.listeners) || typeof inside.handleError !== 'function') {
+  if (!Array.isArray(inside.middleware) || !Array.isArray(inside.listeners) || typeof inside.handleError !== 'function') {
     throw new SlackIngressBoltError('this version of @slack/bolt is not supported: use 4 or 5');
   }
   const attempts = new WeakMap<object, Attempt>();
@@ -67,13 +69,14 @@ export function watch(app: App): Watch {
   inside.listeners.push([reached]);
 
   const observed = new WeakSet<Middleware>([reached]);
-  const observe = (listener: Middleware): Middleware => {
+  const observe = (called: Middleware, isListener: boolean): Middleware => {
+    if (typeof called !== 'function' || observed.has(called)) return called;
     const observer: Middleware = async (args) => {
       const attempt = attempts.get(args.body);
-      if (attempt === undefined) return listener(args);
-      attempt.listened = true;
+      if (attempt === undefined) return called(args);
+      attempt.listened ||= isListener;
       // It is called at once, as Bolt would: listeners of one message share a context that others go on to change.
-      const running = (async () => listener(args))();
+      const running = (async () => called(args))();
       attempt.running.add(running);
       try {
         return await running;
@@ -90,10 +93,11 @@ export function watch(app: App): Watch {
 
   const watch: Watch = {
     begin(body) {
-      // At each message, because an app may add listeners at any time.
+      // At each message, because an app may add listeners at any time. Middleware as well: where one before it does not await
+      // `next()`, nothing else shows that it has yet to call a listener.
+      inside.middleware.forEach((called, index, all) => { all[index] = observe(called, false); });
       for (const chain of inside.listeners) {
-        const listener = chain.at(-1);
-        if (typeof listener === 'function' && !observed.has(listener)) chain[chain.length - 1] = observe(listener);
+        chain.forEach((called, index) => { chain[index] = observe(called, index === chain.length - 1); });
       }
       const attempt: Attempt = { reachedListeners: false, listened: false, failures: [], running: new Set() };
       attempts.set(body, attempt);

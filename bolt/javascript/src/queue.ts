@@ -1,5 +1,5 @@
 import type * as Sdk from '@aws-sdk/client-sqs';
-import { sdk } from './aws';
+import { answersWithin, sdk } from './aws';
 import type { SqsRecord } from './sqs';
 
 /** A message that was received, until it is deleted or its visibility time-out is over. */
@@ -22,11 +22,8 @@ export class Queue {
   constructor(url: string) {
     this.#url = url;
     this.#sdk = sdk('@aws-sdk/client-sqs') as typeof Sdk;
-    this.#client = new this.#sdk.SQSClient({
-      maxAttempts: 3,
-      // Longer than a receive that waits.
-      requestHandler: { connectionTimeout: 1_000, requestTimeout: (LONG_POLL_SECONDS + 5) * 1_000 },
-    });
+    // Longer than a receive that waits.
+    this.#client = new this.#sdk.SQSClient({ maxAttempts: 3, requestHandler: answersWithin((LONG_POLL_SECONDS + 5) * 1_000) });
   }
 
   async receive(most: number, visibilitySeconds: number): Promise<Received[]> {

@@ -63,6 +63,8 @@ export class SqsReceiver implements Receiver {
     // Of two parameters: Lambda refuses handlers with a callback.
     return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
       if (!Array.isArray(event?.Records)) throw new SlackIngressBoltError('this is no event of an SQS queue: it has no Records');
+      const other = event.Records.find((record) => (record.eventSource ?? 'aws:sqs') !== 'aws:sqs');
+      if (other !== undefined) throw new SlackIngressBoltError(`this is no event of an SQS queue, but of ${other.eventSource}`);
       const dispatch = this.#ready();
       // Lambda ends all that runs here at its deadline, so the lease is never needed for longer.
       const deadline = Date.now() + (context?.getRemainingTimeInMillis?.() ?? LONGEST_INVOCATION_MS);

@@ -25,6 +25,8 @@ export interface SqsRecord {
   attributes: SqsSystemAttributes;
   /** What the ingress says about the event. */
   messageAttributes: Record<string, SqsAttribute>;
+  /** `aws:sqs`, where Lambda hands it out. */
+  eventSource?: string | undefined;
   /** The queue's ARN. The name of a FIFO queue ends with `.fifo`. */
   eventSourceARN: string;
 }

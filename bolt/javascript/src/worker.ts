@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { groups, inOrder } from './batch';
 import type { Dispatch, Lease, Result } from './dispatch';
 import { describe } from './errors';
 import { type Claim, TOLERATED_SKEW_MS } from './guard';
@@ -16,11 +15,17 @@ const LONGEST_BACK_OFF_SECONDS = 900;
  * Polls a queue and runs what it receives, for a process that stays: in a container, or on a laptop.
  *
  * A message is hidden from other consumers for a little longer than the lease of its record, so that the lease is over when the
- * message comes again. While it is here, running or waiting for its turn, both are made longer. So a listener may take as long
- * as SQS lets a message be hidden, which is 12 hours; and if the process is killed, the message comes again soon.
+ * message comes again. While its listeners run, both are made longer. So a listener may take as long as SQS lets a message be
+ * hidden, which is 12 hours; and if the process is killed, the message comes again soon.
+ *
+ * Of a FIFO queue it takes one message at a time. SQS gives out up to ten messages of one group together, and counts a receive
+ * for each of them, also for those that have to wait: a first one that fails again and again would take the others to the
+ * dead-letter queue with it, although none of them has run. And SQS gives out nothing of a group while a message of it is out.
+ * Where messages wait, a receive is as short as the way to SQS and back, so one after the other keeps the worker busy.
  */
 export class Worker {
   readonly #queue: Queue;
+  readonly #isFifo: boolean;
   readonly #dispatch: Dispatch;
   readonly #log: Log;
   readonly #settings: Pick<Settings, 'concurrency' | 'leaseSeconds'>;
@@ -28,11 +33,11 @@ export class Worker {
   readonly #hidden: number;
   readonly #stopping = new AbortController();
   readonly #atWork = new Set<Promise<void>>();
-  #messages = 0;
   #polling: Promise<void> | undefined;
 
   constructor(queueUrl: string, dispatch: Dispatch, log: Log, settings: Pick<Settings, 'concurrency' | 'leaseSeconds'>) {
     this.#queue = new Queue(queueUrl);
+    this.#isFifo = queueUrl.endsWith('.fifo');
     this.#dispatch = dispatch;
     this.#log = log;
     this.#settings = settings;
@@ -46,7 +51,7 @@ export class Worker {
 
   /** Gives back what has not begun, and resolves when what runs has ended; not before the receive that is under way has. */
   async stop(): Promise<void> {
-    if (!this.#stopping.signal.aborted) this.#log.info('the worker stops', { running: this.#messages });
+    if (!this.#stopping.signal.aborted) this.#log.info('the worker stops', { running: this.#atWork.size });
     this.#stopping.abort();
     await this.#polling;
   }
@@ -54,15 +59,15 @@ export class Worker {
   async #poll(): Promise<void> {
     let pause = FIRST_PAUSE_MS;
     while (!this.#stopping.signal.aborted) {
-      const free = this.#settings.concurrency - this.#messages;
+      const free = this.#settings.concurrency - this.#atWork.size;
       if (free <= 0) {
         await Promise.race(this.#atWork);
         continue;
       }
       try {
-        const messages = await this.#queue.receive(free, this.#hidden);
+        const messages = await this.#queue.receive(this.#isFifo ? 1 : free, this.#hidden);
         pause = FIRST_PAUSE_MS;
-        for (const group of groups(messages)) this.#begin(group);
+        for (const message of messages) this.#begin(message);
       } catch (error) {
         this.#log.warn('the queue could not be asked', { error: describe(error) });
         await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => {});
@@ -72,46 +77,30 @@ export class Worker {
     while (this.#atWork.size > 0) await Promise.all(this.#atWork);
   }
 
-  #begin(group: Received[]): void {
-    this.#messages += group.length;
-    const work = this.#runGroup(group).finally(() => {
-      this.#messages -= group.length;
-      this.#atWork.delete(work);
-    });
+  #begin(message: Received): void {
+    const work = this.#work(message).finally(() => this.#atWork.delete(work));
     this.#atWork.add(work);
   }
 
-  async #runGroup(group: Received[]): Promise<void> {
-    const held = new Map(group.map((message) => [message, this.#hold(message)]));
-    // What comes after a message of a FIFO group that is not done waits as long as that one.
-    let wait = 0;
-    const run = async (message: Received): Promise<Result> => {
-      if (this.#stopping.signal.aborted) return this.#dispatch.holdBack(message);
-      return this.#dispatch.run(message, held.get(message)!.lease);
-    };
-    const settled = async (message: Received, result: Result): Promise<Result> => {
-      held.get(message)!.release();
-      if (isFinished(result.outcome)) {
-        await this.#quietly('a message that is done could not be deleted', message, () => this.#queue.delete(message));
-      } else {
-        wait = result.outcome === 'held_back' ? wait : waitSeconds(result, message);
-        await this.#quietly('a message could not be given back', message, () => this.#queue.hide(message, wait));
-      }
-      return result;
-    };
-    await inOrder(
-      group,
-      async (message) => settled(message, await run(message)),
-      async (message) => settled(message, this.#dispatch.holdBack(message)),
-    );
+  async #work(message: Received): Promise<void> {
+    const { lease, release } = this.#hold(message);
+    // What the last receive has brought goes back to the queue.
+    const result = this.#stopping.signal.aborted ? this.#dispatch.holdBack(message) : await this.#dispatch.run(message, lease);
+    release();
+    if (isFinished(result.outcome)) {
+      await this.#quietly('a message that is done could not be deleted', message, () => this.#queue.delete(message));
+    } else {
+      await this.#quietly('a message could not be given back', message, () => this.#queue.hide(message, waitSeconds(result, message)));
+    }
   }
 
   /** Keeps a message hidden, and its record's lease alive, until it is released. */
   #hold(message: Received): { lease: Lease; release: () => void } {
     const { leaseSeconds } = this.#settings;
     let claimed: { claim: Claim; id: string } | undefined;
+    const hide = (): Promise<void> =>
+      this.#quietly('a message could not be kept hidden', message, () => this.#queue.hide(message, this.#hidden));
     const extend = async (): Promise<void> => {
-      await this.#quietly('a message could not be kept hidden', message, () => this.#queue.hide(message, this.#hidden));
       if (claimed === undefined) return;
       const { claim, id } = claimed;
       await this.#quietly('a lease could not be made longer', message, async () => {
@@ -121,7 +110,8 @@ export class Worker {
         }
       });
     };
-    const timer = setInterval(extend, (leaseSeconds * 1000) / 3);
+    // At the same time, so that neither waits for a service that does not answer to the other.
+    const timer = setInterval(() => Promise.all([hide(), extend()]), (leaseSeconds * 1000) / 3);
     return {
       lease: {
         until: () => Date.now() + leaseSeconds * 1000,
@@ -147,6 +137,7 @@ export class Worker {
 
 /** For how long a message that is not done stays hidden. */
 function waitSeconds(result: Result, message: Received): number {
+  if (result.outcome === 'held_back') return 0;
   if (result.leaseUntil !== undefined) {
     return Math.min(Math.max(Math.ceil((result.leaseUntil - Date.now()) / 1000), 1), LONGEST_BACK_OFF_SECONDS);
   }

@@ -158,6 +158,26 @@ test('a text is not shown again when its message comes again after a failure', a
   assert.deepEqual(Object.keys(await item(table, message.messageAttributes.event_id.stringValue)).sort(), ['event_id', 'expires_at', 'owner', 'state']);
 });
 
+test('nor is one of which nobody knows whether it was shown', async () => {
+  const table = await createTable();
+  const { app, run, lines } = behindTheQueue(slack, { receiver: { table } });
+  let runs = 0;
+  app.error(async () => {});
+  app.command('/deploy', async ({ ack }) => {
+    await ack('on it');
+    runs += 1;
+    if (runs < 2) throw new Error('x');
+  });
+  slack.status = 500;
+  const message = record(command(slack.url));
+  await run(message);
+  slack.status = 200;
+  await run(message);
+  assert.equal(shown().length, 1);
+  const outcomes = lines.filter((line) => line.outcome).map((line) => [line.outcome, line.ack]);
+  assert.deepEqual(outcomes, [['failed', 'unknown'], ['done', undefined]]);
+});
+
 test('a text for a request of more than 29 minutes ago is not sent, because its response_url is over', async () => {
   const ago = (minutes) => record(command(slack.url), { attributes: { received_at: String(Date.now() - minutes * 60_000) } });
   const late = await acknowledged(ago(29.1), onCommand, 'on it');

@@ -151,6 +151,9 @@ test('without Lambda\'s context it works as well', async () => {
 test('an event that is none of SQS is an error, and so is a receiver without an app', async () => {
   const { handle } = behindTheQueue(slack);
   await assert.rejects(handle({ body: '{}', headers: {} }, invocation()), /no event of an SQS queue/);
+  const sns = { ...record(mention('x')), eventSource: 'aws:sns' };
+  await assert.rejects(handle({ Records: [sns] }, invocation()), /no event of an SQS queue, but of aws:sns/);
+  assert.deepEqual(await handle({ Records: [{ ...record(mention('x')), eventSource: 'aws:sqs' }] }), { batchItemFailures: [] });
   await assert.rejects(new SqsReceiver({ writeLog() {} }).toHandler()({ Records: [] }), /has no app/);
 });
 

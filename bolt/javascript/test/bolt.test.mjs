@@ -40,6 +40,17 @@ test('each way to add a listener adds a chain whose last member is the listener'
   assert.deepEqual(app.listeners.map((chain) => chain.at(-1) === listener), Array(8).fill(true));
 });
 
+test('global middleware is in a list, and is called with the body that was given', async () => {
+  const app = newApp();
+  const body = mention('x');
+  let got;
+  const middleware = async (args) => { got = args.body; };
+  app.use(middleware);
+  assert.equal(app.middleware.at(-1), middleware);
+  await app.processEvent({ body, ack: async () => {} });
+  assert.equal(got, body);
+});
+
 test('a chain of one is called whenever listeners are asked, with the body that was given', async () => {
   const app = newApp();
   const body = mention('x');

@@ -96,6 +96,15 @@ test('authorization that fails, with and without app.error', async () => {
   await fails({ app: { authorize }, set: (app) => app.error(async () => {}), error: /slack_bolt_authorization_error/ });
 });
 
+test('an app that is given botId and botUserId needs no auth.test, which would fail here', async () => {
+  const { app, run, outcomes } = behindTheQueue(slack, { app: { token: 'xoxb-unknown', botId: 'B1', botUserId: 'U1' } });
+  let context;
+  app.event('app_mention', async (args) => { context = args.context; });
+  await run(record(mention('x')));
+  assert.deepEqual(outcomes(), ['done']);
+  assert.deepEqual([context.botId, context.botUserId], ['B1', 'U1']);
+});
+
 test('an Assistant that throws, in an app with its own app.error', () => fails({
   message: record(fixture('assistant_thread_started', slack.url).body),
   set(app) {
@@ -169,6 +178,35 @@ test('a listener is awaited although a middleware does not await next()', async 
   app.event('app_mention', async () => { await sleep(100); ended = true; });
   await run(record(mention('x')));
   assert.ok(ended);
+});
+
+const resting = async ({ next }) => { await sleep(50); await next(); };
+const hasty = async ({ next }) => { next(); };
+for (const [what, set] of [
+  ['behind a listener middleware that takes its time', (app, listener) => { app.use(hasty); app.event('app_mention', resting, listener); }],
+  ['behind several', (app, listener) => app.event('app_mention', hasty, resting, hasty, resting, listener)],
+  ['behind a global middleware that takes its time', (app, listener) => {
+    app.use(hasty);
+    app.use(resting);
+    app.event('app_mention', listener);
+  }],
+]) {
+  test(`a listener is awaited although a middleware does not await next(), also ${what}`, async () => {
+    const { app, run, outcomes } = behindTheQueue(slack);
+    let ended = false;
+    set(app, async () => { await sleep(50); ended = true; });
+    assert.deepEqual(await run(record(mention('x'))), []);
+    assert.ok(ended);
+    assert.deepEqual(outcomes(), ['done']);
+  });
+}
+
+test('a middleware that throws late, where another one does not await next(), is a failure', async () => {
+  const { app, run, outcomes } = behindTheQueue(slack);
+  app.event('app_mention', async ({ next }) => { next().catch(() => {}); }, async () => { await sleep(50); await boom(); }, async () => {});
+  const message = record(mention('x'));
+  assert.deepEqual(await run(message), [message.messageId]);
+  assert.deepEqual(outcomes(), ['failed']);
 });
 
 test('messages that run at the same time do not share their failures', async () => {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import { createTable, item, putItem } from './support/aws.mjs';
 import { behindTheQueue, invocation } from './support/harness.mjs';
-import { mention, record } from './support/messages.mjs';
+import { command, mention, record } from './support/messages.mjs';
 import { startSlack } from './support/slack.mjs';
 import { until } from './support/until.mjs';
 
@@ -187,21 +187,32 @@ test('a guard that cannot be asked: nothing runs, and the message stays', async 
   assert.match(lines.at(-1).error, /ResourceNotFound/);
 });
 
-/** Stands before DynamoDB Local and breaks off the answers of some calls after they took effect, or refuses the calls. */
+/** What a call does to a record: a claim, a renewal and a "done" are all updates. */
+function stepOf(operation, body) {
+  if (operation === 'DeleteItem') return 'delete';
+  const { ':running': running, ':done': done } = JSON.parse(body).ExpressionAttributeValues;
+  return running ? 'claim' : done ? 'done' : 'renew';
+}
+
+/**
+ * Stands before DynamoDB Local and breaks off the answers of some steps after they took effect, refuses them, or takes them and
+ * says nothing.
+ */
 async function proxy() {
-  const broken = { lose: new Set(), refuse: new Set(), seen: [] };
+  const broken = { lose: new Set(), refuse: new Set(), silent: new Set(), seen: [] };
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    const operation = request.headers['x-amz-target'].split('.')[1];
-    broken.seen.push(operation);
-    if (broken.refuse.has(operation)) return response.writeHead(500).end();
+    const step = stepOf(request.headers['x-amz-target'].split('.')[1], Buffer.concat(chunks).toString());
+    broken.seen.push(step);
+    if (broken.silent.has(step)) return;
+    if (broken.refuse.has(step)) return response.writeHead(500).end();
     const answer = await fetch(process.env.DYNAMODB_URL, {
       method: 'POST', body: Buffer.concat(chunks),
       headers: Object.fromEntries(['authorization', 'x-amz-date', 'x-amz-target', 'content-type'].map((name) => [name, request.headers[name]])),
     });
     const body = Buffer.from(await answer.arrayBuffer());
-    if (broken.lose.delete(operation)) return response.socket.destroy();
+    if (broken.lose.delete(step)) return response.socket.destroy();
     const checksum = answer.headers.get('x-amz-crc32');
     return response.writeHead(answer.status, { 'content-type': 'application/x-amz-json-1.0', ...(checksum ? { 'x-amz-crc32': checksum } : {}) }).end(body);
   });
@@ -223,23 +234,62 @@ function behindProxy(broken, listener) {
 test('a claim whose answer was lost is one\'s own, when it is sent again', async () => {
   const broken = await proxy();
   const { run, outcomes, restore } = behindProxy(broken);
-  broken.lose.add('PutItem');
+  broken.lose.add('claim');
   const message = fresh();
   assert.deepEqual(await run(message), []);
   restore();
-  assert.equal(broken.seen.filter((operation) => operation === 'PutItem').length, 2);
+  assert.equal(broken.seen.filter((step) => step === 'claim').length, 2);
   assert.deepEqual([runs, outcomes()], [1, ['done']]);
   assert.equal((await item(table, idOf(message))).state, 'done');
+});
+
+test('a table that takes a call and says nothing: each of three attempts ends after two seconds, and nothing runs', async () => {
+  const broken = await proxy();
+  const { run, outcomes, restore } = behindProxy(broken);
+  broken.silent.add('claim');
+  const message = fresh();
+  const started = now();
+  const left = await Promise.race([run(message), sleep(20_000, 'it waits without an end', { ref: false })]);
+  restore();
+  assert.deepEqual(left, [message.messageId]);
+  assert.deepEqual([runs, outcomes(), broken.seen], [0, ['failed'], ['claim', 'claim', 'claim']]);
+  assert.ok(now() - started >= 5_900);
+});
+
+test('that the text of an ack was shown outlives a process that is killed, and a claim whose answer was lost', async () => {
+  const broken = await proxy();
+  const message = record(command(slack.url), { eventId: `Ev-guard-ack-${process.pid}` });
+  const table = await createTable();
+  const direct = process.env.AWS_ENDPOINT_URL_DYNAMODB;
+  process.env.AWS_ENDPOINT_URL_DYNAMODB = broken.url;
+  const behind = behindTheQueue(slack, { receiver: { table } });
+  behind.app.error(async () => {});
+  behind.app.command('/deploy', async ({ ack }) => { await ack('on it'); runs += 1; if (runs === 1) throw new Error('x'); });
+  const before = slack.count('response_url');
+  await behind.run(message);
+  process.env.AWS_ENDPOINT_URL_DYNAMODB = direct;
+  broken.lose.add('claim');
+  // It neither writes that it is done nor reports it, as if it had been killed. Its lease is over soon.
+  broken.refuse.add('done');
+  const deadline = now() + 2_500;
+  await behind.handle({ Records: [message] }, { getRemainingTimeInMillis: () => deadline - now() });
+  const left = await item(table, idOf(message));
+  assert.deepEqual([left.state, left.ack], ['running', 'sent']);
+  assert.deepEqual(broken.seen.slice(0, 4), ['claim', 'renew', 'claim', 'claim']);
+  broken.refuse.clear();
+  await until('the lease is over', async () => (await behind.run(message)).length === 0, 20);
+  assert.equal(runs, 3);
+  assert.equal(slack.count('response_url') - before, 1);
 });
 
 test('a "done" that cannot be written is tried three times; then the message is done all the same, and it is said', async () => {
   const broken = await proxy();
   const { run, outcomes, warnings, restore } = behindProxy(broken);
-  broken.refuse.add('UpdateItem');
+  broken.refuse.add('done');
   const message = fresh();
   assert.deepEqual(await run(message), []);
   restore();
-  assert.equal(broken.seen.filter((operation) => operation === 'UpdateItem').length, 3);
+  assert.equal(broken.seen.filter((step) => step === 'done').length, 3);
   assert.deepEqual(outcomes(), ['done']);
   assert.match(warnings().at(-1).message, /could not record the outcome done/);
   assert.equal((await item(table, idOf(message))).state, 'running');
@@ -249,7 +299,7 @@ test('a failure that cannot be written: the message stays, and its next delivery
   const broken = await proxy();
   const { app, handle, warnings, restore } = behindProxy(broken, async () => { if (runs === 1) throw new Error('x'); });
   app.error(async () => {});
-  broken.refuse.add('DeleteItem');
+  broken.refuse.add('delete');
   const message = fresh();
   // So little is left that the lease is over soon. The listener has to begin, so it is as much as an invocation needs for that.
   const deadline = now() + 2_500;

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
-import { createQueue, createTable, depth, item, send } from './support/aws.mjs';
+import { GetQueueAttributesCommand, SetQueueAttributesCommand } from '@aws-sdk/client-sqs';
+import { createQueue, createTable, depth, item, send, sqs } from './support/aws.mjs';
 import { mention, record } from './support/messages.mjs';
 import { startSlack } from './support/slack.mjs';
 import { until } from './support/until.mjs';
@@ -148,6 +149,41 @@ describe('a worker', { concurrency: 20 }, () => {
     assert.ok(story.every((line) => line.listener !== 'begins' || line.name !== 'next'));
   });
 
+  test('FIFO: a message that always fails does not take its followers to the dead-letter queue', async () => {
+    const { queueUrl, worker, send, begins, ends, outcomes } = await world();
+    const deadLetters = await redrive(queueUrl, 2);
+    await send('bad', { group: 'g', fails: true });
+    await send('second', { group: 'g' });
+    await send('third', { group: 'g' });
+    worker();
+    await until('its followers run', () => ends('second') === 1 && ends('third') === 1, 60);
+    await until('it is a dead letter', async () => (await depth(deadLetters)).visible > 0);
+    assert.deepEqual(await depth(deadLetters), { visible: 1, hidden: 0 });
+    assert.equal(begins('bad'), 2);
+    await until('all is told', () => outcomes('third').length > 0);
+    assert.deepEqual([outcomes('second'), outcomes('third')], [['done'], ['done']]);
+  });
+
+  test('FIFO: messages of different groups run at the same time', async () => {
+    const { worker, send, story, empty } = await world();
+    const names = ['a', 'b', 'c', 'd'];
+    for (const name of names) await send(name, { ms: 3_000 });
+    worker();
+    await empty();
+    assert.deepEqual(story.filter((line) => line.listener).map((line) => line.listener), [...names.map(() => 'begins'), ...names.map(() => 'ends')]);
+  });
+
+  test('a queue that takes a renewal and says nothing does not end the lease', async () => {
+    const { queueUrl, worker, send, begins, ends, table } = await world({ fifo: false });
+    const proxy = await withoutDelete({ silent: '.ChangeMessageVisibility' });
+    worker({ queueUrl: queueUrl.replace(process.env.SQS_URL, proxy.url) });
+    await send('a', { ms: 6_000 });
+    await until('the listener runs', () => begins('a') === 1);
+    const { lease_until: first } = await item(table, 'a');
+    await until('the lease is made longer', async () => (await item(table, 'a')).lease_until > first, 4);
+    await until('the listener ends', () => ends('a') === 1);
+  });
+
   test('a queue that cannot be asked is asked again', async () => {
     const { queueUrl, worker, send, ends, story } = await world();
     const proxy = await withoutDelete({ broken: true });
@@ -219,12 +255,22 @@ describe('a worker', { concurrency: 20 }, () => {
   });
 });
 
-/** Stands before the queue and refuses deletions, or everything until it is mended. */
-async function withoutDelete({ broken = false } = {}) {
+/** Gives a queue a dead-letter queue. */
+async function redrive(queueUrl, maxReceiveCount) {
+  const deadLetters = await createQueue();
+  const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: deadLetters, AttributeNames: ['QueueArn'] }));
+  const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: Attributes.QueueArn, maxReceiveCount });
+  await sqs.send(new SetQueueAttributesCommand({ QueueUrl: queueUrl, Attributes: { RedrivePolicy } }));
+  return deadLetters;
+}
+
+/** Stands before the queue and refuses deletions, or everything until it is mended, or takes some calls and says nothing. */
+async function withoutDelete({ broken = false, silent } = {}) {
   const proxy = { refused: 0 };
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
+    if (silent && request.headers['x-amz-target']?.endsWith(silent)) return;
     if (broken || (proxy.refused >= 0 && request.headers['x-amz-target']?.endsWith('.DeleteMessage') && !proxy.mended)) {
       proxy.refused += 1;
       response.writeHead(500).end();

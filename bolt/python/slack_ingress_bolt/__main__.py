@@ -23,9 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         options.retry_seconds)
     guard = wiring.guard(options.table, None)
     consumer = wiring.consumer(app, guard, options.response_origin)
-    sqs = wiring.aws_client("sqs", read_timeout=settings.poll_seconds + 10, max_pool_connections=settings.concurrency + 2)
+    polling = wiring.aws_client("sqs", read_timeout=settings.poll_seconds + 10)
+    sqs = wiring.aws_client("sqs", max_pool_connections=settings.concurrency + 2)
     log = Log(with_metrics=options.metrics == "on")
-    worker = Worker(consumer, guard, sqs, log, settings)
+    worker = Worker(consumer, guard, sqs, log, settings, polling=polling)
     worker.stop_at_signals()
     logging.getLogger("slack_ingress_bolt").info("Polling %s", settings.queue_url)
     worker.run()
@@ -46,6 +47,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="Region and credentials are those of boto3. SIGTERM: what runs is finished, nothing new is begun.",
     )
     environment = os.environ.get
+    try:
+        metrics = "on" if wiring.metrics_from_environment() else "off"
+    except ValueError as error:
+        parser.error(str(error))
     parser.add_argument("app", help="where the App or AsyncApp is: module:attribute")
     queue_url = environment("BOLT_QUEUE_URL")
     parser.add_argument(
@@ -53,13 +58,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--table", default=None, help="the guard's table in DynamoDB (BOLT_TABLE)")
     parser.add_argument("--concurrency", type=_from(1), default=environment("BOLT_CONCURRENCY", "10"),
                         help="how many messages at a time (BOLT_CONCURRENCY, 10)")
-    parser.add_argument("--lease-seconds", type=_from(3), default=environment("BOLT_LEASE_SECONDS", "90"),
+    parser.add_argument("--lease-seconds", type=_from(3, 36_000), default=environment("BOLT_LEASE_SECONDS", "90"),
                         help="after how long without a sign another worker takes a message over (BOLT_LEASE_SECONDS, 90)")
     parser.add_argument("--poll-seconds", type=_from(1, 20), default=environment("BOLT_POLL_SECONDS", "10"),
                         help="how long one call waits for messages (BOLT_POLL_SECONDS, 10)")
     parser.add_argument("--retry-seconds", type=_from(0, 900), default=environment("BOLT_RETRY_SECONDS", "10"),
                         help="after how long what failed comes again for the first time (BOLT_RETRY_SECONDS, 10)")
-    parser.add_argument("--metrics", choices=("on", "off"), default="on" if wiring.metrics_from_environment() else "off",
+    parser.add_argument("--metrics", choices=("on", "off"), default=metrics,
                         help="whether log lines are CloudWatch metrics too (BOLT_METRICS, on)")
     parser.add_argument("--response-origin", action="append", default=[], metavar="ORIGIN",
                         help="where a response_url may lead besides Slack, for a stand-in: http://127.0.0.1:3000")

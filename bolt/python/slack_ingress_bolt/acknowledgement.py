@@ -17,7 +17,6 @@ from ssl import SSLContext
 from typing import Any
 
 from slack_bolt.response import BoltResponse
-from slack_sdk.webhook import WebhookClient
 
 from .response_url import TIMEOUT_SECONDS, VALID_FOR_MILLIS, Sent, is_of_slack, post
 
@@ -91,9 +90,9 @@ class Acknowledgement:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the text was shown by this delivery of the message or one before. It is not posted again then: a
-        response_url is good for five posts, and the listener may need them."""
-        return self._was_sent_before or self.sent is Sent.YES
+        """Whether the text was shown by this delivery of the message or one before, or may have been. It is not posted
+        again then: people would read it twice, and a response_url is good for five posts, which the listener may need."""
+        return self._was_sent_before or self.sent in (Sent.YES, Sent.UNKNOWN)
 
     def take(self, response: BoltResponse, stack_level: int = 2) -> dict[str, Any] | None:
         """What `send` is to post of an ack's answer, if anything. Warns of what can no more be said."""
@@ -123,10 +122,7 @@ class Acknowledgement:
         if self._received_at is not None and self._now_millis() - self._received_at > VALID_FOR_MILLIS:
             self._logger.warning("An ack's text is not posted: the response_url was valid for 30 minutes")
             return Sent.EXPIRED
-        client = WebhookClient(
-            url, timeout=TIMEOUT_SECONDS, ssl=self._ssl, proxy=self._proxy, logger=_quiet(), retry_handlers=[]
-        )
-        return post(client, message, self._logger)
+        return post(url, message, self._logger, timeout=TIMEOUT_SECONDS, proxy=self._proxy, ssl=self._ssl)
 
     def _warn(self, lost: str, stack_level: int) -> None:
         self.lost = lost
@@ -144,10 +140,3 @@ def _named(payload: Mapping[str, Any]) -> str:
     callback_id = payload.get("callback_id") or (view.get("callback_id") if isinstance(view, Mapping) else None)
     name = str(payload.get("command") or payload.get("type"))
     return f"{name} `{callback_id}`" if callback_id else name
-
-
-def _quiet() -> logging.Logger:
-    """slack_sdk logs what it sends with its URL, which is as good as a secret for 30 minutes."""
-    logger = logging.getLogger("slack_ingress_bolt.response_url")
-    logger.setLevel(logging.CRITICAL)
-    return logger

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -45,7 +45,7 @@ class Claim:
     lease_until: int | None = None
     """Until when the other consumer has it, in milliseconds since the epoch."""
     is_ack_sent: bool = False
-    """Whether a delivery before, which failed, has posted the text of its ack."""
+    """Whether a delivery before, which failed, has posted the text of its ack, or may have."""
 
 
 class GuardUnavailable(Exception):
@@ -88,46 +88,47 @@ class DynamoDbGuard:
     def begin(self, event_id: str, lease_until: int) -> Claim:
         key, owner = PREFIX + event_id, secrets.token_hex(16)
         now = self._now()
-        put: Any = {
+        # An update, which leaves `ack` as it is: a process that is killed after this must not make it forgotten.
+        update: Any = {
             "TableName": self._table,
-            "Item": {
-                "event_id": {"S": key}, "state": {"S": "running"}, "owner": {"S": owner},
-                "lease_until": {"N": str(lease_until)}, "expires_at": {"N": str(int(now) + KEPT_SECONDS)},
-            },
+            "Key": {"event_id": {"S": key}},
+            "UpdateExpression": "SET #state = :running, #owner = :owner, lease_until = :until, expires_at = :expires",
             "ConditionExpression": _IS_FREE,
-            "ExpressionAttributeNames": _STATE,
+            "ExpressionAttributeNames": _STATE | _OWNER,
             "ExpressionAttributeValues": {
                 ":seconds": {"N": str(int(now))}, ":millis": {"N": str(int(now * 1000))}, ":running": {"S": "running"},
+                ":owner": {"S": owner}, ":until": {"N": str(lease_until)}, ":expires": {"N": str(int(now) + KEPT_SECONDS)},
             },
-            "ReturnValues": "ALL_OLD",
+            "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        is_free, old = self._write(lambda: self._client.put_item(**put))
-        if is_free or text(old, "owner") == owner:  # the latter: an attempt whose answer was lost has taken it
-            return Claim(key, owner, State.MINE, is_ack_sent=text(old, "ack") == "sent")
-        if text(old, "state") == "done":
+        is_free, found = self._write(lambda: self._client.update_item(**update))
+        if is_free or text(found, "owner") == owner:  # the latter: an attempt whose answer was lost has taken it
+            return Claim(key, owner, State.MINE, is_ack_sent=text(found, "ack") == "sent")
+        if text(found, "state") == "done":
             return Claim(key, owner, State.DONE)
-        until = old.get("lease_until", {}).get("N")
+        until = found.get("lease_until", {}).get("N")
         return Claim(key, owner, State.RUNNING, lease_until=int(until) if until else None)
 
     def renew(self, claim: Claim, lease_until: int) -> bool:
-        """False if another consumer has it by now, or it is over."""
+        """False if another consumer has it by now, or it is over. In one attempt, because another renewal comes soon."""
         return self._update(
             claim, "SET lease_until = :until", {":until": {"N": str(lease_until)}, ":running": {"S": "running"}}, _STATE,
-            condition=f"{_IS_MINE} AND #state = :running",
+            condition=f"{_IS_MINE} AND #state = :running", pauses=(),
         )
 
     def finish(self, claim: Claim) -> bool:
         """False if another consumer has it by now."""
         expires_at = int(self._now()) + KEPT_SECONDS
         return self._update(
-            claim, "SET #state = :done, expires_at = :expires REMOVE lease_until",
+            claim, "SET #state = :done, expires_at = :expires REMOVE lease_until, ack",
             {":done": {"S": "done"}, ":expires": {"N": str(expires_at)}}, _STATE,
         )
 
     def release(self, claim: Claim, is_ack_sent: bool) -> bool:
-        """The next delivery runs it at once. If the ack's text was posted, the item stays, with a lease that is over, so
-        that the next delivery knows. Nobody owns it then, so that a renewal that is late does not bring it back."""
+        """The next delivery runs it at once. If the ack's text was posted, or may have been, the item stays, with a lease
+        that is over, so that the next delivery knows. Nobody owns it then, so that a renewal that is late does not bring it
+        back."""
         if is_ack_sent:
             values = {":zero": {"N": "0"}, ":sent": {"S": "sent"}}
             return self._update(claim, "SET lease_until = :zero, ack = :sent REMOVE #owner", values)
@@ -140,21 +141,25 @@ class DynamoDbGuard:
 
     def _update(
         self, claim: Claim, expression: str, values: dict[str, Any], names: dict[str, str] | None = None,
-        condition: str = _IS_MINE,
+        condition: str = _IS_MINE, pauses: Sequence[float] = PAUSES_SECONDS,
     ) -> bool:
         return self._write(
             lambda: self._client.update_item(
                 TableName=self._table, Key={"event_id": {"S": claim.key}}, UpdateExpression=expression,
                 ConditionExpression=condition, ExpressionAttributeNames=_OWNER | (names or {}),
                 ExpressionAttributeValues={":owner": {"S": claim.owner}, **values},
-            )
+            ),
+            pauses,
         )[0]
 
-    def _write(self, call: Callable[[], Any]) -> tuple[bool, dict[str, Any]]:
-        """Whether the condition held, and the item as it was. Each of our writes may be made twice: it names its owner."""
+    def _write(
+        self, call: Callable[[], Any], pauses: Sequence[float] = PAUSES_SECONDS
+    ) -> tuple[bool, dict[str, Any]]:
+        """Whether the condition held, and the item that the answer has. Each of our writes may be made twice: it names its
+        owner."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        for pause in (*PAUSES_SECONDS, None):
+        for pause in (*pauses, None):
             try:
                 return True, call().get("Attributes", {})
             except ClientError as error:

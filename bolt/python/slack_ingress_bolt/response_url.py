@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Sequence
 from enum import Enum
+from ssl import SSLContext
 from typing import Any
 
-from slack_sdk.webhook import WebhookClient, WebhookResponse
-
 # Slack's, and that of its service for the US government. Each `response_url` is `https://hooks.…/commands/…` or the like.
-SLACK_DOMAINS = ("slack.com", "slack-gov.com")
+SLACK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 # A `response_url` is valid for 30 minutes. One less, for the way there and a clock that is slow.
 VALID_FOR_MILLIS = 29 * 60 * 1000
 TIMEOUT_SECONDS = 5
@@ -28,7 +29,7 @@ class Sent(str, Enum):
     REFUSED = "refused"
     """Slack answered that it does not take it, or was not reached at all: certainly nothing was shown."""
     UNKNOWN = "unknown"
-    """The connection broke or the time was over: nobody knows whether it was shown."""
+    """The connection broke, the time was over, or Slack had a fault of its own (5xx): nobody knows whether it was shown."""
     EXPIRED = "expired"
     FOREIGN_HOST = "foreign_host"
     """The URL is not one of Slack's."""
@@ -47,27 +48,22 @@ def is_of_slack(url: str, more_origins: Sequence[str] = ()) -> bool:
         return False
     if f"{parts.scheme}://{parts.netloc}" in more_origins:
         return True
-    host = parts.hostname or ""
-    return (
-        parts.scheme == "https"
-        and port in (None, 443)
-        and any(host == domain or host.endswith(f".{domain}") for domain in SLACK_DOMAINS)
-    )
+    return parts.scheme == "https" and port in (None, 443) and parts.hostname in SLACK_HOSTS
 
 
 def post(
-    client: WebhookClient, message: dict[str, Any], logger: logging.Logger, sleep: Callable[[float], None] = time.sleep
+    url: str, message: dict[str, Any], logger: logging.Logger, *, timeout: float = TIMEOUT_SECONDS,
+    proxy: str | None = None, ssl: SSLContext | None = None, sleep: Callable[[float], None] = time.sleep,
 ) -> Sent:
-    """Posts it once. It is tried again only if it was certainly not taken."""
+    """Posts it once. It is tried again only if it was certainly not taken. The URL is never logged: whoever has it may post
+    to it."""
     outcome = Sent.UNKNOWN
     for pause in (*PAUSES_SECONDS, None):
         try:
-            response = client.send_dict(message)
-            outcome, is_worth_another = _read(response)
-            logger.log(
-                logging.DEBUG if outcome is Sent.YES else logging.WARNING,
-                "The response_url answered an ack's text with status %s", response.status_code,
-            )
+            status = _post(url, message, timeout, proxy, ssl)
+            outcome, is_worth_another = _read(status)
+            level = logging.DEBUG if outcome is Sent.YES else logging.WARNING
+            logger.log(level, "The response_url answered an ack's text with status %s", status)
         except Exception as error:  # whatever it is, the listener goes on
             outcome = Sent.REFUSED if was_not_reached(error) else Sent.UNKNOWN
             is_worth_another = outcome is Sent.REFUSED
@@ -78,10 +74,32 @@ def post(
     return outcome
 
 
-def _read(response: WebhookResponse) -> tuple[Sent, bool]:
-    if response.status_code == 200:
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would lead to where nobody has looked at the host. slack_sdk's client follows them."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _post(url: str, message: dict[str, Any], timeout: float, proxy: str | None, ssl: SSLContext | None) -> int:
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirects(), urllib.request.HTTPSHandler(context=ssl)]
+    if proxy:
+        handlers.append(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
+    headers = {"Content-Type": "application/json;charset=utf-8"}
+    request = urllib.request.Request(url, json.dumps(message).encode(), headers, method="POST")
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=timeout) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def _read(status: int) -> tuple[Sent, bool]:
+    if 200 <= status < 300:
         return Sent.YES, False
-    return Sent.REFUSED, response.status_code == 429 or response.status_code >= 500
+    # A fault of Slack's may have come after the text was shown.
+    return (Sent.UNKNOWN if status >= 500 else Sent.REFUSED), status == 429
 
 
 def was_not_reached(error: BaseException) -> bool:

@@ -25,7 +25,10 @@ def consumer(app: App | AsyncApp, guard: Guard, response_origins: Sequence[str])
 
 
 def metrics_from_environment() -> bool:
-    return os.environ.get("BOLT_METRICS", "on").lower() not in ("off", "false", "0")
+    metrics = os.environ.get("BOLT_METRICS") or "on"
+    if metrics not in ("on", "off"):
+        raise ValueError('BOLT_METRICS is neither "on" nor "off"')
+    return metrics == "on"
 
 
 def aws_client(service: str, **settings: Any) -> Any:

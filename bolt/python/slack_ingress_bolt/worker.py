@@ -1,20 +1,25 @@
 """Polls the queue without Lambda: on ECS, on Kubernetes, on a laptop.
 
-The main thread polls and takes no more than there are free threads for. Messages that wait for each other (batch.py) share
-a thread. SIGTERM: what runs is finished, nothing new is begun.
+The main thread polls and takes no more than there are free threads for; each message has a thread. SIGTERM: what runs is
+finished, nothing new is begun.
+
+Of a FIFO queue it takes one message at a time. SQS gives out up to ten messages of one group together, and counts a receive
+for each of them, also for those that have to wait: a first one that fails again and again would take the others to the
+dead-letter queue with it, although none of them has run. And SQS gives out nothing of a group while a message of it is out.
+Where messages wait, a receive is as short as the way to SQS and back, so one after the other keeps the threads busy.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import batch
 from .consumer import Consumer
 from .guard import Guard
 from .keeper import Keeper
@@ -51,8 +56,12 @@ class Settings:
 
 
 class Worker:
-    def __init__(self, consumer: Consumer, guard: Guard, sqs: SQSClient, log: Log, settings: Settings) -> None:
+    def __init__(
+        self, consumer: Consumer, guard: Guard, sqs: SQSClient, log: Log, settings: Settings, *, polling: SQSClient
+    ) -> None:
+        """`polling`: a client that waits as long as a poll does. No other call may take so long."""
         self._consumer, self._sqs, self._log, self._settings = consumer, sqs, log, settings
+        self._polling = polling
         self._keeper = Keeper(sqs, settings.queue_url, guard, settings.lease_seconds)
         self._is_stopping = threading.Event()
         self._free = settings.concurrency
@@ -62,15 +71,20 @@ class Worker:
         self._is_stopping.set()
 
     def stop_at_signals(self) -> None:
-        """At the second one Python ends the process as it would have at the first."""
+        """The second one, whichever it is, ends the process at once. An exception would not: it would be raised where the
+        main thread waits for the listeners, and Python waits for their threads before it ends."""
+
+        is_asked = False
+
+        def stop(number: int, _: object) -> None:
+            nonlocal is_asked
+            if is_asked:
+                os._exit(128 + number)
+            is_asked = True
+            self.stop()
+            logger.info("Stopping: what runs is finished, nothing new is begun")
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.getsignal(number)
-
-            def stop(number: int, _: object, before: Any = before) -> None:
-                logger.info("Stopping: what runs is finished, nothing new is begun")
-                signal.signal(number, before)
-                self.stop()
-
             signal.signal(number, stop)
 
     def run(self) -> None:
@@ -84,7 +98,7 @@ class Worker:
                     if not free:
                         continue
                     try:
-                        messages = self._receive(min(free, MOST_MESSAGES))
+                        messages = self._receive(1 if self._settings.is_fifo else min(free, MOST_MESSAGES))
                     except Exception:
                         if is_first:
                             raise
@@ -104,9 +118,9 @@ class Worker:
             return self._free
 
     def _receive(self, most: int) -> list[Message]:
-        answer = self._sqs.receive_message(
+        answer = self._polling.receive_message(
             QueueUrl=self._settings.queue_url, MaxNumberOfMessages=most, WaitTimeSeconds=self._settings.poll_seconds,
-            VisibilityTimeout=self._settings.lease_seconds, MessageAttributeNames=["All"],
+            VisibilityTimeout=self._keeper.hidden_seconds, MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["MessageGroupId", "ApproximateReceiveCount", "SentTimestamp"],
         )
         return [from_sqs(message) for message in answer.get("Messages", [])]
@@ -115,24 +129,22 @@ class Worker:
         self._keeper.hold(messages)
         with self._changed:
             self._free -= len(messages)
-        for sequence in batch.sequences(messages, self._settings.is_fifo):
-            pool.submit(self._work, sequence)
+        for message in messages:
+            pool.submit(self._work, message)
 
-    def _work(self, messages: Sequence[Message]) -> None:
-        left = list(messages)
+    def _work(self, message: Message) -> None:
         try:
-            for message, report in batch.in_order(messages, self._process):
-                left.remove(message)
+            try:
+                report = self._process(message)
+            finally:
                 self._keeper.let_go(message)
-                self._log.write(message, report)
-                self._settle(message, report)
+            self._log.write(message, report)
+            self._settle(message, report)
         except BaseException:
             logger.exception("A message could not be processed")
         finally:
-            for message in left:
-                self._keeper.let_go(message)
             with self._changed:
-                self._free += len(messages)
+                self._free += 1
                 self._changed.notify_all()
 
     def _process(self, message: Message) -> Report:

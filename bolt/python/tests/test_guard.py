@@ -121,6 +121,26 @@ def test_that_an_acks_text_was_posted_outlives_the_failure(guard, item) -> None:
     assert item("Ev1")["state"] == {"S": "done"}
 
 
+def test_that_an_acks_text_was_posted_outlives_a_process_that_is_killed(table, dynamodb, guard, item) -> None:
+    guard.release(guard.begin("Ev1", now() + SOON), True)
+    # It claims, and is never heard of again.
+    killed = DynamoDbGuard(table, Wrapped(dynamodb, after=[lost()]), sleep=lambda _: None).begin("Ev1", now() - 1)
+    assert killed.is_ack_sent
+    again = guard.begin("Ev1", now() + SOON)
+    assert (again.state, again.is_ack_sent, item("Ev1")["ack"]) == (State.MINE, True, {"S": "sent"})
+    guard.finish(again)
+    assert set(item("Ev1")) == {"event_id", "state", "owner", "expires_at"}
+
+
+def test_a_renewal_is_one_attempt(table, dynamodb) -> None:
+    """The worker renews in thirds of a lease: three attempts for a message would keep the others waiting."""
+    claim = DynamoDbGuard(table, dynamodb).begin("Ev1", now() + SOON)
+    client = Wrapped(dynamodb, before=[lost()] * 3)
+    with pytest.raises(GuardUnavailable):
+        DynamoDbGuard(table, client, sleep=lambda _: None).renew(claim, now() + SOON)
+    assert client.calls == 1
+
+
 def test_an_item_whose_time_is_over_is_free_though_ttl_has_not_deleted_it(table, dynamodb) -> None:
     DynamoDbGuard(table, dynamodb, now=lambda: time.time() - KEPT_SECONDS - 5).finish(
         DynamoDbGuard(table, dynamodb, now=lambda: time.time() - KEPT_SECONDS - 5).begin("Ev1", 0))

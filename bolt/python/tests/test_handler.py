@@ -154,9 +154,12 @@ def test_without_the_guards_table_nothing_runs(slack, table, dynamodb, lines) ->
 class AfterTheClaim(Wrapped):
     """A client that fails once the message is claimed."""
 
+    is_claimed = False
+
     def __getattr__(self, name):
-        if name == "put_item":
-            return self._client.put_item
+        if not self.is_claimed:
+            self.is_claimed = True
+            return getattr(self._client, name)
         return super().__getattr__(name)
 
 
@@ -268,6 +271,13 @@ def test_metrics_can_be_off(slack, table, dynamodb, lines, monkeypatch) -> None:
     [line] = lines()
     assert line["outcome"] == "done"
     assert not {"_aws", "Done", "Duration", "FunctionName"} & set(line)
+
+
+@pytest.mark.parametrize("value", ["no", "OFF", "0"])
+def test_a_setting_that_nobody_knows_is_an_error(value, slack, table, dynamodb, monkeypatch) -> None:
+    monkeypatch.setenv("BOLT_METRICS", value)
+    with pytest.raises(ValueError, match="BOLT_METRICS"):
+        Stage(slack, table, dynamodb)
 
 
 def test_a_lease_is_renewed_no_more_when_the_listener_has_ended(slack, table, dynamodb, item) -> None:

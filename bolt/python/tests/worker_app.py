@@ -21,7 +21,9 @@ def note(what: str, text: str) -> None:
 
 
 def fails(text: str) -> bool:
-    """Where it says so, the first time."""
+    """Where it says so, the first time or always."""
+    if text.startswith("always fails"):
+        return True
     return text.startswith("fails") and HEARD.read_text().count(f'["begin", "{text}"]') == 1
 
 
