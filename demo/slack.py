@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
-import select
+import selectors
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,10 +79,13 @@ class Slack:
         start = time.monotonic()
         try:
             connection.request("POST", PATH, body, headers)
-            while not select.select([connection.sock], [], [], 0.1)[0]:
-                meanwhile()
-                if time.monotonic() - start > limit_seconds:
-                    raise NoAnswer(f"no answer within {limit_seconds:g} s")
+            # Not `select`, which takes no descriptor above 1023: the tests of many worlds have more.
+            with selectors.DefaultSelector() as selector:
+                selector.register(connection.sock, selectors.EVENT_READ)
+                while not selector.select(0.1):
+                    meanwhile()
+                    if time.monotonic() - start > limit_seconds:
+                        raise NoAnswer(f"no answer within {limit_seconds:g} s")
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
