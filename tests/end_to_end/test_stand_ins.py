@@ -231,10 +231,15 @@ def test_an_invocation_is_answered_and_a_function_error_is_told(small: Small) ->
 @pytest.mark.parametrize("paused", [False, True], ids=["too slow", "paused"])
 def test_a_function_is_killed_when_its_time_is_over(small: Small, paused: bool) -> None:
     starts = small.function.starts()
+
+    def pause() -> None:
+        [at_work] = eventually("it is at work", small.function.at_work, 5)
+        at_work.pause(60)
+
     if paused:
-        threading.Timer(0.5, lambda: [it.pause(60) for it in small.function.at_work()]).start()
+        threading.Thread(target=pause).start()
     begun = time.monotonic()
-    answer = small.invoke(sleep=1 if paused else 10)
+    answer = small.invoke(sleep=1.8 if paused else 10)
     assert answer["FunctionError"] == "Unhandled" and b"timed out after 2 seconds" in answer["Payload"].read()
     assert time.monotonic() - begun < 4
     eventually("another process starts", lambda: small.function.starts() > starts, 5)
