@@ -57,6 +57,8 @@ struct World {
     ends_of_streams: Mutex<Vec<StreamStopped>>,
     replacements: Mutex<Vec<Replaced>>,
     deletions: Mutex<Vec<Deleted>>,
+    /// The state that the question gets from somebody else while Slack makes the message of its stream.
+    while_starting: Mutex<Option<State>>,
     /// What was done to streams, in order.
     streams: Mutex<Vec<String>>,
     /// How long a post takes.
@@ -271,6 +273,14 @@ impl StreamTools for Arc<World> {
         assert_eq!((start.channel, start.thread_ts), ("C1", "1531420618.000100"));
         self.acts_for(start.tenant);
         self.streams.lock().unwrap().push(format!("start for {}", start.user));
+        let state = self.while_starting.lock().unwrap().take();
+        if let Some(state) = state {
+            let key = RecordKey::of_question("A1:C1:1531420618.000100");
+            let by_another = |record: Option<&Record>, _| {
+                receive::Decision::write(record.unwrap().with(state.clone()), ())
+            };
+            update(self, self, &key, by_another).await.unwrap();
+        }
         next_of(&self.starts).unwrap_or(Started::Message { ts: "5.5".to_owned() })
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::gateway::stream::StepStatus;
 use crate::settle::stream::Piece;
 use crate::work::record::Via;
-use crate::work::stream::{LONGEST, Stream, StreamMessage};
+use crate::work::stream::{LONGEST, Stream};
 
 fn text(text: &str) -> Operation {
     Operation::Stream(Piece::Text { text: text.to_owned(), is_first: false })
@@ -321,18 +321,11 @@ async fn an_answer_whose_buttons_slack_refuses_stands_in_the_message_without_the
 
 /// The attempt that asked for the message has lost the question meanwhile, and another one has answered.
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_when_the_answer_is_posted_is_deleted() {
+async fn a_message_that_comes_when_the_question_is_answered_is_deleted() {
     let scene = Scene::claimed().await;
-    let (mark, owner) = (token(70), token(CLAIMERS));
-    let message = StreamMessage { ts: "5.5".to_owned(), begun_at: scene.world.now(), by: owner.clone() };
-    update(&scene.world, &scene.world, &scene.key, |record, now| {
-        crate::work::stream::show(record, &owner, &mark, false, Now { now, stopped_at: None })
-    })
-    .await
-    .unwrap();
-    assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("2.2".to_owned()) });
-    let opened = update(&scene.world, &scene.world, &scene.key, |record, _| {
-        crate::work::stream::opened(record, &mark, &message)
-    });
-    assert!(!opened.await.unwrap());
+    let answered = State::Answered { ts: Some("2.2".to_owned()), token: Some(token(99)) };
+    *scene.world.while_starting.lock().unwrap() = Some(answered.clone());
+    assert_eq!(scene.ask(CLAIMERS, first("It is ")).await, Answer::NotShown);
+    assert_eq!(scene.streams(), ["start for U1", "5.5 stop, processing", "5.5 deleted"]);
+    assert_eq!(scene.state().await, answered);
 }
