@@ -36,6 +36,8 @@ class Worlds:
         self._threads: list[threading.Thread] = []
         self._over = threading.Event()
         self._lock = threading.Lock()
+        # Two dozen processes are started for each world. Worlds that start beside each other would be slow all at once.
+        self._one_starts = threading.Lock()
 
     def get(self, name: str) -> World:
         with self._lock:
@@ -48,7 +50,9 @@ class Worlds:
 
     def _live(self, settings: Settings, future: Future[World]) -> None:
         try:
-            with world(settings) as it:
+            with contextlib.ExitStack() as stack:
+                with self._one_starts:
+                    it = stack.enter_context(world(settings))
                 future.set_result(it)
                 self._over.wait()
         except BaseException as error:
@@ -71,6 +75,7 @@ class Beside:
         self.worlds = worlds
         self._futures: dict[str, Future[None]] = {}
         self._others = threading.Semaphore(OTHERS_AT_A_TIME)
+        self._stagger = threading.Lock()
 
     def begin(self, items: list[pytest.Item]) -> None:
         """Begins all tests among these that need a world, unless they have begun."""
@@ -78,17 +83,18 @@ class Beside:
             return
         items = sorted((item for item in items if needs_world(item)), key=lambda item: not waits_for_lease(item))
         pool = ThreadPoolExecutor(max(1, len(items)), "test")
-        for number, item in enumerate(items):
+        for item in items:
             run = self._run_late if waits_for_lease(item) else self._run_in_turn
-            self._futures[item.nodeid] = pool.submit(run, item, number)
+            self._futures[item.nodeid] = pool.submit(run, item)
         pool.shutdown(wait=False)
 
-    def _run_late(self, item: Any, number: int) -> None:
+    def _run_late(self, item: Any) -> None:
         it = self.worlds.get(world_of(item))
-        time.sleep(number * STAGGER_SECONDS)
+        with self._stagger:
+            time.sleep(STAGGER_SECONDS)
         self._run(item, it)
 
-    def _run_in_turn(self, item: Any, _number: int) -> None:
+    def _run_in_turn(self, item: Any) -> None:
         it = self.worlds.get(world_of(item))
         with self._others:
             self._run(item, it)

@@ -22,7 +22,7 @@ def shown(world: World, event: Event, words: str) -> Stream:
 
 @pytest.mark.world("stream")
 def test_an_answer_takes_the_place_of_what_was_shown_in_one_message(world: World) -> None:
-    event = send(world, mention("[show 4]"))
+    event = send(world, mention("[show 12]"))
     stream = shown(world, event, "piece 1")
     assert stream.answer is None and stream.recipient == PERSON
     post = answered_once(world, event)
@@ -33,8 +33,8 @@ def test_an_answer_takes_the_place_of_what_was_shown_in_one_message(world: World
 @pytest.mark.lease
 @pytest.mark.world("stream")
 def test_after_a_death_the_next_attempt_goes_on_in_the_same_message(world: World) -> None:
-    event = send(world, mention("[show 9]"))
-    stream = shown(world, event, "piece 2")
+    event = send(world, mention("[show 20]"))
+    stream = shown(world, event, "piece 1")
     [call] = world.agentcore.invocations(event.event_id)
     call.machine.kill()
     post = answered_once(world, event, AFTER_A_LEASE)
@@ -67,7 +67,7 @@ def test_what_cannot_be_shown_keeps_no_answer_back(world: World) -> None:
 
 @pytest.mark.world("stream")
 def test_an_answer_whose_message_somebody_has_deleted_is_posted_as_any_other(world: World) -> None:
-    event = send(world, mention("[show 5]"))
+    event = send(world, mention("[show 12]"))
     stream = shown(world, event, "piece 1")
     world.slack_api.delete_message(stream.ts)
     assert answered_once(world, event).ts != stream.ts
@@ -83,7 +83,7 @@ def test_of_an_update_whose_answer_was_lost_nothing_is_doubled_and_nobody_waits_
 
 @pytest.mark.world("stream")
 def test_that_there_is_no_answer_takes_the_place_of_what_was_shown(world: World) -> None:
-    event = send(world, mention("[show 4] [fail]"))
+    event = send(world, mention("[show 12] [fail]"))
     stream = shown(world, event, "piece 0")
     post = told_once(world, event, "thinking_failed")
     assert (post.ts, stream.text) == (stream.ts, post.text)

@@ -9,7 +9,7 @@ from stand_ins.world import World
 # A beat comes every ten seconds, later on a busy machine; and a stop waits for 15 before it says how many questions it has
 # ended.
 STOP_LIMIT_SECONDS = 30
-SAID_LIMIT_SECONDS = 60
+SAID_LIMIT_SECONDS = 120
 
 
 def is_stopped(world: World, event) -> bool:

@@ -78,4 +78,5 @@ def test_twelve_mentions_at_once_are_answered_once_each(world: World) -> None:
         thread.join()
     for event in events:
         answered_once(world, event, 120)
-        assert outcomes(world, event) == ["answered"]
+        # Where twelve processes start at once, one may be too slow to take its question; it is asked again.
+        assert (outcomes(world, event)[-1], thoughts(world, event)) == ("answered", 1)

@@ -61,7 +61,8 @@ def test_two_workspaces_with_one_channel_and_one_thread_see_nothing_of_each_othe
         assert [(it.text, it.thread_ts) for it in world.posts(event)] == [(f"the answer to question of {tenant}", thread)]
         assert [it.text for it in workspace.posts if it.channel == OTHERS] == [f"elsewhere, question of {tenant}"]
         assert [it.title for it in workspace.canvases] == [f"question of {tenant}"]
-        assert {it.status for it in workspace.statuses_of(channel, thread)} == {"processing", "active"}
+        world.eventually("the sign is taken back", lambda workspace=workspace: {
+            it.status for it in workspace.statuses_of(channel, thread)} == {"processing", "active"})
         # The thread, and everything else that the model was shown.
         shown = json.dumps(seen[tenant])
         assert f"the secret of {tenant}" in shown and other not in shown, shown
