@@ -4,6 +4,9 @@ pytest still reports them one after the other. When the first of them is due, al
 one is due, it waits for its end. Those that are marked with `lease`, because they wait for the end of one, are begun first;
 of the others, only a few run at a time. A test has its own conversations, and causes faults for its own events or in its
 own channel only.
+
+A machine that has too much to do makes everything slow at once, and then what a test waits for comes too late. So a world or a
+test begins only when some of the processors' time is idle, however quick the machine is.
 """
 
 from __future__ import annotations
@@ -18,12 +21,15 @@ from typing import Any
 import pytest
 from stand_ins.world import Settings, World, world
 
-# Between the beginning of one test that waits for a lease and the next. Each starts an agent's process, for a second of a
-# core.
-STAGGER_SECONDS = 1.0
+# The share of the processors' time that is idle when something begins, how long it is looked at, and after how long something
+# begins all the same.
+IDLE_SHARE = 0.2
+LOOK_SECONDS = 0.5
+BUSY_LIMIT_SECONDS = 15
 # How many of the other tests run at a time, of which most have a process of the agent's at work.
 OTHERS_AT_A_TIME = 5
-START_LIMIT_SECONDS = 240
+# A world starts when those before it have.
+START_LIMIT_SECONDS = 600
 
 
 class Worlds:
@@ -52,6 +58,7 @@ class Worlds:
         try:
             with contextlib.ExitStack() as stack:
                 with self._one_starts:
+                    wait_for_idle_time()
                     it = stack.enter_context(world(settings))
                 future.set_result(it)
                 self._over.wait()
@@ -75,7 +82,7 @@ class Beside:
         self.worlds = worlds
         self._futures: dict[str, Future[None]] = {}
         self._others = threading.Semaphore(OTHERS_AT_A_TIME)
-        self._stagger = threading.Lock()
+        self._one_begins = threading.Lock()
 
     def begin(self, items: list[pytest.Item]) -> None:
         """Begins all tests among these that need a world, unless they have begun."""
@@ -90,8 +97,6 @@ class Beside:
 
     def _run_late(self, item: Any) -> None:
         it = self.worlds.get(world_of(item))
-        with self._stagger:
-            time.sleep(STAGGER_SECONDS)
         self._run(item, it)
 
     def _run_in_turn(self, item: Any) -> None:
@@ -101,6 +106,8 @@ class Beside:
 
     def _run(self, item: Any, it: World) -> None:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        with self._one_begins:
+            wait_for_idle_time()
         item.obj(world=it, **parameters)
 
     def finish(self, item: pytest.Item) -> None:
@@ -110,6 +117,32 @@ class Beside:
         for future in self._futures.values():
             with contextlib.suppress(BaseException):
                 future.result()
+
+
+def wait_for_idle_time() -> None:
+    """Waits until the processors are not busy all the time."""
+    until = time.monotonic() + BUSY_LIMIT_SECONDS
+    while idle_share() < IDLE_SHARE and time.monotonic() < until:
+        pass
+
+
+def idle_share() -> float:
+    """The idle share of the processors' time, looked at for a while. All of it where nobody can say, as on a Mac."""
+    try:
+        idle, total = processor_times()
+        time.sleep(LOOK_SECONDS)
+        later_idle, later_total = processor_times()
+    except OSError:
+        time.sleep(LOOK_SECONDS)
+        return 1.0
+    return (later_idle - idle) / max(1, later_total - total)
+
+
+def processor_times() -> tuple[int, int]:
+    """The time that the processors were idle, or at work for what is nice and gives way, and all of their time."""
+    with open("/proc/stat") as file:
+        _user, nice, _system, idle, waiting, *_ = fields = [int(field) for field in file.readline().split()[1:9]]
+    return nice + idle + waiting, sum(fields)
 
 
 def needs_world(item: pytest.Item) -> bool:

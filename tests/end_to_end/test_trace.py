@@ -33,8 +33,9 @@ def the_trace(world: World, event: Event) -> str:
     assert call.trace["traceparent"].startswith(f"00-{trace_id.removeprefix('1-').replace('-', '')}-")
     assert call.payload["trace_header"] == call.trace["X-Amzn-Trace-Id"]
 
-    lines = agents_lines(world, event)
-    assert len(lines) == 2 and {line.get("trace_id") for line in lines} == {trace_id}
+    # The second says what came of the answer, and may come after the record does.
+    world.eventually("the agent has written both lines", lambda: len(agents_lines(world, event)) == 2)
+    assert {line.get("trace_id") for line in agents_lines(world, event)} == {trace_id}
 
     calls = world.lambda_api.operations(event.record)
     assert {it.event["operation"] for it in calls} >= {"sign", "claim", "beat", "answer"}
