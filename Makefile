@@ -22,7 +22,7 @@ demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and
 	$(VENV)/bin/python demo/demo.py $(DEMO)
 
 # Everything behind the queue as well; what stands in for what, it says itself.
-demo-agent: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## The whole way, to an agent whose session ends while it thinks; the answer is in Slack, once
+demo-agent: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## The whole way, to an agent whose session ends while it thinks, with files and two workspaces; each answer is in Slack, once
 	agent/.venv/bin/python demo/demo_agent.py
 
 # PICTURE=--check only says whether the picture still shows what the demonstration says.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from payloads import asked, new_record
 from stand_ins.converse import Converse
+from stand_ins.uploads import png
 
 from slack_agent import CannotRead, File, FileContent, Question, images
 from slack_agent.files import MAX_TEXT_CHARACTERS, MAX_TOTAL_BYTES, document_format, shown
@@ -23,15 +23,6 @@ from slack_agent.thinking.words import FILES
 MODEL = "eu.some-vendor.some-model-v1:0"
 PDF = b"%PDF-1.7\n\xff\xfe and more"
 DOCX = b"PK\x03\x04 and more"
-
-
-def png(width: int = 1, height: int = 1) -> bytes:
-    """A whole image."""
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * (width + 1) * height))
-            + chunk(b"IEND", b""))
 
 
 def question(text: str, contents: dict[str, bytes | str], left_out: int = 0,

@@ -115,6 +115,12 @@ def tools_in(body: Body) -> list[str]:
     return [tool["toolSpec"]["name"] for tool in body.get("toolConfig", {}).get("tools", [])]
 
 
+def files_in(blocks: list[Body]) -> list[tuple[str, bytes]]:
+    """The images and documents among the blocks of a message: the format and the content of each."""
+    files = [block[kind] for block in blocks for kind in ("image", "document") if kind in block]
+    return [(file["format"], base64.b64decode(file["source"]["bytes"])) for file in files]
+
+
 IMAGES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8", "webp": b"RIFF"}
 DOCUMENTS = ("pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md")
 MAX_IMAGES, MAX_IMAGE_BYTES, MAX_DOCUMENTS, MAX_DOCUMENT_BYTES = 20, 3_750_000, 5, 4_500_000

@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,7 +76,7 @@ def new_event_id() -> str:
 
 
 def mention(text: str, channel: str | None = None, thread: str | None = None, ts: str | None = None,
-            edited: bool = False) -> Event:
+            edited: bool = False, files: Sequence[dict[str, Any]] = ()) -> Event:
     """A mention of the app. Without a `channel`, it is in a new channel."""
     channel, ts, event_id = channel or new_channel(), ts or new_ts(), new_event_id()
     inner = json.loads((EVENTS / "app_mention.json").read_text())["event"]
@@ -83,6 +84,8 @@ def mention(text: str, channel: str | None = None, thread: str | None = None, ts
     inner["blocks"][0]["elements"][0]["elements"][1]["text"] = f" {text}"
     if thread:
         inner["thread_ts"] = thread
+    if files:
+        inner |= {"files": list(files), "upload": False, "display_as_bot": False}
     if edited:
         inner["edited"] = {"user": PERSON, "ts": inner["event_ts"]}
     return Event(event_id, channel, ts, text, envelope(inner, event_id), thread)

@@ -258,7 +258,8 @@ class World:
         parts["AgentCore stand-in"] = "\n".join(map(str, self.agentcore.calls[-20:]))
         parts["Lambda stand-in"] = "\n".join(map(str, self.lambda_api.invoked[-20:]))
         parts["event source mapping stand-in"] = "\n".join(map(str, self.mapping.batches[-20:]))
-        parts["Slack stand-in"] = "\n".join(str(post)[:300] for post in self.slack_api.posts[-20:])
+        parts |= {f"Slack stand-in, {tenant}": "\n".join(str(post)[:300] for post in workspace.posts[-20:])
+                  for tenant, workspace in self.workspaces.items()}
         return "\n".join(f"── {name}\n{text}" for name, text in parts.items())
 
 

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 from expect import QUICKLY, send
-from stand_ins.converse import Body, Turn, says
+from stand_ins.converse import Body, Turn, files_in, says
 from stand_ins.events import TEAM, id_alone, in_workspace, mention, upload
 from stand_ins.slack_api import SlackApi
+from stand_ins.uploads import png
 from stand_ins.world import Event, World, client
 
 SECOND = "T0SECOND"
 PDF = b"%PDF-1.7\n\xff\xfe\x00 the quarterly figures"
-# The smallest PNG that there is: one pixel.
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+PNG = png()
 
 
 def answer_of(world: World, event: Event) -> str:
@@ -35,8 +34,7 @@ def shown_with(world: World, label: str) -> list[dict[str, Any]]:
 
 
 def bytes_of(blocks: list[dict[str, Any]]) -> list[bytes]:
-    sources = [(block.get("image") or block.get("document") or {}).get("source") for block in blocks]
-    return [base64.b64decode(source["bytes"]) for source in sources if source]
+    return [content for _, content in files_in(blocks)]
 
 
 @pytest.mark.world("files")
@@ -58,10 +56,7 @@ def test_an_upload_without_a_text_is_a_question_about_its_file_and_the_model_get
 @pytest.mark.world("files")
 def test_a_mention_has_its_files_too_also_one_of_slack_connect_whose_name_only_slack_knows(world: World) -> None:
     file = world.slack_api.upload("from-partners.txt", "text/plain", "Grüße von nebenan".encode())
-    event = mention("what do the partners say?")
-    body = json.loads(event.body)
-    body["event"] |= {"files": [id_alone(file)], "upload": False, "display_as_bot": False}
-    send(world, Event(event.event_id, event.channel, event.ts, event.text, json.dumps(body).encode()))
+    event = send(world, mention("what do the partners say?", files=[id_alone(file)]))
     assert answer_of(world, event) == "Forty-two."
     blocks = shown_with(world, "from-partners.txt")
     # A text goes to the model as text, which any model takes.
