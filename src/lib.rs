@@ -28,6 +28,8 @@
 //!             ─────────────────────────────────────────────────────────────────
 //!  a request ─▶  ingress     redrive     dispatch ─▶ an agent     settle ─▶ Slack     rotation   the sequences: only they know an order
 //!             ─────────────────────────────────────────────────────────────────
+//!                fast_path                                                          what Slack is answered at once
+//!             ─────────────────────────────────────────────────────────────────
 //!                telemetry      work       gateway      sink  ─▶ the queue          reports, the log │ a question's work │ tools │ messages
 //!             ─────────────────────────────────────────────────────────────────
 //!                dedup                                                              records of events
@@ -48,7 +50,8 @@
 //! 6. [`lambda`], [`config`] and [`wiring`]: how it becomes a Lambda function; then `src/main.rs`.
 //! 7. [`redrive`]: the same record, used behind the ingress.
 //! 8. With an agent: `slack::question`, `work`, `dispatch`, `settle`; with tokens that expire, `rotation`.
-//! 9. [`telemetry`] and [`aws`]: what is logged, and how AWS is called.
+//! 9. [`fast_path`]: what Slack is answered at once, by rules.
+//! 10. [`telemetry`] and [`aws`]: what is logged, and how AWS is called.
 //!
 //! What decides something is a pure function beside the sequence: [`slack::signature::verify`], [`slack::payload::classify`],
 //! [`sink::message::Message::new`], [`dedup::record::Record::verdict`], [`time::budget::Budget`]. Only [`time::clock`] reads a
@@ -67,6 +70,7 @@ pub mod settle;
 // What the sequences use.
 pub mod aws;
 pub mod dedup;
+pub mod fast_path;
 #[cfg(feature = "dispatch")]
 pub mod gateway;
 pub mod sink;

@@ -6,6 +6,7 @@ mod bridge;
 mod capture;
 mod delivery;
 mod doctor;
+mod fast_path;
 mod filter;
 mod install;
 mod play;
@@ -47,6 +48,8 @@ enum Command {
     Bridge(bridge::Arguments),
     /// Check that everything is set up, and say what to do about each thing that is not
     Doctor(doctor::Arguments),
+    /// Check the rules of what Slack is answered at once (FAST_PATH), before they are deployed
+    FastPath(fast_path::Arguments),
     /// Install the app in a workspace by Slack's OAuth flow, and put its bot token where the Gateways read it
     Install(install::Arguments),
     /// Say what became of the question in a message, and where its trace and its log lines are
@@ -62,6 +65,7 @@ async fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Bridge(arguments) => bridge::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::FastPath(arguments) => fast_path::run(arguments),
         Command::Install(arguments) => install::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
     };

@@ -48,8 +48,8 @@ pub struct TimeLimits {
 /// Makes single calls.
 #[derive(Clone, Debug)]
 pub struct SignedCalls {
-    region: String,
-    credentials: SharedCredentialsProvider,
+    /// The region and the credentials; absent where nothing is signed.
+    signer: Option<(String, SharedCredentialsProvider)>,
     connector: SharedHttpConnector,
     limits: TimeLimits,
 }
@@ -97,12 +97,19 @@ impl SignedCalls {
     /// # Errors
     /// When the configuration has no region or no credentials; the text says which.
     pub fn new(aws: &SdkConfig, limits: TimeLimits) -> Result<Self, &'static str> {
-        Ok(Self {
-            region: aws.region().ok_or("no region")?.to_string(),
-            credentials: aws.credentials_provider().ok_or("no provider of credentials")?,
-            connector: connector(limits.connect),
-            limits,
-        })
+        let region = aws.region().ok_or("no region")?.to_string();
+        let credentials = aws.credentials_provider().ok_or("no provider of credentials")?;
+        Ok(Self { signer: Some((region, credentials)), ..Self::unsigned(limits) })
+    }
+
+    /// Calls that are never signed.
+    pub fn unsigned(limits: TimeLimits) -> Self {
+        Self { signer: None, connector: connector(limits.connect), limits }
+    }
+
+    /// The region that calls are signed for; absent where nothing is signed.
+    pub fn region(&self) -> Option<&str> {
+        self.signer.as_ref().map(|(region, _)| region.as_str())
     }
 
     /// The same with other limits.
@@ -154,16 +161,19 @@ impl SignedCalls {
             request.headers_mut().try_insert(name, value.to_owned()).map_err(|error| unsent(error.into()))?;
         }
         if let Some(service) = post.service {
+            let Some((region, credentials)) = &self.signer else {
+                return Err(CallError::unsent("no_credentials", None));
+            };
             let credentials = timeout_at(
                 until.instant.min(SystemClock.instant() + self.limits.connect),
-                self.credentials.provide_credentials(),
+                credentials.provide_credentials(),
             );
             let identity = match credentials.await {
                 Ok(Ok(credentials)) => Identity::from(credentials),
                 Ok(Err(error)) => return Err(CallError::unsent("no_credentials", Some(error.into()))),
                 Err(elapsed) => return Err(CallError::unsent("no_credentials", Some(elapsed.into()))),
             };
-            let valid_for = ValidFor { region: &self.region, service };
+            let valid_for = ValidFor { region, service };
             let time = UNIX_EPOCH + Duration::from_millis(SystemClock.now().as_millis());
             sign(&mut request, Some(post.body), &identity, valid_for, time).map_err(unsent)?;
         }

@@ -9,10 +9,12 @@ use super::parse::{
     value_or_problem,
 };
 use super::{ConfigError, SinkConfig, StoreConfig};
+use crate::fast_path::rules::Rules;
 use crate::ingress::{BotEvents, IngressSettings};
 use crate::slack::payload::{ControlEvents, DedupKey};
 use crate::slack::retries;
 use crate::slack::secrets::text::{SecretText, SecretTextError};
+use crate::slack::token_secrets::TokenSecrets;
 
 /// The largest `ACK_BUDGET_MS`: Slack does not wait longer for an answer.
 const MAX_ACK_BUDGET_MS: u64 = retries::ANSWER_LIMIT.as_secs() * 1000;
@@ -28,11 +30,26 @@ pub struct IngressConfig {
     pub sink: SinkConfig,
     /// What is said about the steps.
     pub settings: IngressSettings,
+    /// What is answered at once; absent if there are no rules.
+    pub fast_path: Option<FastPathConfig>,
     /// Whether the calls that every event makes may take the shortcut through the SDK (`SDK_SHORTCUT`). Without the variable
     /// they may.
     pub sdk_shortcut: bool,
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
     pub log: Targets,
+}
+
+/// The fast path, and what its calls need.
+#[derive(Debug)]
+pub struct FastPathConfig {
+    /// The rules (`FAST_PATH`).
+    pub rules: Rules,
+    /// Where the bot tokens are (`SLACK_BOT_TOKEN_ARN`); absent if no rule opens a modal.
+    pub bot_tokens: Option<TokenSecrets>,
+    /// The address of Slack's Web API (`SLACK_API_URL`, for tests). Without the variable it is Slack's own.
+    pub slack_api: String,
+    /// The address of Lambda's API, if it is another than AWS's (`AWS_ENDPOINT_URL_LAMBDA`, or else `AWS_ENDPOINT_URL`).
+    pub lambda: Option<String>,
 }
 
 /// Where the signing secrets come from. Exactly one of the two variables has to be set.
@@ -81,6 +98,7 @@ impl IngressConfig {
         let dm_conversation = value_or_problem(&mut problems, dm_conversation(get("DM_CONVERSATION")));
         let control_events = value_or_problem(&mut problems, control_events(lookup("CONTROL_EVENTS")));
         let sdk_shortcut = value_or_problem(&mut problems, sdk_shortcut(get("SDK_SHORTCUT")));
+        let fast_path = fast_path(&mut problems, get);
 
         match (
             secret,
@@ -107,7 +125,7 @@ impl IngressConfig {
                 Some(budget),
                 Some(log),
                 Some(sdk_shortcut),
-            ) => {
+            ) if problems.is_empty() => {
                 let settings = IngressSettings {
                     dedup_ttl: ttl,
                     dedup_key,
@@ -116,12 +134,54 @@ impl IngressConfig {
                     bot_events,
                     ack_budget: Duration::from_millis(budget),
                 };
-                Ok(Self { secret, store, sink, settings, sdk_shortcut, log })
+                Ok(Self { secret, store, sink, settings, fast_path, sdk_shortcut, log })
             }
             _ => Err(ConfigError { problems }),
         }
     }
 }
+
+/// Reads `FAST_PATH` and what its rules need.
+fn fast_path(problems: &mut Vec<String>, get: impl Fn(&str) -> Option<String>) -> Option<FastPathConfig> {
+    let value = get("FAST_PATH")?;
+    let text = if value.starts_with('{') {
+        value
+    } else {
+        match std::fs::read_to_string(&value) {
+            Ok(text) => text,
+            Err(error) => {
+                let what = "the JSON itself, or a file that can be read: beside `bootstrap`, or in a layer under /opt";
+                problems.push(format!("FAST_PATH: {value:?}: {error}; expected {what}"));
+                return None;
+            }
+        }
+    };
+    let rules = match Rules::parse(&text) {
+        Ok(rules) => rules,
+        Err(wrong) => {
+            problems.extend(wrong.into_iter().map(|problem| format!("FAST_PATH: {problem}")));
+            return None;
+        }
+    };
+    // It is read only if a rule needs it.
+    let bot_tokens = match get("SLACK_BOT_TOKEN_ARN").filter(|_| rules.need_bot_token()) {
+        Some(value) => {
+            let secrets = TokenSecrets::parse(&value).map_err(|why| format!("SLACK_BOT_TOKEN_ARN: {why}"));
+            Some(value_or_problem(problems, secrets)?)
+        }
+        None if rules.need_bot_token() => {
+            problems.push("SLACK_BOT_TOKEN_ARN is missing, and a rule of FAST_PATH opens a modal".to_owned());
+            None
+        }
+        None => None,
+    };
+    let slack_api = get("SLACK_API_URL").unwrap_or_else(|| SLACK_API.to_owned());
+    let lambda = get("AWS_ENDPOINT_URL_LAMBDA").or_else(|| get("AWS_ENDPOINT_URL"));
+    Some(FastPathConfig { rules, bot_tokens, slack_api, lambda })
+}
+
+/// Slack's Web API.
+const SLACK_API: &str = "https://slack.com/api";
 
 /// A signing secret of Slack's has this many hexadecimal digits.
 const SLACKS_SECRET_LEN: usize = 32;

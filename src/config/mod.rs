@@ -25,7 +25,7 @@ use std::fmt;
 
 #[cfg(feature = "dispatch")]
 pub use dispatch::{DispatchConfig, RuntimeArn};
-pub use ingress::{IngressConfig, SecretConfig};
+pub use ingress::{FastPathConfig, IngressConfig, SecretConfig};
 pub use redrive::RedriveConfig;
 #[cfg(feature = "dispatch")]
 pub use rotation::RotationConfig;

@@ -1,6 +1,5 @@
 //! The configuration of `agent-settle`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
@@ -9,12 +8,12 @@ use super::parse::{
     QUEUE, WORK_STORES, log, number, one_of, queue, required, trimmed, value_or_problem, work_table,
 };
 use crate::gateway::agent_core::SLACK_HOOKS;
-use crate::gateway::bot_tokens::TokenSecrets;
 use crate::gateway::installations::{self, Installations};
 use crate::gateway::prompts::Prompts;
 use crate::gateway::slack_files::SLACK_FILES;
 use crate::gateway::tools_gateway::WorkspaceTools;
 use crate::settle::SettleSettings;
+use crate::slack::token_secrets::TokenSecrets;
 
 /// What the environment of `agent-settle` says.
 #[derive(Debug)]
@@ -49,8 +48,6 @@ pub struct SettleConfig {
 const GATEWAY: &str = "the URL of an AgentCore Gateway, https://…/mcp";
 /// What `GATEWAY_TARGETS` may be.
 const TARGETS: &str = r#"{"T0123ABC": "slack", "E0456DEF": "slack-e0456def"}"#;
-/// What `SLACK_BOT_TOKEN_ARN` may be.
-const BOT_TOKENS: &str = r#"the ARN or the name of a secret, or {"T0123ABC": "<ARN>", "E0456DEF": "<ARN>"}"#;
 /// What `SLACK_FILES_URL` may be.
 const FILES: &str = "Slack's host for files, https://files.slack.com";
 /// What `WORKSPACE_TOOLS` may be.
@@ -190,51 +187,22 @@ fn token_secrets(
     installations: Option<&Installations>,
 ) -> Option<TokenSecrets> {
     let mut problem = |text: String| {
-        problems.push(format!("SLACK_BOT_TOKEN_ARN: {text}; expected {BOT_TOKENS}"));
+        problems.push(format!("SLACK_BOT_TOKEN_ARN: {text}"));
         None
     };
-    if !value.starts_with('{') {
-        if is_secret_id(value) {
-            return Some(TokenSecrets::One(value.to_owned()));
-        }
-        return problem("that is no ARN and no name of a secret".to_owned());
-    }
-    let Ok(secrets) = serde_json::from_str::<BTreeMap<String, String>>(value) else {
-        return problem("that is no JSON object of texts".to_owned());
+    let secrets = match TokenSecrets::parse(value) {
+        Ok(secrets) => secrets,
+        Err(why) => return problem(why),
     };
-    let mut taken = BTreeSet::new();
-    for (index, (tenant, secret)) in secrets.iter().enumerate() {
-        let entry = index + 1;
-        if !installations::is_tenant(tenant) {
-            return problem(format!(
-                "entry {entry} is not for the id of a workspace (T…) or of an organisation (E…)"
-            ));
-        }
-        if !is_secret_id(secret) {
-            return problem(format!("what {tenant} has is no ARN and no name of a secret"));
-        }
-        if !taken.insert(secret) {
-            return problem(format!("{tenant} has the secret of another installation, and so its token"));
-        }
+    if let (TokenSecrets::Named(secrets), Some(Installations::Named(names))) = (&secrets, installations) {
         // With GATEWAY_TARGET alone it does not matter what the one tenant is called.
-        let is_named =
-            !matches!(installations, Some(Installations::Named(names)) if !names.contains_key(tenant));
-        if !is_named {
+        if let Some(stranger) = secrets.keys().find(|tenant| !names.contains_key(*tenant)) {
             return problem(format!(
-                "{tenant} is none of GATEWAY_TARGETS, and for whoever is not in it nothing is done"
+                "{stranger} is none of GATEWAY_TARGETS, and for whoever is not in it nothing is done"
             ));
         }
     }
-    if secrets.is_empty() {
-        return problem("it names no installation".to_owned());
-    }
-    Some(TokenSecrets::Named(secrets))
-}
-
-/// Whether a text can be the ARN or the name of a secret, and is no token that somebody has put in its place.
-fn is_secret_id(text: &str) -> bool {
-    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&byte);
-    !text.is_empty() && !text.starts_with("xox") && text.len() <= 2048 && text.bytes().all(is_known)
+    Some(secrets)
 }
 
 /// Reads the names of targets.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::installations::{Installations, NO_TOKEN_FOR_TENANT};
+use super::installations::Installations;
 use super::prompts::Prompts;
 use super::search::{Page, has_more, next_cursor, oldest, page};
 use super::slack_answer::{code, refusal};
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
 use crate::slack::question::File;
+use crate::slack::token_secrets::NO_TOKEN_FOR_TENANT;
 use crate::slack::{feedback, payload};
 use crate::time::clock::Moment;
 

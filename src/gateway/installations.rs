@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why nothing is done for an installation that no target is known for: nobody has put its token yet, or the payload has not
-/// named it.
-pub const NO_TOKEN_FOR_TENANT: &str = "no_token_for_tenant";
+use crate::slack::token_secrets::is_tenant;
 
 /// AgentCore's limit on the length of a target's name.
 const MAX_TARGET: usize = 100;
@@ -66,13 +64,6 @@ impl Installations {
         }
         if problems.is_empty() { Ok(Self::Named(targets)) } else { Err(problems) }
     }
-}
-
-/// Whether a text can be the id of a workspace or of an organisation.
-pub fn is_tenant(text: &str) -> bool {
-    text.strip_prefix(['T', 'E']).is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-    })
 }
 
 /// Whether a text can be the name of a target: what AgentCore allows, in lower case, as the stack makes them.

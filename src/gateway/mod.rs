@@ -12,7 +12,7 @@
 //! 8. `response_url`: what is posted there, and what the answers mean.
 //! 9. [`prompts`]: what is suggested in the app's pane.
 //! 10. [`stream`]: a message in which an answer is shown while it is being thought.
-//! 11. [`slack_files`]: the download of a file; [`bot_tokens`]: the tokens for that.
+//! 11. [`slack_files`]: the download of a file.
 //!
 //! ```text
 //! agent-settle ──▶ SlackTools ── tools/call, signed ──▶ AgentCore Gateway ── the bot's token ──▶ Slack
@@ -25,10 +25,9 @@
 //! down before anything is tried again.
 //!
 //! This room imports `aws` (the signed call, the download, and how a stream of events is read), `slack` (the buttons
-//! under an answer, what a file is) and `time`, and the SDK of Secrets Manager.
+//! under an answer, what a file is, the tokens for a download) and `time`.
 
 pub mod agent_core;
-pub mod bot_tokens;
 pub mod installations;
 pub mod prompts;
 mod response_url;

@@ -6,11 +6,11 @@
 
 use aws_sdk_secretsmanager::Client;
 
-use super::bot_tokens::{BotToken, BotTokens, NoToken, TokenSecrets};
 use super::installations::Installations;
 use super::{FileOutcome, Retry};
 use crate::aws::download::{Download, Downloads, NotDownloaded};
 use crate::slack::question::File;
+use crate::slack::token_secrets::{BotTokens, NO_TOKEN_FOR_TENANT, NoToken, TokenSecrets, TokenText};
 use crate::time::clock::Moment;
 
 /// Slack's host for files.
@@ -48,9 +48,15 @@ impl SlackFiles {
         if !is_at(&self.base, url) {
             return unreadable("not_at_slack", Retry::Never);
         }
-        let (token, was_known) = match self.tokens.of(tenant, installations).await {
+        if installations.target(tenant).is_none() {
+            return unreadable(NO_TOKEN_FOR_TENANT, Retry::AfterChange);
+        }
+        let is_only_installation = installations.targets().count() == 1;
+        let (token, was_known) = match self.tokens.of(tenant, is_only_installation).await {
             Ok(found) => found,
-            Err(NoToken { reason, retry }) => return unreadable(reason, retry),
+            Err(NoToken { reason, is_temporary }) => {
+                return unreadable(reason, if is_temporary { Retry::Later } else { Retry::AfterChange });
+            }
         };
         let outcome = self.get(file, url, &token, until).await;
         let is_refused =
@@ -60,13 +66,13 @@ impl SlackFiles {
         }
         // Somebody may have put another token since it was read.
         self.tokens.forget();
-        match self.tokens.of(tenant, installations).await {
+        match self.tokens.of(tenant, is_only_installation).await {
             Ok((new, _)) if new != token => self.get(file, url, &new, until).await,
             _ => outcome,
         }
     }
 
-    async fn get(&self, file: &File, url: &str, token: &BotToken, until: Moment) -> FileOutcome {
+    async fn get(&self, file: &File, url: &str, token: &TokenText, until: Moment) -> FileOutcome {
         meaning(file, self.downloads.get(url, token.authorization(), MAX_BYTES, until).await)
     }
 }

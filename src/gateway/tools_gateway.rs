@@ -11,11 +11,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::agent_core::SERVICE;
-use super::installations::{Installations, NO_TOKEN_FOR_TENANT};
+use super::installations::Installations;
 use super::slack_answer::{is_rate_limit, refusal, slack_answer, texts};
 use super::tool_call::{HEADERS, Reached, is_complete, reached, request};
 use super::{AgentTools, ToolOutcome};
 use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
+use crate::slack::token_secrets::NO_TOKEN_FOR_TENANT;
 use crate::time::clock::Moment;
 
 /// How long a call may take. agent-settle's own end comes a little later, and before the alarm on how long it runs.

@@ -13,13 +13,17 @@
 //! known, and [`Ingress::finish`] confirms. Everything that changes the answer comes before it, and so does what Slack's next
 //! attempt would find.
 //!
+//! A command or an interaction may be answered with more than an empty 200, where a rule of the [fast path](crate::fast_path) is for
+//! it. What has to be called for that is called beside the send, after the record; it decorates the 200, and changes nothing about
+//! the event. Only a rule that says so keeps a request from the queue.
+//!
 //! When a step fails, the answer is 503 and Slack asks again. After its last attempt Slack does not ask again. If the store
 //! fails then, the event is sent without a record, because a possible duplicate is better than a certain loss. If the queue
 //! fails then, the store keeps the event itself, and [`crate::redrive`] sends it later. If another invocation holds the event
 //! then, and may yet fail, the last attempt leaves the event in the record that the other one holds.
 //!
 //! In reading order: [`Ingress::answer`], and in it `steps`: `receive` reads a request, `forward` puts it on the queue; then what
-//! these call. This room imports `dedup`, `sink`, `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http`
+//! these call. This room imports `fast_path`, `dedup`, `sink`, `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http`
 //! makes an [`Inbound`] from a request, and an answer from the report.
 
 use std::future::Future;
@@ -28,6 +32,8 @@ use tokio::time::Instant;
 
 use crate::dedup::settling::{SettleError, settle};
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, Left, MAX_LEASE, Recorded, Settled, Store, StoreError};
+use crate::fast_path::request::Asked;
+use crate::fast_path::{FastPath, Planned};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
 use crate::slack::payload::{
@@ -37,7 +43,7 @@ use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
 use crate::telemetry::report::ingress::{
-    Dependency, LoggedDelivery, RequestDetails, RequestOutcome, RequestReport,
+    Dependency, FastPathOutcome, LoggedDelivery, RequestDetails, RequestOutcome, RequestReport,
 };
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, Moment, UnixMillis};
@@ -110,6 +116,8 @@ pub struct Ingress<S, Q, C> {
     sink: Q,
     clock: C,
     settings: IngressSettings,
+    /// Absent if there are no rules.
+    fast_path: Option<FastPath>,
 }
 
 /// A request whose answer is known. [`Ingress::finish`] has to be called with it after the answer has been sent.
@@ -142,8 +150,10 @@ impl From<RequestOutcome> for Answered {
 }
 
 /// A signed delivery that is to be forwarded.
-struct Received {
+struct Received<'a> {
     delivery: Delivery,
+    /// What a rule of the fast path says about it; absent if none is for it.
+    planned: Option<Planned<'a>>,
     attempt: Attempt,
     /// Whether Slack will not ask again.
     is_last: bool,
@@ -194,7 +204,13 @@ enum SendMode {
 impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     /// The sequence that puts events on `sink`, and records them in `store` so that each is put there once.
     pub fn new(secrets: SigningSecrets, store: S, sink: Q, clock: C, settings: IngressSettings) -> Self {
-        Self { secrets, store, sink, clock, settings }
+        Self { secrets, store, sink, clock, settings, fast_path: None }
+    }
+
+    /// The same with rules about what is answered at once.
+    #[must_use]
+    pub fn with_fast_path(self, fast_path: Option<FastPath>) -> Self {
+        Self { fast_path, ..self }
     }
 
     /// Takes a request through all steps, the confirm included. It is for callers that have no answer to send first.
@@ -239,11 +255,14 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         invocation: Invocation,
         details: &mut RequestDetails,
     ) -> Result<Accepted, RequestOutcome> {
-        let received = self.receive(start, inbound, invocation.deadline, details).await?;
+        let mut received = self.receive(start, inbound, invocation.deadline, details).await?;
         if !self.settings.bot_events.forwards(received.delivery.author) {
             return Err(RequestOutcome::Ignored);
         }
-        self.forward(received, invocation, details).await
+        match received.planned.take_if(|planned| !planned.is_on_queue()) {
+            Some(planned) => Err(Box::pin(self.answer_at_once(planned, &received, details)).await),
+            None => self.forward(received, invocation, details).await,
+        }
     }
 
     /// Verifies a request and reads it. `Err` says how the request ends if there is nothing to forward.
@@ -253,7 +272,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         inbound: Inbound,
         deadline: UnixMillis,
         details: &mut RequestDetails,
-    ) -> Result<Received, RequestOutcome> {
+    ) -> Result<Received<'_>, RequestOutcome> {
         let Inbound { signature, timestamp, content_type, attempt, delivery_id, gateway_time, body } =
             inbound;
         let own_time = self.clock.now();
@@ -275,6 +294,10 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
 
         let is_by_socket = delivery_id.is_some();
         let signer = verified.signer().clone();
+        // Only a form can be answered by a rule, and only where there are rules are its fields read.
+        let fast_path = self.fast_path.as_ref().filter(|_| encoding == Some(Encoding::Form));
+        let asked = fast_path.and_then(|_| Asked::read(&verified, headers, content_type.as_deref()));
+        let plan = |asked: Option<Asked>, id: &str| fast_path?.plan(asked?, id);
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
             // A challenge names no app, so any of the secrets may sign it.
             Payload::Challenge(challenge) => return Err(RequestOutcome::Challenge(challenge)),
@@ -289,7 +312,13 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
                 dm_conversation: self.settings.dm_conversation,
                 control_events: &self.settings.control_events,
             }),
-            Payload::Suggestion { .. } => return Err(RequestOutcome::Suggestion),
+            Payload::Suggestion { .. } => {
+                if let (Some(fast_path), Some(planned)) = (fast_path, plan(asked, "")) {
+                    let done = fast_path.carry_out(planned, None, budget.fast_path_until());
+                    details.fast_path = Some(Box::pin(done).await);
+                }
+                return Err(RequestOutcome::Suggestion);
+            }
             Payload::RateLimited { team_id, api_app_id } => {
                 tracing::warn!(?team_id, ?api_app_id, "Slack held events back: app_rate_limited");
                 return Err(RequestOutcome::RateLimited);
@@ -298,7 +327,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         details.delivery = Some(LoggedDelivery::from(&delivery));
         let is_last = is_last_attempt(&attempt, encoding);
         let times = self.times(start, own_time, now, deadline);
-        Ok(Received { delivery, attempt, is_last, is_by_socket, times })
+        let planned = plan(asked, &delivery.id);
+        Ok(Received { delivery, planned, attempt, is_last, is_by_socket, times })
     }
 
     fn times(&self, start: Instant, own_time: UnixMillis, now: UnixMillis, deadline: UnixMillis) -> Times {
@@ -313,11 +343,15 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     /// Puts a delivery on the queue, with a record that keeps it from being put there twice.
     async fn forward(
         &self,
-        received: Received,
+        received: Received<'_>,
         invocation: Invocation,
         details: &mut RequestDetails,
     ) -> Result<Accepted, RequestOutcome> {
-        let Received { delivery, attempt, is_last, is_by_socket, times } = received;
+        let Received { delivery, planned, attempt, is_last, is_by_socket, times } = received;
+        // What calls nobody is known already, and goes with whatever 200 this comes to.
+        details.fast_path = planned.as_ref().and_then(Planned::without_calls);
+        let planned = planned.filter(|_| details.fast_path.is_none());
+        let tenant = planned.as_ref().and(delivery.conversation.team.clone());
         let Times { now, lease_until, budget } = times;
         let claim = Claim {
             event_id: delivery.id.clone(),
@@ -345,7 +379,40 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
                 Err(NotLeft::Failed) => Ok(SendMode::WithoutRecord),
             };
         }
-        self.send(message, recorded?, &claim, is_last, &budget, details).await
+        let recorded = recorded?;
+        let (Some(fast_path), Some(planned)) = (&self.fast_path, planned) else {
+            return self.send(message, recorded, &claim, is_last, &budget, details).await;
+        };
+        // Beside the send: what triggers a modal is good for three seconds, and a send that hangs must not cost it; nor must a
+        // call that hangs cost the event. The record is written by now, so nobody else makes the call.
+        let (sent, done) = tokio::join!(
+            self.send(message, recorded, &claim, is_last, &budget, details),
+            Box::pin(fast_path.carry_out(planned, tenant.as_deref(), budget.fast_path_until())),
+        );
+        details.fast_path = Some(done);
+        sent
+    }
+
+    /// Answers a request that does not go on the queue, because a rule of the fast path says so. If nobody answers it, Slack
+    /// tells the person that it did not work.
+    async fn answer_at_once(
+        &self,
+        planned: Planned<'_>,
+        received: &Received<'_>,
+        details: &mut RequestDetails,
+    ) -> RequestOutcome {
+        let Some(fast_path) = &self.fast_path else {
+            return RequestOutcome::Unavailable(Dependency::FastPath);
+        };
+        let tenant = received.delivery.conversation.team.as_deref();
+        let done = fast_path.carry_out(planned, tenant, received.times.budget.fast_path_until()).await;
+        let is_answered = done.outcome != FastPathOutcome::Failed;
+        details.fast_path = Some(done);
+        if is_answered {
+            RequestOutcome::AnsweredAtOnce
+        } else {
+            RequestOutcome::Unavailable(Dependency::FastPath)
+        }
     }
 
     /// Verifies the signature by the secrets that were read last. If none of them matches, it reads the secrets again, because

@@ -144,6 +144,11 @@ impl Verified {
     }
 
     /// The bytes that Slack signed, as they arrived.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The bytes that Slack signed, as they arrived.
     pub fn into_body(self) -> Vec<u8> {
         self.body
     }

@@ -1,21 +1,23 @@
-//! The bot tokens by which files are downloaded. A Gateway has the same tokens, and shows them to nobody; but no tool of a Gateway
-//! downloads a file, so agent-settle reads them itself, from the secrets that they were put into.
+//! The bot tokens that a function reads itself, from the secrets that they were put into: agent-settle to download files, which no
+//! tool of a Gateway does, and the ingress to open a modal.
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::Retry;
-use super::installations::{Installations, NO_TOKEN_FOR_TENANT};
 use crate::time::clock::{Clock, SystemClock};
 
 /// For so long a token is used without another look at its secret. One that Slack refuses is looked up at once.
 const KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// Why nothing is done for an installation that no token is known for: nobody has put its token yet, or the payload has not named
+/// it.
+pub const NO_TOKEN_FOR_TENANT: &str = "no_token_for_tenant";
 
 /// The key of the one token in a secret's JSON object, as the Gateways need it.
 const KEY: &str = "token";
@@ -29,11 +31,11 @@ pub enum TokenSecrets {
     Named(BTreeMap<String, String>),
 }
 
-/// A bot token.
+/// A bot token as text. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct BotToken(String);
+pub struct TokenText(String);
 
-impl BotToken {
+impl TokenText {
     /// Slack's tokens begin so. Right after a deployment the secret has a random value, which is none.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -42,32 +44,32 @@ impl BotToken {
     }
 
     /// The header `authorization`.
-    pub(super) fn authorization(&self) -> String {
+    pub fn authorization(&self) -> String {
         format!("Bearer {}", self.0)
     }
 }
 
-impl fmt::Debug for BotToken {
+impl fmt::Debug for TokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BotToken(…)")
+        f.write_str("TokenText(…)")
     }
 }
 
 /// What stands in a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
-    One(BotToken),
-    Named(BTreeMap<String, BotToken>),
+    One(TokenText),
+    Named(BTreeMap<String, TokenText>),
 }
 
 impl Content {
     /// Reads a token, `{"token": "xoxb-…"}`, or an object from tenant to token. `None` if there is no token in it.
     fn parse(text: &str) -> Option<Self> {
-        if let Some(token) = BotToken::parse(text) {
+        if let Some(token) = TokenText::parse(text) {
             return Some(Self::One(token));
         }
         let object: Map<String, Value> = serde_json::from_str(text).ok()?;
-        let token = |value: &Value| value.as_str().and_then(BotToken::parse);
+        let token = |value: &Value| value.as_str().and_then(TokenText::parse);
         if let Some(one) = object.get(KEY) {
             return token(one).map(Self::One);
         }
@@ -79,11 +81,11 @@ impl Content {
 
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoToken {
+pub struct NoToken {
     /// Why, as a short code.
-    pub(super) reason: &'static str,
-    /// Whether there may be one later.
-    pub(super) retry: Retry,
+    pub reason: &'static str,
+    /// Whether there may be one later although nobody changes anything.
+    pub is_temporary: bool,
 }
 
 /// The tokens, which are read when they are needed.
@@ -101,11 +103,15 @@ impl BotTokens {
     }
 
     /// The token that acts for this tenant, and whether it was read some time ago. No other tenant's takes its place.
-    pub(super) async fn of(
+    /// `is_only_installation` says whether the app has no other one.
+    ///
+    /// # Errors
+    /// When there is no token for the tenant, or its secret cannot be read.
+    pub async fn of(
         &self,
         tenant: Option<&str>,
-        installations: &Installations,
-    ) -> Result<(BotToken, bool), NoToken> {
+        is_only_installation: bool,
+    ) -> Result<(TokenText, bool), NoToken> {
         let secret = secret_of(&self.secrets, tenant).ok_or(NO_TOKEN)?;
         let known =
             self.lock().get(secret).filter(|(read_at, _)| is_fresh(*read_at)).map(|(_, it)| it.clone());
@@ -118,12 +124,12 @@ impl BotTokens {
                 content
             }
         };
-        let token = token_of(&self.secrets, &content, tenant, installations).ok_or(NO_TOKEN)?;
+        let token = token_of(&self.secrets, &content, tenant, is_only_installation).ok_or(NO_TOKEN)?;
         Ok((token, was_known))
     }
 
     /// Has the secrets read again, because Slack refuses a token.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         self.lock().clear();
     }
 
@@ -132,7 +138,7 @@ impl BotTokens {
             Ok(value) => value
                 .secret_string()
                 .and_then(Content::parse)
-                .ok_or(NoToken { reason: "no_bot_token", retry: Retry::AfterChange }),
+                .ok_or(NoToken { reason: "no_bot_token", is_temporary: false }),
             Err(SdkError::ServiceError(refused)) => {
                 tracing::warn!(
                     code = refused.err().meta().code(),
@@ -140,10 +146,9 @@ impl BotTokens {
                 );
                 let is_gone = refused.err().is_resource_not_found_exception()
                     || refused.err().meta().code() == Some("AccessDeniedException");
-                let retry = if is_gone { Retry::AfterChange } else { Retry::Later };
-                Err(NoToken { reason: "no_bot_token", retry })
+                Err(NoToken { reason: "no_bot_token", is_temporary: !is_gone })
             }
-            Err(_) => Err(NoToken { reason: "secrets_manager_unreached", retry: Retry::Later }),
+            Err(_) => Err(NoToken { reason: "secrets_manager_unreached", is_temporary: true }),
         }
     }
 
@@ -152,7 +157,7 @@ impl BotTokens {
     }
 }
 
-const NO_TOKEN: NoToken = NoToken { reason: NO_TOKEN_FOR_TENANT, retry: Retry::AfterChange };
+const NO_TOKEN: NoToken = NoToken { reason: NO_TOKEN_FOR_TENANT, is_temporary: false };
 
 fn is_fresh(read_at: Instant) -> bool {
     SystemClock.instant().duration_since(read_at) < KEPT
@@ -171,16 +176,68 @@ fn token_of(
     secrets: &TokenSecrets,
     content: &Content,
     tenant: Option<&str>,
-    installations: &Installations,
-) -> Option<BotToken> {
-    installations.target(tenant)?;
+    is_only_installation: bool,
+) -> Option<TokenText> {
     match (content, secrets) {
         (Content::Named(tokens), _) => tokens.get(tenant?).cloned(),
         (Content::One(token), TokenSecrets::Named(_)) => Some(token.clone()),
-        (Content::One(token), TokenSecrets::One(_)) => {
-            (installations.targets().count() == 1).then(|| token.clone())
-        }
+        (Content::One(token), TokenSecrets::One(_)) => is_only_installation.then(|| token.clone()),
     }
+}
+
+/// What `SLACK_BOT_TOKEN_ARN` has to be.
+const EXPECTED: &str = r#"the ARN or the name of a secret, or {"T0123ABC": "<ARN>", "E0456DEF": "<ARN>"}"#;
+
+impl TokenSecrets {
+    /// Reads `SLACK_BOT_TOKEN_ARN`: the name or ARN of a secret, or a JSON object from tenant to that.
+    ///
+    /// # Errors
+    /// What is wrong with it. The text quotes no value: somebody may have put a token there.
+    pub fn parse(value: &str) -> Result<Self, String> {
+        let wrong = |text: String| Err(format!("{text}; expected {EXPECTED}"));
+        if !value.starts_with('{') {
+            return if is_secret_id(value) {
+                Ok(Self::One(value.to_owned()))
+            } else {
+                wrong("that is no ARN and no name of a secret".to_owned())
+            };
+        }
+        let Ok(secrets) = serde_json::from_str::<BTreeMap<String, String>>(value) else {
+            return wrong("that is no JSON object of texts".to_owned());
+        };
+        let mut taken = BTreeSet::new();
+        for (index, (tenant, secret)) in secrets.iter().enumerate() {
+            let entry = index + 1;
+            if !is_tenant(tenant) {
+                return wrong(format!(
+                    "entry {entry} is not for the id of a workspace (T…) or of an organisation (E…)"
+                ));
+            }
+            if !is_secret_id(secret) {
+                return wrong(format!("what {tenant} has is no ARN and no name of a secret"));
+            }
+            if !taken.insert(secret) {
+                return wrong(format!("{tenant} has the secret of another installation, and so its token"));
+            }
+        }
+        if secrets.is_empty() {
+            return wrong("it names no installation".to_owned());
+        }
+        Ok(Self::Named(secrets))
+    }
+}
+
+/// Whether a text can be the ARN or the name of a secret, and is no token that somebody has put in its place.
+fn is_secret_id(text: &str) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&byte);
+    !text.is_empty() && !text.starts_with("xox") && text.len() <= 2048 && text.bytes().all(is_known)
+}
+
+/// Whether a text can be the id of a workspace or of an organisation.
+pub fn is_tenant(text: &str) -> bool {
+    text.strip_prefix(['T', 'E']).is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -193,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_secret_has_one_token_or_one_for_each_tenant() {
-        let one = |token: &str| Some(Content::One(BotToken::parse(token).unwrap()));
+        let one = |token: &str| Some(Content::One(TokenText::parse(token).unwrap()));
         assert_eq!(Content::parse("xoxb-1\n"), one("xoxb-1"));
         assert_eq!(Content::parse(r#"{"token": "xoxb-1"}"#), one("xoxb-1"));
         let Some(Content::Named(tokens)) =
@@ -214,27 +271,23 @@ mod tests {
 
     #[test]
     fn no_tenant_gets_the_token_of_another() {
-        let two = Installations::parse(r#"{"T1": "slack", "T2": "slack-t2"}"#).unwrap();
-        let single = Installations::parse(r#"{"T1": "slack"}"#).unwrap();
-        let anywhere = Installations::One("slack".to_owned());
         let one = Content::parse("xoxb-1").unwrap();
-        let each = Content::parse(r#"{"T1": "xoxb-1", "T2": "xoxb-2", "T9": "xoxb-9"}"#).unwrap();
+        let each = Content::parse(r#"{"T1": "xoxb-1", "T2": "xoxb-2"}"#).unwrap();
         let shared = TokenSecrets::One("bot".to_owned());
         let separate = TokenSecrets::Named(named(&[("T1", "a"), ("T2", "b")]));
-        let token = |secrets, content, tenant, installations| {
-            token_of(secrets, content, tenant, installations).map(|BotToken(token)| token)
+        let token = |secrets, content, tenant, is_only| {
+            token_of(secrets, content, tenant, is_only).map(|TokenText(token)| token)
         };
         let is = |token: &str| Some(token.to_owned());
-        assert_eq!(token(&shared, &each, Some("T2"), &two), is("xoxb-2"));
+        assert_eq!(token(&shared, &each, Some("T2"), false), is("xoxb-2"));
         // It is not said whose it is.
-        assert_eq!(token(&shared, &one, Some("T1"), &two), None);
-        assert_eq!(token(&shared, &one, Some("T1"), &single), is("xoxb-1"));
-        assert_eq!(token(&shared, &one, None, &anywhere), is("xoxb-1"));
-        // One whom nothing is ever done for.
-        assert_eq!(token(&shared, &each, Some("T9"), &two), None);
-        assert_eq!(token(&shared, &one, Some("T9"), &single), None);
-        assert_eq!(token(&shared, &each, None, &two), None);
-        assert_eq!(token(&separate, &one, Some("T1"), &two), is("xoxb-1"));
+        assert_eq!(token(&shared, &one, Some("T1"), false), None);
+        assert_eq!(token(&shared, &one, Some("T1"), true), is("xoxb-1"));
+        assert_eq!(token(&shared, &one, None, true), is("xoxb-1"));
+        for stranger in [None, Some("T9")] {
+            assert_eq!(token(&shared, &each, stranger, true), None);
+        }
+        assert_eq!(token(&separate, &one, Some("T1"), false), is("xoxb-1"));
         assert_eq!(secret_of(&separate, Some("T2")), Some("b"));
         for stranger in [None, Some("T3")] {
             assert_eq!(secret_of(&separate, stranger), None);

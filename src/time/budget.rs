@@ -10,6 +10,7 @@
 //! ├─────────── record ─────────┤                       │            │   if the store hangs, there is time left to send
 //! ├─────────── leave ────────────────────┤             │            │   only the last attempt; likewise
 //! ├─────────────────────────── send ───────────────────┤            │   if the queue hangs, there is time left to undo
+//! ├─────────────────────────── the fast path ────────────── 94 % ─┤ │   beside the send, where a rule calls somebody
 //! ├───────────────────────────────────────────── delete or park ────┤
 //! ```
 //!
@@ -77,6 +78,11 @@ impl Budget {
     /// The message is sent by then, or the send is cut off.
     pub fn send_until(&self) -> Moment {
         Moment { instant: self.at_percent(87), wall: self.lease_until }
+    }
+
+    /// What the fast path calls has answered by then, or is cut off, so that the answer is not late for it. It runs beside the send.
+    pub fn fast_path_until(&self) -> Moment {
+        Moment { instant: self.at_percent(94), wall: UnixMillis::END_OF_TIME }
     }
 
     /// The record is deleted or parked by then, or it stays as it is until its lease is over. The answer depends on both.

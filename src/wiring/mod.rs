@@ -18,15 +18,18 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::aws::clients;
+use crate::aws::signed_call::SignedCalls;
 #[cfg(feature = "redis")]
 use crate::config::RedisUrl;
-use crate::config::{IngressConfig, RedriveConfig, SecretConfig, SinkConfig, StoreConfig};
+use crate::config::{FastPathConfig, IngressConfig, RedriveConfig, SecretConfig, SinkConfig, StoreConfig};
 use crate::dedup::any::AnyStore;
 use crate::dedup::dynamodb::DynamoDbStore;
 use crate::dedup::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use crate::dedup::redis::RedisStore;
 use crate::dedup::{Store, StoreError};
+use crate::fast_path::FastPath;
+use crate::fast_path::calls::{Calls, TIME_LIMITS};
 use crate::ingress::Ingress;
 use crate::redrive::{EVENT_BUDGET, Redrive};
 use crate::sink::Sink;
@@ -36,6 +39,7 @@ use crate::sink::sns::SnsSink;
 use crate::sink::sqs::SqsSink;
 use crate::sink::stdout::StdoutSink;
 use crate::slack::secrets::{SecretError, SecretsManager, SigningSecrets};
+use crate::slack::token_secrets::BotTokens;
 use crate::telemetry::report::with_causes;
 use crate::time::budget::CallTimeouts;
 use crate::time::clock::SystemClock;
@@ -66,7 +70,10 @@ pub type DeployedRedrive = Redrive<AnyStore, AnySink, SystemClock>;
 pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn Error>> {
     let is_managed = matches!(config.secret, SecretConfig::Managed(_));
     let timeouts = CallTimeouts::for_budget(config.settings.ack_budget);
-    let aws = aws(is_managed || uses_aws(&config.store, &config.sink), timeouts).await?;
+    // Of the fast path, a modal needs a secret, and a function a signature.
+    let fast_path_uses_aws = config.fast_path.as_ref().is_some_and(uses_aws_for_fast_path);
+    let is_used = is_managed || fast_path_uses_aws || uses_aws(&config.store, &config.sink);
+    let aws = aws(is_used, timeouts).await?;
     let secrets = match config.secret {
         SecretConfig::Inline(text) => SigningSecrets::fixed(text.signing_secrets()),
         SecretConfig::Managed(id) => {
@@ -76,9 +83,14 @@ pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn E
     };
     let store = store(config.store, &aws, timeouts, config.sdk_shortcut)?;
     let sink = sink(config.sink, &aws, config.sdk_shortcut);
-    // The three run side by side, so that init takes as long as the slowest of them.
-    let (loaded, (), ()) =
-        tokio::join!(secrets.load(), warm_up("store", store.warm_up()), warm_up("sink", sink.warm_up()));
+    let fast_path = config.fast_path.map(|it| fast_path(it, &aws)).transpose()?;
+    // They run side by side, so that init takes as long as the slowest of them.
+    let (loaded, (), (), ()) = tokio::join!(
+        secrets.load(),
+        warm_up("store", store.warm_up()),
+        warm_up("sink", sink.warm_up()),
+        warm_up_fast_path(fast_path.as_ref()),
+    );
     match loaded {
         Ok(()) => {}
         Err(error @ SecretError::Unavailable(_)) => {
@@ -86,7 +98,32 @@ pub async fn ingress(config: IngressConfig) -> Result<DeployedIngress, Box<dyn E
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(Ingress::new(secrets, store, sink, SystemClock, config.settings))
+    Ok(Ingress::new(secrets, store, sink, SystemClock, config.settings).with_fast_path(fast_path))
+}
+
+fn uses_aws_for_fast_path(config: &FastPathConfig) -> bool {
+    config.rules.need_bot_token() || config.rules.ask_functions()
+}
+
+/// The fast path, with clients for what its rules call.
+fn fast_path(config: FastPathConfig, aws: &SdkConfig) -> Result<FastPath, &'static str> {
+    let calls = if uses_aws_for_fast_path(&config) {
+        SignedCalls::new(aws, TIME_LIMITS)?
+    } else {
+        SignedCalls::unsigned(TIME_LIMITS)
+    };
+    let tokens = config.bot_tokens.map(|secrets| {
+        let client = aws_sdk_secretsmanager::Client::new(aws);
+        BotTokens::new(client, secrets)
+    });
+    Ok(FastPath::new(config.rules, Calls::new(calls, tokens, &config.slack_api, config.lambda)))
+}
+
+/// Reads the token that a modal is opened with. It may fail: the first modal reads it then.
+async fn warm_up_fast_path(fast_path: Option<&FastPath>) {
+    if let Some(fast_path) = fast_path {
+        let _ = tokio::time::timeout(WARM_UP_TIMEOUT, Box::pin(fast_path.warm_up())).await;
+    }
 }
 
 /// Makes the redrive that `config` describes.

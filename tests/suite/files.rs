@@ -2,11 +2,11 @@
 //! token from Secrets Manager.
 
 use slack_ingress::gateway::agent_core::AgentCoreGateway;
-use slack_ingress::gateway::bot_tokens::TokenSecrets;
 use slack_ingress::gateway::installations::Installations;
 use slack_ingress::gateway::slack_files::{MAX_BYTES, SlackFiles};
 use slack_ingress::gateway::{FileOutcome, Retry, SlackTools};
 use slack_ingress::slack::question::File;
+use slack_ingress::slack::token_secrets::TokenSecrets;
 use slack_ingress::time::clock::{Clock, Moment, SystemClock};
 use std::time::Duration;
 use test_support::aws::sdk_config;

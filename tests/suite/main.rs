@@ -22,6 +22,7 @@ mod dedup_key;
 #[cfg(all(feature = "dispatch", feature = "sns"))]
 mod dispatch;
 mod edges;
+mod fast_path;
 mod faults;
 mod features;
 mod field_cases;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use slack_ingress::ingress::Inbound;
 use slack_ingress::slack::retries::Attempt;
 use slack_ingress::slack::signature::SigningSecret;
-use slack_ingress::telemetry::report::ingress::{Dependency, RequestOutcome};
+use slack_ingress::telemetry::report::ingress::{Dependency, RequestOutcome, RequestReport};
 use slack_ingress::time::clock::UnixMillis;
 use std::fmt;
 
@@ -194,13 +194,21 @@ impl Acknowledgement {
     /// Acknowledges an envelope that the ingress answers with 200. Also acknowledges an envelope that can never succeed: the
     /// function forbids its retries with `X-Slack-No-Retry`, which a WebSocket has no other way to say. Does not acknowledge one
     /// that is answered with 503, or with 401: as the bridge has just signed it, the clock must have been set meanwhile.
-    pub(super) fn of(outcome: &RequestOutcome, envelope_id: String, accepts_response_payload: bool) -> Self {
+    ///
+    /// What a rule of the fast path answers goes with it, if Slack accepts it there.
+    pub(super) fn of(report: &RequestReport, envelope_id: String, accepts_response_payload: bool) -> Self {
+        let RequestReport { outcome, details } = report;
+        let answer = details.fast_path.as_ref().and_then(|done| done.answer.as_ref());
+        let answer = answer.filter(|answer| answer.is_json && outcome.takes_an_answer());
+        let payload = answer.and_then(|answer| serde_json::from_str(&answer.body).ok());
+        let payload = || payload.filter(|_| accepts_response_payload);
         match outcome {
             RequestOutcome::Accepted
             | RequestOutcome::Parked
             | RequestOutcome::Duplicate
             | RequestOutcome::Kept
-            | RequestOutcome::Ignored
+            | RequestOutcome::AnsweredAtOnce => Self::Send(acknowledgement(&envelope_id, payload())),
+            RequestOutcome::Ignored
             | RequestOutcome::RateLimited
             | RequestOutcome::Challenge(_)
             | RequestOutcome::SslCheck
@@ -209,7 +217,7 @@ impl Acknowledgement {
             | RequestOutcome::MethodNotAllowed => Self::Send(acknowledgement(&envelope_id, None)),
             RequestOutcome::Suggestion => {
                 let no_options = accepts_response_payload.then(|| serde_json::json!({ "options": [] }));
-                Self::Send(acknowledgement(&envelope_id, no_options))
+                Self::Send(acknowledgement(&envelope_id, payload().or(no_options)))
             }
             RequestOutcome::Unavailable(Dependency::Sink) => Self::Withhold { sink_failed: true },
             RequestOutcome::InFlight
@@ -236,6 +244,9 @@ fn acknowledgement(envelope_id: &str, payload: Option<serde_json::Value>) -> Str
 mod tests {
     use super::*;
     use slack_ingress::slack::payload::Malformed;
+    use slack_ingress::telemetry::report::ingress::{
+        FastPathOutcome, FastPathReport, ImmediateAnswer, RequestDetails,
+    };
 
     fn envelope(text: &str) -> Envelope {
         match Frame::parse(text) {
@@ -330,8 +341,10 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_is_withheld_only_if_another_attempt_may_succeed() {
-        let acknowledgement =
-            |outcome: &RequestOutcome, accepts| Acknowledgement::of(outcome, "e\"1".to_owned(), accepts);
+        let acknowledgement = |outcome: &RequestOutcome, accepts| {
+            let report = RequestReport { outcome: outcome.clone(), details: RequestDetails::default() };
+            Acknowledgement::of(&report, "e\"1".to_owned(), accepts)
+        };
         let plain = Acknowledgement::Send(r#"{"envelope_id":"e\"1"}"#.to_owned());
         for outcome in [
             RequestOutcome::Accepted,
@@ -354,5 +367,25 @@ mod tests {
         let options = Acknowledgement::Send(r#"{"envelope_id":"e\"1","payload":{"options":[]}}"#.to_owned());
         assert_eq!(acknowledgement(&RequestOutcome::Suggestion, true), options);
         assert_eq!(acknowledgement(&RequestOutcome::Suggestion, false), plain);
+    }
+
+    #[test]
+    fn what_a_rule_answers_goes_with_the_acknowledgement() {
+        let body = serde_json::json!({"text": "on it"});
+        let answer = Some(ImmediateAnswer::json(&body));
+        let done = FastPathReport::new("rule", FastPathOutcome::Answered, answer);
+        let with = |outcome, accepts| {
+            let details = RequestDetails { fast_path: Some(done.clone()), ..RequestDetails::default() };
+            Acknowledgement::of(&RequestReport { outcome, details }, "e1".to_owned(), accepts)
+        };
+        let answered = Acknowledgement::Send(r#"{"envelope_id":"e1","payload":{"text":"on it"}}"#.to_owned());
+        for outcome in [RequestOutcome::Accepted, RequestOutcome::Suggestion, RequestOutcome::AnsweredAtOnce]
+        {
+            assert_eq!(with(outcome, true), answered);
+        }
+        assert_eq!(
+            with(RequestOutcome::Accepted, false),
+            Acknowledgement::Send(r#"{"envelope_id":"e1"}"#.to_owned())
+        );
     }
 }

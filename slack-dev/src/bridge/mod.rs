@@ -229,7 +229,7 @@ impl Bridge {
         let id = envelope.id.clone();
         let wants_payload = envelope.accepts_response_payload;
         let answered = self.ingress.answer(envelope.signed(&self.secret, now), invocation).await;
-        let acknowledgement = Acknowledgement::of(&answered.report().outcome, id, wants_payload);
+        let acknowledgement = Acknowledgement::of(answered.report(), id, wants_payload);
         let is_given_up = self.writes_to_stdout && acknowledgement.is_for_the_sink();
         acknowledge(acknowledgement);
         let took = start.elapsed();

@@ -16,6 +16,7 @@
 mod bridge;
 mod capture;
 mod doctor;
+mod fast_path;
 mod install;
 mod play;
 mod storm;

@@ -11,8 +11,7 @@ use crate::ingress::{self, Inbound};
 use crate::slack::payload::Encoding;
 use crate::slack::retries::Attempt;
 use crate::slack::signature::Rejection;
-use crate::telemetry::report::ingress::RequestOutcome;
-use crate::telemetry::report::ingress::RequestReport;
+use crate::telemetry::report::ingress::{ImmediateAnswer, RequestOutcome, RequestReport};
 use crate::time::clock::UnixMillis;
 
 /// Stops Slack's retries of this event.
@@ -95,12 +94,18 @@ pub fn answer(report: &RequestReport) -> Answer {
 
 fn response(report: &RequestReport) -> Response<Body> {
     let encoding = report.details.encoding;
+    let immediate = report.details.fast_path.as_ref().and_then(|done| done.answer.as_ref());
+    if let Some(ImmediateAnswer { is_json, body }) = immediate.filter(|_| report.outcome.takes_an_answer()) {
+        let content_type = if *is_json { "application/json" } else { "text/plain; charset=utf-8" };
+        return with_body(content_type, body.clone());
+    }
     match &report.outcome {
         RequestOutcome::Accepted
         | RequestOutcome::Parked
         | RequestOutcome::Duplicate
         | RequestOutcome::Kept
         | RequestOutcome::Ignored
+        | RequestOutcome::AnsweredAtOnce
         | RequestOutcome::RateLimited => match encoding {
             Some(Encoding::Json) => with_body("application/json", r#"{"ok":true}"#.to_owned()),
             // Slack shows its user whatever stands in the answer to a slash command.

@@ -14,6 +14,7 @@ mod interactive;
 mod json;
 
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::slack::apps::Apps;
@@ -389,6 +390,20 @@ pub fn classify(verified: Verified, encoding: Option<Encoding>) -> Result<Payloa
         Encoding::Json => event::classify(verified.into_body()),
         Encoding::Form => interactive::classify(&verified.into_body()),
     }
+}
+
+/// All fields of a command or an interaction.
+pub enum Fields {
+    /// The fields of a slash command, texts all.
+    Command(Value),
+    /// The payload of an interaction.
+    Interaction(Value),
+}
+
+/// All fields of a form, for whoever needs more of them than [`classify`] reads. `None` if it is neither a command nor an
+/// interaction.
+pub fn fields(verified: &Verified) -> Option<Fields> {
+    interactive::fields(verified.body())
 }
 
 /// The conversation of a delivery, read from the `body` of its message: for messages that an earlier version queued, which have

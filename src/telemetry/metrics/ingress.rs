@@ -9,7 +9,9 @@ use crate::telemetry::report::ingress::{RequestOutcome, RequestReport};
 /// The log line of a request as JSON, without a line feed.
 pub fn line(report: &RequestReport, context: Context<'_>) -> String {
     let details = &report.details;
-    let mut line = Line::new(context, level(&report.outcome, !details.errors.is_empty()));
+    let is_fast_path_failure = details.fast_path.as_ref().is_some_and(|done| done.outcome.is_failure());
+    let has_failed = !details.errors.is_empty() || is_fast_path_failure;
+    let mut line = Line::new(context, level(&report.outcome, has_failed));
     line.field("outcome", json!(report.outcome.as_str()));
     line.field("reason", json!(report.outcome.reason()));
     if let Some(delivery) = &details.delivery {
@@ -18,6 +20,13 @@ pub fn line(report: &RequestReport, context: Context<'_>) -> String {
         line.field("event_id", json!(cut(&delivery.event_id)));
         line.field("team_id", json!(delivery.team_id.as_deref().map(cut)));
         line.field("api_app_id", json!(delivery.api_app_id.as_deref().map(cut)));
+    }
+    if let Some(done) = &details.fast_path {
+        line.field("fast_path", json!(cut(&done.rule)));
+        line.field("fast_path_outcome", json!(done.outcome.as_str()));
+        line.field("fast_path_error", json!(done.error.as_deref().map(cut)));
+        line.count(if done.outcome.is_failure() { "FastPathFailed" } else { "FastPathAnswered" });
+        line.duration("FastPathTime", done.took);
     }
     line.field("retry_num", json!(details.attempt.retry_num));
     line.field("retry_reason", json!(details.attempt.retry_reason.as_deref().map(cut)));
@@ -54,6 +63,7 @@ fn count(outcome: &RequestOutcome) -> Option<&'static str> {
         RequestOutcome::Ignored => Some("Ignored"),
         RequestOutcome::RateLimited => Some("RateLimited"),
         RequestOutcome::Suggestion => Some("Suggestions"),
+        RequestOutcome::AnsweredAtOnce => Some("AnsweredAtOnce"),
         RequestOutcome::InFlight => Some("InFlight"),
         // So that the alarm on `Unavailable` sees panics, too.
         RequestOutcome::Unavailable(_) | RequestOutcome::Panicked => Some("Unavailable"),

@@ -375,7 +375,7 @@ proptest! {
         });
         let timings = Timings { verify, record, send, settle, total: Duration::from_secs(1) };
         let attempt = Attempt { retry_num, retry_reason };
-        let details = RequestDetails { encoding: None, delivery, attempt, took_over, unguarded, lost: false, timings, errors: errors.into() };
+        let details = RequestDetails { encoding: None, delivery, attempt, took_over, unguarded, lost: false, fast_path: None, timings, errors: errors.into() };
         check_embedded_metric_format(&logged_cold(&RequestReport { outcome, details }, cold_start));
     }
 }

@@ -1,5 +1,7 @@
 //! What is known of one request when the ingress is done with it: how it ended, and what happened on the way.
 
+use serde_json::Value;
+use std::fmt;
 use std::time::Duration;
 
 use super::Errors;
@@ -33,10 +35,86 @@ pub struct RequestDetails {
     pub unguarded: bool,
     /// Whether the event is lost: the answer was not a 200 ([`RequestOutcome::gives_up`]), and Slack will not ask again.
     pub lost: bool,
+    /// What was done by a rule of the fast path; absent if none is for the request.
+    pub fast_path: Option<FastPathReport>,
     /// How long each step took.
     pub timings: Timings,
     /// What failed on the way.
     pub errors: Errors,
+}
+
+/// What was done by a rule of the fast path.
+#[derive(Clone, Debug)]
+pub struct FastPathReport {
+    /// The name of the rule.
+    pub rule: String,
+    /// What came of it.
+    pub outcome: FastPathOutcome,
+    /// What Slack is answered with a 200; absent: what it is answered without a rule.
+    pub answer: Option<ImmediateAnswer>,
+    /// What failed, as a short code.
+    pub error: Option<String>,
+    /// How long the calls took; absent if there were none.
+    pub took: Option<Duration>,
+}
+
+impl FastPathReport {
+    /// A report of something that did not fail and called nobody.
+    pub fn new(rule: &str, outcome: FastPathOutcome, answer: Option<ImmediateAnswer>) -> Self {
+        Self { rule: rule.to_owned(), outcome, answer, error: None, took: None }
+    }
+}
+
+/// What came of a rule of the fast path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FastPathOutcome {
+    /// Its answer goes to Slack.
+    Answered,
+    /// Its modal is open.
+    Opened,
+    /// A call failed or took too long. What the rule has for this case goes to Slack.
+    Fallback,
+    /// A call failed or took too long, and the rule has nothing for this case.
+    Failed,
+}
+
+impl FastPathOutcome {
+    /// The value of the log's field `fast_path_outcome`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Opened => "opened",
+            Self::Fallback => "fallback",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether a call failed or took too long.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Fallback | Self::Failed)
+    }
+}
+
+/// The body of an answer to Slack. `Debug` does not show it: it is what people read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ImmediateAnswer {
+    /// Whether it is JSON, and not plain text.
+    pub is_json: bool,
+    /// The body.
+    pub body: String,
+}
+
+impl ImmediateAnswer {
+    /// This JSON as an answer.
+    pub fn json(value: &Value) -> Self {
+        Self { is_json: true, body: value.to_string() }
+    }
+}
+
+impl fmt::Debug for ImmediateAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ImmediateAnswer({} bytes)", self.body.len())
+    }
 }
 
 /// What the log shows of a delivery: its type and its ids, and nothing that a person wrote. All of it comes from signed bytes.
@@ -101,8 +179,10 @@ pub enum RequestOutcome {
     /// 200: Slack verifies the request URL, and the answer is this text
     /// ([`url_verification`](https://docs.slack.dev/reference/events/url_verification/)).
     Challenge(String),
-    /// 200: a menu asks for its options (`block_suggestion`), and the answer has none.
+    /// 200: a menu asks for its options (`block_suggestion`). The answer has those that a rule of the fast path gives it, or none.
     Suggestion,
+    /// 200: a rule of the fast path says what to answer, and that the request does not go on the queue.
+    AnsweredAtOnce,
     /// 200: Slack checks the TLS certificate (`ssl_check`).
     SslCheck,
     /// 503, so that Slack asks again: another invocation holds the event and may yet fail.
@@ -130,6 +210,8 @@ pub enum Dependency {
     Store,
     /// The queue is not known to have the message.
     Sink,
+    /// A rule of the fast path says that the request does not go on the queue, and nobody has answered it.
+    FastPath,
 }
 
 impl RequestOutcome {
@@ -144,6 +226,7 @@ impl RequestOutcome {
             Self::RateLimited => "app_rate_limited",
             Self::Challenge(_) => "challenge",
             Self::Suggestion => "suggestion",
+            Self::AnsweredAtOnce => "answered_at_once",
             Self::SslCheck => "ssl_check",
             Self::InFlight => "in_flight",
             Self::Unavailable(_) => "unavailable",
@@ -170,10 +253,24 @@ impl RequestOutcome {
             | Self::RateLimited
             | Self::Challenge(_)
             | Self::Suggestion
+            | Self::AnsweredAtOnce
             | Self::SslCheck
             | Self::Rejected(_)
             | Self::MethodNotAllowed => false,
         }
+    }
+
+    /// Whether what the fast path answers goes with this outcome: it decorates a 200 and makes none.
+    pub const fn takes_an_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Accepted
+                | Self::Parked
+                | Self::Duplicate
+                | Self::Kept
+                | Self::Suggestion
+                | Self::AnsweredAtOnce
+        )
     }
 
     /// The value of the log's field `reason`: what exactly was wrong. It is absent where the outcome says it all. No caller
@@ -183,6 +280,7 @@ impl RequestOutcome {
             Self::Unavailable(Dependency::Secret) => Some("secret"),
             Self::Unavailable(Dependency::Store) => Some("store"),
             Self::Unavailable(Dependency::Sink) => Some("sink"),
+            Self::Unavailable(Dependency::FastPath) => Some("fast_path"),
             Self::Rejected(rejection) => Some(rejection.as_str()),
             Self::Malformed(malformed) => Some(malformed.as_str()),
             _ => None,

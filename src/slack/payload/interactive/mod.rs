@@ -2,13 +2,14 @@
 //! [interactions](https://docs.slack.dev/interactivity/handling-user-interaction/): what a person did in Slack, as a form.
 
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::form::Form;
 use super::json::Slice;
 use super::{
-    Author, Conversation, Delivery, Kind, Malformed, Payload, Place, first, form, is_direct, is_organisation,
-    object,
+    Author, Conversation, Delivery, Fields, Kind, Malformed, Payload, Place, first, form, is_direct,
+    is_organisation, object,
 };
 
 /// Reads a form. An interaction has one field, `payload`, which is JSON; any other form is a slash command.
@@ -40,6 +41,17 @@ pub(super) fn classify(body: &[u8]) -> Result<Payload, Malformed> {
         body: serde_json::to_string(&form).map_err(|_| Malformed::Json)?,
     };
     Ok(Payload::Delivery(Box::new(delivery)))
+}
+
+/// All fields of a form.
+pub(super) fn fields(body: &[u8]) -> Option<Fields> {
+    let mut form = form::parse(body).ok()?;
+    match form.remove("payload") {
+        Some(payload) => {
+            serde_json::from_str(&payload).ok().filter(Value::is_object).map(Fields::Interaction)
+        }
+        None => serde_json::to_value(&form).ok().map(Fields::Command),
+    }
 }
 
 fn field(form: &Form, name: &str) -> Option<String> {
