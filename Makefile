@@ -25,6 +25,10 @@ demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and
 demo-agent: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## The whole way, to an agent whose session ends while it thinks; the answer is in Slack, once
 	agent/.venv/bin/python demo/demo_agent.py
 
+# A Bolt app in each language, with Bolt's own receiver and behind the queue.
+demo-bolt: $(VENV)/demo.stamp $(VENV)/test.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE) ## A Bolt app in Python and in JavaScript, with Bolt in front and behind the queue: what people see must be the same
+	bolt/python/.venv/bin/python demo/demo_bolt.py
+
 # PICTURE=--check only says whether the picture still shows what the demonstration says.
 demo-picture: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 	agent/.venv/bin/python demo/picture.py $(PICTURE)
@@ -51,7 +55,7 @@ test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
 	$(MAKE) test-end-to-end
-	$(MAKE) workflows size demo DEMO=--release demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
+	$(MAKE) workflows size demo DEMO=--release demo-bolt demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
 
 installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 
@@ -109,6 +113,10 @@ test-bolt-python: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/
 # Bolt apps behind the queue: the package as it is published, with each version of Bolt that it supports.
 test-bolt-javascript: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 	$(VENV)/bin/python tests/servers.py npm --prefix bolt/javascript --silent test
+
+# What the examples in this repository import, as `npm pack` would build it.
+bolt/javascript/dist/index.js: bolt/javascript/node_modules/.package-lock.json $(wildcard bolt/javascript/src/*.ts)
+	npm --prefix bolt/javascript run --silent build
 
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
@@ -319,4 +327,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
