@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from demo import painted, perform, say
@@ -29,7 +29,7 @@ from stand_ins.interactions import (
     Request, Workspace, click, command, mention, message, opened_home, shortcut, submission, suggestion,
 )
 from stand_ins.processes import eventually
-from stand_ins.slack_views import View
+from stand_ins.what_people_see import Eyes
 
 PYTHON_APP = PACKAGE / "examples/getting_started"
 NODE_APP = NODE_PACKAGE / "examples/getting-started"
@@ -91,7 +91,7 @@ def steps() -> list[Step]:
              note="Behind the queue it opens only if the listener is in time. For that the ingress has its fast path."),
         Step('"z" in the menu of the modal', lambda it: suggestion(it, "city", "z"), ("a menu: Zug, Zürich",),
              behind=("a menu without options",),
-             note="Slack wants the options in the answer, which the ingress gives. For that, too, it has its fast path."),
+             note="Slack wants the options in the answer. So it is for the fast path, or for Bolt at the app's Options Load URL."),
         Step("the modal is sent", lambda it: submission(it, order),
              ("the modal closes", "direct message: Ordered for Zürich: Müsli & 3 Äpfel")),
         Step("somebody opens the app's home", lambda _: home, (f"home: Welcome home, <@{PERSON}>.",)),
@@ -103,85 +103,12 @@ def last_post(workspace: Workspace) -> dict[str, Any]:
     return {"type": "message", "text": post.text, "ts": post.ts, "blocks": post.blocks}
 
 
-@dataclass
-class Eyes:
-    """Looks at one workspace as its people do."""
-
-    place: Place
-    _posts: int = 0
-    _responses: int = 0
-    _views: dict[str, float] = field(default_factory=dict)
-
-    def look(self, request: Request, answer: Answer | None) -> list[str]:
-        """What has appeared since the last look, in a fixed order. The answer's body is shown too, as Slack would."""
-        workspace = self.place.workspace
-        posts, responses = workspace.api.posts[self._posts:], workspace.hooks.responses[self._responses:]
-        self._posts, self._responses = self._posts + len(posts), self._responses + len(responses)
-        seen = [f"{NAMES.get(it.channel, it.channel)}{', in the thread' if it.thread_ts else ''}: {it.text}{buttons(it.blocks)}"
-                for it in posts]
-        seen += [shown_by_response(it.text, it.response_type) for it in responses]
-        views = [("a modal opens", it) for it in workspace.api.views.modals]
-        views += [("home", it) for it in workspace.api.views.homes.values()]
-        for what, view in views:
-            if self._views.get(view.id) != view.at:
-                self._views[view.id] = view.at
-                seen.append(f"{what}: {words_of(view)}")
-        return sorted(seen + (self._shown_by_answer(request, answer) if answer is not None else []))
-
-    def _shown_by_answer(self, request: Request, answer: Answer) -> list[str]:
-        """What Slack makes of the answer's body."""
-        if answer.status != 200:
-            return [f"an error of the app: status {answer.status}"]
-        said = fields_of(answer.body)
-        if request.kind == "block_suggestion":
-            options = [it["text"]["text"] for it in said.get("options", [])]
-            return [f"a menu: {', '.join(options)}" if options else "a menu without options"]
-        if request.kind == "view_submission":
-            views = self.place.workspace.api.views
-            if said.get("response_action", "clear") != "clear":
-                return [f"the modal shows {said['response_action']}"]
-            views.close(self.place.workspace.modal())
-            return ["the modal closes"]
-        if request.kind == "command" and said.get("text"):
-            return [shown_by_response(said["text"], said.get("response_type", "ephemeral"))]
-        return []
-
-    def milliseconds_to_modal(self, since: float) -> float | None:
-        """How long after that moment a modal has opened; None if none has."""
-        newest = max((it.at for it in self.place.workspace.api.views.modals), default=0.0)
-        return (newest - since) * 1000 if newest > since else None
-
-
-def fields_of(body: bytes) -> dict[str, Any]:
-    text = body.decode()
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return {"text": text}
-    return said if isinstance(said, dict) else {"text": text}
-
-
-def shown_by_response(text: str, response_type: str) -> str:
-    return f"#general: {text}" if response_type == "in_channel" else f"only for the asker: {text}"
-
-
-def buttons(blocks: list[dict[str, Any]] | None) -> str:
-    texts = [block["accessory"]["text"]["text"] for block in blocks or [] if "accessory" in block]
-    return "".join(f" [{text}]" for text in texts)
-
-
-def words_of(view: View) -> str:
-    if view.content["type"] == "modal":
-        return str(view.content["title"]["text"])
-    return " ".join(block["text"]["text"] for block in view.content["blocks"] if "text" in block)
-
-
 class Story:
     """Sends to all places what people do, and prints what they see then."""
 
     def __init__(self, places: list[Place]) -> None:
         self.places = places
-        self.eyes = [Eyes(place) for place in places]
+        self.eyes = [Eyes(place, NAMES) for place in places]
         self.problems: list[str] = []
         self.start = time.monotonic()
         self._printing = threading.Lock()
@@ -201,7 +128,7 @@ class Story:
             place.rest()
         seen = [eyes.look(request, answer) for eyes, request, answer in zip(self.eyes, requests, answers)]
         self.judge(step, seen, [f"{answer.millis:.0f} ms" for answer in answers])
-        times = [eyes.milliseconds_to_modal(start) for eyes, start in zip(self.eyes, starts)]
+        times = [milliseconds_to_modal(place, start) for place, start in zip(self.places, starts)]
         if all(times):
             say(f"{'':8}{'milliseconds from the click to the modal:':<39}" + in_columns([f"{it:.0f} ms" for it in times if it]))
 
@@ -226,8 +153,8 @@ class Story:
         retry = Retry(1, "http_timeout")
         done = f"#general, in the thread: Done: {asked}"
         step = Step(f"a mention that takes {SLOW_SECONDS} seconds", lambda _: request, (done, done), (done,),
-                    f"In front Slack gave up after {SLACK_LIMIT_SECONDS:.0f} seconds and asked again: the listener ran twice. It would "
-                    "ask two more times.")
+                    f"In front Slack gave up after {SLACK_LIMIT_SECONDS:.0f} seconds and asked again: the listener ran twice. "
+                    "It would ask two more times.")
 
         def deliver(place: Place) -> str:
             for again in (None, retry):
@@ -241,11 +168,17 @@ class Story:
             return wait
 
         waits = self.everywhere(deliver)
-        self.judge(step, [eyes.look(request, None) for eyes in self.eyes], waits)
+        self.judge(step, [eyes.look() for eyes in self.eyes], waits)
 
     def tell(self, what: str) -> None:
         with self._printing:
             say(f"{time.monotonic() - self.start:7.1f}  {what}")
+
+
+def milliseconds_to_modal(place: Place, since: float) -> float | None:
+    """How long after that moment a modal has opened; None if none has."""
+    newest = max((it.at for it in place.workspace.api.views.modals), default=0.0)
+    return (newest - since) * 1000 if newest > since else None
 
 
 def in_columns(texts: list[str]) -> str:
@@ -294,7 +227,7 @@ def play_kills(story: Story) -> int:
     expected = sorted(f"Done: {text}" for text, _ in [lost, *killed])
     for place in places:
         eyes = story.eyes[story.places.index(place)]
-        seen = [line.partition("thread: ")[2] for line in eyes.look(next(iter(requests.values())), None)]
+        seen = [line.partition("thread: ")[2] for line in eyes.look()]
         if sorted(seen) != expected:
             story.problems.append(f"after the kills, {place.name}: people see {seen}, not each answer once")
         if place.app.starts() != len(place.app.environments) + len(killed):
@@ -334,8 +267,8 @@ def demo() -> None:
         kills = play_kills(story)
         if story.problems:
             raise Failure("\n  ".join(["these checks failed:", *story.problems]))
-    say(f"\n{painted('Proven:', '32')} {len(played)} things that people do, the same in four places but for one menu; {kills} kills, "
-        "nothing lost, nothing twice.")
+    say(f"\n{painted('Proven:', '32')} {len(played)} things that people do, the same in four places but for one menu; "
+        f"{kills} kills, nothing lost, nothing twice.")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ In reading order:
     aws.py          starts MiniStack, which plays SQS and DynamoDB, and creates what the stacks create
     events.py       makes what Slack sends: mentions, edits, deletions, stops, commands
     interactions.py makes what Slack sends when somebody uses a Bolt app: buttons, shortcuts, menus, modals
+    what_people_see.py  what people see in Slack of such an app
     functions.py    plays Lambda: runs the release binaries, behind an HTTP API and behind a queue
     lambda_api.py   plays Lambda's Invoke API: functions and the agent call agent-settle by it
     agentcore.py    plays AgentCore Runtime: passes invocations on to the agent

@@ -85,6 +85,8 @@ class Place:
     workspace: Workspace
     app: Function
     logs: pathlib.Path
+    # By which an app in front may invoke itself.
+    lambda_api: LambdaApi | None
 
     def post(self, request: Request, retry: Retry | None = None, limit_seconds: float = REST_LIMIT_SECONDS) -> Answer:
         """Raises NoAnswer. Slack waits three seconds; a machine that is busy may need more, where it does not matter."""
@@ -162,7 +164,7 @@ class World:
         app = functions["app"] = self._app(program, settings, logs, identity.env(REGION) | slack_of(workspace) | {
             "SLACK_BOT_TOKEN": token, "SLACK_SIGNING_SECRET": signing_secret, "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url})
         port = self._stack.enter_context(http_api(app))
-        return Place(name, Slack(port, signing_secret), workspace, app, logs)
+        return Place(name, Slack(port, signing_secret), workspace, app, logs, lambda_api)
 
     def behind_the_queue(self, name: str, program: Program, settings: Settings = Settings()) -> BehindTheQueue:
         """The app behind the ingress, a queue and an event source mapping, with the guard in the ingress's table."""
@@ -184,8 +186,8 @@ class World:
         port = self._stack.enter_context(http_api(ingress))
         mapping = EventSourceMapping(app, sqs, queue_url, queue_arn, settings.batch_size)
         self._stack.callback(mapping.stop)
-        return BehindTheQueue(name, Slack(port, signing_secret), workspace, app, logs, ingress, mapping, sqs, dynamodb, table,
-                              queue_url, dead_letter_url)
+        return BehindTheQueue(name, Slack(port, signing_secret), workspace, app, logs, None, ingress, mapping, sqs, dynamodb,
+                              table, queue_url, dead_letter_url)
 
     def _workspace(self, name: str) -> tuple[Workspace, str, str, pathlib.Path]:
         """A workspace with the app's token for it, the app's signing secret, and a folder for logs."""
