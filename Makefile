@@ -108,7 +108,7 @@ test-agent: agent/.venv/stamp
 test-bolt-python: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/python/.venv/stamp
 	cd bolt/python && .venv/bin/ruff check --quiet . && .venv/bin/mypy --no-error-summary
 	$(VENV)/bin/python tests/servers.py bolt/python/.venv/bin/python -m pytest -c bolt/python/pyproject.toml \
-		--rootdir bolt/python -n 6 bolt/python/tests
+		--rootdir bolt/python -n 6 --dist loadgroup bolt/python/tests
 
 # Bolt apps behind the queue: the package as it is published, with each version of Bolt that it supports.
 test-bolt-javascript: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
@@ -263,6 +263,11 @@ build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that
 	cargo lambda build $(FUNCTIONS) --target $(RUST_TARGET) --output-format zip
 	$(PYTHON) tests/size.py target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
 
+bolt-packages: bolt/python/.venv/stamp bolt/javascript/node_modules/.package-lock.json ## The wheel and the npm tarball of the packages for Bolt, in target/packages
+	rm -rf target/packages && mkdir -p target/packages
+	bolt/python/.venv/bin/python -m build --no-isolation --outdir target/packages bolt/python
+	cd bolt/javascript && npm pack --silent --pack-destination $(CURDIR)/target/packages
+
 # In wheels for AgentCore's machines, whatever this one is. With OpenTelemetry if the stack is told to start the agent under it.
 AGENT_REQUIREMENTS = agent/requirements$(if $(findstring agentTracing=adot,$(CONTEXT)),-tracing).txt
 agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, in target/agent (arm64)
@@ -331,4 +336,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
