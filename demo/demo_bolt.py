@@ -31,8 +31,11 @@ from stand_ins.interactions import (
 from stand_ins.processes import eventually
 from stand_ins.what_people_see import Eyes
 
-PYTHON_APP = PACKAGE / "examples/getting_started"
-NODE_APP = NODE_PACKAGE / "examples/getting-started"
+# The language, the folder, and the handlers in front and behind the queue.
+APPS = [
+    ("Python", PACKAGE / "examples/getting_started", "in_front.handler", "behind_the_queue.handler"),
+    ("JavaScript", NODE_PACKAGE / "examples/getting-started", "in-front.handler", "behind-the-queue.handler"),
+]
 GENERAL, HOME = new_channel(), new_channel("D")
 NAMES = {GENERAL: "#general", PERSON: "direct message"}
 # Longer than Slack waits.
@@ -44,8 +47,8 @@ AGAIN_LIMIT_SECONDS = 150
 # A trigger lives for three seconds. Here it lives longer, so that a busy machine does not fail the demonstration.
 TRIGGER_SECONDS = 60
 
-# The ingress's rules document for what must be answered at once, as FAST_PATH takes it; None if there is none. What people see
-# with it is then `behind` of the steps below.
+# The ingress's rules document for what must be answered at once, as its variable FAST_PATH takes it; None if there is none. Its
+# rules may name the function bolt_world.FUNCTION. What people see with it is then `behind` of the steps below.
 FAST_PATH: dict[str, Any] | None = None
 
 WAY = [
@@ -249,12 +252,11 @@ def demo() -> None:
     with cleaned_up() as stack:
         logs = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bolt-world-")))
         world = World(stack, logs)
-        places = [
-            world.in_front("Python in front", Program("Python", PYTHON_APP, "in_front.handler"), settings),
-            world.behind_the_queue("Python behind", Program("Python", PYTHON_APP, "behind_the_queue.handler"), settings),
-            world.in_front("JavaScript in front", Program("JavaScript", NODE_APP, "in-front.handler"), settings),
-            world.behind_the_queue("JavaScript behind", Program("JavaScript", NODE_APP, "behind-the-queue.handler"), settings),
-        ]
+        places: list[Place] = []
+        for language, folder, in_front, behind in APPS:
+            app = Program(language, folder, in_front)
+            places.append(world.in_front(f"{language} in front", app, settings))
+            places.append(world.behind_the_queue(f"{language} behind", Program(language, folder, behind), settings, app))
         for place in places:
             place.workspace.api.views.trigger_seconds = TRIGGER_SECONDS
         wait_until_ready(places)

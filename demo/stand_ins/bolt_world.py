@@ -34,6 +34,8 @@ IN_PROCESS = ROOT / "demo/stand_ins/in_process"
 START_LIMIT_SECONDS = 90
 REST_LIMIT_SECONDS = 90
 INGRESS_SECONDS = 10
+# The app where Bolt answers Slack, as the ingress's rules name it.
+FUNCTION = "app-in-front"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Settings:
     # The number of processes of each function.
     concurrency: int = 3
     max_receive_count: int = 5
-    # The ingress's rules document for what is answered at once, if there is one.
+    # The ingress's rules document for what is answered at once, if there is one. A rule's function may be FUNCTION.
     fast_path: str | None = None
     # What the app's function gets beside what it needs.
     env: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +103,7 @@ class Place:
     def lines(self) -> list[dict[str, Any]]:
         """The app's log lines that are JSON."""
         found = []
-        for log in sorted(self.logs.glob("app-*.log")):
+        for log in sorted(self.logs.glob("app-[0-9]*.log")):
             for line in log.read_text(errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
                     found.append(json.loads(line[line.index("{"):]))
@@ -166,8 +168,11 @@ class World:
         port = self._stack.enter_context(http_api(app))
         return Place(name, Slack(port, signing_secret), workspace, app, logs, lambda_api)
 
-    def behind_the_queue(self, name: str, program: Program, settings: Settings = Settings()) -> BehindTheQueue:
-        """The app behind the ingress, a queue and an event source mapping, with the guard in the ingress's table."""
+    def behind_the_queue(
+        self, name: str, program: Program, settings: Settings = Settings(), at_once: Program | None = None
+    ) -> BehindTheQueue:
+        """The app behind the ingress, a queue and an event source mapping, with the guard in the ingress's table. `at_once`: the
+        app where Bolt answers, to which the ingress's rules may hand requests."""
         workspace, token, signing_secret, logs = self._workspace(name)
         # An account of its own, so that its queue and its table may have the same names as the others'.
         identity = Identity("app", access_key=f"{next(self._accounts):012}")
@@ -177,7 +182,9 @@ class World:
         queue_url, queue_arn, dead_letter_url = create_queues(
             sqs, settings.visibility_timeout, settings.is_fifo, settings.max_receive_count)
         aws = identity.env(REGION) | {"AWS_ENDPOINT_URL": self._emulator.url}
-        rules = {} if settings.fast_path is None else {"FAST_PATH": settings.fast_path}
+        rules = {}
+        if settings.fast_path is not None:
+            rules = self._fast_path(settings, at_once, workspace, token, signing_secret, identity, logs)
         ingress = Function("slack-ingress", INGRESS, aws | rules | {
             "SLACK_SIGNING_SECRET": signing_secret, "DEDUP_STORE": f"dynamodb:{table}", "EVENT_SINK": queue_url,
             "RUST_LOG": "info"}, INGRESS_SECONDS, settings.concurrency, logs)
@@ -189,6 +196,21 @@ class World:
         return BehindTheQueue(name, Slack(port, signing_secret), workspace, app, logs, None, ingress, mapping, sqs, dynamodb,
                               table, queue_url, dead_letter_url)
 
+    def _fast_path(self, settings: Settings, at_once: Program | None, workspace: Workspace, token: str, signing_secret: str,
+                   identity: Identity, logs: pathlib.Path) -> dict[str, str]:
+        """What the ingress is told for its rules: the rules, where the bot's token is, where Slack and Lambda are."""
+        secrets_manager = client("secretsmanager", self._emulator.url, identity)
+        functions: dict[str, Function] = {}
+        lambda_api = LambdaApi(functions, {"app": {FUNCTION}}, [identity], REGION)
+        self._stack.enter_context(lambda_api.serve())
+        if at_once is not None:
+            functions[FUNCTION] = self._app(at_once, settings, logs, identity.env(REGION) | slack_of(workspace) | {
+                "SLACK_BOT_TOKEN": token, "SLACK_SIGNING_SECRET": signing_secret}, FUNCTION)
+            functions[FUNCTION].wait_until_it_is_ready()
+        return {
+            "FAST_PATH": str(settings.fast_path), "SLACK_API_URL": workspace.api.url, "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url,
+            "SLACK_BOT_TOKEN_ARN": secrets_manager.create_secret(Name="bot-token", SecretString=token)["ARN"]}
+
     def _workspace(self, name: str) -> tuple[Workspace, str, str, pathlib.Path]:
         """A workspace with the app's token for it, the app's signing secret, and a folder for logs."""
         token, signing_secret = "xoxb-" + secrets.token_hex(12), secrets.token_hex(16)
@@ -198,8 +220,9 @@ class World:
         logs.mkdir()
         return Workspace(api, hooks), token, signing_secret, logs
 
-    def _app(self, program: Program, settings: Settings, logs: pathlib.Path, env: Mapping[str, str]) -> Function:
-        app = Function("app", program.command, dict(env) | program.env | dict(settings.env), settings.function_timeout,
+    def _app(self, program: Program, settings: Settings, logs: pathlib.Path, env: Mapping[str, str],
+             name: str = "app") -> Function:
+        app = Function(name, program.command, dict(env) | program.env | dict(settings.env), settings.function_timeout,
                        settings.concurrency, logs, START_LIMIT_SECONDS)
         self._stack.callback(app.stop)
         return app
