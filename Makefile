@@ -16,7 +16,7 @@ DYNOXIDE := 3.2.0
 CARGO_MUTANTS := 27.1.0
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and check what it does
 	$(VENV)/bin/python demo/demo.py $(DEMO)
