@@ -16,7 +16,7 @@ DYNOXIDE := 3.2.0
 CARGO_MUTANTS := 27.1.0
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and check what it does
 	$(VENV)/bin/python demo/demo.py $(DEMO)
@@ -24,6 +24,10 @@ demo: $(VENV)/demo.stamp ## Play Slack against the function on this machine, and
 # Everything behind the queue as well; what stands in for what, it says itself.
 demo-agent: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## The whole way, to an agent whose session ends while it thinks, with files and two workspaces; each answer is in Slack, once
 	agent/.venv/bin/python demo/demo_agent.py
+
+# A Bolt app in each language, with Bolt's own receiver and behind the queue.
+demo-bolt: $(VENV)/demo.stamp $(VENV)/test.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE) ## A Bolt app in Python and in JavaScript, with Bolt in front and behind the queue: what people see must be the same
+	bolt/python/.venv/bin/python demo/demo_bolt.py
 
 # PICTURE=--check only says whether the picture still shows what the demonstration says.
 demo-picture: $(VENV)/demo.stamp $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
@@ -50,8 +54,8 @@ test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
 	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
-	$(MAKE) test-end-to-end
-	$(MAKE) workflows size demo DEMO=--release demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
+	$(MAKE) test-end-to-end test-bolt-guide
+	$(MAKE) workflows size demo DEMO=--release demo-bolt demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
 
 installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 
@@ -104,14 +108,22 @@ test-agent: agent/.venv/stamp
 test-bolt-python: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/python/.venv/stamp
 	cd bolt/python && .venv/bin/ruff check --quiet . && .venv/bin/mypy --no-error-summary
 	$(VENV)/bin/python tests/servers.py bolt/python/.venv/bin/python -m pytest -c bolt/python/pyproject.toml \
-		--rootdir bolt/python -n 6 bolt/python/tests
+		--rootdir bolt/python -n 6 --dist loadgroup bolt/python/tests
 
 # Bolt apps behind the queue: the package as it is published, with each version of Bolt that it supports.
 test-bolt-javascript: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 	$(VENV)/bin/python tests/servers.py npm --prefix bolt/javascript --silent test
 
+# What the examples in this repository import, as `npm pack` would build it.
+bolt/javascript/dist/index.js: bolt/javascript/node_modules/.package-lock.json $(wildcard bolt/javascript/src/*.ts)
+	npm --prefix bolt/javascript run --silent build
+
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
+
+# The code of docs/migrate-bolt.md, before and after each of its commits.
+test-bolt-guide: $(VENV)/test.stamp $(VENV)/stack.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE)
+	bolt/python/.venv/bin/python -m pytest -q tests/bolt_guide
 
 # The tool for one's own machine: a Slack to play, to join, to record.
 slack-dev: FORCE ## The development tool, in target/tool (slack-dev/README.md)
@@ -251,6 +263,11 @@ build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that
 	cargo lambda build $(FUNCTIONS) --target $(RUST_TARGET) --output-format zip
 	$(PYTHON) tests/size.py target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
 
+bolt-packages: bolt/python/.venv/stamp bolt/javascript/node_modules/.package-lock.json ## The wheel and the npm tarball of the packages for Bolt, in target/packages
+	rm -rf target/packages && mkdir -p target/packages
+	bolt/python/.venv/bin/python -m build --no-isolation --outdir target/packages bolt/python
+	cd bolt/javascript && npm pack --silent --pack-destination $(CURDIR)/target/packages
+
 # In wheels for AgentCore's machines, whatever this one is. With OpenTelemetry if the stack is told to start the agent under it.
 AGENT_REQUIREMENTS = agent/requirements$(if $(findstring agentTracing=adot,$(CONTEXT)),-tracing).txt
 agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, in target/agent (arm64)
@@ -319,4 +336,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE

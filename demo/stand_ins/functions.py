@@ -1,4 +1,4 @@
-"""Plays Lambda: runs the release binaries as functions, with the Runtime API and a time-out. An HTTP API and an event
+"""Plays Lambda: runs the release binaries, and functions in Python and Node.js, with the Runtime API and a time-out. An HTTP API and an event
 source mapping, also played here, invoke them, and so does lambda_api.py.
 
 A function's time-out is by the wall clock: a process that is paused in the middle of an invocation is killed when the
@@ -22,7 +22,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,7 +154,7 @@ class Environment:
             with serving(api.handler()) as port:
                 env = self.function.env | {"AWS_LAMBDA_RUNTIME_API": f"{HOST}:{port}"}
                 self.starts += 1
-                program = Program(self.function.name, [str(self.function.binary)], env, self.log)
+                program = Program(self.function.name, self.function.command, env, self.log)
                 self._program, self._api = program, api
                 if self._stopping:
                     program.kill()
@@ -174,7 +174,7 @@ class Environment:
         return api if api is not None and api.asked.is_set() else None
 
     def invoke(self, event: dict[str, Any], trace: str | None = None) -> Any:
-        api = eventually(f"{self.function.name} asks for an event", self.ready, INIT_LIMIT_SECONDS,
+        api = eventually(f"{self.function.name} asks for an event", self.ready, self.function.init_limit_seconds,
                          lambda: tail(self.log))
         invocation = Invocation(event, self.function.timeout_seconds, continued(trace))
         api.hand_over(invocation)
@@ -219,11 +219,16 @@ class Environment:
 
 
 class Function:
-    """A release binary as a Lambda function."""
+    """A program as a Lambda function: a release binary, or a command that speaks the Runtime API too.
 
-    def __init__(self, name: str, binary: pathlib.Path, env: dict[str, str], timeout_seconds: float,
-                 concurrency: int, logs: pathlib.Path) -> None:
-        self.name, self.binary, self.timeout_seconds, self.logs = name, binary, timeout_seconds, logs
+    `init_limit_seconds`: Lambda's limit, or a longer one for a program that takes long to start on a machine that is busy.
+    """
+
+    def __init__(self, name: str, program: pathlib.Path | Sequence[str], env: dict[str, str], timeout_seconds: float,
+                 concurrency: int, logs: pathlib.Path, init_limit_seconds: float = INIT_LIMIT_SECONDS) -> None:
+        self.name, self.timeout_seconds, self.logs = name, timeout_seconds, logs
+        self.command = [str(program)] if isinstance(program, pathlib.Path) else list(program)
+        self.init_limit_seconds = init_limit_seconds
         self.arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
         self.env = env | {
             "AWS_LAMBDA_FUNCTION_NAME": name,
@@ -240,7 +245,7 @@ class Function:
 
     def wait_until_it_is_ready(self) -> None:
         for environment in self.environments:
-            eventually(f"{self.name} asks for its first event", environment.ready, INIT_LIMIT_SECONDS,
+            eventually(f"{self.name} asks for its first event", environment.ready, self.init_limit_seconds,
                        lambda: tail(environment.log))
 
     def invoke(self, event: dict[str, Any]) -> Any:
@@ -371,6 +376,7 @@ class EventSourceMapping:
         self.batches: list[Batch] = []
         self.broken: BaseException | None = None
         self._to_run_twice: Callable[[str], bool] | None = None
+        self._to_lose: Callable[[str], bool] | None = None
         self._runs_twice = False
         self._stopping = False
         self._threads = [threading.Thread(target=self._poll, daemon=True) for _ in function.environments]
@@ -380,6 +386,14 @@ class EventSourceMapping:
     def run_twice(self, is_it: Callable[[str], bool] = lambda body: True) -> None:
         """Has the next receive that brings such a body run twice, side by side. Lambda may do that."""
         self._to_run_twice = is_it
+
+    def lose_answer(self, is_it: Callable[[str], bool]) -> None:
+        """Has Lambda not hear the answer to the next receive that brings such a body, though the function gave one: the
+        messages stay on the queue and come again."""
+        self._to_lose = is_it
+
+    def has_lost_it(self) -> bool:
+        return self._to_lose is None
 
     def has_run_twice(self) -> bool:
         """Whether the receive has come, and both runs are over."""
@@ -416,6 +430,9 @@ class EventSourceMapping:
         ids = tuple(message["MessageId"] for message in messages)
         try:
             failures = reported(self.function.invoke({"Records": [self._record(it) for it in messages]}), ids)
+            if self._to_lose and any(self._to_lose(message["Body"]) for message in messages):
+                self._to_lose = None
+                raise FunctionFailed("the answer was lost on its way")
         except FunctionFailed as error:
             self.batches.append(Batch(ids, frozenset(ids), str(error)))
             return

@@ -14,6 +14,8 @@ interface.
     canvases.edit                makes one change to a canvas
     canvases.sections.lookup     finds sections of a canvas, and tells their ids only
     files.info                   tells what a file is, and where
+    views.open, views.update, views.publish  modals and home tabs (slack_views.py)
+    auth.test                    tells whose the token is
     GET /files-pri/…             gives the content of a file; without a good token, or without the scope, the page of the
                                  login, with status 200, as Slack does
 
@@ -43,10 +45,11 @@ from typing import Any, Self
 
 from stand_ins.canvases import SECTION_TYPES, BadChange, BadContent, Canvas, is_change, is_content, sections_of
 from stand_ins.events import APP as APP_ID
-from stand_ins.events import new_ts
+from stand_ins.events import TEAM, new_ts
 from stand_ins.processes import HOST, Handler, HttpServer
 from stand_ins.slack_blocks import are_blocks
 from stand_ins.slack_streams import Stream
+from stand_ins.slack_views import Refused, View, Views
 
 BOT_ID, BOT_USER = "B0STANDIN", "U0STANDIN"
 HOLD_LIMIT_SECONDS = 120
@@ -184,6 +187,7 @@ class SlackApi:
         self._streams: list[Stream] = []
         self._titles: dict[tuple[str, str], str] = {}
         self._suggested: list[Suggested] = []
+        self.views = Views()
         self._calls: list[str] = []
         self._files: dict[str, tuple[dict[str, Any], bytes]] = {}
         # Who asked for the content of which file, by the header of the authorization.
@@ -398,7 +402,10 @@ class SlackApi:
             "canvases.sections.lookup": self._find_sections,
             "assistant.threads.setTitle": self._set_thread_title,
             "assistant.threads.setSuggestedPrompts": self._suggest,
-        }
+            "auth.test": lambda channel, fields: Reply({
+                "ok": True, "url": "https://example.slack.com/", "team": "example", "team_id": TEAM, "user": "standin",
+                "user_id": BOT_USER, "bot_id": BOT_ID, "is_enterprise_install": False}),
+        } | {name: lambda channel, fields, call=call: self._view(call, fields) for name, call in self.views.methods.items()}
         return effects.get(method, lambda channel, fields: failure("unknown_method"))
 
     def _no_channel(self, channel: Any) -> Reply | None:
@@ -558,6 +565,13 @@ class SlackApi:
         except BadChange:
             return failure("canvas_editing_failed")
         return Reply({"ok": True})
+
+    def _view(self, call: Callable[[dict[str, Any]], View], fields: dict[str, Any]) -> Reply:
+        try:
+            view = call(fields)
+        except Refused as error:
+            return failure(str(error))
+        return Reply({"ok": True, "view": view.as_slack_tells_it(TEAM, APP_ID, BOT_ID)})
 
     def _find_sections(self, _channel: Any, fields: dict[str, Any]) -> Reply:
         criteria = fields.get("criteria")

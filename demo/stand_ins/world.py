@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dev import Failure, signals
+from dev import Failure
 from slack import Retry, Slack
 from stand_ins.agentcore import AgentCore
 from stand_ins.converse import Converse
@@ -32,15 +32,14 @@ from stand_ins.functions import ACCOUNT, REGION, EventSourceMapping, Function, h
 from stand_ins.lambda_api import LambdaApi
 from stand_ins.machines import AgentProgram, Machines
 from stand_ins.memory_api import MemoryApi
-from stand_ins.processes import HOST, ROOT, Program, eventually, free_port, tail
+from stand_ins.processes import HOST, ROOT, eventually, tail
 from stand_ins.sigv4 import Identity
 from stand_ins.slack_api import Post, SlackApi
 from stand_ins.slack_hooks import SlackHooks
 from stand_ins.trello_api import TrelloApi
 
 try:
-    import boto3
-    from botocore.config import Config
+    from stand_ins.aws import MINISTACK, Emulator, cleaned_up, client, create_queues, create_table, depth
     from stand_ins.gateway import Credential, Gateway, agent_targets, settle_targets, workspace_targets
 except ImportError as missing:
     raise SystemExit(f"{missing.name} is not installed: run this with agent/.venv/bin/python, which the Makefile "
@@ -48,7 +47,6 @@ except ImportError as missing:
 
 __all__ = ["Event", "Settings", "World", "mention", "world"]
 
-MINISTACK = ROOT / ".venv/bin/ministack"
 AGENT_PYTHON = ROOT / "agent/.venv/bin/python"
 AGENT = ROOT / "agent/main.py"
 # FUNCTIONS_DIR is for a quick look at a change: a directory with binaries that were not built for release.
@@ -203,10 +201,7 @@ class World:
         """The number of messages on the queue, visible or not."""
         if self.mapping.broken is not None:
             raise Failure(f"the stand-in for the event source mapping failed: {self.mapping.broken!r}\n{self.report()}")
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
-                 "ApproximateNumberOfMessagesDelayed"]
-        found = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
+        return depth(self.sqs, self.queue_url)
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """The messages in the dead-letter queue. They are taken out of it at the first look, and are kept here, because
@@ -288,12 +283,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
 
     with cleaned_up() as stack:
         logs = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agent-world-")))
-        ministack_port = free_port()
-        emulator = f"http://{HOST}:{ministack_port}"
-        ministack = Program("ministack", [str(MINISTACK)], {
-            "BIND_HOST": HOST, "GATEWAY_PORT": str(ministack_port), "MINISTACK_REGION": REGION,
-            "IOT_MTLS_ENABLED": "0"}, logs / "ministack.log")  # otherwise MiniStack also listens on port 8883
-        stack.callback(ministack.stop)
+        emulator = Emulator(logs)
+        stack.callback(emulator.stop)
 
         slack_api = stack.enter_context(SlackApi(token=bot_token))
         hooks = stack.enter_context(SlackHooks().serve())
@@ -344,14 +335,14 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         agentcore = AgentCore(RUNTIME_ARN, machines, dispatch_id, REGION)
         agentcore_port = stack.enter_context(agentcore.serve())
 
-        ministack.wait_until_it_answers(f"{emulator}/_ministack/health")
-        sqs, dynamodb = (client(service, emulator, tester) for service in ("sqs", "dynamodb"))
+        emulator.wait_until_it_answers()
+        sqs, dynamodb = (client(service, emulator.url, tester) for service in ("sqs", "dynamodb"))
         table = create_table(dynamodb)
         queue_url, queue_arn, dead_letter_url = create_queues(sqs, settings.visibility_timeout, settings.is_fifo)
 
         def function(binary: pathlib.Path, identity: Identity, env: dict[str, str], timeout: float,
                      concurrency: int) -> Function:
-            shared = {"AWS_ENDPOINT_URL": emulator, "DEDUP_STORE": f"dynamodb:{table}", "RUST_LOG": "info"}
+            shared = {"AWS_ENDPOINT_URL": emulator.url, "DEDUP_STORE": f"dynamodb:{table}", "RUST_LOG": "info"}
             started = Function(binary.name, binary, identity.env(REGION) | shared | env, timeout, concurrency, logs)
             stack.callback(started.stop)
             functions[binary.name] = started
@@ -364,7 +355,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         installations = {} if workspaces_gateway is None else {
             "GATEWAY_TARGETS": json.dumps({TEAM: "slack"} | {it: f"slack-{it.lower()}" for it in tokens}),
             "WORKSPACE_TOOLS_GATEWAY_URL": workspaces_gateway.url, "WORKSPACE_TOOLS": "slack,canvases"}
-        tokens_of_files = secrets_with(client("secretsmanager", emulator, tester), {
+        tokens_of_files = secrets_with(client("secretsmanager", emulator.url, tester), {
             TEAM: bot_token} | {it: token.secret for it, token in tokens.items()}) if settings.reads_files else {}
         settle = function(SETTLE, settle_id, {
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
@@ -391,64 +382,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
                     dead_letter_url, logs)
 
 
-@contextlib.contextmanager
-def cleaned_up() -> Iterator[contextlib.ExitStack]:
-    """An ExitStack whose cleaning up a second Ctrl-C does not interrupt."""
-    stack = contextlib.ExitStack()
-    try:
-        yield stack
-    finally:
-        with signals.held():
-            stack.close()
-
-
-def client(service: str, endpoint: str, identity: Identity) -> Any:
-    """A client that several threads may use."""
-    session = boto3.session.Session(aws_access_key_id=identity.access_key, aws_secret_access_key=identity.secret_key,
-                                    region_name=REGION)
-    config = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20, max_pool_connections=40)
-    return session.client(service, endpoint_url=endpoint, config=config)
-
-
 def secrets_with(secrets_manager: Any, tokens: Mapping[str, str]) -> dict[str, str]:
     """Puts each installation's token into a secret of its own, as the stack does, and returns what agent-settle is told."""
     arns = {tenant: secrets_manager.create_secret(
         Name=f"bot-token-{tenant}", SecretString=json.dumps({"token": token}))["ARN"] for tenant, token in tokens.items()}
     return {"SLACK_BOT_TOKEN_ARN": json.dumps(arns) if len(arns) > 1 else arns[TEAM]}
-
-
-def create_table(dynamodb: Any) -> str:
-    """Creates the table as cdk/lib/ingress/slack-ingress.ts does, and returns its name."""
-    name = "slack-events"
-    dynamodb.create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": "event_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "event_id", "AttributeType": "S"},
-                              {"AttributeName": "parked", "AttributeType": "S"},
-                              {"AttributeName": "received_at", "AttributeType": "N"}],
-        GlobalSecondaryIndexes=[{
-            "IndexName": "parked",
-            "KeySchema": [{"AttributeName": "parked", "KeyType": "HASH"},
-                          {"AttributeName": "received_at", "KeyType": "RANGE"}],
-            "Projection": {"ProjectionType": "KEYS_ONLY"},
-        }],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return name
-
-
-def create_queues(sqs: Any, visibility_timeout: int, is_fifo: bool = True) -> tuple[str, str, str]:
-    """Creates the queues as the CDK does for an agent. Returns the queue's URL and ARN, and the URL of its dead-letter
-    queue."""
-    suffix = ".fifo" if is_fifo else ""
-    kind = {"FifoQueue": "true", "DeduplicationScope": "messageGroup",
-            "FifoThroughputLimit": "perMessageGroupId"} if is_fifo else {}
-    dead_letter_url = sqs.create_queue(QueueName=f"dead-letters{suffix}", Attributes=kind)["QueueUrl"]
-    redrive = {"deadLetterTargetArn": queue_arn(sqs, dead_letter_url), "maxReceiveCount": 1000}
-    queue_url = sqs.create_queue(QueueName=f"events{suffix}", Attributes=kind | {
-        "VisibilityTimeout": str(visibility_timeout), "RedrivePolicy": json.dumps(redrive)})["QueueUrl"]
-    return queue_url, queue_arn(sqs, queue_url), dead_letter_url
-
-
-def queue_arn(sqs: Any, url: str) -> str:
-    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

@@ -26,6 +26,7 @@ from stand_ins.processes import eventually
 from stand_ins.sigv4 import Identity
 from stand_ins.slack_api import SlackApi
 from stand_ins.slack_hooks import SlackHooks
+from stand_ins.slack_views import TRIGGER_SECONDS
 from stand_ins.world import RUNTIME_ARN, World
 
 SESSION = "slack-" + "0" * 64
@@ -310,3 +311,41 @@ def test_slack_refuses_prompts_titles_and_blocks_that_it_could_not_show() -> Non
             assert posted(*wrong) == "invalid_blocks", wrong
         slack.scopes.discard("assistant:write")
         assert error(suggest, channel_id="D1", prompts=[prompt]) == "missing_scope"
+
+
+def test_slack_opens_a_modal_once_by_a_trigger_that_is_young() -> None:
+    modal = {"type": "modal", "title": {"type": "plain_text", "text": "Order"}, "blocks": []}
+    name = {"type": "input", "label": {"type": "plain_text", "text": "What"}, "element": {"type": "plain_text_input"}}
+    with SlackApi() as slack:
+        def call(method: str, **fields) -> dict:
+            return slack.answer(method, f"Bearer {slack.token}", fields).body
+
+        def opened(view=modal, trigger: str | None = None) -> str | None:
+            return call("views.open", trigger_id=trigger or slack.views.new_trigger("U1"), view=view).get("error")
+
+        trigger, late = slack.views.new_trigger("U1"), slack.views.new_trigger("U1")
+        assert opened(trigger=trigger) is None
+        assert opened(trigger=trigger) == "exchanged_trigger_id"
+        slack.views.trigger_seconds = 0
+        assert opened(trigger=late) == "expired_trigger_id"
+        slack.views.trigger_seconds = TRIGGER_SECONDS
+        assert opened(trigger="1.2.3") == "invalid_trigger_id"
+        assert opened(modal | {"external_id": "one"}) is None
+        assert opened(modal | {"external_id": "one"}) == "duplicate_external_id"
+        submit = {"submit": {"type": "plain_text", "text": "Send"}}
+        assert opened(modal | submit | {"blocks": [name]}) is None
+        for wrong in ({"blocks": [name]}, {"title": {"type": "plain_text", "text": "x" * 25}}, {"type": "home"}, {"blocks": None},
+                      {"external_id": "x" * 256}):
+            assert opened(modal | wrong) == "invalid_arguments", wrong
+        assert [it.external_id for it in slack.views.modals] == [None, "one", None]
+
+        changed = modal | {"title": {"type": "plain_text", "text": "Changed"}}
+        shown = call("views.update", external_id="one", view=json.dumps(changed))["view"]
+        assert slack.views.modals[1].content == changed and shown["id"] == slack.views.modals[1].id
+        assert call("views.update", view_id=shown["id"], hash="1.x", view=changed)["error"] == "hash_conflict"
+        assert call("views.update", view_id=shown["id"], hash=shown["hash"], view=changed)["ok"]
+        assert call("views.update", external_id="two", view=changed)["error"] == "not_found"
+        assert call("views.update", view=changed)["error"] == "invalid_arguments"
+        assert call("views.publish", user_id="U1", view={"type": "home", "blocks": []})["ok"]
+        assert call("views.publish", user_id="U1", view=modal)["error"] == "invalid_arguments"
+        assert set(slack.views.homes) == {"U1"}

@@ -143,7 +143,7 @@ describe('a worker', { concurrency: 20 }, () => {
     await send('next', { group: 'g' });
     worker();
     await send('other');
-    await until('the failed message runs again', () => begins('bad') === 2, 40);
+    await until('the failed message runs again', () => begins('bad') === 2, 120);
     assert.deepEqual([begins('next'), ends('other')], [0, 1]);
     assert.ok(outcomes('bad')[0] === 'failed' && !(await item(table, 'next')));
     assert.ok(story.every((line) => line.listener !== 'begins' || line.name !== 'next'));
@@ -156,7 +156,7 @@ describe('a worker', { concurrency: 20 }, () => {
     await send('second', { group: 'g' });
     await send('third', { group: 'g' });
     worker();
-    await until('its followers run', () => ends('second') === 1 && ends('third') === 1, 60);
+    await until('its followers run', () => ends('second') === 1 && ends('third') === 1, 150);
     await until('it is a dead letter', async () => (await depth(deadLetters)).visible > 0);
     assert.deepEqual(await depth(deadLetters), { visible: 1, hidden: 0 });
     assert.equal(begins('bad'), 2);
