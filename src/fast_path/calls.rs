@@ -94,7 +94,7 @@ impl Calls {
         let headers =
             [("content-type", "application/json; charset=utf-8"), ("authorization", &*authorization)];
         let post = Post { url: &url, service: None, headers: &headers, body: body.as_bytes() };
-        let answer = whole(self.calls.post(post, until, |_, _| false).await)?;
+        let answer = whole(self.post(post, until).await)?;
         let said: Value = serde_json::from_slice(&answer).map_err(|_| "slack_not_json")?;
         match said.get("error").and_then(Value::as_str) {
             _ if said.get("ok") == Some(&Value::Bool(true)) => Ok(()),
@@ -113,7 +113,7 @@ impl Calls {
         let headers: Vec<(&'static str, &str)> =
             asked.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let post = Post { url, service: None, headers: &headers, body: asked.body.as_bytes() };
-        let answer = whole(self.calls.post(post, until, |_, _| false).await)?;
+        let answer = whole(self.post(post, until).await)?;
         let options: Value = serde_json::from_slice(&answer).map_err(|_| "source_not_json")?;
         let is_list = |name: &str| options.get(name).is_some_and(Value::is_array);
         if !is_list("options") && !is_list("option_groups") {
@@ -135,11 +135,16 @@ impl Calls {
         let event = http_event(asked).to_string();
         let headers = [("content-type", JSON), ("x-amz-invocation-type", "RequestResponse")];
         let post = Post { url: &url, service: Some("lambda"), headers: &headers, body: event.as_bytes() };
-        let answer = self.calls.post(post, until, |_, _| false).await;
+        let answer = self.post(post, until).await;
         if answer.as_ref().is_ok_and(|answer| answer.headers.get("x-amz-function-error").is_some()) {
             return Err("function_error".to_owned());
         }
         http_answer(&whole(answer)?)
+    }
+
+    /// One call, whose answer is read to its end.
+    async fn post(&self, post: Post<'_>, until: Moment) -> Result<Answer, CallError> {
+        self.calls.post(post, until, |_, _| false).await
     }
 
     fn function_url(&self, function: &str) -> Option<String> {

@@ -25,6 +25,7 @@ pub mod rules;
 mod shape;
 mod template;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::telemetry::report::ingress::{FastPathOutcome, FastPathReport, ImmediateAnswer};
@@ -84,15 +85,22 @@ impl FastPath {
     }
 
     /// Does what was planned, once, and is over at `until`. `tenant` is the installation that the request is for.
-    pub async fn carry_out(
-        &self,
-        planned: Planned<'_>,
-        tenant: Option<&str>,
+    pub fn carry_out<'a>(
+        &'a self,
+        planned: Planned<'a>,
+        tenant: Option<&'a str>,
         until: Moment,
-    ) -> FastPathReport {
-        if let Some(done) = planned.without_calls() {
-            return done;
-        }
+    ) -> BoxFuture<'a, FastPathReport> {
+        // Boxed, so that a request without a rule carries none of it.
+        Box::pin(async move {
+            match planned.without_calls() {
+                Some(done) => done,
+                None => self.call(planned, tenant, until).await,
+            }
+        })
+    }
+
+    async fn call(&self, planned: Planned<'_>, tenant: Option<&str>, until: Moment) -> FastPathReport {
         let start = SystemClock.instant();
         let Planned { asked, plan } = planned;
         let done = match plan.step {

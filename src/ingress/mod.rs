@@ -26,6 +26,7 @@
 //! these call. This room imports `fast_path`, `dedup`, `sink`, `slack`, `telemetry` (the report) and `time`. It knows no HTTP: `lambda::http`
 //! makes an [`Inbound`] from a request, and an answer from the report.
 
+use futures_util::future::OptionFuture;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -315,7 +316,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             Payload::Suggestion { .. } => {
                 if let (Some(fast_path), Some(planned)) = (fast_path, plan(asked, "")) {
                     let done = fast_path.carry_out(planned, None, budget.fast_path_until());
-                    details.fast_path = Some(Box::pin(done).await);
+                    details.fast_path = Some(done.await);
                 }
                 return Err(RequestOutcome::Suggestion);
             }
@@ -380,16 +381,16 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             };
         }
         let recorded = recorded?;
-        let (Some(fast_path), Some(planned)) = (&self.fast_path, planned) else {
-            return self.send(message, recorded, &claim, is_last, &budget, details).await;
-        };
         // Beside the send: what triggers a modal is good for three seconds, and a send that hangs must not cost it; nor must a
         // call that hangs cost the event. The record is written by now, so nobody else makes the call.
+        let call = self.fast_path.as_ref().zip(planned).map(|(fast_path, planned)| {
+            fast_path.carry_out(planned, tenant.as_deref(), budget.fast_path_until())
+        });
         let (sent, done) = tokio::join!(
             self.send(message, recorded, &claim, is_last, &budget, details),
-            Box::pin(fast_path.carry_out(planned, tenant.as_deref(), budget.fast_path_until())),
+            OptionFuture::from(call),
         );
-        details.fast_path = Some(done);
+        details.fast_path = done.or(details.fast_path.take());
         sent
     }
 
