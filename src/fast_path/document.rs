@@ -245,10 +245,8 @@ fn read_condition(object: &Map<String, Value>, place: &mut Place<'_>) -> Option<
         place.number(object, name, LONGEST).and_then(|number| usize::try_from(number).ok())
     };
     let (min_length, max_length) = (length(place, "min_length"), length(place, "max_length"));
-    if let (Some(min), Some(max)) = (min_length, max_length) {
-        if min > max {
-            place.problem("min_length is more than max_length");
-        }
+    if min_length.zip(max_length).is_some_and(|(min, max)| min > max) {
+        place.problem("min_length is more than max_length");
     }
     if !CONDITION.iter().skip(2).any(|name| object.contains_key(*name)) {
         place.problem(format!("asks for nothing: it has none of {}", CONDITION[2..].join(", ")));

@@ -215,8 +215,8 @@ fn wrong_rules() -> Vec<(Value, &'static str)> {
         (json!({"when": submission, "checks": [{"block_id": "b", "required": true}]}), "message is missing"),
         (json!({"when": submission, "checks": [{"required": true, "message": "m"}]}), "block_id is missing"),
         (
-            json!({"when": submission, "checks": [{"block_id": "b", "pattern": "(a|b)", "message": "m"}]}),
-            "no groups",
+            json!({"when": submission, "checks": [{"block_id": "b", "pattern": "(a|b", "message": "m"}]}),
+            "group",
         ),
         (
             json!({"when": submission, "checks": [{"block_id": "b", "min_length": 3, "max_length": 2, "message": "m"}]}),

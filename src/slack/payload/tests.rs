@@ -260,7 +260,7 @@ fn an_organisations_event_has_the_workspace_that_it_happened_in() {
 #[test]
 fn every_event_is_recorded_under_its_event_id_and_kept_as_it_came() {
     for (name, json) in FIXTURES {
-        let parsed: serde_json::Value = serde_json::from_str(json).unwrap();
+        let parsed: Value = serde_json::from_str(json).unwrap();
         if parsed["type"] != "event_callback" {
             continue;
         }
