@@ -2,11 +2,11 @@
 
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { AgentStack } from '../lib/agent/stack.ts';
-import { SlackIngressStack } from '../lib/ingress/stack.ts';
-import { agentProps } from '../lib/settings/agent.ts';
-import { setting, wantsAgent } from '../lib/settings/context.ts';
-import { ingressProps } from '../lib/settings/ingress.ts';
+import { AgentStack } from '../lib/agent/stack';
+import { SlackIngressStack } from '../lib/ingress/stack';
+import { agentProps } from '../lib/settings/agent';
+import { setting, wantsAgent } from '../lib/settings/context';
+import { ingressProps } from '../lib/settings/ingress';
 
 const app = new App();
 const name = setting(app, 'stackName') ?? 'SlackIngress';

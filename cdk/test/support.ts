@@ -8,11 +8,11 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../lib/agent/dispatch.ts';
-import { type AgentProps, AgentStack } from '../lib/agent/stack.ts';
-import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../lib/agent/dispatch';
+import { type AgentProps, AgentStack } from '../lib/agent/stack';
+import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress';
 
-export const REPOSITORY = resolve(import.meta.dirname, '../..');
+export const REPOSITORY = resolve(__dirname, '../..');
 
 /**
  * Returns the text of the Rust files in a folder, without the files of unit tests. Tests look there for a name that the

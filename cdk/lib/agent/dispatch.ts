@@ -5,7 +5,7 @@ import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { type AgentFunctionProps, agentFunction } from './function.ts';
+import { type AgentFunctionProps, agentFunction } from './function';
 
 /**
  * `work`: the agent claims a question and answers through agent-settle. `plain`: the agent knows nothing of that, and

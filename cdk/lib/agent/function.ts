@@ -6,7 +6,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import { type Tracing, tracingOf } from '../common/tracing.ts';
+import { type Tracing, tracingOf } from '../common/tracing';
 
 /** The ids of the work records in the ingress's table begin with this. */
 export const RECORD_PREFIX = 'dispatch#';

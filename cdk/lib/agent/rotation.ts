@@ -9,9 +9,9 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../common/secret.ts';
-import { type Tracing, tracingOf } from '../common/tracing.ts';
-import { credentialSecret } from './credential.ts';
+import { arnForPolicy } from '../common/secret';
+import { type Tracing, tracingOf } from '../common/tracing';
+import { credentialSecret } from './credential';
 
 /** The ids of the claims in the ingress's table begin with this. */
 export const CLAIM_PREFIX = 'rotation#';

@@ -8,10 +8,10 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
-import { CRATE } from '../common/code.ts';
-import type { AgentTarget } from './dispatch.ts';
-import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway.ts';
-import type { AgentMemory } from './memory.ts';
+import { CRATE } from '../common/code';
+import type { AgentTarget } from './dispatch';
+import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway';
+import type { AgentMemory } from './memory';
 
 /** The directory that `make agent-zip` writes the agent to. */
 export const AGENT_CODE = join(CRATE, 'target/agent');

@@ -6,10 +6,10 @@ import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { grantReadSecret } from './credential.ts';
-import { type AgentFunctionProps, agentFunction } from './function.ts';
-import { type AgentGateway, SLACK_TARGET } from './gateway.ts';
-import { WORKSPACE_TARGETS, type Workspaces } from './workspaces.ts';
+import { grantReadSecret } from './credential';
+import { type AgentFunctionProps, agentFunction } from './function';
+import { type AgentGateway, SLACK_TARGET } from './gateway';
+import { WORKSPACE_TARGETS, type Workspaces } from './workspaces';
 
 /** The function's time-out. It begins no post later than 15 s after its start, and ends its calls to Slack after 29 s. */
 export const SETTLE_TIMEOUT = Duration.seconds(30);

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 
 /** The root of the repository, which is also the root of the crate. */
-export const CRATE = resolve(import.meta.dirname, '../../..');
+export const CRATE = resolve(__dirname, '../../..');
 
 /**
  * The functions by the names of their binaries: `slack-ingress` answers Slack, `redrive` sends parked events to the

@@ -20,13 +20,13 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../common/secret.ts';
-import { type Tracing, tracingOf } from '../common/tracing.ts';
-import { Alarms } from './alarms.ts';
-import { IngressDashboard } from './dashboard.ts';
-import { IngressHttpApi, PATHS } from './http-api.ts';
-import { IngressMetrics } from './metrics.ts';
-import { PARKED_INDEX, Redrive } from './redrive.ts';
+import { arnForPolicy } from '../common/secret';
+import { type Tracing, tracingOf } from '../common/tracing';
+import { Alarms } from './alarms';
+import { IngressDashboard } from './dashboard';
+import { IngressHttpApi, PATHS } from './http-api';
+import { IngressMetrics } from './metrics';
+import { PARKED_INDEX, Redrive } from './redrive';
 
 /**
  * The function's time-out. It is longer than the 3 s that Slack waits, so that the function answers before Lambda kills

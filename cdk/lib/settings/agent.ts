@@ -2,11 +2,11 @@
 
 import { readFileSync } from 'node:fs';
 import type { Construct } from 'constructs';
-import type { SuggestedPrompts } from '../agent/settle.ts';
-import type { AgentProps } from '../agent/stack.ts';
-import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello.ts';
-import { functionCode } from '../common/code.ts';
-import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView, wantsRotation } from './context.ts';
+import type { SuggestedPrompts } from '../agent/settle';
+import type { AgentProps } from '../agent/stack';
+import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello';
+import { functionCode } from '../common/code';
+import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView, wantsRotation } from './context';
 
 /**
  * Returns the props of the agent that the settings describe. Call it only if `wantsAgent` is true.

@@ -5,7 +5,7 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import type { AgentCall } from '../agent/dispatch.ts';
+import type { AgentCall } from '../agent/dispatch';
 
 /** The names that `cdk -c name=value` may set. docs/deploy.md explains each of them. */
 export const SETTINGS = [

@@ -1,10 +1,10 @@
 // From the settings to the props of the ingress.
 
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../agent/dispatch.ts';
-import type { SlackIngressProps } from '../ingress/slack-ingress.ts';
-import { functionCode } from '../common/code.ts';
-import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../agent/dispatch';
+import type { SlackIngressProps } from '../ingress/slack-ingress';
+import { functionCode } from '../common/code';
+import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context';
 
 /**
  * Returns the props of the ingress that the settings describe.

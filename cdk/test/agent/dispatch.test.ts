@@ -7,7 +7,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
-import { AgentDispatch, dispatchTimeout, dispatchVisibility } from '../../lib/agent/dispatch.ts';
+import { AgentDispatch, dispatchTimeout, dispatchVisibility } from '../../lib/agent/dispatch';
 import {
   agentDirectory,
   agentStacks,
@@ -21,7 +21,7 @@ import {
   only,
   rustSource,
   settleIn,
-} from '../support.ts';
+} from '../support';
 
 const { template, ingress } = agentTemplate();
 const fn = dispatchIn(template);

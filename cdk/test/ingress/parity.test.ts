@@ -6,10 +6,10 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
-import { SlackIngressStack } from '../../lib/ingress/stack.ts';
-import { ingressProps } from '../../lib/settings/ingress.ts';
-import { type RawTemplate, canonical } from './canonical.ts';
-import { REPOSITORY, codeDirectory, newApp } from '../support.ts';
+import { SlackIngressStack } from '../../lib/ingress/stack';
+import { ingressProps } from '../../lib/settings/ingress';
+import { type RawTemplate, canonical } from './canonical';
+import { REPOSITORY, codeDirectory, newApp } from '../support';
 
 /** Reads template.yaml with the CDK, which understands the short forms (`!Ref` …). */
 function sam(): RawTemplate {

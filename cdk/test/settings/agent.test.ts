@@ -8,11 +8,11 @@ import { test } from 'node:test';
 import { Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { AgentStack } from '../../lib/agent/stack.ts';
-import { SlackIngressStack } from '../../lib/ingress/stack.ts';
-import { agentProps } from '../../lib/settings/agent.ts';
-import { wantsAgent } from '../../lib/settings/context.ts';
-import { ingressProps } from '../../lib/settings/ingress.ts';
+import { AgentStack } from '../../lib/agent/stack';
+import { SlackIngressStack } from '../../lib/ingress/stack';
+import { agentProps } from '../../lib/settings/agent';
+import { wantsAgent } from '../../lib/settings/context';
+import { ingressProps } from '../../lib/settings/ingress';
 import {
   CONTEXT,
   REPOSITORY,
@@ -27,7 +27,7 @@ import {
   temporaryDirectory,
   tracedAgentDirectory,
   withImports,
-} from '../support.ts';
+} from '../support';
 
 const codePath = codeDirectory();
 const code = {

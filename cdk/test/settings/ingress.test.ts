@@ -8,9 +8,9 @@ import { Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { SlackIngressStack } from '../../lib/ingress/stack.ts';
-import { SETTINGS } from '../../lib/settings/context.ts';
-import { ingressProps } from '../../lib/settings/ingress.ts';
+import { SlackIngressStack } from '../../lib/ingress/stack';
+import { SETTINGS } from '../../lib/settings/context';
+import { ingressProps } from '../../lib/settings/ingress';
 import {
   REPOSITORY,
   type Resource,
@@ -21,7 +21,7 @@ import {
   only,
   redriveIn,
   temporaryDirectory,
-} from '../support.ts';
+} from '../support';
 
 const codePath = codeDirectory();
 const code = { codePath, redriveCodePath: codePath };
