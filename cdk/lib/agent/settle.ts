@@ -76,6 +76,7 @@ export class AgentSettle extends Construct {
     const count = suggestedPrompts?.prompts.length;
     if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
     const own = agentFunction(this, props, {
+      binary: 'agent-settle',
       name: 'agent-settle',
       description: 'slack-ingress: acts for whoever works on a question, and posts the answer',
       timeout: SETTLE_TIMEOUT,
