@@ -254,14 +254,26 @@ workflows: $(VENV)/test.stamp
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc $(EVERYTHING) --no-deps
 
-# ARCHITECTURE=x86_64 for the other one. Both go to the same place.
-ARCHITECTURE ?= arm64
+# What is built must be what is deployed, so both are read in the settings; the CDK looks into the zips and stops if they are
+# something else. ARCHITECTURE=x86_64 says it without a setting. Both architectures go to the same place.
+settings = $(patsubst $(1)=%,%,$(filter-out $(1)=,$(filter $(1)=%,$(patsubst --context=%,%,$(CONTEXT)))))
+ARCHITECTURE ?= $(or $(lastword $(call settings,architecture)),arm64)
+ifneq ($(filter-out $(ARCHITECTURE),$(call settings,architecture)),)
+$(error ARCHITECTURE=$(ARCHITECTURE) and -c architecture=$(call settings,architecture) are two architectures: give one)
+endif
+ifeq ($(filter arm64 x86_64,$(ARCHITECTURE)),)
+$(error ARCHITECTURE must be arm64 or x86_64, and is: $(ARCHITECTURE))
+endif
 RUST_TARGET := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu
 
-build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that target to the Rust toolchain)
+# What the default build does without (Cargo.toml): FEATURES=sns, FEATURES=redis, FEATURES=sns,redis.
+FEATURES ?= $(if $(call settings,topicArn),sns)
+COMMA := ,
+
+build: $(VENV)/demo.stamp ## The Lambda zips, in target/lambda (arm64; adds that target to the Rust toolchain); FEATURES=sns, redis for more
 	rustup target add $(RUST_TARGET)
-	cargo lambda build $(FUNCTIONS) --target $(RUST_TARGET) --output-format zip
-	$(PYTHON) tests/size.py target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
+	cargo lambda build $(FUNCTIONS)$(addprefix $(COMMA),$(FEATURES)) --target $(RUST_TARGET) --output-format zip
+	$(PYTHON) tests/size.py $(addprefix --features ,$(FEATURES)) target/lambda/slack-ingress/bootstrap.zip target/lambda/redrive/bootstrap.zip
 
 bolt-packages: bolt/python/.venv/stamp bolt/javascript/node_modules/.package-lock.json ## The wheel and the npm tarball of the packages for Bolt, in target/packages
 	rm -rf target/packages && mkdir -p target/packages
@@ -277,19 +289,21 @@ agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, i
 		-r $(AGENT_REQUIREMENTS)
 	cp -r agent/main.py agent/slack_agent target/agent/ && find target/agent/slack_agent -name __pycache__ -prune -exec rm -rf {} +
 
-# CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time.
+# CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time. What a deployment would
+# replace that holds data it does not touch, unless REPLACE names it.
 CDK = cd cdk && npx --no-install cdk
 ZIPS = -c codePath=../target/lambda/slack-ingress/bootstrap.zip -c redriveCodePath=../target/lambda/redrive/bootstrap.zip \
 	-c dispatchCodePath=../target/lambda/agent-dispatch/bootstrap.zip \
 	-c settleCodePath=../target/lambda/agent-settle/bootstrap.zip \
 	-c rotationCodePath=../target/lambda/token-rotation/bootstrap.zip -c agentCodePath=../target/agent
-SETTINGS = $(ZIPS) -c architecture=$(ARCHITECTURE) $(CONTEXT)
+# A setting in cdk/cdk.json must not be hidden by a default of ours, so the architecture is passed only if it was chosen here.
+SETTINGS = $(ZIPS) $(if $(filter file,$(origin ARCHITECTURE)),,-c architecture=$(ARCHITECTURE)) $(CONTEXT)
 
 bootstrap: build agent-zip cdk/node_modules/.package-lock.json ## Prepare an account and region for the CDK, once
 	$(CDK) bootstrap $(SETTINGS)
 
 deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks up in the AWS account of your credentials (docs/deploy.md)
-	$(CDK) deploy --all $(SETTINGS) --outputs-file outputs.json
+	cd cdk && npm run --silent deploy -- $(addprefix --replace=,$(REPLACE)) $(SETTINGS)
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv bolt/python/.venv cdk/cdk.out cdk/outputs.json \

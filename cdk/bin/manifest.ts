@@ -10,7 +10,7 @@
 // prompts are suggested in its pane, and `--files` that the files of questions are read.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { deploymentIn, slackAppManifest } from '../lib/ingress/manifest.ts';
+import { deploymentIn, slackAppManifest } from '../lib/ingress/manifest';
 
 try {
   const { values, positionals } = parseArgs({

@@ -1,5 +1,6 @@
 // What the tests share: stacks to look at, and ways to find resources in their templates.
 
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -8,11 +9,11 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../lib/agent/dispatch.ts';
-import { type AgentProps, AgentStack } from '../lib/agent/stack.ts';
-import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../lib/agent/dispatch';
+import { type AgentProps, AgentStack } from '../lib/agent/stack';
+import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress';
 
-export const REPOSITORY = resolve(import.meta.dirname, '../..');
+export const REPOSITORY = resolve(__dirname, '../..');
 
 /**
  * Returns the text of the Rust files in a folder, without the files of unit tests. Tests look there for a name that the
@@ -38,22 +39,46 @@ export function temporaryDirectory(): string {
   return directory;
 }
 
+/** Lambda's architectures, with their numbers in an ELF header (`EM_AARCH64`, `EM_X86_64`). */
+const MACHINES = { arm64: 183, x86_64: 62 };
+
+/** Returns the header of a program and, behind it, what ours say of the cargo features that they were built with. */
+export function program(architecture: keyof typeof MACHINES = 'arm64', features: string[] = ['sns']): Buffer {
+  const header = Buffer.alloc(64);
+  header.write('\x7fELF\x02\x01\x01', 'latin1');
+  header.writeUInt16LE(MACHINES[architecture], 18);
+  const markers = features.map((feature) => `slack-ingress feature ${feature};`);
+  return Buffer.concat([header, Buffer.from(['slack-ingress build;', ...markers].join('\0'))]);
+}
+
 /** Creates a directory that stands in for a built function. No test runs it. */
-export function codeDirectory(): string {
+export function codeDirectory(...built: Parameters<typeof program>): string {
   const directory = temporaryDirectory();
-  writeFileSync(join(directory, 'bootstrap'), '');
+  writeFileSync(join(directory, 'bootstrap'), program(...built));
   return directory;
 }
 
+/** Creates a zip of these files, with a program that is not ours, and returns its path. */
+export function zipOf(files: Record<string, Buffer>): string {
+  const directory = temporaryDirectory();
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content);
+  const run = spawnSync('python3', ['-m', 'zipfile', '-c', 'code.zip', ...Object.keys(files)], { cwd: directory });
+  if (run.status !== 0) throw new Error(`no zip: ${run.stderr}`);
+  return join(directory, 'code.zip');
+}
+
 const code = codeDirectory();
+/** Returns the code of a function that was built for an architecture. */
+export const codeOf = (architecture?: lambda.Architecture) =>
+  lambda.Code.fromAsset(architecture?.name === 'x86_64' ? codeDirectory('x86_64') : code);
 
 export function newApp(context: Record<string, unknown> = {}): App {
   return new App({ context: { ...CONTEXT, ...context }, outdir: temporaryDirectory() });
 }
 
 /** Returns the code props of an ingress. */
-export function functions(): Pick<SlackIngressProps, 'code' | 'redriveCode'> {
-  return { code: lambda.Code.fromAsset(code), redriveCode: lambda.Code.fromAsset(code) };
+export function functions(architecture?: lambda.Architecture): Pick<SlackIngressProps, 'code' | 'redriveCode'> {
+  return { code: codeOf(architecture), redriveCode: codeOf(architecture) };
 }
 
 type Props = Omit<SlackIngressProps, 'code' | 'redriveCode'>;
@@ -62,7 +87,7 @@ type Props = Omit<SlackIngressProps, 'code' | 'redriveCode'>;
 export function synthesized(props: Props | ((scope: Construct) => Props) = {}): Template {
   const stack = new Stack(newApp(), 'Stack');
   const rest = typeof props === 'function' ? props(stack) : props;
-  new SlackIngress(stack, 'Ingress', { ...functions(), ...rest });
+  new SlackIngress(stack, 'Ingress', { ...functions(rest.architecture), ...rest });
   return Template.fromStack(stack);
 }
 

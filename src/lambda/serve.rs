@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::http::{Answer, is_last_attempt};
-use super::untrusted;
+use super::{features, untrusted};
 use crate::telemetry::logging;
 use crate::telemetry::report::with_causes;
 use crate::time::clock::{Clock, SystemClock};
@@ -36,6 +36,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs `work` to its end. An error and a panic are logged, and reported to Lambda as a failed init.
 pub async fn run(work: impl Future<Output = Result<(), String>>) -> ExitCode {
+    features::keep_in_the_program();
     std::panic::set_hook(Box::new(logging::write_panic));
     // A panic comes as far as this in two places: at init, and in the runtime, which panics on an invocation without an id.
     let ended = AssertUnwindSafe(work).catch_unwind().await;

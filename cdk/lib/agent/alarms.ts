@@ -4,10 +4,10 @@ import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
-import { alarmFactory } from '../common/alarm.ts';
-import type { AgentMetrics, RotationMetrics } from './metrics.ts';
-import { ROTATION_EVERY } from './rotation.ts';
-import { SETTLE_TIMEOUT } from './settle.ts';
+import { alarmFactory } from '../common/alarm';
+import type { AgentMetrics, RotationMetrics } from './metrics';
+import { ROTATION_EVERY } from './rotation';
+import { SETTLE_TIMEOUT } from './settle';
 
 export interface AgentAlarmsProps {
   readonly metrics: AgentMetrics;

@@ -5,7 +5,7 @@ import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../common/secret.ts';
+import { arnForPolicy } from '../common/secret';
 
 /** The default key of the credential in the JSON object that the secret contains. */
 export const SECRET_KEY = 'token';

@@ -4,8 +4,8 @@ import { Duration } from 'aws-cdk-lib';
 import type * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { Construct } from 'constructs';
-import type { AgentMetrics, DispatchCountName, SettleCountName } from './metrics.ts';
-import type { AgentRuntime } from './runtime.ts';
+import type { AgentMetrics, DispatchCountName, SettleCountName } from './metrics';
+import type { AgentRuntime } from './runtime';
 
 export interface AgentDashboardProps {
   readonly metrics: AgentMetrics;

@@ -5,7 +5,8 @@ import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { type AgentFunctionProps, agentFunction } from './function.ts';
+import { type Limits, checkWithin } from '../common/limits';
+import { type AgentFunctionProps, agentFunction } from './function';
 
 /**
  * `work`: the agent claims a question and answers through agent-settle. `plain`: the agent knows nothing of that, and
@@ -19,6 +20,19 @@ const CALL = {
   work: { timeout: 45, longest: 885, reserve: 11 },
   plain: { timeout: 840, longest: 840, reserve: 42 },
 } as const;
+
+/** The longest time of a call in seconds, by its protocol. */
+export const LONGEST_CALL = { work: CALL.work.longest, plain: CALL.plain.longest };
+
+/** How often a question may be tried. */
+export const MAX_ATTEMPTS: Limits = { least: 1, most: 100 };
+
+/** When a question may be given up at the latest: a day before the queue would delete it. */
+export const GIVE_UP_SECONDS: Limits = { least: 1, most: 13 * 86_400 };
+
+/** What Lambda takes of an event source mapping. Larger batches would need a window in which they are gathered. */
+export const DISPATCH_CONCURRENCY: Limits = { least: 2, most: 1000 };
+export const BATCH_SIZE: Limits = { least: 1, most: 10 };
 
 /**
  * How often a message may be received before SQS moves it to the dead-letter queue, on a queue that feeds a dispatcher:
@@ -46,10 +60,16 @@ export interface AgentCall {
    * @default 45 seconds; with `plain` 14 minutes
    */
   readonly agentTimeout?: Duration;
+  /**
+   * The function's time-out, at least 11 s longer than `agentTimeout`, with `plain` 42 s.
+   * @default a minute, or more if `agentTimeout` needs it
+   */
+  readonly timeout?: Duration;
 }
 
 /** Returns the dispatcher's time-out: a minute, or more if a call of the agent may take longer than a minute allows. */
-export function dispatchTimeout({ agentProtocol = 'work', agentTimeout }: AgentCall = {}): Duration {
+export function dispatchTimeout({ agentProtocol = 'work', agentTimeout, timeout: given }: AgentCall = {}): Duration {
+  if (given) return given;
   const { timeout, reserve } = CALL[agentProtocol];
   return Duration.seconds(Math.max(60, (agentTimeout?.toSeconds() ?? timeout) + reserve));
 }
@@ -88,17 +108,12 @@ export interface AgentDispatchProps extends AgentFunctionProps, AgentCall {
   readonly dmConversation?: 'channel' | 'thread';
   /** `questions`: the agent is called for what asks something. `all`: for every message. @default 'questions' */
   readonly agentEvents?: 'questions' | 'all';
-  /**
-   * The function's time-out, at least 11 s longer than `agentTimeout`, with `plain` 42 s.
-   * @default a minute, or more if `agentTimeout` needs it
-   */
-  readonly timeout?: Duration;
   /** How often a question is tried, 1 to 100. Only an agent that claimed it has tried. @default 3 */
   readonly maxAttempts?: number;
   /** How long after its first receive a question is tried, or its answer posted, at most 13 days. @default 24 hours */
   readonly giveUpAfter?: Duration;
   /**
-   * The number of messages in one invocation.
+   * The number of messages in one invocation, 1 to 10.
    * @default 1: Lambda deletes what is done only when the whole batch is, so a stop, or a question that is none, would
    * wait for an agent that starts
    */
@@ -120,7 +135,7 @@ export class AgentDispatch extends Construct {
     const { agent, settle, queue, deadLetterQueue, table, agentProtocol = 'work' } = props;
     const { longest, reserve, timeout: usual } = CALL[agentProtocol];
     const agentTimeout = props.agentTimeout ?? Duration.seconds(usual);
-    const timeout = props.timeout ?? dispatchTimeout(props);
+    const timeout = dispatchTimeout(props);
     const maxAttempts = props.maxAttempts ?? 3;
     const giveUpAfter = props.giveUpAfter ?? Duration.days(1);
     const known = resourceOf(queue);
@@ -137,11 +152,10 @@ export class AgentDispatch extends Construct {
       !known || (known.visibilityTimeout ?? 30) >= timeout.toSeconds(),
       "the queue's visibility timeout is shorter than the function's time-out: Lambda refuses that",
     );
-    check(maxAttempts >= 1 && maxAttempts <= 100, 'maxAttempts must be from 1 to 100');
-    check(
-      giveUpAfter.toSeconds() >= 1 && giveUpAfter.toDays({ integral: false }) <= 13,
-      'giveUpAfter must be from 1 s to 13 days',
-    );
+    checkWithin('AgentDispatch: maxAttempts', maxAttempts, MAX_ATTEMPTS);
+    checkWithin('AgentDispatch: giveUpAfter, in seconds,', giveUpAfter.toSeconds(), GIVE_UP_SECONDS);
+    checkWithin('AgentDispatch: maxConcurrency', props.maxConcurrency, DISPATCH_CONCURRENCY);
+    checkWithin('AgentDispatch: batchSize', props.batchSize, BATCH_SIZE);
     check(
       !known || (known.messageRetentionPeriod ?? 4 * 86400) > giveUpAfter.toSeconds(),
       'the queue deletes a message before the dispatcher gives it up (giveUpAfter): give the queue a longer retention',
@@ -155,6 +169,7 @@ export class AgentDispatch extends Construct {
     check(queue.fifo === deadLetterQueue.fifo, 'the queue and its dead-letter queue must be of the same type');
 
     const own = agentFunction(this, props, {
+      binary: 'agent-dispatch',
       name: 'the dispatcher',
       description: 'slack-ingress: hands each question on the queue to the agent',
       timeout,

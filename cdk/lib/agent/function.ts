@@ -6,10 +6,15 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import { type Tracing, tracingOf } from '../common/tracing.ts';
+import { type Binary, checkCode } from '../common/bootstrap';
+import { type Limits, checkWithin } from '../common/limits';
+import { type Tracing, tracingOf } from '../common/tracing';
 
 /** The ids of the work records in the ingress's table begin with this. */
 export const RECORD_PREFIX = 'dispatch#';
+
+/** How long a call to Slack may be under way (src/config/parse.rs). */
+export const POST_WAIT_SECONDS: Limits = { least: 1, most: 900 };
 
 /** The properties that both functions have. */
 export interface AgentFunctionProps {
@@ -33,6 +38,7 @@ export interface AgentFunctionProps {
 }
 
 interface Rest {
+  readonly binary: Binary;
   readonly description: string;
   /** What the role's description calls the function. */
   readonly name: string;
@@ -44,7 +50,9 @@ interface Rest {
  * traced, traces. */
 export function agentFunction(scope: Construct, props: AgentFunctionProps, rest: Rest) {
   const postWait = props.postWait?.toSeconds() ?? 90;
-  if (postWait < 1 || postWait > 900) throw new Error(`${rest.name}: postWait must be from 1 s to 15 minutes`);
+  const architecture = props.architecture ?? lambda.Architecture.ARM_64;
+  checkCode(props.code, { binary: rest.binary, architecture });
+  checkWithin(`${rest.name}: postWait, in seconds,`, postWait, POST_WAIT_SECONDS);
   const logGroup = new logs.LogGroup(scope, 'Log', {
     retention: props.logRetention,
     removalPolicy: props.removalPolicy,
@@ -59,7 +67,7 @@ export function agentFunction(scope: Construct, props: AgentFunctionProps, rest:
   const fn = new lambda.Function(scope, 'Function', {
     description: rest.description,
     runtime: lambda.Runtime.PROVIDED_AL2023,
-    architecture: props.architecture ?? lambda.Architecture.ARM_64,
+    architecture,
     handler: 'bootstrap',
     code: props.code,
     memorySize: 256,

@@ -7,26 +7,26 @@ import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { ApiCredential, type ApiCredentialProps, SECRET_KEY, credentialSecret } from './credential.ts';
-import { openApiDocument } from './openapi.ts';
+import { ApiCredential, type ApiCredentialProps, SECRET_KEY, credentialSecret } from './credential';
+import { openApiDocument } from './openapi';
 
 /** The target whose tools call Slack, on both Gateways. A tool's name begins with it: `slack___post_to_slack`. */
 export const SLACK_TARGET = 'slack';
 
 /** The OpenAPI document of what the agent may do in Slack by itself. The local demo uses the same document. */
-export const SLACK_DOCUMENT = resolve(import.meta.dirname, '../../tools/slack.openapi.json');
+export const SLACK_DOCUMENT = resolve(__dirname, '../../tools/slack.openapi.json');
 
 /** The target whose tools create and change canvases in Slack, on the agent's Gateway. */
 export const CANVASES_TARGET = 'canvases';
 
 /** The OpenAPI document of what the agent may do with Slack's canvases. The local demo uses the same document. */
-export const CANVASES_DOCUMENT = resolve(import.meta.dirname, '../../tools/slack_canvases.openapi.json');
+export const CANVASES_DOCUMENT = resolve(__dirname, '../../tools/slack_canvases.openapi.json');
 
 /**
  * The OpenAPI document of what agent-settle does in Slack: it posts with a mark, finds a post by its mark, and shows that
  * somebody works.
  */
-export const SETTLE_DOCUMENT = resolve(import.meta.dirname, '../../tools/settle.openapi.json');
+export const SETTLE_DOCUMENT = resolve(__dirname, '../../tools/settle.openapi.json');
 
 /** AgentCore's limit on the length of a gateway's name. */
 const MAX_NAME_LENGTH = 48;

@@ -3,6 +3,7 @@
 import { Names, type RemovalPolicy } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import { Construct } from 'constructs';
+import { type Limits, outside } from '../common/limits';
 
 /**
  * Above the records of one person. It ends with a slash, so that it is not above those of another person whose id begins
@@ -10,10 +11,8 @@ import { Construct } from 'constructs';
  */
 const PERSON = '/people/{actorId}/';
 
-/** AgentCore lets no record end earlier. */
-const FEWEST_DAYS = 31;
-/** AgentCore keeps no event longer. */
-const MOST_DAYS = 3650;
+/** AgentCore lets no record end earlier, and keeps no event longer. */
+export const MEMORY_DAYS: Limits = { least: 31, most: 3650 };
 
 export interface AgentMemoryProps {
   /** After how many days what was said, and what was made of it, is deleted: 31 to 3650. @default 90 */
@@ -30,9 +29,8 @@ export class AgentMemory extends Construct {
   constructor(scope: Construct, id: string, props: AgentMemoryProps) {
     super(scope, id);
     const days = props.days ?? 90;
-    if (!Number.isInteger(days) || days < FEWEST_DAYS || days > MOST_DAYS) {
-      throw new Error(`AgentMemory: days must be a whole number from ${FEWEST_DAYS} to ${MOST_DAYS}, and is: ${days}`);
-    }
+    const problem = Number.isInteger(days) ? outside(days, MEMORY_DAYS) : `must be a whole number, and is: ${days}`;
+    if (problem !== undefined) throw new Error(`AgentMemory: days ${problem}`);
     const strategy = (name: string, description: string) => ({
       name,
       description,

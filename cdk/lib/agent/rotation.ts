@@ -9,9 +9,10 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../common/secret.ts';
-import { type Tracing, tracingOf } from '../common/tracing.ts';
-import { credentialSecret } from './credential.ts';
+import { checkCode } from '../common/bootstrap';
+import { arnForPolicy } from '../common/secret';
+import { type Tracing, tracingOf } from '../common/tracing';
+import { credentialSecret } from './credential';
 
 /** The ids of the claims in the ingress's table begin with this. */
 export const CLAIM_PREFIX = 'rotation#';
@@ -50,7 +51,8 @@ export class TokenRotation extends Construct {
 
   constructor(scope: Construct, id: string, props: TokenRotationProps) {
     super(scope, id);
-    const { table, botTokens } = props;
+    const { table, botTokens, architecture = lambda.Architecture.ARM_64 } = props;
+    checkCode(props.code, { binary: 'token-rotation', architecture });
     this.appCredentials = credentialSecret(this, 'AppCredentials', {
       description: 'slack-ingress: the Slack app\'s credentials, as {"client_id": "…", "client_secret": "…"}',
       key: 'client_secret',
@@ -82,7 +84,7 @@ export class TokenRotation extends Construct {
     this.function = new lambda.Function(this, 'Function', {
       description: 'slack-ingress: gets new bot tokens before the old ones expire',
       runtime: lambda.Runtime.PROVIDED_AL2023,
-      architecture: props.architecture ?? lambda.Architecture.ARM_64,
+      architecture,
       handler: 'bootstrap',
       code: props.code,
       memorySize: 256,

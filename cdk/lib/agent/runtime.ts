@@ -8,13 +8,9 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
-import { CRATE } from '../common/code.ts';
-import type { AgentTarget } from './dispatch.ts';
-import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway.ts';
-import type { AgentMemory } from './memory.ts';
-
-/** The directory that `make agent-zip` writes the agent to. */
-export const AGENT_CODE = join(CRATE, 'target/agent');
+import type { AgentTarget } from './dispatch';
+import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway';
+import type { AgentMemory } from './memory';
 
 /**
  * The name of the endpoint that the dispatcher calls. A deployment moves it to the newest version of the agent; the
@@ -31,8 +27,8 @@ const PROFILE_PREFIX = /^(global|us|us-gov|eu|apac|jp|au|ca|sa)\./;
 export interface AgentRuntimeProps {
   /**
    * The agent: a zip or a directory that contains `main.py` and all that it imports, built for arm64 (this is not
-   * checked).
-   * @default `AGENT_CODE`
+   * checked). `make agent-zip` makes one of the example agent.
+   * @default `artifact`, one of the two being needed
    */
   readonly code?: string;
   /**
@@ -98,7 +94,10 @@ export class AgentRuntime extends Construct implements AgentTarget {
     if (props.artifact && isTraced) {
       throw new Error('AgentRuntime: an artifact of your own starts as it says itself, so tracing has no effect on it');
     }
-    const artifact = props.artifact ?? agentCode(resolve(props.code ?? AGENT_CODE), isTraced);
+    if (props.code === undefined && !props.artifact) {
+      throw new Error("AgentRuntime: the agent's code is needed: give code, or an artifact of your own");
+    }
+    const artifact = props.artifact ?? agentCode(resolve(props.code!), isTraced);
 
     const name = Names.uniqueResourceName(this, { maxLength: 48 });
     this.role = new iam.Role(this, 'Role', {

@@ -6,10 +6,10 @@ import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { grantReadSecret } from './credential.ts';
-import { type AgentFunctionProps, agentFunction } from './function.ts';
-import { type AgentGateway, SLACK_TARGET } from './gateway.ts';
-import { WORKSPACE_TARGETS, type Workspaces } from './workspaces.ts';
+import { grantReadSecret } from './credential';
+import { type AgentFunctionProps, agentFunction } from './function';
+import { type AgentGateway, SLACK_TARGET } from './gateway';
+import { WORKSPACE_TARGETS, type Workspaces } from './workspaces';
 
 /** The function's time-out. It begins no post later than 15 s after its start, and ends its calls to Slack after 29 s. */
 export const SETTLE_TIMEOUT = Duration.seconds(30);
@@ -76,6 +76,7 @@ export class AgentSettle extends Construct {
     const count = suggestedPrompts?.prompts.length;
     if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
     const own = agentFunction(this, props, {
+      binary: 'agent-settle',
       name: 'agent-settle',
       description: 'slack-ingress: acts for whoever works on a question, and posts the answer',
       timeout: SETTLE_TIMEOUT,

@@ -15,11 +15,11 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import type { SlackIngress } from '../ingress/slack-ingress.ts';
-import { AgentAlarms } from './alarms.ts';
-import { ApiCredential } from './credential.ts';
-import { AgentDashboard } from './dashboard.ts';
-import { AgentDispatch, type AgentDispatchProps, type AgentTarget } from './dispatch.ts';
+import type { SlackIngress } from '../ingress/slack-ingress';
+import { AgentAlarms } from './alarms';
+import { ApiCredential } from './credential';
+import { AgentDashboard } from './dashboard';
+import { AgentDispatch, type AgentDispatchProps, type AgentTarget } from './dispatch';
 import {
   AgentGateway,
   CANVASES_DOCUMENT,
@@ -28,14 +28,14 @@ import {
   SLACK_DOCUMENT,
   SLACK_TARGET,
   botTokenSecret,
-} from './gateway.ts';
-import { AgentMemory, type AgentMemoryProps } from './memory.ts';
-import { AgentMetrics, RotationMetrics } from './metrics.ts';
-import { TokenRotation, putAppCredentials } from './rotation.ts';
-import { AgentRuntime } from './runtime.ts';
-import { AgentSettle, type AgentSettleProps, type ToolsGateway } from './settle.ts';
-import { TRELLO_TARGET, putTrelloCredential, trelloSecret, trelloTools } from './trello.ts';
-import { WORKSPACE_TARGETS, Workspaces, type WorkspacesProps } from './workspaces.ts';
+} from './gateway';
+import { AgentMemory, type AgentMemoryProps } from './memory';
+import { AgentMetrics, RotationMetrics } from './metrics';
+import { TokenRotation, putAppCredentials } from './rotation';
+import { AgentRuntime } from './runtime';
+import { AgentSettle, type AgentSettleProps, type ToolsGateway } from './settle';
+import { TRELLO_TARGET, putTrelloCredential, trelloSecret, trelloTools } from './trello';
+import { WORKSPACE_TARGETS, Workspaces, type WorkspacesProps } from './workspaces';
 
 /** Trello's boards and cards as tools of the agent. */
 export interface TrelloProps {

@@ -5,14 +5,14 @@ import type { RemovalPolicy } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import { credentialSecret } from './credential.ts';
-import type { ToolProps } from './gateway.ts';
+import { credentialSecret } from './credential';
+import type { ToolProps } from './gateway';
 
 /** The target whose tools call Trello. */
 export const TRELLO_TARGET = 'trello';
 
 /** The OpenAPI document of the part of Trello's REST API that becomes tools. The local demo uses the same document. */
-export const TRELLO_DOCUMENT = resolve(import.meta.dirname, '../../tools/trello.openapi.json');
+export const TRELLO_DOCUMENT = resolve(__dirname, '../../tools/trello.openapi.json');
 
 /** The key of the credential in the JSON object that the secret contains. */
 export const TRELLO_SECRET_KEY = 'authorization';

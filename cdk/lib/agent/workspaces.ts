@@ -3,7 +3,7 @@
 import { type RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { ApiCredential, credentialSecret } from './credential.ts';
+import { ApiCredential, credentialSecret } from './credential';
 import {
   AgentGateway,
   CANVASES_DOCUMENT,
@@ -12,7 +12,7 @@ import {
   SLACK_DOCUMENT,
   SLACK_TARGET,
   botTokenSecret,
-} from './gateway.ts';
+} from './gateway';
 
 /** The targets whose tools act by the bot token of an installation, with their documents. */
 const WORKSPACE_TOOLS = { [SLACK_TARGET]: SLACK_DOCUMENT, [CANVASES_TARGET]: CANVASES_DOCUMENT };

@@ -5,8 +5,8 @@ import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { alarmFactory } from '../common/alarm.ts';
-import type { IngressMetrics } from './metrics.ts';
+import { alarmFactory } from '../common/alarm';
+import type { IngressMetrics } from './metrics';
 
 export interface AlarmsProps {
   readonly metrics: IngressMetrics;

@@ -4,7 +4,7 @@ import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { type IngressMetrics, RETRY_REASONS } from './metrics.ts';
+import { type IngressMetrics, RETRY_REASONS } from './metrics';
 
 export interface IngressDashboardProps {
   readonly metrics: IngressMetrics;

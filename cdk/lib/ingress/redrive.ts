@@ -8,7 +8,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { type Tracing, tracingOf } from '../common/tracing.ts';
+import { type Tracing, tracingOf } from '../common/tracing';
 
 /** The name of the table's index of parked events. */
 export const PARKED_INDEX = 'parked';

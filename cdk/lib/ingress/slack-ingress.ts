@@ -20,13 +20,26 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { arnForPolicy } from '../common/secret.ts';
-import { type Tracing, tracingOf } from '../common/tracing.ts';
-import { Alarms } from './alarms.ts';
-import { IngressDashboard } from './dashboard.ts';
-import { IngressHttpApi, PATHS } from './http-api.ts';
-import { IngressMetrics } from './metrics.ts';
-import { PARKED_INDEX, Redrive } from './redrive.ts';
+import { checkCode } from '../common/bootstrap';
+import {
+  ACK_BUDGET_MS,
+  DEDUP_TTL_SECONDS,
+  MEMORY_MB,
+  RECEIVE_COUNT,
+  RESERVED_CONCURRENCY,
+  RETENTION_SECONDS,
+  THROTTLE_LIMITS,
+  VISIBILITY_SECONDS,
+  WARM_WRITE_UNITS,
+  checkWithin,
+} from '../common/limits';
+import { arnForPolicy } from '../common/secret';
+import { type Tracing, tracingOf } from '../common/tracing';
+import { Alarms } from './alarms';
+import { IngressDashboard } from './dashboard';
+import { IngressHttpApi, PATHS } from './http-api';
+import { IngressMetrics } from './metrics';
+import { PARKED_INDEX, Redrive } from './redrive';
 
 /**
  * The function's time-out. It is longer than the 3 s that Slack waits, so that the function answers before Lambda kills
@@ -41,8 +54,8 @@ export const FUNCTION_TIMEOUT = Duration.seconds(5);
  */
 const MIN_SAFE_DEDUP_TTL = Duration.seconds(690);
 
-/** The write units a second that a new table on demand takes. DynamoDB refuses a lower warm throughput. */
-const MIN_WARM_WRITE_UNITS = 4000;
+/** The requests per second that the HTTP API lets through, unless others are set. */
+export const THROTTLE = { rateLimit: 200, burstLimit: 400 };
 
 /** The properties of an ingress. */
 export interface SlackIngressProps {
@@ -261,17 +274,19 @@ export class SlackIngress extends Construct {
     const logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
     const removalPolicy = props.removalPolicy ?? RemovalPolicy.DESTROY;
 
-    check(ackBudget.toMilliseconds() >= 100 && ackBudget.toMilliseconds() <= 3000, 'ackBudget must be from 100 ms to 3 s');
+    checkWithin('SlackIngress: ackBudget, in milliseconds,', ackBudget.toMilliseconds(), ACK_BUDGET_MS);
+    checkWithin('SlackIngress: dedupTtl, in seconds,', dedupTtl.toSeconds(), DEDUP_TTL_SECONDS);
+    checkWithin('SlackIngress: memorySize', props.memorySize, MEMORY_MB);
+    checkWithin('SlackIngress: reservedConcurrentExecutions', props.reservedConcurrentExecutions, RESERVED_CONCURRENCY);
+    checkWithin('SlackIngress: throttle.rateLimit', props.throttle?.rateLimit, THROTTLE_LIMITS);
+    checkWithin('SlackIngress: throttle.burstLimit', props.throttle?.burstLimit, THROTTLE_LIMITS);
     const { controlEvents = ['agent_session_stopped'], warmWriteUnits } = props;
     this.dmConversation = props.dmConversation ?? 'channel';
     check(
       controlEvents.every((type) => /^[a-z_]+$/.test(type)),
       `controlEvents must be types of events, such as agent_session_stopped, and is: ${controlEvents.join(', ')}`,
     );
-    check(
-      warmWriteUnits === undefined || warmWriteUnits >= MIN_WARM_WRITE_UNITS,
-      `warmWriteUnits must be at least ${MIN_WARM_WRITE_UNITS}, with which DynamoDB starts every table`,
-    );
+    checkWithin('SlackIngress: warmWriteUnits', warmWriteUnits, WARM_WRITE_UNITS);
     if (dedupTtl.toSeconds() < MIN_SAFE_DEDUP_TTL.toSeconds()) {
       Annotations.of(this).addWarningV2(
         'slack-ingress:dedupTtl',
@@ -350,6 +365,9 @@ export class SlackIngress extends Construct {
     }
 
     const architecture = props.architecture ?? lambda.Architecture.ARM_64;
+    const needed = { architecture, features: props.topic ? ['sns'] : [] };
+    checkCode(props.code, { ...needed, binary: 'slack-ingress' });
+    checkCode(props.redriveCode, { ...needed, binary: 'redrive' });
     const shared = {
       DEDUP_STORE: `dynamodb:${this.table.tableName}`,
       EVENT_SINK: props.topic?.topicArn ?? this.queue!.queueUrl,
@@ -396,7 +414,7 @@ export class SlackIngress extends Construct {
     if ((props.frontDoor ?? 'http-api') === 'http-api') {
       url = new IngressHttpApi(this, 'HttpApi', {
         function: this.function,
-        throttle: props.throttle ?? { rateLimit: 200, burstLimit: 400 },
+        throttle: props.throttle ?? THROTTLE,
         logRetention,
         removalPolicy,
       }).url;
@@ -421,8 +439,9 @@ export class SlackIngress extends Construct {
   private createQueues(props: SlackIngressProps, removalPolicy: RemovalPolicy): [sqs.Queue, sqs.Queue] {
     const visibilityTimeout = props.visibilityTimeout ?? Duration.minutes(30);
     const retention = props.retention ?? Duration.days(4);
-    check(visibilityTimeout.toSeconds() <= 12 * 3600, 'visibilityTimeout is over 12 hours, the most that SQS allows');
-    check(retention.toSeconds() >= 60 && retention.toSeconds() <= 14 * 86400, 'retention must be from 1 minute to 14 days');
+    checkWithin('SlackIngress: visibilityTimeout, in seconds,', visibilityTimeout.toSeconds(), VISIBILITY_SECONDS);
+    checkWithin('SlackIngress: retention, in seconds,', retention.toSeconds(), RETENTION_SECONDS);
+    checkWithin('SlackIngress: maxReceiveCount', props.maxReceiveCount, RECEIVE_COUNT);
     const common: sqs.QueueProps = {
       ...((props.queueType ?? 'fifo') === 'fifo' && {
         fifo: true,

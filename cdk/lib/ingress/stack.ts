@@ -2,7 +2,7 @@
 
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import { SlackIngress, type SlackIngressProps } from './slack-ingress.ts';
+import { SlackIngress, type SlackIngressProps } from './slack-ingress';
 
 export interface SlackIngressStackProps extends StackProps {
   /**

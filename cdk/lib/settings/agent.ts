@@ -1,12 +1,17 @@
 // From the settings to the props of the agent.
 
 import { readFileSync } from 'node:fs';
+import { Stack } from 'aws-cdk-lib';
+import { AgentRuntimeArtifact } from 'aws-cdk-lib/aws-bedrockagentcore';
+import { Repository } from 'aws-cdk-lib/aws-ecr';
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import type { SuggestedPrompts } from '../agent/settle.ts';
-import type { AgentProps } from '../agent/stack.ts';
-import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello.ts';
-import { functionCode } from '../common/code.ts';
-import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView, wantsRotation } from './context.ts';
+import type { SuggestedPrompts } from '../agent/settle';
+import type { AgentProps } from '../agent/stack';
+import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello';
+import { AGENT_CODE, functionCode } from './code';
+import { SECRET_ARN, agentCall, checkPaths, settingsOf, wantsAgentView, wantsRotation } from './context';
+import type { Setting } from './names';
 
 /**
  * Returns the props of the agent that the settings describe. Call it only if `wantsAgent` is true.
@@ -14,19 +19,16 @@ import { type Setting, agentCall, checkPaths, settingsOf, wantsAgentView, wantsR
  * @throws Error if a setting's value is not allowed; the message says which values are
  */
 export function agentProps(scope: Construct): AgentProps {
-  const { text, number, list, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
+  const { text, number, list, formed, isOn, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
   const architecture = other.architecture();
   checkPaths(scope, true);
-  const runtimeArn = text('agentRuntimeArn');
-  if (runtimeArn && !/^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:runtime\/[^/:]+$/.test(runtimeArn)) {
-    throw new Error(`agentRuntimeArn must be the ARN of an AgentCore Runtime, and is: ${runtimeArn}`);
-  }
+  const runtimeArn = formed('agentRuntimeArn');
   const useless = (names: Setting[]) => names.find((name) => text(name) !== undefined);
   if (runtimeArn) {
-    const given = useless(['thinking', 'tools', 'trello', 'trelloSecretArn', 'agentTracing', 'answer', 'memory', 'memoryDays']);
+    const given = useless(OF_OWN_AGENT);
     if (given) throw new Error(`${given} and agentRuntimeArn cannot both be set: the agent is deployed already`);
   } else {
-    const given = useless(['agentRuntimeQualifier']);
+    const given = useless(['agentRuntimeQualifier', 'agentToolsGatewayArn', 'agentToolsGatewayUrl']);
     if (given) throw new Error(`${given} has no effect without agentRuntimeArn`);
   }
   const remembers = choice('memory', 'user', 'off') === 'user';
@@ -38,6 +40,14 @@ export function agentProps(scope: Construct): AgentProps {
   // Each question would be answered with an apology: the agent does not think without a tool that it was promised.
   const ofTrello = withTrello ? undefined : list('tools')?.find(isTrellos);
   if (ofTrello !== undefined) throw new Error(`tools names ${ofTrello}, which is one of Trello's: set trello=true`);
+  const image = text('agentImageUri');
+  if (image !== undefined && text('agentTracing') === 'adot') {
+    throw new Error('agentTracing and agentImageUri cannot both be set: an image starts as it says itself');
+  }
+  const [toolsArn, toolsUrl] = [formed('agentToolsGatewayArn'), formed('agentToolsGatewayUrl')];
+  if ((toolsArn === undefined) !== (toolsUrl === undefined)) {
+    throw new Error('agentToolsGatewayArn and agentToolsGatewayUrl must be given together');
+  }
   const [workspace, moreWorkspaces] = [text('workspace'), list('moreWorkspaces')];
   if (moreWorkspaces && workspace === undefined) {
     throw new Error('moreWorkspaces needs workspace: the id of the workspace that the bot token in BotTokenSecretArn belongs to');
@@ -47,17 +57,24 @@ export function agentProps(scope: Construct): AgentProps {
     dispatchCode: functionCode({ binary: 'agent-dispatch', path: text('dispatchCodePath'), architecture }),
     settleCode: functionCode({ binary: 'agent-settle', path: text('settleCodePath'), architecture }),
     agent: runtimeArn
-      ? { runtimeArn, qualifier: text('agentRuntimeQualifier') }
+      ? {
+          runtimeArn,
+          qualifier: text('agentRuntimeQualifier'),
+          toolsGateway: toolsArn === undefined ? undefined : { arn: toolsArn, url: toolsUrl! },
+        }
       : {
-          code: text('agentCodePath'),
+          // A path may be given with an image too: it only says what has been built.
+          code: image === undefined ? (text('agentCodePath') ?? AGENT_CODE) : undefined,
+          artifact: image === undefined ? undefined : imageArtifact(scope, image),
+          environment: environment(text('agentEnvironment')),
           thinking: text('thinking'),
           tools: text('tools'),
-          trello: withTrello ? { secret: secret('ImportedTrelloCredential', text('trelloSecretArn')) } : undefined,
+          trello: withTrello ? { secret: secret('ImportedTrelloCredential', 'trelloSecretArn') } : undefined,
           tracing: choice('agentTracing', 'adot', 'off'),
           answer: choice('answer', 'post', 'stream'),
           memory: remembers ? { days: number('memoryDays') } : undefined,
         },
-    botToken: secret('ImportedBotToken', text('botTokenSecretArn')),
+    botToken: secret('ImportedBotToken', 'botTokenSecretArn'),
     workspaces:
       workspace === undefined
         ? undefined
@@ -67,13 +84,13 @@ export function agentProps(scope: Construct): AgentProps {
               const [tenant = '', arn] = split(it, '=');
               if (arn === undefined) return tenant;
               if (!SECRET_ARN.test(arn)) throw new Error(`moreWorkspaces: the whole ARN of a secret must follow ${tenant}=`);
-              return { tenant, secret: secret(`ImportedBotToken${tenant}`, arn)! };
+              return { tenant, secret: Secret.fromSecretCompleteArn(scope, `ImportedBotToken${tenant}`, arn) };
             }),
           },
     rotationCode: wantsRotation(scope)
       ? functionCode({ binary: 'token-rotation', path: text('rotationCodePath'), architecture })
       : undefined,
-    files: choice('files', 'true', 'false') === 'true',
+    files: isOn('files'),
     agentView: wantsAgentView(scope),
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),
@@ -83,16 +100,59 @@ export function agentProps(scope: Construct): AgentProps {
     unansweredAfter: minutes('unansweredAfterMinutes'),
     maxConcurrency: number('dispatchConcurrency'),
     suggestedPrompts: suggestedPrompts(text('suggestedPrompts')),
-    sessionTitles: choice('sessionTitles', 'true', 'false') === 'true',
-    feedbackButtons: choice('feedbackButtons', 'true', 'false') === 'true',
-    alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
+    sessionTitles: isOn('sessionTitles'),
+    feedbackButtons: isOn('feedbackButtons'),
+    batchSize: number('dispatchBatchSize'),
+    alarmTopic: topic('ImportedAlarmTopic', 'alarmTopicArn'),
+    dashboard: isOn('dashboard', true),
+    logLevel: other.logLevel(),
+    logRetention: other.logRetention(),
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
 }
 
-/** The whole ARN of a secret. */
-const SECRET_ARN = /^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}$/;
+/** What says something of an agent that the stack deploys, and nothing of one that exists. */
+const OF_OWN_AGENT: Setting[] = [
+  'agentImageUri',
+  'agentEnvironment',
+  'thinking',
+  'tools',
+  'trello',
+  'trelloSecretArn',
+  'agentTracing',
+  'answer',
+  'memory',
+  'memoryDays',
+];
+
+/** Returns an image in ECR as the agent. The runtime's role gets the right to pull it. */
+function imageArtifact(scope: Construct, uri: string): AgentRuntimeArtifact {
+  const [, account, region, name, tag] =
+    /^(\d{12})\.dkr\.ecr\.([\w-]+)\.amazonaws\.com(?:\.cn)?\/([a-z0-9._/-]+):([\w.-]+)$/.exec(uri) ?? [];
+  if (name === undefined || tag === undefined) {
+    throw new Error(`agentImageUri must be an image in ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG, and is: ${uri}`);
+  }
+  const repositoryArn = `arn:${Stack.of(scope).partition}:ecr:${region}:${account}:repository/${name}`;
+  const repository = Repository.fromRepositoryAttributes(scope, 'AgentImage', { repositoryArn, repositoryName: name });
+  return AgentRuntimeArtifact.fromEcrRepository(repository, tag);
+}
+
+/** Returns the agent's further variables in a setting's JSON, `{"NAME": "value"}`. */
+function environment(json: string | undefined): Record<string, string> | undefined {
+  if (json === undefined) return undefined;
+  const problem = new Error('agentEnvironment must be JSON such as {"ECHO_SECONDS": "3"}, with texts alone');
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw problem;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw problem;
+  const isRight = ([name, it]: [string, unknown]) => /^[A-Za-z]\w*$/.test(name) && typeof it === 'string';
+  if (!Object.entries(value).every(isRight)) throw problem;
+  return value as Record<string, string>;
+}
 
 /** Returns the text before the first separator and, if there is one, the text behind it. */
 function split(text: string, separator: string): [string, string?] {

@@ -1,105 +1,98 @@
-// The names of all settings (`cdk -c name=value`), and how their values are read and checked.
+// How the values of the settings are read and checked.
 
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import type { AgentCall } from '../agent/dispatch.ts';
+import {
+  type AgentCall,
+  BATCH_SIZE,
+  DISPATCH_CONCURRENCY,
+  GIVE_UP_SECONDS,
+  LONGEST_CALL,
+  MAX_ATTEMPTS,
+} from '../agent/dispatch';
+import { POST_WAIT_SECONDS } from '../agent/function';
+import { MEMORY_DAYS } from '../agent/memory';
+import {
+  ACK_BUDGET_MS,
+  DEDUP_TTL_SECONDS,
+  type Limits,
+  MEMORY_MB,
+  RECEIVE_COUNT,
+  RESERVED_CONCURRENCY,
+  RETENTION_SECONDS,
+  THROTTLE_LIMITS,
+  VISIBILITY_SECONDS,
+  WARM_WRITE_UNITS,
+  outside,
+} from '../common/limits';
+import { NEED_AN_AGENT, type Setting } from './names';
 
-/** The names that `cdk -c name=value` may set. docs/deploy.md explains each of them. */
-export const SETTINGS = [
-  'stackName',
-  'codePath',
-  'redriveCodePath',
-  'architecture',
-  'memorySize',
-  'reservedConcurrency',
-  'frontDoor',
-  'topicArn',
-  'queueType',
-  'visibilityMinutes',
-  'maxMessageAgeMinutes',
-  'signingSecretArn',
-  'dedupTtlSeconds',
-  'dedupKey',
-  'botEvents',
-  'dmConversation',
-  'controlEvents',
-  'warmWriteUnits',
-  'alarmTopicArn',
-  'tracing',
-  'removalPolicy',
-  'maxReceiveCount',
-  'agent',
-  'agentView',
-  'dispatchCodePath',
-  'settleCodePath',
-  'agentCodePath',
-  'thinking',
-  'tools',
-  'trello',
-  'trelloSecretArn',
-  'agentTracing',
-  'answer',
-  'memory',
-  'memoryDays',
-  'botTokenSecretArn',
-  'workspace',
-  'moreWorkspaces',
-  'rotatingTokens',
-  'rotationCodePath',
-  'files',
-  'agentRuntimeArn',
-  'agentRuntimeQualifier',
-  'agentProtocol',
-  'agentEvents',
-  'agentTimeoutSeconds',
-  'maxAttempts',
-  'giveUpAfterMinutes',
-  'postWaitSeconds',
-  'unansweredAfterMinutes',
-  'dispatchConcurrency',
-  'suggestedPrompts',
-  'sessionTitles',
-  'feedbackButtons',
-] as const;
+/** What each number may be. With an agent the constructs say more about some of them. */
+const NUMBERS = {
+  memorySize: MEMORY_MB,
+  reservedConcurrency: RESERVED_CONCURRENCY,
+  throttleRate: THROTTLE_LIMITS,
+  throttleBurst: THROTTLE_LIMITS,
+  visibilityMinutes: { least: VISIBILITY_SECONDS.least / 60, most: VISIBILITY_SECONDS.most / 60 },
+  retentionMinutes: { least: RETENTION_SECONDS.least / 60, most: RETENTION_SECONDS.most / 60 },
+  maxReceiveCount: RECEIVE_COUNT,
+  // An older message is not on the queue any more.
+  maxMessageAgeMinutes: { least: 1, most: RETENTION_SECONDS.most / 60 },
+  dedupTtlSeconds: DEDUP_TTL_SECONDS,
+  warmWriteUnits: WARM_WRITE_UNITS,
+  ackBudgetMs: ACK_BUDGET_MS,
+  memoryDays: MEMORY_DAYS,
+  agentTimeoutSeconds: { least: 1, most: LONGEST_CALL.work },
+  maxAttempts: MAX_ATTEMPTS,
+  giveUpAfterMinutes: { least: 1, most: GIVE_UP_SECONDS.most / 60 },
+  postWaitSeconds: POST_WAIT_SECONDS,
+  unansweredAfterMinutes: { least: 1, most: RETENTION_SECONDS.most / 60 },
+  dispatchConcurrency: DISPATCH_CONCURRENCY,
+  // Lambda's longest.
+  dispatchTimeoutSeconds: { least: 1, most: 900 },
+  dispatchBatchSize: BATCH_SIZE,
+} satisfies Partial<Record<Setting, Limits>>;
 
-export type Setting = (typeof SETTINGS)[number];
+/** The whole ARN of a secret. */
+export const SECRET_ARN = /^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}$/;
+const SECRET = { form: SECRET_ARN, what: 'the whole ARN of a secret, with the six characters at its end' };
+const TOPIC = { form: /^arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+(\.fifo)?$/, what: 'the ARN of an SNS topic' };
 
-/**
- * The settings that have no effect without an agent, and are then refused. The paths of the code are not among them:
- * they may always be given, because they only say what has been built.
- */
-const NEED_AN_AGENT = [
-  'agentView',
-  'thinking',
-  'tools',
-  'trello',
-  'trelloSecretArn',
-  'agentTracing',
-  'answer',
-  'memory',
-  'memoryDays',
-  'botTokenSecretArn',
-  'workspace',
-  'moreWorkspaces',
-  'rotatingTokens',
-  'files',
-  'agentRuntimeArn',
-  'agentRuntimeQualifier',
-  'agentProtocol',
-  'agentEvents',
-  'agentTimeoutSeconds',
-  'maxAttempts',
-  'giveUpAfterMinutes',
-  'postWaitSeconds',
-  'unansweredAfterMinutes',
-  'dispatchConcurrency',
-  'suggestedPrompts',
-  'sessionTitles',
-  'feedbackButtons',
-] as const satisfies Setting[];
+/** What each text must look like, for those of which AWS would say so only in the middle of a deployment. */
+const FORMS = {
+  stackName: {
+    // CloudFormation's 128, less what the agent's stack is called besides.
+    form: /^[A-Za-z][A-Za-z0-9-]{0,122}$/,
+    what: 'a name of at most 123 letters, digits and -, with a letter in front',
+  },
+  topicArn: TOPIC,
+  alarmTopicArn: TOPIC,
+  signingSecretArn: SECRET,
+  botTokenSecretArn: SECRET,
+  trelloSecretArn: SECRET,
+  agentRuntimeArn: {
+    form: /^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:runtime\/[^/:]+$/,
+    what: 'the ARN of an AgentCore Runtime',
+  },
+  agentToolsGatewayArn: {
+    form: /^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:gateway\/[^/:]+$/,
+    what: 'the ARN of an AgentCore Gateway',
+  },
+  agentToolsGatewayUrl: { form: /^https:\/\/[^\s/]+\/\S+$/, what: 'the MCP endpoint of an AgentCore Gateway, https://…' },
+  // A word that is no level would be taken for the name of a part of the program, of which nothing is then logged.
+  logLevel: {
+    form: /^(([\w:]+=)?(off|error|warn|info|debug|trace)(,(?!$)|$))+$/,
+    what: 'off, error, warn, info, debug or trace, or a list such as warn,slack_ingress=debug',
+  },
+} satisfies Partial<Record<Setting, { form: RegExp; what: string }>>;
+
+const RETENTIONS = Object.values(logs.RetentionDays).filter(
+  (it): it is logs.RetentionDays => typeof it === 'number' && it !== logs.RetentionDays.INFINITE,
+);
 
 /** Returns the value of a setting. A setting with an empty value counts as not given. */
 export function setting(scope: Construct, name: Setting): string | undefined {
@@ -113,10 +106,19 @@ export function setting(scope: Construct, name: Setting): string | undefined {
  */
 export function settingsOf(scope: Construct) {
   const text = (name: Setting) => setting(scope, name);
-  const number = (name: Setting) => {
+  const number = (name: keyof typeof NUMBERS) => {
     const value = text(name);
-    if (value !== undefined && !/^\d+$/.test(value)) throw new Error(`${name} must be a whole number, and is: ${value}`);
-    return value === undefined ? undefined : Number(value);
+    if (value === undefined) return undefined;
+    if (!/^\d+$/.test(value)) throw new Error(`${name} must be a whole number, and is: ${value}`);
+    const problem = outside(Number(value), NUMBERS[name]);
+    if (problem !== undefined) throw new Error(`${name} ${problem}`);
+    return Number(value);
+  };
+  const formed = (name: keyof typeof FORMS) => {
+    const value = text(name);
+    const { form, what } = FORMS[name];
+    if (value !== undefined && !form.test(value)) throw new Error(`${name} must be ${what}, and is: ${value}`);
+    return value;
   };
   const list = (name: Setting) => text(name)?.split(',').map((it) => it.trim());
   const choice = <T extends string>(name: Setting, ...choices: T[]): T | undefined => {
@@ -131,17 +133,38 @@ export function settingsOf(scope: Construct) {
     number,
     list,
     choice,
-    minutes: (name: Setting) => {
+    formed,
+    isOn: (name: Setting, byDefault = false) => (choice(name, 'true', 'false') ?? String(byDefault)) === 'true',
+    minutes: (name: keyof typeof NUMBERS) => {
       const value = number(name);
       return value === undefined ? undefined : Duration.minutes(value);
     },
-    seconds: (name: Setting) => {
+    seconds: (name: keyof typeof NUMBERS) => {
       const value = number(name);
       return value === undefined ? undefined : Duration.seconds(value);
     },
-    topic: (id: string, arn: string | undefined) => (arn ? sns.Topic.fromTopicArn(scope, id, arn) : undefined),
-    secret: (id: string, arn: string | undefined) =>
-      arn ? secretsmanager.Secret.fromSecretCompleteArn(scope, id, arn) : undefined,
+    millis: (name: keyof typeof NUMBERS) => {
+      const value = number(name);
+      return value === undefined ? undefined : Duration.millis(value);
+    },
+    topic: (id: string, name: 'topicArn' | 'alarmTopicArn') => {
+      const arn = formed(name);
+      return arn === undefined ? undefined : sns.Topic.fromTopicArn(scope, id, arn);
+    },
+    secret: (id: string, name: 'signingSecretArn' | 'botTokenSecretArn' | 'trelloSecretArn') => {
+      const arn = formed(name);
+      return arn === undefined ? undefined : secretsmanager.Secret.fromSecretCompleteArn(scope, id, arn);
+    },
+    logLevel: () => formed('logLevel'),
+    /** CloudWatch keeps logs for some numbers of days and for no others. */
+    logRetention: () => {
+      const value = text('logRetentionDays');
+      if (value === undefined) return undefined;
+      if (value === 'forever') return logs.RetentionDays.INFINITE;
+      const days = RETENTIONS.find((it) => String(it) === value);
+      if (days === undefined) throw new Error(`logRetentionDays must be one of ${RETENTIONS.join(', ')}, forever, and is: ${value}`);
+      return days;
+    },
     architecture: () =>
       choice('architecture', 'arm64', 'x86_64') === 'x86_64' ? lambda.Architecture.X86_64 : lambda.Architecture.ARM_64,
     removalPolicy: () =>
@@ -184,7 +207,11 @@ export function wantsRotation(scope: Construct): boolean {
 /** Returns how the settings say that the agent is called. */
 export function agentCall(scope: Construct): AgentCall {
   const { choice, seconds } = settingsOf(scope);
-  return { agentProtocol: choice('agentProtocol', 'work', 'plain'), agentTimeout: seconds('agentTimeoutSeconds') };
+  return {
+    agentProtocol: choice('agentProtocol', 'work', 'plain'),
+    agentTimeout: seconds('agentTimeoutSeconds'),
+    timeout: seconds('dispatchTimeoutSeconds'),
+  };
 }
 
 /**

@@ -1,10 +1,10 @@
 // From the settings to the props of the ingress.
 
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../agent/dispatch.ts';
-import type { SlackIngressProps } from '../ingress/slack-ingress.ts';
-import { functionCode } from '../common/code.ts';
-import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context.ts';
+import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../agent/dispatch';
+import { type SlackIngressProps, THROTTLE } from '../ingress/slack-ingress';
+import { functionCode } from './code';
+import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context';
 
 /**
  * Returns the props of the ingress that the settings describe.
@@ -12,7 +12,7 @@ import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from '.
  * @throws Error if a setting's value is not allowed; the message says which values are
  */
 export function ingressProps(scope: Construct): SlackIngressProps {
-  const { text, number, list, minutes, seconds, choice, topic, secret, ...other } = settingsOf(scope);
+  const { text, number, list, isOn, minutes, seconds, millis, choice, topic, secret, ...other } = settingsOf(scope);
   const withAgent = wantsAgent(scope);
   const architecture = other.architecture();
   const topicArn = text('topicArn');
@@ -30,17 +30,18 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     memorySize: number('memorySize'),
     reservedConcurrentExecutions: number('reservedConcurrency'),
     frontDoor: choice('frontDoor', 'http-api', 'function-url'),
-    topic: topic('ImportedTopic', topicArn),
+    throttle: throttle(number('throttleRate'), number('throttleBurst')),
+    topic: topic('ImportedTopic', 'topicArn'),
     queueType: choice('queueType', 'fifo', 'standard'),
     // With an agent a question is on the queue until it is answered. It is received again and again meanwhile, and only
     // the dispatcher gives it up.
     visibilityTimeout: minutes('visibilityMinutes') ?? (withAgent ? dispatchVisibility(agentCall(scope)) : undefined),
     maxReceiveCount: number('maxReceiveCount') ?? (withAgent ? MAX_RECEIVE_COUNT : undefined),
-    retention: withAgent ? RETENTION : undefined,
+    retention: minutes('retentionMinutes') ?? (withAgent ? RETENTION : undefined),
     // SQS's age of the oldest message counts questions at work, and leaves out what was received often: the agent's stack
     // has an alarm on what the functions see.
     maxMessageAge: withAgent ? 'no alarm' : maxMessageAge,
-    signingSecret: secret('ImportedSigningSecret', text('signingSecretArn')),
+    signingSecret: secret('ImportedSigningSecret', 'signingSecretArn'),
     dedupTtl: seconds('dedupTtlSeconds'),
     dedupKey: choice('dedupKey', 'event_id', 'message'),
     botEvents: choice('botEvents', 'drop', 'own', 'forward'),
@@ -48,8 +49,19 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     // An empty value would count as not given, so there is a word for an empty list.
     controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
     warmWriteUnits: number('warmWriteUnits'),
-    alarmTopic: topic('ImportedAlarmTopic', text('alarmTopicArn')),
+    ackBudget: millis('ackBudgetMs'),
+    logLevel: other.logLevel(),
+    logRetention: other.logRetention(),
+    alarmTopic: topic('ImportedAlarmTopic', 'alarmTopicArn'),
+    dashboard: isOn('dashboard', true),
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
+}
+
+/** The HTTP API's throttle, if one of its two numbers is set. The burst is twice the rate, unless it is set itself. */
+function throttle(rate: number | undefined, burst: number | undefined): SlackIngressProps['throttle'] {
+  if (rate === undefined && burst === undefined) return undefined;
+  const rateLimit = rate ?? THROTTLE.rateLimit;
+  return { rateLimit, burstLimit: burst ?? 2 * rateLimit };
 }

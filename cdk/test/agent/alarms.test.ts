@@ -18,7 +18,7 @@ import {
   only,
   rustSource,
   settleIn,
-} from '../support.ts';
+} from '../support';
 
 const { template, ingress } = agentTemplate();
 const [dispatch, settle] = [dispatchIn(template).id, settleIn(template).id];

@@ -7,11 +7,12 @@ import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
-import { AgentDispatch, dispatchTimeout, dispatchVisibility } from '../../lib/agent/dispatch.ts';
+import { AgentDispatch, dispatchTimeout, dispatchVisibility } from '../../lib/agent/dispatch';
 import {
   agentDirectory,
   agentStacks,
   agentTemplate,
+  codeOf,
   dispatchIn,
   functions,
   ingressIn,
@@ -21,7 +22,7 @@ import {
   only,
   rustSource,
   settleIn,
-} from '../support.ts';
+} from '../support';
 
 const { template, ingress } = agentTemplate();
 const fn = dispatchIn(template);
@@ -130,6 +131,8 @@ test('a message of a standard queue comes alone too', () => {
 test('every prop has its effect', () => {
   const { template } = agentTemplate({
     architecture: lambda.Architecture.X86_64,
+    dispatchCode: codeOf(lambda.Architecture.X86_64),
+    settleCode: codeOf(lambda.Architecture.X86_64),
     agentEvents: 'all',
     maxAttempts: 5,
     giveUpAfter: Duration.hours(2),
@@ -169,8 +172,8 @@ for (const [name, make, problem] of [
   ['a queue whose visibility timeout is shorter than the function\'s time-out', () => agentStacks({}, { visibilityTimeout: Duration.seconds(59) }), /shorter/],
   ['a queue that gives a message up by itself', () => agentStacks({}, { maxReceiveCount: 999 }), /after 999 receives/],
   ['a queue that forgets a message before it is given up', () => agentStacks({ giveUpAfter: Duration.days(4) }, { retention: Duration.days(4) }), /deletes a message before/],
-  ['a wait that outlasts the queue', () => agentStacks({ giveUpAfter: Duration.days(14) }), /giveUpAfter must be/],
-  ['no wait for a call to Slack', () => agentStacks({ postWait: Duration.seconds(0) }), /postWait must be/],
+  ['a wait that outlasts the queue', () => agentStacks({ giveUpAfter: Duration.days(14) }), /giveUpAfter, in seconds, must be from 1 to 1123200/],
+  ['no wait for a call to Slack', () => agentStacks({ postWait: Duration.seconds(0) }), /postWait, in seconds, must be from 1 to 900/],
   ['an ingress that does not know of agent_view', () => agentStacks({}, { dmConversation: 'channel' }), /dmConversation 'thread'/],
   ['more attempts than are allowed', () => agentStacks({ maxAttempts: 101 }), /maxAttempts must be/],
   ['an unknown way of thinking', () => agentStacks({ agent: { thinking: 'gpt' } }), /must be "echo" or/],

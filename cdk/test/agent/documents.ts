@@ -2,8 +2,8 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
-import { temporaryDirectory } from '../support.ts';
+import { SLACK_DOCUMENT } from '../../lib/agent/gateway';
+import { temporaryDirectory } from '../support';
 
 /** Writes a copy of Slack's document that `change` has changed, and returns its path. */
 export function documentWith(change: (document: any) => void): string {

@@ -7,10 +7,10 @@ import { Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { AgentGateway, CANVASES_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
-import { TRELLO_DOCUMENT } from '../../lib/agent/trello.ts';
-import { agentCoreRole, agentDirectory, agentTemplate, isToolsGateway, newApp, only } from '../support.ts';
-import { documentWith } from './documents.ts';
+import { AgentGateway, CANVASES_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway';
+import { TRELLO_DOCUMENT } from '../../lib/agent/trello';
+import { agentCoreRole, agentDirectory, agentTemplate, isToolsGateway, newApp, only } from '../support';
+import { documentWith } from './documents';
 
 const { template } = agentTemplate({ agent: { code: agentDirectory(), trello: {} } });
 const tools = only(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway);

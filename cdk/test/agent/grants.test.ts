@@ -19,7 +19,7 @@ import {
   roleOf,
   settleIn,
   tracedAgentDirectory,
-} from '../support.ts';
+} from '../support';
 
 const code = agentDirectory();
 const { template, ingress } = agentTemplate();

@@ -5,11 +5,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Template } from 'aws-cdk-lib/assertions';
-import { AgentStack } from '../../lib/agent/stack.ts';
-import { SlackIngressStack } from '../../lib/ingress/stack.ts';
-import { agentProps } from '../../lib/settings/agent.ts';
-import { ingressProps } from '../../lib/settings/ingress.ts';
-import { REPOSITORY, agentCoreRole, agentDirectory, agentTemplate, codeDirectory, newApp, only } from '../support.ts';
+import { AgentStack } from '../../lib/agent/stack';
+import { SlackIngressStack } from '../../lib/ingress/stack';
+import { agentProps } from '../../lib/settings/agent';
+import { ingressProps } from '../../lib/settings/ingress';
+import { REPOSITORY, agentCoreRole, agentDirectory, agentTemplate, codeDirectory, newApp, only } from '../support';
 
 const code = agentDirectory();
 const thinking = 'strands:zai.glm-4.6';

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CANVASES_DOCUMENT, SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
-import { openApiDocument } from '../../lib/agent/openapi.ts';
-import { TRELLO_DOCUMENT } from '../../lib/agent/trello.ts';
-import { documentWith } from './documents.ts';
+import { CANVASES_DOCUMENT, SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway';
+import { openApiDocument } from '../../lib/agent/openapi';
+import { TRELLO_DOCUMENT } from '../../lib/agent/trello';
+import { documentWith } from './documents';
 
 for (const [name, document, title] of [
   ['slack', SLACK_DOCUMENT, 'Slack'],

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { REPOSITORY, agentTemplate, codeDirectory, only, roleOf, rustSource } from '../support.ts';
+import { REPOSITORY, agentTemplate, codeDirectory, only, roleOf, rustSource } from '../support';
 
 const { template, ingress } = agentTemplate({
   rotationCode: lambda.Code.fromAsset(codeDirectory()),

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
-import { agentTemplate, isQueue, isSettleGateway, isToolsGateway, only, rustSource, settleIn } from '../support.ts';
+import { SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway';
+import { agentTemplate, isQueue, isSettleGateway, isToolsGateway, only, rustSource, settleIn } from '../support';
 
 const { template, ingress } = agentTemplate();
 const fn = settleIn(template);

@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
-import type { TrelloProps } from '../../lib/agent/stack.ts';
-import { agentDirectory, agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support.ts';
+import type { TrelloProps } from '../../lib/agent/stack';
+import { agentDirectory, agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support';
 
 const { template } = agentTemplate();
 const runtime = only(template, 'AWS::BedrockAgentCore::Runtime');

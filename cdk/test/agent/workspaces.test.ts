@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Template } from 'aws-cdk-lib/assertions';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { CANVASES_DOCUMENT, SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway.ts';
-import { WORKSPACE_TARGETS } from '../../lib/agent/workspaces.ts';
+import { CANVASES_DOCUMENT, SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway';
+import { WORKSPACE_TARGETS } from '../../lib/agent/workspaces';
 import {
   agentCoreRole,
   agentDirectory,
@@ -19,7 +19,7 @@ import {
   roleOf,
   rustSource,
   settleIn,
-} from '../support.ts';
+} from '../support';
 
 const WORKSPACES = { first: 'T0FIRST', more: ['T0123ABC', 'E0456DEF'] };
 const TENANTS = ['T0FIRST', ...WORKSPACES.more];

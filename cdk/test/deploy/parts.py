@@ -9,7 +9,7 @@ from ingress import Deployed
 from report import check, step
 from slack_requests import event
 from stack import AGENT_STACK, CDK_STACK, Account, check_gone, context
-from tools import ROOT, agent_dir, cdk_cli, function_dir, run, tool
+from tools import ARCHITECTURE, ROOT, agent_dir, cdk_cli, function_dir, run, run_refused, tool
 
 
 def part_lint(work: pathlib.Path) -> None:
@@ -34,6 +34,18 @@ def part_lint(work: pathlib.Path) -> None:
         for stack in stacks:
             run([tool("cfn-lint"), "--ignore-checks", "W3005", "--template", str(out / f"{stack}.template.json")],
                 nowhere.env, ROOT)
+
+
+    step("settings for which the functions were not built")
+    other = "arm64" if ARCHITECTURE == "x86_64" else "x86_64"
+    for settings, problem in [
+        ({"architecture": other}, f"was built for {ARCHITECTURE}, and is to be deployed for {other}"),
+        ({"topicArn": f"arn:aws:sns:{REGION}:{nowhere.number}:events"}, "was built without the cargo feature sns"),
+        ({"queueTyp": "standard"}, "queueTyp is no setting: do you mean queueType?"),
+    ]:
+        output = run_refused([cdk_cli(), "synth", "--quiet", "--output", str(work / "refused"), *context(settings)],
+                             nowhere.env)
+        check(f"{settings}: {problem}", problem in output, True)
 
 
 def part_cdk(work: pathlib.Path) -> None:
@@ -65,8 +77,16 @@ def part_cdk(work: pathlib.Path) -> None:
               updated.slack.post(event("EvOne"), retry=3)[0], 200)
         check("and puts no message on the queue", updated.depth(updated.queue), before)
 
-        step("an update to a standard queue and a Function URL")
-        other = Deployed(account, account.cdk_deploy(queueType="standard", frontDoor="function-url"))
+        step("an update that would replace the queue and remove the API, and nobody has said that it may")
+        account.check_refused({"queueType": "standard", "frontDoor": "function-url"},
+                              {"Ingress/Queue": "replaced", "Ingress/DeadLetterQueue": "replaced",
+                               "Ingress/HttpApi/Resource": "destroyed"})
+        check("nothing has changed", account.outputs_of(CDK_STACK), updated.outputs)
+        check("and the queue has its messages", updated.depth(updated.queue), before)
+
+        step("an update to a standard queue and a Function URL, which is told that it may")
+        replace = ("Ingress/Queue,Ingress/DeadLetterQueue", "Ingress/HttpApi/Resource")
+        other = Deployed(account, account.cdk_deploy(replace, queueType="standard", frontDoor="function-url"))
         check("there is a new queue", other.queue != updated.queue and not other.queue.endswith(".fifo"), True)
         check("the old queue still exists, with its messages", updated.depth(updated.queue), before)
         other.check_an_event("EvTwo")

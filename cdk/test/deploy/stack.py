@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 from emulator import REGION, Emulator
 from report import Failed, check
 from samcli.yamlhelper import yaml_parse
-from tools import ARCHITECTURE, ROOT, cdk_cli, function_dir, run, tool
+from tools import ARCHITECTURE, ROOT, cdk_cli, function_dir, node, run, run_refused, tool
 
 CDK_STACK = "SlackIngress"
 AGENT_STACK = f"{CDK_STACK}Agent"
@@ -55,17 +56,31 @@ class Account:
         run([cdk_cli(), "bootstrap", f"aws://{self.number}/{REGION}", *context({}),
              "--output", str(self.work / "cdk.out")], self.env)
 
-    def cdk_deploy(self, **settings: str) -> dict[str, str]:
-        """Deploys the ingress's stack with these settings, and returns its outputs."""
-        out, outputs = self.work / "cdk.out", self.work / "outputs.json"
+    def cdk_deploy(self, replace: tuple[str, ...] = (), **settings: str) -> dict[str, str]:
+        """Deploys the ingress's stack with these settings as `make deploy` does, and returns its outputs."""
+        run(self.cdk_deploy_command(replace, settings), self.env)
+        return json.loads((self.work / "outputs.json").read_text())[CDK_STACK]
+
+    def check_refused(self, settings: dict[str, str], fates: dict[str, str]) -> None:
+        """Checks that nothing is deployed with these settings, and that what would be lost is named with its fate."""
+        output = run_refused(self.cdk_deploy_command((), settings), self.env)
+        named = dict(re.findall(rf"^  {CDK_STACK}: (\S+) \(AWS::\S+\) will be (\w+): ", output, re.MULTILINE))
+        check(f"with {settings} nothing is deployed, and what would be lost is named", named, fates)
+
+    def outputs_of(self, name: str) -> dict[str, str]:
+        """The outputs of a stack that is deployed."""
+        [stack] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
+
+    def cdk_deploy_command(self, replace: tuple[str, ...], settings: dict[str, str]) -> list[str]:
+        out = self.work / "cdk.out"
         run([cdk_cli(), "synth", "--quiet", "--output", str(out), *context(settings)], self.env)
         path = out / f"{CDK_STACK}.template.json"
         template = json.loads(path.read_text())
         remove_metric_math(template)
         path.write_text(json.dumps(template))
-        run([cdk_cli(), "deploy", "--app", str(out), "--require-approval", "never", "--progress", "events",
-             "--outputs-file", str(outputs)], self.env)
-        return json.loads(outputs.read_text())[CDK_STACK]
+        return [node(), "--import", "tsx", "bin/deploy.ts", "--app", str(out), *[f"--replace={it}" for it in replace],
+                "--require-approval", "never", "--progress", "events", "--outputs-file", str(self.work / "outputs.json")]
 
     def cdk_destroy(self) -> None:
         run([cdk_cli(), "destroy", "--app", str(self.work / "cdk.out"), "--force"], self.env)
@@ -82,8 +97,7 @@ class Account:
         run([tool("sam"), "deploy", "--config-file", str(ROOT / "samconfig.toml"), "--template-file", str(prebuilt),
              "--no-confirm-changeset", "--region", REGION, "--parameter-overrides", f"Architecture={ARCHITECTURE}",
              *parameters], self.env, self.work)
-        [stack] = self.client("cloudformation").describe_stacks(StackName=SAM_STACK)["Stacks"]
-        return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
+        return self.outputs_of(SAM_STACK)
 
     def sam_delete(self) -> None:
         run([tool("sam"), "delete", "--stack-name", SAM_STACK, "--no-prompts", "--region", REGION], self.env, self.work)

@@ -26,10 +26,17 @@ def tool(name: str) -> str:
     return str(program)
 
 
+def node() -> str:
+    """The path of Node.js."""
+    program = shutil.which("node")
+    if program is None:
+        raise SystemExit("node is not installed: the CDK needs Node.js 20 or later")
+    return program
+
+
 def cdk_cli() -> str:
     """The path of the CDK's command line."""
-    if shutil.which("node") is None:
-        raise SystemExit("node is not installed: the CDK needs Node.js 20 or later")
+    node()
     program = CDK / "node_modules/.bin/cdk"
     if not program.exists():
         raise SystemExit("the CDK is not installed: run `npm ci` in cdk/")
@@ -54,10 +61,26 @@ def agent_dir() -> str:
 
 def run(command: list[str], env: dict[str, str], cwd: pathlib.Path = CDK) -> None:
     """Runs a command to its end. Its output is shown only if the command fails."""
+    code, output = completed(command, env, cwd)
+    if code != 0:
+        raise Failed(f"`{shown(command)}` failed:\n{output}")
+
+
+def run_refused(command: list[str], env: dict[str, str], cwd: pathlib.Path = CDK) -> str:
+    """Runs a command that must fail, and returns what it wrote."""
+    code, output = completed(command, env, cwd)
+    if code == 0:
+        raise Failed(f"`{shown(command)}` succeeded:\n{output}")
+    return output
+
+
+def completed(command: list[str], env: dict[str, str], cwd: pathlib.Path) -> tuple[int, str]:
     start = time.monotonic()
     done = subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace")
-    shown = " ".join([pathlib.Path(command[0]).name, *command[1:]])
-    if done.returncode != 0:
-        raise Failed(f"`{shown}` failed:\n{done.stdout}")
-    print(f"   ran {shown}  ({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"   ran {shown(command)}  ({time.monotonic() - start:.0f} s)", flush=True)
+    return done.returncode, done.stdout
+
+
+def shown(command: list[str]) -> str:
+    return " ".join([pathlib.Path(command[0]).name, *command[1:]])

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { Duration } from 'aws-cdk-lib';
 import { Match } from 'aws-cdk-lib/assertions';
 import * as sns from 'aws-cdk-lib/aws-sns';
-import { REPOSITORY, ingressIn, isDeadLetterQueue, isQueue, only, redriveIn, synthesized } from '../support.ts';
+import { REPOSITORY, ingressIn, isDeadLetterQueue, isQueue, only, redriveIn, synthesized } from '../support';
 
 const template = synthesized();
 const alarms = Object.entries(template.findResources('AWS::CloudWatch::Alarm')).map(([id, it]) => ({

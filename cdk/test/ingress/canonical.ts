@@ -1,6 +1,6 @@
 // Templates in a form in which the CDK's and SAM's can be compared.
 
-import type { Resource } from '../support.ts';
+import type { Resource } from '../support';
 
 /** A CloudFormation template as an object. */
 export interface RawTemplate {

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RedriveName } from '../../lib/ingress/metrics.ts';
-import { ingressIn, only, redriveIn, rustSource, synthesized } from '../support.ts';
+import type { RedriveName } from '../../lib/ingress/metrics';
+import { ingressIn, only, redriveIn, rustSource, synthesized } from '../support';
 
 const template = synthesized();
 const alarms = Object.values(template.findResources('AWS::CloudWatch::Alarm')).map((it) => it.Properties);

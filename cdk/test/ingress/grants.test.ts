@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
-import { PATHS } from '../../lib/ingress/http-api.ts';
-import { ingressIn, isQueue, only, redriveIn, roleOf, synthesized } from '../support.ts';
+import { PATHS } from '../../lib/ingress/http-api';
+import { ingressIn, isQueue, only, redriveIn, roleOf, synthesized } from '../support';
 
 const template = synthesized();
 const arn = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });

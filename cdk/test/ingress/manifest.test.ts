@@ -5,8 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { deploymentIn, slackAppManifest } from '../../lib/ingress/manifest.ts';
-import { REPOSITORY, temporaryDirectory } from '../support.ts';
+import { deploymentIn, slackAppManifest } from '../../lib/ingress/manifest';
+import { REPOSITORY, temporaryDirectory } from '../support';
 
 const requestUrl = 'https://abc123.execute-api.us-east-1.amazonaws.com/slack/events';
 

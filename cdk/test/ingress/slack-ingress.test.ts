@@ -9,8 +9,8 @@ import { Annotations, Match } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import { PATHS } from '../../lib/ingress/http-api.ts';
-import { SlackIngress } from '../../lib/ingress/slack-ingress.ts';
+import { PATHS } from '../../lib/ingress/http-api';
+import { SlackIngress } from '../../lib/ingress/slack-ingress';
 import {
   REPOSITORY,
   functions,
@@ -23,7 +23,7 @@ import {
   roleOf,
   rustSource,
   synthesized,
-} from '../support.ts';
+} from '../support';
 
 const template = synthesized();
 const fn = ingressIn(template).Properties;

@@ -8,14 +8,15 @@ import { test } from 'node:test';
 import { Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { AgentStack } from '../../lib/agent/stack.ts';
-import { SlackIngressStack } from '../../lib/ingress/stack.ts';
-import { agentProps } from '../../lib/settings/agent.ts';
-import { wantsAgent } from '../../lib/settings/context.ts';
-import { ingressProps } from '../../lib/settings/ingress.ts';
+import { AgentStack } from '../../lib/agent/stack';
+import { SlackIngressStack } from '../../lib/ingress/stack';
+import { agentProps } from '../../lib/settings/agent';
+import { wantsAgent } from '../../lib/settings/context';
+import { ingressProps } from '../../lib/settings/ingress';
 import {
   CONTEXT,
   REPOSITORY,
+  agentCoreRole,
   agentDirectory,
   codeDirectory,
   dispatchIn,
@@ -23,26 +24,32 @@ import {
   isQueue,
   newApp,
   only,
+  roleOf,
   settleIn,
   temporaryDirectory,
   tracedAgentDirectory,
   withImports,
-} from '../support.ts';
+} from '../support';
 
 const codePath = codeDirectory();
-const code = {
-  codePath,
-  redriveCodePath: codePath,
-  dispatchCodePath: codePath,
-  settleCodePath: codePath,
-  rotationCodePath: codePath,
-  agentCodePath: agentDirectory(),
+const x86 = codeDirectory('x86_64');
+const agentCodePath = agentDirectory();
+const code = (architecture?: unknown) => {
+  const path = architecture === 'x86_64' ? x86 : codePath;
+  return {
+    codePath: path,
+    redriveCodePath: path,
+    dispatchCodePath: path,
+    settleCodePath: path,
+    rotationCodePath: path,
+    agentCodePath,
+  };
 };
 
 const tracedAgent = tracedAgentDirectory();
 
 function stacks(context: Record<string, unknown>) {
-  const app = newApp({ ...code, agent: 'true', ...context });
+  const app = newApp({ ...code(context.architecture), agent: 'true', ...context });
   const producer = new SlackIngressStack(app, 'Ingress', { ingress: ingressProps });
   const stack = new AgentStack(app, 'Agent', { ingress: producer.ingress, agent: agentProps });
   return { app, producer, stack };
@@ -280,6 +287,52 @@ test('of a workspace whose secret is given, no secret is created and nothing is 
   template.hasResourceProperties('AWS::BedrockAgentCore::ApiKeyCredentialProvider', { ApiKeySecretConfig: { SecretId: given } });
 });
 
+test('what all functions have in common is set for these too', () => {
+  const { template } = deployed({
+    logLevel: 'debug',
+    logRetentionDays: '7',
+    dashboard: 'false',
+    dispatchTimeoutSeconds: '100',
+    dispatchBatchSize: '5',
+    retentionMinutes: '14400',
+  });
+  template.allResourcesProperties('AWS::Lambda::Function', { Environment: { Variables: { RUST_LOG: 'debug' } } });
+  template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 7 });
+  template.resourceCountIs('AWS::CloudWatch::Dashboard', 0);
+  assert.equal(dispatchIn(template).Properties.Timeout, 100);
+  assert.equal(only(template, 'AWS::Lambda::EventSourceMapping').Properties.BatchSize, 5);
+});
+
+test("the queue waits for a dispatcher's time-out that is set", () => {
+  const { ingress } = deployed({ dispatchTimeoutSeconds: '900' });
+  const { VisibilityTimeout, MessageRetentionPeriod } = only(ingress, 'AWS::SQS::Queue', isQueue).Properties;
+  assert.deepEqual([VisibilityTimeout, MessageRetentionPeriod], [6 * 900, 14 * 86_400]);
+});
+
+test("the agent gets the environment that is set, and what is its own stays", () => {
+  const { template } = deployed({ agentEnvironment: '{"ECHO_SECONDS": "3"}' });
+  template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', { EnvironmentVariables: { ECHO_SECONDS: '3', THINKING: 'echo' } });
+});
+
+test('the agent may be an image in ECR, which its role may pull', () => {
+  const { template } = deployed({ agentImageUri: '111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/agent:v1.2' });
+  const { AgentRuntimeArtifact } = only(template, 'AWS::BedrockAgentCore::Runtime').Properties;
+  const uri = JSON.stringify(AgentRuntimeArtifact.ContainerConfiguration.ContainerUri);
+  assert.match(uri, /111122223333\.dkr\.ecr\.eu-west-1\..*\/team\/agent:v1\.2/);
+  const { statements } = agentCoreRole(template, 'AWS::BedrockAgentCore::Runtime');
+  const pulls = statements.filter((it) => JSON.stringify(it.Action).includes('ecr:BatchGetImage'));
+  assert.deepEqual(pulls.map((it) => JSON.stringify(it.Resource).includes(':ecr:eu-west-1:111122223333:repository/team/agent')), [true]);
+});
+
+test("agent-settle calls the tools of an agent that exists, through that agent's Gateway", () => {
+  const [arn, url] = ['arn:aws:bedrock-agentcore:us-east-1:111122223333:gateway/tools-abcdefghij', 'https://tools.example.com/mcp'];
+  const { template } = deployed({ agentRuntimeArn: runtimeArn, agentToolsGatewayArn: arn, agentToolsGatewayUrl: url });
+  assert.equal(settleIn(template).Properties.Environment.Variables.TOOLS_GATEWAY_URL, url);
+  const { statements } = roleOf(template, settleIn(template));
+  const gateways = statements.filter((it) => it.Action === 'bedrock-agentcore:InvokeGateway').flatMap((it) => it.Resource);
+  assert.ok(gateways.includes(arn));
+});
+
 test('a setting with an empty value counts as not given', () => {
   const empty = { thinking: '', tools: '', botTokenSecretArn: '', agentRuntimeArn: '', agentRuntimeQualifier: '', maxAttempts: '' };
   const { template } = deployed({ ...empty, agentTimeoutSeconds: '', dispatchConcurrency: '' });
@@ -315,7 +368,7 @@ for (const [context, problem] of [
   [{ agentRuntimeArn: runtimeArn, trelloSecretArn }, /trelloSecretArn and agentRuntimeArn cannot both be set/],
   [{ agentRuntimeQualifier: 'prod' }, /agentRuntimeQualifier has no effect without agentRuntimeArn/],
   [{ agentTimeoutSeconds: '1 min' }, /agentTimeoutSeconds must be a whole number/],
-  [{ agentTimeoutSeconds: '886' }, /1 s to 885 s/],
+  [{ agentTimeoutSeconds: '886' }, /agentTimeoutSeconds must be from 1 to 885, and is: 886/],
   [{ agentProtocol: 'plain', agentTimeoutSeconds: '841' }, /1 s to 840 s/],
   [{ agentProtocol: 'mcp' }, /agentProtocol must be one of work, plain/],
   [{ agentEvents: 'some' }, /agentEvents must be one of questions, all/],
@@ -323,8 +376,8 @@ for (const [context, problem] of [
   [{ dmConversation: 'channel' }, /dmConversation=channel needs agentView=false/],
   [{ agent: 'false', agentView: 'true' }, /agentView has no effect without an agent/],
   [{ agent: '', unansweredAfterMinutes: '5' }, /unansweredAfterMinutes has no effect without an agent/],
-  [{ giveUpAfterMinutes: String(14 * 24 * 60) }, /giveUpAfter must be/],
-  [{ postWaitSeconds: '901' }, /postWait must be/],
+  [{ giveUpAfterMinutes: String(14 * 24 * 60) }, /giveUpAfterMinutes must be from 1 to 18720/],
+  [{ postWaitSeconds: '901' }, /postWaitSeconds must be from 1 to 900/],
   [{ maxMessageAgeMinutes: '60' }, /unansweredAfterMinutes takes its place/],
   [{ maxReceiveCount: '100' }, /after 100 receives/],
   [{ tracing: 'passive' }, /tracing must be one of active, off/],
@@ -334,12 +387,35 @@ for (const [context, problem] of [
   [{ agent: 'false', answer: 'stream' }, /answer has no effect without an agent/],
   [{ memory: 'on' }, /memory must be one of user, off, and is: on/],
   [{ memory: 'user' }, /a memory needs a model that uses it .*, and it is: echo/],
-  [{ memory: 'user', thinking: 'bedrock:zai.glm-4.6', memoryDays: '30' }, /days must be a whole number from 31 to 3650, and is: 30/],
+  [{ memory: 'user', thinking: 'bedrock:zai.glm-4.6', memoryDays: '30' }, /memoryDays must be from 31 to 3650, and is: 30/],
   [{ memory: 'user', thinking: 'bedrock:zai.glm-4.6', memoryDays: '3651' }, /and is: 3651/],
   [{ memoryDays: '90' }, /memoryDays has no effect without a memory: set memory=user/],
   [{ memory: 'off', memoryDays: '90' }, /memoryDays has no effect without a memory/],
   [{ agentRuntimeArn: runtimeArn, memory: 'user' }, /memory and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', memory: 'user' }, /memory has no effect without an agent/],
+  [{ agentTimeoutSeconds: '110', dispatchTimeoutSeconds: '120' }, /timeout must be 11 s longer than agentTimeout/],
+  [{ dispatchTimeoutSeconds: '901' }, /dispatchTimeoutSeconds must be from 1 to 900/],
+  [{ dispatchBatchSize: '11' }, /dispatchBatchSize must be from 1 to 10/],
+  [{ dispatchConcurrency: '1' }, /dispatchConcurrency must be from 2 to 1000/],
+  [{ maxAttempts: '0' }, /maxAttempts must be from 1 to 100/],
+  [{ unansweredAfterMinutes: '0' }, /unansweredAfterMinutes must be from 1 to 20160/],
+  [{ retentionMinutes: '1440' }, /the queue deletes a message before the dispatcher gives it up/],
+  [{ botTokenSecretArn: 'bot' }, /botTokenSecretArn must be the whole ARN of a secret/],
+  [{ trello: 'true', trelloSecretArn: 'trello' }, /trelloSecretArn must be the whole ARN of a secret/],
+  [{ agentEnvironment: 'ECHO_SECONDS=3' }, /agentEnvironment must be JSON/],
+  [{ agentEnvironment: '{"ECHO_SECONDS": 3}' }, /agentEnvironment must be JSON .*, with texts alone/],
+  [{ agentEnvironment: '["ECHO_SECONDS"]' }, /agentEnvironment must be JSON/],
+  [{ agentRuntimeArn: runtimeArn, agentEnvironment: '{}' }, /agentEnvironment and agentRuntimeArn cannot both be set/],
+  [{ agentImageUri: 'agent:latest' }, /agentImageUri must be an image in ECR/],
+  [{ agentImageUri: '111122223333.dkr.ecr.eu-west-1.amazonaws.com/agent' }, /agentImageUri must be an image in ECR/],
+  [{ agentRuntimeArn: runtimeArn, agentImageUri: 'x' }, /agentImageUri and agentRuntimeArn cannot both be set/],
+  [{ agentImageUri: '111122223333.dkr.ecr.eu-west-1.amazonaws.com/agent:1', agentTracing: 'adot' }, /agentTracing and agentImageUri cannot both be set/],
+  [{ agentToolsGatewayUrl: 'https://tools.example.com/mcp' }, /agentToolsGatewayUrl has no effect without agentRuntimeArn/],
+  [{ agentRuntimeArn: runtimeArn, agentToolsGatewayUrl: 'https://tools.example.com/mcp' }, /must be given together/],
+  [{ agentRuntimeArn: runtimeArn, agentToolsGatewayArn: runtimeArn }, /agentToolsGatewayArn must be the ARN of an AgentCore Gateway/],
+  [{ agent: 'false', dispatchBatchSize: '2' }, /dispatchBatchSize has no effect without an agent/],
+  [{ agent: 'false', agentEnvironment: '{}' }, /agentEnvironment has no effect without an agent/],
+  [{ architecture: 'x86_64', dispatchCodePath: codePath }, /agent-dispatch .* was built for arm64/],
   [{ agentTracing: 'adot' }, /does not contain the AWS Distro for OpenTelemetry: .*make agent-zip/],
   [{ agentRuntimeArn: runtimeArn, agentTracing: 'adot' }, /agentTracing and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', agentTracing: 'adot' }, /agentTracing has no effect without an agent/],
@@ -391,6 +467,7 @@ for (const context of [
   { thinking: 'bedrock:zai.glm-4.6', memory: 'user' },
   { tracing: 'off' },
   { agentTracing: 'adot', agentCodePath: tracedAgent },
+  { agentImageUri: '111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/agent:v1.2' },
   { workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,E0456DEF', trello: 'true' },
   { rotatingTokens: 'true', workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC' },
 ]) {
@@ -412,7 +489,7 @@ function synthesize(context: Record<string, string>): string[] {
   const out = temporaryDirectory();
   const run = spawnSync(process.execPath, ['--import', 'tsx', 'bin/slack-ingress.ts'], {
     cwd: join(REPOSITORY, 'cdk'),
-    env: { ...process.env, CDK_OUTDIR: out, CDK_CONTEXT_JSON: JSON.stringify({ ...CONTEXT, ...code, ...context }) },
+    env: { ...process.env, CDK_OUTDIR: out, CDK_CONTEXT_JSON: JSON.stringify({ ...CONTEXT, ...code(), ...context }) },
     encoding: 'utf8',
   });
   assert.equal(run.status, 0, run.stderr);
@@ -430,7 +507,7 @@ test("the app creates the agent's stack if the settings ask for it, and names it
 
 test('two agents in one account have different names', () => {
   const names = (stackName: string) => {
-    const app = newApp({ ...code, agent: 'true' });
+    const app = newApp({ ...code(), agent: 'true' });
     const producer = new SlackIngressStack(app, stackName, { ingress: ingressProps });
     const { template } = withImports(new AgentStack(app, `${stackName}Agent`, { ingress: producer.ingress, agent: agentProps }), producer);
     return [

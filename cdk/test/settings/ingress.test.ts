@@ -8,9 +8,9 @@ import { Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { SlackIngressStack } from '../../lib/ingress/stack.ts';
-import { SETTINGS } from '../../lib/settings/context.ts';
-import { ingressProps } from '../../lib/settings/ingress.ts';
+import { SlackIngressStack } from '../../lib/ingress/stack';
+import { ingressProps } from '../../lib/settings/ingress';
+import { SETTINGS } from '../../lib/settings/names';
 import {
   REPOSITORY,
   type Resource,
@@ -19,20 +19,27 @@ import {
   isQueue,
   newApp,
   only,
+  program,
   redriveIn,
   temporaryDirectory,
-} from '../support.ts';
+  zipOf,
+} from '../support';
 
-const codePath = codeDirectory();
-const code = { codePath, redriveCodePath: codePath };
+const code = (architecture?: unknown) => {
+  const codePath = architecture === 'x86_64' ? x86 : arm;
+  return { codePath, redriveCodePath: codePath };
+};
+const [arm, x86] = [codeDirectory('arm64'), codeDirectory('x86_64')];
 
 function deployed(context: Record<string, unknown>): Template {
-  return Template.fromStack(new SlackIngressStack(newApp({ ...code, ...context }), 'Stack', { ingress: ingressProps }));
+  return Template.fromStack(new SlackIngressStack(newApp({ ...code(context.architecture), ...context }), 'Stack', { ingress: ingressProps }));
 }
 
-test('docs/deploy.md explains every setting', () => {
+test('docs/deploy.md explains every setting, and no other', () => {
   const guide = readFileSync(join(REPOSITORY, 'docs/deploy.md'), 'utf8');
-  for (const name of SETTINGS) assert.match(guide, new RegExp(`^\\| \`${name}\``, 'm'));
+  const [table = ''] = /^\| `-c name=value`[^]*?\n\n/m.exec(guide) ?? [];
+  const explained = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
+  assert.deepEqual(explained.sort(), [...SETTINGS].sort());
 });
 
 test('the settings reach the stack', () => {
@@ -43,6 +50,13 @@ test('the settings reach the stack', () => {
     memorySize: '512',
     reservedConcurrency: 10,
     frontDoor: 'function-url',
+    retentionMinutes: '1440',
+    maxReceiveCount: '5',
+    ackBudgetMs: '2000',
+    logLevel: 'warn,slack_ingress=debug',
+    logRetentionDays: '90',
+    dashboard: 'false',
+    tracing: 'off',
     queueType: 'standard',
     visibilityMinutes: '60',
     maxMessageAgeMinutes: '120',
@@ -68,15 +82,37 @@ test('the settings reach the stack', () => {
         BOT_EVENTS: 'own',
         DM_CONVERSATION: 'thread',
         CONTROL_EVENTS: 'agent_session_stopped,function_executed',
+        ACK_BUDGET_MS: '2000',
+        RUST_LOG: 'warn,slack_ingress=debug',
       },
     },
   });
   template.resourceCountIs('AWS::Lambda::Url', 1);
   const queue = only(template, 'AWS::SQS::Queue', isQueue);
-  assert.deepEqual([queue.Properties.VisibilityTimeout, queue.Properties.FifoQueue], [3600, undefined]);
+  const { VisibilityTimeout, FifoQueue, MessageRetentionPeriod, RedrivePolicy } = queue.Properties;
+  assert.deepEqual([VisibilityTimeout, FifoQueue, MessageRetentionPeriod, RedrivePolicy.maxReceiveCount], [3600, undefined, 86400, 5]);
+  template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 90 });
+  template.resourceCountIs('AWS::CloudWatch::Dashboard', 0);
+  assert.equal(redriveIn(template).Properties.Environment.Variables.RUST_LOG, 'warn,slack_ingress=debug');
   assert.equal(queue.DeletionPolicy, 'Retain');
   assert.deepEqual(only(template, 'AWS::DynamoDB::Table').Properties.WarmThroughput, { WriteUnitsPerSecond: 40000 });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
+});
+
+test('the throttle is what is set of it, and the burst is twice the rate', () => {
+  const throttle = (context: Record<string, unknown>) => {
+    const { ThrottlingRateLimit, ThrottlingBurstLimit } = only(deployed(context), 'AWS::ApiGatewayV2::Stage').Properties.DefaultRouteSettings;
+    return [ThrottlingRateLimit, ThrottlingBurstLimit];
+  };
+  assert.deepEqual(throttle({}), [200, 400]);
+  assert.deepEqual(throttle({ throttleRate: '50' }), [50, 100]);
+  assert.deepEqual(throttle({ throttleBurst: '1000' }), [200, 1000]);
+  assert.deepEqual(throttle({ throttleRate: '1000', throttleBurst: '1000' }), [1000, 1000]);
+});
+
+test('logs may be kept for ever', () => {
+  const groups = Object.values(deployed({ logRetentionDays: 'forever' }).findResources('AWS::Logs::LogGroup'));
+  assert.deepEqual(groups.map((it) => it.Properties?.RetentionInDays), [undefined, undefined, undefined]);
 });
 
 test('with a topic there is no queue', () => {
@@ -116,6 +152,31 @@ for (const [context, problem] of [
   [{ controlEvents: 'agent_session_stopped;message_deleted' }, /controlEvents must be types of events/],
   [{ warmWriteUnits: '3999' }, /warmWriteUnits must be at least 4000/],
   [{ warmWriteUnits: '10k' }, /warmWriteUnits must be a whole number/],
+  [{ memorySize: '127' }, /memorySize must be from 128 to 10240, and is: 127/],
+  [{ memorySize: '10241' }, /memorySize must be from 128 to 10240/],
+  [{ reservedConcurrency: '0' }, /reservedConcurrency must be at least 1, and is: 0/],
+  [{ reservedConcurrency: '-1' }, /reservedConcurrency must be a whole number/],
+  [{ throttleRate: '0' }, /throttleRate must be at least 1/],
+  [{ throttleBurst: '0' }, /throttleBurst must be at least 1/],
+  [{ throttleRate: '10', frontDoor: 'function-url' }, /a Function URL has no throttle/],
+  [{ visibilityMinutes: '721' }, /visibilityMinutes must be from 0 to 720/],
+  [{ retentionMinutes: '0' }, /retentionMinutes must be from 1 to 20160/],
+  [{ retentionMinutes: '20161' }, /retentionMinutes must be from 1 to 20160/],
+  [{ maxMessageAgeMinutes: '0' }, /maxMessageAgeMinutes must be from 1 to 20160/],
+  [{ maxReceiveCount: '0' }, /maxReceiveCount must be from 1 to 1000/],
+  [{ maxReceiveCount: '1001' }, /maxReceiveCount must be from 1 to 1000/],
+  [{ dedupTtlSeconds: '0' }, /dedupTtlSeconds must be from 1 to 315360000/],
+  [{ ackBudgetMs: '99' }, /ackBudgetMs must be from 100 to 3000/],
+  [{ ackBudgetMs: '3001' }, /ackBudgetMs must be from 100 to 3000/],
+  [{ logLevel: 'inf' }, /logLevel must be off, error, warn, info, debug or trace, or a list/],
+  [{ logLevel: 'info,' }, /logLevel must be/],
+  [{ logRetentionDays: '31' }, /logRetentionDays must be one of 1, 3, 5, 7, 14, 30, .*, forever, and is: 31/],
+  [{ dashboard: 'no' }, /dashboard must be one of true, false, and is: no/],
+  [{ topicArn: 'events' }, /topicArn must be the ARN of an SNS topic, and is: events/],
+  [{ alarmTopicArn: 'arn:aws:sqs:us-east-1:111122223333:alarms' }, /alarmTopicArn must be the ARN of an SNS topic/],
+  [{ signingSecretArn: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:slack' }, /signingSecretArn must be the whole ARN of a secret, with the six characters/],
+  [{ topicArn: 'arn:aws:sns:us-east-1:111122223333:events', retentionMinutes: '60' }, /retention need a queue/],
+  [{ architecture: 'x86_64', codePath: arm, redriveCodePath: arm }, /slack-ingress .* was built for arm64, and is to be deployed for x86_64/],
   [{ memorySize: '256 MB' }, /memorySize must be a whole number/],
   [{ codePath: '/nowhere' }, /does not exist: \/nowhere/],
   [{ redriveCodePath: '/nowhere' }, /does not exist: \/nowhere/],
@@ -130,25 +191,23 @@ for (const [context, problem] of [
 test('code may be a directory with a bootstrap, or a zip', () => {
   const directory = temporaryDirectory();
   assert.throws(() => deployed({ codePath: directory }), /must be a .zip or a directory that contains "bootstrap"/);
-  const zip = join(directory, 'bootstrap.zip');
-  writeFileSync(zip, '');
-  assert.doesNotThrow(() => deployed({ codePath: zip }));
+  assert.doesNotThrow(() => deployed({ codePath: zipOf({ bootstrap: program() }) }));
 });
 
 test('each function gets its own code', () => {
   const [ingress, redrive] = [temporaryDirectory(), temporaryDirectory()];
-  writeFileSync(join(ingress, 'bootstrap'), 'ingress');
-  writeFileSync(join(redrive, 'bootstrap'), 'redrive');
+  writeFileSync(join(ingress, 'bootstrap'), '#!/bin/sh\n# ingress');
+  writeFileSync(join(redrive, 'bootstrap'), '#!/bin/sh\n# redrive');
   const app = newApp({ codePath: ingress, redriveCodePath: redrive });
   const template = Template.fromStack(new SlackIngressStack(app, 'Stack', { ingress: ingressProps }));
   const code = (it: Resource) =>
-    readFileSync(join(app.outdir, `asset.${it.Properties.Code.S3Key.replace('.zip', '')}`, 'bootstrap'), 'utf8');
+    readFileSync(join(app.outdir, `asset.${it.Properties.Code.S3Key.replace('.zip', '')}`, 'bootstrap'), 'utf8').split('# ')[1];
   assert.deepEqual([code(ingressIn(template)), code(redriveIn(template))], ['ingress', 'redrive']);
 });
 
 /** Synthesizes with cdk-nag, and returns its report if it has findings that are not acknowledged. */
 function checked(prepare: (stack: SlackIngressStack) => void, context: Record<string, unknown> = {}): string {
-  const app = newApp({ ...code, ...context });
+  const app = newApp({ ...code(context.architecture), ...context });
   prepare(new SlackIngressStack(app, 'Stack', { ingress: ingressProps }));
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
   try {

@@ -3,16 +3,13 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
+import type { Binary } from '../common/bootstrap';
 
 /** The root of the repository, which is also the root of the crate. */
-export const CRATE = resolve(import.meta.dirname, '../../..');
+const CRATE = resolve(__dirname, '../../..');
 
-/**
- * The functions by the names of their binaries: `slack-ingress` answers Slack, `redrive` sends parked events to the
- * queue, `agent-dispatch` hands the queue's events to an agent, `agent-settle` acts for whoever works on one: it posts the
- * answer. `token-rotation` gets new bot tokens before the old ones expire.
- */
-export type Binary = 'slack-ingress' | 'redrive' | 'agent-dispatch' | 'agent-settle' | 'token-rotation';
+/** The directory that `make agent-zip` writes the agent to. */
+export const AGENT_CODE = join(CRATE, 'target/agent');
 
 /** The cargo features that a binary cannot be built without. */
 const REQUIRED_FEATURES: Partial<Record<Binary, string[]>> = {
@@ -28,7 +25,7 @@ export interface FunctionCodeProps {
    * @default the function is built from this repository with cargo-lambda
    */
   readonly path?: string;
-  /** The architecture to build for. Code that is given by `path` must have been built for it; this is not checked. */
+  /** The architecture to build for. The constructs check that the code was built for it, however it came. */
   readonly architecture: lambda.Architecture;
   /**
    * Cargo features to build with, such as `sns`, in addition to those that the binary requires.
@@ -62,13 +59,19 @@ function build({ binary, architecture, crate = CRATE, ...props }: FunctionCodePr
   // would overwrite the earlier one.
   const lambdaDir = join(crate, 'target/lambda-cdk', architecture.name);
   const arch = architecture === lambda.Architecture.ARM_64 ? '--arm64' : '--x86-64';
-  return lambda.Code.fromCustomCommand(
-    join(lambdaDir, binary),
-    [
-      ...['cargo', 'lambda', 'build', '--locked', '--release', '--bin', binary, arch],
-      ...(features.length > 0 ? ['--features', features.join(',')] : []),
-      ...['--lambda-dir', lambdaDir],
-    ],
-    { commandOptions: { cwd: crate, stdio: ['ignore', 'inherit', 'inherit'] } },
-  );
+  const command = [
+    ...['cargo', 'lambda', 'build', '--locked', '--release', '--bin', binary, arch],
+    ...(features.length > 0 ? ['--features', features.join(',')] : []),
+    ...['--lambda-dir', lambdaDir],
+  ];
+  try {
+    const commandOptions = { cwd: crate, stdio: ['ignore', 'inherit', 'inherit'] as ('ignore' | 'inherit')[] };
+    return lambda.Code.fromCustomCommand(join(lambdaDir, binary), command, { commandOptions });
+  } catch (error) {
+    throw new Error(
+      `the function could not be built (${command.join(' ')}): is cargo-lambda installed? ` +
+        'Without it, run `make build`, and give the zips in target/lambda by codePath, redriveCodePath … (docs/deploy.md)',
+      { cause: error },
+    );
+  }
 }

@@ -5,8 +5,8 @@ import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import { functionCode } from '../../lib/common/code.ts';
-import { temporaryDirectory } from '../support.ts';
+import { functionCode } from '../../lib/settings/code';
+import { temporaryDirectory } from '../support';
 
 test('without a path, cargo-lambda builds the code for the architecture', () => {
   const crate = temporaryDirectory();
