@@ -13,6 +13,9 @@ export type CountName =
   | 'Ignored'
   | 'RateLimited'
   | 'Suggestions'
+  | 'AnsweredAtOnce'
+  | 'FastPathAnswered'
+  | 'FastPathFailed'
   | 'InFlight'
   | 'Unavailable'
   | 'Rejected'
@@ -24,7 +27,7 @@ export type CountName =
   | 'ColdStarts';
 
 /** The times that the ingress measures, in milliseconds. */
-export type TimeName = 'VerifyTime' | 'RecordTime' | 'SendTime' | 'SettleTime' | 'AckTime';
+export type TimeName = 'VerifyTime' | 'RecordTime' | 'SendTime' | 'SettleTime' | 'FastPathTime' | 'AckTime';
 
 /**
  * The metrics that the redrive function sends after each run: the number of events that it sent, the number that it

@@ -37,6 +37,7 @@ import { arnForPolicy } from '../common/secret';
 import { type Tracing, tracingOf } from '../common/tracing';
 import { Alarms } from './alarms';
 import { IngressDashboard } from './dashboard';
+import { FastPath, type FastPathProps } from './fast-path';
 import { IngressHttpApi, PATHS } from './http-api';
 import { IngressMetrics } from './metrics';
 import { PARKED_INDEX, Redrive } from './redrive';
@@ -196,6 +197,12 @@ export interface SlackIngressProps {
    * @default 2.5 seconds
    */
   readonly ackBudget?: Duration;
+
+  /**
+   * What Slack is answered at once, by rules: a command's text, a modal, a menu's options (docs/fast-path.md).
+   * @default none
+   */
+  readonly fastPath?: FastPathProps;
 
   /**
    * The functions' `RUST_LOG`, such as `warn`.
@@ -358,8 +365,11 @@ export class SlackIngress extends Construct {
     grant([send.look, send.action], send.arn);
     grant(['secretsmanager:GetSecretValue'], arnForPolicy(this.signingSecret));
     grant(['logs:CreateLogStream', 'logs:PutLogEvents'], logGroup.logGroupArn);
-    const key = this.signingSecret.encryptionKey;
-    if (key) {
+    const fastPath = props.fastPath && new FastPath(this, 'FastPath', props.fastPath);
+    if (props.fastPath?.botToken) grant(['secretsmanager:GetSecretValue'], arnForPolicy(props.fastPath.botToken));
+    for (const arn of fastPath?.functions ?? []) grant(['lambda:InvokeFunction'], arn);
+    for (const key of new Set([this.signingSecret.encryptionKey, props.fastPath?.botToken?.encryptionKey])) {
+      if (!key) continue;
       const service = `secretsmanager.${Stack.of(this).region}.amazonaws.com`;
       grant(['kms:Decrypt'], key.keyArn, { StringEquals: { 'kms:ViaService': service } });
     }
@@ -385,9 +395,11 @@ export class SlackIngress extends Construct {
       reservedConcurrentExecutions: props.reservedConcurrentExecutions,
       role,
       logGroup,
+      layers: fastPath && [fastPath.layer],
       tracing: tracingOf(role, props.tracing),
       environment: {
         ...shared,
+        ...fastPath?.environment,
         SLACK_SIGNING_SECRET_ARN: this.signingSecret.secretArn,
         DEDUP_KEY: props.dedupKey ?? 'event_id',
         BOT_EVENTS: props.botEvents ?? 'drop',

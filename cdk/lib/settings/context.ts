@@ -74,6 +74,7 @@ const FORMS = {
   signingSecretArn: SECRET,
   botTokenSecretArn: SECRET,
   trelloSecretArn: SECRET,
+  fastPathTokenSecretArn: SECRET,
   agentRuntimeArn: {
     form: /^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:runtime\/[^/:]+$/,
     what: 'the ARN of an AgentCore Runtime',
@@ -151,7 +152,7 @@ export function settingsOf(scope: Construct) {
       const arn = formed(name);
       return arn === undefined ? undefined : sns.Topic.fromTopicArn(scope, id, arn);
     },
-    secret: (id: string, name: 'signingSecretArn' | 'botTokenSecretArn' | 'trelloSecretArn') => {
+    secret: (id: string, name: 'signingSecretArn' | 'botTokenSecretArn' | 'trelloSecretArn' | 'fastPathTokenSecretArn') => {
       const arn = formed(name);
       return arn === undefined ? undefined : secretsmanager.Secret.fromSecretCompleteArn(scope, id, arn);
     },

@@ -1,5 +1,6 @@
 // From the settings to the props of the ingress.
 
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../agent/dispatch';
 import { type SlackIngressProps, THROTTLE } from '../ingress/slack-ingress';
@@ -50,6 +51,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
     warmWriteUnits: number('warmWriteUnits'),
     ackBudget: millis('ackBudgetMs'),
+    fastPath: fastPath(text('fastPath'), secret('FastPathToken', 'fastPathTokenSecretArn')),
     logLevel: other.logLevel(),
     logRetention: other.logRetention(),
     alarmTopic: topic('ImportedAlarmTopic', 'alarmTopicArn'),
@@ -57,6 +59,12 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),
   };
+}
+
+/** What Slack is answered at once. The token is for nothing else. */
+function fastPath(rules: string | undefined, botToken: ISecret | undefined): SlackIngressProps['fastPath'] {
+  if (rules === undefined && botToken) throw new Error('fastPathTokenSecretArn has no effect without fastPath');
+  return rules === undefined ? undefined : { rules, botToken };
 }
 
 /** The HTTP API's throttle, if one of its two numbers is set. The burst is twice the rate, unless it is set itself. */

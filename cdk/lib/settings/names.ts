@@ -26,6 +26,8 @@ export const SETTINGS = [
   'controlEvents',
   'warmWriteUnits',
   'ackBudgetMs',
+  'fastPath',
+  'fastPathTokenSecretArn',
   'alarmTopicArn',
   'dashboard',
   'tracing',
