@@ -192,7 +192,7 @@ fuzz: fuzz-build ## Look for new inputs, MINUTES=10 for each target; what they a
 BENCH := benches/functions
 ROUNDS ?= 7
 
-bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_modules/.package-lock.json ## How long Slack waits, beside Python, Node, plain Rust and AWS's sample (half an hour); ROUNDS=7
+bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_modules/.package-lock.json ## How long Slack waits, beside Bolt, Python, Node, plain Rust and AWS's sample; modals; rules (half an hour); ROUNDS=7
 	cd $(BENCH)/peers/node && npm run --silent build
 	@# Plain: without our line in .cargo/config.toml.
 	AWS_LC_SYS_NO_JITTER_ENTROPY=0 cargo build --locked --release \
@@ -206,10 +206,11 @@ bench-signs: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## How long a perso
 bench-harness: FORCE
 	cargo build --locked --profile tool -p functions-bench
 
-# Times nothing that counts: it shows that the function does what it is measured for, and that the harness works. So the
-# harness may be the one that was built with the tests.
+# Times nothing that counts: it shows that the function does what it is measured for, a modal and a static answer too, and that
+# the harness works. So the harness may be the one that was built with the tests. Of Bolt's comparison ours is that of events.
 bench-short: $(RELEASE) test-build
-	$(PYTHON) $(BENCH)/run.py --harness target/debug --only-ours --rounds 1 --warm 5 --memory 1769 --output target/bench-short.json
+	$(PYTHON) $(BENCH)/run.py --harness target/debug --only-ours --comparisons events modal rules \
+		--rounds 1 --warm 2 --pause-ms 0 --memory 1769 --output target/bench-short.json
 
 bench-steps: ## Verifying, parsing, building a message: by the size of the body
 	cargo bench --locked --bench steps

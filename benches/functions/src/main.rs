@@ -12,6 +12,7 @@ mod share;
 mod slack;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use test_support::lambda::{Ended, Invoked, RuntimeApi, function_variables};
 use tokio::time::{sleep, timeout};
 
 use process::Function;
-use services::Services;
+use services::{Opened, Services};
 use share::Share;
 
 /// A step that takes longer than this has failed.
@@ -38,6 +39,12 @@ struct Plan {
     environment: HashMap<String, String>,
     /// The function's memory, in MB, by which Lambda computes its share of a core. The memory itself is not limited.
     memory_mb: u32,
+    /// What Slack sends each time.
+    request: slack::Kind,
+    /// What the body of each answer has to be. Absent: it is not looked at.
+    answer: Option<String>,
+    /// Whether the function opens a modal for each request.
+    opens_modal: bool,
     /// Whether control groups limit the function to that share.
     limit_cpu: bool,
     /// The number of invocations after the first one.
@@ -70,6 +77,9 @@ struct Events {
     warm_ms: Vec<f64>,
     /// From each later event until the function asks for the next one: what Lambda bills.
     billed_ms: Vec<f64>,
+    /// From each event, the first one included, until Slack has the whole of the call that opens a modal. Empty if the function
+    /// opens none.
+    opened_ms: Vec<f64>,
     /// The average CPU time of a later event, in microseconds. Absent without control groups.
     cpu_us: Option<f64>,
     /// The number of calls to each operation of a service.
@@ -98,20 +108,29 @@ async fn run_life(plan: Plan) -> Result<Figures, Box<dyn Error>> {
     environment.extend(lambda_variables(&lambda));
     let (mut function, started) = Function::start(&plan.command, &environment, share.as_ref()).await?;
 
+    let slack = Slack {
+        lambda: &lambda,
+        services: &services,
+        kind: plan.request,
+        answer: plan.answer,
+        opens_modal: plan.opens_modal,
+    };
     let events = async || -> Result<Events, Box<dyn Error>> {
         let ready = wait_for_request(&lambda, 1).await?;
         if let Some(share) = &share {
             share.limit_to(plan.memory_mb)?;
         }
-        let first = invoke(&lambda, 0).await?;
+        let first = slack.invoke(0).await?;
 
         let cpu_before = share.as_ref().map(Share::cpu_time).transpose()?;
         let (mut warm_ms, mut billed_ms) = (Vec::new(), Vec::new());
+        let mut opened_ms: Vec<f64> = first.time_to_open.into_iter().map(millis).collect();
         for n in 1..=plan.warm {
             sleep(Duration::from_millis(plan.pause_ms)).await;
-            let Invocation { time_to_answer, time_to_next_request } = invoke(&lambda, n).await?;
+            let Invocation { time_to_answer, time_to_next_request, time_to_open } = slack.invoke(n).await?;
             warm_ms.push(millis(time_to_answer));
             billed_ms.push(millis(time_to_next_request));
+            opened_ms.extend(time_to_open.map(millis));
         }
         let cpu_after = share.as_ref().map(Share::cpu_time).transpose()?;
 
@@ -121,6 +140,7 @@ async fn run_life(plan: Plan) -> Result<Figures, Box<dyn Error>> {
             first_ms: millis(first.time_to_answer),
             warm_ms,
             billed_ms,
+            opened_ms,
             cpu_us: cpu_after.zip(cpu_before).map(|(after, before)| each(after - before)),
             calls: services.calls(),
             connections: services.connections(),
@@ -139,6 +159,17 @@ async fn run_life(plan: Plan) -> Result<Figures, Box<dyn Error>> {
 struct Invocation {
     time_to_answer: Duration,
     time_to_next_request: Duration,
+    /// Until Slack had the call that opens a modal. Absent if none was to be opened.
+    time_to_open: Option<Duration>,
+}
+
+/// Slack, which asks the function for one thing over and over, and looks at what it gets.
+struct Slack<'a> {
+    lambda: &'a RuntimeApi,
+    services: &'a Services,
+    kind: slack::Kind,
+    answer: Option<String>,
+    opens_modal: bool,
 }
 
 /// Variables that Lambda sets, beside those of `function_variables`.
@@ -167,18 +198,41 @@ async fn wait_for_request(lambda: &RuntimeApi, times: usize) -> Result<Instant, 
         .map_err(|_| "the function does not ask for an event")?)
 }
 
-/// Invokes the function with the event of this number, from 0 on, and waits until the function asks for the next event.
-async fn invoke(lambda: &RuntimeApi, n: usize) -> Result<Invocation, Box<dyn Error>> {
-    let event = slack::http_api_event(&format!("Ev{n:08}"));
-    let handed_over = Instant::now();
-    let Invoked { ended, at } =
-        timeout(STEP_LIMIT, lambda.invoke(&event, TIMEOUT)).await.map_err(|_| "no answer")?;
-    match ended {
-        Ended::Answered(answer) if answer["statusCode"] == 200 => {}
-        other => return Err(format!("event {n} was answered {other:?}").into()),
+impl Slack<'_> {
+    /// Invokes the function with the request of this number, from 0 on, and waits until the function asks for the next event.
+    async fn invoke(&self, n: usize) -> Result<Invocation, Box<dyn Error>> {
+        let id = self.kind.id(n);
+        let event = self.kind.http_api_event(&id);
+        let handed_over = Instant::now();
+        let invoked = timeout(STEP_LIMIT, self.lambda.invoke(&event, TIMEOUT));
+        let Invoked { ended, at } = invoked.await.map_err(|_| "no answer")?;
+        match ended {
+            Ended::Answered(answer) if self.is_right(&answer) => {}
+            other => return Err(format!("request {n} was answered {other:?}").into()),
+        }
+        let requested = wait_for_request(self.lambda, n + 2).await?;
+        Ok(Invocation {
+            time_to_answer: at - handed_over,
+            time_to_next_request: requested - handed_over,
+            time_to_open: self.opened(&id)?.map(|at| at - handed_over),
+        })
     }
-    let requested = wait_for_request(lambda, n + 2).await?;
-    Ok(Invocation { time_to_answer: at - handed_over, time_to_next_request: requested - handed_over })
+
+    fn is_right(&self, answer: &Value) -> bool {
+        let is_expected = |expected| answer["body"].as_str().unwrap_or_default() == expected;
+        answer["statusCode"] == 200 && self.answer.as_deref().is_none_or(is_expected)
+    }
+
+    /// When a modal was opened for the request with this id, which is once if the function is to open one.
+    fn opened(&self, id: &str) -> Result<Option<Instant>, String> {
+        let opened = self.services.take_opened();
+        let is_for_this = |call: &Opened| String::from_utf8_lossy(&call.body).contains(id);
+        match opened.as_slice() {
+            [] if !self.opens_modal => Ok(None),
+            [call] if self.opens_modal && is_for_this(call) => Ok(Some(call.at)),
+            calls => Err(format!("{} calls of views.open for the request {id}", calls.len())),
+        }
+    }
 }
 
 fn millis(duration: Duration) -> f64 {

@@ -1,11 +1,9 @@
 //! Builds the event with which API Gateway invokes a function for a request of Slack's.
 
+use serde::Deserialize;
 use serde_json::Value;
 use test_support::slack::Request;
 pub use test_support::slack::SECRET as SIGNING_SECRET;
-
-const MENTION: &str = include_str!("../../../tests/fixtures/events/app_mention.json");
-const ID_IN_MENTION: &str = "Ev0LAN670R";
 
 /// The headers that a request through API Gateway has beside Slack's own.
 const HEADERS: [(&str, &str); 8] = [
@@ -19,10 +17,58 @@ const HEADERS: [(&str, &str); 8] = [
     ("x-forwarded-proto", "https"),
 ];
 
-/// The event of an HTTP API (payload 2.0) for a mention with this event id, signed with the current time.
-pub fn http_api_event(event_id: &str) -> Value {
-    let body = MENTION.replace(ID_IN_MENTION, event_id);
-    let length = body.len().to_string();
-    let request = Request::json(body).header("content-length", &length);
-    HEADERS.into_iter().fold(request, |request, (name, value)| request.header(name, value)).event()
+/// What Slack sends.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The event `app_mention`.
+    Mention,
+    /// A slash command.
+    Command,
+    /// A click on a global shortcut.
+    Shortcut,
+}
+
+impl Kind {
+    /// The whole body of the fixture, and what it has in common with no other request: the event's id, or the id of what may open a
+    /// modal.
+    fn fixture(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Mention => (include_str!("../../../tests/fixtures/events/app_mention.json"), "Ev0LAN670R"),
+            Self::Command => (
+                include_str!("../../../tests/fixtures/forms/slash_command.txt"),
+                "13345224609.738474920.8088930838d88f008e0",
+            ),
+            Self::Shortcut => (
+                include_str!("../../../tests/fixtures/forms/shortcut.txt"),
+                "944799105734.773906753841.38b5894552bdd4a780554ee59d1f3638",
+            ),
+        }
+    }
+
+    /// The id that the request of this number has, and no other.
+    pub fn id(self, n: usize) -> String {
+        match self {
+            Self::Mention => format!("Ev{n:08}"),
+            Self::Command | Self::Shortcut => format!("944799105734.773906753841.{n:032x}"),
+        }
+    }
+
+    /// The event of an HTTP API (payload 2.0) for the request with this id, signed with the current time. A form is in base64, as
+    /// API Gateway hands it over.
+    pub fn http_api_event(self, id: &str) -> Value {
+        let (fixture, id_in_fixture) = self.fixture();
+        let body = fixture.replace(id_in_fixture, id);
+        let length = body.len().to_string();
+        let request = match self {
+            Self::Mention => Request::json(body),
+            Self::Command | Self::Shortcut => Request::signed("application/x-www-form-urlencoded", body),
+        };
+        let request = request.header("content-length", &length);
+        let request = HEADERS.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        match self {
+            Self::Mention => request.event(),
+            Self::Command | Self::Shortcut => request.encoded_event(),
+        }
+    }
 }
