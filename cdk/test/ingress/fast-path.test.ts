@@ -36,7 +36,7 @@ test('the rules are in a layer of the ingress, which may read the token and invo
   const { statements } = roleOf(template, fn);
   const secret = only(template, 'AWS::SecretsManager::Secret').id;
   const read = statements.filter((it: any) => it.Action === 'secretsmanager:GetSecretValue');
-  assert.deepEqual(read, [allow('secretsmanager:GetSecretValue', [{ Ref: secret }, token])]);
+  assert.deepEqual(read, [allow('secretsmanager:GetSecretValue', [token, { Ref: secret }])]);
   const invoke = statements.filter((it: any) => it.Action === 'lambda:InvokeFunction').flatMap((it: any) => it.Resource);
   const parts = ['', ['arn:', { Ref: 'AWS::Partition' }, ':lambda:', { Ref: 'AWS::Region' }, ':', { Ref: 'AWS::AccountId' }, ':function:bolt-app']];
   assert.deepEqual(invoke, [{ 'Fn::Join': parts }, other]);
