@@ -3,7 +3,7 @@
 import { copyFileSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Fn, Stack } from 'aws-cdk-lib';
+import { ArnFormat, Stack } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
@@ -71,6 +71,10 @@ function readRules(path: string): Rule[] {
 /** The ARN of a function of this account and region that is given by its name, with its version or alias if it has one. */
 function functionArn(scope: Construct, name: string): string {
   if (name.startsWith('arn:')) return name;
-  const { partition, region, account } = Stack.of(scope);
-  return Fn.join(':', ['arn', partition, 'lambda', region, account, 'function', name]);
+  return Stack.of(scope).formatArn({
+    service: 'lambda',
+    resource: 'function',
+    resourceName: name,
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
 }

@@ -39,7 +39,7 @@ test('the rules are in a layer of the ingress, which may read the token and invo
   assert.deepEqual(read, [allow('secretsmanager:GetSecretValue', [token, { Ref: secret }])]);
   const invoke = statements.filter((it: any) => it.Action === 'lambda:InvokeFunction').flatMap((it: any) => it.Resource);
   const parts = ['', ['arn:', { Ref: 'AWS::Partition' }, ':lambda:', { Ref: 'AWS::Region' }, ':', { Ref: 'AWS::AccountId' }, ':function:bolt-app']];
-  assert.deepEqual(invoke, [{ 'Fn::Join': parts }, other]);
+  assert.deepEqual(invoke, [other, { 'Fn::Join': parts }]);
   // The redrive answers nobody.
   const redrive = redriveIn(template);
   assert.equal(redrive.Properties.Layers, undefined);
