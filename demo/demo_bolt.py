@@ -306,8 +306,8 @@ def demo() -> None:
         kills = play_kills(story)
         if story.problems:
             raise Failure("\n  ".join(["these checks failed:", *story.problems]))
-    say(f"\n{painted('Proven:', '32')} {len(played)} things that people do, the same in four places, also what Slack wants at once; "
-        f"{kills} kills, nothing lost, nothing twice.")
+    say(f"\n{painted('Proven:', '32')} {len(played)} things that people do, the same in four places, "
+        f"also what Slack wants at once; {kills} kills, nothing lost, nothing twice.")
 
 
 if __name__ == "__main__":
