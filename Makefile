@@ -12,6 +12,7 @@ VENV := .venv
 # First on the PATH, so that `cargo lambda` is the pinned one.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RELEASE := target/release/slack-ingress
+NAMES := slack-ingress redrive agent-dispatch agent-settle token-rotation
 DYNOXIDE := 3.2.0
 CARGO_MUTANTS := 27.1.0
 
@@ -52,12 +53,12 @@ check: format-check lint-everything docs ## The quick inner loop: format, lints,
 # so these run beside each other. What is measured, or kills processes, runs alone.
 test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
-	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
+	tests/beside.sh "$(MAKE) test-stack test-package" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
 	$(MAKE) test-end-to-end test-bolt-guide
 	$(MAKE) workflows size demo DEMO=--release demo-bolt demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
 
-installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
+installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp cdk/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 
 release: $(RELEASE)
 
@@ -143,11 +144,18 @@ storm: $(SERVERS) ## 10,000 events, a third repeated, a tenth forged, against th
 	$(WITH_SERVERS) $(CARGO_TEST) --test slack-dev-suite -- --ignored --exact storm::to_be_watched --nocapture
 
 # The stacks: types, templates, lints; then brought up on an emulator with the release binary, and posted to.
-test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json $(RELEASE)
+test-stack: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json bootstraps
 	cd cdk && npm test --silent
-	for function in slack-ingress redrive agent-dispatch agent-settle token-rotation; do \
-		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python cdk/test/deploy/deploy.py
+
+# The constructs as packages, with this machine's functions in them, installed by apps in four languages.
+test-package: $(VENV)/stack.stamp cdk/node_modules/.package-lock.json cdk/.venv/stamp bootstraps
+	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap PYTHON_WITH_CDK=$(CURDIR)/cdk/.venv/bin/python \
+		$(VENV)/bin/python cdk/test/package/test.py
+
+bootstraps: $(RELEASE)
+	for function in $(NAMES); do \
+		mkdir -p target/bootstrap/$$function && cp target/release/$$function target/bootstrap/$$function/bootstrap || exit; done
 
 # Fuzzing with libFuzzer and the pinned toolchain: these flags are the instrumentation that cargo-fuzz asks for.
 # `--target`, although it is the host, keeps them off build scripts and macros.
@@ -281,6 +289,18 @@ bolt-packages: bolt/python/.venv/stamp bolt/javascript/node_modules/.package-loc
 	bolt/python/.venv/bin/python -m build --no-isolation --outdir target/packages bolt/python
 	cd bolt/javascript && npm pack --silent --pack-destination $(CURDIR)/target/packages
 
+# With the functions of both architectures, and with SNS those that send events. The packages are in target/package.
+PACKAGED := target/package/functions
+package: cdk/node_modules/.package-lock.json ## The constructs for npm and PyPI, with the functions in them, in target/package
+	rm -rf $(PACKAGED)
+	for architecture in arm64 x86_64; do \
+		mkdir -p $(PACKAGED)/$$architecture && \
+		$(MAKE) build ARCHITECTURE=$$architecture FEATURES=sns CONTEXT= && \
+		for name in slack-ingress redrive; do cp target/lambda/$$name/bootstrap.zip $(PACKAGED)/$$architecture/$$name-sns.zip || exit; done && \
+		$(MAKE) build ARCHITECTURE=$$architecture FEATURES= CONTEXT= && \
+		for name in $(NAMES); do cp target/lambda/$$name/bootstrap.zip $(PACKAGED)/$$architecture/$$name.zip || exit; done || exit; done
+	cd cdk && npm run --silent package -- --functions ../$(PACKAGED) --out ../target/package
+
 # In wheels for AgentCore's machines, whatever this one is. With OpenTelemetry if the stack is told to start the agent under it.
 AGENT_REQUIREMENTS = agent/requirements$(if $(findstring agentTracing=adot,$(CONTEXT)),-tracing).txt
 agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, in target/agent (arm64)
@@ -307,7 +327,7 @@ deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks 
 	cd cdk && npm run --silent deploy -- $(addprefix --replace=,$(REPLACE)) $(SETTINGS)
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv bolt/python/.venv cdk/cdk.out cdk/outputs.json \
+	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv bolt/python/.venv cdk/.venv cdk/build cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node,bolt/javascript}/node_modules bolt/javascript/{dist,build}
 
 # Always asked: cargo knows whether anything changed. All five functions in one command; the feature `dispatch` adds
@@ -319,6 +339,12 @@ $(RELEASE): FORCE
 agent/.venv/stamp: agent/requirements.txt agent/requirements-dev.txt
 	test -d agent/.venv || $(PYTHON) -m venv agent/.venv
 	agent/.venv/bin/pip install --quiet --disable-pip-version-check -r agent/requirements.txt -r agent/requirements-dev.txt
+	touch $@
+
+# What an app in Python has that installs the constructs.
+cdk/.venv/stamp: cdk/test/package/requirements.txt
+	test -d cdk/.venv || $(PYTHON) -m venv cdk/.venv
+	cdk/.venv/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # As well: the consumer's function has nothing of ours but what the app's own environment brings.
@@ -351,4 +377,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size bootstraps package test-package FORCE

@@ -9,7 +9,6 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../lib/agent/dispatch';
 import { type AgentProps, AgentStack } from '../lib/agent/stack';
 import { SlackIngress, type SlackIngressProps } from '../lib/ingress/slack-ingress';
 
@@ -77,7 +76,7 @@ export function newApp(context: Record<string, unknown> = {}): App {
 }
 
 /** Returns the code props of an ingress. */
-export function functions(architecture?: lambda.Architecture): Pick<SlackIngressProps, 'code' | 'redriveCode'> {
+export function functions(architecture?: lambda.Architecture): Required<Pick<SlackIngressProps, 'code' | 'redriveCode'>> {
   return { code: codeOf(architecture), redriveCode: codeOf(architecture) };
 }
 
@@ -116,15 +115,7 @@ export function agentStacks(agent: AgentRest | ((scope: Construct) => AgentRest)
   const stack = new AgentStack(app, 'Agent', {
     ingress: new SlackIngress(producer, 'Ingress', {
       ...functions(),
-      // The values that the settings choose with an agent. With a topic there is no queue to set the last three for.
-      controlEvents: CONTROL_EVENTS,
-      dmConversation: 'thread',
-      maxMessageAge: 'no alarm',
-      ...(!ingress.topic && {
-        visibilityTimeout: dispatchVisibility(),
-        maxReceiveCount: MAX_RECEIVE_COUNT,
-        retention: RETENTION,
-      }),
+      forAgent: !ingress.topic,
       ...ingress,
     }),
     agent: (scope) => ({

@@ -66,7 +66,7 @@ export class AgentAlarms extends Construct {
       0,
     );
     // ── the two functions ──────────────────────────────────────────────────────────────────────────────
-    alarm('DispatchErrors', 'the dispatcher ended with an error or was killed', dispatch.lambda('Errors'), 0);
+    alarm('DispatchErrors', 'the dispatcher ended with an error or was killed', dispatch.lambdaCount('Errors'), 0);
     // Three periods, a quarter of an hour: by then an agent has started, and a short outage is over.
     alarm(
       'Deferred',
@@ -83,8 +83,8 @@ export class AgentAlarms extends Construct {
       [3, 3],
     );
     // Two periods of three: whoever asked asks again, so one failure of a service is no reason for an alarm.
-    alarm('SettleErrors', 'agent-settle ends with errors, or is killed', settle.lambda('Errors'), 0, [2, 3]);
-    alarm('SettleThrottles', 'Lambda turned calls of agent-settle away', settle.lambda('Throttles'), 0);
+    alarm('SettleErrors', 'agent-settle ends with errors, or is killed', settle.lambdaCount('Errors'), 0, [2, 3]);
+    alarm('SettleThrottles', 'Lambda turned calls of agent-settle away', settle.lambdaCount('Throttles'), 0);
     alarm(
       'SettleSlow',
       'agent-settle runs for nearly as long as it may',

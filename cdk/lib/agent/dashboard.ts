@@ -64,7 +64,7 @@ export class AgentDashboard extends Construct {
         stacked: true,
       }),
       graph('Put off, failed, given up', {
-        left: [...dispatched('DispatchDeferred', 'DispatchFailures', 'DeadLettered'), dispatch.lambda('Errors')],
+        left: [...dispatched('DispatchDeferred', 'DispatchFailures', 'DeadLettered'), dispatch.lambdaCount('Errors')],
         stacked: true,
       }),
     );
@@ -78,10 +78,10 @@ export class AgentDashboard extends Construct {
     );
     this.dashboard.addWidgets(
       graph('agent-dispatch', {
-        left: [...dispatched('ColdStarts'), dispatch.lambda('Invocations'), dispatch.lambda('Throttles')],
+        left: [...dispatched('ColdStarts'), dispatch.lambdaCount('Invocations'), dispatch.lambdaCount('Throttles')],
       }),
       graph('agent-settle', {
-        left: [...settled('ColdStarts'), ...(['Invocations', 'Errors', 'Throttles'] as const).map((it) => settle.lambda(it))],
+        left: [...settled('ColdStarts'), ...(['Invocations', 'Errors', 'Throttles'] as const).map((it) => settle.lambdaCount(it))],
         right: [settle.duration('p99').with({ label: 'p99' }), settle.duration('Maximum').with({ label: 'longest' })],
         rightYAxis: { min: 0, label: 'ms', showUnits: false },
       }),

@@ -5,24 +5,10 @@ import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { AGENT_RECEIVES, type AgentCall, CALL, dispatchTimeout } from '../common/agent-queue';
 import { type Limits, checkWithin } from '../common/limits';
 import { type AgentFunctionProps, agentFunction } from './function';
-
-/**
- * `work`: the agent claims a question and answers through agent-settle. `plain`: the agent knows nothing of that, and
- * what it answers to the call is the answer.
- */
-export type AgentProtocol = 'work' | 'plain';
-
-/** The times of a call of the agent, in seconds, by its protocol. With `plain` a call lasts as long as the agent thinks. */
-const CALL = {
-  // The default; the longest; and what the function needs besides, for the records and, with `plain`, for agent-settle.
-  work: { timeout: 45, longest: 885, reserve: 11 },
-  plain: { timeout: 840, longest: 840, reserve: 42 },
-} as const;
-
-/** The longest time of a call in seconds, by its protocol. */
-export const LONGEST_CALL = { work: CALL.work.longest, plain: CALL.plain.longest };
+import type { SlackAgentProps } from './props';
 
 /** How often a question may be tried. */
 export const MAX_ATTEMPTS: Limits = { least: 1, most: 100 };
@@ -34,54 +20,6 @@ export const GIVE_UP_SECONDS: Limits = { least: 1, most: 13 * 86_400 };
 export const DISPATCH_CONCURRENCY: Limits = { least: 2, most: 1000 };
 export const BATCH_SIZE: Limits = { least: 1, most: 10 };
 
-/**
- * How often a message may be received before SQS moves it to the dead-letter queue, on a queue that feeds a dispatcher:
- * the most that SQS allows. A question that waits for its turn, or for AgentCore, is received again and again, and only
- * the dispatcher decides when it is given up.
- */
-export const MAX_RECEIVE_COUNT = 1000;
-
-/** How long a queue that feeds a dispatcher keeps a message: the longest that SQS allows. */
-export const RETENTION = Duration.days(14);
-
-/**
- * The events that control a conversation, for a queue that feeds a dispatcher: a stop, and a deletion, which ends what
- * was asked by the message that is gone. Neither waits behind the question that it ends.
- */
-export const CONTROL_EVENTS = ['agent_session_stopped', 'message_deleted'];
-
-/** How the agent is called. */
-export interface AgentCall {
-  /** @default 'work' */
-  readonly agentProtocol?: AgentProtocol;
-  /**
-   * The time that a call of the agent may take. With `work` it is the time within which the agent must claim the
-   * question, 1 to 885 s; with `plain` the time within which it must answer, 1 to 840 s.
-   * @default 45 seconds; with `plain` 14 minutes
-   */
-  readonly agentTimeout?: Duration;
-  /**
-   * The function's time-out, at least 11 s longer than `agentTimeout`, with `plain` 42 s.
-   * @default a minute, or more if `agentTimeout` needs it
-   */
-  readonly timeout?: Duration;
-}
-
-/** Returns the dispatcher's time-out: a minute, or more if a call of the agent may take longer than a minute allows. */
-export function dispatchTimeout({ agentProtocol = 'work', agentTimeout, timeout: given }: AgentCall = {}): Duration {
-  if (given) return given;
-  const { timeout, reserve } = CALL[agentProtocol];
-  return Duration.seconds(Math.max(60, (agentTimeout?.toSeconds() ?? timeout) + reserve));
-}
-
-/**
- * Returns the visibility timeout that Lambda recommends for a queue that feeds a function: six times the function's
- * time-out. It counts only until the dispatcher sets the message's own.
- */
-export function dispatchVisibility(call?: AgentCall): Duration {
-  return Duration.seconds(6 * dispatchTimeout(call).toSeconds());
-}
-
 /** An agent: its runtime, and the endpoint that the dispatcher calls. */
 export interface AgentTarget {
   readonly runtimeArn: string;
@@ -90,14 +28,17 @@ export interface AgentTarget {
   readonly endpointArn: string;
 }
 
-export interface AgentDispatchProps extends AgentFunctionProps, AgentCall {
+export interface AgentDispatchProps
+  extends AgentFunctionProps,
+    AgentCall,
+    Pick<SlackAgentProps, 'agentEvents' | 'maxAttempts' | 'giveUpAfter' | 'batchSize' | 'maxConcurrency'> {
   /** The agent that receives the questions. */
   readonly agent: AgentTarget;
   /** The function `agent-settle`, which the dispatcher invokes. */
   readonly settle: lambda.IFunction;
   /**
    * The queue whose messages are dispatched. Its visibility timeout must be at least the function's time-out
-   * (`dispatchVisibility` is the recommended one), and it must not give a message up by itself (`MAX_RECEIVE_COUNT`).
+   * (`dispatchVisibility` is the recommended one), and it must not give a message up by itself (`AGENT_RECEIVES`).
    */
   readonly queue: sqs.IQueue;
   /** The queue's dead-letter queue. The dispatcher sends the messages there that it gives up. */
@@ -106,24 +47,6 @@ export interface AgentDispatchProps extends AgentFunctionProps, AgentCall {
   readonly table: dynamodb.ITable;
   /** What the conversation of a direct message is: the ingress's value. @default 'channel' */
   readonly dmConversation?: 'channel' | 'thread';
-  /** `questions`: the agent is called for what asks something. `all`: for every message. @default 'questions' */
-  readonly agentEvents?: 'questions' | 'all';
-  /** How often a question is tried, 1 to 100. Only an agent that claimed it has tried. @default 3 */
-  readonly maxAttempts?: number;
-  /** How long after its first receive a question is tried, or its answer posted, at most 13 days. @default 24 hours */
-  readonly giveUpAfter?: Duration;
-  /**
-   * The number of messages in one invocation, 1 to 10.
-   * @default 1: Lambda deletes what is done only when the whole batch is, so a stop, or a question that is none, would
-   * wait for an agent that starts
-   */
-  readonly batchSize?: number;
-  /**
-   * The number of invocations, 2 to 1000, that the queue may start at the same time. A stop needs one too, and waits for
-   * it when all are busy.
-   * @default no limit but the account's
-   */
-  readonly maxConcurrency?: number;
 }
 
 /** A function that hands each question on the queue to the agent. Only the queue invokes it. */
@@ -162,9 +85,9 @@ export class AgentDispatch extends Construct {
     );
     const receives = (queue as Partial<sqs.Queue>).deadLetterQueue?.maxReceiveCount;
     check(
-      receives === undefined || receives >= MAX_RECEIVE_COUNT,
+      receives === undefined || receives >= AGENT_RECEIVES,
       `the queue gives a message up after ${receives} receives, and a question that only waits is received too: ` +
-        `maxReceiveCount must be ${MAX_RECEIVE_COUNT}`,
+        `maxReceiveCount must be ${AGENT_RECEIVES}`,
     );
     check(queue.fifo === deadLetterQueue.fifo, 'the queue and its dead-letter queue must be of the same type');
 

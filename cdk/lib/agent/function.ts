@@ -1,6 +1,6 @@
 // What agent-dispatch and agent-settle have in common: a function with a log and a role of its own, and the work records.
 
-import type { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import type { Duration } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -8,7 +8,8 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { type Binary, checkCode } from '../common/bootstrap';
 import { type Limits, checkWithin } from '../common/limits';
-import { type Tracing, tracingOf } from '../common/tracing';
+import { tracingOf } from '../common/tracing';
+import type { SlackAgentProps } from './props';
 
 /** The ids of the work records in the ingress's table begin with this. */
 export const RECORD_PREFIX = 'dispatch#';
@@ -17,24 +18,11 @@ export const RECORD_PREFIX = 'dispatch#';
 export const POST_WAIT_SECONDS: Limits = { least: 1, most: 900 };
 
 /** The properties that both functions have. */
-export interface AgentFunctionProps {
+export interface AgentFunctionProps
+  extends Pick<SlackAgentProps, 'architecture' | 'postWait' | 'logLevel' | 'tracing'>,
+    Required<Pick<SlackAgentProps, 'logRetention' | 'removalPolicy'>> {
   /** The function's code, built for `architecture`. */
   readonly code: lambda.Code;
-  /** @default ARM_64 */
-  readonly architecture?: lambda.Architecture;
-  /**
-   * How long a call to Slack whose outcome is unknown may still be under way, 1 s to 15 minutes. Both functions need the
-   * same value. If it is shorter than agent-settle's 30 s and the Gateway's time-out together, an answer may be posted
-   * twice.
-   * @default 90 seconds
-   */
-  readonly postWait?: Duration;
-  /** The function's `RUST_LOG`. @default 'info' */
-  readonly logLevel?: string;
-  /** Whether X-Ray traces the function. @default 'active' */
-  readonly tracing?: Tracing;
-  readonly logRetention: logs.RetentionDays;
-  readonly removalPolicy: RemovalPolicy;
 }
 
 interface Rest {

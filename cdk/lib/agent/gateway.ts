@@ -7,7 +7,7 @@ import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { ApiCredential, type ApiCredentialProps, SECRET_KEY, credentialSecret } from './credential';
+import { ApiCredential, SECRET_KEY, credentialSecret } from './credential';
 import { openApiDocument } from './openapi';
 
 /** The target whose tools call Slack, on both Gateways. A tool's name begins with it: `slack___post_to_slack`. */
@@ -40,18 +40,19 @@ const BEARER = agentcore.ApiKeyCredentialLocation.header({
   credentialPrefix: 'Bearer',
 });
 
-/** The API's credential: in a secret, or one that another Gateway uses too. */
-export type ToolCredential = ApiCredentialProps | { readonly credential: ApiCredential };
-
 /** The properties of an API whose operations become tools. */
-export type ToolProps = ToolCredential & {
+export interface ToolProps {
   /** The path of an OpenAPI 3.0 or 3.1 document in JSON. Each operation becomes the tool `<id>___<operationId>`. */
   readonly document: string;
+  /** A secret whose text is a JSON object that contains the API's credential. */
+  readonly secret: secretsmanager.ISecret;
+  /** The key of the credential in that object. @default 'token' */
+  readonly secretKey?: string;
   /** Where the API expects the credential. @default the header `Authorization: Bearer …` */
   readonly credentialLocation?: agentcore.ApiKeyCredentialLocation;
   /** @default the document's title */
   readonly description?: string;
-};
+}
 
 export interface AgentGatewayProps {
   /** What the Gateway is for. @default "the agent's tools" */
@@ -68,8 +69,9 @@ export class AgentGateway extends Construct {
   readonly url: string;
   readonly role: iam.Role;
 
-  constructor(scope: Construct, id: string, { description = "the agent's tools" }: AgentGatewayProps = {}) {
+  constructor(scope: Construct, id: string, props: AgentGatewayProps = {}) {
     super(scope, id);
+    const { description = "the agent's tools" } = props;
     const stack = Stack.of(this);
     // In lower case, because AgentCore makes the gateway's id from the name in lower case.
     const name = Names.uniqueResourceName(this, { maxLength: MAX_NAME_LENGTH, separator: '-' }).toLowerCase();
@@ -115,15 +117,26 @@ export class AgentGateway extends Construct {
   }
 
   /**
-   * Adds a tool for each operation of an API.
-   *
-   * @throws Error if AgentCore would not accept the document
+   * Adds a tool for each operation of an API. It is an error if AgentCore would not accept the document.
    */
   addTool(id: string, props: ToolProps): agentcore.CfnGatewayTarget {
+    return this._addTool(id, props, (scope) => new ApiCredential(scope, 'Credential', props));
+  }
+
+  /**
+   * The same with a credential that another Gateway may use too.
+   *
+   * @internal
+   */
+  _addTool(
+    id: string,
+    props: Omit<ToolProps, 'secret' | 'secretKey'>,
+    credentialIn: (scope: Construct) => ApiCredential,
+  ): agentcore.CfnGatewayTarget {
     const document = openApiDocument(props.document, id);
     const location = props.credentialLocation ?? BEARER;
     const scope = new Construct(this, `Tool-${id}`);
-    const credential = 'credential' in props ? props.credential : new ApiCredential(scope, 'Credential', props);
+    const credential = credentialIn(scope);
     credential.grantRead(this.role);
     const target = new agentcore.CfnGatewayTarget(scope, 'Target', {
       gatewayIdentifier: this.gateway.gatewayId,

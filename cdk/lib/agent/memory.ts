@@ -4,6 +4,7 @@ import { Names, type RemovalPolicy } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import { Construct } from 'constructs';
 import { type Limits, outside } from '../common/limits';
+import type { RememberedPeople } from './props';
 
 /**
  * Above the records of one person. It ends with a slash, so that it is not above those of another person whose id begins
@@ -14,9 +15,7 @@ const PERSON = '/people/{actorId}/';
 /** AgentCore lets no record end earlier, and keeps no event longer. */
 export const MEMORY_DAYS: Limits = { least: 31, most: 3650 };
 
-export interface AgentMemoryProps {
-  /** After how many days what was said, and what was made of it, is deleted: 31 to 3650. @default 90 */
-  readonly days?: number;
+export interface AgentMemoryProps extends RememberedPeople {
   /** What happens to it when it is removed from the stack. */
   readonly removalPolicy: RemovalPolicy;
 }

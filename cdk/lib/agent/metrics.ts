@@ -59,7 +59,7 @@ export class FunctionMetrics<Count extends string, Time extends string> {
   }
 
   /** The sum of one of the counts that Lambda sends about the function. */
-  lambda(name: 'Invocations' | 'Errors' | 'Throttles', period = PERIOD): cloudwatch.Metric {
+  lambdaCount(name: 'Invocations' | 'Errors' | 'Throttles', period = PERIOD): cloudwatch.Metric {
     return this.fn.metric(name, { statistic: 'Sum', period });
   }
 
@@ -176,8 +176,8 @@ export class AgentMetrics {
       label: 'messages that nobody takes',
       expression: 'IF(FILL(dispatches, 0) + FILL(settlements, 0) == 0, FILL(waiting, 0), 0)',
       usingMetrics: {
-        dispatches: this.dispatch.lambda('Invocations'),
-        settlements: this.settle.lambda('Invocations'),
+        dispatches: this.dispatch.lambdaCount('Invocations'),
+        settlements: this.settle.lambdaCount('Invocations'),
         waiting: this.queue.metricApproximateNumberOfMessagesVisible({ statistic: 'Minimum', period: PERIOD }),
       },
       period: PERIOD,

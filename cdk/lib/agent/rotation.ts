@@ -1,6 +1,6 @@
 // Bot tokens that expire: the function that gets new ones, and the schedule that runs it.
 
-import { Duration, type RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Duration, Stack } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
@@ -11,8 +11,9 @@ import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { checkCode } from '../common/bootstrap';
 import { arnForPolicy } from '../common/secret';
-import { type Tracing, tracingOf } from '../common/tracing';
+import { tracingOf } from '../common/tracing';
 import { credentialSecret } from './credential';
+import type { SlackAgentProps } from './props';
 
 /** The ids of the claims in the ingress's table begin with this. */
 export const CLAIM_PREFIX = 'rotation#';
@@ -26,21 +27,15 @@ export const ROTATION_TIMEOUT = Duration.minutes(2);
  */
 export const ROTATION_EVERY = Duration.minutes(15);
 
-export interface TokenRotationProps {
+export interface TokenRotationProps
+  extends Pick<SlackAgentProps, 'architecture' | 'logLevel' | 'tracing'>,
+    Required<Pick<SlackAgentProps, 'logRetention' | 'removalPolicy'>> {
   /** The function `token-rotation`, built for `architecture`. */
   readonly code: lambda.Code;
-  /** @default ARM_64 */
-  readonly architecture?: lambda.Architecture;
   /** The ingress's table. Who may use a refresh token is decided there. */
   readonly table: dynamodb.ITable;
   /** The secrets with the bot tokens. */
   readonly botTokens: secretsmanager.ISecret[];
-  /** The function's `RUST_LOG`. @default 'info' */
-  readonly logLevel?: string;
-  /** @default 'active' */
-  readonly tracing?: Tracing;
-  readonly logRetention: logs.RetentionDays;
-  readonly removalPolicy: RemovalPolicy;
 }
 
 /** A function that looks at every bot token once in a quarter of an hour, and gets a new one for each that has six hours left. */

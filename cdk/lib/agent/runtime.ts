@@ -11,6 +11,7 @@ import { Construct } from 'constructs';
 import type { AgentTarget } from './dispatch';
 import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway';
 import type { AgentMemory } from './memory';
+import type { OwnAgent } from './props';
 
 /**
  * The name of the endpoint that the dispatcher calls. A deployment moves it to the newest version of the agent; the
@@ -24,45 +25,16 @@ const ENDPOINT = 'live';
  */
 const PROFILE_PREFIX = /^(global|us|us-gov|eu|apac|jp|au|ca|sa)\./;
 
-export interface AgentRuntimeProps {
-  /**
-   * The agent: a zip or a directory that contains `main.py` and all that it imports, built for arm64 (this is not
-   * checked). `make agent-zip` makes one of the example agent.
-   * @default `artifact`, one of the two being needed
-   */
-  readonly code?: string;
-  /**
-   * Your own agent in another form, such as an image or code in S3. Add the rights that it needs to `role`.
-   * @default `code`
-   */
-  readonly artifact?: agentcore.AgentRuntimeArtifact;
+export interface AgentRuntimeProps extends Omit<OwnAgent, 'trello' | 'memory'> {
   /** The Gateway with the agent's tools. */
   readonly gateway: AgentGateway;
   /** The function `agent-settle`, through which the agent claims and answers questions. */
   readonly settle: lambda.IFunction;
-  /** How the agent finds its answers: `echo`, `bedrock:<model id>`, or `strands:<model id>`. @default 'echo' */
-  readonly thinking?: string;
-  /** The tools of the Gateway that a model may use by Strands: operations, separated by commas. @default none */
-  readonly tools?: string;
   /**
    * The targets whose tools agent-settle calls for the agent, those too that only read: their tokens are out of the agent's
    * reach. @default none
    */
   readonly workspaceTools?: string[];
-  /** Further environment variables for the agent. @default none */
-  readonly environment?: Record<string, string>;
-  /**
-   * `adot`: the agent starts under the AWS Distro for OpenTelemetry, which must be in `code`, and may send spans to X-Ray.
-   * Spans of a framework may contain what was asked and answered. `off`: the agent names its trace in its log lines and in
-   * its calls of agent-settle, and sends no spans.
-   * @default 'off'
-   */
-  readonly tracing?: 'adot' | 'off';
-  /**
-   * `stream`: something of an answer is shown in Slack while it is being thought. `post`: it is posted when it is there.
-   * @default 'post'
-   */
-  readonly answer?: 'post' | 'stream';
   /** What the agent remembers of people. It needs a model. @default nothing */
   readonly memory?: AgentMemory;
 }

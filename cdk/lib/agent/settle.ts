@@ -9,12 +9,15 @@ import { Construct } from 'constructs';
 import { grantReadSecret } from './credential';
 import { type AgentFunctionProps, agentFunction } from './function';
 import { type AgentGateway, SLACK_TARGET } from './gateway';
+import type { SlackAgentProps, ToolsGateway } from './props';
 import { WORKSPACE_TARGETS, type Workspaces } from './workspaces';
 
 /** The function's time-out. It begins no post later than 15 s after its start, and ends its calls to Slack after 29 s. */
 export const SETTLE_TIMEOUT = Duration.seconds(30);
 
-export interface AgentSettleProps extends AgentFunctionProps {
+export interface AgentSettleProps
+  extends AgentFunctionProps,
+    Pick<SlackAgentProps, 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'> {
   /** The queue that the questions are on. The function renews a message's visibility, and deletes it at the end. */
   readonly queue: sqs.IQueue;
   /** The ingress's table. The work records are there. */
@@ -27,41 +30,12 @@ export interface AgentSettleProps extends AgentFunctionProps {
   readonly workspaces?: Workspaces;
   /** The Gateway with the tools of each installation. Needed if there are several, and tools. @default none */
   readonly workspacesGateway?: AgentGateway;
-  /** What is suggested to somebody who opens the app's pane in Slack. @default nothing */
-  readonly suggestedPrompts?: SuggestedPrompts;
-  /** Whether a thread's session in Slack is called by the first words of its question. @default false */
-  readonly sessionTitles?: boolean;
-  /** Whether answers have buttons by which people say whether they are good. @default false */
-  readonly feedbackButtons?: boolean;
   /**
    * The secret with the bot token, if the function may read it, to download the files of questions. With `workspaces` it
    * gets the secret of each installation.
    * @default it reads no files, and has no token
    */
   readonly filesToken?: secretsmanager.ISecret;
-}
-
-/** A Gateway with tools for an agent's model. */
-export interface ToolsGateway {
-  /** Its MCP endpoint. */
-  readonly url: string;
-  readonly arn: string;
-}
-
-/** What is suggested in the app's pane. */
-export interface SuggestedPrompts {
-  /** What stands above the prompts. @default what Slack puts there itself */
-  readonly title?: string;
-  /** One to four prompts. */
-  readonly prompts: readonly SuggestedPrompt[];
-}
-
-/** One suggestion. */
-export interface SuggestedPrompt {
-  /** What people see. */
-  readonly title: string;
-  /** What they send by choosing it. */
-  readonly message: string;
 }
 
 /** The function `agent-settle`. The dispatcher and the agent invoke it. */

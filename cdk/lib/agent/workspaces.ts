@@ -13,23 +13,10 @@ import {
   SLACK_TARGET,
   botTokenSecret,
 } from './gateway';
+import type { WorkspacesProps } from './props';
 
 /** The targets whose tools act by the bot token of an installation, with their documents. */
 const WORKSPACE_TOOLS = { [SLACK_TARGET]: SLACK_DOCUMENT, [CANVASES_TARGET]: CANVASES_DOCUMENT };
-
-/** The installations of the app that are answered. Each is a workspace (`T…`), or an organisation (`E…`) that has the app in all of it. */
-export interface WorkspacesProps {
-  /** The installation that the bot token of the stack belongs to. */
-  readonly first: string;
-  /** The other ones. Each gets a secret for its bot token, unless it is given with one. @default none */
-  readonly more?: (string | MoreWorkspace)[];
-}
-
-/** An installation whose bot token is in a secret already, which `slack-dev install` has created. */
-export interface MoreWorkspace {
-  readonly tenant: string;
-  readonly secret: secretsmanager.ISecret;
-}
 
 /** The bot token of an installation. */
 export interface Installation {
@@ -77,7 +64,7 @@ export class Workspaces extends Construct {
         const scope = new Construct(this, tenant);
         const secret = given ?? botTokenSecret(scope, 'BotToken', removalPolicy, ` in ${tenant}`);
         const credential = new ApiCredential(scope, 'BotTokenCredential', { secret });
-        settleGateway.addTool(target, { document: SETTLE_DOCUMENT, credential });
+        settleGateway._addTool(target, { document: SETTLE_DOCUMENT }, () => credential);
         return { tenant, target, secret, isCreated: given === undefined, credential };
       }),
     ];
@@ -106,7 +93,7 @@ export class Workspaces extends Construct {
     const gateway = new AgentGateway(this, 'Tools', { description: 'what a model does in each workspace' });
     for (const { tenant, credential } of this.installations) {
       for (const [name, document] of Object.entries(WORKSPACE_TOOLS)) {
-        gateway.addTool(targetOf(name, tenant), { document, credential });
+        gateway._addTool(targetOf(name, tenant), { document }, () => credential);
       }
     }
     return gateway;

@@ -35,3 +35,13 @@ export function outside(value: number, { least, most }: Limits): string | undefi
   if (Token.isUnresolved(value) || (value >= least && value <= most)) return undefined;
   return `must be ${most === Infinity ? `at least ${least}` : `from ${least} to ${most}`}, and is: ${value}`;
 }
+
+/**
+ * A text that must be one of several. The compiler says so in TypeScript, and nobody in Python.
+ *
+ * @throws Error if a text is given and none of them; its name is in the message
+ */
+export function checkChoice(name: string, value: string | undefined, choices: readonly string[]): void {
+  if (value === undefined || Token.isUnresolved(value) || choices.includes(value)) return;
+  throw new Error(`${name} must be one of ${choices.join(', ')}, and is: ${value}`);
+}

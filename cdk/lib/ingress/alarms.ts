@@ -54,7 +54,7 @@ export class Alarms extends Construct {
     alarm('SlowAnswers', 'p99 of the answer is over 2 s; Slack gives up at 3 s', metrics.time('AckTime', 'p99'), 2000, [
       2, 3,
     ]);
-    alarm('Throttles', 'Lambda turned requests away', metrics.lambda('Throttles'), 0);
+    alarm('Throttles', 'Lambda turned requests away', metrics.lambdaCount('Throttles'), 0);
     alarm(
       'Rejections',
       'most requests have a wrong signature: is the signing secret the right one?',

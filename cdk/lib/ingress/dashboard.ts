@@ -60,14 +60,14 @@ export class IngressDashboard extends Construct {
       graph('What failed', {
         left: [
           ...count('Unavailable', 'InFlight', 'Rejected', 'Malformed', 'RateLimited'),
-          metrics.lambda('Errors'),
-          metrics.lambda('Throttles'),
+          metrics.lambdaCount('Errors'),
+          metrics.lambdaCount('Throttles'),
         ],
         stacked: true,
       }),
     );
     this.dashboard.addWidgets(
-      graph('Cold starts', { left: [...count('ColdStarts'), metrics.lambda('Invocations')] }),
+      graph('Cold starts', { left: [...count('ColdStarts'), metrics.lambdaCount('Invocations')] }),
       graph('Lease take-overs and unguarded sends', { left: count('LeaseTakeovers', 'Unguarded') }),
     );
     this.dashboard.addWidgets(

@@ -84,7 +84,7 @@ export class IngressMetrics {
   }
 
   /** The sum of one of the counts that Lambda sends about the ingress. */
-  lambda(name: 'Invocations' | 'Errors' | 'Throttles', period = Duration.minutes(5)): cloudwatch.Metric {
+  lambdaCount(name: 'Invocations' | 'Errors' | 'Throttles', period = Duration.minutes(5)): cloudwatch.Metric {
     return this.fn.metric(name, { statistic: 'Sum', period });
   }
 
@@ -99,9 +99,9 @@ export class IngressMetrics {
         '100 * (FILL(unavailable, 0) + FILL(errors, 0) + FILL(throttles, 0)) / (FILL(invocations, 0) + FILL(throttles, 0))',
       usingMetrics: {
         unavailable: this.count('Unavailable'),
-        errors: this.lambda('Errors'),
-        throttles: this.lambda('Throttles'),
-        invocations: this.lambda('Invocations'),
+        errors: this.lambdaCount('Errors'),
+        throttles: this.lambdaCount('Throttles'),
+        invocations: this.lambdaCount('Invocations'),
       },
       period: Duration.minutes(5),
     });
@@ -119,9 +119,9 @@ export class IngressMetrics {
         unavailable: this.count('Unavailable', period),
         rejected: this.count('Rejected', period),
         malformed: this.count('Malformed', period),
-        errors: this.lambda('Errors', period),
-        throttles: this.lambda('Throttles', period),
-        invocations: this.lambda('Invocations', period),
+        errors: this.lambdaCount('Errors', period),
+        throttles: this.lambdaCount('Throttles', period),
+        invocations: this.lambdaCount('Invocations', period),
       },
       period,
     });
@@ -138,7 +138,7 @@ export class IngressMetrics {
       expression: 'IF(FILL(rejected, 0) >= 5, 100 * FILL(rejected, 0) / invocations, 0)',
       usingMetrics: {
         rejected: this.count('Rejected', period),
-        invocations: this.lambda('Invocations', period),
+        invocations: this.lambdaCount('Invocations', period),
       },
       period,
     });

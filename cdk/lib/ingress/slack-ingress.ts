@@ -20,6 +20,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { AGENT_CONTROL_EVENTS, AGENT_RECEIVES, AGENT_RETENTION, dispatchVisibility } from '../common/agent-queue';
 import { checkCode } from '../common/bootstrap';
 import {
   ACK_BUDGET_MS,
@@ -31,8 +32,10 @@ import {
   THROTTLE_LIMITS,
   VISIBILITY_SECONDS,
   WARM_WRITE_UNITS,
+  checkChoice,
   checkWithin,
 } from '../common/limits';
+import { packagedCode } from '../common/packaged';
 import { arnForPolicy } from '../common/secret';
 import { type Tracing, tracingOf } from '../common/tracing';
 import { Alarms } from './alarms';
@@ -60,14 +63,20 @@ export const THROTTLE = { rateLimit: 200, burstLimit: 400 };
 
 /** The properties of an ingress. */
 export interface SlackIngressProps {
-  /** The code of `slack-ingress`: a directory or zip with `bootstrap`, built for `architecture`. See `functionCode`. */
-  readonly code: lambda.Code;
-
-  /** The code of `redrive`, which sends parked events. It must be of the same version as `code`. */
-  readonly redriveCode: lambda.Code;
+  /**
+   * The code of `slack-ingress`: a directory or zip with `bootstrap`, built for `architecture`.
+   * @default the function that comes with this package
+   */
+  readonly code?: lambda.Code;
 
   /**
-   * The architecture that `code` and `redriveCode` were built for.
+   * The code of `redrive`, which sends parked events. Give both or none: they must be of the same version.
+   * @default the function that comes with this package
+   */
+  readonly redriveCode?: lambda.Code;
+
+  /**
+   * The architecture of the functions, and what `code` and `redriveCode` were built for.
    * @default ARM_64, which costs less per millisecond and is as fast
    */
   readonly architecture?: lambda.Architecture;
@@ -101,11 +110,18 @@ export interface SlackIngressProps {
 
   /**
    * A topic to which events are published. The construct then creates no queue, no dead-letter queue and no alarms on
-   * them: these are up to the subscribers. `code` and `redriveCode` must be built with the cargo feature `sns`. The
-   * name of a FIFO topic ends in `.fifo`.
+   * them: these are up to the subscribers. Code of your own must be built with the cargo feature `sns`. The name of a FIFO
+   * topic ends in `.fifo`.
    * @default none: a queue is created
    */
   readonly topic?: sns.ITopic;
+
+  /**
+   * Whether the queue feeds a `SlackAgent`. The defaults of `visibilityTimeout`, `maxReceiveCount`, `retention`,
+   * `maxMessageAge`, `controlEvents` and `dmConversation` are then those that it needs.
+   * @default false
+   */
+  readonly forAgent?: boolean;
 
   /**
    * A FIFO queue (in high-throughput mode) keeps the messages of a conversation in order and drops a message that is
@@ -119,26 +135,26 @@ export interface SlackIngressProps {
    * The queue's visibility timeout: for this long after a consumer has received an event, no other consumer receives
    * it. A consumer that needs longer extends it while it works (`ChangeMessageVisibility`, up to 12 hours from
    * receipt).
-   * @default 30 minutes, twice the longest time that a Lambda function can run
+   * @default 30 minutes, twice the longest time that a Lambda function can run; for an agent 6 minutes
    */
   readonly visibilityTimeout?: Duration;
 
   /**
    * How often an event may be received before SQS moves it to the dead-letter queue.
-   * @default 3, because each run of an agent costs money
+   * @default 3, because each run of an agent costs money; for an agent 1000: the dispatcher gives up, and not the queue
    */
   readonly maxReceiveCount?: number;
 
   /**
    * How long the queue keeps an event, at most 14 days. The dead-letter queue keeps it for 14 days.
-   * @default 4 days, long enough for a consumer that is down over a long weekend
+   * @default 4 days, long enough for a consumer that is down over a long weekend; for an agent 14 days
    */
   readonly retention?: Duration;
 
   /**
    * An alarm is raised when the oldest event on the queue is older than this. Events that a consumer works on count
-   * too. `'no alarm'` is for a consumer with an alarm of its own, such as the agent's stack.
-   * @default 1 hour
+   * too. `'no alarm'` is for a consumer with an alarm of its own, such as `SlackAgent`.
+   * @default 1 hour; for an agent 'no alarm'
    */
   readonly maxMessageAge?: Duration | 'no alarm';
 
@@ -172,14 +188,14 @@ export interface SlackIngressProps {
   /**
    * What the conversation of a direct message is: with `channel` the whole direct channel, with `thread` the root
    * message and its replies. `thread` is for apps with `agent_view`, where each root message starts a conversation.
-   * @default 'channel'
+   * @default 'channel'; for an agent 'thread'
    */
   readonly dmConversation?: 'channel' | 'thread';
 
   /**
    * The types of events that control a conversation, such as "stop": on a FIFO queue they do not wait behind the
    * conversation's other events. The subtype of a `message` counts as a type. With an empty list every event waits.
-   * @default ['agent_session_stopped']
+   * @default ['agent_session_stopped']; for an agent 'message_deleted' as well
    */
   readonly controlEvents?: string[];
 
@@ -273,8 +289,10 @@ export class SlackIngress extends Construct {
   readonly alarms: cloudwatch.Alarm[];
   readonly dashboard?: cloudwatch.Dashboard;
 
-  constructor(scope: Construct, id: string, props: SlackIngressProps) {
+  constructor(scope: Construct, id: string, given: SlackIngressProps = {}) {
     super(scope, id);
+    const props = { ...(given.forAgent ? forAgent(given) : {}), ...withoutUndefined(given) };
+    checkChoices(props);
     const ackBudget = props.ackBudget ?? Duration.millis(2500);
     const dedupTtl = props.dedupTtl ?? Duration.hours(1);
     const maxMessageAge = props.maxMessageAge ?? Duration.hours(1);
@@ -376,8 +394,11 @@ export class SlackIngress extends Construct {
 
     const architecture = props.architecture ?? lambda.Architecture.ARM_64;
     const needed = { architecture, features: props.topic ? ['sns'] : [] };
-    checkCode(props.code, { ...needed, binary: 'slack-ingress' });
-    checkCode(props.redriveCode, { ...needed, binary: 'redrive' });
+    check((props.code === undefined) === (props.redriveCode === undefined), 'code and redriveCode must be given together');
+    const code = props.code ?? packagedCode({ ...needed, binary: 'slack-ingress' });
+    const redriveCode = props.redriveCode ?? packagedCode({ ...needed, binary: 'redrive' });
+    checkCode(code, { ...needed, binary: 'slack-ingress' });
+    checkCode(redriveCode, { ...needed, binary: 'redrive' });
     const shared = {
       DEDUP_STORE: `dynamodb:${this.table.tableName}`,
       EVENT_SINK: props.topic?.topicArn ?? this.queue!.queueUrl,
@@ -389,7 +410,7 @@ export class SlackIngress extends Construct {
       runtime: lambda.Runtime.PROVIDED_AL2023,
       architecture,
       handler: 'bootstrap',
-      code: props.code,
+      code,
       memorySize: props.memorySize ?? 256,
       timeout: FUNCTION_TIMEOUT,
       reservedConcurrentExecutions: props.reservedConcurrentExecutions,
@@ -411,7 +432,7 @@ export class SlackIngress extends Construct {
 
     // ── the redrive of parked events ───────────────────────────────────────────────────────────────────
     this.redrive = new Redrive(this, 'Redrive', {
-      code: props.redriveCode,
+      code: redriveCode,
       architecture,
       table: this.table,
       send,
@@ -497,6 +518,36 @@ export class SlackIngress extends Construct {
     });
     return secret;
   }
+}
+
+/** The props that an agent needs of its queue, where no others are given. With a topic there is no queue, and no agent. */
+function forAgent({ topic }: SlackIngressProps): SlackIngressProps {
+  check(!topic, 'an agent needs the queue, and with a topic there is none');
+  return {
+    visibilityTimeout: dispatchVisibility(),
+    maxReceiveCount: AGENT_RECEIVES,
+    retention: AGENT_RETENTION,
+    // SQS's age of the oldest message counts questions at work, and leaves out what was received often: the agent has an alarm
+    // on what the functions see.
+    maxMessageAge: 'no alarm',
+    controlEvents: AGENT_CONTROL_EVENTS,
+    dmConversation: 'thread',
+  };
+}
+
+function withoutUndefined(props: SlackIngressProps): SlackIngressProps {
+  return Object.fromEntries(Object.entries(props).filter(([, value]) => value !== undefined));
+}
+
+function checkChoices(props: SlackIngressProps): void {
+  const { frontDoor, queueType, dedupKey, botEvents, dmConversation, tracing, maxMessageAge } = props;
+  checkChoice('SlackIngress: frontDoor', frontDoor, ['http-api', 'function-url']);
+  checkChoice('SlackIngress: queueType', queueType, ['fifo', 'standard']);
+  checkChoice('SlackIngress: dedupKey', dedupKey, ['event_id', 'message']);
+  checkChoice('SlackIngress: botEvents', botEvents, ['drop', 'own', 'forward']);
+  checkChoice('SlackIngress: dmConversation', dmConversation, ['channel', 'thread']);
+  checkChoice('SlackIngress: tracing', tracing, ['active', 'off']);
+  if (typeof maxMessageAge === 'string') checkChoice('SlackIngress: maxMessageAge', maxMessageAge, ['no alarm']);
 }
 
 /**

@@ -6,7 +6,7 @@ import { AgentRuntimeArtifact } from 'aws-cdk-lib/aws-bedrockagentcore';
 import { Repository } from 'aws-cdk-lib/aws-ecr';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import type { SuggestedPrompts } from '../agent/settle';
+import type { SuggestedPrompts } from '../agent/props';
 import type { AgentProps } from '../agent/stack';
 import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello';
 import { AGENT_CODE, functionCode } from './code';
@@ -87,6 +87,7 @@ export function agentProps(scope: Construct): AgentProps {
               return { tenant, secret: Secret.fromSecretCompleteArn(scope, `ImportedBotToken${tenant}`, arn) };
             }),
           },
+    rotatingTokens: wantsRotation(scope),
     rotationCode: wantsRotation(scope)
       ? functionCode({ binary: 'token-rotation', path: text('rotationCodePath'), architecture })
       : undefined,

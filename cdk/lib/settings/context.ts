@@ -6,16 +6,10 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import {
-  type AgentCall,
-  BATCH_SIZE,
-  DISPATCH_CONCURRENCY,
-  GIVE_UP_SECONDS,
-  LONGEST_CALL,
-  MAX_ATTEMPTS,
-} from '../agent/dispatch';
+import { BATCH_SIZE, DISPATCH_CONCURRENCY, GIVE_UP_SECONDS, MAX_ATTEMPTS } from '../agent/dispatch';
 import { POST_WAIT_SECONDS } from '../agent/function';
 import { MEMORY_DAYS } from '../agent/memory';
+import { type AgentCall, LONGEST_CALL } from '../common/agent-queue';
 import {
   ACK_BUDGET_MS,
   DEDUP_TTL_SECONDS,

@@ -2,7 +2,7 @@
 
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import { CONTROL_EVENTS, MAX_RECEIVE_COUNT, RETENTION, dispatchVisibility } from '../agent/dispatch';
+import { dispatchVisibility } from '../common/agent-queue';
 import { type SlackIngressProps, THROTTLE } from '../ingress/slack-ingress';
 import { functionCode } from './code';
 import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context';
@@ -36,19 +36,18 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     queueType: choice('queueType', 'fifo', 'standard'),
     // With an agent a question is on the queue until it is answered. It is received again and again meanwhile, and only
     // the dispatcher gives it up.
+    forAgent: withAgent,
     visibilityTimeout: minutes('visibilityMinutes') ?? (withAgent ? dispatchVisibility(agentCall(scope)) : undefined),
-    maxReceiveCount: number('maxReceiveCount') ?? (withAgent ? MAX_RECEIVE_COUNT : undefined),
-    retention: minutes('retentionMinutes') ?? (withAgent ? RETENTION : undefined),
-    // SQS's age of the oldest message counts questions at work, and leaves out what was received often: the agent's stack
-    // has an alarm on what the functions see.
-    maxMessageAge: withAgent ? 'no alarm' : maxMessageAge,
+    maxReceiveCount: number('maxReceiveCount'),
+    retention: minutes('retentionMinutes'),
+    maxMessageAge,
     signingSecret: secret('ImportedSigningSecret', 'signingSecretArn'),
     dedupTtl: seconds('dedupTtlSeconds'),
     dedupKey: choice('dedupKey', 'event_id', 'message'),
     botEvents: choice('botEvents', 'drop', 'own', 'forward'),
-    dmConversation: withAgent && wantsAgentView(scope) ? 'thread' : choice('dmConversation', 'channel', 'thread'),
+    dmConversation: withAgent && wantsAgentView(scope) ? 'thread' : (choice('dmConversation', 'channel', 'thread') ?? 'channel'),
     // An empty value would count as not given, so there is a word for an empty list.
-    controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents') ?? (withAgent ? CONTROL_EVENTS : undefined),
+    controlEvents: text('controlEvents') === 'none' ? [] : list('controlEvents'),
     warmWriteUnits: number('warmWriteUnits'),
     ackBudget: millis('ackBudgetMs'),
     fastPath: fastPath(text('fastPath'), secret('FastPathToken', 'fastPathTokenSecretArn')),

@@ -7,7 +7,8 @@ import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
-import { AgentDispatch, dispatchTimeout, dispatchVisibility } from '../../lib/agent/dispatch';
+import { AgentDispatch } from '../../lib/agent/dispatch';
+import { dispatchTimeout, dispatchVisibility } from '../../lib/common/agent-queue';
 import {
   agentDirectory,
   agentStacks,

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
-import type { TrelloProps } from '../../lib/agent/stack';
+import type { TrelloProps } from '../../lib/agent/props';
 import { agentDirectory, agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support';
 
 const { template } = agentTemplate();

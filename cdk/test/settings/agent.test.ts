@@ -479,7 +479,7 @@ for (const context of [
 test("cdk-nag does check the stack, and the agent's roles in it", () => {
   const wider = (stack: AgentStack) => {
     const [actions, resources] = [['s3:GetObject'], ['arn:aws:s3:::all/*']];
-    stack.runtime!.role.addToPolicy(new iam.PolicyStatement({ actions, resources }));
+    stack.agent.agentRole!.addToPolicy(new iam.PolicyStatement({ actions, resources }));
   };
   assert.match(checked({}, wider), /AwsSolutions-IAM5\[Resource::arn:aws:s3:::all\/\*\]/);
 });

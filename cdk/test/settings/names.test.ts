@@ -67,16 +67,15 @@ test('the app stops at an unknown name, in one line', () => {
   assert.equal(run.stderr, 'slack-ingress: queueTyp is no setting: do you mean queueType? (docs/deploy.md has them all)\n');
 });
 
-/**
- * Which settings set each prop. A prop that no setting sets is one that only an app of your own can set, and says why here.
- */
-const SETTINGS_OF: Record<string, Record<string, string[] | string>> = {
+/** Which settings set each prop, and by which file's interface. */
+const SETTINGS_OF: Record<string, Record<string, string[]>> = {
   SlackIngressProps: {
     code: ['codePath'],
     redriveCode: ['redriveCodePath'],
     architecture: ['architecture'],
     memorySize: ['memorySize'],
     reservedConcurrentExecutions: ['reservedConcurrency'],
+    forAgent: ['agent'],
     frontDoor: ['frontDoor'],
     throttle: ['throttleRate', 'throttleBurst'],
     topic: ['topicArn'],
@@ -101,10 +100,60 @@ const SETTINGS_OF: Record<string, Record<string, string[] | string>> = {
     dashboard: ['dashboard'],
     removalPolicy: ['removalPolicy'],
   },
+  SlackAgentProps: {
+    // The app has one ingress.
+    ingress: [],
+    agent: ['agent'],
+    agentProtocol: ['agentProtocol'],
+    agentTimeout: ['agentTimeoutSeconds'],
+    agentEvents: ['agentEvents'],
+    maxAttempts: ['maxAttempts'],
+    giveUpAfter: ['giveUpAfterMinutes'],
+    botToken: ['botTokenSecretArn'],
+    workspaces: ['workspace', 'moreWorkspaces'],
+    rotatingTokens: ['rotatingTokens'],
+    agentView: ['agentView'],
+    files: ['files'],
+    suggestedPrompts: ['suggestedPrompts'],
+    sessionTitles: ['sessionTitles'],
+    feedbackButtons: ['feedbackButtons'],
+    dispatchCode: ['dispatchCodePath'],
+    settleCode: ['settleCodePath'],
+    rotationCode: ['rotationCodePath'],
+    architecture: ['architecture'],
+    timeout: ['dispatchTimeoutSeconds'],
+    batchSize: ['dispatchBatchSize'],
+    maxConcurrency: ['dispatchConcurrency'],
+    postWait: ['postWaitSeconds'],
+    unansweredAfter: ['unansweredAfterMinutes'],
+    alarmTopic: ['alarmTopicArn'],
+    dashboard: ['dashboard'],
+    logLevel: ['logLevel'],
+    tracing: ['tracing'],
+    logRetention: ['logRetentionDays'],
+    removalPolicy: ['removalPolicy'],
+  },
+  OwnAgent: {
+    code: ['agentCodePath'],
+    artifact: ['agentImageUri'],
+    thinking: ['thinking'],
+    tools: ['tools'],
+    trello: ['trello', 'trelloSecretArn'],
+    environment: ['agentEnvironment'],
+    tracing: ['agentTracing'],
+    answer: ['answer'],
+    memory: ['memory', 'memoryDays'],
+  },
+  ExistingAgent: {
+    runtimeArn: ['agentRuntimeArn'],
+    qualifier: ['agentRuntimeQualifier'],
+    toolsGateway: ['agentToolsGatewayArn', 'agentToolsGatewayUrl'],
+  },
 };
 
-test('every prop is reached by a setting', () => {
-  const files: Record<string, string> = { SlackIngressProps: 'ingress/slack-ingress.ts' };
+test('every prop is reached by a setting, and every setting reaches a prop', () => {
+  const agent = 'agent/props.ts';
+  const files = { SlackIngressProps: 'ingress/slack-ingress.ts', SlackAgentProps: agent, OwnAgent: agent, ExistingAgent: agent };
   const all: readonly string[] = SETTINGS;
   for (const [name, file] of Object.entries(files)) {
     const source = readFileSync(join(REPOSITORY, 'cdk/lib', file), 'utf8');
@@ -116,4 +165,7 @@ test('every prop is reached by a setting', () => {
       for (const setting of settings) assert.ok(all.includes(setting), setting);
     }
   }
+  const used = Object.values(SETTINGS_OF).flatMap((props) => Object.values(props).flat());
+  // The stack's name is not the construct's.
+  assert.deepEqual(SETTINGS.filter((it) => it !== 'stackName' && !used.includes(it)), []);
 });

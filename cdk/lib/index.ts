@@ -1,0 +1,19 @@
+// What the package offers to apps in TypeScript, JavaScript and Python. Everything that these signatures name is offered too:
+// jsii demands it.
+
+export { SlackAgent } from './agent/agent';
+export { AgentGateway, type AgentGatewayProps, type ToolProps } from './agent/gateway';
+export type {
+  ExistingAgent,
+  MoreWorkspace,
+  OwnAgent,
+  RememberedPeople,
+  SlackAgentProps,
+  SuggestedPrompt,
+  SuggestedPrompts,
+  ToolsGateway,
+  TrelloProps,
+  WorkspacesProps,
+} from './agent/props';
+export { IngressMetrics } from './ingress/metrics';
+export { SlackIngress, type SlackIngressProps } from './ingress/slack-ingress';

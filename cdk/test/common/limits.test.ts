@@ -1,0 +1,53 @@
+// What the constructs refuse of props, whoever gives them: the settings check values themselves, and an app in Python knows no
+// TypeScript.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Duration, Lazy } from 'aws-cdk-lib';
+import { outside } from '../../lib/common/limits';
+import { agentStacks, synthesized } from '../support';
+
+for (const [props, problem] of [
+  [{ memorySize: 127 }, /SlackIngress: memorySize must be from 128 to 10240, and is: 127/],
+  [{ memorySize: 10_241 }, /memorySize must be/],
+  [{ reservedConcurrentExecutions: 0 }, /reservedConcurrentExecutions must be at least 1/],
+  [{ throttle: { rateLimit: 0 } }, /throttle.rateLimit must be at least 1/],
+  [{ throttle: { burstLimit: 0 } }, /throttle.burstLimit must be at least 1/],
+  [{ visibilityTimeout: Duration.hours(13) }, /visibilityTimeout, in seconds, must be from 0 to 43200/],
+  [{ retention: Duration.seconds(59) }, /retention, in seconds, must be from 60 to 1209600/],
+  [{ maxReceiveCount: 0 }, /maxReceiveCount must be from 1 to 1000/],
+  [{ dedupTtl: Duration.seconds(0) }, /dedupTtl, in seconds, must be from 1 to 315360000/],
+  [{ warmWriteUnits: 3999 }, /warmWriteUnits must be at least 4000/],
+  [{ ackBudget: Duration.millis(99) }, /ackBudget, in milliseconds, must be from 100 to 3000/],
+  [{ frontDoor: 'alb' }, /SlackIngress: frontDoor must be one of http-api, function-url, and is: alb/],
+  [{ queueType: 'FIFO' }, /queueType must be one of fifo, standard, and is: FIFO/],
+  [{ dedupKey: 'id' }, /dedupKey must be one of/],
+  [{ botEvents: 'all' }, /botEvents must be one of/],
+  [{ dmConversation: 'root' }, /dmConversation must be one of/],
+  [{ tracing: 'on' }, /tracing must be one of active, off/],
+  [{ maxMessageAge: 'never' }, /maxMessageAge must be one of no alarm/],
+] as const) {
+  test(`refused by SlackIngress: ${JSON.stringify(props)}`, () => {
+    assert.throws(() => synthesized(props as object), problem);
+  });
+}
+
+for (const [props, problem] of [
+  [{ agentProtocol: 'mcp' }, /SlackAgent: agentProtocol must be one of work, plain, and is: mcp/],
+  [{ agentEvents: 'some' }, /agentEvents must be one of/],
+  [{ tracing: 'on' }, /tracing must be one of/],
+  [{ agent: { code: '.', answer: 'edit' } }, /agent.answer must be one of post, stream/],
+  [{ agent: { code: '.', tracing: 'on' } }, /agent.tracing must be one of adot, off/],
+  [{ agent: {} }, /the agent's code is needed/],
+  [{ maxAttempts: 101 }, /maxAttempts must be from 1 to 100/],
+  [{ batchSize: 11 }, /batchSize must be from 1 to 10/],
+  [{ maxConcurrency: 1 }, /maxConcurrency must be from 2 to 1000/],
+] as const) {
+  test(`refused by SlackAgent: ${JSON.stringify(props)}`, () => {
+    assert.throws(() => agentStacks(props as object), problem);
+  });
+}
+
+test('a number that is known only later is not refused', () => {
+  assert.equal(outside(Lazy.number({ produce: () => 1 }), { least: 128, most: 10_240 }), undefined);
+});
