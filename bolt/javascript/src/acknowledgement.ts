@@ -44,9 +44,9 @@ export class Acknowledgement {
     if (needed !== undefined) {
       this.fate = 'too_late';
       this.#warn(
-        `ack() was called with ${needed}, which Slack needed within 3 seconds. The message came through a queue, so Slack was `
-        + 'answered before, and nobody will see this. Let the fast path of the ingress (FAST_PATH) answer it: by a rule, or by '
-        + 'handing the request to a function with this listener.',
+        `ack() was called with ${needed.what}, which Slack needed within 3 seconds. The message came through a queue, so Slack `
+        + 'was answered before, and nobody will see this. Give this answer by a rule of the ingress\'s fast path (FAST_PATH, '
+        + `docs/fast-path.md) with ${listed(needed.fields)}.`,
       );
       return;
     }
@@ -83,14 +83,33 @@ export class Acknowledgement {
   }
 }
 
+/** What Slack needs in its answer, and the fields by which a rule of the ingress's fast path gives such an answer. */
+const NEEDED_AT_ONCE: Record<string, readonly string[]> = {
+  response_action: ['answer', 'checks', 'function'],
+  options: ['options', 'source', 'function'],
+  option_groups: ['source', 'function'],
+  errors: ['function'],
+};
+
+interface Needed {
+  what: string;
+  fields: readonly string[];
+}
+
+function listed(fields: readonly string[]): string {
+  const quoted = fields.map((field) => `"${field}"`);
+  const last = quoted.pop();
+  return quoted.length > 0 ? `${quoted.join(', ')} or ${last}` : `${last}`;
+}
+
 /** What of a response Slack would have needed in its answer, if anything. */
-function neededAtOnce(request: Request, response: unknown): string | undefined {
+function neededAtOnce(request: Request, response: unknown): Needed | undefined {
   if (typeof response !== 'object' || response === null) return undefined;
-  const key = ['response_action', 'options', 'option_groups', 'errors'].find((each) => each in response);
-  if (key !== undefined) return `"${key}"`;
+  const needed = Object.entries(NEEDED_AT_ONCE).find(([key]) => key in response);
+  if (needed !== undefined) return { what: `"${needed[0]}"`, fields: needed[1] };
   // In an answer without a text it makes Slack show the command itself to everybody in the channel.
   const publishes = request.kind === 'command' && 'response_type' in response && response.response_type === 'in_channel';
-  return publishes && !showsSomething(response) ? '"response_type" and no text' : undefined;
+  return publishes && !showsSomething(response) ? { what: '"response_type" and no text', fields: ['answer'] } : undefined;
 }
 
 /** The message that Slack would have shown, as a `response_url` takes it, if Slack would have shown one. */

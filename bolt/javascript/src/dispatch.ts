@@ -106,7 +106,10 @@ export class Dispatch {
       await this.#app.processEvent({
         body: request.body,
         ack: acknowledgement.ack,
-        customProperties: this.#settings.customProperties(record),
+        customProperties: {
+          ...this.#settings.customProperties(record),
+          ...(request.eventId === undefined ? {} : { slackIngressEventId: request.eventId }),
+        },
         ...(request.retryNum === undefined ? {} : { retryNum: request.retryNum }),
         ...(request.retryReason === undefined ? {} : { retryReason: request.retryReason }),
       });

@@ -80,20 +80,23 @@ test('a text for a button of today is nothing, as it is for Slack', async () => 
 });
 
 const TOO_LATE = [
-  ['slash_command_enterprise', (app, listener) => app.command('/deploy', listener), { response_type: 'in_channel' }, 'response_type'],
-  ['block_suggestion', (app, listener) => app.options('stadt', listener), { options: [] }, 'options'],
-  ['block_suggestion', (app, listener) => app.options('stadt', listener), { option_groups: [] }, 'option_groups'],
-  ['view_submission', (app, listener) => app.view('order', listener), { response_action: 'clear' }, 'response_action'],
-  ['view_submission', (app, listener) => app.view('order', listener), { response_action: 'errors', errors: { grund: 'no' } }, 'response_action'],
-  ['dialog_submission', (app, listener) => app.action({ type: 'dialog_submission' }, listener), { errors: [] }, 'errors'],
+  ['slash_command_enterprise', (app, listener) => app.command('/deploy', listener), { response_type: 'in_channel' }, 'response_type', '"answer"'],
+  ['block_suggestion', (app, listener) => app.options('stadt', listener), { options: [] }, 'options', '"options", "source" or "function"'],
+  ['block_suggestion', (app, listener) => app.options('stadt', listener), { option_groups: [] }, 'option_groups', '"source" or "function"'],
+  ['view_submission', (app, listener) => app.view('order', listener), { response_action: 'clear' }, 'response_action', '"answer", "checks" or "function"'],
+  [
+    'view_submission', (app, listener) => app.view('order', listener), { response_action: 'errors', errors: { grund: 'no' } },
+    'response_action', '"answer", "checks" or "function"',
+  ],
+  ['dialog_submission', (app, listener) => app.action({ type: 'dialog_submission' }, listener), { errors: [] }, 'errors', '"function"'],
 ];
-for (const [name, register, response, key] of TOO_LATE) {
+for (const [name, register, response, key, fields] of TOO_LATE) {
   test(`ack(${JSON.stringify(response)}) of a ${name} is too late, and a warning names the fast path`, async () => {
     const message = record(fixture(name, slack.url).body, { eventId: 'the-id' });
     const { left, ended, outcomes, about, lines } = await acknowledged(message, register, response);
     assert.equal(about.length, 1);
     assert.equal(about[0].event_id, 'the-id');
-    assert.match(about[0].message, new RegExp(`"${key}".*fast path.*FAST_PATH`));
+    assert.match(about[0].message, new RegExp(`"${key}".*fast path \\(FAST_PATH, docs/fast-path\\.md\\) with ${fields}\\.$`));
     assert.equal(lines.at(-1).ack, 'too_late');
     assert.deepEqual(slack.calls, []);
     // The listener goes on, and its work counts.

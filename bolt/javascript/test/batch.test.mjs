@@ -99,6 +99,26 @@ test('Slack\'s retry and custom properties are in the context, as with Bolt\'s o
   assert.deepEqual([contexts[1].retryNum, contexts[1].retryReason], [undefined, undefined]);
 });
 
+test('a listener is told the id under which the ingress recorded the message', async () => {
+  const { app, run } = behindTheQueue(slack, {
+    receiver: { customPropertiesExtractor: () => ({ slackIngressEventId: 'of the app\'s own', mine: true }) },
+  });
+  const told = [];
+  app.event('app_mention', async ({ context }) => { told.push([context.slackIngressEventId, context.mine]); });
+  assert.deepEqual(await run(record(mention('x'), { eventId: 'the-id' })), []);
+  assert.deepEqual(told, [['the-id', true]]);
+});
+
+test('a message without such an id has none in the context', async () => {
+  const { app, run } = behindTheQueue(slack);
+  const told = [];
+  app.event('app_mention', async ({ context }) => { told.push('slackIngressEventId' in context); });
+  const message = record(mention('x'));
+  delete message.messageAttributes.event_id;
+  await run(message);
+  assert.deepEqual(told, [false]);
+});
+
 test('a line of the log for each message, which is its metric too', async () => {
   const { app, run, lines } = behindTheQueue(slack, { receiver: { metrics: true } });
   app.command('/deploy', async ({ ack }) => { await ack(); });

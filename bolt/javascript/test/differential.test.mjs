@@ -138,12 +138,16 @@ function signed(raw, contentType) {
   return { headers: { 'Content-Type': contentType, 'X-Slack-Request-Timestamp': time, 'X-Slack-Signature': `v0=${signature}` } };
 }
 
-/** By the queue. */
+/** By the queue. What only our listeners are told is taken out of their context. */
 async function byQueue({ body }) {
   const called = [];
   const { app, run, lines } = behindTheQueue(slack, { app: { authorize } });
   listeners(app, called);
-  const left = await run(record(body));
+  const left = await run(record(body, { eventId: 'the-id' }));
+  for (const { context } of called) {
+    assert.equal(context.slackIngressEventId, 'the-id');
+    delete context.slackIngressEventId;
+  }
   return { called, left, outcome: lines.at(-1).outcome, warnings: lines.filter((line) => line.level === 'WARN' && !/guard/.test(line.message)) };
 }
 

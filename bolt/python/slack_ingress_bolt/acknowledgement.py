@@ -13,6 +13,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
 
@@ -20,8 +21,16 @@ from slack_bolt.response import BoltResponse
 
 from .response_url import TIMEOUT_SECONDS, VALID_FOR_MILLIS, Sent, is_of_slack, post
 
-# What Slack reads in the answer itself, and nowhere else: a menu's options, what becomes of a modal, a dialog's errors.
-NEEDED_AT_ONCE = ("options", "option_groups", "response_action", "errors")
+# What Slack reads in the answer itself, and nowhere else (a menu's options, what becomes of a modal, a dialog's errors), and
+# the fields by which a rule of the ingress's fast path gives such an answer.
+NEEDED_AT_ONCE = {
+    "options": ("options", "source", "function"),
+    "option_groups": ("source", "function"),
+    "response_action": ("answer", "checks", "function"),
+    "errors": ("function",),
+}
+# The field for a command's answer.
+SHOWN_TO_ALL = ("answer",)
 SHOWN = ("text", "blocks", "attachments")
 
 
@@ -41,15 +50,21 @@ def answer_of(response: BoltResponse) -> dict[str, Any]:
     return {"text": body} if body else {}
 
 
-def lost_of(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:
-    """What of an answer cannot be said any more, or None."""
-    lost = [name for name in NEEDED_AT_ONCE if name in answer]
-    if lost:
-        name = lost[0]
-        return f"response_action={answer[name]!r}" if name == "response_action" else f"{name}=…"
+@dataclass(frozen=True)
+class Lost:
+    """What of an answer cannot be said any more, and the fields by which a rule of the fast path says it."""
+
+    what: str
+    fields: tuple[str, ...]
+
+
+def lost_of(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Lost | None:
+    for name, fields in NEEDED_AT_ONCE.items():
+        if name in answer:
+            return Lost(f"response_action={answer[name]!r}" if name == "response_action" else f"{name}=…", fields)
     # In an answer without a text it makes Slack show the command to everybody in the channel.
     if "command" in payload and answer.get("response_type") == "in_channel" and not shows_something(answer):
-        return "response_type='in_channel'"
+        return Lost("response_type='in_channel'", SHOWN_TO_ALL)
     return None
 
 
@@ -124,15 +139,21 @@ class Acknowledgement:
             return Sent.EXPIRED
         return post(url, message, self._logger, timeout=TIMEOUT_SECONDS, proxy=self._proxy, ssl=self._ssl)
 
-    def _warn(self, lost: str, stack_level: int) -> None:
-        self.lost = lost
+    def _warn(self, lost: Lost, stack_level: int) -> None:
+        self.lost = lost.what
         text = (
-            f"ack({lost}) comes too late: Slack reads it only in the answer to its request, which the ingress has given "
-            f"already. For {_named(self._payload)}, give this answer by the ingress's fast path (FAST_PATH), or use "
-            f"the Web API here (views.update, views.publish, chat.postEphemeral)."
+            f"ack({lost.what}) comes too late: Slack reads it only in the answer to its request, which the ingress has "
+            f"given already. For {_named(self._payload)}, give this answer by a rule of the ingress's fast path (FAST_PATH, "
+            f"docs/fast-path.md) with {_listed(lost.fields)}, or use the Web API here (views.update, views.publish, "
+            f"chat.postEphemeral)."
         )
         self._logger.warning(text)
         warnings.warn(text, FastPathWarning, stacklevel=stack_level + 1)
+
+
+def _listed(fields: Sequence[str]) -> str:
+    *others, last = [f"`{it}`" for it in fields]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _named(payload: Mapping[str, Any]) -> str:

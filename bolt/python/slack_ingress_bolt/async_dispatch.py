@@ -16,7 +16,7 @@ from . import async_listeners
 from .ack import AsyncQueueAck
 from .acknowledgement import Acknowledgement
 from .async_respond import AsyncNotedRespond
-from .dispatch import Ended, Headers, ended, escaped, is_unauthorized, returned
+from .dispatch import Ended, Headers, context_of, ended, escaped, is_unauthorized, returned
 from .payload import Malformed
 from .run import Run, current
 
@@ -39,8 +39,12 @@ class AsyncDispatch:
     def ssl(self) -> SSLContext | None:
         return self._app.client.ssl
 
-    def run(self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement) -> Ended:
-        running = asyncio.run_coroutine_threadsafe(self._run(payload, headers, acknowledgement), self._started())
+    def run(
+        self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement, event_id: str | None
+    ) -> Ended:
+        running = asyncio.run_coroutine_threadsafe(
+            self._run(payload, headers, acknowledgement, event_id), self._started()
+        )
         try:
             return running.result()
         except concurrent.futures.CancelledError as error:  # a listener that waits for a task that is cancelled is, too
@@ -53,11 +57,14 @@ class AsyncDispatch:
                 threading.Thread(target=self._loop.run_forever, name="slack-ingress-bolt", daemon=True).start()
             return self._loop
 
-    async def _run(self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement) -> Ended:
+    async def _run(
+        self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement, event_id: str | None
+    ) -> Ended:
         async_listeners.install(self._app)
         ack = AsyncQueueAck(acknowledgement)
+        context = context_of(ack, event_id)
         try:
-            request = AsyncBoltRequest(mode="socket_mode", body=payload, headers=headers, context={"ack": ack})
+            request = AsyncBoltRequest(mode="socket_mode", body=payload, headers=headers, context=context)
         except Exception as error:
             raise Malformed("Bolt cannot read the body") from error
         respond = AsyncNotedRespond(response_url=request.context.response_url, proxy=self.proxy, ssl=self.ssl)

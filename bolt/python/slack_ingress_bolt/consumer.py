@@ -65,7 +65,7 @@ class Consumer:
         )
         try:
             try:
-                ended = self._dispatch.run(body, retry_headers(message), acknowledgement)
+                ended = self._dispatch.run(body, retry_headers(message), acknowledgement, message.event_id)
             finally:
                 on_claim(None)
         except Malformed as error:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncApp
 
 Headers = dict[str, str | Sequence[str]]
+# The name in a listener's context of the id under which the ingress recorded the message.
+EVENT_ID = "slack_ingress_event_id"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Ended:
 
 
 class Dispatch(Protocol):
-    def run(self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement) -> Ended: ...
+    def run(
+        self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement, event_id: str | None
+    ) -> Ended: ...
 
     @property
     def proxy(self) -> str | None: ...
@@ -58,11 +62,14 @@ class SyncDispatch:
     def ssl(self) -> SSLContext | None:
         return self._app.client.ssl
 
-    def run(self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement) -> Ended:
+    def run(
+        self, payload: dict[str, Any], headers: Headers, acknowledgement: Acknowledgement, event_id: str | None
+    ) -> Ended:
         listeners.install(self._app)
         ack = QueueAck(acknowledgement)
+        context = context_of(ack, event_id)
         try:
-            request = BoltRequest(mode="socket_mode", body=payload, headers=headers, context={"ack": ack})
+            request = BoltRequest(mode="socket_mode", body=payload, headers=headers, context=context)
         except Exception as error:
             raise Malformed("Bolt cannot read the body") from error
         respond = NotedRespond(response_url=request.context.response_url, proxy=self.proxy, ssl=self.ssl)
@@ -87,6 +94,11 @@ class SyncDispatch:
         finally:
             current.reset(token)
         return ended(run, response, ack.response, is_unauthorized(response, request.context, respond.was_called))
+
+
+def context_of(ack: QueueAck | AsyncQueueAck, event_id: str | None) -> dict[str, Any]:
+    """What Bolt's context begins with. The id is also the `external_id` of a modal that the ingress opens by its rules."""
+    return {"ack": ack} | ({EVENT_ID: event_id} if event_id is not None else {})
 
 
 def returned(

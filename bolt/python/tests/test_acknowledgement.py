@@ -215,12 +215,20 @@ def test_a_host_that_is_not_slacks(url) -> None:
     assert not is_of_slack(url, ["http://127.0.0.1:3000"])
 
 
+OPTIONS = [{"text": {"type": "plain_text", "text": "a"}, "value": "a"}]
 LATE = {
-    "options=…": ("order", "view_submission", {"options": [{"text": {"type": "plain_text", "text": "a"}, "value": "a"}]}),
+    "options=…": ("order", "view_submission", {"options": OPTIONS}),
     "response_action='update'": ("order", "view_submission", {"response_action": "update", "view": {"type": "modal"}}),
     "response_action='errors'": ("order", "view_submission", {"response_action": "errors", "errors": {"a": "b"}}),
     "response_action='clear'": ("order", "view_submission", {"response_action": "clear"}),
     "option_groups=…": ("order", "view_submission", {"option_groups": []}),
+}
+
+
+# The fields of a rule that the warning names.
+FIELDS = {
+    "options=…": "with `options`, `source` or `function`,", "option_groups=…": "with `source` or `function`,",
+    "response_action='update'": "with `answer`, `checks` or `function`,",
 }
 
 
@@ -233,7 +241,8 @@ def test_what_slack_needed_at_once_is_warned_of(is_async, what, slack: Slack, li
     with pytest.warns(FastPathWarning, match=re.escape(f"ack({what}) comes too late")) as warned, \
             caplog.at_level(logging.WARNING):
         assert failures(handler(it, slack)(event(record(sample(name))), Context())) == []
-    assert "FAST_PATH" in str(warned[0].message)
+    assert "FAST_PATH, docs/fast-path.md" in str(warned[0].message)
+    assert FIELDS.get(what, "with `answer`, `checks` or `function`,") in str(warned[0].message)
     assert "view_submission `order`" in str(warned[0].message)
     assert pathlib.Path(warned[0].filename).parent == pathlib.Path(__file__).parent  # it points to the listener
     assert f"ack({what}) comes too late" in caplog.text
@@ -246,9 +255,9 @@ def test_errors_of_a_dialog_and_a_command_shown_to_all_are_warned_of(slack: Slac
               lambda ack: ack(errors=[{"name": "email", "error": "no"}]))
     it.command("/weather", lambda ack: ack(response_type="in_channel"))
     handle = handler(it, slack)
-    with pytest.warns(FastPathWarning, match="dialog_submission `employee_offsite`"):
+    with pytest.warns(FastPathWarning, match="dialog_submission `employee_offsite`.* with `function`,"):
         handle(event(record(sample("dialog_submission"))), Context())
-    with pytest.warns(FastPathWarning, match="For /weather"):
+    with pytest.warns(FastPathWarning, match="For /weather.* with `answer`,"):
         handle(event(record(weather(slack))), Context())
     assert slack.calls("response_url") == []
 

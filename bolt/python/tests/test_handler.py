@@ -44,6 +44,26 @@ def mention(text: str, event_id: str | None = None, **more):
 
 
 @both
+def test_a_listener_is_told_the_id_under_which_the_ingress_recorded_the_message(is_async, slack) -> None:
+    """It is the `external_id` of a modal that the ingress has opened by its rules."""
+    it, ids = Either(slack, is_async), []
+
+    def listener(ack, context):
+        ids.append(context.get("slack_ingress_event_id", "absent"))
+        yield ack()
+
+    def lazily(context):
+        ids.append(context.get("slack_ingress_event_id", "absent"))
+
+    it.command("/weather", listener, lazily)
+    handle = SqsHandler(it.app, response_origins=[slack.url])
+    for event_id in ("the-id", None):
+        message = record(sample("slash_command").at(slack.url), event_id=event_id)
+        assert failures(handle(event(message), Context())) == []
+    assert ids == ["the-id", "the-id", "absent", "absent"]
+
+
+@both
 def test_a_message_that_comes_again_runs_no_finished_listener(is_async, slack, table, dynamodb, lines) -> None:
     stage = Stage(slack, table, dynamodb, is_async)
     for _ in range(2):
