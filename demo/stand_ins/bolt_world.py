@@ -11,8 +11,9 @@ import contextlib
 import json
 import pathlib
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dev import Failure
@@ -100,10 +101,10 @@ class Place:
     def rest(self, limit_seconds: float = REST_LIMIT_SECONDS) -> None:
         eventually(f"all is done {self.name}", self.is_at_rest, limit_seconds, self.report, pause_seconds=0.1)
 
-    def lines(self) -> list[dict[str, Any]]:
-        """The app's log lines that are JSON."""
+    def lines(self, function: str = "app") -> list[dict[str, Any]]:
+        """The log lines of the app, or of another function, that are JSON."""
         found = []
-        for log in sorted(self.logs.glob("app-[0-9]*.log")):
+        for log in sorted(self.logs.glob(f"{function}-[0-9]*.log")):
             for line in log.read_text(errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
                     found.append(json.loads(line[line.index("{"):]))
@@ -140,6 +141,11 @@ class BehindTheQueue(Place):
     def outcomes(self, event_id: str) -> list[str]:
         """How each delivery of a message ended, as the consumer's log says it, in no particular order."""
         return [line["outcome"] for line in self.lines() if line.get("event_id") == event_id and "outcome" in line]
+
+    def done_by_rules(self) -> Counter[tuple[str, str]]:
+        """How often which rule of the ingress has had which outcome, as its log says it."""
+        return Counter((line["fast_path"], line["fast_path_outcome"]) for line in self.lines(self.ingress.name)
+                       if "fast_path" in line)
 
     def dead_letters(self) -> int:
         return depth(self.sqs, self.dead_letter_url)
@@ -204,7 +210,8 @@ class World:
         lambda_api = LambdaApi(functions, {"app": {FUNCTION}}, [identity], REGION)
         self._stack.enter_context(lambda_api.serve())
         if at_once is not None:
-            functions[FUNCTION] = self._app(at_once, settings, logs, identity.env(REGION) | slack_of(workspace) | {
+            # One process: it has one thing to do at a time.
+            functions[FUNCTION] = self._app(at_once, replace(settings, concurrency=1), logs, identity.env(REGION) | slack_of(workspace) | {
                 "SLACK_BOT_TOKEN": token, "SLACK_SIGNING_SECRET": signing_secret}, FUNCTION)
             functions[FUNCTION].wait_until_it_is_ready()
         return {

@@ -36,9 +36,9 @@ class Eyes:
             where = self.names.get(it.channel, it.channel) + (", in the thread" if it.thread_ts else "")
             seen.append(f"{where}: {it.text}{buttons(it.blocks)}")
         seen += [shown_by_response(it.text, it.response_type) for it in responses]
-        views = [("a modal opens", it) for it in workspace.api.views.modals]
-        views += [("home", it) for it in workspace.api.views.homes.values()]
-        for what, view in views:
+        modals, homes = workspace.api.views.modals, workspace.api.views.homes.values()
+        views = [("the modal shows" if it.id in self._views else "a modal opens", it) for it in modals]
+        for what, view in [*views, *(("home", it) for it in homes)]:
             if self._views.get(view.id) != view.at:
                 self._views[view.id] = view.at
                 seen.append(f"{what}: {words_of(view)}")
@@ -56,6 +56,8 @@ class Eyes:
             return [f"a menu: {', '.join(options)}" if options else "a menu without options"]
         if request.kind == "view_submission":
             views = self.place.workspace.api.views
+            if said.get("response_action") == "errors":
+                return [f"in the modal, at {block}: {text}" for block, text in said["errors"].items()]
             if said.get("response_action", "clear") != "clear":
                 return [f"the modal shows {said['response_action']}"]
             views.close(self.place.workspace.modal())
@@ -84,6 +86,5 @@ def buttons(blocks: list[dict[str, Any]] | None) -> str:
 
 
 def words_of(view: View) -> str:
-    if view.content["type"] == "modal":
-        return str(view.content["title"]["text"])
-    return " ".join(block["text"]["text"] for block in view.content["blocks"] if "text" in block)
+    title = [view.content["title"]["text"]] if view.content["type"] == "modal" else []
+    return ": ".join([*title, *(block["text"]["text"] for block in view.content["blocks"] if "text" in block)])
