@@ -30,6 +30,7 @@ from stand_ins.processes import eventually  # noqa: E402
 from stand_ins.what_people_see import Eyes  # noqa: E402
 
 GUIDE = ROOT / "docs/migrate-bolt.md"
+AT_ONCE, SLOW_MODAL = "What Slack wants at once", "A modal that takes long"
 COMMIT_1, COMMIT_3 = "Commit 1: the app gets a second entry", "Commit 3: what only the first entry needed goes"
 # The headings under which the guide has an app as people have it, and the language.
 APPS = {"Python": "Python", "Python with lazy listeners": "Python", "JavaScript": "JavaScript"}
@@ -243,4 +244,6 @@ def test_every_block_of_the_guide_is_run_or_checked_here() -> None:
     assert [(it.heading, it.file or it.text.split()[0]) for it in blocks()] == [
         *((heading, {"Python": "app.py", "JavaScript": "app.js"}[language]) for heading, language in APPS.items()),
         *((COMMIT_1, file) for file in [python[1], *javascript, "make", "template.yaml", "aws"]),
+        # In test_what_slack_wants_at_once.py.
+        (AT_ONCE, "{"), (SLOW_MODAL, "def"), (SLOW_MODAL, "//"),
         *((COMMIT_3, file) for file in ["app.py", "app.js"])]
