@@ -1,6 +1,6 @@
 """A Bolt app with a listener for each thing that one learns first: a message, a button, a mention, a command, a shortcut
-that opens a modal, a menu with options of the app's own, the modal's submission, the home tab; and one for a modal that takes
-long.
+that opens a modal, a menu with options of the app's own, the modal's submission, the home tab; and at the end one for a
+modal that takes long.
 
 `in_front.py` runs it as Bolt itself does on Lambda, `behind_the_queue.py` behind slack-ingress, whose rules
 (`bolt/fast-path.json`) answer what Slack wants at once. All but the last listener know nothing of that.
