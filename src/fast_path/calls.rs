@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::time::clock::{Clock, Moment, SystemClock};
 pub const TIME_LIMITS: TimeLimits =
     TimeLimits { connect: Duration::from_millis(1000), call: Duration::from_millis(3000) };
 
-/// The longest answer that is passed on. Slack's own limits on messages and views are far below.
-const MAX_ANSWER: usize = 256 * 1024;
+/// Slack shows no more options than this, and refuses a list that has more.
+const MAX_OPTIONS: usize = 100;
 
 /// What is not itself in a path, such as the colons of an ARN.
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -58,7 +59,7 @@ impl Calls {
     /// Reads the token of an app that has one, so that no modal waits for it. What fails is done when it is needed.
     pub async fn warm_up(&self) {
         if let Some(tokens) = &self.tokens {
-            let _ = tokens.of(None, true).await;
+            tokens.read_all().await;
         }
     }
 
@@ -72,14 +73,16 @@ impl Calls {
     ) -> Result<(), Failure> {
         let trigger_id = asked.trigger_id().ok_or("no_trigger_id")?;
         let tokens = self.tokens.as_ref().ok_or("no_bot_token")?;
+        // A token that does not say whose it is counts if it is the only app's.
+        let is_only = !tenant.is_some_and(|tenant| tenant.contains(':'));
         let body = json!({"trigger_id": trigger_id, "view": view}).to_string();
-        let (token, was_known) = tokens.of(tenant, true).await.map_err(|missing| missing.reason)?;
+        let (token, was_known) = tokens.of(tenant, is_only).await.map_err(|missing| missing.reason)?;
         let opened = self.open_with(&token, &body, until).await;
         match &opened {
             Err(code) if TOKEN_REFUSED.contains(&code.as_str()) => {
                 // Somebody may have put another token since it was read. Slack has not looked at the trigger.
                 tokens.forget();
-                match tokens.of(tenant, true).await {
+                match tokens.of(tenant, is_only).await {
                     Ok((new, _)) if was_known && new != token => self.open_with(&new, &body, until).await,
                     _ => opened,
                 }
@@ -115,7 +118,10 @@ impl Calls {
         let post = Post { url, service: None, headers: &headers, body: asked.body.as_bytes() };
         let answer = whole(self.post(post, until).await)?;
         let options: Value = serde_json::from_slice(&answer).map_err(|_| "source_not_json")?;
-        let is_list = |name: &str| options.get(name).is_some_and(Value::is_array);
+        let is_list = |name: &str| {
+            let list = options.get(name).and_then(Value::as_array);
+            list.is_some_and(|list| list.len() <= MAX_OPTIONS && list.iter().all(Value::is_object))
+        };
         if !is_list("options") && !is_list("option_groups") {
             return Err("source_no_options".to_owned());
         }
@@ -131,7 +137,7 @@ impl Calls {
         asked: &Asked,
         until: Moment,
     ) -> Result<ImmediateAnswer, Failure> {
-        let url = self.function_url(function).ok_or("no_region")?;
+        let url = self.function_url(function)?;
         let event = http_event(asked).to_string();
         let headers = [("content-type", JSON), ("x-amz-invocation-type", "RequestResponse")];
         let post = Post { url: &url, service: Some("lambda"), headers: &headers, body: event.as_bytes() };
@@ -147,15 +153,19 @@ impl Calls {
         self.calls.post(post, until, |_, _| false).await
     }
 
-    fn function_url(&self, function: &str) -> Option<String> {
-        let region = self.calls.region()?;
+    fn function_url(&self, function: &str) -> Result<String, Failure> {
+        let region = self.calls.region().ok_or("no_region")?;
+        // `arn:aws:lambda:<region>:…`
+        if function.split(':').nth(3).is_some_and(|of_arn| of_arn != region) {
+            return Err("other_region".to_owned());
+        }
         let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let base = match &self.lambda {
             Some(base) => base.trim_end_matches('/').to_owned(),
             None => format!("https://lambda.{region}.{suffix}"),
         };
         let function = utf8_percent_encode(function, &RESERVED);
-        Some(format!("{base}/2015-03-31/functions/{function}/invocations"))
+        Ok(format!("{base}/2015-03-31/functions/{function}/invocations"))
     }
 }
 
@@ -165,8 +175,7 @@ fn whole(called: Result<Answer, CallError>) -> Result<Vec<u8>, Failure> {
     if answer.status != 200 {
         return Err(format!("status_{}", answer.status));
     }
-    let body = answer.body.map_err(|error| error.code.to_owned())?;
-    if body.len() > MAX_ANSWER { Err("answer_too_long".to_owned()) } else { Ok(body) }
+    answer.body.map_err(|error| error.code.to_owned())
 }
 
 /// One of Slack's error codes, and nothing else that an answer might say.
@@ -202,12 +211,25 @@ fn http_event(asked: &Asked) -> Value {
 fn http_answer(bytes: &[u8]) -> Result<ImmediateAnswer, Failure> {
     let answer: Value = serde_json::from_slice(bytes).map_err(|_| "function_not_json")?;
     let Some(status) = answer.get("statusCode") else {
-        return Ok(ImmediateAnswer::json(&answer));
+        return match answer {
+            Value::String(body) => Ok(ImmediateAnswer { is_json: false, body }),
+            Value::Null => Ok(ImmediateAnswer { is_json: false, body: String::new() }),
+            // What a runtime makes of an error that nobody has caught.
+            Value::Object(answer) if !answer.contains_key("errorMessage") => {
+                Ok(ImmediateAnswer::json(&Value::Object(answer)))
+            }
+            _ => Err("function_no_answer".to_owned()),
+        };
     };
-    if status.as_u64() != Some(200) {
-        return Err(format!("function_status_{}", status.as_u64().unwrap_or_default()));
+    let status = status.as_u64().or_else(|| status.as_str()?.parse().ok()).unwrap_or_default();
+    if status != 200 {
+        return Err(format!("function_status_{status}"));
     }
-    let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
+    let body = match answer.get("body") {
+        None | Some(Value::Null) => "",
+        Some(Value::String(body)) => body,
+        Some(_) => return Err("function_not_text".to_owned()),
+    };
     let body = if answer.get("isBase64Encoded") == Some(&Value::Bool(true)) {
         let bytes = BASE64.decode(body).map_err(|_| "function_not_base64")?;
         String::from_utf8(bytes).map_err(|_| "function_not_text")?
@@ -219,7 +241,11 @@ fn http_answer(bytes: &[u8]) -> Result<ImmediateAnswer, Failure> {
         .and_then(Value::as_object)
         .and_then(|headers| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")))
         .and_then(|(_, value)| value.as_str());
-    let is_json = content_type.map_or_else(|| body.starts_with('{'), |it| it.starts_with(JSON));
+    let is_json =
+        !body.is_empty() && content_type.map_or_else(|| body.starts_with('{'), |it| it.starts_with(JSON));
+    if is_json && serde_json::from_str::<IgnoredAny>(&body).is_err() {
+        return Err("function_not_json".to_owned());
+    }
     Ok(ImmediateAnswer { is_json, body })
 }
 
@@ -243,10 +269,19 @@ mod tests {
             (json!({"statusCode": 401, "body": ""}), "function_status_401"),
             (json!({"statusCode": "x"}), "function_status_0"),
             (json!({"statusCode": 200, "body": "%", "isBase64Encoded": true}), "function_not_base64"),
+            (json!({"statusCode": 200, "body": {"text": "x"}}), "function_not_text"),
+            (
+                json!({"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{"}),
+                "function_not_json",
+            ),
+            (json!({"errorMessage": "it broke", "errorType": "Error"}), "function_no_answer"),
+            (json!([]), "function_no_answer"),
+            (json!({"statusCode": 204}), "function_status_204"),
         ] {
             assert_eq!(read(wrong), Err(code.to_owned()));
         }
-        assert_eq!(http_answer(b"null").map(|it| it.body), Ok("null".to_owned()));
+        assert_eq!(read(json!({"statusCode": "200", "body": "on it"})), text("on it"));
+        assert_eq!((read(json!("on it")), read(json!(null))), (text("on it"), text("")));
         assert!(http_answer(b"").is_err());
     }
 

@@ -59,7 +59,7 @@ impl Condition {
 /// The values of an element's state, whatever its type
 /// ([block elements](https://docs.slack.dev/reference/block-kit/block-elements/)).
 fn values_of(element: &Value) -> Vec<String> {
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 14] = [
         "value",
         "selected_option",
         "selected_options",
@@ -72,11 +72,31 @@ fn values_of(element: &Value) -> Vec<String> {
         "selected_channels",
         "selected_conversation",
         "selected_conversations",
-        "rich_text_value",
         "files",
         "selected_date_range",
     ];
+    if let Some(rich) = element.get("rich_text_value") {
+        let mut text = String::new();
+        add_text(rich, &mut text);
+        return vec![text];
+    }
     NAMES.iter().filter_map(|name| element.get(name)).flat_map(texts_of).collect()
+}
+
+/// Adds what a person reads of a rich text: the texts in it, and the names of its emoji and users.
+fn add_text(rich: &Value, text: &mut String) {
+    match rich {
+        Value::Array(list) => list.iter().for_each(|it| add_text(it, text)),
+        Value::Object(object) => {
+            for name in ["text", "user_id", "channel_id", "usergroup_id", "name"] {
+                text.push_str(object.get(name).and_then(Value::as_str).unwrap_or_default());
+            }
+            if let Some(elements) = object.get("elements") {
+                add_text(elements, text);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn texts_of(value: &Value) -> Vec<String> {
@@ -134,8 +154,12 @@ mod tests {
         let date =
             view(&json!({"b": {"a": {"type": "datetimepicker", "selected_date_time": 1_628_633_820}}}));
         assert_eq!(condition(|_| ()).values(&date), ["1628633820"]);
-        let text = view(&json!({"b": {"a": {"rich_text_value": {"type": "rich_text", "elements": []}}}}));
-        assert!(condition(|it| it.is_required = true).is_met(&text));
+        let rich = |text: &str| {
+            let section = json!({"type": "rich_text_section", "elements": [{"type": "text", "text": text}]});
+            view(&json!({"b": {"a": {"rich_text_value": {"type": "rich_text", "elements": [section]}}}}))
+        };
+        let short = condition(|it| (it.is_required, it.max_length) = (true, Some(2)));
+        assert_eq!(["hi", "long", " "].map(|text| short.is_met(&rich(text))), [true, false, false]);
     }
 
     #[test]

@@ -397,8 +397,11 @@ fn read_options(object: &Map<String, Value>, question: Question, place: &mut Pla
             None => place
                 .at("options")
                 .item(index)
-                .problem("is no option: a text, or an object of text and value"),
+                .problem("is no option: a text, or an object of text and value, of up to 75 characters each"),
         }
+    }
+    if list.iter().any(|option: &Value| option.to_string().contains("{{")) {
+        place.at("options").problem("has a template, and options are no templates");
     }
     let filter = match object.get("filter").map(Value::as_str) {
         None | Some(Some("contains")) => Filter::Contains,
@@ -422,14 +425,25 @@ fn read_source(value: &Value, question: Question, place: &mut Place<'_>) -> Opti
         place.problem("url is missing");
         return None;
     };
-    let is_local = ["http://127.0.0.1:", "http://localhost:"].iter().any(|local| url.starts_with(local));
-    let host =
-        url.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let is_https = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
-    if !(is_https || is_local) || url.chars().any(char::is_whitespace) {
+    if !is_callable(&url) {
         place.at("url").problem("is no URL of https");
     }
     Some(Ask { whom: Whom::Source(url), timeout, fallback })
+}
+
+/// Whether a URL is of https, or of one's own machine. Its host has no user in front, and its port is one.
+fn is_callable(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let is_host =
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let is_own = scheme == "http" && port.is_some() && ["127.0.0.1", "localhost"].contains(&host);
+    is_host && is_port && (scheme == "https" || is_own) && url.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn read_function(value: &Value, question: Question, place: &mut Place<'_>) -> Option<Ask> {
@@ -440,7 +454,10 @@ fn read_function(value: &Value, question: Question, place: &mut Place<'_>) -> Op
         return None;
     };
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'$');
-    if name.len() > 170 || !name.bytes().all(is_known) {
+    // A name, with a version or an alias if it has one; or a whole ARN. Lambda takes a part of an ARN, too, and IAM does not.
+    let colons = name.matches(':').count();
+    let is_whole = if name.starts_with("arn:") { (6..=7).contains(&colons) } else { colons <= 1 };
+    if name.len() > 170 || !is_whole || !name.bytes().all(is_known) {
         place.at("name").problem("is neither the name nor the ARN of a Lambda function");
     }
     Some(Ask { whom: Whom::Function(name), timeout, fallback })

@@ -25,8 +25,10 @@ pub mod rules;
 mod shape;
 mod template;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::telemetry::report::ingress::{FastPathOutcome, FastPathReport, ImmediateAnswer};
 use crate::time::clock::{Clock, Moment, SystemClock};
@@ -55,12 +57,22 @@ impl Planned<'_> {
         self.plan.is_on_queue
     }
 
+    /// Whether a menu that asks for its options can take what is to be done. One of the old style is an `interactive_message`, as a
+    /// button of the old style is, whose rules say other things.
+    pub fn is_for_a_menu(&self) -> bool {
+        match &self.plan.step {
+            Step::Answer(_) => self.asked.name.ends_with("_suggestion"),
+            Step::Open { .. } => false,
+            Step::Ask(_) => true,
+        }
+    }
+
     /// What is done if nobody has to be called: it costs no time. `None` if somebody has.
     pub fn without_calls(&self) -> Option<FastPathReport> {
         match &self.plan.step {
             Step::Answer(answer) => {
                 let answer = answer.as_ref().map(ImmediateAnswer::json);
-                Some(FastPathReport::new(self.plan.rule, FastPathOutcome::Answered, answer))
+                Some(bounded(FastPathReport::new(self.plan.rule, FastPathOutcome::Answered, answer)))
             }
             Step::Open { .. } | Step::Ask(_) => None,
         }
@@ -80,24 +92,29 @@ impl FastPath {
 
     /// What the rules say about a request; `None` if none is for it. `recorded_id` is the id that it is recorded under.
     pub fn plan(&self, asked: Asked, recorded_id: &str) -> Option<Planned<'_>> {
-        let plan = self.rules.plan(&asked, recorded_id)?;
+        // A fault of ours in a rule must not cost the event. The panic hook logs where it was.
+        let plan = catch_unwind(AssertUnwindSafe(|| self.rules.plan(&asked, recorded_id)));
+        let plan = plan.unwrap_or_default()?;
         Some(Planned { asked, plan })
     }
 
-    /// Does what was planned, once, and is over at `until`. `tenant` is the installation that the request is for.
+    /// Does what was planned, once, and is over at `until`. `tenant` is the installation that the request is for; where several apps
+    /// stand behind the function, with its app in front: `A0123:T0123`.
     pub fn carry_out<'a>(
         &'a self,
         planned: Planned<'a>,
         tenant: Option<&'a str>,
         until: Moment,
     ) -> BoxFuture<'a, FastPathReport> {
-        // Boxed, so that a request without a rule carries none of it.
-        Box::pin(async move {
+        let rule = planned.plan.rule;
+        let work = AssertUnwindSafe(async move {
             match planned.without_calls() {
                 Some(done) => done,
-                None => self.call(planned, tenant, until).await,
+                None => bounded(self.call(planned, tenant, until).await),
             }
-        })
+        });
+        // Boxed, so that a request without a rule carries none of it. What panics in it is no reason to drop the send beside it.
+        Box::pin(work.catch_unwind().map(|done| done.unwrap_or_else(|_| failed(rule, "panicked"))))
     }
 
     async fn call(&self, planned: Planned<'_>, tenant: Option<&str>, until: Moment) -> FastPathReport {
@@ -148,6 +165,24 @@ impl FastPath {
         call: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         tokio::time::timeout_at(until.instant, call).await.unwrap_or_else(|_| Err("timed_out".to_owned()))
+    }
+}
+
+/// The longest answer that is given. Slack's own limits on messages and views are far below, and Lambda takes 6 MB.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// What was done, if its answer is not too long, as a template may make it.
+fn bounded(report: FastPathReport) -> FastPathReport {
+    if report.answer.as_ref().is_some_and(|answer| answer.body.len() > MAX_ANSWER) {
+        return FastPathReport { took: report.took, ..failed(&report.rule, "answer_too_long") };
+    }
+    report
+}
+
+fn failed(rule: &str, error: &str) -> FastPathReport {
+    FastPathReport {
+        error: Some(error.to_owned()),
+        ..FastPathReport::new(rule, FastPathOutcome::Failed, None)
     }
 }
 

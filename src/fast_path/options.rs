@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 /// Slack shows no more options than this.
 const MAX_OPTIONS: usize = 100;
 
+/// Slack's limit on the text and on the value of an option, in characters
+/// ([option](https://docs.slack.dev/reference/block-kit/composition-objects/option-object/); a value may have 150).
+const MAX_TEXT: usize = 75;
+const MAX_VALUE: usize = 150;
+
 /// How what was typed chooses among the options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
@@ -40,11 +45,21 @@ impl Options {
     }
 }
 
-/// An option as Slack has it: it may be given in short as `"Zurich"`, or `{"text": "Zurich", "value": "zrh"}`.
+/// Whether Slack takes an option. One that it does not take costs the whole menu.
+fn is_taken(option: &Value) -> bool {
+    let within = |place: &str, max: usize| {
+        let text = option.pointer(place).and_then(Value::as_str).unwrap_or_default();
+        (1..=max).contains(&text.chars().count())
+    };
+    let kind = option.pointer("/text/type").and_then(Value::as_str);
+    within("/text/text", MAX_TEXT) && within("/value", MAX_VALUE) && kind == Some("plain_text")
+}
+
+/// An option as Slack has it, if Slack takes it: it may be given in short as `"Zurich"`, or `{"text": "Zurich", "value": "zrh"}`.
 pub(super) fn option(short: &Value) -> Option<Value> {
     let full =
         |text: &str, value: &str| json!({"text": {"type": "plain_text", "text": text}, "value": value});
-    match short {
+    let option = match short {
         Value::String(text) => Some(full(text, text)),
         Value::Object(object) => {
             let value = object.get("value")?.as_str()?;
@@ -55,7 +70,8 @@ pub(super) fn option(short: &Value) -> Option<Value> {
             }
         }
         _ => None,
-    }
+    }?;
+    is_taken(&option).then_some(option)
 }
 
 #[cfg(test)]
@@ -82,6 +98,23 @@ mod tests {
             (Filter::None, "x", &["Zürich", "nyc", "York"]),
         ] {
             assert_eq!(values(&options(filter).answer(typed)), expected, "{filter:?} {typed}");
+        }
+    }
+
+    #[test]
+    fn what_slack_would_refuse_is_no_option() {
+        let full = |text: Value, value: &str| json!({"text": text, "value": value});
+        for wrong in [
+            json!(""),
+            json!("x".repeat(76)),
+            full(json!("x"), ""),
+            full(json!("x"), &"v".repeat(151)),
+            full(json!({"text": "x"}), "v"),
+            full(json!({"type": "mrkdwn", "text": "x"}), "v"),
+            json!({"text": "x"}),
+            json!(1),
+        ] {
+            assert_eq!(option(&wrong), None, "{wrong}");
         }
     }
 

@@ -11,6 +11,8 @@ pub struct Asked {
     pub(super) name: String,
     /// The fields of a command, or the payload of an interaction.
     pub(super) fields: Value,
+    /// The app whose secret signed it, if it is clear whose that is.
+    signed_for: Option<String>,
     /// The bytes that Slack signed. They are a form, which is text.
     pub(super) body: String,
     /// The headers that Slack signed them with, and the content type: all that is needed to verify the request once more.
@@ -18,7 +20,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads a form. `None` if it is neither a command nor an interaction.
+    /// Reads a form. `None` if it is neither a command nor an interaction, or cannot be read as JSON whole: [`classify`](payload::classify)
+    /// reads only the fields that decide something, and takes more.
     pub fn read(
         verified: &Verified,
         headers: SignatureHeaders<'_>,
@@ -36,7 +39,8 @@ impl Asked {
         ];
         let headers =
             headers.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect();
-        Some(Self { name, fields, body, headers })
+        let signed_for = verified.signer().sole_app().map(str::to_owned);
+        Some(Self { name, fields, signed_for, body, headers })
     }
 
     /// What was typed into the menu that asks for its options.
@@ -65,8 +69,9 @@ impl Asked {
         self.first(&["/block_id", "/actions/0/block_id"])
     }
 
+    /// The app that it is for. Shortcuts and what is of the old style name none; theirs is the one whose secret signed them.
     pub(super) fn api_app_id(&self) -> Option<&str> {
-        self.text("/api_app_id")
+        self.text("/api_app_id").or(self.signed_for.as_deref())
     }
 
     pub(super) fn trigger_id(&self) -> Option<&str> {
@@ -79,3 +84,15 @@ impl std::fmt::Debug for Asked {
         write!(f, "Asked({})", self.name)
     }
 }
+
+/// Why no rule was asked about a request.
+#[derive(Debug)]
+pub struct Unreadable;
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the payload is no JSON that the rules can read")
+    }
+}
+
+impl std::error::Error for Unreadable {}

@@ -115,6 +115,9 @@ pub(super) fn problems_of_view(view: &Value) -> Vec<String> {
     if view.get("type").and_then(Value::as_str) != Some("modal") {
         problems.push("is not of the type modal".to_owned());
     }
+    if view.pointer("/title/type").and_then(Value::as_str) != Some("plain_text") {
+        problems.push("has no title of the type plain_text".to_owned());
+    }
     match view.pointer("/title/text").and_then(Value::as_str) {
         None => problems.push("has no title with a text".to_owned()),
         // What a template makes of it is not known yet.
@@ -186,8 +189,8 @@ mod tests {
         assert_eq!(problems_of_view(&modal), [""; 0]);
         for (path, value) in [
             ("type", json!("home")),
-            ("title", json!("It")),
-            ("title", json!({"text": "more than twenty-four characters"})),
+            ("title", json!({"type": "plain_text", "text": "more than twenty-four characters"})),
+            ("title", json!({"type": "mrkdwn", "text": "It"})),
             ("blocks", json!("none")),
             ("blocks", json!([{}])),
             ("blocks", json!([{"type": "input"}])),

@@ -4,7 +4,7 @@
 //! there is nothing. There is no code: no condition, no loop, no call.
 //!
 //! What a person typed must not become a mention or a link. So `&`, `<` and `>` are escaped as Slack wants it
-//! ([formatting](https://docs.slack.dev/messaging/formatting-message-text/#escaping)), in a URL everything but letters and digits is
+//! ([formatting](https://docs.slack.dev/messaging/formatting-message-text/#escaping)), in a URL, and within a link `<https://…|text>`, everything but letters and digits is
 //! percent-encoded, and only what Slack hands back to the app unread ([`UNREAD`]) gets a field as it is; or, where that is written as
 //! JSON, as the inside of a JSON string.
 
@@ -15,11 +15,18 @@ use serde_json::{Map, Value};
 const UNREAD: [&str; 6] =
     ["private_metadata", "value", "initial_value", "block_id", "action_id", "callback_id"];
 
-/// What Slack calls.
-const URLS: [&str; 3] = ["url", "image_url", "thumb_url"];
+/// Fields that are no template's, wherever they stand: a verification token is a secret, although an old one, and so is the other.
+const HIDDEN: [&str; 2] = ["token", "bot_access_token"];
 
-/// Fields that are no template's: a verification token is a secret, although an old one.
-const HIDDEN: [&str; 1] = ["token"];
+/// Whether a field has what Slack calls or links: `url`, `image_url`, `title_link` …
+fn is_url(key: &str) -> bool {
+    key == "url" || key.ends_with("_url") || key.ends_with("_link")
+}
+
+/// Whether a text ends within a link of Slack's own writing, `<https://…|the page>`.
+fn is_within_a_link(text: &str) -> bool {
+    text.rfind('<').is_some_and(|open| text.rfind('>').is_none_or(|close| close < open))
+}
 
 /// The same JSON with the fields in the place of their names.
 pub(super) fn fill(template: &Value, fields: &Value) -> Value {
@@ -31,7 +38,9 @@ fn fill_under(key: &str, template: &Value, fields: &Value) -> Value {
         Value::String(text) => Value::String(fill_text(key, text, fields)),
         Value::Array(list) => list.iter().map(|it| fill_under(key, it, fields)).collect(),
         Value::Object(object) => {
-            let filled = object.iter().map(|(key, it)| (key.clone(), fill_under(key, it, fields)));
+            // The value of an attachment's field is shown, and that of an option is not.
+            let kind = |name| if key == "fields" && name == "value" { "text" } else { name };
+            let filled = object.iter().map(|(name, it)| (name.clone(), fill_under(kind(name), it, fields)));
             Value::Object(filled.collect::<Map<_, _>>())
         }
         other => other.clone(),
@@ -46,7 +55,7 @@ fn fill_text(key: &str, text: &str, fields: &Value) -> String {
         let value = field(fields, path);
         if UNREAD.contains(&key) {
             filled.push_str(&if is_json(text) { inside_of_json(&value) } else { value });
-        } else if URLS.contains(&key) {
+        } else if is_url(key) || is_within_a_link(&filled) {
             filled.extend(utf8_percent_encode(&value, NON_ALPHANUMERIC));
         } else {
             filled.push_str(&value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"));
@@ -110,7 +119,7 @@ fn problems_of_text(text: &str) -> Vec<String> {
         };
         if !path.split('.').all(is_name) {
             problems.push(format!("{{{{{path}}}}} is no path of field names, such as {{{{user.id}}}}"));
-        } else if HIDDEN.contains(&path) {
+        } else if path.rsplit('.').next().is_some_and(|name| HIDDEN.contains(&name)) {
             problems.push(format!("{{{{{path}}}}} is a secret"));
         }
         rest = behind;
@@ -155,6 +164,12 @@ mod tests {
         assert_eq!(filled, json!({"text": escaped, "blocks": [{"text": {"text": escaped}}]}));
         let again = fill(&json!("{{text}}"), &json!({"text": "{{user_name}}", "user_name": "ann"}));
         assert_eq!(again, json!("{{user_name}}"));
+        let field = json!({"attachments": [{"fields": [{"title": "x", "value": "{{text}}"}]}]});
+        assert_eq!(fill(&field, &fields())["attachments"][0]["fields"][0]["value"], json!(escaped));
+        let link = fill(&json!("<https://wiki/{{text}}|the page> {{text}}"), &json!({"text": "x|y>"}));
+        assert_eq!(link, json!("<https://wiki/x%7Cy%3E|the page> x|y&gt;"));
+        let url = fill(&json!({"title_link": "https://x/{{text}}"}), &json!({"text": "a&b"}));
+        assert_eq!(url, json!({"title_link": "https://x/a%26b"}));
         let url = fill(&json!({"url": "https://example.com/?q={{text}}"}), &json!({"text": "a b&c=/ü"}));
         assert_eq!(url, json!({"url": "https://example.com/?q=a%20b%26c%3D%2F%C3%BC"}));
         let typed = json!({"text": "a<b \"c\"}\n"});
@@ -166,7 +181,16 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_told() {
-        for wrong in ["{{}}", "{{a..b}}", "{{a b}}", "{{user.id", "{{token}}", "{{a|b}}", "{{f()}}"] {
+        for wrong in [
+            "{{}}",
+            "{{a..b}}",
+            "{{a b}}",
+            "{{user.id",
+            "{{token}}",
+            "{{event.bot_access_token}}",
+            "{{a|b}}",
+            "{{f()}}",
+        ] {
             assert_eq!(problems(&json!({"a": [wrong]})).len(), 1, "{wrong}");
         }
         assert!(problems(&json!({"text": "{{user.id}} {{view.state.values.b-1.a_2.value}}"})).is_empty());

@@ -185,6 +185,7 @@ fn wrong_rules() -> Vec<(Value, &'static str)> {
         (json!({"when": suggestion, "options": ["x"], "queue": true}), "never on the queue"),
         (json!({"when": suggestion, "options": []}), "an empty one"),
         (json!({"when": suggestion, "options": [{"value": "x"}]}), "is no option"),
+        (json!({"when": suggestion, "options": ["{{x}}"]}), "no templates"),
         (json!({"when": suggestion, "options": ["x"], "filter": "fuzzy"}), "none of contains"),
         (json!({"when": suggestion, "open": modal("It")}), "no modal can be opened here"),
         (json!({"when": suggestion, "source": {"url": "http://example.com"}}), "no URL of https"),
@@ -291,6 +292,74 @@ fn the_rules_of_the_documentation_are_read_as_they_are_meant() {
     let when =
         When { name: "view_submission".to_owned(), callback_id: Some("order".to_owned()), ..When::default() };
     assert_eq!(order.when, when);
+}
+
+#[test]
+fn only_what_is_a_url_of_https_or_of_ones_own_machine_is_called() {
+    let source = |url: &str| {
+        let rule = json!({"when": {"type": "block_suggestion"}, "source": {"url": url}});
+        Rules::parse(&json!({"version": 1, "rules": [rule]}).to_string()).is_ok()
+    };
+    for good in ["https://a.example/x?y", "https://a:8443", "http://localhost:1/", "http://127.0.0.1:9"] {
+        assert!(source(good), "{good}");
+    }
+    for bad in [
+        "http://a.example:1/",
+        "http://localhost:x@b.example:1/",
+        "https://a@b/",
+        "https://a:99999/",
+        "https://ü.example/",
+        "https:///x",
+    ] {
+        assert!(!source(bad), "{bad}");
+    }
+    let function = |name: &str| {
+        let rule = json!({"when": {"command": "/x"}, "function": {"name": name}});
+        Rules::parse(&json!({"version": 1, "rules": [rule]}).to_string()).is_ok()
+    };
+    for (name, is_right) in [("app", true), ("app:live", true), ("123456789012:function:app", false)] {
+        assert_eq!(function(name), is_right, "{name}");
+    }
+}
+
+#[test]
+fn a_menu_takes_no_answer_to_a_button_and_opens_no_modal() {
+    let rules = rules(json!([
+        {"when": {"type": "interactive_message", "callback_id": "a"}, "answer": {"text": "thanks"}},
+        {"when": {"type": "interactive_message", "callback_id": "b"}, "open": modal("It")},
+        {"when": {"type": "interactive_message"}, "function": {"name": "app"}},
+        {"when": {"type": "dialog_suggestion"}, "answer": {"options": []}},
+    ]));
+    let calls =
+        Calls::new(crate::aws::signed_call::SignedCalls::unsigned(calls::TIME_LIMITS), None, "", None);
+    let fast_path = FastPath::new(rules, calls);
+    for (payload, is_for_a_menu) in [
+        (json!({"type": "interactive_message", "callback_id": "a", "name": "menu"}), false),
+        (json!({"type": "interactive_message", "callback_id": "b", "name": "menu"}), false),
+        (json!({"type": "interactive_message", "callback_id": "c", "name": "menu"}), true),
+        (json!({"type": "dialog_suggestion"}), true),
+    ] {
+        assert_eq!(
+            fast_path.plan(interaction(&payload), "").unwrap().is_for_a_menu(),
+            is_for_a_menu,
+            "{payload}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_template_has_made_too_long_is_none() {
+    let text = "{{text}}".repeat(100);
+    let rules = rules(json!([{"when": {"command": "/x"}, "answer": text}]));
+    let calls =
+        Calls::new(crate::aws::signed_call::SignedCalls::unsigned(calls::TIME_LIMITS), None, "", None);
+    let fast_path = FastPath::new(rules, calls);
+    let asked = asked_by(&format!("command=%2Fx&text={}", "x".repeat(10_000)));
+    let done = fast_path.plan(asked, "").unwrap().without_calls().unwrap();
+    assert_eq!(
+        (done.outcome, done.error.as_deref(), done.answer),
+        (FastPathOutcome::Failed, Some("answer_too_long"), None)
+    );
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::dedup::settling::{SettleError, settle};
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, Left, MAX_LEASE, Recorded, Settled, Store, StoreError};
-use crate::fast_path::request::Asked;
+use crate::fast_path::request::{Asked, Unreadable};
 use crate::fast_path::{FastPath, Planned};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
@@ -298,6 +298,9 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         // Only a form can be answered by a rule, and only where there are rules are its fields read.
         let fast_path = self.fast_path.as_ref().filter(|_| encoding == Some(Encoding::Form));
         let asked = fast_path.and_then(|_| Asked::read(&verified, headers, content_type.as_deref()));
+        if fast_path.is_some() && asked.is_none() {
+            details.errors.add("fast path", &Unreadable);
+        }
         let plan = |asked: Option<Asked>, id: &str| fast_path?.plan(asked?, id);
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
             // A challenge names no app, so any of the secrets may sign it.
@@ -314,7 +317,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
                 control_events: &self.settings.control_events,
             }),
             Payload::Suggestion { .. } => {
-                if let (Some(fast_path), Some(planned)) = (fast_path, plan(asked, "")) {
+                let planned = plan(asked, "").filter(Planned::is_for_a_menu);
+                if let (Some(fast_path), Some(planned)) = (fast_path, planned) {
                     let done = fast_path.carry_out(planned, None, budget.fast_path_until());
                     details.fast_path = Some(done.await);
                 }
@@ -352,7 +356,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         // What calls nobody is known already, and goes with whatever 200 this comes to.
         details.fast_path = planned.as_ref().and_then(Planned::without_calls);
         let planned = planned.filter(|_| details.fast_path.is_none());
-        let tenant = planned.as_ref().and(delivery.conversation.team.clone());
+        let tenant = planned.as_ref().and_then(|_| installation(&delivery));
         let Times { now, lease_until, budget } = times;
         let claim = Claim {
             event_id: delivery.id.clone(),
@@ -405,7 +409,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let Some(fast_path) = &self.fast_path else {
             return RequestOutcome::Unavailable(Dependency::FastPath);
         };
-        let tenant = received.delivery.conversation.team.as_deref();
+        let tenant = installation(&received.delivery);
+        let tenant = tenant.as_deref();
         let done = fast_path.carry_out(planned, tenant, received.times.budget.fast_path_until()).await;
         let is_answered = done.outcome != FastPathOutcome::Failed;
         details.fast_path = Some(done);
@@ -592,6 +597,16 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         }
         settled
     }
+}
+
+/// The installation that a delivery is for: its tenant. Where several apps stand behind the function, with the app in front: each has
+/// a bot token of its own.
+fn installation(delivery: &Delivery) -> Option<String> {
+    let tenant = delivery.conversation.team.as_deref()?;
+    Some(match &delivery.conversation.app {
+        Some(app) => format!("{app}:{tenant}"),
+        None => tenant.to_owned(),
+    })
 }
 
 /// Whether Slack will not ask again: this is its last retry, or a form. Forms are commands and interactions, which Slack sends

@@ -113,19 +113,36 @@ impl BotTokens {
         is_only_installation: bool,
     ) -> Result<(TokenText, bool), NoToken> {
         let secret = secret_of(&self.secrets, tenant).ok_or(NO_TOKEN)?;
-        let known =
-            self.lock().get(secret).filter(|(read_at, _)| is_fresh(*read_at)).map(|(_, it)| it.clone());
-        let was_known = known.is_some();
-        let content = match known {
-            Some(content) => content,
-            None => {
-                let content = self.read(secret).await?;
-                self.lock().insert(secret.to_owned(), (SystemClock.instant(), content.clone()));
-                content
-            }
+        let known = self.lock().get(secret).cloned();
+        let (content, was_known) = match known {
+            Some((read_at, content)) if is_fresh(read_at) => (content, true),
+            // One that was good some minutes ago is better than none while Secrets Manager does not answer.
+            Some((_, old)) => match self.read(secret).await {
+                Err(NoToken { is_temporary: true, .. }) => (old, true),
+                read => (self.keep(secret, read?), false),
+            },
+            None => (self.keep(secret, self.read(secret).await?), false),
         };
         let token = token_of(&self.secrets, &content, tenant, is_only_installation).ok_or(NO_TOKEN)?;
         Ok((token, was_known))
+    }
+
+    fn keep(&self, secret: &str, content: Content) -> Content {
+        self.lock().insert(secret.to_owned(), (SystemClock.instant(), content.clone()));
+        content
+    }
+
+    /// Reads all of the secrets, so that nobody waits for one later. What cannot be read now is read when it is needed.
+    pub async fn read_all(&self) {
+        let secrets: Vec<&String> = match &self.secrets {
+            TokenSecrets::One(secret) => vec![secret],
+            TokenSecrets::Named(secrets) => secrets.values().collect(),
+        };
+        for secret in secrets {
+            if let Ok(content) = self.read(secret).await {
+                self.keep(secret, content);
+            }
+        }
     }
 
     /// Has the secrets read again, because Slack refuses a token.

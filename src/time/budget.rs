@@ -130,11 +130,12 @@ mod tests {
             budget.record_until().instant,
             budget.leave_until(),
             budget.send_until().instant,
+            budget.fast_path_until().instant,
             budget.settle_until(),
         ];
         assert_eq!(
             points.map(|point| point - start),
-            [625, 1250, 1750, 2175, 2500].map(Duration::from_millis)
+            [625, 1250, 1750, 2175, 2350, 2500].map(Duration::from_millis)
         );
     }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use slack_ingress::ingress::Inbound;
 use slack_ingress::slack::retries::Attempt;
 use slack_ingress::slack::signature::SigningSecret;
-use slack_ingress::telemetry::report::ingress::{Dependency, RequestOutcome, RequestReport};
+use slack_ingress::telemetry::report::ingress::{Dependency, ImmediateAnswer, RequestOutcome, RequestReport};
 use slack_ingress::time::clock::UnixMillis;
 use std::fmt;
 
@@ -199,8 +199,11 @@ impl Acknowledgement {
     pub(super) fn of(report: &RequestReport, envelope_id: String, accepts_response_payload: bool) -> Self {
         let RequestReport { outcome, details } = report;
         let answer = details.fast_path.as_ref().and_then(|done| done.answer.as_ref());
-        let answer = answer.filter(|answer| answer.is_json && outcome.takes_an_answer());
-        let payload = answer.and_then(|answer| serde_json::from_str(&answer.body).ok());
+        let payload = answer.filter(|_| outcome.takes_an_answer()).and_then(|answer| match answer {
+            ImmediateAnswer { is_json: true, body } => serde_json::from_str(body).ok(),
+            // A socket takes only JSON.
+            ImmediateAnswer { body, .. } => (!body.is_empty()).then(|| serde_json::json!({ "text": body })),
+        });
         let payload = || payload.filter(|_| accepts_response_payload);
         match outcome {
             RequestOutcome::Accepted
@@ -244,9 +247,7 @@ fn acknowledgement(envelope_id: &str, payload: Option<serde_json::Value>) -> Str
 mod tests {
     use super::*;
     use slack_ingress::slack::payload::Malformed;
-    use slack_ingress::telemetry::report::ingress::{
-        FastPathOutcome, FastPathReport, ImmediateAnswer, RequestDetails,
-    };
+    use slack_ingress::telemetry::report::ingress::{FastPathOutcome, FastPathReport, RequestDetails};
 
     fn envelope(text: &str) -> Envelope {
         match Frame::parse(text) {
