@@ -15,5 +15,6 @@ export type {
   TrelloProps,
   WorkspacesProps,
 } from './agent/props';
+export { type FastPathProps } from './ingress/fast-path';
 export { IngressMetrics } from './ingress/metrics';
 export { SlackIngress, type SlackIngressProps } from './ingress/slack-ingress';

@@ -4,8 +4,9 @@
     BOOTSTRAP_DIR=DIRECTORY cdk/test/deploy/deploy.py [PART ...]
 
 The parts, all of which run if none is named:
-    lint   cfn-lint and sam validate on all templates, also on that of the agent's stack, which no emulator can deploy
-    cdk    cdk bootstrap, deploy, update, destroy
+    lint   cfn-lint and sam validate on all templates, also on that of the agent's stack, which no emulator can deploy; and
+           settings for which the functions in BOOTSTRAP_DIR were not built, which must be refused
+    cdk    cdk bootstrap, deploy as `make deploy` does, update, an update that must be refused, destroy
     sam    sam deploy of template.yaml, update, delete
     iam    cdk deploy to an emulator that enforces the IAM roles of the functions
 

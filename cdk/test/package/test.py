@@ -50,9 +50,9 @@ SECTIONS = {
     "README": (CDK / "README.md", "# slack-ingress-cdk", "## In the repository"),
     "deploy": (ROOT / "docs/deploy.md", "### In your own CDK app", "## With SAM"),
 }
-# In a program, in reading order on its page.
+# What each program makes, by its page, its language and its number there. Those that make the same must synthesize the same.
 PROGRAMS = {
-    "README-ts-1": "ingress", "README-js-1": "ingress on x86_64", "README-python-1": "ingress",
+    "README-ts-1": "ingress", "README-js-1": "ingress", "README-python-1": "ingress",
     "deploy-ts-1": "consumer", "deploy-ts-2": "agent", "deploy-python-1": "agent",
 }
 
@@ -69,7 +69,7 @@ def main(update: bool) -> int:
             step("the same in every language, and as it was")
             check_templates(templates, update)
             step("deployed to the emulator")
-            deploy(work, work / "javascript")
+            deploy(work)
         except Failed as failure:
             print(f"\nFAILED: {failure}", file=sys.stderr)
             return 1
@@ -191,7 +191,9 @@ def check_templates(templates: dict[str, dict[str, dict]], update: bool) -> None
             check(f"{name} is as {first[kind][0]}", text == first[kind][1], True)
         first.setdefault(kind, (name, text))
     for kind, (name, text) in first.items():
-        path = HERE / "templates" / f"{kind.replace(' ', '-')}.json"
+        if kind == "consumer":
+            continue  # what is ours in it is in the ingress's
+        path = HERE / "templates" / f"{kind}.json"
         if update:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
@@ -199,18 +201,21 @@ def check_templates(templates: dict[str, dict[str, dict]], update: bool) -> None
 
 
 def canonical(stacks: dict[str, dict]) -> str:
-    """The templates as text, without what depends on the bytes of the functions, the agent and the OpenAPI documents."""
+    """The templates as text, without what depends on the bytes of the functions, the agent and the OpenAPI documents, and
+    without the architecture, which is another one in one of the programs."""
     text = json.dumps(stacks, indent=1, sort_keys=True, ensure_ascii=False)
     text = re.sub(r"\b[0-9a-f]{64}\b", "<asset>", text)
     text = re.sub(r'"InlinePayload": ".*"', '"InlinePayload": "<an OpenAPI document>"', text)
+    text = re.sub(r'"(arm64|x86_64)"', '"<architecture>"', text)
     return text + "\n"
 
 
-def deploy(work: pathlib.Path, app: pathlib.Path) -> None:
+def deploy(work: pathlib.Path) -> None:
     """Deploys the app that is for this machine, and has an event come through it."""
-    [name] = [name for name, kind in PROGRAMS.items() if kind == "ingress on x86_64" and ARCHITECTURE == "x86_64"] or ["README-ts-1"]
-    out = (app if ARCHITECTURE == "x86_64" else work / "commonjs") / f"{name}.out"
+    out = work / {"x86_64": "javascript/README-js-1.out", "arm64": "commonjs/README-ts-1.out"}[ARCHITECTURE]
     template = json.loads((out / "Slack.template.json").read_text())
+    functions = [it["Properties"] for it in template["Resources"].values() if it["Type"] == "AWS::Lambda::Function"]
+    check("the functions of this app are for this machine", [it["Architectures"] for it in functions], [[ARCHITECTURE]] * 2)
     remove_metric_math(template)
     (out / "Slack.template.json").write_text(json.dumps(template))
     with ministack({}) as emulator:
