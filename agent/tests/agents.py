@@ -11,7 +11,9 @@ import slack_agent
 
 def note(question: slack_agent.Question) -> None:
     """Tells the test that it has begun to think."""
-    print(f"thinks about {question.id}", flush=True)
+    # In one write: print makes two, and the line of another thread's log may come between them.
+    sys.stdout.write(f"thinks about {question.id}\n")
+    sys.stdout.flush()
 
 
 async def sleeps(question: slack_agent.Question) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +21,9 @@ app = BedrockAgentCoreApp()
 @app.entrypoint
 async def invoke(payload: dict[str, Any]) -> AsyncIterator[str]:
     text = payload["question"]["text"]
-    print(f"thinks about {payload['question']['id']}", flush=True)
+    # In one write: print makes two, and the line of another thread's log may come between them.
+    sys.stdout.write(f"thinks about {payload['question']['id']}\n")
+    sys.stdout.flush()
     yield "You said: "
     if found := re.search(r"\[sleep ([\d.]+)\]", text):
         await asyncio.sleep(float(found[1]))

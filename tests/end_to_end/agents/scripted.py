@@ -26,7 +26,9 @@ ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|show|cards) ?([\d.]*)\]")
 
 
 async def think(question: slack_agent.Question) -> str | None:
-    print(f"thinks about {question.id}", flush=True)
+    # In one write: print makes two, and the line of another thread's log may come between them.
+    sys.stdout.write(f"thinks about {question.id}\n")
+    sys.stdout.flush()
     text = f"You said: {question.text}"
     for order, argument in ORDER.findall(question.text):
         match order:
