@@ -235,7 +235,7 @@ def test_the_queue_and_the_mapping_are_set_as_the_packages_need_it() -> None:
     settings = deploy_settings()
     # AWS's advice: six times the function's time-out.
     assert int(settings["visibilityMinutes"]) * 60 >= 6 * consumer()["Timeout"]
-    known = (ROOT / "cdk/lib/settings/context.ts").read_text()
+    known = (ROOT / "cdk/lib/settings/names.ts").read_text()
     assert all(f"'{name}'" in known for name in settings)
 
 
