@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::request::Asked;
 use crate::aws::signed_call::{Answer, CallError, Post, SignedCalls, TimeLimits};
-use crate::slack::token_secrets::{BotTokens, TokenText};
+use crate::slack::token_secrets::{BotTokens, Installation, TokenText};
 use crate::telemetry::report::ingress::ImmediateAnswer;
 use crate::time::clock::{Clock, Moment, SystemClock};
 
@@ -68,21 +68,19 @@ impl Calls {
         &self,
         view: &Value,
         asked: &Asked,
-        tenant: Option<&str>,
+        installation: &Installation,
         until: Moment,
     ) -> Result<(), Failure> {
         let trigger_id = asked.trigger_id().ok_or("no_trigger_id")?;
         let tokens = self.tokens.as_ref().ok_or("no_bot_token")?;
-        // A token that does not say whose it is counts if it is the only app's.
-        let is_only = !tenant.is_some_and(|tenant| tenant.contains(':'));
         let body = json!({"trigger_id": trigger_id, "view": view}).to_string();
-        let (token, was_known) = tokens.of(tenant, is_only).await.map_err(|missing| missing.reason)?;
+        let (token, was_known) = tokens.of(installation).await.map_err(|missing| missing.reason)?;
         let opened = self.open_with(&token, &body, until).await;
         match &opened {
             Err(code) if TOKEN_REFUSED.contains(&code.as_str()) => {
                 // Somebody may have put another token since it was read. Slack has not looked at the trigger.
                 tokens.forget();
-                match tokens.of(tenant, is_only).await {
+                match tokens.of(installation).await {
                     Ok((new, _)) if was_known && new != token => self.open_with(&new, &body, until).await,
                     _ => opened,
                 }

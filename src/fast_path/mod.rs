@@ -30,6 +30,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::slack::token_secrets::Installation;
 use crate::telemetry::report::ingress::{FastPathOutcome, FastPathReport, ImmediateAnswer};
 use crate::time::clock::{Clock, Moment, SystemClock};
 
@@ -98,34 +99,29 @@ impl FastPath {
         Some(Planned { asked, plan })
     }
 
-    /// Does what was planned, once, and is over at `until`. `tenant` is the installation that the request is for; where several apps
-    /// stand behind the function, with its app in front: `A0123:T0123`.
+    /// Does what was planned, once, and is over at `until`. `installation` is the one that the request is for.
     pub fn carry_out<'a>(
         &'a self,
         planned: Planned<'a>,
-        tenant: Option<&'a str>,
+        installation: Installation,
         until: Moment,
     ) -> BoxFuture<'a, FastPathReport> {
         let rule = planned.plan.rule;
-        let work = AssertUnwindSafe(async move {
-            match planned.without_calls() {
-                Some(done) => done,
-                None => bounded(self.call(planned, tenant, until).await),
-            }
-        });
+        let work = AssertUnwindSafe(self.call(planned, installation, until));
         // Boxed, so that a request without a rule carries none of it. What panics in it is no reason to drop the send beside it.
-        Box::pin(work.catch_unwind().map(|done| done.unwrap_or_else(|_| failed(rule, "panicked"))))
+        Box::pin(work.catch_unwind().map(move |done| done.map_or_else(|_| failed(rule, "panicked"), bounded)))
     }
 
-    async fn call(&self, planned: Planned<'_>, tenant: Option<&str>, until: Moment) -> FastPathReport {
+    async fn call(&self, planned: Planned<'_>, installation: Installation, until: Moment) -> FastPathReport {
         let start = SystemClock.instant();
         let Planned { asked, plan } = planned;
         let done = match plan.step {
             Step::Answer(answer) => {
-                Ok((FastPathOutcome::Answered, answer.as_ref().map(ImmediateAnswer::json)))
+                let answer = answer.as_ref().map(ImmediateAnswer::json);
+                return FastPathReport::new(plan.rule, FastPathOutcome::Answered, answer);
             }
             Step::Open { view, answer, fallback } => {
-                let opened = self.within(until, self.calls.open(&view, &asked, tenant, until)).await;
+                let opened = within(until, self.calls.open(&view, &asked, &installation, until)).await;
                 let json = |it: Option<Value>| it.as_ref().map(ImmediateAnswer::json);
                 opened
                     .map(|()| (FastPathOutcome::Opened, json(answer)))
@@ -134,10 +130,8 @@ impl FastPath {
             Step::Ask(Ask { whom, timeout, fallback }) => {
                 let until = until.min(SystemClock.moment().after(*timeout));
                 let answer = match whom {
-                    Whom::Source(url) => self.within(until, self.calls.source(url, &asked, until)).await,
-                    Whom::Function(name) => {
-                        self.within(until, self.calls.function(name, &asked, until)).await
-                    }
+                    Whom::Source(url) => within(until, self.calls.source(url, &asked, until)).await,
+                    Whom::Function(name) => within(until, self.calls.function(name, &asked, until)).await,
                 };
                 let fallback =
                     || fallback.as_ref().map(|it| ImmediateAnswer::json(&template::fill(it, &asked.fields)));
@@ -157,15 +151,11 @@ impl FastPath {
         report.took = Some(SystemClock.instant() - start);
         report
     }
+}
 
-    /// Cuts a call off, also where it waits for something else than a connection, such as a secret.
-    async fn within<T>(
-        &self,
-        until: Moment,
-        call: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        tokio::time::timeout_at(until.instant, call).await.unwrap_or_else(|_| Err("timed_out".to_owned()))
-    }
+/// Cuts a call off, also where it waits for something else than a connection, such as a secret.
+async fn within<T>(until: Moment, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout_at(until.instant, call).await.unwrap_or_else(|_| Err("timed_out".to_owned()))
 }
 
 /// The longest answer that is given. Slack's own limits on messages and views are far below, and Lambda takes 6 MB.

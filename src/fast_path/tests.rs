@@ -347,6 +347,23 @@ fn a_menu_takes_no_answer_to_a_button_and_opens_no_modal() {
     }
 }
 
+/// Outside of Tokio's runtime its timer panics, as a fault of ours would.
+#[test]
+fn a_panic_in_a_rule_costs_its_answer_and_nothing_else() {
+    let rules = rules(json!([{"name": "app", "when": {"command": "/x"}, "function": {"name": "app"}}]));
+    let calls =
+        Calls::new(crate::aws::signed_call::SignedCalls::unsigned(calls::TIME_LIMITS), None, "", None);
+    let fast_path = FastPath::new(rules, calls);
+    let planned = fast_path.plan(asked_by("command=%2Fx"), "").unwrap();
+    let until = SystemClock.moment().after(Duration::from_secs(2));
+    let done =
+        fast_path.carry_out(planned, Installation::of_tenant(None, true), until).now_or_never().unwrap();
+    assert_eq!(
+        (done.rule.as_str(), done.outcome, done.error.as_deref()),
+        ("app", FastPathOutcome::Failed, Some("panicked"))
+    );
+}
+
 #[tokio::test]
 async fn an_answer_that_a_template_has_made_too_long_is_none() {
     let text = "{{text}}".repeat(100);
@@ -382,7 +399,7 @@ async fn a_call_that_cannot_be_made_changes_nothing_but_the_report() {
     let carry_out = async |payload: Value| {
         let planned = fast_path.plan(interaction(&payload), "recorded").unwrap();
         assert!(planned.is_on_queue() && planned.without_calls().is_none());
-        fast_path.carry_out(planned, Some("T1"), until()).await
+        fast_path.carry_out(planned, Installation::of_tenant(Some("T1"), true), until()).await
     };
     let opened = carry_out(json!({"type": "shortcut", "trigger_id": "1.2"})).await;
     assert_eq!(

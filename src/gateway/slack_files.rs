@@ -10,7 +10,9 @@ use super::installations::Installations;
 use super::{FileOutcome, Retry};
 use crate::aws::download::{Download, Downloads, NotDownloaded};
 use crate::slack::question::File;
-use crate::slack::token_secrets::{BotTokens, NO_TOKEN_FOR_TENANT, NoToken, TokenSecrets, TokenText};
+use crate::slack::token_secrets::{
+    BotTokens, Installation, NO_TOKEN_FOR_TENANT, NoToken, TokenSecrets, TokenText,
+};
 use crate::time::clock::Moment;
 
 /// Slack's host for files.
@@ -51,8 +53,8 @@ impl SlackFiles {
         if installations.target(tenant).is_none() {
             return unreadable(NO_TOKEN_FOR_TENANT, Retry::AfterChange);
         }
-        let is_only_installation = installations.targets().count() == 1;
-        let (token, was_known) = match self.tokens.of(tenant, is_only_installation).await {
+        let installation = Installation::of_tenant(tenant, installations.targets().count() == 1);
+        let (token, was_known) = match self.tokens.of(&installation).await {
             Ok(found) => found,
             Err(NoToken { reason, is_temporary }) => {
                 return unreadable(reason, if is_temporary { Retry::Later } else { Retry::AfterChange });
@@ -66,7 +68,7 @@ impl SlackFiles {
         }
         // Somebody may have put another token since it was read.
         self.tokens.forget();
-        match self.tokens.of(tenant, is_only_installation).await {
+        match self.tokens.of(&installation).await {
             Ok((new, _)) if new != token => self.get(file, url, &new, until).await,
             _ => outcome,
         }

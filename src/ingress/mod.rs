@@ -43,6 +43,7 @@ use crate::slack::payload::{
 use crate::slack::retries::Attempt;
 use crate::slack::secrets::SigningSecrets;
 use crate::slack::signature::{self, Refused, Rejection, SignatureHeaders, Verified};
+use crate::slack::token_secrets::Installation;
 use crate::telemetry::report::ingress::{
     Dependency, FastPathOutcome, LoggedDelivery, RequestDetails, RequestOutcome, RequestReport,
 };
@@ -319,7 +320,11 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
             Payload::Suggestion { .. } => {
                 let planned = plan(asked, "").filter(Planned::is_for_a_menu);
                 if let (Some(fast_path), Some(planned)) = (fast_path, planned) {
-                    let done = fast_path.carry_out(planned, None, budget.fast_path_until());
+                    let done = fast_path.carry_out(
+                        planned,
+                        Installation::of_tenant(None, false),
+                        budget.fast_path_until(),
+                    );
                     details.fast_path = Some(done.await);
                 }
                 return Err(RequestOutcome::Suggestion);
@@ -356,7 +361,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         // What calls nobody is known already, and goes with whatever 200 this comes to.
         details.fast_path = planned.as_ref().and_then(Planned::without_calls);
         let planned = planned.filter(|_| details.fast_path.is_none());
-        let tenant = planned.as_ref().and_then(|_| installation(&delivery));
+        let planned = planned.map(|planned| (planned, installation(&delivery)));
         let Times { now, lease_until, budget } = times;
         let claim = Claim {
             event_id: delivery.id.clone(),
@@ -387,8 +392,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let recorded = recorded?;
         // Beside the send: what triggers a modal is good for three seconds, and a send that hangs must not cost it; nor must a
         // call that hangs cost the event. The record is written by now, so nobody else makes the call.
-        let call = self.fast_path.as_ref().zip(planned).map(|(fast_path, planned)| {
-            fast_path.carry_out(planned, tenant.as_deref(), budget.fast_path_until())
+        let call = self.fast_path.as_ref().zip(planned).map(|(fast_path, (planned, installation))| {
+            fast_path.carry_out(planned, installation, budget.fast_path_until())
         });
         let (sent, done) = tokio::join!(
             self.send(message, recorded, &claim, is_last, &budget, details),
@@ -409,9 +414,8 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let Some(fast_path) = &self.fast_path else {
             return RequestOutcome::Unavailable(Dependency::FastPath);
         };
-        let tenant = installation(&received.delivery);
-        let tenant = tenant.as_deref();
-        let done = fast_path.carry_out(planned, tenant, received.times.budget.fast_path_until()).await;
+        let installation = installation(&received.delivery);
+        let done = fast_path.carry_out(planned, installation, received.times.budget.fast_path_until()).await;
         let is_answered = done.outcome != FastPathOutcome::Failed;
         details.fast_path = Some(done);
         if is_answered {
@@ -599,14 +603,13 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
     }
 }
 
-/// The installation that a delivery is for: its tenant. Where several apps stand behind the function, with the app in front: each has
-/// a bot token of its own.
-fn installation(delivery: &Delivery) -> Option<String> {
-    let tenant = delivery.conversation.team.as_deref()?;
-    Some(match &delivery.conversation.app {
-        Some(app) => format!("{app}:{tenant}"),
-        None => tenant.to_owned(),
-    })
+/// The installation that a delivery is for. Only where several apps stand behind the function does a conversation have an app.
+fn installation(delivery: &Delivery) -> Installation {
+    let tenant = delivery.conversation.team.as_deref();
+    match &delivery.conversation.app {
+        Some(app) => Installation::of_app(app, tenant),
+        None => Installation::of_tenant(tenant, true),
+    }
 }
 
 /// Whether Slack will not ask again: this is its last retry, or a form. Forms are commands and interactions, which Slack sends

@@ -31,6 +31,28 @@ pub enum TokenSecrets {
     Named(BTreeMap<String, String>),
 }
 
+/// An installation, as tokens are looked up for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// Under which name a secret with several tokens has its token: its tenant, or with several apps `<app>:<tenant>`. Absent if the
+    /// payload names no tenant.
+    name: Option<String>,
+    /// Whether a token that does not say whose it is may be its.
+    is_only: bool,
+}
+
+impl Installation {
+    /// The installation in this tenant of the one app. `is_only` says whether the app has no other.
+    pub fn of_tenant(tenant: Option<&str>, is_only: bool) -> Self {
+        Self { name: tenant.map(str::to_owned), is_only }
+    }
+
+    /// The installation of one of several apps, each of which has a token of its own.
+    pub fn of_app(app: &str, tenant: Option<&str>) -> Self {
+        Self { name: tenant.map(|tenant| format!("{app}:{tenant}")), is_only: false }
+    }
+}
+
 /// A bot token as text. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenText(String);
@@ -102,17 +124,13 @@ impl BotTokens {
         Self { client, secrets, read: Mutex::default() }
     }
 
-    /// The token that acts for this tenant, and whether it was read some time ago. No other tenant's takes its place.
-    /// `is_only_installation` says whether the app has no other one.
+    /// The token that acts for this installation, and whether it was read some time ago. No other one's takes its place.
     ///
     /// # Errors
-    /// When there is no token for the tenant, or its secret cannot be read.
-    pub async fn of(
-        &self,
-        tenant: Option<&str>,
-        is_only_installation: bool,
-    ) -> Result<(TokenText, bool), NoToken> {
-        let secret = secret_of(&self.secrets, tenant).ok_or(NO_TOKEN)?;
+    /// When there is no token for the installation, or its secret cannot be read.
+    pub async fn of(&self, installation: &Installation) -> Result<(TokenText, bool), NoToken> {
+        let name = installation.name.as_deref();
+        let secret = secret_of(&self.secrets, name).ok_or(NO_TOKEN)?;
         let known = self.lock().get(secret).cloned();
         let (content, was_known) = match known {
             Some((read_at, content)) if is_fresh(read_at) => (content, true),
@@ -123,7 +141,7 @@ impl BotTokens {
             },
             None => (self.keep(secret, self.read(secret).await?), false),
         };
-        let token = token_of(&self.secrets, &content, tenant, is_only_installation).ok_or(NO_TOKEN)?;
+        let token = token_of(&self.secrets, &content, name, installation.is_only).ok_or(NO_TOKEN)?;
         Ok((token, was_known))
     }
 
@@ -303,6 +321,13 @@ mod tests {
         assert_eq!(token(&shared, &one, None, true), is("xoxb-1"));
         for stranger in [None, Some("T9")] {
             assert_eq!(token(&shared, &each, stranger, true), None);
+        }
+        // Of several apps none takes a token that does not say whose it is, whether or not the payload names a tenant.
+        for tenant in [None, Some("T1")] {
+            let Installation { name, is_only } = Installation::of_app("A1", tenant);
+            for content in [&one, &each] {
+                assert_eq!(token_of(&shared, content, name.as_deref(), is_only), None);
+            }
         }
         assert_eq!(token(&separate, &one, Some("T1"), false), is("xoxb-1"));
         assert_eq!(secret_of(&separate, Some("T2")), Some("b"));

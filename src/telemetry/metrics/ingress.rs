@@ -25,7 +25,11 @@ pub fn line(report: &RequestReport, context: Context<'_>) -> String {
         line.field("fast_path", json!(cut(&done.rule)));
         line.field("fast_path_outcome", json!(done.outcome.as_str()));
         line.field("fast_path_error", json!(done.error.as_deref().map(cut)));
-        line.count(if done.outcome.is_failure() { "FastPathFailed" } else { "FastPathAnswered" });
+        if done.outcome.is_failure() {
+            line.count("FastPathFailed");
+        } else if report.outcome.takes_an_answer() {
+            line.count("FastPathAnswered");
+        }
         line.duration("FastPathTime", done.took);
     }
     line.field("retry_num", json!(details.attempt.retry_num));
