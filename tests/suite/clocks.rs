@@ -19,6 +19,10 @@ use tokio::time::sleep;
 use crate::support::ingress;
 use crate::support::stage::Stage;
 
+/// The time-out of an invocation that is paused until its lease is over. It is shorter than the one that the function is
+/// deployed with, because the test waits for it; a busy machine must still reach the pause well before its end.
+const UNTIL_THE_LEASE_ENDS: Duration = Duration::from_secs(3);
+
 /// The clocks of one process.
 struct Clocks {
     file: File,
@@ -124,7 +128,7 @@ async fn a_virtual_machine_that_was_paused_with_its_monotonic_clock_sends_nothin
     // The pause begins when the record is written and its answer is on the way.
     let gate = Gate::default();
     stage.dynamodb.once("PutItem", Fault::HoldAfter(gate.clone()));
-    let first = paused.invoke_for(&event("Ev1").event(), Duration::from_secs(1));
+    let first = paused.invoke_for(&event("Ev1").event(), UNTIL_THE_LEASE_ENDS);
     stage.dynamodb.reached("PutItem", 1).await;
     let began = SystemClock.instant();
     paused.signal("STOP").await;
@@ -155,7 +159,7 @@ async fn a_machine_that_was_paused_while_it_waited_for_a_refusal_does_not_send_o
             let gate = Gate::default();
             stage.sqs.once("SendMessage", Fault::HoldThenRefuse(gate.clone(), 400, error));
             let before = stage.sqs.calls("SendMessage");
-            let first = paused.invoke_for(&event(id).event(), Duration::from_secs(1));
+            let first = paused.invoke_for(&event(id).event(), UNTIL_THE_LEASE_ENDS);
             stage.sqs.reached("SendMessage", before + 1).await;
             let began = SystemClock.instant();
             paused.signal("STOP").await;
