@@ -66,7 +66,8 @@ class Settings:
     # The agent's program, and what it gets beside AWS_REGION, SETTLE_FUNCTION and GATEWAY_URL.
     agent: pathlib.Path = AGENT
     agent_env: Mapping[str, str] = field(default_factory=dict)
-    # What agent-settle gets beside what it needs.
+    # What agent-dispatch and agent-settle get beside what they need.
+    dispatch_env: Mapping[str, str] = field(default_factory=dict)
     settle_env: Mapping[str, str] = field(default_factory=dict)
     echo_seconds: float = 0
     # Whether there is a stand-in for a model, which the agent finds in the place of Amazon Bedrock.
@@ -296,6 +297,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         if settings.second_workspace is not None:
             # It is not served: the token says that it is meant.
             second_slack = SlackApi(token="xoxb-" + secrets.token_hex(12))
+            second_slack.team = str(settings.second_workspace)
             stack.callback(second_slack.close)
             slack_api.others.append(second_slack)
             tokens = {settings.second_workspace: Credential(str(second_slack.token))}
@@ -369,7 +371,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             "AGENT_RUNTIME_ARN": RUNTIME_ARN, "AGENT_TIMEOUT_SECONDS": str(settings.agent_timeout),
             "AGENT_PROTOCOL": settings.protocol, "EVENT_QUEUE": queue_url, "DEAD_LETTER_QUEUE": dead_letter_url,
             "MAX_ATTEMPTS": str(settings.max_attempts), "GIVE_UP_AFTER_SECONDS": str(settings.give_up_after),
-            "POST_WAIT_SECONDS": str(settings.post_wait)}, settings.function_timeout, settings.dispatchers)
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | settings.dispatch_env, settings.function_timeout, settings.dispatchers)
         for it in functions.values():
             it.wait_until_it_is_ready()
         port = stack.enter_context(http_api(ingress))

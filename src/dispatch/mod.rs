@@ -1,8 +1,9 @@
 //! From the queue to the agent: takes a batch of messages and hands each question to the agent. Only this file knows the order.
 //!
 //! ```text
-//! read ─▶ put off ─▶ take the record ─▶ invoke the agent, show a sign ─▶ "not done": the message stays on the queue
-//!   │                   │                  └─▶ not reached ─▶ give the record back, put the message off
+//! read ─▶ put off ─▶ take the record ─▶ may they ask? ─▶ invoke the agent, show a sign ─▶ "not done": the message stays on the queue
+//!   │                   │                  │                └─▶ not reached ─▶ give the record back, put the message off
+//!   │                   │                  └─▶ no ─▶ agent-settle says so, once a day
 //!   │                   ├─▶ answered, told, withdrawn ─▶ done, or a dead letter with its reason
 //!   │                   ├─▶ the text waits to be posted ─▶ agent-settle posts it
 //!   │                   └─▶ attempts or time used up ─▶ agent-settle tells the asker
@@ -44,6 +45,7 @@ use std::time::Duration;
 
 use crate::dedup::StoreError;
 use crate::sink::Sink;
+use crate::slack::asker::{AskerKind, WhoMayAsk};
 use crate::slack::payload::DmConversation;
 use crate::slack::question::{self, Asked, File, Pane, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
@@ -111,6 +113,8 @@ pub struct DispatchSettings {
     pub events: AgentEvents,
     /// What the ingress takes for the conversation of a direct message.
     pub dm_conversation: DmConversation,
+    /// Whose questions are answered (`WHO_MAY_ASK`).
+    pub who_may_ask: WhoMayAsk,
 }
 
 impl DispatchSettings {
@@ -120,7 +124,7 @@ impl DispatchSettings {
             AgentProtocol::Work => Duration::ZERO,
             AgentProtocol::Plain => plain::ANSWER_BUDGET,
         };
-        self.agent_timeout + RESERVE + posting
+        self.agent_timeout + RESERVE + CALL_BUDGET + posting
     }
 }
 
@@ -217,7 +221,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     ) -> MessageOutcome {
         report.session_id = agent_call::session_id(message);
         let asked = agent_call::asked(message, self.settings.dm_conversation)
-            .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
+            .and_then(|asked| Ok((self.without_bots(asked), agent_call::event_id(message)?)));
         let is_for_the_agent = match &asked {
             Ok((Asked::Question(_), _)) => true,
             Ok((Asked::Nothing | Asked::Pane(_), _)) => self.settings.events == AgentEvents::All,
@@ -304,8 +308,55 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
         };
         match errand {
-            Errand::Call => self.call(&work, question, report).await,
+            Errand::Call => match self.turn_away(&work, question, report).await {
+                Some(outcome) => outcome,
+                None => self.call(&work, question, report).await,
+            },
             errand => self.finish(errand, &work, stop.as_ref(), report).await,
+        }
+    }
+
+    /// What a message asks. What a bot asks is nothing, if bots may not ask: to be told so it might answer, and for ever.
+    fn without_bots(&self, asked: Asked) -> Asked {
+        match &asked {
+            Asked::Question(question)
+                if question.asker.is_bot && !self.settings.who_may_ask.may(AskerKind::Bot) =>
+            {
+                Asked::Nothing
+            }
+            _ => asked,
+        }
+    }
+
+    /// Has agent-settle find out whether the asker may ask, where the message does not say that they may. `None`: they may.
+    /// Otherwise agent-settle has the question, or the message comes again.
+    async fn turn_away(
+        &self,
+        work: &Work<'_>,
+        question: Option<&Question>,
+        report: &mut MessageReport,
+    ) -> Option<MessageOutcome> {
+        let who_may_ask = self.settings.who_may_ask;
+        let asker = &question?.asker;
+        if who_may_ask.decide(asker) == Some(true) {
+            return None;
+        }
+        let request = request("admit", work.key, work.token, settler::admission(who_may_ask, asker));
+        let asked = self.settler.ask(&request, report.trace.as_ref());
+        let answer = run_until(&self.clock, self.budget().settle_until(), asked).await;
+        let outcome = match &answer {
+            Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
+            Err(error) => {
+                report.errors.add("admit", error);
+                None
+            }
+        };
+        match outcome {
+            Some("admitted") => None,
+            // agent-settle deletes the message when what it says stands.
+            Some("turned away" | "taken over" | "gone") => Some(MessageOutcome::Deferred(Deferral::Settle)),
+            // Nobody knows yet who asks: the question waits.
+            _ => Some(self.put_back(work, work.token, report).await),
         }
     }
 

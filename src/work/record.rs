@@ -137,6 +137,8 @@ pub enum End {
         /// Why: a code such as `thinking_failed`.
         why: String,
     },
+    /// The text says that the asker may not ask. There is nothing to be done about the question, so it counts as answered.
+    TurnedAway,
 }
 
 /// The first receive that found a post's outcome unknown.

@@ -15,6 +15,8 @@ pub enum Ended {
     Untold,
     /// Somebody had pressed stop.
     Stopped,
+    /// The asker may not ask, and was told so today.
+    TurnedAway,
 }
 
 /// One invocation. `telemetry::metrics::settle` makes the log line of it.

@@ -4,6 +4,7 @@
 //! that were read. When the condition fails, DynamoDB returns the item as it is. The two rights that this needs are `GetItem` and
 //! `UpdateItem`.
 
+mod askers;
 mod journal;
 
 use aws_sdk_dynamodb::Client;
@@ -373,6 +374,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             }
             match &posting.end {
                 End::Answered => set("end", string("answered")),
+                End::TurnedAway => set("end", string("turned_away")),
                 End::Told { why } => {
                     set("why", string(why));
                     set("end", string("told"))
@@ -439,6 +441,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             text: read.text("text").ok_or_else(|| unreadable("text"))?,
             end: match read.text("end").as_deref() {
                 Some("told") => End::Told { why: read.text("why").unwrap_or_default() },
+                Some("turned_away") => End::TurnedAway,
                 _ => End::Answered,
             },
             part: u32::try_from(read.number("part")?.unwrap_or_default()).map_err(|_| unreadable("part"))?,

@@ -238,7 +238,7 @@ pub fn intend(
     };
     if record.place.is_none() {
         return match end {
-            End::Answered => Decision::only(Intent::NoPlace),
+            End::Answered | End::TurnedAway => Decision::only(Intent::NoPlace),
             // Nobody can be told in Slack, so the dead letter is the telling.
             End::Told { why } => {
                 let told_for = Some(flight.receive.message_id.clone());
@@ -311,7 +311,7 @@ pub fn posted(
     if usize::try_from(part).is_ok_and(|part| part >= parts) {
         let by = Some(posting.token.clone());
         let ended = match &posting.end {
-            End::Answered => State::Answered { ts: ts.map(str::to_owned), token: by },
+            End::Answered | End::TurnedAway => State::Answered { ts: ts.map(str::to_owned), token: by },
             End::Told { why } => State::Told {
                 why: why.clone(),
                 told_for: Some(posting.receive.message_id.clone()),

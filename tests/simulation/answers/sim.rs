@@ -5,14 +5,16 @@ use slack_ingress::dedup::StoreError;
 use slack_ingress::dispatch::settler::{Settler, SettlerError};
 use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
-    Conversation, FileOutcome, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search,
-    SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FileOutcome, FindOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome, Retry,
+    Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
+use slack_ingress::slack::asker::AskerKind;
 use slack_ingress::slack::question::{File, SlackTs};
 use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
 use slack_ingress::time::trace::TraceHeader;
+use slack_ingress::work::askers::{AskerKey, AskerStore};
 use slack_ingress::work::journal::{Entry, ToolEnd};
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
@@ -352,6 +354,20 @@ impl Node {
             _ => {}
         }
         Some(record)
+    }
+}
+
+impl AskerStore for Node {
+    async fn kind(&self, key: &AskerKey, now: UnixMillis) -> Result<Option<AskerKind>, StoreError> {
+        self.sim.store.kind(key, now).await
+    }
+
+    async fn remember(&self, key: &AskerKey, kind: AskerKind, now: UnixMillis) -> Result<(), StoreError> {
+        self.sim.store.remember(key, kind, now).await
+    }
+
+    async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        self.sim.store.may_tell(key, question_id, now).await
     }
 }
 
@@ -719,6 +735,10 @@ impl SlackTools for Node {
                 refused("slack_request_timeout", Retry::Later, None)
             }
         }
+    }
+
+    async fn person(&self, _: Option<&str>, _: &str, _: Moment) -> PersonOutcome {
+        unreachable!("everybody may ask here")
     }
 
     /// No question of the simulation has a file.

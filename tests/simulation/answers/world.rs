@@ -9,6 +9,7 @@ use slack_ingress::dispatch::reply::AgentProtocol;
 use slack_ingress::dispatch::{AgentEvents, Dispatch, DispatchSettings};
 use slack_ingress::ingress::{BotEvents, Inbound, Ingress, IngressSettings};
 use slack_ingress::slack::answer_text;
+use slack_ingress::slack::asker::WhoMayAsk;
 use slack_ingress::slack::payload::{ControlEvents, DedupKey, DmConversation};
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::slack::retries::Attempt;
@@ -416,6 +417,7 @@ async fn dispatch(sim: &Arc<Sim>, messages: Vec<QueueMessage>) -> Option<Vec<Str
         protocol: AgentProtocol::Work,
         events: AgentEvents::Questions,
         dm_conversation: DmConversation::Channel,
+        who_may_ask: WhoMayAsk::EVERYBODY,
     };
     let dispatch = Dispatch::new(
         node.clone(),

@@ -1,0 +1,134 @@
+//! Whether somebody may ask: what the message says, what the table remembers, or else Slack. Who may not is told so, once a day, and
+//! the question is done.
+
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::request::Invalid;
+use super::{Call, Settle};
+use crate::dedup::StoreError;
+use crate::gateway::{AgentTools, PersonOutcome, Retry, SlackTools};
+use crate::slack::answer_text;
+use crate::slack::asker::{Asker, AskerKind, Home, WhoMayAsk};
+use crate::slack::question::Place;
+use crate::time::clock::Clock;
+use crate::work::WorkStore;
+use crate::work::askers::AskerKey;
+use crate::work::queue::Queue;
+use crate::work::record::{End, State};
+use crate::work::token::Tokens;
+
+/// "May this asker ask?"
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Who may.
+    pub who_may_ask: WhoMayAsk,
+    /// What the message says of the asker.
+    pub asker: Asker,
+}
+
+impl Admission {
+    /// Reads the fields of a request.
+    ///
+    /// # Errors
+    /// When one is missing or wrong; the text names it.
+    pub(super) fn read(fields: &Map<String, Value>) -> Result<Self, Invalid> {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str);
+        let who_may_ask = text("who_may_ask").and_then(|value| WhoMayAsk::read(value).ok());
+        let home = match text("home") {
+            Some("ours") => Home::Ours,
+            Some("another") => Home::Another,
+            Some("unknown") => Home::Unknown,
+            _ => return Err(Invalid("home must be ours, another or unknown")),
+        };
+        let is_bot = fields.get("is_bot").and_then(Value::as_bool);
+        Ok(Self {
+            who_may_ask: who_may_ask.ok_or(Invalid("who_may_ask must be a value of WHO_MAY_ASK"))?,
+            asker: Asker {
+                is_bot: is_bot.ok_or(Invalid("is_bot must be true or false"))?,
+                home,
+                enterprise_id: text("enterprise_id").map(str::to_owned),
+            },
+        })
+    }
+}
+
+/// What is known of an asker.
+enum Known {
+    /// This.
+    Kind(AskerKind),
+    /// Nobody can find it out before somebody changes something.
+    Never(String),
+    /// It can be asked later.
+    Later(String),
+}
+
+impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
+    pub(super) async fn admit(
+        &self,
+        admission: &Admission,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let Some(record) = self.read(call).await? else { return Ok(Answer::Gone) };
+        let is_ours = match &record.state {
+            State::InFlight(flight) => flight.token.as_ref() == Some(call.token),
+            _ => false,
+        };
+        if !is_ours {
+            return Ok(Answer::Gone);
+        }
+        let Some(place) = &record.place else { return Ok(Answer::Admitted) };
+        let kind = match self.who_asks(admission, place, call).await? {
+            Known::Kind(kind) if admission.who_may_ask.may(kind) => return Ok(Answer::Admitted),
+            Known::Kind(kind) => Some(kind),
+            Known::Never(why) => {
+                call.report.not_shown = Some(why);
+                None
+            }
+            Known::Later(why) => return Ok(Answer::Unreadable { why, again: true }),
+        };
+        call.report.why = Some(kind.map_or("unknown", AskerKind::as_str).to_owned());
+        // Whoever has no name cannot be told once a day, and is not told at all.
+        let is_told = match AskerKey::of(place) {
+            Some(key) => self.store.may_tell(&key, call.key.question_id(), self.clock.now()).await?,
+            None => false,
+        };
+        let text = is_told.then(|| answer_text::turned_away(kind));
+        Ok(match self.end(text, End::TurnedAway, call).await? {
+            Answer::Answered { .. } => Answer::TurnedAway,
+            other => other,
+        })
+    }
+
+    async fn who_asks(
+        &self,
+        admission: &Admission,
+        place: &Place,
+        call: &Call<'_>,
+    ) -> Result<Known, StoreError> {
+        match (admission.asker.is_bot, admission.asker.home) {
+            (true, _) => return Ok(Known::Kind(AskerKind::Bot)),
+            (false, Home::Another) => return Ok(Known::Kind(AskerKind::External)),
+            (false, Home::Ours | Home::Unknown) => {}
+        }
+        let (Some(key), Some(user)) = (AskerKey::of(place), place.user.as_deref()) else {
+            return Ok(Known::Never("nobody_asked".to_owned()));
+        };
+        if let Some(kind) = self.store.kind(&key, self.clock.now()).await? {
+            return Ok(Known::Kind(kind));
+        }
+        match self.slack.person(place.tenant.as_deref(), user, call.until()).await {
+            PersonOutcome::Known(person) => {
+                let ours = [&place.tenant, &place.team_id, &admission.asker.enterprise_id];
+                let ours: Vec<&str> = ours.into_iter().flatten().map(String::as_str).collect();
+                let kind = person.kind(&ours);
+                self.store.remember(&key, kind, self.clock.now()).await?;
+                Ok(Known::Kind(kind))
+            }
+            PersonOutcome::Unknown { reason, retry: Retry::Later } => Ok(Known::Later(reason)),
+            PersonOutcome::Unknown { reason, retry: Retry::AfterChange | Retry::Never } => {
+                Ok(Known::Never(reason))
+            }
+        }
+    }
+}
