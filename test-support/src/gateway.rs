@@ -49,7 +49,7 @@ pub struct Tool {
 }
 
 /// The tools of the Gateway of `agent-settle`.
-pub const SETTLE_TOOLS: [Tool; 13] = [
+pub const SETTLE_TOOLS: [Tool; 14] = [
     Tool {
         operation: "post_to_slack",
         method: "chat.postMessage",
