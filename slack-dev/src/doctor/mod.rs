@@ -1,6 +1,7 @@
 //! `slack-dev doctor`: checks the settings, the secrets, the endpoint and its signature check, the table, the queue and the
 //! clocks. It changes nothing; the requests that it posts have no effect.
 
+mod answered_by;
 mod aws;
 mod clock;
 mod endpoint;
