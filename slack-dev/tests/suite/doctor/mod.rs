@@ -1,5 +1,6 @@
 //! Tests `slack-dev doctor`: each check fails for its own reason only.
 
+mod agent;
 mod aws;
 mod front_doors;
 mod servers;
