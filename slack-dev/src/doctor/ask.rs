@@ -89,7 +89,7 @@ impl Question<'_> {
         let look_at_the_endpoint = "See the checks of the endpoint and of the signature";
         let slack = Slack::new(self.url, AppSecrets::new(self.secrets.to_vec()))
             .map_err(|error| Check::fail(CHECK, crate::with_causes(error.as_ref()), look_at_the_endpoint))?;
-        let body = self.event(asked).to_string();
+        let body = mention(asked, self.bot, self.user).to_string();
         let attempt = slack.post(Post { content_type: JSON, body: body.as_bytes(), retry: None }).await;
         if attempt.is_acknowledged() {
             return Ok(());
@@ -99,40 +99,6 @@ impl Question<'_> {
             AttemptResult::Failed { why, .. } => why,
         };
         Err(Check::fail(CHECK, format!("the endpoint did not take it: {why}"), look_at_the_endpoint))
-    }
-
-    /// What Slack sends when a person mentions the app.
-    fn event(&self, asked: &Asked) -> Value {
-        let bot = self.bot;
-        let enterprise_id = bot.enterprise_id.as_deref();
-        let team_id = (!bot.is_enterprise_install).then_some(asked.team_id.as_str());
-        let text = format!("<@{}> {QUESTION}", bot.user_id);
-        json!({
-            "type": "event_callback",
-            "token": "none",
-            "team_id": asked.team_id,
-            "enterprise_id": enterprise_id,
-            "api_app_id": asked.app_id,
-            "event": {
-                "type": "app_mention",
-                "user": self.user,
-                "text": text,
-                "ts": asked.ts,
-                "event_ts": asked.ts,
-                "channel": asked.channel,
-                "team": asked.team_id,
-            },
-            "event_id": format!("EvDOCTOR{:016X}", fastrand::u64(..)),
-            "event_time": SystemClock.now().as_secs(),
-            "authorizations": [{
-                "enterprise_id": enterprise_id,
-                "team_id": team_id,
-                "user_id": bot.user_id,
-                "is_bot": true,
-                "is_enterprise_install": bot.is_enterprise_install,
-            }],
-            "is_ext_shared_channel": false,
-        })
     }
 
     /// Waits until the answer stands.
@@ -210,6 +176,39 @@ impl Question<'_> {
     }
 }
 
+/// What Slack sends when a person mentions the app in this message.
+fn mention(asked: &Asked, bot: &Bot, user: &str) -> Value {
+    let enterprise_id = bot.enterprise_id.as_deref();
+    let team_id = (!bot.is_enterprise_install).then_some(asked.team_id.as_str());
+    let text = format!("<@{}> {QUESTION}", bot.user_id);
+    json!({
+        "type": "event_callback",
+        "token": "none",
+        "team_id": asked.team_id,
+        "enterprise_id": enterprise_id,
+        "api_app_id": asked.app_id,
+        "event": {
+            "type": "app_mention",
+            "user": user,
+            "text": text,
+            "ts": asked.ts,
+            "event_ts": asked.ts,
+            "channel": asked.channel,
+            "team": asked.team_id,
+        },
+        "event_id": format!("EvDOCTOR{:016X}", fastrand::u64(..)),
+        "event_time": SystemClock.now().as_secs(),
+        "authorizations": [{
+            "enterprise_id": enterprise_id,
+            "team_id": team_id,
+            "user_id": bot.user_id,
+            "is_bot": true,
+            "is_enterprise_install": bot.is_enterprise_install,
+        }],
+        "is_ext_shared_channel": false,
+    })
+}
+
 fn not_posted(why: &NotDone) -> Check {
     let todo = match why {
         NotDone::Error(error) if error == "not_in_channel" => "Invite the bot into the channel: /invite @…",
@@ -239,4 +238,52 @@ fn answer_in(thread: &Reply, root: &str) -> Option<String> {
     let answer = text(answer, "text")?;
     let shown: String = answer.chars().take(LONGEST_ANSWER_SHOWN).collect();
     Some(if shown == answer { shown } else { shown + "…" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slack_ingress::slack::payload::{DmConversation, Kind};
+    use slack_ingress::slack::question::{Asked as Meaning, read};
+    use std::collections::BTreeMap;
+
+    /// What the functions make of the mention, for a bot of a workspace or of all of an organisation.
+    fn question(is_enterprise_install: bool) -> slack_ingress::slack::question::Question {
+        let bot = Bot {
+            user_id: "U0BOT".to_owned(),
+            team_id: Some("T0TEAM".to_owned()),
+            enterprise_id: Some("E0ORG".to_owned()),
+            is_enterprise_install,
+            url: None,
+        };
+        let asked = Asked {
+            app_id: "A0APP".to_owned(),
+            team_id: "T0TEAM".to_owned(),
+            channel: "C0CHANNEL".to_owned(),
+            ts: "1515449522.000016".to_owned(),
+        };
+        let body = mention(&asked, &bot, "U0PERSON").to_string();
+        match read(Kind::Event, &body, &BTreeMap::new(), DmConversation::Thread) {
+            Ok(Meaning::Question(question)) => *question,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_mention_is_a_persons_question_in_the_messages_own_thread() {
+        let question = question(false);
+        assert_eq!(
+            (question.id.as_str(), question.text.as_str()),
+            ("A0APP:C0CHANNEL:1515449522.000016", QUESTION)
+        );
+        let place = question.place;
+        assert_eq!(place.user.as_deref(), Some("U0PERSON"));
+        assert_eq!(place.thread_ts.as_deref(), Some("1515449522.000016"));
+        assert_eq!(place.tenant.as_deref(), Some("T0TEAM"));
+    }
+
+    #[test]
+    fn in_an_organisation_it_is_asked_of_the_organisations_installation() {
+        assert_eq!(question(true).place.tenant.as_deref(), Some("E0ORG"));
+    }
 }
