@@ -120,6 +120,7 @@ bolt/javascript/dist/index.js: bolt/javascript/node_modules/.package-lock.json $
 	npm --prefix bolt/javascript run --silent build
 
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
+	cargo build $(EVERYTHING) --bin slack-dev
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
 
 # The code of docs/migrate-bolt.md, before and after each of its commits.
