@@ -74,7 +74,8 @@ export class SlackAgent extends Construct {
 
   constructor(scope: Construct, id: string, props: SlackAgentProps) {
     super(scope, id);
-    const { queue, deadLetterQueue, table, dmConversation } = props.ingress;
+    const { queue, deadLetterQueue, guardTable, dmConversation } = props.ingress;
+    const table = guardTable ?? props.ingress.table;
     if (!queue || !deadLetterQueue) {
       throw new Error('SlackAgent: the agent needs an ingress with a queue, and this one has a topic and no queue');
     }
@@ -88,6 +89,11 @@ export class SlackAgent extends Construct {
     const code = (binary: Binary, given: lambda.Code | undefined) =>
       given ?? packagedCode({ binary, architecture: props.architecture ?? lambda.Architecture.ARM_64 });
     const rotates = rest.rotatingTokens ?? rotationCode !== undefined;
+    if (rotates && guardTable) {
+      throw new Error(
+        'SlackAgent: with two regions the bot tokens must not expire: a refresh token works once, and each region would use it up for the other',
+      );
+    }
     const codes = [dispatchCode, settleCode, ...(rotates ? [rotationCode] : [])];
     if (codes.includes(undefined) && codes.some((it) => it !== undefined)) {
       throw new Error('SlackAgent: the code of all functions must be given, or of none: dispatchCode, settleCode, rotationCode if tokens expire');

@@ -11,7 +11,7 @@ import { type Limits, checkWithin } from '../common/limits';
 import { tracingOf } from '../common/tracing';
 import type { SlackAgentProps } from './props';
 
-/** The ids of the work records in the ingress's table begin with this. */
+/** The ids of the work records begin with this. The ingress's table has other items too. */
 export const RECORD_PREFIX = 'dispatch#';
 
 /** How long a call to Slack may be under way (src/config/parse.rs). */

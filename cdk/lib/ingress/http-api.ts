@@ -39,6 +39,8 @@ export interface IngressHttpApiProps {
 export class IngressHttpApi extends Construct {
   /** The API's URL, `https://…`, without a slash at the end. */
   readonly url: string;
+  readonly api: apigatewayv2.HttpApi;
+  readonly stage: apigatewayv2.HttpStage;
 
   constructor(scope: Construct, id: string, props: IngressHttpApiProps) {
     super(scope, id);
@@ -46,14 +48,14 @@ export class IngressHttpApi extends Construct {
       retention: props.logRetention,
       removalPolicy: props.removalPolicy,
     });
-    const api = new apigatewayv2.HttpApi(this, 'Resource', {
+    const api = (this.api = new apigatewayv2.HttpApi(this, 'Resource', {
       apiName: Stack.of(this).stackName,
       description: 'slack-ingress: what Slack posts',
       createDefaultStage: false,
       // The routes are open on purpose: the function verifies Slack's signature.
       defaultAuthorizer: new apigatewayv2.HttpNoneAuthorizer(),
-    });
-    new apigatewayv2.HttpStage(this, 'Stage', {
+    }));
+    this.stage = new apigatewayv2.HttpStage(this, 'Stage', {
       httpApi: api,
       autoDeploy: true,
       throttle: props.throttle,

@@ -44,6 +44,7 @@ import { FastPath, type FastPathProps } from './fast-path';
 import { IngressHttpApi, PATHS } from './http-api';
 import { IngressMetrics } from './metrics';
 import { PARKED_INDEX, Redrive } from './redrive';
+import { TwoRegions, type TwoRegionsProps } from './two-regions';
 
 /**
  * The function's time-out. It is longer than the 3 s that Slack waits, so that the function answers before Lambda kills
@@ -107,6 +108,13 @@ export interface SlackIngressProps {
    * @default rate 200, burst 400
    */
   readonly throttle?: apigatewayv2.ThrottleSettings;
+
+  /**
+   * Has this ingress be one of two, in two regions, of which one receives what Slack sends (docs/two-regions.md). It needs an
+   * HTTP API.
+   * @default one region
+   */
+  readonly twoRegions?: TwoRegionsProps;
 
   /**
    * A topic to which events are published. The construct then creates no queue, no dead-letter queue and no alarms on
@@ -267,6 +275,8 @@ export interface SlackIngressProps {
 export class SlackIngress extends Construct {
   /** Slack's request URL for events, `https://…`. */
   readonly eventsUrl: string;
+  /** The same in this region, whichever receives what Slack sends; absent with one region. */
+  readonly regionalEventsUrl?: string;
   /** Slack's request URL for slash commands. */
   readonly commandsUrl: string;
   /** Slack's request URL for interactivity. */
@@ -283,6 +293,16 @@ export class SlackIngress extends Construct {
   readonly queue?: sqs.Queue;
   readonly deadLetterQueue?: sqs.Queue;
   readonly signingSecret: secretsmanager.ISecret;
+  /**
+   * Where consumers of two regions keep what they have done, so that no event is worked on twice. Its key is `event_id`, and it
+   * has no TTL. Absent with one region.
+   */
+  readonly guardTable?: dynamodb.ITable;
+  /**
+   * The two regions; absent with one.
+   * @internal
+   */
+  readonly _twoRegions?: TwoRegions;
   /** What the conversation of a direct message is. */
   readonly dmConversation: 'channel' | 'thread';
   readonly metrics: IngressMetrics;
@@ -445,13 +465,21 @@ export class SlackIngress extends Construct {
     // ── the HTTP API or the Function URL ───────────────────────────────────────────────────────────────
     let url: string;
     if ((props.frontDoor ?? 'http-api') === 'http-api') {
-      url = new IngressHttpApi(this, 'HttpApi', {
+      const { url: own, api, stage } = new IngressHttpApi(this, 'HttpApi', {
         function: this.function,
         throttle: props.throttle ?? THROTTLE,
         logRetention,
         removalPolicy,
-      }).url;
+      });
+      url = own;
+      if (props.twoRegions) {
+        this._twoRegions = new TwoRegions(this, 'TwoRegions', { ...props.twoRegions, api, stage, removalPolicy });
+        this.guardTable = this._twoRegions.guardTable;
+        this.regionalEventsUrl = own + PATHS[0];
+        url = this._twoRegions.url;
+      }
     } else {
+      check(!props.twoRegions, 'a Function URL cannot have a host of yours, and two regions need one: use the HTTP API');
       check(!props.throttle, 'a Function URL has no throttle: use reservedConcurrentExecutions');
       // Slack cannot sign requests for AWS's authorizer. The function verifies the signature that Slack does make.
       const functionUrl = this.function.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });

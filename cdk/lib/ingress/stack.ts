@@ -24,6 +24,20 @@ export class SlackIngressStack extends Stack {
     output('RequestUrl', 'Paste it into Slack (Event Subscriptions, Request URL)', ingress.eventsUrl);
     output('CommandsUrl', 'The same for slash commands', ingress.commandsUrl);
     output('InteractionsUrl', 'The same for interactivity', ingress.interactionsUrl);
+    if (ingress.regionalEventsUrl && ingress.guardTable) {
+      output('RegionalRequestUrl', 'The same in this region, whichever receives what Slack sends', ingress.regionalEventsUrl);
+      output('GuardTableName', 'What consumers in both regions have done', ingress.guardTable.tableName);
+    }
+    if (ingress.guardTable) {
+      // An agent that was deployed with one region still imports them while this stack becomes one of two.
+      this.exportValue(ingress.table.tableArn);
+      this.exportValue(ingress.table.tableName);
+    }
+    if (ingress._twoRegions?.switchCommands) {
+      const { toStandby, back } = ingress._twoRegions.switchCommands;
+      output('SwitchToStandby', 'Has this region receive what Slack sends (docs/two-regions.md)', toStandby);
+      output('SwitchBack', 'Has the active region receive it again', back);
+    }
     if (ingress.queue && ingress.deadLetterQueue) {
       output('QueueUrl', 'What the consumer reads', ingress.queue.queueUrl);
       output('QueueArn', 'The same, for an event source mapping', ingress.queue.queueArn);

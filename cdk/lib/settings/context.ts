@@ -23,7 +23,8 @@ import {
   WARM_WRITE_UNITS,
   outside,
 } from '../common/limits';
-import { NEED_AN_AGENT, type Setting } from './names';
+import { HOST, type TwoRegionsProps } from '../ingress/two-regions';
+import { NEED_AN_AGENT, SETTINGS, type Setting } from './names';
 
 /** What each number may be. With an agent the constructs say more about some of them. */
 const NUMBERS = {
@@ -54,6 +55,7 @@ const NUMBERS = {
 /** The whole ARN of a secret. */
 export const SECRET_ARN = /^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}$/;
 const SECRET = { form: SECRET_ARN, what: 'the whole ARN of a secret, with the six characters at its end' };
+const REGION = { form: /^[a-z]{2}(-[a-z]+)+-\d$/, what: 'a region such as us-east-1' };
 const TOPIC = { form: /^arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+(\.fifo)?$/, what: 'the ARN of an SNS topic' };
 
 /** What each text must look like, for those of which AWS would say so only in the middle of a deployment. */
@@ -63,6 +65,10 @@ const FORMS = {
     form: /^[A-Za-z][A-Za-z0-9-]{0,122}$/,
     what: 'a name of at most 123 letters, digits and -, with a letter in front',
   },
+  domainName: { form: HOST, what: 'a host such as slack.example.com' },
+  hostedZoneId: { form: /^Z[A-Z0-9]{1,31}$/, what: 'the id of a hosted zone, such as Z0123456789ABCDEFGHIJ' },
+  standbyRegion: REGION,
+  activeRegion: REGION,
   topicArn: TOPIC,
   alarmTopicArn: TOPIC,
   signingSecretArn: SECRET,
@@ -226,4 +232,30 @@ export function checkPaths(scope: Construct, withAgent: boolean): void {
   if (missing.length === 0 || missing.length === names.length) return;
   const all = `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
   throw new Error(`${all} must be given together, but these are missing: ${missing.join(', ')}`);
+}
+
+/**
+ * Returns the two regions that the settings describe, or nothing if they describe one.
+ *
+ * @throws Error if a setting is missing, or names something that is in the other region: it would be gone with that region
+ */
+export function twoRegions(scope: Construct): TwoRegionsProps | undefined {
+  const { formed } = settingsOf(scope);
+  const [standbyRegion, activeRegion] = [formed('standbyRegion'), formed('activeRegion')];
+  const [domainName, hostedZoneId] = [formed('domainName'), formed('hostedZoneId')];
+  if (standbyRegion !== undefined && activeRegion !== undefined) {
+    throw new Error('standbyRegion and activeRegion cannot both be set: a stack is the active one or the standby');
+  }
+  const other = standbyRegion ?? activeRegion;
+  if (other === undefined) {
+    const useless = domainName === undefined ? hostedZoneId && 'hostedZoneId' : 'domainName';
+    if (useless) throw new Error(`${useless} has no effect with one region: set standbyRegion, or activeRegion in the standby`);
+    return undefined;
+  }
+  if (domainName === undefined || hostedZoneId === undefined) {
+    throw new Error('two regions need one host for Slack to post to: set domainName and hostedZoneId');
+  }
+  const there = SETTINGS.find((name) => new RegExp(`\\barn:[\\w-]+:[\\w-]+:${other}:`).test(setting(scope, name) ?? ''));
+  if (there) throw new Error(`${there} names something in ${other}, the other region, and would be gone with it: give what is in this one`);
+  return { domainName, hostedZoneId, standbyRegion, activeRegion };
 }

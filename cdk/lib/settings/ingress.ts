@@ -5,7 +5,7 @@ import type { Construct } from 'constructs';
 import { dispatchVisibility } from '../common/agent-queue';
 import { type SlackIngressProps, THROTTLE } from '../ingress/slack-ingress';
 import { functionCode } from './code';
-import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context';
+import { agentCall, checkPaths, settingsOf, twoRegions, wantsAgent, wantsAgentView } from './context';
 
 /**
  * Returns the props of the ingress that the settings describe.
@@ -32,6 +32,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     reservedConcurrentExecutions: number('reservedConcurrency'),
     frontDoor: choice('frontDoor', 'http-api', 'function-url'),
     throttle: throttle(number('throttleRate'), number('throttleBurst')),
+    twoRegions: twoRegions(scope),
     topic: topic('ImportedTopic', 'topicArn'),
     queueType: choice('queueType', 'fifo', 'standard'),
     // With an agent a question is on the queue until it is answered. It is received again and again meanwhile, and only

@@ -11,6 +11,9 @@ from slack_requests import event
 from stack import AGENT_STACK, CDK_STACK, Account, check_gone, context
 from tools import ARCHITECTURE, ROOT, agent_dir, cdk_cli, function_dir, run, run_refused, tool
 
+TWO_REGIONS = {"domainName": "slack.example.com", "hostedZoneId": "Z0123456789ABCDEFGHIJ"}
+OTHER_REGION = "us-west-2"
+
 
 def part_lint(work: pathlib.Path) -> None:
     nowhere = Account(Emulator("http://127.0.0.1:9"), work)
@@ -26,6 +29,9 @@ def part_lint(work: pathlib.Path) -> None:
         "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000"}, [CDK_STACK]),
         "agent": (agent, [CDK_STACK, AGENT_STACK]),
         "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5", "trello": "true"}, [AGENT_STACK]),
+        # Of two regions, this one as the active one, and as the standby.
+        "active": (agent | TWO_REGIONS | {"standbyRegion": OTHER_REGION}, [CDK_STACK, AGENT_STACK]),
+        "standby": (agent | TWO_REGIONS | {"activeRegion": OTHER_REGION}, [CDK_STACK, AGENT_STACK]),
         "existing-agent": (agent | {"agentRuntimeArn": arn, "agentProtocol": "plain"}, [CDK_STACK, AGENT_STACK]),
     }.items():
         out = work / name

@@ -78,6 +78,7 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     forAgent: ['agent'],
     frontDoor: ['frontDoor'],
     throttle: ['throttleRate', 'throttleBurst'],
+    twoRegions: ['domainName', 'hostedZoneId', 'standbyRegion', 'activeRegion'],
     topic: ['topicArn'],
     queueType: ['queueType'],
     visibilityTimeout: ['visibilityMinutes'],
