@@ -264,11 +264,23 @@ impl Calculator {
         }
         if let Some(minutes) = month.canary_minutes {
             let runs = Exact::from(HOURS * 60) / minutes;
+            writer.add(
+                part,
+                "the canary: metrics that alarms look at",
+                CANARY_ALARM_METRICS.into(),
+                "alarm_metrics",
+            )?;
+            writer.add(part, "the canary: metrics", CANARY_METRICS.into(), "metrics")?;
             writer.add(part, "the canary: invocations, with the ingress's", runs * 2, "lambda_requests")?;
-            self.logs(part, "the canary: ", runs * (lines.lambda * 2 + lines.ingress), writer)?;
+            self.lambda_time(part, "the canary: time", month, runs * CANARY_MS, writer)?;
+            self.logs(part, "the canary: ", runs * (lines.lambda + lines.ingress) * 2, writer)?;
+            writer.add(part, "the canary: reads the secret", runs, "secret_calls")?;
             if month.front_door == FrontDoor::HttpApi {
                 writer.add(part, "the canary: requests", runs, "http_api")?;
             }
+            // It is the function's request that is traced: one of the first of its second, as a rule.
+            let traces = if month.is_traced { runs } else { Exact::from(0) };
+            writer.add(part, "the canary: traces", traces, "traces")?;
         }
         writer.add(part, "keys", month.kms_keys.into(), "kms_keys")?;
         if month.kms_keys > 0 {
@@ -460,6 +472,11 @@ const fn queue_price(month: &Month) -> &'static str {
 
 /// How long a run of the redrive takes that finds nothing. Assumed: 20 ms were measured with one query; there are more now.
 const REDRIVE_MS: u64 = 60;
+/// A canary counts its failures and measures the time of the answer, and one alarm looks at the failures.
+const CANARY_METRICS: u64 = 2;
+const CANARY_ALARM_METRICS: u64 = 1;
+/// How long a run takes, the ingress's answer included. Assumed: it reads the secret and makes a connection.
+const CANARY_MS: u64 = 1000;
 /// How long a duplicate takes. Assumed: the write, and what an event needs beside its calls.
 const DUPLICATE_MS: u64 = 7;
 /// How long each step takes. Assumed; `docs/cost.md` says so.

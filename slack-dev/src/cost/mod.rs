@@ -62,13 +62,13 @@ pub(crate) struct Arguments {
     /// Calls of KMS in a month; left out: by AWS's formula for one queue, and one for each reading of the signing secret
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000_000_000))]
     kms_requests: Option<u64>,
-    /// Every how many minutes a canary calls the ingress; left out: there is none
+    /// Every how many minutes a canary asks the front door for a challenge, with two metrics and an alarm; left out: there is none
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1_440))]
     canary_minutes: Option<u64>,
     /// Secrets beside those of the stacks: Trello's, that of `rotatingTokens`, the token of each further workspace
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100_000))]
     more_secrets: u64,
-    /// Metrics that your own alarms look at, and those of `rotatingTokens` and of the canary
+    /// Metrics that your own alarms look at, and those of `rotatingTokens`
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100_000))]
     more_alarm_metrics: u64,
 

@@ -72,7 +72,9 @@ struct Page {
 
 impl Page {
     fn new() -> Self {
-        Self { calculator: Calculator { deployed: Deployed::counted(), ..Calculator::new().unwrap() } }
+        let calculator = Calculator::new().unwrap();
+        let usage = calculator.usage.measured();
+        Self { calculator: Calculator { deployed: Deployed::counted(), usage, ..calculator } }
     }
 
     fn bill(&self, month: &Month) -> Bill {
