@@ -181,7 +181,7 @@ for (const [name, make, problem] of [
   ['tools for an agent that echoes', () => agentStacks({ agent: { tools: 'post_to_slack' } }), /tools need a model/],
   ['tools for a model that is asked once', () => agentStacks({ agent: { thinking: 'bedrock:a.b', tools: 'post_to_slack' } }), /tools need a model/],
   ['a model by its ARN', () => agentStacks({ agent: { thinking: 'bedrock:arn:aws:bedrock:a:b:c/d' } }), /model id/],
-  ['code that does not exist', () => agentStacks({ agent: { code: '/nowhere' } }), /does not exist: \/nowhere/],
+  ['code that does not exist', () => agentStacks({ agent: { code: '/no-such-file-7f3c' } }), /does not exist: \/no-such-file-7f3c/],
 ] as const) {
   test(`${name}: refused`, () => {
     assert.throws(make, problem);

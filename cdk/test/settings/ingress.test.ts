@@ -178,8 +178,8 @@ for (const [context, problem] of [
   [{ topicArn: 'arn:aws:sns:us-east-1:111122223333:events', retentionMinutes: '60' }, /retention need a queue/],
   [{ architecture: 'x86_64', codePath: arm, redriveCodePath: arm }, /slack-ingress .* was built for arm64, and is to be deployed for x86_64/],
   [{ memorySize: '256 MB' }, /memorySize must be a whole number/],
-  [{ codePath: '/nowhere' }, /does not exist: \/nowhere/],
-  [{ redriveCodePath: '/nowhere' }, /does not exist: \/nowhere/],
+  [{ codePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c/],
+  [{ redriveCodePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c/],
   [{ redriveCodePath: '' }, /must be given together, but these are missing: redriveCodePath/],
   [{ codePath: '' }, /must be given together, but these are missing: codePath/],
 ] as const) {
