@@ -8,7 +8,6 @@ made by the very commands of the workflow, in its order.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -19,6 +18,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 import unittest
@@ -127,10 +127,12 @@ class Assets(unittest.TestCase):
             (plain, zipped(bootstrap=program.replace(b"slack-ingress build;", b"something  build;  ")), "none of our functions"),
             (plain, b"no zip", "not a zip file"),
             (assets.AGENT, zipped(bootstrap=program), "has no main.py"),
-            (assets.AGENT, agent_with(f"libraries/for_another.so", program if MACHINE == "x86_64" else bytes(for_the_other)), "for_another.so"),
+            (assets.AGENT, agent_with("libraries/for_another.so", program if MACHINE == "x86_64" else bytes(for_the_other)), "for_another.so"),
             (assets.sam_zip(MACHINE), sam_without("SemanticVersion"), "no metadata of the Serverless Application Repository"),
             (assets.sam_zip(MACHINE), sam_without("CodeUri"), "has the code"),
             (package["npm"], (ASSETS / assets.bolt_packages(VERSION)["npm"]).read_bytes(), "it is slack-ingress-bolt"),
+            (package["npm"], npm_without(f"functions/{MACHINE}/redrive.zip"), "redrive.zip"),
+            (package["npm"], npm_without(".jsii"), "jsii"),
             (package["wheel"], zipped(bootstrap=program), "METADATA"),
             (package["sdist"], (ASSETS / assets.bolt_packages(VERSION)["sdist"]).read_bytes(), "no source distribution"),
             (assets.SBOMS[2], b"{}", "no bill of materials"),
@@ -312,18 +314,20 @@ class Deployment(unittest.TestCase):
 
     def synthesize(self) -> None:
         """What `make deploy-built` would run, but for the deployment itself."""
-        given = f"-c agent=true -c rotatingTokens=true"
+        given = "-c agent=true -c rotatingTokens=true"
         [command] = [it for it in would_run("deploy-built", f"DEPLOYABLES={self.directory.relative_to(ROOT)}", ARCHITECTURE=MACHINE,
                                             CONTEXT=given) if it[0] == "npm"]
         settings = command[command.index("-c"):]
         out = WORK / "cdk.out"
         subprocess.run([ROOT / "cdk/node_modules/.bin/cdk", "synth", "--quiet", "--output", str(out), *settings], cwd=ROOT / "cdk",
                        env=environment(CI="true"), check=True, capture_output=True)
-        manifest = json.loads((out / "SlackIngressAgent.assets.json").read_text())
-        packed = {(out / it["source"]["path"]).resolve() for it in manifest["files"].values() if it["source"]["packaging"] == "file"}
-        found = {hashlib.sha256(it.read_bytes()).digest() for it in packed if it.suffix == ".zip"}
-        for name in ("agent-dispatch", "agent-settle", "token-rotation", "agent"):
-            self.assertIn(hashlib.sha256((self.directory / f"{name}.zip").read_bytes()).digest(), found, name)
+        released = {assets.function_zip(it, MACHINE) for it in assets.FUNCTIONS} | {assets.AGENT}
+        by_content = {(ASSETS / it).read_bytes(): it for it in released}
+        deployed = set()
+        for manifest in out.glob("*.assets.json"):
+            sources = [it["source"] for it in json.loads(manifest.read_text())["files"].values()]
+            deployed |= {by_content.get((out / it["path"]).read_bytes()) for it in sources if it["path"].endswith(".zip")}
+        self.assertEqual(deployed, released)
 
     def test_with_a_file_that_its_checksum_does_not_fit_there_is_nothing_to_deploy(self):
         with changed() as directory:
@@ -380,6 +384,17 @@ def sam_without(line: str) -> bytes:
             if entry.filename == "template.yaml":
                 content = re.sub(rf".*{line}.*\n".encode(), b"", content)
             new.writestr(entry, content)
+    return file.getvalue()
+
+
+def npm_without(name: str) -> bytes:
+    """The package of the constructs without one of its files."""
+    file = io.BytesIO()
+    package = ASSETS / assets.construct_packages(VERSION)["npm"]
+    with tarfile.open(package) as old, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as new:
+        for entry in old:
+            if entry.name != f"package/{name}":
+                new.addfile(entry, old.extractfile(entry))
     return file.getvalue()
 
 
