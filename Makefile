@@ -160,7 +160,8 @@ bootstraps: $(RELEASE)
 # Fuzzing with libFuzzer and the pinned toolchain: these flags are the instrumentation that cargo-fuzz asks for.
 # `--target`, although it is the host, keeps them off build scripts and macros.
 FUZZ_TARGETS := signature http_event slack_json slack_form config
-FUZZ := fuzz/target/$(shell rustc --print host-tuple)/debug
+# Asked when it is used: rustc installs the pinned toolchain where there is none, such as in the job that publishes a release.
+FUZZ = fuzz/target/$(shell rustc --print host-tuple)/debug
 SANCOV := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table \
 	trace-compares)
 FUZZ_FLAGS = -artifact_prefix=fuzz/artifacts/$$target-

@@ -24,7 +24,7 @@ import tomllib
 import unittest
 import zipfile
 
-from support import NOT_HANDED_ON, ROOT, environment, make, put_gh, runs, workflow, would_run
+from support import ROOT, environment, make, put_gh, runs, workflow, would_run
 
 import archive
 import assets
@@ -117,17 +117,19 @@ class Assets(unittest.TestCase):
         with zipfile.ZipFile(ASSETS / plain) as it:
             program = it.read("bootstrap")
         with_sns = program + b"slack-ingress feature sns;"
-        for_the_other = bytearray(program)
-        struct.pack_into("<H", for_the_other, 18, assets.MACHINES[other])
+        changed_header = bytearray(program)
+        struct.pack_into("<H", changed_header, 18, assets.MACHINES[other])
+        for_the_other = bytes(changed_header)
+        for_x86_64 = program if MACHINE == "x86_64" else for_the_other
         package = assets.construct_packages(VERSION)
         for name, content, problem in [
             (plain, zipped(bootstrap=with_sns), r"built with the cargo features \['sns'\], and not with \[\]"),
-            (plain, zipped(bootstrap=bytes(for_the_other)), f"was not built for {MACHINE}"),
+            (plain, zipped(bootstrap=for_the_other), f"was not built for {MACHINE}"),
             (plain, zipped(bootstrap=program, executable=False), "may not be executed"),
             (plain, zipped(bootstrap=program.replace(b"slack-ingress build;", b"something  build;  ")), "none of our functions"),
             (plain, b"no zip", "not a zip file"),
             (assets.AGENT, zipped(bootstrap=program), "has no main.py"),
-            (assets.AGENT, agent_with("libraries/for_another.so", program if MACHINE == "x86_64" else bytes(for_the_other)), "for_another.so"),
+            (assets.AGENT, agent_with("libraries/for_another.so", for_x86_64), "for_another.so"),
             (assets.sam_zip(MACHINE), sam_without("SemanticVersion"), "no metadata of the Serverless Application Repository"),
             (assets.sam_zip(MACHINE), sam_without("CodeUri"), "has the code"),
             (package["npm"], (ASSETS / assets.bolt_packages(VERSION)["npm"]).read_bytes(), "it is slack-ingress-bolt"),

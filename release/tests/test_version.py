@@ -12,7 +12,23 @@ from support import ROOT
 
 import version
 
-CHANGELOG = "# Changes\n\n## Unreleased\n- A\n\n## 1.2.3 (27 November 2026)\n### Changes\n- B\n\n## 1.2.2\n\n## 0.1.0\n- D\n\n## 0.1.0\n- E\n"
+CHANGELOG = """# Changes
+
+## Unreleased
+- A
+
+## 1.2.3 (27 November 2026)
+### Changes
+- B
+
+## 1.2.2
+
+## 0.1.0
+- D
+
+## 0.1.0
+- E
+"""
 
 
 class Notes(unittest.TestCase):
@@ -52,7 +68,8 @@ class Versions(unittest.TestCase):
                     lock["packages"][""]["version"] = "9.9.9"
                     file.write_text(json.dumps(lock))
                 elif path.endswith(".lock"):
-                    file.write_text(text.replace(f'name = "slack-ingress"\nversion = "{self.version}"', 'name = "slack-ingress"\nversion = "9.9.9"'))
+                    ours = 'name = "slack-ingress"\nversion = "{}"'
+                    file.write_text(text.replace(ours.format(self.version), ours.format("9.9.9")))
                 else:
                     file.write_text(text.replace(f'"{self.version}"', '"9.9.9"', 1))
                 self.assertEqual(self.problems(), [f"{path} has the version 9.9.9, and the tag is v{self.version}"])

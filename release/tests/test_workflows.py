@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import re
+import tempfile
 import unittest
 
 from support import ROOT, make, needed, runs, steps, workflow, would_run
@@ -78,9 +81,14 @@ class Release(unittest.TestCase):
         self.assertEqual(command[-1], "target/assets/*")
 
     def test_the_job_that_may_write_installs_nothing(self):
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        # rustup's rustc installs a toolchain when it is asked for anything.
+        (directory / "rustc").write_text(f"#!/bin/sh\ntouch {directory}/asked\n")
+        (directory / "rustc").chmod(0o755)
         for run in runs(self.jobs[self.publishing()]):
-            commands = would_run(run.removeprefix("make "), TAG="v0.1.0")
+            commands = would_run(run.removeprefix("make "), TAG="v0.1.0", PATH=f"{directory}{os.pathsep}{os.environ['PATH']}")
             self.assertTrue({it[0] for it in commands} <= {"python3", "gh"}, commands)
+        self.assertFalse((directory / "asked").exists())
 
     def test_functions_are_built_for_each_architecture_with_each_feature_of_the_list(self):
         [job] = [job for job in self.jobs.values() if "make release-functions" in runs(job)]
