@@ -332,13 +332,14 @@ release-functions:
 	$(call build_and_collect,)
 
 # From the functions of both architectures in $(ASSETS), everything else.
-release-packages: bolt-packages agent-zip cdk/node_modules/.package-lock.json $(VENV)/release.stamp
+release-packages: cdk/node_modules/.package-lock.json $(VENV)/release.stamp
 	$(PYTHON) release/functions.py for-the-construct $(ASSETS) $(PACKAGED)
-	cd cdk && npm run --silent package -- --functions ../$(PACKAGED) --out ../target/package
+	tests/beside.sh "$(MAKE) bolt-packages agent-zip" \
+		"npm --prefix cdk run --silent package -- --functions ../$(PACKAGED) --out ../target/package" \
+		'$(VENV)/bin/python release/sbom.py --version "$$TAG" $(ASSETS)'
 	$(PYTHON) release/packages.py target/packages target/package $(ASSETS)
 	$(PYTHON) release/archive.py target/agent $(ASSETS)/slack-ingress-agent.zip
 	$(PYTHON) release/sam.py --version "$$TAG" $(ASSETS)
-	$(VENV)/bin/python release/sbom.py --version "$$TAG" $(ASSETS)
 
 # Installs nothing: it runs in the job that may sign and publish. RELEASED= is for a dry run, which has less.
 release-seal:

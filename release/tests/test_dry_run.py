@@ -343,7 +343,8 @@ class Deployment(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             outputs = pathlib.Path(directory) / "outputs.json"
             outputs.write_text(json.dumps({"SlackIngress": {"RequestUrl": "https://a.example/slack/events"}, "B": {"Put": "a |\nb"}}))
-            done = subprocess.run([sys.executable, "release/summary.py", outputs], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+            command = [sys.executable, "release/summary.py", outputs]
+            done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
         self.assertIn("### SlackIngress\n\n| output | value |\n|---|---|\n| RequestUrl | `https://a.example/slack/events` |\n", done.stdout)
         self.assertIn("| Put | `a \\| b` |\n", done.stdout)
 
