@@ -5,7 +5,7 @@ import type { Construct } from 'constructs';
 import { dispatchVisibility } from '../common/agent-queue';
 import { type SlackIngressProps, THROTTLE } from '../ingress/slack-ingress';
 import { functionCode } from './code';
-import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context';
+import { agentCall, checkPaths, checkSecretsKey, settingsOf, wantsAgent, wantsAgentView } from './context';
 
 /**
  * Returns the props of the ingress that the settings describe.
@@ -24,6 +24,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
   }
   const code = { architecture, features: topicArn ? ['sns'] : [] };
   checkPaths(scope, withAgent);
+  checkSecretsKey(scope);
   return {
     architecture,
     code: functionCode({ ...code, binary: 'slack-ingress', path: text('codePath') }),
@@ -32,7 +33,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     reservedConcurrentExecutions: number('reservedConcurrency'),
     frontDoor: choice('frontDoor', 'http-api', 'function-url'),
     throttle: throttle(number('throttleRate'), number('throttleBurst')),
-    topic: topic('ImportedTopic', 'topicArn'),
+    topic: topic('ImportedTopic', 'topicArn', 'topicKeyArn'),
     queueType: choice('queueType', 'fifo', 'standard'),
     // With an agent a question is on the queue until it is answered. It is received again and again meanwhile, and only
     // the dispatcher gives it up.
@@ -41,6 +42,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     maxReceiveCount: number('maxReceiveCount'),
     retention: minutes('retentionMinutes'),
     maxMessageAge,
+    encryptionKey: other.encryptionKey(),
     signingSecret: secret('ImportedSigningSecret', 'signingSecretArn'),
     dedupTtl: seconds('dedupTtlSeconds'),
     dedupKey: choice('dedupKey', 'event_id', 'message'),
