@@ -44,6 +44,7 @@ import { Alarms } from './alarms';
 import { IngressDashboard } from './dashboard';
 import { FastPath, type FastPathProps } from './fast-path';
 import { IngressHttpApi, PATHS } from './http-api';
+import { GRADUAL, type Gradual, Live } from './live';
 import { IngressMetrics } from './metrics';
 import { PARKED_INDEX, Redrive } from './redrive';
 
@@ -62,6 +63,9 @@ const MIN_SAFE_DEDUP_TTL = Duration.seconds(690);
 
 /** The requests per second that the HTTP API lets through, unless others are set. */
 export const THROTTLE = { rateLimit: 200, burstLimit: 400 };
+
+/** The alarms for which a gradual deployment goes back: what a new version can do wrong. */
+const ROLLS_BACK = ['Failures', 'SlowAnswers', 'Rejections', 'Malformed', 'Lost'];
 
 /** The properties of an ingress. */
 export interface SlackIngressProps {
@@ -229,6 +233,16 @@ export interface SlackIngressProps {
    * @default none
    */
   readonly fastPath?: FastPathProps;
+
+  /**
+   * How requests get to a new version of the ingress. `none`: the function is replaced at once. With any other value each
+   * deployment publishes a version, requests go to the alias `live`, and the versions before it stay. `all-at-once`: the alias is
+   * moved at once. The others are CodeDeploy's ways, which move it a part of the requests at a time, and back when an alarm is
+   * raised meanwhile: `canary10percent5minutes` (`10minutes`, `15minutes`, `30minutes`), `linear10percentevery1minute`
+   * (`2minutes`, `3minutes`, `10minutes`). Changing between `none` and another value replaces the URL of a Function URL.
+   * @default 'none'
+   */
+  readonly gradualDeployment?: Gradual;
 
   /**
    * The functions' `RUST_LOG`, such as `warn`.
@@ -453,6 +467,9 @@ export class SlackIngress extends Construct {
       },
     });
 
+    const gradual = props.gradualDeployment ?? 'none';
+    const live = gradual === 'none' ? undefined : new Live(this, 'Live', this.function);
+
     // ── the redrive of parked events ───────────────────────────────────────────────────────────────────
     this.redrive = new Redrive(this, 'Redrive', {
       code: redriveCode,
@@ -471,7 +488,7 @@ export class SlackIngress extends Construct {
     let url: string;
     if ((props.frontDoor ?? 'http-api') === 'http-api') {
       url = new IngressHttpApi(this, 'HttpApi', {
-        function: this.function,
+        function: live?.alias ?? this.function,
         throttle: props.throttle ?? THROTTLE,
         logRetention,
         removalPolicy,
@@ -480,7 +497,7 @@ export class SlackIngress extends Construct {
     } else {
       check(!props.throttle, 'a Function URL has no throttle: use reservedConcurrentExecutions');
       // Slack cannot sign requests for AWS's authorizer. The function verifies the signature that Slack does make.
-      const functionUrl = this.function.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
+      const functionUrl = (live?.alias ?? this.function).addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
       // The URL ends in a slash and is unknown until the deployment, so a function of CloudFormation's cuts it.
       url = `https://${Fn.select(2, Fn.split('/', functionUrl.url))}`;
     }
@@ -490,6 +507,9 @@ export class SlackIngress extends Construct {
     this.metrics = new IngressMetrics(this.function, this.redrive);
     const observed = { metrics: this.metrics, queue: this.queue, deadLetterQueue: this.deadLetterQueue };
     this.alarms = new Alarms(this, 'Alarms', { ...observed, topic: props.alarmTopic, maxMessageAge }).all;
+    if (live && gradual !== 'none' && gradual !== 'all-at-once') {
+      live.moveGradually(gradual, this.alarms.filter((it) => ROLLS_BACK.includes(it.node.id)), props.alarmTopic);
+    }
     if (props.dashboard ?? true) {
       this.dashboard = new IngressDashboard(this, 'Dashboard', { ...observed, alarms: this.alarms, ackBudget }).dashboard;
     }
@@ -572,12 +592,13 @@ function withoutUndefined(props: SlackIngressProps): SlackIngressProps {
 }
 
 function checkChoices(props: SlackIngressProps): void {
-  const { frontDoor, queueType, dedupKey, botEvents, dmConversation, tracing, maxMessageAge } = props;
+  const { frontDoor, queueType, dedupKey, botEvents, dmConversation, tracing, maxMessageAge, gradualDeployment } = props;
   checkChoice('SlackIngress: frontDoor', frontDoor, ['http-api', 'function-url']);
   checkChoice('SlackIngress: queueType', queueType, ['fifo', 'standard']);
   checkChoice('SlackIngress: dedupKey', dedupKey, ['event_id', 'message']);
   checkChoice('SlackIngress: botEvents', botEvents, ['drop', 'own', 'forward']);
   checkChoice('SlackIngress: dmConversation', dmConversation, ['channel', 'thread']);
+  checkChoice('SlackIngress: gradualDeployment', gradualDeployment, GRADUAL);
   checkChoice('SlackIngress: tracing', tracing, ['active', 'off']);
   if (typeof maxMessageAge === 'string') checkChoice('SlackIngress: maxMessageAge', maxMessageAge, ['no alarm']);
 }

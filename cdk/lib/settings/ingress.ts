@@ -3,6 +3,7 @@
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { dispatchVisibility } from '../common/agent-queue';
+import { GRADUAL } from '../ingress/live';
 import { type SlackIngressProps, THROTTLE } from '../ingress/slack-ingress';
 import { functionCode } from './code';
 import { agentCall, checkPaths, checkSecretsKey, settingsOf, wantsAgent, wantsAgentView } from './context';
@@ -53,6 +54,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     warmWriteUnits: number('warmWriteUnits'),
     ackBudget: millis('ackBudgetMs'),
     fastPath: fastPath(text('fastPath'), secret('FastPathToken', 'fastPathTokenSecretArn')),
+    gradualDeployment: choice('gradualDeployment', ...GRADUAL),
     logLevel: other.logLevel(),
     logRetention: other.logRetention(),
     alarmTopic: topic('ImportedAlarmTopic', 'alarmTopicArn'),

@@ -69,6 +69,7 @@ export const SETTINGS = [
   'controlEvents',
   'warmWriteUnits',
   'ackBudgetMs',
+  'gradualDeployment',
   'fastPath',
   'fastPathTokenSecretArn',
   'alarmTopicArn',

@@ -79,6 +79,20 @@ def part_cdk(work: pathlib.Path) -> None:
               updated.slack.post(event("EvOne"), retry=3)[0], 200)
         check("and puts no message on the queue", updated.depth(updated.queue), before)
 
+        step("versions and the alias: gradualDeployment=all-at-once, a new version, and the way back by hand")
+        functions, name = account.client("lambda"), outputs["FunctionName"]
+        settings = {"memorySize": "512", "dedupTtlSeconds": "90000", "gradualDeployment": "all-at-once"}
+        check("the URLs, the queue, the table and the secret have not changed", account.cdk_deploy(**settings), outputs)
+        first = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+        updated.check_through_the_alias("EvFirstVersion", first)
+        account.cdk_deploy(**settings | {"ackBudgetMs": "2400"})
+        second = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+        check("the alias has moved to another version", second != first, True)
+        updated.check_through_the_alias("EvSecondVersion", second)
+        functions.update_alias(FunctionName=name, Name="live", FunctionVersion=first)
+        updated.check_through_the_alias("EvBack", first)
+        before = updated.depth(updated.queue)
+
         step("an update that would replace the queue and remove the API, and nobody has said that it may")
         account.check_refused({"queueType": "standard", "frontDoor": "function-url"},
                               {"Ingress/Queue": "replaced", "Ingress/DeadLetterQueue": "replaced",

@@ -93,6 +93,7 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     controlEvents: ['controlEvents'],
     warmWriteUnits: ['warmWriteUnits'],
     ackBudget: ['ackBudgetMs'],
+    gradualDeployment: ['gradualDeployment'],
     fastPath: ['fastPath', 'fastPathTokenSecretArn'],
     logLevel: ['logLevel'],
     tracing: ['tracing'],
