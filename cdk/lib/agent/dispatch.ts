@@ -119,6 +119,7 @@ export class AgentDispatch extends Construct {
       [queue.queueArn],
     );
     own.grant(['sqs:GetQueueAttributes', 'sqs:SendMessage'], [deadLetterQueue.queueArn]);
+    own.grantMessages();
     // IAM checks a call with a qualifier against both ARNs.
     own.grant(['bedrock-agentcore:InvokeAgentRuntime'], [agent.runtimeArn, agent.endpointArn]);
     own.grant(['lambda:InvokeFunction'], [settle.functionArn]);

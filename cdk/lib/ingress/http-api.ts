@@ -4,6 +4,7 @@ import { type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as apigateway from 'aws-cdk-lib/aws-apigateway';
 import * as apigatewayv2 from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
@@ -33,6 +34,8 @@ export interface IngressHttpApiProps {
   readonly throttle: apigatewayv2.ThrottleSettings;
   readonly logRetention: logs.RetentionDays;
   readonly removalPolicy: RemovalPolicy;
+  /** The key that the access log is encrypted with. @default a key of AWS's */
+  readonly encryptionKey?: kms.IKey;
 }
 
 /** An API Gateway HTTP API whose only routes are Slack's. */
@@ -47,6 +50,7 @@ export class IngressHttpApi extends Construct {
     const accessLog = new logs.LogGroup(this, 'AccessLog', {
       retention: props.logRetention,
       removalPolicy: props.removalPolicy,
+      encryptionKey: props.encryptionKey,
     });
     const api = (this.api = new apigatewayv2.HttpApi(this, 'Resource', {
       apiName: Stack.of(this).stackName,

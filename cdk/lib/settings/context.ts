@@ -1,6 +1,7 @@
 // How the values of the settings are read and checked.
 
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
@@ -23,6 +24,7 @@ import {
   WARM_WRITE_UNITS,
   outside,
 } from '../common/limits';
+import { KEPT } from '../common/removal';
 import { HOST, type TwoRegionsProps } from '../ingress/two-regions';
 import { NEED_AN_AGENT, SETTINGS, type Setting } from './names';
 
@@ -56,6 +58,8 @@ const NUMBERS = {
 export const SECRET_ARN = /^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}$/;
 const SECRET = { form: SECRET_ARN, what: 'the whole ARN of a secret, with the six characters at its end' };
 const REGION = { form: /^[a-z]{2}(-[a-z]+)+-\d$/, what: 'a region such as us-east-1' };
+/** A key's own ARN: a policy that names an alias grants nothing. */
+const KEY = { form: /^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/, what: 'the ARN of a KMS key, and not of an alias of it' };
 const TOPIC = { form: /^arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+(\.fifo)?$/, what: 'the ARN of an SNS topic' };
 
 /** What each text must look like, for those of which AWS would say so only in the middle of a deployment. */
@@ -70,6 +74,9 @@ const FORMS = {
   standbyRegion: REGION,
   activeRegion: REGION,
   topicArn: TOPIC,
+  topicKeyArn: KEY,
+  encryptionKeyArn: KEY,
+  secretsKeyArn: KEY,
   alarmTopicArn: TOPIC,
   signingSecretArn: SECRET,
   botTokenSecretArn: SECRET,
@@ -148,13 +155,18 @@ export function settingsOf(scope: Construct) {
       const value = number(name);
       return value === undefined ? undefined : Duration.millis(value);
     },
-    topic: (id: string, name: 'topicArn' | 'alarmTopicArn') => {
-      const arn = formed(name);
-      return arn === undefined ? undefined : sns.Topic.fromTopicArn(scope, id, arn);
+    topic: (id: string, name: 'topicArn' | 'alarmTopicArn', keyName?: 'topicKeyArn') => {
+      const [topicArn, keyArn] = [formed(name), keyName && formed(keyName)];
+      if (topicArn === undefined && keyArn !== undefined) throw new Error(`${keyName} has no effect without ${name}`);
+      return topicArn === undefined ? undefined : sns.Topic.fromTopicAttributes(scope, id, { topicArn, keyArn });
     },
     secret: (id: string, name: 'signingSecretArn' | 'botTokenSecretArn' | 'trelloSecretArn' | 'fastPathTokenSecretArn') => {
       const arn = formed(name);
-      return arn === undefined ? undefined : secretsmanager.Secret.fromSecretCompleteArn(scope, id, arn);
+      return arn === undefined ? undefined : secretOf(scope, id, arn);
+    },
+    encryptionKey: () => {
+      const arn = formed('encryptionKeyArn');
+      return arn === undefined ? undefined : kms.Key.fromKeyArn(scope, 'EncryptionKey', arn);
     },
     logLevel: () => formed('logLevel'),
     /** CloudWatch keeps logs for some numbers of days and for no others. */
@@ -168,9 +180,29 @@ export function settingsOf(scope: Construct) {
     },
     architecture: () =>
       choice('architecture', 'arm64', 'x86_64') === 'x86_64' ? lambda.Architecture.X86_64 : lambda.Architecture.ARM_64,
-    removalPolicy: () =>
-      choice('removalPolicy', 'destroy', 'retain') === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    removalPolicy: () => (choice('removalPolicy', 'destroy', 'retain') === 'destroy' ? RemovalPolicy.DESTROY : KEPT),
   };
+}
+
+/** Returns a secret of one's own by its whole ARN, with the key that is set for such secrets. */
+export function secretOf(scope: Construct, id: string, secretCompleteArn: string): secretsmanager.ISecret {
+  const keyArn = settingsOf(scope).formed('secretsKeyArn');
+  const encryptionKey = keyArn === undefined ? undefined : kms.Key.fromKeyArn(scope, `${id}Key`, keyArn);
+  return secretsmanager.Secret.fromSecretAttributes(scope, id, { secretCompleteArn, encryptionKey });
+}
+
+/**
+ * Checks that a key for one's own secrets is set only where there is such a secret.
+ *
+ * @throws Error if there is none
+ */
+export function checkSecretsKey(scope: Construct): void {
+  const { text, formed, list } = settingsOf(scope);
+  const ofOne: Setting[] = ['signingSecretArn', 'fastPathTokenSecretArn', 'botTokenSecretArn', 'trelloSecretArn'];
+  const isUsed = ofOne.some((name) => text(name) !== undefined) || list('moreWorkspaces')?.some((it) => it.includes('='));
+  if (formed('secretsKeyArn') !== undefined && !isUsed) {
+    throw new Error('secretsKeyArn has no effect without a secret of your own: encryptionKeyArn is for those that are created');
+  }
 }
 
 /**

@@ -80,7 +80,7 @@ test('the settings reach the stack', () => {
     unansweredAfterMinutes: '7',
     dispatchConcurrency: '20',
     alarmTopicArn: topic,
-    removalPolicy: 'retain',
+    removalPolicy: 'destroy',
   });
   template.hasResourceProperties('AWS::Lambda::Function', {
     Architectures: ['x86_64'],
@@ -106,7 +106,7 @@ test('the settings reach the stack', () => {
   });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
   const logs = Object.values(template.findResources('AWS::Logs::LogGroup'));
-  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Retain', 'Retain']);
+  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Delete', 'Delete']);
   // Six times the dispatcher's time-out.
   assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
 });

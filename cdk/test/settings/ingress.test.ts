@@ -68,7 +68,7 @@ test('the settings reach the stack', () => {
     controlEvents: 'agent_session_stopped, function_executed',
     warmWriteUnits: '40000',
     alarmTopicArn: topic,
-    removalPolicy: 'retain',
+    removalPolicy: 'destroy',
   });
   template.hasResourceProperties('AWS::Lambda::Function', {
     Architectures: ['x86_64'],
@@ -94,7 +94,7 @@ test('the settings reach the stack', () => {
   template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 90 });
   template.resourceCountIs('AWS::CloudWatch::Dashboard', 0);
   assert.equal(redriveIn(template).Properties.Environment.Variables.RUST_LOG, 'warn,slack_ingress=debug');
-  assert.equal(queue.DeletionPolicy, 'Retain');
+  assert.equal(queue.DeletionPolicy, 'Delete');
   assert.deepEqual(only(template, 'AWS::DynamoDB::Table').Properties.WarmThroughput, { WriteUnitsPerSecond: 40000 });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
 });
