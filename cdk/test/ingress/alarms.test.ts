@@ -68,13 +68,14 @@ test('one lost event raises an alarm, and so does one that is parked for five mi
   });
 });
 
-test('every alarm notifies the topic, if there is one', () => {
-  template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: Match.absent() });
+test('every alarm notifies the topic, if there is one, and once more when it is over', () => {
+  template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: Match.absent(), OKActions: Match.absent() });
   const withTopic = synthesized((scope) => ({
     alarmTopic: sns.Topic.fromTopicArn(scope, 'Topic', 'arn:aws:sns:us-east-1:111122223333:alarms'),
   }));
   withTopic.allResourcesProperties('AWS::CloudWatch::Alarm', {
     AlarmActions: ['arn:aws:sns:us-east-1:111122223333:alarms'],
+    OKActions: ['arn:aws:sns:us-east-1:111122223333:alarms'],
   });
 });
 
