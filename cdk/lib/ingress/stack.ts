@@ -2,6 +2,7 @@
 
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { dashboardUrl } from '../common/console';
 import { SlackIngress, type SlackIngressProps } from './slack-ingress';
 
 export interface SlackIngressStackProps extends StackProps {
@@ -37,7 +38,7 @@ export class SlackIngressStack extends Stack {
       output(
         'DashboardUrl',
         'What it does',
-        `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${ingress.dashboard.dashboardName}`,
+        dashboardUrl(this, ingress.dashboard.dashboardName),
       );
     }
   }
