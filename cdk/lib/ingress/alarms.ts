@@ -6,10 +6,14 @@ import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { alarmFactory } from '../common/alarm';
+import type { FrontDoorMetrics } from './front-door';
 import type { IngressMetrics } from './metrics';
 
 export interface AlarmsProps {
   readonly metrics: IngressMetrics;
+  readonly frontDoor: FrontDoorMetrics;
+  /** Whether rules answer some requests at once. */
+  readonly hasFastPath: boolean;
   readonly queue?: sqs.IQueue;
   readonly deadLetterQueue?: sqs.IQueue;
   /** The topic that alarms notify. @default none: an alarm only changes its state */
@@ -29,7 +33,7 @@ export class Alarms extends Construct {
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    const { metrics, queue, deadLetterQueue, topic, maxMessageAge } = props;
+    const { metrics, frontDoor, hasFastPath, queue, deadLetterQueue, topic, maxMessageAge } = props;
     const minutes = Duration.minutes;
     const alarm = alarmFactory(this, this.all, topic);
 
@@ -55,6 +59,15 @@ export class Alarms extends Construct {
       2, 3,
     ]);
     alarm('Throttles', 'Lambda turned requests away', metrics.lambdaCount('Throttles'), 0);
+    if (frontDoor.throttled) {
+      // One is too many: after Slack's fourth attempt the event is lost, and no function has seen it.
+      alarm('ApiThrottles', 'the API turned requests away (429): its throttle is too low, or it is a flood', frontDoor.throttled, 0);
+    }
+    // Two periods of three: Slack repeats what failed once. Its first and its last attempt are more than five minutes apart, so
+    // of an event that is lost there is an error in two periods.
+    alarm('FrontDoorErrors', 'requests did not get through to the function', frontDoor.errors, 0, [2, 3]);
+    // There is no alarm on 4xx: whoever scans the address causes them. What matters of them is in Rejections, in Malformed and
+    // in ApiThrottles.
     alarm(
       'Rejections',
       'most requests have a wrong signature: is the signing secret the right one?',
@@ -79,5 +92,9 @@ export class Alarms extends Construct {
       cloudwatch.TreatMissingData.BREACHING,
     );
     alarm('RateLimited', 'Slack held events back (app_rate_limited)', metrics.count('RateLimited'), 0);
+    if (hasFastPath) {
+      // Slack asks only once, and somebody waits for the answer.
+      alarm('FastPathFailed', 'a rule could not answer: no modal opened, no options came, or a function failed', metrics.count('FastPathFailed'), 0);
+    }
   }
 }

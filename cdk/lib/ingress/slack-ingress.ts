@@ -41,6 +41,7 @@ import { type Tracing, tracingOf } from '../common/tracing';
 import { Alarms } from './alarms';
 import { IngressDashboard } from './dashboard';
 import { FastPath, type FastPathProps } from './fast-path';
+import { type FrontDoorMetrics, functionUrlMetrics } from './front-door';
 import { IngressHttpApi, PATHS } from './http-api';
 import { IngressMetrics } from './metrics';
 import { PARKED_INDEX, Redrive } from './redrive';
@@ -443,26 +444,35 @@ export class SlackIngress extends Construct {
     }).function;
 
     // ── the HTTP API or the Function URL ───────────────────────────────────────────────────────────────
+    this.metrics = new IngressMetrics(this.function, this.redrive);
     let url: string;
+    let frontDoor: FrontDoorMetrics;
     if ((props.frontDoor ?? 'http-api') === 'http-api') {
-      url = new IngressHttpApi(this, 'HttpApi', {
+      const api = new IngressHttpApi(this, 'HttpApi', {
         function: this.function,
         throttle: props.throttle ?? THROTTLE,
         logRetention,
         removalPolicy,
-      }).url;
+      });
+      [url, frontDoor] = [api.url, api.metrics];
     } else {
       check(!props.throttle, 'a Function URL has no throttle: use reservedConcurrentExecutions');
       // Slack cannot sign requests for AWS's authorizer. The function verifies the signature that Slack does make.
       const functionUrl = this.function.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
       // The URL ends in a slash and is unknown until the deployment, so a function of CloudFormation's cuts it.
       url = `https://${Fn.select(2, Fn.split('/', functionUrl.url))}`;
+      frontDoor = functionUrlMetrics(this.function, this.metrics);
     }
     [this.eventsUrl, this.commandsUrl, this.interactionsUrl] = PATHS.map((path) => url + path) as [string, string, string];
 
-    // ── metrics, alarms and the dashboard ──────────────────────────────────────────────────────────────
-    this.metrics = new IngressMetrics(this.function, this.redrive);
-    const observed = { metrics: this.metrics, queue: this.queue, deadLetterQueue: this.deadLetterQueue };
+    // ── alarms and the dashboard ───────────────────────────────────────────────────────────────────────
+    const observed = {
+      metrics: this.metrics,
+      frontDoor,
+      hasFastPath: fastPath !== undefined,
+      queue: this.queue,
+      deadLetterQueue: this.deadLetterQueue,
+    };
     this.alarms = new Alarms(this, 'Alarms', { ...observed, topic: props.alarmTopic, maxMessageAge }).all;
     if (props.dashboard ?? true) {
       this.dashboard = new IngressDashboard(this, 'Dashboard', { ...observed, alarms: this.alarms, ackBudget }).dashboard;
