@@ -6,6 +6,7 @@ import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { alarmFactory } from '../common/alarm';
+import type { CanaryMetrics } from './canary';
 import type { FrontDoorMetrics } from './front-door';
 import type { IngressMetrics } from './metrics';
 
@@ -14,6 +15,8 @@ export interface AlarmsProps {
   readonly frontDoor: FrontDoorMetrics;
   /** Whether rules answer some requests at once. */
   readonly hasFastPath: boolean;
+  /** @default there is no canary */
+  readonly canary?: CanaryMetrics;
   readonly queue?: sqs.IQueue;
   readonly deadLetterQueue?: sqs.IQueue;
   /** The topic that alarms notify. @default none: an alarm only changes its state */
@@ -25,15 +28,16 @@ export interface AlarmsProps {
 /**
  * The alarms of one ingress. docs/operate.md says what each alarm means and what to do about it.
  *
- * Only `ParkedEvents` is also raised when its metric is missing. The other metrics are missing when there is no
- * traffic, and that is no fault; the redrive function runs, and sends its metrics, whether or not there is traffic.
+ * Only `ParkedEvents` and `CanaryFails` are also raised when their metrics are missing. The other metrics are missing when
+ * there is no traffic, and that is no fault; the redrive function and the canary run, and send their metrics, whether or
+ * not there is traffic.
  */
 export class Alarms extends Construct {
   readonly all: cloudwatch.Alarm[] = [];
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    const { metrics, frontDoor, hasFastPath, queue, deadLetterQueue, topic, maxMessageAge } = props;
+    const { metrics, frontDoor, hasFastPath, canary, queue, deadLetterQueue, topic, maxMessageAge } = props;
     const minutes = Duration.minutes;
     const alarm = alarmFactory(this, this.all, topic);
 
@@ -95,6 +99,17 @@ export class Alarms extends Construct {
     if (hasFastPath) {
       // Slack asks only once, and somebody waits for the answer.
       alarm('FastPathFailed', 'a rule could not answer: no modal opened, no options came, or a function failed', metrics.count('FastPathFailed'), 0);
+    }
+    if (canary) {
+      // Two periods of three: a run that comes a second late leaves a period without one, and one that fails is no outage.
+      alarm(
+        'CanaryFails',
+        'the front door does not answer from outside as it should, or the canary does not run',
+        canary.failed,
+        0,
+        [2, 3],
+        cloudwatch.TreatMissingData.BREACHING,
+      );
     }
   }
 }

@@ -39,6 +39,7 @@ import { packagedCode } from '../common/packaged';
 import { arnForPolicy } from '../common/secret';
 import { type Tracing, tracingOf } from '../common/tracing';
 import { Alarms } from './alarms';
+import { Canary } from './canary';
 import { IngressDashboard } from './dashboard';
 import { FastPath, type FastPathProps } from './fast-path';
 import { type FrontDoorMetrics, functionUrlMetrics } from './front-door';
@@ -246,6 +247,12 @@ export interface SlackIngressProps {
   readonly alarmTopic?: sns.ITopic;
 
   /**
+   * Whether a function asks the front door from outside, every five minutes, and an alarm is raised when it gets no answer.
+   * @default false
+   */
+  readonly canary?: boolean;
+
+  /**
    * Whether a dashboard is created.
    * @default true
    */
@@ -275,6 +282,8 @@ export class SlackIngress extends Construct {
   readonly function: lambda.Function;
   /** The function that sends parked events, once a minute. */
   readonly redrive: lambda.Function;
+  /** The function that asks the front door from outside; absent without `canary`. */
+  readonly canary?: lambda.Function;
   /** The records of events, kept for `dedupTtl`, and the events that are parked until the queue accepts them. */
   readonly table: dynamodb.Table;
   /**
@@ -465,11 +474,20 @@ export class SlackIngress extends Construct {
     }
     [this.eventsUrl, this.commandsUrl, this.interactionsUrl] = PATHS.map((path) => url + path) as [string, string, string];
 
+    // ── what asks from outside ─────────────────────────────────────────────────────────────────────────
+    let canary: Canary | undefined;
+    if (props.canary) {
+      const { eventsUrl: url, signingSecret } = this;
+      canary = new Canary(this, 'Canary', { url, signingSecret, architecture, logRetention, removalPolicy });
+      this.canary = canary.function;
+    }
+
     // ── alarms and the dashboard ───────────────────────────────────────────────────────────────────────
     const observed = {
       metrics: this.metrics,
       frontDoor,
       hasFastPath: fastPath !== undefined,
+      canary: canary?.metrics,
       queue: this.queue,
       deadLetterQueue: this.deadLetterQueue,
     };

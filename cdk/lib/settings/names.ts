@@ -69,6 +69,7 @@ export const SETTINGS = [
   'fastPath',
   'fastPathTokenSecretArn',
   'alarmTopicArn',
+  'canary',
   'dashboard',
   'tracing',
   'logLevel',
