@@ -147,6 +147,8 @@ export class SlackAgent extends Construct {
         gateway: this.gateway,
         settle: this.settle,
         workspaceTools: several && WORKSPACE_TARGETS,
+        logRetention,
+        removalPolicy,
       });
       target = own;
       [this.runtime, this.agentRole] = [own.runtime, own.role];

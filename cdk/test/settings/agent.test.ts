@@ -106,7 +106,7 @@ test('the settings reach the stack', () => {
   });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
   const logs = Object.values(template.findResources('AWS::Logs::LogGroup'));
-  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Retain', 'Retain']);
+  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Retain', 'Retain', 'Retain']);
   // Six times the dispatcher's time-out.
   assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
 });
