@@ -61,7 +61,7 @@ for (const [region, partition, console] of [
   ['us-gov-west-1', 'aws-us-gov', 'console.amazonaws-us-gov.com'],
 ] as const) {
   for (const [known, stacks] of [
-    ['in a region that is known', stacksIn(region)],
+    ['in a region that is known', stacksIn(region, { canary: 'true' })],
     ['in one that is not', stacksIn(undefined, { dashboard: 'true', frontDoor: 'function-url' })],
   ] as const) {
     test(`nothing of the usual partition is in the templates of ${partition}, ${known}`, () => {
