@@ -157,6 +157,9 @@ export class SlackAgent extends Construct {
         gateway: this.gateway,
         settle: this.settle,
         workspaceTools: several && WORKSPACE_TARGETS,
+        logRetention,
+        removalPolicy,
+        encryptionKey,
       });
       target = own;
       [this.runtime, this.agentRole] = [own.runtime, own.role];

@@ -8,6 +8,7 @@ import type * as kms from 'aws-cdk-lib/aws-kms';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { type FrontDoorMetrics, METRIC_FIELDS, httpApiMetrics } from './front-door';
 
 /**
  * The paths that Slack posts to. The function tells events, commands and interactions apart by the body, not by the
@@ -22,9 +23,8 @@ const ACCESS_LOG = {
   ip: '$context.identity.sourceIp',
   userAgent: '$context.identity.userAgent',
   routeKey: '$context.routeKey',
-  status: '$context.status',
   error: '$context.error.message',
-  integrationError: '$context.integrationErrorMessage',
+  ...METRIC_FIELDS,
   integrationLatency: '$context.integrationLatency',
   responseLatency: '$context.responseLatency',
 };
@@ -44,6 +44,7 @@ export class IngressHttpApi extends Construct {
   readonly url: string;
   readonly api: apigatewayv2.HttpApi;
   readonly stage: apigatewayv2.HttpStage;
+  readonly metrics: FrontDoorMetrics;
 
   constructor(scope: Construct, id: string, props: IngressHttpApiProps) {
     super(scope, id);
@@ -63,7 +64,8 @@ export class IngressHttpApi extends Construct {
       httpApi: api,
       autoDeploy: true,
       throttle: props.throttle,
-      detailedMetricsEnabled: true,
+      // They would be metrics of each route, which cost extra. Whatever is drawn or watched is of the whole API, and free.
+      detailedMetricsEnabled: false,
       accessLogSettings: {
         destination: new apigatewayv2.LogGroupLogDestination(accessLog),
         format: apigateway.AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
@@ -75,6 +77,7 @@ export class IngressHttpApi extends Construct {
     }
     // The only stage is `$default`. Its path is empty, so the API's endpoint is the whole URL.
     this.url = api.apiEndpoint;
+    this.metrics = httpApiMetrics(this, api, accessLog);
 
     Validations.of(this).acknowledge({
       id: 'AwsSolutions-APIG4',

@@ -41,8 +41,10 @@ import { KEPT } from '../common/removal';
 import { arnForPolicy } from '../common/secret';
 import { type Tracing, tracingOf } from '../common/tracing';
 import { Alarms } from './alarms';
+import { Canary } from './canary';
 import { IngressDashboard } from './dashboard';
 import { FastPath, type FastPathProps } from './fast-path';
+import { type FrontDoorMetrics, functionUrlMetrics } from './front-door';
 import { IngressHttpApi, PATHS } from './http-api';
 import { GRADUAL, type Gradual, Live } from './live';
 import { IngressMetrics } from './metrics';
@@ -277,6 +279,12 @@ export interface SlackIngressProps {
   readonly alarmTopic?: sns.ITopic;
 
   /**
+   * Whether a function asks the front door from outside, every five minutes, and an alarm is raised when it gets no answer.
+   * @default false
+   */
+  readonly canary?: boolean;
+
+  /**
    * Whether a dashboard is created.
    * @default true
    */
@@ -308,6 +316,8 @@ export class SlackIngress extends Construct {
   readonly function: lambda.Function;
   /** The function that sends parked events, once a minute. */
   readonly redrive: lambda.Function;
+  /** The function that asks the front door from outside; absent without `canary`. */
+  readonly canary?: lambda.Function;
   /** The records of events, kept for `dedupTtl`, and the events that are parked until the queue accepts them. */
   readonly table: dynamodb.Table;
   /**
@@ -505,16 +515,18 @@ export class SlackIngress extends Construct {
     }).function;
 
     // ── the HTTP API or the Function URL ───────────────────────────────────────────────────────────────
+    this.metrics = new IngressMetrics(this.function, this.redrive);
     let url: string;
+    let frontDoor: FrontDoorMetrics;
     if ((props.frontDoor ?? 'http-api') === 'http-api') {
-      const { url: own, api, stage } = new IngressHttpApi(this, 'HttpApi', {
+      const { url: own, api, stage, metrics } = new IngressHttpApi(this, 'HttpApi', {
         function: live?.alias ?? this.function,
         throttle: props.throttle ?? THROTTLE,
         logRetention,
         removalPolicy,
         encryptionKey,
       });
-      url = own;
+      [url, frontDoor] = [own, metrics];
       if (props.twoRegions) {
         this._twoRegions = new TwoRegions(this, 'TwoRegions', { ...props.twoRegions, api, stage, removalPolicy });
         this.guardTable = this._twoRegions.guardTable;
@@ -528,12 +540,27 @@ export class SlackIngress extends Construct {
       const functionUrl = (live?.alias ?? this.function).addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
       // The URL ends in a slash and is unknown until the deployment, so a function of CloudFormation's cuts it.
       url = `https://${Fn.select(2, Fn.split('/', functionUrl.url))}`;
+      frontDoor = functionUrlMetrics(this.function, this.metrics);
     }
     [this.eventsUrl, this.commandsUrl, this.interactionsUrl] = PATHS.map((path) => url + path) as [string, string, string];
 
-    // ── metrics, alarms and the dashboard ──────────────────────────────────────────────────────────────
-    this.metrics = new IngressMetrics(this.function, this.redrive);
-    const observed = { metrics: this.metrics, queue: this.queue, deadLetterQueue: this.deadLetterQueue };
+    // ── what asks from outside ─────────────────────────────────────────────────────────────────────────
+    let canary: Canary | undefined;
+    if (props.canary) {
+      const { eventsUrl: url, signingSecret } = this;
+      canary = new Canary(this, 'Canary', { url, signingSecret, architecture, logRetention, removalPolicy, encryptionKey });
+      this.canary = canary.function;
+    }
+
+    // ── alarms and the dashboard ───────────────────────────────────────────────────────────────────────
+    const observed = {
+      metrics: this.metrics,
+      frontDoor,
+      hasFastPath: fastPath !== undefined,
+      canary: canary?.metrics,
+      queue: this.queue,
+      deadLetterQueue: this.deadLetterQueue,
+    };
     this.alarms = new Alarms(this, 'Alarms', { ...observed, topic: props.alarmTopic, maxMessageAge }).all;
     if (live && gradual !== 'none' && gradual !== 'all-at-once') {
       live.moveGradually(gradual, this.alarms.filter((it) => ROLLS_BACK.includes(it.node.id)), props.alarmTopic);

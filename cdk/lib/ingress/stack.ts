@@ -2,6 +2,7 @@
 
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { dashboardUrl } from '../common/console';
 import { SlackIngress, type SlackIngressProps } from './slack-ingress';
 
 export interface SlackIngressStackProps extends StackProps {
@@ -46,12 +47,13 @@ export class SlackIngressStack extends Stack {
     output('TableName', 'The event ids, and what is parked', ingress.table.tableName);
     output('FunctionName', 'The function; also the dimension of its metrics', ingress.function.functionName);
     output('RedriveFunctionName', 'The function that sends what is parked; also the dimension of its metrics', ingress.redrive.functionName);
+    if (ingress.canary) output('CanaryFunctionName', 'The function that asks from outside; also the dimension of its metrics', ingress.canary.functionName);
     output('SigningSecretArn', "Where Slack's signing secret goes (docs/slack-app.md)", ingress.signingSecret.secretArn);
     if (ingress.dashboard) {
       output(
         'DashboardUrl',
         'What it does',
-        `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${ingress.dashboard.dashboardName}`,
+        dashboardUrl(this, ingress.dashboard.dashboardName),
       );
     }
   }

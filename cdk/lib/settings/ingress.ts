@@ -59,6 +59,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     logLevel: other.logLevel(),
     logRetention: other.logRetention(),
     alarmTopic: topic('ImportedAlarmTopic', 'alarmTopicArn'),
+    canary: isOn('canary'),
     dashboard: isOn('dashboard', true),
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),

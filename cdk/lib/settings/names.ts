@@ -77,6 +77,7 @@ export const SETTINGS = [
   'fastPath',
   'fastPathTokenSecretArn',
   'alarmTopicArn',
+  'canary',
   'dashboard',
   'tracing',
   'logLevel',

@@ -163,7 +163,7 @@ test('every prop has its effect', () => {
   const kept = Object.values(template.toJSON().Resources as Record<string, { Type: string; DeletionPolicy?: string }>)
     .filter((resource) => resource.DeletionPolicy === 'Retain')
     .map((resource) => resource.Type);
-  assert.deepEqual(kept.sort(), ['AWS::Logs::LogGroup', 'AWS::Logs::LogGroup', 'AWS::SecretsManager::Secret']);
+  assert.deepEqual(kept.sort(), ['AWS::Logs::LogGroup', 'AWS::Logs::LogGroup', 'AWS::Logs::LogGroup', 'AWS::SecretsManager::Secret']);
 });
 
 for (const [name, make, problem] of [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+from canary import check_the_canary
 from emulator import REGION, Emulator, given_or_own_ministack
 from ingress import Deployed
 from report import check, step
@@ -27,7 +28,7 @@ def part_lint(work: pathlib.Path) -> None:
     key = f"arn:aws:kms:{REGION}:{nowhere.number}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     for name, (settings, stacks) in {
         "default": ({}, [CDK_STACK]),
-        "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000"}, [CDK_STACK]),
+        "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000", "canary": "true"}, [CDK_STACK]),
         "agent": (agent, [CDK_STACK, AGENT_STACK]),
         "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5", "trello": "true", "encryptionKeyArn": key},
                         [CDK_STACK, AGENT_STACK]),
@@ -61,9 +62,10 @@ def part_cdk(work: pathlib.Path) -> None:
         account = Account(emulator, work)
         step("cdk bootstrap and cdk deploy")
         account.cdk_bootstrap()
-        outputs = account.cdk_deploy()
+        outputs = account.cdk_deploy(canary="true")
         deployed = Deployed(account, outputs)
         deployed.check_signatures()
+        check_the_canary(deployed)
         deployed.check_an_event()
         deployed.check_simultaneous_deliveries()
         deployed.check_a_command()
@@ -74,7 +76,7 @@ def part_cdk(work: pathlib.Path) -> None:
         deployed.check_dedup_guard()
 
         step("an update of two settings: memorySize and dedupTtlSeconds")
-        updated = Deployed(account, account.cdk_deploy(memorySize="512", dedupTtlSeconds="90000"))
+        updated = Deployed(account, account.cdk_deploy(memorySize="512", dedupTtlSeconds="90000", canary="true"))
         check("the URLs, the queue, the table and the secret have not changed", updated.outputs, outputs)
         configuration = updated.configuration()
         check("the function has the new settings",

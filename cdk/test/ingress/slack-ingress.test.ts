@@ -261,15 +261,17 @@ test("the API has exactly Slack's three routes, all POST, without an authorizer"
 test('the stage is throttled, and its access log has no field with the body or the signature', () => {
   const stage = only(template, 'AWS::ApiGatewayV2::Stage').Properties;
   assert.deepEqual(stage.DefaultRouteSettings, {
-    DetailedMetricsEnabled: true,
+    DetailedMetricsEnabled: false,
     ThrottlingBurstLimit: 400,
     ThrottlingRateLimit: 200,
   });
   const variables = Object.values(JSON.parse(stage.AccessLogSettings.Format)).sort();
   assert.deepEqual(variables, [
+    '$context.apiId',
     '$context.error.message',
     '$context.identity.sourceIp',
     '$context.identity.userAgent',
+    '$context.integration.integrationStatus',
     '$context.integrationErrorMessage',
     '$context.integrationLatency',
     '$context.requestId',
@@ -295,7 +297,7 @@ test('with a topic there is no queue, and no alarm or graph of one', () => {
   const statements = roleOf(template, ingressIn(template)).statements;
   assert.deepEqual(statements[1], { Effect: 'Allow', Action: ['sns:GetTopicAttributes', 'sns:Publish'], Resource: arn });
   assert.doesNotMatch(JSON.stringify(template.toJSON()), /sqs/i);
-  template.resourceCountIs('AWS::CloudWatch::Alarm', 8);
+  template.resourceCountIs('AWS::CloudWatch::Alarm', 10);
 });
 
 test('a topic together with a property of the queue is refused', () => {

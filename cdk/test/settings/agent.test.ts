@@ -106,7 +106,7 @@ test('the settings reach the stack', () => {
   });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
   const logs = Object.values(template.findResources('AWS::Logs::LogGroup'));
-  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Delete', 'Delete']);
+  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Delete', 'Delete', 'Delete']);
   // Six times the dispatcher's time-out.
   assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
 });

@@ -110,6 +110,13 @@ test('the throttle is what is set of it, and the burst is twice the rate', () =>
   assert.deepEqual(throttle({ throttleRate: '1000', throttleBurst: '1000' }), [1000, 1000]);
 });
 
+test('a canary is there if it is wanted', () => {
+  const outputs = (context: Record<string, unknown>) => Object.keys(deployed(context).findOutputs('CanaryFunctionName'));
+  assert.deepEqual(outputs({}), []);
+  assert.deepEqual(outputs({ canary: 'false' }), []);
+  assert.deepEqual(outputs({ canary: 'true' }), ['CanaryFunctionName']);
+});
+
 test('logs may be kept for ever', () => {
   const groups = Object.values(deployed({ logRetentionDays: 'forever' }).findResources('AWS::Logs::LogGroup'));
   assert.deepEqual(groups.map((it) => it.Properties?.RetentionInDays), [undefined, undefined, undefined]);
@@ -219,7 +226,7 @@ function checked(prepare: (stack: SlackIngressStack) => void, context: Record<st
   }
 }
 
-for (const context of [{}, { frontDoor: 'function-url', queueType: 'standard' }]) {
+for (const context of [{}, { frontDoor: 'function-url', queueType: 'standard' }, { canary: 'true' }]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(() => {}, context), '');
   });

@@ -100,6 +100,7 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     tracing: ['tracing'],
     logRetention: ['logRetentionDays'],
     alarmTopic: ['alarmTopicArn'],
+    canary: ['canary'],
     dashboard: ['dashboard'],
     removalPolicy: ['removalPolicy'],
   },
