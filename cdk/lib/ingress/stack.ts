@@ -28,6 +28,7 @@ export class SlackIngressStack extends Stack {
       output('QueueUrl', 'What the consumer reads', ingress.queue.queueUrl);
       output('QueueArn', 'The same, for an event source mapping', ingress.queue.queueArn);
       output('DeadLetterQueueUrl', 'What the consumer failed on', ingress.deadLetterQueue.queueUrl);
+      output('DeadLetterQueueArn', 'The same, to send it back', ingress.deadLetterQueue.queueArn);
     }
     output('TableName', 'The event ids, and what is parked', ingress.table.tableName);
     output('FunctionName', 'The function; also the dimension of its metrics', ingress.function.functionName);
