@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "demo"), str(ROOT / "cdk/test/deploy")]
 
-from servers import Server, free_port  # noqa: E402
+from servers import Server, die_with_parent, free_port  # noqa: E402
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
@@ -45,6 +45,7 @@ class Project:
         self._build()
         programs = directory.parent / "programs"
         programs.mkdir()
+        self.cli = subprocess.Popen([IN_VENV / "python", HERE / "aws_cli.py", "serve", programs / "aws.socket"], preexec_fn=die_with_parent)
         for name in STAND_INS:
             program = programs / name
             program.write_text(f"#!/bin/sh\nexec {sys.executable} {HERE / 'programs.py'} {name} \"$@\"\n")
@@ -53,7 +54,7 @@ class Project:
         # takes SQS's address from nowhere but the command line.
         (programs / "aws").write_text(
             '#!/bin/sh\n[ "$1" != sqs ] || set -- "$@" --endpoint-url "$AWS_ENDPOINT_URL_SQS"\n'
-            f'AWS_DEFAULT_REGION="$AWS_REGION" exec {IN_VENV / "aws"} "$@"\n')
+            f'AWS_DEFAULT_REGION="$AWS_REGION" exec {sys.executable} -I -S {HERE / "aws_cli.py"} call {programs / "aws.socket"} "$@"\n')
         (programs / "aws").chmod(0o755)
         kept = {name: it for name, it in os.environ.items() if not name.startswith(("AWS_", "SLACK_", "MAKE"))}
         self.env = kept | {
@@ -148,4 +149,7 @@ def project(directory: pathlib.Path) -> Iterator[Project]:
         sqs = stack.enter_context(message_moves.in_front_of(url))
         checkout = directory / "slack-ingress"
         checkout.mkdir()
-        yield Project(checkout, url, sqs)
+        it = Project(checkout, url, sqs)
+        stack.callback(it.cli.wait)
+        stack.callback(it.cli.terminate)
+        yield it
