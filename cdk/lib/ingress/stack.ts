@@ -33,7 +33,7 @@ export class SlackIngressStack extends Stack {
     output('TableName', 'The event ids, and what is parked', ingress.table.tableName);
     output('FunctionName', 'The function; also the dimension of its metrics', ingress.function.functionName);
     output('RedriveFunctionName', 'The function that sends what is parked; also the dimension of its metrics', ingress.redrive.functionName);
-    output('SigningSecretArn', "Where Slack's signing secret goes (docs/slack-app.md)", ingress.signingSecret.secretArn);
+    output('SigningSecretArn', "Where Slack's signing secret goes (docs/zero-to-slack.md)", ingress.signingSecret.secretArn);
     if (ingress.dashboard) {
       output(
         'DashboardUrl',
