@@ -54,7 +54,7 @@ check: format-check lint-everything docs ## The quick inner loop: format, lints,
 test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
 	tests/beside.sh "$(MAKE) test-stack test-package" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
-	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
+	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev" "$(MAKE) test-docs"
 	$(MAKE) test-end-to-end test-bolt-guide
 	$(MAKE) workflows size release-dry-run demo DEMO=--release demo-bolt demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
 
@@ -126,6 +126,10 @@ test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 # The code of docs/migrate-bolt.md, before and after each of its commits.
 test-bolt-guide: $(VENV)/test.stamp $(VENV)/stack.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE)
 	bolt/python/.venv/bin/python -m pytest -q tests/bolt_guide
+
+# The commands of the guides, in bash and zsh, on an emulator of AWS; and the code of docs/migrate.md.
+test-docs: $(VENV)/test.stamp agent/.venv/stamp cdk/node_modules/.package-lock.json bootstraps
+	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap agent/.venv/bin/python -m pytest -q tests/docs
 
 # The tool for one's own machine: a Slack to play, to join, to record.
 slack-dev: FORCE ## The development tool, in target/tool (slack-dev/README.md)
@@ -469,4 +473,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size bootstraps package test-package release-check release-functions release-packages release-seal release-publish release-dry-run deployables deployables-of-release deploy-packages deploy-built deploy-summary audit audit-npm audit-pip FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-docs test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size bootstraps package test-package release-check release-functions release-packages release-seal release-publish release-dry-run deployables deployables-of-release deploy-packages deploy-built deploy-summary audit audit-npm audit-pip FORCE

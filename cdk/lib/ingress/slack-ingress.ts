@@ -178,7 +178,7 @@ export interface SlackIngressProps {
    * A secret whose text is Slack's signing secret or, for several apps, a JSON object from app id to signing secret. If
    * the secret is encrypted with a KMS key of yours, import it together with that key, and the key's policy must let
    * IAM policies grant the use of the key.
-   * @default a secret is created, with a random value that you replace (docs/slack-app.md)
+   * @default a secret is created, with a random value that you replace (docs/zero-to-slack.md)
    */
   readonly signingSecret?: secretsmanager.ISecret;
 

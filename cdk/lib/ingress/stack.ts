@@ -43,12 +43,13 @@ export class SlackIngressStack extends Stack {
       output('QueueUrl', 'What the consumer reads', ingress.queue.queueUrl);
       output('QueueArn', 'The same, for an event source mapping', ingress.queue.queueArn);
       output('DeadLetterQueueUrl', 'What the consumer failed on', ingress.deadLetterQueue.queueUrl);
+      output('DeadLetterQueueArn', 'The same, to send it back', ingress.deadLetterQueue.queueArn);
     }
     output('TableName', 'The event ids, and what is parked', ingress.table.tableName);
     output('FunctionName', 'The function; also the dimension of its metrics', ingress.function.functionName);
     output('RedriveFunctionName', 'The function that sends what is parked; also the dimension of its metrics', ingress.redrive.functionName);
     if (ingress.canary) output('CanaryFunctionName', 'The function that asks from outside; also the dimension of its metrics', ingress.canary.functionName);
-    output('SigningSecretArn', "Where Slack's signing secret goes (docs/slack-app.md)", ingress.signingSecret.secretArn);
+    output('SigningSecretArn', "Where Slack's signing secret goes (docs/zero-to-slack.md)", ingress.signingSecret.secretArn);
     if (ingress.dashboard) {
       output(
         'DashboardUrl',

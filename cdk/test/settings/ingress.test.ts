@@ -143,6 +143,7 @@ test('the stack has these outputs', () => {
     'QueueUrl',
     'QueueArn',
     'DeadLetterQueueUrl',
+    'DeadLetterQueueArn',
     'TableName',
     'FunctionName',
     'RedriveFunctionName',
