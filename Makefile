@@ -55,8 +55,8 @@ test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
 	tests/beside.sh "$(MAKE) test-stack test-package" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev" "$(MAKE) test-docs"
-	$(MAKE) test-end-to-end test-bolt-guide
-	$(MAKE) workflows size release-dry-run demo DEMO=--release demo-bolt demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
+	tests/beside.sh "$(MAKE) test-end-to-end" "$(MAKE) test-bolt-guide demo-bolt release-dry-run"
+	$(MAKE) workflows size demo DEMO=--release demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
 
 installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp $(VENV)/release.stamp agent/.venv/stamp cdk/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 
@@ -127,7 +127,7 @@ test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 test-bolt-guide: $(VENV)/test.stamp $(VENV)/stack.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE)
 	bolt/python/.venv/bin/python -m pytest -q tests/bolt_guide
 
-# The commands of the guides, in bash and zsh, on an emulator of AWS; and the code of docs/migrate.md.
+# The commands of the guides, in bash, and in zsh if there is one, on an emulator of AWS; and the code of docs/migrate.md.
 test-docs: $(VENV)/test.stamp agent/.venv/stamp cdk/node_modules/.package-lock.json bootstraps
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap agent/.venv/bin/python -m pytest -q tests/docs
 
