@@ -14,6 +14,7 @@ from typing import Any
 ACCOUNT = "arn:aws:bedrock-agentcore:us-east-1:000000000000"
 # What `Fn::GetAtt` gives for the resources that are left out. Of others `Ref` is not used.
 NAMES = {
+    "AgentRuntimeId": "agent-AbCdEfGhIj",
     "AgentRuntimeArn": f"{ACCOUNT}:runtime/agent-AbCdEfGhIj",
     "AgentRuntimeEndpointArn": f"{ACCOUNT}:runtime/agent-AbCdEfGhIj/runtime-endpoint/live",
     "CredentialProviderArn": f"{ACCOUNT}:token-vault/default/apikeycredentialprovider/bot-token",

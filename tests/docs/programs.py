@@ -11,6 +11,7 @@ A deployment is carried out once, however often it is asked for with the same ar
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
@@ -47,6 +48,11 @@ def make(arguments: list[str]) -> int:
     targets = [it for it in arguments if "=" not in it]
     if targets == ["doctor"]:
         # What it says is tested in slack-dev/tests. Here, that it is told of everything.
+        told = re.search(r"--outputs (\S+)", " ".join(arguments))
+        if told:
+            stacks = json.loads(pathlib.Path(told[1]).read_text())
+            print(f"doctor: {arguments}, of {list(stacks)}")
+            return 0 if {"SlackIngress", "SlackIngressAgent"} <= stacks.keys() else 1
         missing = [it for it in ("SLACK_SIGNING_SECRET_ARN", "DEDUP_STORE", "EVENT_SINK", "BOT_TOKEN_SECRET_ARN")
                    if not os.environ.get(it)]
         print(f"doctor: {arguments}, without {missing}")
