@@ -54,11 +54,11 @@ check: format-check lint-everything docs ## The quick inner loop: format, lints,
 test: ## Everything that CI runs
 	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
 	tests/beside.sh "$(MAKE) test-stack test-package" "$(MAKE) test-agent test-bolt-python test-bolt-javascript" "nice $(MAKE) format-check lint docs test-build fuzz-build"
-	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev"
-	$(MAKE) test-end-to-end test-bolt-guide
-	$(MAKE) workflows size demo DEMO=--release demo-bolt demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
+	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev" "$(MAKE) test-docs"
+	tests/beside.sh "$(MAKE) test-end-to-end" "$(MAKE) test-bolt-guide demo-bolt release-dry-run"
+	$(MAKE) workflows size demo DEMO=--release demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
 
-installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp agent/.venv/stamp cdk/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
+installed: $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/stack.stamp $(VENV)/release.stamp agent/.venv/stamp cdk/.venv/stamp bolt/python/.venv/stamp tests/node_modules/.package-lock.json cdk/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
 
 release: $(RELEASE)
 
@@ -120,11 +120,16 @@ bolt/javascript/dist/index.js: bolt/javascript/node_modules/.package-lock.json $
 	npm --prefix bolt/javascript run --silent build
 
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
+	cargo build $(EVERYTHING) --bin slack-dev
 	agent/.venv/bin/python -m pytest -q tests/end_to_end
 
 # The code of docs/migrate-bolt.md, before and after each of its commits.
 test-bolt-guide: $(VENV)/test.stamp $(VENV)/stack.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE)
 	bolt/python/.venv/bin/python -m pytest -q tests/bolt_guide
+
+# The commands of the guides, in bash, and in zsh if there is one, on an emulator of AWS; and the code of docs/migrate.md.
+test-docs: $(VENV)/test.stamp agent/.venv/stamp cdk/node_modules/.package-lock.json bootstraps
+	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap agent/.venv/bin/python -m pytest -q tests/docs
 
 # The tool for one's own machine: a Slack to play, to join, to record.
 slack-dev: FORCE ## The development tool, in target/tool (slack-dev/README.md)
@@ -160,7 +165,8 @@ bootstraps: $(RELEASE)
 # Fuzzing with libFuzzer and the pinned toolchain: these flags are the instrumentation that cargo-fuzz asks for.
 # `--target`, although it is the host, keeps them off build scripts and macros.
 FUZZ_TARGETS := signature http_event slack_json slack_form config
-FUZZ := fuzz/target/$(shell rustc --print host-tuple)/debug
+# Asked when it is used: rustc installs the pinned toolchain where there is none, such as in the job that publishes a release.
+FUZZ = fuzz/target/$(shell rustc --print host-tuple)/debug
 SANCOV := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table \
 	trace-compares)
 FUZZ_FLAGS = -artifact_prefix=fuzz/artifacts/$$target-
@@ -310,6 +316,48 @@ agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, i
 		-r $(AGENT_REQUIREMENTS)
 	cp -r agent/main.py agent/slack_agent target/agent/ && find target/agent/slack_agent -name __pycache__ -prune -exec rm -rf {} +
 
+# The steps of .github/workflows/release.yml, in its order; release/README.md. TAG comes by the environment and is never a word
+# of make's: a tag may have any character in it.
+ASSETS ?= target/assets
+NOTES ?= target/release-notes.md
+CHANGELOG ?= CHANGELOG.md
+RELEASE_FEATURES := sns redis
+define build_and_collect
+$(MAKE) build FEATURES=$(1)
+$(PYTHON) release/functions.py collect --architecture $(ARCHITECTURE) --feature "$(1)" target/lambda $(ASSETS)
+
+endef
+
+release-check: ## Whether TAG=v0.1.0 can be released from this commit: versions, changelog (CONTRIBUTING.md)
+	$(PYTHON) release/version.py --changelog $(CHANGELOG) --notes $(NOTES) -- "$$TAG"
+
+# First the two functions that send events, with what the default build lacks.
+release-functions:
+	$(foreach feature,$(RELEASE_FEATURES),$(call build_and_collect,$(feature)))
+	$(call build_and_collect,)
+
+# From the functions of both architectures in $(ASSETS), everything else.
+release-packages: cdk/node_modules/.package-lock.json $(VENV)/release.stamp
+	$(PYTHON) release/functions.py for-the-construct $(ASSETS) $(PACKAGED)
+	tests/beside.sh "$(MAKE) bolt-packages agent-zip" \
+		"npm --prefix cdk run --silent package -- --functions ../$(PACKAGED) --out ../target/package" \
+		'$(VENV)/bin/python release/sbom.py --version "$$TAG" $(ASSETS)'
+	$(PYTHON) release/packages.py target/packages target/package $(ASSETS)
+	$(PYTHON) release/archive.py target/agent $(ASSETS)/slack-ingress-agent.zip
+	$(PYTHON) release/sam.py --version "$$TAG" $(ASSETS)
+
+# Installs nothing: it runs in the job that may sign and publish. RELEASED= is for a dry run, which has less.
+release-seal:
+	$(PYTHON) release/checksums.py $(ASSETS)
+	$(PYTHON) release/assets.py --version "$$TAG" $(RELEASED) $(ASSETS)
+
+release-publish:
+	gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file $(NOTES) $(ASSETS)/*
+
+# Those steps as the workflow has them, with the functions that `make test` has built, and nothing published.
+release-dry-run: $(VENV)/release.stamp $(VENV)/stack.stamp cdk/node_modules/.package-lock.json bolt/python/.venv/stamp bolt/javascript/node_modules/.package-lock.json bootstraps ## What a release would be made of, and whether its workflow would make it
+	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python -m unittest discover --start-directory release/tests --top-level-directory release/tests
+
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time. What a deployment would
 # replace that holds data it does not touch, unless REPLACE names it.
 CDK = cd cdk && npx --no-install cdk
@@ -326,8 +374,49 @@ bootstrap: build agent-zip cdk/node_modules/.package-lock.json ## Prepare an acc
 deploy: build agent-zip cdk/node_modules/.package-lock.json ## Bring the stacks up in the AWS account of your credentials (docs/deploy.md)
 	cd cdk && npm run --silent deploy -- $(addprefix --replace=,$(REPLACE)) $(SETTINGS)
 
+# The jobs of .github/workflows/deploy.yml (docs/continuous-deployment.md). What the first one makes, by building or from a
+# release, the second one deploys; only that one has credentials, so it builds nothing and runs no script of a package's.
+DEPLOYABLES := target/deploy
+deployables: build agent-zip
+	rm -rf $(DEPLOYABLES) && mkdir -p $(DEPLOYABLES)
+	for name in $(NAMES); do cp target/lambda/$$name/bootstrap.zip $(DEPLOYABLES)/$$name.zip || exit; done
+	$(PYTHON) release/archive.py target/agent $(DEPLOYABLES)/agent.zip
+
+# The functions of the release TAG, if what was built and published is what is downloaded.
+deployables-of-release:
+	rm -rf $(ASSETS) $(DEPLOYABLES) && mkdir -p $(DEPLOYABLES)
+	gh release download "$$TAG" --dir $(ASSETS)
+	cd $(ASSETS) && sha256sum --check --strict --quiet SHA256SUMS
+	for file in $(ASSETS)/*; do gh attestation verify "$$file" --repo "$$GITHUB_REPOSITORY" \
+		--signer-workflow "$$GITHUB_REPOSITORY/.github/workflows/release.yml" --source-ref "refs/tags/$$TAG" || exit; done
+	$(PYTHON) release/functions.py for-a-deployment --architecture $(ARCHITECTURE) --feature "$(FEATURES)" $(ASSETS) $(DEPLOYABLES)
+
+deploy-built: ZIPS = -c codePath=../$(DEPLOYABLES)/slack-ingress.zip -c redriveCodePath=../$(DEPLOYABLES)/redrive.zip \
+	-c dispatchCodePath=../$(DEPLOYABLES)/agent-dispatch.zip -c settleCodePath=../$(DEPLOYABLES)/agent-settle.zip \
+	-c rotationCodePath=../$(DEPLOYABLES)/token-rotation.zip -c agentCodePath=../$(DEPLOYABLES)/agent.zip
+deploy-packages:
+	cd cdk && npm ci --ignore-scripts --no-audit --no-fund --silent
+
+# Whoever started the workflow has approved the deployment, so the CDK does not ask.
+deploy-built:
+	cd cdk && npm run --silent deploy -- --require-approval never $(addprefix --replace=,$(REPLACE)) $(SETTINGS)
+
+deploy-summary:
+	$(PYTHON) release/summary.py cdk/outputs.json >> "$$GITHUB_STEP_SUMMARY"
+
+# Known holes in what npm and pip install. Their databases are on the network, so this is not in `make test`.
+audit: audit-npm audit-pip ## Known holes in the trees of npm and pip (asks their registries)
+
+audit-npm:
+	for lock in $$(git ls-files '*package-lock.json'); do \
+		echo "$$lock" && (cd $$(dirname $$lock) && npm audit --package-lock-only --audit-level=high) || exit; done
+
+audit-pip: $(VENV)-audit/stamp
+	for list in $$(git ls-files '*requirements*.txt'); do \
+		echo "$$list" && $(VENV)-audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r $$list || exit; done
+
 clean: ## Remove everything that was built or installed here
-	rm -rf target fuzz/target fuzz/artifacts $(VENV) agent/.venv bolt/python/.venv cdk/.venv cdk/build cdk/cdk.out cdk/outputs.json \
+	rm -rf target fuzz/target fuzz/artifacts $(VENV) $(VENV)-audit agent/.venv bolt/python/.venv cdk/.venv cdk/build cdk/cdk.out cdk/outputs.json \
 		{tests,cdk,benches/functions/peers/node,bolt/javascript}/node_modules bolt/javascript/{dist,build}
 
 # Always asked: cargo knows whether anything changed. All five functions in one command; the feature `dispatch` adds
@@ -339,6 +428,12 @@ $(RELEASE): FORCE
 agent/.venv/stamp: agent/requirements.txt agent/requirements-dev.txt
 	test -d agent/.venv || $(PYTHON) -m venv agent/.venv
 	agent/.venv/bin/pip install --quiet --disable-pip-version-check -r agent/requirements.txt -r agent/requirements-dev.txt
+	touch $@
+
+# An environment of its own: what audits brings other versions than what is audited.
+$(VENV)-audit/stamp: release/requirements-audit.txt
+	test -d $(VENV)-audit || $(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # What an app in Python has that installs the constructs.
@@ -361,6 +456,7 @@ $(VENV)/demo.stamp: demo/requirements.txt
 $(VENV)/test.stamp: tests/requirements.txt
 $(VENV)/stack.stamp: cdk/requirements.txt
 $(VENV)/bench.stamp: benches/functions/requirements.txt
+$(VENV)/release.stamp: release/requirements.txt
 
 # A DynamoDB that keeps up with the load. It is compiled, in three minutes; so `make test` does without it.
 $(VENV)/dynoxide-$(DYNOXIDE).stamp: | $(VENV)/test.stamp
@@ -377,4 +473,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size bootstraps package test-package FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-docs test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size bootstraps package test-package release-check release-functions release-packages release-seal release-publish release-dry-run deployables deployables-of-release deploy-packages deploy-built deploy-summary audit audit-npm audit-pip FORCE

@@ -19,7 +19,7 @@ const STAGE = join(CDK, 'build/stage');
 /** What is of the CDK app, and not of the constructs. */
 const OF_THE_APP = ['settings', 'guard', 'ingress/stack.ts', 'ingress/manifest.ts', 'agent/stack.ts'];
 /** The files that jsii compiles to, and what they read. */
-const FILES = ['dist/**/*.js', 'dist/**/*.d.ts', '.jsii', 'tools', 'functions', 'LICENSE-*'];
+const FILES = ['dist/**/*.js', 'dist/**/*.d.ts', '.jsii', 'tools', 'canary/canary.py', 'functions', 'LICENSE-*'];
 
 interface PackageJson {
   name: string;
@@ -71,7 +71,7 @@ function main(): void {
   mkdirSync(STAGE, { recursive: true });
   const isOfTheApp = (path: string) => OF_THE_APP.some((it) => path === join(CDK, 'lib', it));
   cpSync(join(CDK, 'lib'), join(STAGE, 'lib'), { recursive: true, filter: (path) => !isOfTheApp(path) && !path.endsWith('.md') });
-  for (const it of ['tools', 'README.md']) cpSync(join(CDK, it), join(STAGE, it), { recursive: true });
+  for (const it of ['tools', 'canary', 'README.md']) cpSync(join(CDK, it), join(STAGE, it), { recursive: true });
   for (const it of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(CDK, '..', it), join(STAGE, it));
   cpSync(functions, join(STAGE, 'functions'), { recursive: true });
 

@@ -5,19 +5,23 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import { AgentStack } from '../lib/agent/stack';
 import { SlackIngressStack } from '../lib/ingress/stack';
 import { agentProps } from '../lib/settings/agent';
-import { settingsOf, wantsAgent } from '../lib/settings/context';
+import { settingsOf, twoRegions, wantsAgent } from '../lib/settings/context';
 import { ingressProps } from '../lib/settings/ingress';
 import { checkNames } from '../lib/settings/names';
 
 function createStacks(app: App): void {
   checkNames(app);
   const name = settingsOf(app).formed('stackName') ?? 'SlackIngress';
+  // One of two regions is another stack in each. A stack for any region has no region of its own, and can be deployed in all.
+  const env = twoRegions(app) && { region: process.env.CDK_DEFAULT_REGION };
   const { ingress } = new SlackIngressStack(app, name, {
+    env,
     description: 'slack-ingress: the front door for a Slack app that does slow work',
     ingress: ingressProps,
   });
   if (wantsAgent(app)) {
     new AgentStack(app, `${name}Agent`, {
+      env,
       description: 'slack-ingress: an agent on the queue, and its tools',
       ingress,
       agent: agentProps,

@@ -18,3 +18,4 @@ export type {
 export { type FastPathProps } from './ingress/fast-path';
 export { IngressMetrics } from './ingress/metrics';
 export { SlackIngress, type SlackIngressProps } from './ingress/slack-ingress';
+export { type TwoRegionsProps } from './ingress/two-regions';

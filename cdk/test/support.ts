@@ -1,5 +1,6 @@
 // What the tests share: stacks to look at, and ways to find resources in their templates.
 
+import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -195,6 +196,20 @@ export function roleOf(template: Template, fn: Resource) {
   const policy = only(template, 'AWS::IAM::Policy', (it) => JSON.stringify(it.Properties.Roles).includes(`"${id}"`));
   const role = template.findResources('AWS::IAM::Role')[id] as Resource;
   return { id, role, policy, statements: policy.Properties.PolicyDocument.Statement as any[] };
+}
+
+/**
+ * Returns which keys these statements let somebody use: through which service, by which actions, and which key. Every right to
+ * use a key must be through one service of the stack's region.
+ */
+export function useOfKeys(statements: any[]): [string, string[], string | string[]][] {
+  return statements
+    .filter(({ Action }) => [Action].flat().some((it: string) => it.startsWith('kms:')))
+    .map(({ Effect, Action, Resource, Condition, ...rest }) => {
+      const [, [service, region, suffix]] = Condition.StringEquals['kms:ViaService']['Fn::Join'];
+      assert.deepEqual([Effect, rest, Object.keys(Condition), region, suffix], ['Allow', {}, ['StringEquals'], { Ref: 'AWS::Region' }, '.amazonaws.com']);
+      return [service.slice(0, -1), [Action].flat(), Resource];
+    });
 }
 
 /** Returns the role of an AgentCore resource, and the only policy of that role. */

@@ -57,7 +57,7 @@ HOLD_LIMIT_SECONDS = 120
 # Slack documents 40,000 characters, and refuses some texts that are much shorter. 4,000 are safe.
 TEXT_LIMIT = 4000
 SESSION_STATUSES = ("active", "processing", "suspended", "closed")
-ALL_SCOPES = frozenset({"chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
+ALL_SCOPES = frozenset({"app_mentions:read", "chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
                         "im:history", "mpim:history", "canvases:read", "canvases:write", "files:read", "users:read"})
 STREAM_METHODS = ("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update", "chat.delete")
 SCOPES = {"chat.postMessage": "chat:write", **dict.fromkeys(STREAM_METHODS, "chat:write"),
@@ -776,17 +776,20 @@ def handler(slack: SlackApi) -> type[Handler]:
 
         def _answer(self, fields: dict[str, Any] | None) -> None:
             path, _, query = self.path.partition("?")
+            authorization = self.headers.get("Authorization")
+            workspace = slack.workspace_of(authorization)
             if fields is None:
                 reply: Reply | None = failure("invalid_json")
             else:
                 fields = dict(urllib.parse.parse_qsl(query)) | fields
-                authorization = self.headers.get("Authorization")
-                workspace = slack.workspace_of(authorization)
                 reply = workspace.answer(path.removeprefix("/api/"), authorization, fields)
             if reply is None:
                 self.close_connection = True
                 return
             headers = {"Content-Type": "application/json; charset=utf-8"}
+            if authorization == f"Bearer {workspace.token}":
+                # Slack tells them in each answer, also in a refusal.
+                headers["X-OAuth-Scopes"] = ",".join(sorted(workspace.scopes))
             if reply.retry_after is not None:
                 headers["Retry-After"] = str(reply.retry_after)
             self.answer(reply.status, json.dumps(reply.body).encode(), headers)

@@ -135,6 +135,7 @@ class World:
     mapping: EventSourceMapping
     identities: Mapping[str, Identity]
     sqs: Any
+    # Where the work records are.
     dynamodb: Any
     table: str
     queue_url: str
@@ -269,8 +270,13 @@ def missing_program(settings: Settings) -> str | None:
 
 
 @contextlib.contextmanager
-def world(settings: Settings = Settings()) -> Iterator[World]:
-    """Starts all of the parts, and stops them in the end. Raises Failure if a program is missing or does not start."""
+def world(settings: Settings = Settings(), region_of: World | None = None,
+          shares_records: bool = True) -> Iterator[World]:
+    """Starts all of the parts, and stops them in the end. Raises Failure if a program is missing or does not start.
+
+    `region_of`: another world of whose app this is the other region. They have one Slack and one app's secrets, and each has its
+    own functions, agent, queue and table of events. The work records of both are in the first one's table, unless
+    `shares_records` is false. MiniStack's table is in one place, so it is strongly consistent, and is never cut off."""
     if problem := missing_program(settings):
         raise Failure(problem)
     if settings.visibility_timeout < settings.function_timeout:
@@ -279,6 +285,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
     ingress_id, dispatch_id, settle_id, agent_id, tester = (
         Identity(name) for name in ("slack-ingress", "agent-dispatch", "agent-settle", "agent", "tester"))
     signing_secret, bot_token = secrets.token_hex(16), "xoxb-" + secrets.token_hex(12)
+    if region_of is not None:
+        signing_secret, bot_token = region_of.slack.secret, region_of.bot_token
     # Before the token is put, the secret has a random value.
     credential = Credential(bot_token if settings.has_token else secrets.token_hex(16))
 
@@ -287,7 +295,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         emulator = Emulator(logs)
         stack.callback(emulator.stop)
 
-        slack_api = stack.enter_context(SlackApi(token=bot_token))
+        slack_api = stack.enter_context(SlackApi(token=bot_token)) if region_of is None else region_of.slack_api
         hooks = stack.enter_context(SlackHooks().serve())
         trello = stack.enter_context(TrelloApi(secrets.token_hex(16), "ATTA" + secrets.token_hex(32)))
         trello_credential = Credential(trello.credential, "OAuth")
@@ -340,6 +348,10 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         emulator.wait_until_it_answers()
         sqs, dynamodb = (client(service, emulator.url, tester) for service in ("sqs", "dynamodb"))
         table = create_table(dynamodb)
+        records, records_table, shared_records = dynamodb, table, {}
+        if region_of is not None and shares_records:
+            records, records_table = region_of.dynamodb, region_of.table
+            shared_records = {"AWS_ENDPOINT_URL_DYNAMODB": records.meta.endpoint_url, "DEDUP_STORE": f"dynamodb:{records_table}"}
         queue_url, queue_arn, dead_letter_url = create_queues(sqs, settings.visibility_timeout, settings.is_fifo)
 
         def function(binary: pathlib.Path, identity: Identity, env: dict[str, str], timeout: float,
@@ -363,7 +375,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
             "SLACK_HOOKS_URL": hooks.url,
             "SLACK_FILES_URL": slack_api.files_url,
-            "POST_WAIT_SECONDS": str(settings.post_wait)} | installations | tokens_of_files | settings.settle_env,
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records | installations | tokens_of_files | settings.settle_env,
             SETTLE_TIMEOUT, settings.settlers)
         dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",
@@ -371,7 +383,8 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
             "AGENT_RUNTIME_ARN": RUNTIME_ARN, "AGENT_TIMEOUT_SECONDS": str(settings.agent_timeout),
             "AGENT_PROTOCOL": settings.protocol, "EVENT_QUEUE": queue_url, "DEAD_LETTER_QUEUE": dead_letter_url,
             "MAX_ATTEMPTS": str(settings.max_attempts), "GIVE_UP_AFTER_SECONDS": str(settings.give_up_after),
-            "POST_WAIT_SECONDS": str(settings.post_wait)} | settings.dispatch_env, settings.function_timeout, settings.dispatchers)
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | settings.dispatch_env | shared_records,
+            settings.function_timeout, settings.dispatchers)
         for it in functions.values():
             it.wait_until_it_is_ready()
         port = stack.enter_context(http_api(ingress))
@@ -380,7 +393,7 @@ def world(settings: Settings = Settings()) -> Iterator[World]:
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
         yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, memory,
                     bot_token, credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress,
-                    dispatcher, settle, lambda_api, mapping, identities, sqs, dynamodb, table, queue_url,
+                    dispatcher, settle, lambda_api, mapping, identities, sqs, records, records_table, queue_url,
                     dead_letter_url, logs)
 
 

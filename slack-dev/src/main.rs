@@ -4,6 +4,7 @@
 mod aws;
 mod bridge;
 mod capture;
+mod cost;
 mod delivery;
 mod doctor;
 mod fast_path;
@@ -52,6 +53,8 @@ enum Command {
     FastPath(fast_path::Arguments),
     /// Install the app in a workspace by Slack's OAuth flow, and put its bot token where the Gateways read it
     Install(install::Arguments),
+    /// Say what a month costs: the ingress, the agent behind it, and what they are watched with
+    Cost(Box<cost::Arguments>),
     /// Say what became of the question in a message, and where its trace and its log lines are
     Trace(trace::Arguments),
 }
@@ -67,6 +70,7 @@ async fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::FastPath(arguments) => fast_path::run(arguments),
         Command::Install(arguments) => install::run(arguments).await,
+        Command::Cost(arguments) => cost::run(&arguments),
         Command::Trace(arguments) => trace::run(arguments).await,
     };
     done.unwrap_or_else(|error| {

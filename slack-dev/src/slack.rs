@@ -40,6 +40,11 @@ pub(crate) fn secrets_from_environment() -> Result<AppSecrets, CommandError> {
 pub(crate) struct AppSecrets(Vec<SigningSecret>);
 
 impl AppSecrets {
+    /// At least one.
+    pub(crate) fn new(secrets: Vec<SigningSecret>) -> Self {
+        Self(secrets)
+    }
+
     /// Signs `body` as Slack does: with the secret of the app that the body is for. A body that names none of the apps gets the
     /// first one's signature.
     fn sign(&self, timestamp: &str, body: &[u8]) -> String {

@@ -222,7 +222,7 @@ fn attempts(record: &Record) -> String {
 }
 
 /// What became of the question, in words.
-fn state(record: &Record, now: UnixMillis) -> String {
+pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
     match &record.state {
         State::Free => "it waits on the queue: nobody works on it now, and it is tried again".to_owned(),
         State::InFlight(flight) => in_flight(flight, now),

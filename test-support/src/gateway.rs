@@ -1,5 +1,5 @@
-//! A stand-in for AgentCore Gateway in front of [`SlackApi`]: it takes signed `tools/call`s, each a POST of JSON-RPC without a
-//! session, calls Slack with the bot's token, and answers as a test says. It is used by the Rust tests; the one in
+//! A stand-in for AgentCore Gateway in front of [`SlackApi`]: it takes signed `tools/call`s (and `tools/list`, whose pages have one
+//! tool each), each a POST of JSON-RPC without a session, calls Slack with the bot's token, and answers as a test says. It is used by the Rust tests; the one in
 //! `demo/stand_ins/gateway.py` is a whole MCP server for people and for the agent.
 //!
 //! Checked are the signature and what it is for, the headers that MCP wants, the name of the tool and the names of its
@@ -319,6 +319,17 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     };
     let settings = state.settings.lock().expect("not poisoned").clone();
     let id = message["id"].clone();
+    if message["method"] == "tools/list" {
+        return Ok(match state.plan.next("tools/list") {
+            Some(Fault::Status(status)) => plain(status, &[], r#"{"message":"injected"}"#),
+            Some(Fault::Rpc(code)) => rpc_error(&id, code),
+            Some(_) => return Err(broken()),
+            None => form(
+                settings.form,
+                &json!({ "jsonrpc": "2.0", "id": id, "result": listed(&state, &message) }),
+            ),
+        });
+    }
     if message["method"] != "tools/call" {
         return Ok(rpc_error(&id, -32601));
     }
@@ -401,6 +412,24 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
         }
     });
     served.await.map_err(|_| broken())?
+}
+
+/// A page of the list of tools: the one that the cursor names.
+fn listed(state: &State, message: &Value) -> Value {
+    let others = state.others.lock().expect("not poisoned");
+    let targets = std::iter::once(TARGET).chain(others.iter().map(|other| other.target.as_str()));
+    let names: Vec<_> = targets
+        .flat_map(|target| state.tools.iter().map(move |tool| format!("{target}___{}", tool.operation)))
+        .collect();
+    let page: usize =
+        message["params"]["cursor"].as_str().map_or(0, |page| page.parse().expect("a cursor of ours"));
+    let shown: Vec<_> =
+        names.iter().skip(page).take(1).map(|name| json!({ "name": name, "inputSchema": {} })).collect();
+    let mut result = json!({ "tools": shown });
+    if page + 1 < names.len() {
+        result["nextCursor"] = json!((page + 1).to_string());
+    }
+    result
 }
 
 /// Why a request is not let in.

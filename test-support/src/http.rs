@@ -78,6 +78,8 @@ pub fn response(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>)
 pub struct ReceivedRequest {
     /// Its method.
     pub method: Method,
+    /// Its path, without the query.
+    pub path: String,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body; what there is of it, if it broke off.
@@ -116,7 +118,8 @@ impl Endpoint {
             async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
-                let request = ReceivedRequest { method: parts.method, headers: parts.headers, body };
+                let path = parts.uri.path().to_owned();
+                let request = ReceivedRequest { method: parts.method, path, headers: parts.headers, body };
                 let n = {
                     let mut seen = seen.lock().expect("not poisoned");
                     seen.push(request.clone());

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from stand_ins.agentcore import Call
+from stand_ins.aws import client
 from stand_ins.functions import REGION
+from stand_ins.events import PERSON
 from stand_ins.machines import Machine
+from stand_ins.processes import ROOT
 from stand_ins.slack_api import Post
 from stand_ins.world import Event, World
 
@@ -21,6 +28,8 @@ from stand_ins.world import Event, World
 AFTER_A_LEASE = 240
 # Less than a lease: nothing has to end first.
 QUICKLY = 85
+# `make test-end-to-end` builds it.
+SLACK_DEV = ROOT / os.environ.get("SLACK_DEV", "target/debug/slack-dev")
 
 
 def send(world: World, event: Event) -> Event:
@@ -130,3 +139,41 @@ def signed_call(world: World, url: str, tool: str, arguments: dict[str, Any], wh
     with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=20) as response:
         result: dict[str, Any] = json.load(response)["result"]
     return result
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the doctor's: `ok`, `warn`, `fail` or `skip`, what it found, and what to do."""
+
+    status: str
+    found: str
+    todo: str
+
+
+def doctor(world: World, channel: str, wait_seconds: int) -> dict[str, Check]:
+    """Runs `slack-dev doctor` on the world by the outputs that its stacks would have, has it ask a question in the channel, and
+    returns its checks by their names."""
+    arns = {name: secrets_manager(world).create_secret(Name=f"doctor-{name}-{secrets.token_hex(4)}", SecretString=text)["ARN"]
+            for name, text in (("SigningSecretArn", world.slack.secret),
+                               ("BotTokenSecretArn", json.dumps({"token": world.bot_token})))}
+    outputs = {
+        "SlackIngress": {"RequestUrl": f"http://127.0.0.1:{world.slack.port}/slack/events", "TableName": world.table,
+                         "QueueUrl": world.queue_url, "SigningSecretArn": arns["SigningSecretArn"]},
+        "SlackIngressAgent": {"BotTokenSecretArn": arns["BotTokenSecretArn"], "GatewayUrl": world.gateway.url,
+                              "TrelloSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:trello"},
+    }
+    # The agent's identity, because the Gateway lets it in.
+    env = world.identities["agent"].env(REGION) | {
+        "AWS_ENDPOINT_URL": world.sqs.meta.endpoint_url, "SLACK_API_URL": world.slack_api.url}
+    command = [SLACK_DEV, "doctor", "--json", "--outputs", "-", "--ask", channel, "--as", PERSON, "--wait", str(wait_seconds)]
+    done = subprocess.run(command, env=env, input=json.dumps(outputs), capture_output=True, text=True,
+                          timeout=wait_seconds + 60, check=False)
+    assert done.stdout, done.stderr
+    report = json.loads(done.stdout)
+    assert done.returncode == (0 if report["ok"] else 1), done.stdout
+    assert world.bot_token not in done.stdout and world.slack.secret not in done.stdout
+    return {it["check"]: Check(it["status"], it["found"], it.get("todo", "")) for it in report["checks"]}
+
+
+def secrets_manager(world: World) -> Any:
+    return client("secretsmanager", world.sqs.meta.endpoint_url, world.identities["tester"])

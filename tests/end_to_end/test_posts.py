@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from expect import (
-    AFTER_A_LEASE, QUICKLY, answered_once, answers_to, attributes, dead_letter_of, operations, send, stays, thoughts,
+    AFTER_A_LEASE, QUICKLY, answered_once, answers_to, attributes, dead_letter_of, doctor, operations, send, stays, thoughts,
 )
 from stand_ins import lambda_api
 from stand_ins.events import command, mention, new_channel
@@ -216,6 +216,14 @@ def test_a_question_before_the_token_is_put_is_answered_when_it_is(world: World)
 
     world.eventually("the failure is in the metrics", lambda: "slack_invalid_auth" in reasons())
     assert not world.posts(event)
+    # The doctor is not deceived by the secret, which has a good token: the Gateways have another value.
+    checks = doctor(world, new_channel(), wait_seconds=15)
+    assert checks["bot token, Slack"].status == "ok"
+    assert {name for name, it in checks.items() if it.status == "fail"} == {
+        "table, TTL", "tools, token", "question"}
+    assert "invalid_auth" in checks["tools, token"].found
+    assert "its text waits to be posted" in checks["question"].found
+    assert "slack-dev trace https://example.slack.com/archives/C" in checks["question"].todo
     world.put_token()
     answered_once(world, event, AFTER_A_LEASE)
     assert thoughts(world, event) == 1

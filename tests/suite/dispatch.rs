@@ -16,9 +16,10 @@ use test_support::lambda::invoke_api::InvokeApi;
 use test_support::lambda::{Ended, Lambda, TRACE_HEADER, output, variables};
 use test_support::servers::server;
 use test_support::slack::api::{Fault as SlackFault, SlackApi};
-use test_support::slack::{Request, event, mention, mention_in};
+use test_support::slack::{Request, event, fixtures, mention, mention_in};
 use test_support::wait::eventually;
 
+use crate::cost::{calls, measured, reckoned};
 use crate::support::ingress;
 
 const RUNTIME: &str = "arn:aws:bedrock-agentcore:eu-central-1:123456789012:runtime/agent-AbCdEfGhIj";
@@ -321,6 +322,67 @@ async fn a_question_is_answered_once_in_its_thread_and_only_then_off_the_queue()
     assert!(answer["TimeToAnswer"].as_f64().unwrap() > 0.0, "{answer}");
     let log = [dispatch.stderr(), scene.settle.function().stderr()].concat().join("\n");
     assert!(!log.contains("hello") && !log.contains("u8") && !log.contains(CLAIMERS), "{log}");
+}
+
+/// `slack-dev cost` and docs/cost.md reckon with these counts. On Lambda the receive, and the delete of what is no question, are
+/// the event source mapping's.
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_question_makes_the_calls_that_its_price_is_reckoned_from() {
+    let expected = json!(["no_question", "hand_over_and_sign", "claim", "beat", "answer"].map(reckoned));
+    assert_eq!(measured(&expected, calls_of_a_question).await, expected);
+}
+
+/// The calls of an event that is no question, and of each step of a question that is answered at once.
+async fn calls_of_a_question() -> Value {
+    let scene = Scene::fifo().await;
+    let dispatch = scene.environment().await;
+    let gateway = || SETTLE_TOOLS.iter().map(|tool| scene.gateway.calls(tool.operation).len()).sum::<usize>();
+    let mut before = [0; 4];
+    let mut since = |invocations: usize| {
+        let [reads, writes, queries, sqs] = calls(&scene.dynamodb, &scene.sqs);
+        let now = [reads, writes, sqs, gateway()];
+        let [reads, writes, sqs, gateway] = std::array::from_fn(|n| now[n] - before[n]);
+        before = now;
+        assert_eq!(queries, 0);
+        json!({
+            "invocations": invocations, "dynamodb_reads": reads, "dynamodb_writes": writes,
+            "sqs_requests": sqs, "gateway_calls": gateway,
+        })
+    };
+    let most = reckoned("largest_work_record_bytes").as_u64().and_then(|most| usize::try_from(most).ok());
+    let weigh = async || {
+        let item = scene.record().await;
+        // SQS's receipt handles have at most 1,024 characters; the emulator's are shorter.
+        let size = |(name, value): (&String, &String)| {
+            name.len() + value.len().max(if name == "receipt_handle" { 1024 } else { 0 })
+        };
+        let bytes = item.iter().map(size).sum::<usize>();
+        assert!(Some(bytes) <= most, "{bytes}: {item:?}");
+    };
+
+    // Both functions have started, and have warmed their connections up.
+    tokio::join!(scene.dynamodb.reached("GetItem", 2), scene.sqs.reached("GetQueueAttributes", 1));
+    since(0);
+    scene.ingest(&Request::json(fixtures::read("events", "reaction_added.json"))).await;
+    assert_eq!(scene.again(&dispatch).await, 0);
+    dispatch.reports(1).await;
+    let passed = since(1);
+    scene.ingest(&event("Ev1")).await;
+    assert_eq!(scene.again(&dispatch).await, 1);
+    // The sign is shown beside the call.
+    scene.settle.function().reports(1).await;
+    let handed_over = since(2);
+    weigh().await;
+    assert_eq!(scene.claim().await["outcome"], "claimed");
+    let claimed = since(1);
+    weigh().await;
+    assert_eq!(scene.ask("beat", json!({})).await["outcome"], "go on");
+    let beaten = since(1);
+    assert_eq!(scene.ask("answer", json!({ "text": "42" })).await["outcome"], "answered");
+    let answered = since(1);
+    weigh().await;
+    json!([passed, handed_over, claimed, beaten, answered])
 }
 
 #[tokio::test]

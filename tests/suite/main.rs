@@ -18,6 +18,7 @@
 mod answers;
 #[cfg(target_os = "linux")] // where a library can be preloaded
 mod clocks;
+mod cost;
 mod dedup_key;
 #[cfg(all(feature = "dispatch", feature = "sns"))]
 mod dispatch;

@@ -1,6 +1,6 @@
 // The consumer of an ingress's queue as a construct: the dispatcher, agent-settle, the agent and its tools.
 
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import type * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as iam from 'aws-cdk-lib/aws-iam';
@@ -11,6 +11,7 @@ import { Construct } from 'constructs';
 import type { Binary } from '../common/bootstrap';
 import { checkChoice } from '../common/limits';
 import { packagedCode } from '../common/packaged';
+import { KEPT } from '../common/removal';
 import { AgentAlarms } from './alarms';
 import { ApiCredential } from './credential';
 import { AgentDashboard } from './dashboard';
@@ -74,7 +75,8 @@ export class SlackAgent extends Construct {
 
   constructor(scope: Construct, id: string, props: SlackAgentProps) {
     super(scope, id);
-    const { queue, deadLetterQueue, table, dmConversation } = props.ingress;
+    const { queue, deadLetterQueue, guardTable, dmConversation } = props.ingress;
+    const table = guardTable ?? props.ingress.table;
     if (!queue || !deadLetterQueue) {
       throw new Error('SlackAgent: the agent needs an ingress with a queue, and this one has a topic and no queue');
     }
@@ -88,24 +90,32 @@ export class SlackAgent extends Construct {
     const code = (binary: Binary, given: lambda.Code | undefined) =>
       given ?? packagedCode({ binary, architecture: props.architecture ?? lambda.Architecture.ARM_64 });
     const rotates = rest.rotatingTokens ?? rotationCode !== undefined;
+    if (rotates && guardTable) {
+      throw new Error(
+        'SlackAgent: with two regions the bot tokens must not expire: a refresh token works once, and each region would use it up for the other',
+      );
+    }
     const codes = [dispatchCode, settleCode, ...(rotates ? [rotationCode] : [])];
     if (codes.includes(undefined) && codes.some((it) => it !== undefined)) {
       throw new Error('SlackAgent: the code of all functions must be given, or of none: dispatchCode, settleCode, rotationCode if tokens expire');
     }
     const unansweredAfter = rest.unansweredAfter ?? Duration.minutes(15);
     const logRetention = rest.logRetention ?? logs.RetentionDays.ONE_MONTH;
-    const removalPolicy = rest.removalPolicy ?? RemovalPolicy.DESTROY;
+    const removalPolicy = rest.removalPolicy ?? KEPT;
 
     // ── what agent-settle does in Slack ────────────────────────────────────────────────────────────────
-    const botToken = rest.botToken ?? botTokenSecret(this, 'BotToken', removalPolicy);
+    // What the ingress encrypts with a key of one's own, all of this encrypts with it too.
+    const { encryptionKey } = props.ingress;
+    const storage = { removalPolicy, encryptionKey };
+    const botToken = rest.botToken ?? botTokenSecret(this, 'BotToken', storage);
     this.botToken = botToken;
     const credential = new ApiCredential(this, 'BotTokenCredential', { secret: botToken });
-    const shared = { ...rest, queue, table, logRetention, removalPolicy };
+    const shared = { ...rest, queue, table, logRetention, removalPolicy, encryptionKey };
     const settleGateway = new AgentGateway(this, 'SettleGateway', { description: 'what agent-settle does in Slack' });
     settleGateway._addTool(SLACK_TARGET, { document: SETTLE_DOCUMENT }, () => credential);
     const workspaces =
       rest.workspaces &&
-      new Workspaces(this, 'Workspaces', { ...rest.workspaces, secret: botToken, credential, settleGateway, removalPolicy });
+      new Workspaces(this, 'Workspaces', { ...rest.workspaces, secret: botToken, credential, settleGateway, storage });
     this._moreInstallations = workspaces?.installations.slice(1) ?? [];
     this.moreBotTokens = Object.fromEntries(this._moreInstallations.map((it) => [it.tenant, it.secret]));
     const settle = (toolsGateway?: ToolsGateway, workspacesGateway?: AgentGateway) =>
@@ -136,7 +146,7 @@ export class SlackAgent extends Construct {
       this.gateway._addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT }, () => reachable);
       const { trello, memory: remembers, ...more } = agent;
       if (trello) {
-        this.trelloCredential = trello.secret ?? trelloSecret(this, 'TrelloCredential', removalPolicy);
+        this.trelloCredential = trello.secret ?? trelloSecret(this, 'TrelloCredential', storage);
         this.gateway.addTool(TRELLO_TARGET, trelloTools(this.trelloCredential));
       }
       const memory = remembers && new AgentMemory(this, 'People', { ...remembers, removalPolicy });
@@ -147,6 +157,9 @@ export class SlackAgent extends Construct {
         gateway: this.gateway,
         settle: this.settle,
         workspaceTools: several && WORKSPACE_TARGETS,
+        logRetention,
+        removalPolicy,
+        encryptionKey,
       });
       target = own;
       [this.runtime, this.agentRole] = [own.runtime, own.role];

@@ -3,6 +3,7 @@
 import { Names, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { arnForPolicy } from '../common/secret';
@@ -55,13 +56,19 @@ export function grantReadSecret(secret: secretsmanager.ISecret, grant: Grant): v
   }
 }
 
-export interface CredentialSecretProps {
+/** How a secret is kept that is created here. */
+export interface SecretStorage {
+  readonly removalPolicy: RemovalPolicy;
+  /** The KMS key that it is encrypted with. @default a key of AWS's */
+  readonly encryptionKey?: kms.IKey;
+}
+
+export interface CredentialSecretProps extends SecretStorage {
   readonly description: string;
   /** The key of the credential in the JSON object that the secret contains. */
   readonly key: string;
   /** Why Secrets Manager does not rotate the secret, for cdk-nag. */
   readonly whyItIsNotRotated: string;
-  readonly removalPolicy: RemovalPolicy;
 }
 
 /**
@@ -77,6 +84,7 @@ export function credentialSecret(scope: Construct, id: string, props: Credential
       passwordLength: 64,
       excludePunctuation: true,
     },
+    encryptionKey: props.encryptionKey,
     removalPolicy: props.removalPolicy,
   });
   Validations.of(secret).acknowledge({ id: 'AwsSolutions-SMG4', reason: props.whyItIsNotRotated });

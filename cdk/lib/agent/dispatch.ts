@@ -43,7 +43,7 @@ export interface AgentDispatchProps
   readonly queue: sqs.IQueue;
   /** The queue's dead-letter queue. The dispatcher sends the messages there that it gives up. */
   readonly deadLetterQueue: sqs.IQueue;
-  /** The ingress's table. The work records are there too, under ids that begin with `RECORD_PREFIX`. */
+  /** The table of the work records, whose ids begin with `RECORD_PREFIX`: the ingress's, or that of two regions. */
   readonly table: dynamodb.ITable;
   /** What the conversation of a direct message is: the ingress's value. @default 'channel' */
   readonly dmConversation?: 'channel' | 'thread';
@@ -119,6 +119,7 @@ export class AgentDispatch extends Construct {
       [queue.queueArn],
     );
     own.grant(['sqs:GetQueueAttributes', 'sqs:SendMessage'], [deadLetterQueue.queueArn]);
+    own.grantMessages();
     // IAM checks a call with a qualifier against both ARNs.
     own.grant(['bedrock-agentcore:InvokeAgentRuntime'], [agent.runtimeArn, agent.endpointArn]);
     own.grant(['lambda:InvokeFunction'], [settle.functionArn]);

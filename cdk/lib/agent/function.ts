@@ -3,15 +3,17 @@
 import type { Duration } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { type Binary, checkCode } from '../common/bootstrap';
+import { KEY_USE, throughService } from '../common/key';
 import { type Limits, checkWithin } from '../common/limits';
 import { tracingOf } from '../common/tracing';
 import type { SlackAgentProps } from './props';
 
-/** The ids of the work records in the ingress's table begin with this. */
+/** The ids of the work records begin with this. The ingress's table has other items too. */
 export const RECORD_PREFIX = 'dispatch#';
 
 /** How long a call to Slack may be under way (src/config/parse.rs). */
@@ -23,6 +25,8 @@ export interface AgentFunctionProps
     Required<Pick<SlackAgentProps, 'logRetention' | 'removalPolicy'>> {
   /** The function's code, built for `architecture`. */
   readonly code: lambda.Code;
+  /** The key that the ingress's table and queues are encrypted with, and the log. @default keys of AWS's */
+  readonly encryptionKey?: kms.IKey;
 }
 
 interface Rest {
@@ -44,6 +48,7 @@ export function agentFunction(scope: Construct, props: AgentFunctionProps, rest:
   const logGroup = new logs.LogGroup(scope, 'Log', {
     retention: props.logRetention,
     removalPolicy: props.removalPolicy,
+    encryptionKey: props.encryptionKey,
   });
   const role = new iam.Role(scope, 'Role', {
     description: `slack-ingress: what ${rest.name} may do, and nothing more`,
@@ -69,9 +74,15 @@ export function agentFunction(scope: Construct, props: AgentFunctionProps, rest:
     function: fn,
     grant,
     /** Lets the function read and write work records, and nothing else in the table: neither records of events nor parked ones. */
-    grantRecords: (table: dynamodb.ITable) =>
+    grantRecords: (table: dynamodb.ITable) => {
       grant(['dynamodb:GetItem', 'dynamodb:UpdateItem'], [table.tableArn], {
         'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [`${RECORD_PREFIX}*`] },
-      }),
+      });
+      if (props.encryptionKey) role.addToPolicy(throughService(scope, 'dynamodb', KEY_USE.read, props.encryptionKey));
+    },
+    /** Lets the function, and Lambda with its role, send messages to the ingress's queues and receive them. */
+    grantMessages: () => {
+      if (props.encryptionKey) role.addToPolicy(throughService(scope, 'sqs', KEY_USE.write, props.encryptionKey));
+    },
   };
 }

@@ -2,12 +2,12 @@
 // with the agent's tools, and one with what agent-settle does in Slack, which the agent may not call.
 
 import { resolve } from 'node:path';
-import { Names, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Names, Stack, Validations } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { ApiCredential, SECRET_KEY, credentialSecret } from './credential';
+import { ApiCredential, SECRET_KEY, type SecretStorage, credentialSecret } from './credential';
 import { openApiDocument } from './openapi';
 
 /** The target whose tools call Slack, on both Gateways. A tool's name begins with it: `slack___post_to_slack`. */
@@ -171,14 +171,14 @@ export class AgentGateway extends Construct {
 export function botTokenSecret(
   scope: Construct,
   id: string,
-  removalPolicy: RemovalPolicy,
+  storage: SecretStorage,
   where = '',
 ): secretsmanager.Secret {
   return credentialSecret(scope, id, {
     description: `slack-ingress: the Slack app's bot token${where}, as {"${SECRET_KEY}": "xoxb-…"}`,
     key: SECRET_KEY,
     whyItIsNotRotated: 'Slack creates the token, and Secrets Manager cannot rotate it.',
-    removalPolicy,
+    ...storage,
   });
 }
 

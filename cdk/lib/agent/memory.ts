@@ -1,6 +1,6 @@
 // AgentCore Memory: what the agent remembers of a person from one conversation to the next.
 
-import { Names, type RemovalPolicy } from 'aws-cdk-lib';
+import { Aws, Fn, Names, type RemovalPolicy } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import { Construct } from 'constructs';
 import { type Limits, outside } from '../common/limits';
@@ -39,7 +39,7 @@ export class AgentMemory extends Construct {
     });
     // The construct of a higher level cannot have records end, and makes a role that built-in strategies do not need.
     const memory = new agentcore.CfnMemory(this, 'Memory', {
-      name: Names.uniqueResourceName(this, { maxLength: 48 }),
+      name: this.name(),
       description: 'slack-ingress: what the agent remembers of people',
       eventExpiryDuration: days,
       memoryStrategies: [
@@ -50,5 +50,14 @@ export class AgentMemory extends Construct {
     memory.applyRemovalPolicy(props.removalPolicy);
     this.memoryId = memory.attrMemoryId;
     this.memoryArn = memory.attrMemoryArn;
+  }
+
+  /**
+   * A name that no other stack gives, not even a later one of the same name: a memory that was kept has its name still. Eight
+   * characters of the stack's id are behind it, `arn:…:stack/NAME/51af3dc0-…`.
+   */
+  private name(): string {
+    const stack = Fn.select(0, Fn.split('-', Fn.select(2, Fn.split('/', Aws.STACK_ID))));
+    return `${Names.uniqueResourceName(this, { maxLength: 48 - '_51af3dc0'.length })}_${stack}`;
   }
 }

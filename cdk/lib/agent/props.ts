@@ -223,8 +223,11 @@ export interface SlackAgentProps {
   readonly logLevel?: string;
   /** Whether X-Ray traces the functions. @default 'active' */
   readonly tracing?: Tracing;
-  /** How long the functions' logs are kept. @default one month */
+  /** How long the logs of the functions and of the agent are kept. @default one month */
   readonly logRetention?: logs.RetentionDays;
-  /** What happens to the secrets, the memory and the functions' logs when they are removed from the stack. @default DESTROY */
+  /**
+   * What happens to the secrets, the memory and the logs when they are removed from the stack.
+   * @default RETAIN_ON_UPDATE_OR_DELETE: they are kept, unless the deployment that creates them fails
+   */
   readonly removalPolicy?: RemovalPolicy;
 }

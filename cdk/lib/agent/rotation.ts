@@ -1,15 +1,17 @@
 // Bot tokens that expire: the function that gets new ones, and the schedule that runs it.
 
-import { Duration, Stack } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { checkCode } from '../common/bootstrap';
+import { KEY_USE, throughService } from '../common/key';
 import { arnForPolicy } from '../common/secret';
 import { tracingOf } from '../common/tracing';
 import { credentialSecret } from './credential';
@@ -34,6 +36,8 @@ export interface TokenRotationProps
   readonly code: lambda.Code;
   /** The ingress's table. Who may use a refresh token is decided there. */
   readonly table: dynamodb.ITable;
+  /** The key that the table is encrypted with, and what is created here. @default keys of AWS's */
+  readonly encryptionKey?: kms.IKey;
   /** The secrets with the bot tokens. */
   readonly botTokens: secretsmanager.ISecret[];
 }
@@ -46,15 +50,16 @@ export class TokenRotation extends Construct {
 
   constructor(scope: Construct, id: string, props: TokenRotationProps) {
     super(scope, id);
-    const { table, botTokens, architecture = lambda.Architecture.ARM_64 } = props;
+    const { table, botTokens, encryptionKey, architecture = lambda.Architecture.ARM_64 } = props;
     checkCode(props.code, { binary: 'token-rotation', architecture });
     this.appCredentials = credentialSecret(this, 'AppCredentials', {
       description: 'slack-ingress: the Slack app\'s credentials, as {"client_id": "…", "client_secret": "…"}',
       key: 'client_secret',
       whyItIsNotRotated: 'Slack creates the client secret, and Secrets Manager cannot rotate it.',
+      encryptionKey,
       removalPolicy: props.removalPolicy,
     });
-    const logGroup = new logs.LogGroup(this, 'Log', { retention: props.logRetention, removalPolicy: props.removalPolicy });
+    const logGroup = new logs.LogGroup(this, 'Log', { retention: props.logRetention, removalPolicy: props.removalPolicy, encryptionKey });
     const role = new iam.Role(this, 'Role', {
       description: 'slack-ingress: what token-rotation may do, and nothing more',
       assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
@@ -70,11 +75,12 @@ export class TokenRotation extends Construct {
       botTokens.map(arnForPolicy),
     );
     grant(['secretsmanager:GetSecretValue'], [arnForPolicy(this.appCredentials)]);
-    const keys = [...new Set(botTokens.flatMap((it) => it.encryptionKey?.keyArn ?? []))];
-    if (keys.length > 0) {
-      grant(['kms:Decrypt', 'kms:GenerateDataKey'], keys, {
-        StringEquals: { 'kms:ViaService': `secretsmanager.${Stack.of(this).region}.amazonaws.com` },
-      });
+    if (encryptionKey) role.addToPolicy(throughService(this, 'dynamodb', KEY_USE.read, encryptionKey));
+    const keys = new Map(botTokens.flatMap((it) => (it.encryptionKey ? [[it.encryptionKey.keyArn, it.encryptionKey]] : [])));
+    if (keys.size > 0) role.addToPolicy(throughService(this, 'secretsmanager', KEY_USE.write, ...keys.values()));
+    // The app's credentials are read and not written.
+    if (encryptionKey && !keys.has(encryptionKey.keyArn)) {
+      role.addToPolicy(throughService(this, 'secretsmanager', KEY_USE.read, encryptionKey));
     }
     this.function = new lambda.Function(this, 'Function', {
       description: 'slack-ingress: gets new bot tokens before the old ones expire',

@@ -2,10 +2,12 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Names, Stack, Validations } from 'aws-cdk-lib';
+import { Names, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
 import type { AgentTarget } from './dispatch';
@@ -37,6 +39,11 @@ export interface AgentRuntimeProps extends Omit<OwnAgent, 'trello' | 'memory'> {
   readonly workspaceTools?: string[];
   /** What the agent remembers of people. It needs a model. @default nothing */
   readonly memory?: AgentMemory;
+  /** How long the agent's log is kept. */
+  readonly logRetention: logs.RetentionDays;
+  readonly removalPolicy: RemovalPolicy;
+  /** The key that its log is encrypted with. @default one of CloudWatch's own */
+  readonly encryptionKey?: kms.IKey;
 }
 
 /** An AgentCore Runtime that runs the agent, with its endpoint and its role. */
@@ -94,14 +101,14 @@ export class AgentRuntime extends Construct implements AgentTarget {
       // It writes what was said and finds what was made of it. It lists nothing, reads nothing back and deletes nothing.
       grant(['bedrock-agentcore:CreateEvent', 'bedrock-agentcore:RetrieveMemoryRecords'], props.memory.memoryArn);
     }
-    // AgentCore uses this role to create the log groups, one for each endpoint.
+    // AgentCore uses this role to create the log groups, one for each endpoint that has none yet.
     const groups = `arn:${stack.partition}:logs:${stack.region}:${stack.account}:log-group:`;
-    const log = `${groups}/aws/bedrock-agentcore/runtimes/${name}-*`;
-    grant(['logs:CreateLogGroup', 'logs:DescribeLogStreams'], log);
-    grant(['logs:CreateLogStream', 'logs:PutLogEvents'], `${log}:log-stream:*`);
+    const itsGroups = `${groups}/aws/bedrock-agentcore/runtimes/${name}-*`;
+    grant(['logs:CreateLogGroup', 'logs:DescribeLogStreams'], itsGroups);
+    grant(['logs:CreateLogStream', 'logs:PutLogEvents'], `${itsGroups}:log-stream:*`);
     grant(['logs:DescribeLogGroups'], `${groups}*`);
-    acknowledge(log, "AgentCore adds characters to the group's name; the rest of the name belongs to this runtime alone.");
-    acknowledge(`${log}:log-stream:*`, "The log streams in this runtime's groups, whose names AgentCore chooses.");
+    acknowledge(itsGroups, "AgentCore adds characters to the group's name; the rest of the name belongs to this runtime alone.");
+    acknowledge(`${itsGroups}:log-stream:*`, "The log streams in this runtime's groups, whose names AgentCore chooses.");
     acknowledge(`${groups}*`, 'DescribeLogGroups cannot be limited further; it lists the names of groups and reads no log.');
     if (isTraced) {
       grant(['xray:PutTraceSegments', 'xray:PutTelemetryRecords', 'xray:GetSamplingRules', 'xray:GetSamplingTargets'], '*');
@@ -147,12 +154,24 @@ export class AgentRuntime extends Construct implements AgentTarget {
       const { bucket, s3ObjectKey } = this.runtime.node.findChild('AgentRuntimeArtifact') as s3_assets.Asset;
       grant(['s3:GetObject'], bucket.arnForObjects(s3ObjectKey));
     }
+    // AgentCore makes the log group of an endpoint if there is none, and that group is kept for ever. The group's name has the
+    // runtime's id in it, which nobody knows before there is the runtime; and AgentCore cannot make the group of an endpoint that
+    // does not exist. So it is made in between, and no custom resource is needed, which would come with a right to change the
+    // retention of every log in the account. The group of the endpoint `DEFAULT`, which AgentCore makes together with the
+    // runtime, is not the stack's; nobody calls that endpoint.
+    const log = new logs.LogGroup(this, 'Log', {
+      logGroupName: `/aws/bedrock-agentcore/runtimes/${this.runtime.agentRuntimeId}-${ENDPOINT}`,
+      retention: props.logRetention,
+      removalPolicy: props.removalPolicy,
+      encryptionKey: props.encryptionKey,
+    });
     const endpoint = new agentcore.RuntimeEndpoint(this, 'Endpoint', {
       endpointName: ENDPOINT,
       description: 'slack-ingress: what the dispatcher calls',
       agentRuntimeId: this.runtime.agentRuntimeId,
       agentRuntimeVersion: this.runtime.agentRuntimeVersion,
     });
+    endpoint.node.addDependency(log);
     this.runtimeArn = this.runtime.agentRuntimeArn;
     this.endpointArn = endpoint.agentRuntimeEndpointArn;
   }

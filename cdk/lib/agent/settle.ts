@@ -20,7 +20,7 @@ export interface AgentSettleProps
     Pick<SlackAgentProps, 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'> {
   /** The queue that the questions are on. The function renews a message's visibility, and deletes it at the end. */
   readonly queue: sqs.IQueue;
-  /** The ingress's table. The work records are there. */
+  /** The table of the work records: the ingress's, or that of two regions. */
   readonly table: dynamodb.ITable;
   /** Its own Gateway, whose target `slack` has the operations of `SETTLE_DOCUMENT`. Nobody else may call it. */
   readonly gateway: AgentGateway;

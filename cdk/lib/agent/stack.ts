@@ -2,6 +2,7 @@
 
 import { CfnOutput, CrossStackReferences, ReferenceStrength, Stack, type StackProps } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { dashboardUrl } from '../common/console';
 import type { SlackIngress } from '../ingress/slack-ingress';
 import { SlackAgent } from './agent';
 import type { SlackAgentProps } from './props';
@@ -93,7 +94,7 @@ export class AgentStack extends Stack {
       output(
         'AgentDashboardUrl',
         'The way from the queue to the answer',
-        `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${agent.dashboard.dashboardName}`,
+        dashboardUrl(this, agent.dashboard.dashboardName),
       );
     }
   }

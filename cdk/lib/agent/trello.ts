@@ -1,11 +1,10 @@
 // Trello as a tool: the document, the credential as Trello expects it, and the secret that it is in.
 
 import { resolve } from 'node:path';
-import type { RemovalPolicy } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import { credentialSecret } from './credential';
+import { type SecretStorage, credentialSecret } from './credential';
 import type { ToolProps } from './gateway';
 
 /** The target whose tools call Trello. */
@@ -34,12 +33,12 @@ export function trelloTools(secret: secretsmanager.ISecret): ToolProps {
 }
 
 /** Creates a secret with a random value. Somebody replaces the value with Trello's API key and token. */
-export function trelloSecret(scope: Construct, id: string, removalPolicy: RemovalPolicy): secretsmanager.Secret {
+export function trelloSecret(scope: Construct, id: string, storage: SecretStorage): secretsmanager.Secret {
   return credentialSecret(scope, id, {
     description: `slack-ingress: Trello's API key and token, as {"${TRELLO_SECRET_KEY}": "oauth_consumer_key=\\"…\\", oauth_token=\\"…\\""}`,
     key: TRELLO_SECRET_KEY,
     whyItIsNotRotated: 'Trello creates the key and the token, and Secrets Manager cannot rotate them.',
-    removalPolicy,
+    ...storage,
   });
 }
 

@@ -1,9 +1,9 @@
 // Several installations of the app: for each a bot token, and targets of the Gateways that act by it.
 
-import { type RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Stack } from 'aws-cdk-lib';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { ApiCredential, credentialSecret } from './credential';
+import { ApiCredential, type SecretStorage, credentialSecret } from './credential';
 import {
   AgentGateway,
   CANVASES_DOCUMENT,
@@ -34,20 +34,21 @@ export interface WorkspacesConstructProps extends WorkspacesProps {
   readonly secret: secretsmanager.ISecret;
   readonly credential: ApiCredential;
   readonly settleGateway: AgentGateway;
-  readonly removalPolicy: RemovalPolicy;
+  /** How the secrets are kept that are created. */
+  readonly storage: SecretStorage;
 }
 
 /** The installations: secrets for their tokens, and a target for each on agent-settle's Gateway. */
 export class Workspaces extends Construct {
   /** The first is the one that the stack has anyway. */
   readonly installations: Installation[];
-  private readonly removalPolicy: RemovalPolicy;
+  private readonly storage: SecretStorage;
 
   /** @throws Error if a name is no id of Slack's, or stands twice; if a secret does, or is named after another installation */
   constructor(scope: Construct, id: string, props: WorkspacesConstructProps) {
     super(scope, id);
-    const { first, more = [], secret, credential, settleGateway, removalPolicy } = props;
-    this.removalPolicy = removalPolicy;
+    const { first, more = [], secret, credential, settleGateway, storage } = props;
+    this.storage = storage;
     const others = more.map((it) => (typeof it === 'string' ? { tenant: it, secret: undefined } : it));
     const tenants = [first, ...others.map((it) => it.tenant)];
     const wrong = tenants.find((it) => !/^[TE][A-Z0-9]+$/.test(it));
@@ -62,7 +63,7 @@ export class Workspaces extends Construct {
       ...others.map(({ tenant, secret: given }) => {
         const target = targetOf(SLACK_TARGET, tenant);
         const scope = new Construct(this, tenant);
-        const secret = given ?? botTokenSecret(scope, 'BotToken', removalPolicy, ` in ${tenant}`);
+        const secret = given ?? botTokenSecret(scope, 'BotToken', storage, ` in ${tenant}`);
         const credential = new ApiCredential(scope, 'BotTokenCredential', { secret });
         settleGateway._addTool(target, { document: SETTLE_DOCUMENT }, () => credential);
         return { tenant, target, secret, isCreated: given === undefined, credential };
@@ -108,7 +109,7 @@ export class Workspaces extends Construct {
       description: 'slack-ingress: no token. Put none here: the agent could act with it in the name of every workspace',
       key: 'token',
       whyItIsNotRotated: 'It is no credential of anything.',
-      removalPolicy: this.removalPolicy,
+      ...this.storage,
     });
     return new ApiCredential(this, 'NoTokenCredential', { secret });
   }

@@ -7,7 +7,8 @@ import type { Construct } from 'constructs';
 
 /**
  * Returns a function that creates alarms in `scope` and appends each one to `all`. An alarm is raised when the metric
- * is above the threshold in `datapointsToAlarm` of the last `evaluationPeriods` periods, and then notifies `topic`.
+ * is above the threshold in `datapointsToAlarm` of the last `evaluationPeriods` periods, and then notifies `topic`. When it
+ * is over it notifies the topic again, so that what opened an incident also closes it.
  */
 export function alarmFactory(scope: Construct, all: cloudwatch.Alarm[], topic?: sns.ITopic) {
   return (
@@ -27,7 +28,10 @@ export function alarmFactory(scope: Construct, all: cloudwatch.Alarm[], topic?: 
       evaluationPeriods,
       treatMissingData,
     });
-    if (topic) alarm.addAlarmAction(new SnsAction(topic));
+    if (topic) {
+      alarm.addAlarmAction(new SnsAction(topic));
+      alarm.addOkAction(new SnsAction(topic));
+    }
     all.push(alarm);
   };
 }

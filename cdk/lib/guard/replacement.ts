@@ -3,10 +3,12 @@
 /** The types of resources that are guarded, with what is lost or left behind. */
 const GUARDED: Record<string, string> = {
   'AWS::DynamoDB::Table': 'the records of events, and events that are parked',
+  'AWS::DynamoDB::GlobalTable': 'what consumers in two regions have done: they would do it again',
   'AWS::SQS::Queue': 'messages; a consumer of yours would go on reading the old queue',
   'AWS::SecretsManager::Secret': 'the secret that was put there',
   'AWS::BedrockAgentCore::Memory': 'what is remembered of people',
   'AWS::ApiGatewayV2::Api': 'the request URL that is in the Slack app',
+  'AWS::ApiGatewayV2::DomainName': 'the host of the request URL that is in the Slack app',
   'AWS::Lambda::Url': 'the request URL that is in the Slack app',
 };
 

@@ -6,10 +6,17 @@ import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { alarmFactory } from '../common/alarm';
+import type { CanaryMetrics } from './canary';
+import type { FrontDoorMetrics } from './front-door';
 import type { IngressMetrics } from './metrics';
 
 export interface AlarmsProps {
   readonly metrics: IngressMetrics;
+  readonly frontDoor: FrontDoorMetrics;
+  /** Whether rules answer some requests at once. */
+  readonly hasFastPath: boolean;
+  /** @default there is no canary */
+  readonly canary?: CanaryMetrics;
   readonly queue?: sqs.IQueue;
   readonly deadLetterQueue?: sqs.IQueue;
   /** The topic that alarms notify. @default none: an alarm only changes its state */
@@ -21,15 +28,16 @@ export interface AlarmsProps {
 /**
  * The alarms of one ingress. docs/operate.md says what each alarm means and what to do about it.
  *
- * Only `ParkedEvents` is also raised when its metric is missing. The other metrics are missing when there is no
- * traffic, and that is no fault; the redrive function runs, and sends its metrics, whether or not there is traffic.
+ * Only `ParkedEvents` and `CanaryFails` are also raised when their metrics are missing. The other metrics are missing when
+ * there is no traffic, and that is no fault; the redrive function and the canary run, and send their metrics, whether or
+ * not there is traffic.
  */
 export class Alarms extends Construct {
   readonly all: cloudwatch.Alarm[] = [];
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    const { metrics, queue, deadLetterQueue, topic, maxMessageAge } = props;
+    const { metrics, frontDoor, hasFastPath, canary, queue, deadLetterQueue, topic, maxMessageAge } = props;
     const minutes = Duration.minutes;
     const alarm = alarmFactory(this, this.all, topic);
 
@@ -55,6 +63,15 @@ export class Alarms extends Construct {
       2, 3,
     ]);
     alarm('Throttles', 'Lambda turned requests away', metrics.lambdaCount('Throttles'), 0);
+    if (frontDoor.throttled) {
+      // One is too many: after Slack's fourth attempt the event is lost, and no function has seen it.
+      alarm('ApiThrottles', 'the API turned requests away (429): its throttle is too low, or it is a flood', frontDoor.throttled, 0);
+    }
+    // Two periods of three: Slack repeats what failed once. Its first and its last attempt are more than five minutes apart, so
+    // of an event that is lost there is an error in two periods.
+    alarm('FrontDoorErrors', 'requests did not get through to the function', frontDoor.errors, 0, [2, 3]);
+    // There is no alarm on 4xx: whoever scans the address causes them. What matters of them is in Rejections, in Malformed and
+    // in ApiThrottles.
     alarm(
       'Rejections',
       'most requests have a wrong signature: is the signing secret the right one?',
@@ -79,5 +96,20 @@ export class Alarms extends Construct {
       cloudwatch.TreatMissingData.BREACHING,
     );
     alarm('RateLimited', 'Slack held events back (app_rate_limited)', metrics.count('RateLimited'), 0);
+    if (hasFastPath) {
+      // Slack asks only once, and somebody waits for the answer.
+      alarm('FastPathFailed', 'a rule could not answer: no modal opened, no options came, or a function failed', metrics.count('FastPathFailed'), 0);
+    }
+    if (canary) {
+      // Two periods of three: a run that comes a second late leaves a period without one, and one that fails is no outage.
+      alarm(
+        'CanaryFails',
+        'the front door does not answer from outside as it should, or the canary does not run',
+        canary.failed,
+        0,
+        [2, 3],
+        cloudwatch.TreatMissingData.BREACHING,
+      );
+    }
   }
 }

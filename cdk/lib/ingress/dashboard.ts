@@ -4,10 +4,17 @@ import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import type { CanaryMetrics } from './canary';
+import type { FrontDoorMetrics } from './front-door';
 import { type IngressMetrics, RETRY_REASONS } from './metrics';
 
 export interface IngressDashboardProps {
   readonly metrics: IngressMetrics;
+  readonly frontDoor: FrontDoorMetrics;
+  /** Whether rules answer some requests at once. */
+  readonly hasFastPath: boolean;
+  /** @default there is no canary */
+  readonly canary?: CanaryMetrics;
   readonly queue?: sqs.IQueue;
   readonly deadLetterQueue?: sqs.IQueue;
   readonly alarms: cloudwatch.IAlarm[];
@@ -20,7 +27,7 @@ export class IngressDashboard extends Construct {
 
   constructor(scope: Construct, id: string, props: IngressDashboardProps) {
     super(scope, id);
-    const { metrics, queue, deadLetterQueue, alarms, ackBudget } = props;
+    const { metrics, frontDoor, hasFastPath, canary, queue, deadLetterQueue, alarms, ackBudget } = props;
     const period = Duration.minutes(5);
     const graph = (title: string, rest: Partial<cloudwatch.GraphWidgetProps>) =>
       new cloudwatch.GraphWidget({ title, width: 12, height: 6, ...rest });
@@ -67,6 +74,10 @@ export class IngressDashboard extends Construct {
       }),
     );
     this.dashboard.addWidgets(
+      graph('At the front door', { left: [...frontDoor.answers, ...(frontDoor.throttled ? [frontDoor.throttled] : []), frontDoor.errors] }),
+      graph('Time at the front door', { left: frontDoor.times, leftYAxis: { min: 0, label: 'ms', showUnits: false } }),
+    );
+    this.dashboard.addWidgets(
       graph('Cold starts', { left: [...count('ColdStarts'), metrics.lambdaCount('Invocations')] }),
       graph('Lease take-overs and unguarded sends', { left: count('LeaseTakeovers', 'Unguarded') }),
     );
@@ -85,6 +96,21 @@ export class IngressDashboard extends Construct {
         rightYAxis: { min: 0, label: 's', showUnits: false },
       }),
     );
+    if (hasFastPath) {
+      this.dashboard.addWidgets(
+        graph('Answered by rules', { left: count('FastPathAnswered', 'AnsweredAtOnce', 'FastPathFailed') }),
+        graph("Time of the rules' calls", {
+          left: ['p50', 'p99'].map((it) => metrics.time('FastPathTime', it).with({ label: it })),
+          leftYAxis: { min: 0, label: 'ms', showUnits: false },
+        }),
+      );
+    }
+    if (canary) {
+      this.dashboard.addWidgets(
+        graph('The canary: failed', { left: [canary.failed], leftYAxis: { min: 0, max: 1 } }),
+        graph('The canary: time of the answer', { left: [canary.time], leftYAxis: { min: 0, label: 'ms', showUnits: false } }),
+      );
+    }
     if (!queue || !deadLetterQueue) return;
     this.dashboard.addWidgets(
       graph('On the queue', {

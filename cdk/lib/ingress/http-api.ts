@@ -4,9 +4,11 @@ import { type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as apigateway from 'aws-cdk-lib/aws-apigateway';
 import * as apigatewayv2 from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { type FrontDoorMetrics, METRIC_FIELDS, httpApiMetrics } from './front-door';
 
 /**
  * The paths that Slack posts to. The function tells events, commands and interactions apart by the body, not by the
@@ -21,9 +23,8 @@ const ACCESS_LOG = {
   ip: '$context.identity.sourceIp',
   userAgent: '$context.identity.userAgent',
   routeKey: '$context.routeKey',
-  status: '$context.status',
   error: '$context.error.message',
-  integrationError: '$context.integrationErrorMessage',
+  ...METRIC_FIELDS,
   integrationLatency: '$context.integrationLatency',
   responseLatency: '$context.responseLatency',
 };
@@ -33,31 +34,38 @@ export interface IngressHttpApiProps {
   readonly throttle: apigatewayv2.ThrottleSettings;
   readonly logRetention: logs.RetentionDays;
   readonly removalPolicy: RemovalPolicy;
+  /** The key that the access log is encrypted with. @default a key of AWS's */
+  readonly encryptionKey?: kms.IKey;
 }
 
 /** An API Gateway HTTP API whose only routes are Slack's. */
 export class IngressHttpApi extends Construct {
   /** The API's URL, `https://…`, without a slash at the end. */
   readonly url: string;
+  readonly api: apigatewayv2.HttpApi;
+  readonly stage: apigatewayv2.HttpStage;
+  readonly metrics: FrontDoorMetrics;
 
   constructor(scope: Construct, id: string, props: IngressHttpApiProps) {
     super(scope, id);
     const accessLog = new logs.LogGroup(this, 'AccessLog', {
       retention: props.logRetention,
       removalPolicy: props.removalPolicy,
+      encryptionKey: props.encryptionKey,
     });
-    const api = new apigatewayv2.HttpApi(this, 'Resource', {
+    const api = (this.api = new apigatewayv2.HttpApi(this, 'Resource', {
       apiName: Stack.of(this).stackName,
       description: 'slack-ingress: what Slack posts',
       createDefaultStage: false,
       // The routes are open on purpose: the function verifies Slack's signature.
       defaultAuthorizer: new apigatewayv2.HttpNoneAuthorizer(),
-    });
-    new apigatewayv2.HttpStage(this, 'Stage', {
+    }));
+    this.stage = new apigatewayv2.HttpStage(this, 'Stage', {
       httpApi: api,
       autoDeploy: true,
       throttle: props.throttle,
-      detailedMetricsEnabled: true,
+      // They would be metrics of each route, which cost extra. Whatever is drawn or watched is of the whole API, and free.
+      detailedMetricsEnabled: false,
       accessLogSettings: {
         destination: new apigatewayv2.LogGroupLogDestination(accessLog),
         format: apigateway.AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
@@ -69,6 +77,7 @@ export class IngressHttpApi extends Construct {
     }
     // The only stage is `$default`. Its path is empty, so the API's endpoint is the whole URL.
     this.url = api.apiEndpoint;
+    this.metrics = httpApiMetrics(this, api, accessLog);
 
     Validations.of(this).acknowledge({
       id: 'AwsSolutions-APIG4',

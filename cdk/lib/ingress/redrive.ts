@@ -5,6 +5,7 @@ import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
@@ -29,6 +30,10 @@ export interface RedriveProps {
   readonly table: dynamodb.ITable;
   /** The IAM action that sends an event, and the ARN of the queue or topic that receives it. */
   readonly send: { readonly action: string; readonly arn: string };
+  /** The key that the log is encrypted with. @default a key of AWS's */
+  readonly encryptionKey?: kms.IKey;
+  /** The rights to use keys of which the table and the queue or topic need the use. */
+  readonly useOfKeys: iam.PolicyStatement[];
   /** The environment variables that this function and the ingress share: `DEDUP_STORE`, `EVENT_SINK` … */
   readonly environment: Record<string, string>;
   /** @default 'active' */
@@ -47,6 +52,7 @@ export class Redrive extends Construct {
     const logGroup = new logs.LogGroup(this, 'Log', {
       retention: props.logRetention,
       removalPolicy: props.removalPolicy,
+      encryptionKey: props.encryptionKey,
     });
     const role = new iam.Role(this, 'Role', {
       description: 'slack-ingress: what the redrive function may do, and nothing more',
@@ -59,6 +65,7 @@ export class Redrive extends Construct {
     grant(['dynamodb:UpdateItem'], table.tableArn);
     grant([send.action], send.arn);
     grant(['logs:CreateLogStream', 'logs:PutLogEvents'], logGroup.logGroupArn);
+    for (const statement of props.useOfKeys) role.addToPolicy(statement);
 
     this.function = new lambda.Function(this, 'Function', {
       description: 'slack-ingress: puts on the queue what is parked in the table',

@@ -6,14 +6,14 @@ import {
   type CfnResource,
   Duration,
   Fn,
-  RemovalPolicy,
-  Stack,
+  type RemovalPolicy,
   Validations,
 } from 'aws-cdk-lib';
 import type * as apigatewayv2 from 'aws-cdk-lib/aws-apigatewayv2';
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
@@ -22,6 +22,7 @@ import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { AGENT_CONTROL_EVENTS, AGENT_RECEIVES, AGENT_RETENTION, dispatchVisibility } from '../common/agent-queue';
 import { checkCode } from '../common/bootstrap';
+import { KEY_USE, allowLogs, throughService } from '../common/key';
 import {
   ACK_BUDGET_MS,
   DEDUP_TTL_SECONDS,
@@ -36,14 +37,19 @@ import {
   checkWithin,
 } from '../common/limits';
 import { packagedCode } from '../common/packaged';
+import { KEPT } from '../common/removal';
 import { arnForPolicy } from '../common/secret';
 import { type Tracing, tracingOf } from '../common/tracing';
 import { Alarms } from './alarms';
+import { Canary } from './canary';
 import { IngressDashboard } from './dashboard';
 import { FastPath, type FastPathProps } from './fast-path';
+import { type FrontDoorMetrics, functionUrlMetrics } from './front-door';
 import { IngressHttpApi, PATHS } from './http-api';
+import { GRADUAL, type Gradual, Live } from './live';
 import { IngressMetrics } from './metrics';
 import { PARKED_INDEX, Redrive } from './redrive';
+import { TwoRegions, type TwoRegionsProps } from './two-regions';
 
 /**
  * The function's time-out. It is longer than the 3 s that Slack waits, so that the function answers before Lambda kills
@@ -60,6 +66,9 @@ const MIN_SAFE_DEDUP_TTL = Duration.seconds(690);
 
 /** The requests per second that the HTTP API lets through, unless others are set. */
 export const THROTTLE = { rateLimit: 200, burstLimit: 400 };
+
+/** The alarms for which a gradual deployment goes back: what a new version can do wrong. */
+const ROLLS_BACK = ['Failures', 'SlowAnswers', 'Rejections', 'Malformed', 'Lost'];
 
 /** The properties of an ingress. */
 export interface SlackIngressProps {
@@ -109,9 +118,16 @@ export interface SlackIngressProps {
   readonly throttle?: apigatewayv2.ThrottleSettings;
 
   /**
+   * Has this ingress be one of two, in two regions, of which one receives what Slack sends (docs/two-regions.md). It needs an
+   * HTTP API.
+   * @default one region
+   */
+  readonly twoRegions?: TwoRegionsProps;
+
+  /**
    * A topic to which events are published. The construct then creates no queue, no dead-letter queue and no alarms on
    * them: these are up to the subscribers. Code of your own must be built with the cargo feature `sns`. The name of a FIFO
-   * topic ends in `.fifo`.
+   * topic ends in `.fifo`. If the topic is encrypted with a KMS key of yours, import it together with that key.
    * @default none: a queue is created
    */
   readonly topic?: sns.ITopic;
@@ -162,9 +178,17 @@ export interface SlackIngressProps {
    * A secret whose text is Slack's signing secret or, for several apps, a JSON object from app id to signing secret. If
    * the secret is encrypted with a KMS key of yours, import it together with that key, and the key's policy must let
    * IAM policies grant the use of the key.
-   * @default a secret is created, with a random value that you replace (docs/slack-app.md)
+   * @default a secret is created, with a random value that you replace (docs/zero-to-slack.md)
    */
   readonly signingSecret?: secretsmanager.ISecret;
+
+  /**
+   * A KMS key of yours that the queues, the table, the signing secret that is created, and the logs are encrypted with; and what a
+   * `SlackAgent` creates, too. Its policy must let IAM policies grant the use of the key (a new key's does), and CloudWatch Logs
+   * use it: of a key that is imported docs/deploy.md has the statement.
+   * @default keys of AWS's
+   */
+  readonly encryptionKey?: kms.IKey;
 
   /**
    * How long the record of an event is kept. With Slack's Delayed Events it should be 25 hours.
@@ -221,6 +245,16 @@ export interface SlackIngressProps {
   readonly fastPath?: FastPathProps;
 
   /**
+   * How requests get to a new version of the ingress. `none`: the function is replaced at once. With any other value each
+   * deployment publishes a version, requests go to the alias `live`, and the versions before it stay. `all-at-once`: the alias is
+   * moved at once. The others are CodeDeploy's ways, which move it a part of the requests at a time, and back when an alarm is
+   * raised meanwhile: `canary10percent5minutes` (`10minutes`, `15minutes`, `30minutes`), `linear10percentevery1minute`
+   * (`2minutes`, `3minutes`, `10minutes`). Changing between `none` and another value replaces the URL of a Function URL.
+   * @default 'none'
+   */
+  readonly gradualDeployment?: Gradual;
+
+  /**
    * The functions' `RUST_LOG`, such as `warn`.
    * @default 'info'
    */
@@ -245,6 +279,12 @@ export interface SlackIngressProps {
   readonly alarmTopic?: sns.ITopic;
 
   /**
+   * Whether a function asks the front door from outside, every five minutes, and an alarm is raised when it gets no answer.
+   * @default false
+   */
+  readonly canary?: boolean;
+
+  /**
    * Whether a dashboard is created.
    * @default true
    */
@@ -254,7 +294,7 @@ export interface SlackIngressProps {
    * What happens to the table, the queues, the secret and the logs when they are removed from the stack. With DESTROY,
    * events that wait on the queue or are parked in the table are lost. A queue or table that an update replaces is
    * always kept.
-   * @default DESTROY
+   * @default RETAIN_ON_UPDATE_OR_DELETE: they are kept, unless the deployment that creates them fails
    */
   readonly removalPolicy?: RemovalPolicy;
 }
@@ -267,6 +307,8 @@ export interface SlackIngressProps {
 export class SlackIngress extends Construct {
   /** Slack's request URL for events, `https://…`. */
   readonly eventsUrl: string;
+  /** The same in this region, whichever receives what Slack sends; absent with one region. */
+  readonly regionalEventsUrl?: string;
   /** Slack's request URL for slash commands. */
   readonly commandsUrl: string;
   /** Slack's request URL for interactivity. */
@@ -274,6 +316,8 @@ export class SlackIngress extends Construct {
   readonly function: lambda.Function;
   /** The function that sends parked events, once a minute. */
   readonly redrive: lambda.Function;
+  /** The function that asks the front door from outside; absent without `canary`. */
+  readonly canary?: lambda.Function;
   /** The records of events, kept for `dedupTtl`, and the events that are parked until the queue accepts them. */
   readonly table: dynamodb.Table;
   /**
@@ -283,6 +327,18 @@ export class SlackIngress extends Construct {
   readonly queue?: sqs.Queue;
   readonly deadLetterQueue?: sqs.Queue;
   readonly signingSecret: secretsmanager.ISecret;
+  /**
+   * Where consumers of two regions keep what they have done, so that no event is worked on twice. Its key is `event_id`, and it
+   * has no TTL. Absent with one region.
+   */
+  readonly guardTable?: dynamodb.ITable;
+  /**
+   * The two regions; absent with one.
+   * @internal
+   */
+  readonly _twoRegions?: TwoRegions;
+  /** The KMS key of yours that all of it is encrypted with, if there is one. */
+  readonly encryptionKey?: kms.IKey;
   /** What the conversation of a direct message is. */
   readonly dmConversation: 'channel' | 'thread';
   readonly metrics: IngressMetrics;
@@ -297,7 +353,7 @@ export class SlackIngress extends Construct {
     const dedupTtl = props.dedupTtl ?? Duration.hours(1);
     const maxMessageAge = props.maxMessageAge ?? Duration.hours(1);
     const logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
-    const removalPolicy = props.removalPolicy ?? RemovalPolicy.DESTROY;
+    const removalPolicy = props.removalPolicy ?? KEPT;
 
     checkWithin('SlackIngress: ackBudget, in milliseconds,', ackBudget.toMilliseconds(), ACK_BUDGET_MS);
     checkWithin('SlackIngress: dedupTtl, in seconds,', dedupTtl.toSeconds(), DEDUP_TTL_SECONDS);
@@ -319,6 +375,10 @@ export class SlackIngress extends Construct {
       );
     }
 
+    this.encryptionKey = props.encryptionKey;
+    const { encryptionKey } = this;
+    if (encryptionKey) allowLogs(this, encryptionKey);
+
     // ── the table of records and parked events ─────────────────────────────────────────────────────────
     // The index gets as much as the table. Its entries have 32 partition keys, and DynamoDB serves 1,000 write units from
     // a partition: with few partitions, several keys would share one.
@@ -328,8 +388,10 @@ export class SlackIngress extends Construct {
       timeToLiveAttribute: 'expires_at',
       billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
       warmThroughput,
-      // A key that AWS owns, which costs nothing. A parked event is encrypted as it would be on the queue.
-      encryption: dynamodb.TableEncryption.DEFAULT,
+      // Without a key of one's own, one that AWS owns and that costs nothing. A parked event is encrypted as it would be on the
+      // queue.
+      encryption: encryptionKey ? dynamodb.TableEncryption.CUSTOMER_MANAGED : dynamodb.TableEncryption.DEFAULT,
+      encryptionKey,
       // No backups. By the time that records were restored, Slack would have sent its last retry. A parked event is
       // sent within minutes after the outage, and a backup would keep its text for 35 days after that.
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: false },
@@ -367,13 +429,13 @@ export class SlackIngress extends Construct {
     this.signingSecret = props.signingSecret ?? this.createSecret(removalPolicy);
 
     // ── the function ───────────────────────────────────────────────────────────────────────────────────
-    const logGroup = new logs.LogGroup(this, 'Log', { retention: logRetention, removalPolicy });
+    const logGroup = new logs.LogGroup(this, 'Log', { retention: logRetention, removalPolicy, encryptionKey });
     const role = new iam.Role(this, 'Role', {
       description: 'slack-ingress: what the function may do, and nothing more',
       assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
     });
-    const grant = (actions: string[], resource: string, conditions?: iam.Conditions) =>
-      role.addToPolicy(new iam.PolicyStatement({ actions, resources: [resource], conditions }));
+    const grant = (actions: string[], resource: string) =>
+      role.addToPolicy(new iam.PolicyStatement({ actions, resources: [resource] }));
     // The CDK's own grant methods would allow more than the function calls.
     grant(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], this.table.tableArn);
     const send = props.topic
@@ -386,11 +448,16 @@ export class SlackIngress extends Construct {
     const fastPath = props.fastPath && new FastPath(this, 'FastPath', props.fastPath);
     if (props.fastPath?.botToken) grant(['secretsmanager:GetSecretValue'], arnForPolicy(props.fastPath.botToken));
     for (const arn of fastPath?.functions ?? []) grant(['lambda:InvokeFunction'], arn);
-    for (const key of new Set([this.signingSecret.encryptionKey, props.fastPath?.botToken?.encryptionKey])) {
-      if (!key) continue;
-      const service = `secretsmanager.${Stack.of(this).region}.amazonaws.com`;
-      grant(['kms:Decrypt'], key.keyArn, { StringEquals: { 'kms:ViaService': service } });
-    }
+    // Both functions send, and both read and write the table.
+    const useOfKeys: iam.PolicyStatement[] = [];
+    const sendsWith = props.topic ? props.topic.masterKey : encryptionKey;
+    if (sendsWith) useOfKeys.push(throughService(this, props.topic ? 'sns' : 'sqs', KEY_USE.write, sendsWith));
+    if (encryptionKey) useOfKeys.push(throughService(this, 'dynamodb', KEY_USE.read, encryptionKey));
+    for (const statement of useOfKeys) role.addToPolicy(statement);
+    const secretKeys = new Map(
+      [this.signingSecret, props.fastPath?.botToken].flatMap((it) => (it?.encryptionKey ? [[it.encryptionKey.keyArn, it.encryptionKey]] : [])),
+    );
+    for (const key of secretKeys.values()) role.addToPolicy(throughService(this, 'secretsmanager', KEY_USE.read, key));
 
     const architecture = props.architecture ?? lambda.Architecture.ARM_64;
     const needed = { architecture, features: props.topic ? ['sns'] : [] };
@@ -430,12 +497,17 @@ export class SlackIngress extends Construct {
       },
     });
 
+    const gradual = props.gradualDeployment ?? 'none';
+    const live = gradual === 'none' ? undefined : new Live(this, 'Live', this.function);
+
     // ── the redrive of parked events ───────────────────────────────────────────────────────────────────
     this.redrive = new Redrive(this, 'Redrive', {
       code: redriveCode,
       architecture,
       table: this.table,
       send,
+      encryptionKey,
+      useOfKeys,
       environment: shared,
       tracing: props.tracing,
       logRetention,
@@ -443,27 +515,56 @@ export class SlackIngress extends Construct {
     }).function;
 
     // ── the HTTP API or the Function URL ───────────────────────────────────────────────────────────────
+    this.metrics = new IngressMetrics(this.function, this.redrive);
     let url: string;
+    let frontDoor: FrontDoorMetrics;
     if ((props.frontDoor ?? 'http-api') === 'http-api') {
-      url = new IngressHttpApi(this, 'HttpApi', {
-        function: this.function,
+      const { url: own, api, stage, metrics } = new IngressHttpApi(this, 'HttpApi', {
+        function: live?.alias ?? this.function,
         throttle: props.throttle ?? THROTTLE,
         logRetention,
         removalPolicy,
-      }).url;
+        encryptionKey,
+      });
+      [url, frontDoor] = [own, metrics];
+      if (props.twoRegions) {
+        this._twoRegions = new TwoRegions(this, 'TwoRegions', { ...props.twoRegions, api, stage, removalPolicy });
+        this.guardTable = this._twoRegions.guardTable;
+        this.regionalEventsUrl = own + PATHS[0];
+        url = this._twoRegions.url;
+      }
     } else {
+      check(!props.twoRegions, 'a Function URL cannot have a host of yours, and two regions need one: use the HTTP API');
       check(!props.throttle, 'a Function URL has no throttle: use reservedConcurrentExecutions');
       // Slack cannot sign requests for AWS's authorizer. The function verifies the signature that Slack does make.
-      const functionUrl = this.function.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
+      const functionUrl = (live?.alias ?? this.function).addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
       // The URL ends in a slash and is unknown until the deployment, so a function of CloudFormation's cuts it.
       url = `https://${Fn.select(2, Fn.split('/', functionUrl.url))}`;
+      frontDoor = functionUrlMetrics(this.function, this.metrics);
     }
     [this.eventsUrl, this.commandsUrl, this.interactionsUrl] = PATHS.map((path) => url + path) as [string, string, string];
 
-    // ── metrics, alarms and the dashboard ──────────────────────────────────────────────────────────────
-    this.metrics = new IngressMetrics(this.function, this.redrive);
-    const observed = { metrics: this.metrics, queue: this.queue, deadLetterQueue: this.deadLetterQueue };
+    // ── what asks from outside ─────────────────────────────────────────────────────────────────────────
+    let canary: Canary | undefined;
+    if (props.canary) {
+      const { eventsUrl: url, signingSecret } = this;
+      canary = new Canary(this, 'Canary', { url, signingSecret, architecture, logRetention, removalPolicy, encryptionKey });
+      this.canary = canary.function;
+    }
+
+    // ── alarms and the dashboard ───────────────────────────────────────────────────────────────────────
+    const observed = {
+      metrics: this.metrics,
+      frontDoor,
+      hasFastPath: fastPath !== undefined,
+      canary: canary?.metrics,
+      queue: this.queue,
+      deadLetterQueue: this.deadLetterQueue,
+    };
     this.alarms = new Alarms(this, 'Alarms', { ...observed, topic: props.alarmTopic, maxMessageAge }).all;
+    if (live && gradual !== 'none' && gradual !== 'all-at-once') {
+      live.moveGradually(gradual, this.alarms.filter((it) => ROLLS_BACK.includes(it.node.id)), props.alarmTopic);
+    }
     if (props.dashboard ?? true) {
       this.dashboard = new IngressDashboard(this, 'Dashboard', { ...observed, alarms: this.alarms, ackBudget }).dashboard;
     }
@@ -483,7 +584,9 @@ export class SlackIngress extends Construct {
         deduplicationScope: sqs.DeduplicationScope.MESSAGE_GROUP,
         fifoThroughputLimit: sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID,
       }),
-      encryption: sqs.QueueEncryption.SQS_MANAGED,
+      ...(this.encryptionKey
+        ? { encryption: sqs.QueueEncryption.KMS, encryptionMasterKey: this.encryptionKey }
+        : { encryption: sqs.QueueEncryption.SQS_MANAGED }),
       enforceSSL: true,
       removalPolicy,
     };
@@ -498,8 +601,11 @@ export class SlackIngress extends Construct {
       retentionPeriod: retention,
       deadLetterQueue: { queue: deadLetterQueue, maxReceiveCount: props.maxReceiveCount ?? 3 },
     });
-    keepWhenReplaced(queue);
-    keepWhenReplaced(deadLetterQueue);
+    for (const it of [queue, deadLetterQueue]) {
+      keepWhenReplaced(it);
+      // SQS takes one kind of encryption at a time. An update that gives a queue a key takes the other kind off in the same call.
+      if (this.encryptionKey) (it.node.defaultChild as sqs.CfnQueue).sqsManagedSseEnabled = false;
+    }
     return [queue, deadLetterQueue];
   }
 
@@ -510,6 +616,7 @@ export class SlackIngress extends Construct {
     const secret = new secretsmanager.Secret(this, 'SigningSecret', {
       description: "slack-ingress: the Slack app's signing secret, as text",
       generateSecretString: { passwordLength: 64, excludePunctuation: true },
+      encryptionKey: this.encryptionKey,
       removalPolicy,
     });
     Validations.of(secret).acknowledge({
@@ -540,12 +647,13 @@ function withoutUndefined(props: SlackIngressProps): SlackIngressProps {
 }
 
 function checkChoices(props: SlackIngressProps): void {
-  const { frontDoor, queueType, dedupKey, botEvents, dmConversation, tracing, maxMessageAge } = props;
+  const { frontDoor, queueType, dedupKey, botEvents, dmConversation, tracing, maxMessageAge, gradualDeployment } = props;
   checkChoice('SlackIngress: frontDoor', frontDoor, ['http-api', 'function-url']);
   checkChoice('SlackIngress: queueType', queueType, ['fifo', 'standard']);
   checkChoice('SlackIngress: dedupKey', dedupKey, ['event_id', 'message']);
   checkChoice('SlackIngress: botEvents', botEvents, ['drop', 'own', 'forward']);
   checkChoice('SlackIngress: dmConversation', dmConversation, ['channel', 'thread']);
+  checkChoice('SlackIngress: gradualDeployment', gradualDeployment, GRADUAL);
   checkChoice('SlackIngress: tracing', tracing, ['active', 'off']);
   if (typeof maxMessageAge === 'string') checkChoice('SlackIngress: maxMessageAge', maxMessageAge, ['no alarm']);
 }

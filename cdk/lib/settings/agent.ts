@@ -4,13 +4,12 @@ import { readFileSync } from 'node:fs';
 import { Stack } from 'aws-cdk-lib';
 import { AgentRuntimeArtifact } from 'aws-cdk-lib/aws-bedrockagentcore';
 import { Repository } from 'aws-cdk-lib/aws-ecr';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import type { SuggestedPrompts } from '../agent/props';
 import type { AgentProps } from '../agent/stack';
 import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello';
 import { AGENT_CODE, functionCode } from './code';
-import { SECRET_ARN, agentCall, checkPaths, settingsOf, wantsAgentView, wantsRotation } from './context';
+import { SECRET_ARN, agentCall, checkPaths, secretOf, settingsOf, wantsAgentView, wantsRotation } from './context';
 import type { Setting } from './names';
 
 /**
@@ -84,7 +83,7 @@ export function agentProps(scope: Construct): AgentProps {
               const [tenant = '', arn] = split(it, '=');
               if (arn === undefined) return tenant;
               if (!SECRET_ARN.test(arn)) throw new Error(`moreWorkspaces: the whole ARN of a secret must follow ${tenant}=`);
-              return { tenant, secret: Secret.fromSecretCompleteArn(scope, `ImportedBotToken${tenant}`, arn) };
+              return { tenant, secret: secretOf(scope, `ImportedBotToken${tenant}`, arn) };
             }),
           },
     rotatingTokens: wantsRotation(scope),

@@ -1,6 +1,7 @@
 // How the values of the settings are read and checked.
 
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
@@ -23,7 +24,9 @@ import {
   WARM_WRITE_UNITS,
   outside,
 } from '../common/limits';
-import { NEED_AN_AGENT, type Setting } from './names';
+import { KEPT } from '../common/removal';
+import { HOST, type TwoRegionsProps } from '../ingress/two-regions';
+import { NEED_AN_AGENT, SETTINGS, type Setting } from './names';
 
 /** What each number may be. With an agent the constructs say more about some of them. */
 const NUMBERS = {
@@ -54,6 +57,9 @@ const NUMBERS = {
 /** The whole ARN of a secret. */
 export const SECRET_ARN = /^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}$/;
 const SECRET = { form: SECRET_ARN, what: 'the whole ARN of a secret, with the six characters at its end' };
+const REGION = { form: /^[a-z]{2}(-[a-z]+)+-\d$/, what: 'a region such as us-east-1' };
+/** A key's own ARN: a policy that names an alias grants nothing. */
+const KEY = { form: /^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/, what: 'the ARN of a KMS key, and not of an alias of it' };
 const TOPIC = { form: /^arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+(\.fifo)?$/, what: 'the ARN of an SNS topic' };
 
 /** What each text must look like, for those of which AWS would say so only in the middle of a deployment. */
@@ -63,7 +69,14 @@ const FORMS = {
     form: /^[A-Za-z][A-Za-z0-9-]{0,122}$/,
     what: 'a name of at most 123 letters, digits and -, with a letter in front',
   },
+  domainName: { form: HOST, what: 'a host such as slack.example.com' },
+  hostedZoneId: { form: /^Z[A-Z0-9]{1,31}$/, what: 'the id of a hosted zone, such as Z0123456789ABCDEFGHIJ' },
+  standbyRegion: REGION,
+  activeRegion: REGION,
   topicArn: TOPIC,
+  topicKeyArn: KEY,
+  encryptionKeyArn: KEY,
+  secretsKeyArn: KEY,
   alarmTopicArn: TOPIC,
   signingSecretArn: SECRET,
   botTokenSecretArn: SECRET,
@@ -142,13 +155,18 @@ export function settingsOf(scope: Construct) {
       const value = number(name);
       return value === undefined ? undefined : Duration.millis(value);
     },
-    topic: (id: string, name: 'topicArn' | 'alarmTopicArn') => {
-      const arn = formed(name);
-      return arn === undefined ? undefined : sns.Topic.fromTopicArn(scope, id, arn);
+    topic: (id: string, name: 'topicArn' | 'alarmTopicArn', keyName?: 'topicKeyArn') => {
+      const [topicArn, keyArn] = [formed(name), keyName && formed(keyName)];
+      if (topicArn === undefined && keyArn !== undefined) throw new Error(`${keyName} has no effect without ${name}`);
+      return topicArn === undefined ? undefined : sns.Topic.fromTopicAttributes(scope, id, { topicArn, keyArn });
     },
     secret: (id: string, name: 'signingSecretArn' | 'botTokenSecretArn' | 'trelloSecretArn' | 'fastPathTokenSecretArn') => {
       const arn = formed(name);
-      return arn === undefined ? undefined : secretsmanager.Secret.fromSecretCompleteArn(scope, id, arn);
+      return arn === undefined ? undefined : secretOf(scope, id, arn);
+    },
+    encryptionKey: () => {
+      const arn = formed('encryptionKeyArn');
+      return arn === undefined ? undefined : kms.Key.fromKeyArn(scope, 'EncryptionKey', arn);
     },
     logLevel: () => formed('logLevel'),
     /** CloudWatch keeps logs for some numbers of days and for no others. */
@@ -162,9 +180,29 @@ export function settingsOf(scope: Construct) {
     },
     architecture: () =>
       choice('architecture', 'arm64', 'x86_64') === 'x86_64' ? lambda.Architecture.X86_64 : lambda.Architecture.ARM_64,
-    removalPolicy: () =>
-      choice('removalPolicy', 'destroy', 'retain') === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    removalPolicy: () => (choice('removalPolicy', 'destroy', 'retain') === 'destroy' ? RemovalPolicy.DESTROY : KEPT),
   };
+}
+
+/** Returns a secret of one's own by its whole ARN, with the key that is set for such secrets. */
+export function secretOf(scope: Construct, id: string, secretCompleteArn: string): secretsmanager.ISecret {
+  const keyArn = settingsOf(scope).formed('secretsKeyArn');
+  const encryptionKey = keyArn === undefined ? undefined : kms.Key.fromKeyArn(scope, `${id}Key`, keyArn);
+  return secretsmanager.Secret.fromSecretAttributes(scope, id, { secretCompleteArn, encryptionKey });
+}
+
+/**
+ * Checks that a key for one's own secrets is set only where there is such a secret.
+ *
+ * @throws Error if there is none
+ */
+export function checkSecretsKey(scope: Construct): void {
+  const { text, formed, list } = settingsOf(scope);
+  const ofOne: Setting[] = ['signingSecretArn', 'fastPathTokenSecretArn', 'botTokenSecretArn', 'trelloSecretArn'];
+  const isUsed = ofOne.some((name) => text(name) !== undefined) || list('moreWorkspaces')?.some((it) => it.includes('='));
+  if (formed('secretsKeyArn') !== undefined && !isUsed) {
+    throw new Error('secretsKeyArn has no effect without a secret of your own: encryptionKeyArn is for those that are created');
+  }
 }
 
 /**
@@ -226,4 +264,30 @@ export function checkPaths(scope: Construct, withAgent: boolean): void {
   if (missing.length === 0 || missing.length === names.length) return;
   const all = `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
   throw new Error(`${all} must be given together, but these are missing: ${missing.join(', ')}`);
+}
+
+/**
+ * Returns the two regions that the settings describe, or nothing if they describe one.
+ *
+ * @throws Error if a setting is missing, or names something that is in the other region: it would be gone with that region
+ */
+export function twoRegions(scope: Construct): TwoRegionsProps | undefined {
+  const { formed } = settingsOf(scope);
+  const [standbyRegion, activeRegion] = [formed('standbyRegion'), formed('activeRegion')];
+  const [domainName, hostedZoneId] = [formed('domainName'), formed('hostedZoneId')];
+  if (standbyRegion !== undefined && activeRegion !== undefined) {
+    throw new Error('standbyRegion and activeRegion cannot both be set: a stack is the active one or the standby');
+  }
+  const other = standbyRegion ?? activeRegion;
+  if (other === undefined) {
+    const useless = domainName === undefined ? hostedZoneId && 'hostedZoneId' : 'domainName';
+    if (useless) throw new Error(`${useless} has no effect with one region: set standbyRegion, or activeRegion in the standby`);
+    return undefined;
+  }
+  if (domainName === undefined || hostedZoneId === undefined) {
+    throw new Error('two regions need one host for Slack to post to: set domainName and hostedZoneId');
+  }
+  const there = SETTINGS.find((name) => new RegExp(`\\barn:[\\w-]+:[\\w-]+:${other}:`).test(setting(scope, name) ?? ''));
+  if (there) throw new Error(`${there} names something in ${other}, the other region, and would be gone with it: give what is in this one`);
+  return { domainName, hostedZoneId, standbyRegion, activeRegion };
 }

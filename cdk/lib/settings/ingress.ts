@@ -3,9 +3,10 @@
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { dispatchVisibility } from '../common/agent-queue';
+import { GRADUAL } from '../ingress/live';
 import { type SlackIngressProps, THROTTLE } from '../ingress/slack-ingress';
 import { functionCode } from './code';
-import { agentCall, checkPaths, settingsOf, wantsAgent, wantsAgentView } from './context';
+import { agentCall, checkPaths, checkSecretsKey, settingsOf, twoRegions, wantsAgent, wantsAgentView } from './context';
 
 /**
  * Returns the props of the ingress that the settings describe.
@@ -24,6 +25,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
   }
   const code = { architecture, features: topicArn ? ['sns'] : [] };
   checkPaths(scope, withAgent);
+  checkSecretsKey(scope);
   return {
     architecture,
     code: functionCode({ ...code, binary: 'slack-ingress', path: text('codePath') }),
@@ -32,7 +34,8 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     reservedConcurrentExecutions: number('reservedConcurrency'),
     frontDoor: choice('frontDoor', 'http-api', 'function-url'),
     throttle: throttle(number('throttleRate'), number('throttleBurst')),
-    topic: topic('ImportedTopic', 'topicArn'),
+    twoRegions: twoRegions(scope),
+    topic: topic('ImportedTopic', 'topicArn', 'topicKeyArn'),
     queueType: choice('queueType', 'fifo', 'standard'),
     // With an agent a question is on the queue until it is answered. It is received again and again meanwhile, and only
     // the dispatcher gives it up.
@@ -41,6 +44,7 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     maxReceiveCount: number('maxReceiveCount'),
     retention: minutes('retentionMinutes'),
     maxMessageAge,
+    encryptionKey: other.encryptionKey(),
     signingSecret: secret('ImportedSigningSecret', 'signingSecretArn'),
     dedupTtl: seconds('dedupTtlSeconds'),
     dedupKey: choice('dedupKey', 'event_id', 'message'),
@@ -51,9 +55,11 @@ export function ingressProps(scope: Construct): SlackIngressProps {
     warmWriteUnits: number('warmWriteUnits'),
     ackBudget: millis('ackBudgetMs'),
     fastPath: fastPath(text('fastPath'), secret('FastPathToken', 'fastPathTokenSecretArn')),
+    gradualDeployment: choice('gradualDeployment', ...GRADUAL),
     logLevel: other.logLevel(),
     logRetention: other.logRetention(),
     alarmTopic: topic('ImportedAlarmTopic', 'alarmTopicArn'),
+    canary: isOn('canary'),
     dashboard: isOn('dashboard', true),
     tracing: choice('tracing', 'active', 'off'),
     removalPolicy: other.removalPolicy(),

@@ -56,13 +56,14 @@ test('every alarm has its section in docs/operate.md', () => {
   for (const { name } of alarms) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
 });
 
-test('every alarm notifies the topic, if there is one', () => {
-  template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: Match.absent() });
+test('every alarm notifies the topic, if there is one, and once more when it is over', () => {
+  template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: Match.absent(), OKActions: Match.absent() });
   const { template: withTopic } = agentTemplate((scope) => ({
     alarmTopic: sns.Topic.fromTopicArn(scope, 'Topic', 'arn:aws:sns:us-east-1:111122223333:alarms'),
   }));
   withTopic.allResourcesProperties('AWS::CloudWatch::Alarm', {
     AlarmActions: ['arn:aws:sns:us-east-1:111122223333:alarms'],
+    OKActions: ['arn:aws:sns:us-east-1:111122223333:alarms'],
   });
 });
 

@@ -163,7 +163,7 @@ test('every prop has its effect', () => {
   const kept = Object.values(template.toJSON().Resources as Record<string, { Type: string; DeletionPolicy?: string }>)
     .filter((resource) => resource.DeletionPolicy === 'Retain')
     .map((resource) => resource.Type);
-  assert.deepEqual(kept.sort(), ['AWS::Logs::LogGroup', 'AWS::Logs::LogGroup', 'AWS::SecretsManager::Secret']);
+  assert.deepEqual(kept.sort(), ['AWS::Logs::LogGroup', 'AWS::Logs::LogGroup', 'AWS::Logs::LogGroup', 'AWS::SecretsManager::Secret']);
 });
 
 for (const [name, make, problem] of [
@@ -181,7 +181,7 @@ for (const [name, make, problem] of [
   ['tools for an agent that echoes', () => agentStacks({ agent: { tools: 'post_to_slack' } }), /tools need a model/],
   ['tools for a model that is asked once', () => agentStacks({ agent: { thinking: 'bedrock:a.b', tools: 'post_to_slack' } }), /tools need a model/],
   ['a model by its ARN', () => agentStacks({ agent: { thinking: 'bedrock:arn:aws:bedrock:a:b:c/d' } }), /model id/],
-  ['code that does not exist', () => agentStacks({ agent: { code: '/nowhere' } }), /does not exist: \/nowhere/],
+  ['code that does not exist', () => agentStacks({ agent: { code: '/no-such-file-7f3c' } }), /does not exist: \/no-such-file-7f3c/],
 ] as const) {
   test(`${name}: refused`, () => {
     assert.throws(make, problem);

@@ -63,8 +63,14 @@ test('what is remembered is kept apart by person, where the agent looks for it, 
       { UserPreferenceMemoryStrategy: strategy('preferences', 'what a person prefers') },
     ],
   });
-  assert.match(Name, /^[a-zA-Z][a-zA-Z0-9_]{0,47}$/);
-  assert.equal(memory.DeletionPolicy, 'Delete');
+  // Its end is the beginning of the stack's id, so that the stack of the same name that comes after it can make one too.
+  const [separator, [prefix, stack]] = Name['Fn::Join'];
+  assert.equal(separator, '');
+  assert.match(prefix, /^[a-zA-Z][a-zA-Z0-9_]{0,38}_$/);
+  assert.deepEqual(stack, {
+    'Fn::Select': [0, { 'Fn::Split': ['-', { 'Fn::Select': [2, { 'Fn::Split': ['/', { Ref: 'AWS::StackId' }] }] }] }],
+  });
+  assert.equal(memory.DeletionPolicy, 'RetainExceptOnCreate');
   const agent = readFileSync(join(REPOSITORY, 'agent/slack_agent/thinking/memory.py'), 'utf8');
   assert.ok(agent.includes('return f"/people/{actor}/"'));
 });
@@ -74,8 +80,8 @@ test('the settings reach the memory', () => {
   const paths = Object.fromEntries(
     ['codePath', 'redriveCodePath', 'dispatchCodePath', 'settleCodePath'].map((name) => [name, path]),
   );
-  const app = newApp({ ...paths, agentCodePath: code, agent: 'true', thinking, memory: 'user', memoryDays: '60', removalPolicy: 'retain' });
+  const app = newApp({ ...paths, agentCodePath: code, agent: 'true', thinking, memory: 'user', memoryDays: '60', removalPolicy: 'destroy' });
   const { ingress } = new SlackIngressStack(app, 'Ingress', { ingress: ingressProps });
   const memory = only(Template.fromStack(new AgentStack(app, 'Agent', { ingress, agent: agentProps })), 'AWS::BedrockAgentCore::Memory');
-  assert.deepEqual([memory.Properties.EventExpiryDuration, memory.DeletionPolicy], [60, 'Retain']);
+  assert.deepEqual([memory.Properties.EventExpiryDuration, memory.DeletionPolicy], [60, 'Delete']);
 });

@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { Stack } from 'aws-cdk-lib';
+import { RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { TrelloProps } from '../../lib/agent/props';
-import { agentDirectory, agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support';
+import { type Resource, agentDirectory, agentStacks, agentTemplate, dispatchIn, isToolsGateway, newApp, only, settleIn } from '../support';
 
 const { template } = agentTemplate();
 const runtime = only(template, 'AWS::BedrockAgentCore::Runtime');
@@ -30,6 +31,27 @@ test('the runtime runs main.py with its tools, and the endpoint is the newest ve
   assert.deepEqual([EntryPoint, Runtime], [['main.py'], 'PYTHON_3_12']);
   assert.match(AgentRuntimeName, /^[a-zA-Z][a-zA-Z0-9_]{0,47}$/);
   assert.deepEqual(endpoint.Properties.AgentRuntimeVersion, { 'Fn::GetAtt': [runtime.id, 'AgentRuntimeVersion'] });
+});
+
+test("the agent's log is kept as long as the others, and is there before AgentCore makes one for the endpoint", () => {
+  const isItsLog = (it: Resource) => JSON.stringify(it.Properties.LogGroupName ?? '').includes('bedrock-agentcore');
+  const log = only(template, 'AWS::Logs::LogGroup', isItsLog);
+  // AgentCore's name of it: the runtime's id and the endpoint's name.
+  const id = { 'Fn::GetAtt': [runtime.id, 'AgentRuntimeId'] };
+  assert.deepEqual(log.Properties.LogGroupName, {
+    'Fn::Join': ['', ['/aws/bedrock-agentcore/runtimes/', id, `-${endpoint.Properties.Name}`]],
+  });
+  assert.deepEqual([log.Properties.RetentionInDays, log.DeletionPolicy], [30, 'RetainExceptOnCreate']);
+  const { DependsOn = [] } = template.findResources('AWS::BedrockAgentCore::RuntimeEndpoint')[endpoint.id] as { DependsOn?: string[] };
+  assert.ok(DependsOn.includes(log.id), 'AgentCore could make the group first');
+  // The runtime must not wait for the log, which has its id in its name.
+  assert.ok(!JSON.stringify(template.findResources('AWS::BedrockAgentCore::Runtime')).includes(log.id));
+  const { template: own } = agentTemplate({ logRetention: RetentionDays.ONE_WEEK, removalPolicy: RemovalPolicy.RETAIN });
+  const { Properties, DeletionPolicy } = only(own, 'AWS::Logs::LogGroup', isItsLog);
+  assert.deepEqual([Properties.RetentionInDays, DeletionPolicy], [7, 'Retain']);
+  const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/mine-AbCdEfGhIj';
+  const existing = agentTemplate({ agent: { runtimeArn } }).template.findResources('AWS::Logs::LogGroup');
+  assert.equal(Object.values(existing).filter((it) => isItsLog(it as Resource)).length, 0, 'its log is not the stack\'s');
 });
 
 test("for an agent that is deployed already, the stack has the two functions and agent-settle's Gateway, and no runtime and no tools", () => {

@@ -18,7 +18,8 @@ be its own address, because its functions inherit that variable; the MiniStack t
 Run this with the Python of an environment that has cdk/requirements.txt, after `npm ci` in cdk/. Nothing here can reach
 AWS: every tool gets the emulator's address and made-up credentials.
 
-The files, in reading order: parts.py and iam.py have the parts, ingress.py the checks of a deployed ingress, stack.py
+The files, in reading order: parts.py and iam.py have the parts, ingress.py the checks of a deployed ingress, canary.py those of
+its canary, stack.py
 the deployment, slack_requests.py the signed requests, emulator.py MiniStack, tools.py the programs, report.py the
 printing.
 """

@@ -112,6 +112,22 @@ class Deployed:
         ttl = int(self.configuration()["Environment"]["Variables"]["DEDUP_TTL_SECONDS"])
         check("the record expires after DEDUP_TTL_SECONDS", ttl - 60 < remaining <= ttl + 1, True)
 
+    def check_through_the_alias(self, event_id: str, version: str) -> None:
+        """Checks that an event is accepted by this version of the function. Lambda names the version in the log stream."""
+        before = self.depth(self.queue)
+        body = event(event_id, ts="1700000000.000900")
+        check(f"version {version} accepts an event", self.slack.post(body), (200, b'{"ok":true}'))
+        check("one more message is on the queue", self.depth(self.queue), before + 1)
+        logs = self.account.client("logs")
+        group = self.configuration()["LoggingConfig"]["LogGroup"]
+
+        def streams() -> list[str]:
+            lines = logs.filter_log_events(logGroupName=group, filterPattern=f'"{event_id}"').get("events", [])
+            return sorted({it["logStreamName"] for it in lines if event_id in it["message"]})
+
+        eventually(f"and that version has logged it ({event_id})",
+                   lambda: [f"[{version}]" in it for it in streams()], [True])
+
     def check_simultaneous_deliveries(self) -> None:
         step("one event is delivered four times at once")
         before = self.depth(self.queue)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pathlib
 
+from canary import check_the_canary
 from emulator import REGION, Emulator, given_or_own_ministack
 from ingress import Deployed
 from report import check, step
 from slack_requests import event
-from stack import AGENT_STACK, CDK_STACK, Account, check_gone, context
+from stack import AGENT_STACK, CDK_STACK, Account, check_gone, check_kept, context
 from tools import ARCHITECTURE, ROOT, agent_dir, cdk_cli, function_dir, run, run_refused, tool
+
+TWO_REGIONS = {"domainName": "slack.example.com", "hostedZoneId": "Z0123456789ABCDEFGHIJ"}
+OTHER_REGION = "us-west-2"
 
 
 def part_lint(work: pathlib.Path) -> None:
@@ -21,11 +25,16 @@ def part_lint(work: pathlib.Path) -> None:
              "settleCodePath": function_dir("agent-settle"), "agentCodePath": agent_dir()}
     model = "bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
     arn = f"arn:aws:bedrock-agentcore:{REGION}:{nowhere.number}:runtime/agent-AbCdEfGhIj"
+    key = f"arn:aws:kms:{REGION}:{nowhere.number}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     for name, (settings, stacks) in {
         "default": ({}, [CDK_STACK]),
-        "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000"}, [CDK_STACK]),
+        "other": ({"frontDoor": "function-url", "queueType": "standard", "warmWriteUnits": "40000", "canary": "true"}, [CDK_STACK]),
         "agent": (agent, [CDK_STACK, AGENT_STACK]),
-        "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5", "trello": "true"}, [AGENT_STACK]),
+        "other-agent": (agent | {"thinking": model, "dispatchConcurrency": "5", "trello": "true", "encryptionKeyArn": key},
+                        [CDK_STACK, AGENT_STACK]),
+        # Of two regions, this one as the active one, and as the standby.
+        "active": (agent | TWO_REGIONS | {"standbyRegion": OTHER_REGION}, [CDK_STACK, AGENT_STACK]),
+        "standby": (agent | TWO_REGIONS | {"activeRegion": OTHER_REGION}, [CDK_STACK, AGENT_STACK]),
         "existing-agent": (agent | {"agentRuntimeArn": arn, "agentProtocol": "plain"}, [CDK_STACK, AGENT_STACK]),
     }.items():
         out = work / name
@@ -53,9 +62,10 @@ def part_cdk(work: pathlib.Path) -> None:
         account = Account(emulator, work)
         step("cdk bootstrap and cdk deploy")
         account.cdk_bootstrap()
-        outputs = account.cdk_deploy()
+        outputs = account.cdk_deploy(canary="true")
         deployed = Deployed(account, outputs)
         deployed.check_signatures()
+        check_the_canary(deployed)
         deployed.check_an_event()
         deployed.check_simultaneous_deliveries()
         deployed.check_a_command()
@@ -66,7 +76,7 @@ def part_cdk(work: pathlib.Path) -> None:
         deployed.check_dedup_guard()
 
         step("an update of two settings: memorySize and dedupTtlSeconds")
-        updated = Deployed(account, account.cdk_deploy(memorySize="512", dedupTtlSeconds="90000"))
+        updated = Deployed(account, account.cdk_deploy(memorySize="512", dedupTtlSeconds="90000", canary="true"))
         check("the URLs, the queue, the table and the secret have not changed", updated.outputs, outputs)
         configuration = updated.configuration()
         check("the function has the new settings",
@@ -76,6 +86,20 @@ def part_cdk(work: pathlib.Path) -> None:
         check("a retry of an event from before the update is answered with 200",
               updated.slack.post(event("EvOne"), retry=3)[0], 200)
         check("and puts no message on the queue", updated.depth(updated.queue), before)
+
+        step("versions and the alias: gradualDeployment=all-at-once, a new version, and the way back by hand")
+        functions, name = account.client("lambda"), outputs["FunctionName"]
+        settings = {"memorySize": "512", "dedupTtlSeconds": "90000", "gradualDeployment": "all-at-once"}
+        check("the URLs, the queue, the table and the secret have not changed", account.cdk_deploy(**settings), outputs)
+        first = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+        updated.check_through_the_alias("EvFirstVersion", first)
+        account.cdk_deploy(**settings | {"ackBudgetMs": "2400"})
+        second = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+        check("the alias has moved to another version", second != first, True)
+        updated.check_through_the_alias("EvSecondVersion", second)
+        functions.update_alias(FunctionName=name, Name="live", FunctionVersion=first)
+        updated.check_through_the_alias("EvBack", first)
+        before = updated.depth(updated.queue)
 
         step("an update that would replace the queue and remove the API, and nobody has said that it may")
         account.check_refused({"queueType": "standard", "frontDoor": "function-url"},
@@ -92,7 +116,9 @@ def part_cdk(work: pathlib.Path) -> None:
         other.check_an_event("EvTwo")
         other.check_dead_letters("EvTwo")
 
-        step("cdk destroy")
+        step("cdk destroy of a trial: with removalPolicy=destroy nothing is kept")
+        settings = {"queueType": "standard", "frontDoor": "function-url", "removalPolicy": "destroy"}
+        check("that setting changes nothing else", account.cdk_deploy(**settings), other.outputs)
         account.cdk_destroy()
         check_gone(account, other.outputs)
 
@@ -116,6 +142,6 @@ def part_sam(work: pathlib.Path) -> None:
         check("the function has the new setting",
               deployed.configuration()["Environment"]["Variables"]["DEDUP_TTL_SECONDS"], "90000")
 
-        step("sam delete")
+        step("sam delete, which keeps what holds data")
         account.sam_delete()
-        check_gone(account, outputs)
+        check_kept(account, outputs)

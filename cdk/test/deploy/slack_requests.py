@@ -22,11 +22,15 @@ class SlackRequests:
              method: str = "POST", content_type: str = "application/json") -> tuple[int, bytes]:
         """Returns the status and the body of the answer."""
         repeated = Retry(retry, "http_timeout") if retry else None
-        headers = signed_headers(secret, body, content_type, repeated) | {"Host": self.target.netloc}
+        headers = signed_headers(secret, body, content_type, repeated)
+        return self.post_as_it_is(body, headers, self.target.path if path is None else path, method)
+
+    def post_as_it_is(self, body: bytes, headers: dict[str, str], path: str, method: str = "POST") -> tuple[int, bytes]:
+        """The same, of a request that somebody else has signed."""
         connect = http.client.HTTPSConnection if self.emulator.scheme == "https" else http.client.HTTPConnection
         connection = connect(self.emulator.hostname, self.emulator.port, timeout=30)
         with contextlib.closing(connection):
-            connection.request(method, self.target.path if path is None else path, body, headers)
+            connection.request(method, path, body, headers | {"Host": self.target.netloc})
             response = connection.getresponse()
             return response.status, response.read()
 

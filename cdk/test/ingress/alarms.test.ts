@@ -24,6 +24,8 @@ test('the alarms have these thresholds, and these numbers of periods above them'
       ['Failures', 5, 2, 3],
       ['SlowAnswers', 2000, 2, 3],
       ['Throttles', 0, 1, 1],
+      ['ApiThrottles', 0, 1, 1],
+      ['FrontDoorErrors', 0, 2, 3],
       ['Rejections', 50, 1, 1],
       ['Malformed', 0, 1, 1],
       ['Lost', 0, 1, 1],
@@ -43,7 +45,7 @@ test('only the alarm ParkedEvents is raised when its metric is missing, and ever
 
 test('every alarm has its section in docs/operate.md', () => {
   const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
-  for (const { name } of alarms) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
+  for (const name of [...alarms.map((it) => it.name), 'FastPathFailed']) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
 });
 
 test('each queue alarm watches its own queue', () => {
@@ -68,13 +70,14 @@ test('one lost event raises an alarm, and so does one that is parked for five mi
   });
 });
 
-test('every alarm notifies the topic, if there is one', () => {
-  template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: Match.absent() });
+test('every alarm notifies the topic, if there is one, and once more when it is over', () => {
+  template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: Match.absent(), OKActions: Match.absent() });
   const withTopic = synthesized((scope) => ({
     alarmTopic: sns.Topic.fromTopicArn(scope, 'Topic', 'arn:aws:sns:us-east-1:111122223333:alarms'),
   }));
   withTopic.allResourcesProperties('AWS::CloudWatch::Alarm', {
     AlarmActions: ['arn:aws:sns:us-east-1:111122223333:alarms'],
+    OKActions: ['arn:aws:sns:us-east-1:111122223333:alarms'],
   });
 });
 

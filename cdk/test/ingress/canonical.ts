@@ -139,6 +139,8 @@ function nameOf(resource: Resource, template: RawTemplate): string {
       const arn = Properties.SourceArn['Fn::Sub'] ?? Properties.SourceArn['Fn::Join'][1].at(-1);
       return `Permission ${/\/slack\/.*/.exec(arn)?.[0]}`;
     }
+    case 'AWS::Logs::MetricFilter':
+      return `Filter for ${Properties.MetricTransformations[0].MetricName}`;
     case 'AWS::CloudWatch::Alarm':
       return `Alarm: ${Properties.AlarmDescription}`;
     default:

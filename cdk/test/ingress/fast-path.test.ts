@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Template } from 'aws-cdk-lib/assertions';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { functions, ingressIn, only, redriveIn, roleOf, synthesized, temporaryDirectory } from '../support';
+import { functions, ingressIn, only, redriveIn, roleOf, rustSource, synthesized, temporaryDirectory } from '../support';
 
 const allow = (Action: string | string[], Resource: unknown) => ({ Effect: 'Allow', Action, Resource });
 const token = 'arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-token-AbCdEf';
@@ -78,4 +79,20 @@ test('the example of the documentation can be deployed', () => {
     fastPath: { rules: path, botToken: secretsmanager.Secret.fromSecretCompleteArn(scope, 'Token', token) },
   }));
   template.resourceCountIs('AWS::Lambda::LayerVersion', 1);
+});
+
+test('a rule that fails raises an alarm, and what rules answer is drawn; without rules there is neither', () => {
+  const alarm = { MetricName: 'FastPathFailed', Namespace: 'SlackIngress', Statistic: 'Sum', Threshold: 0, DatapointsToAlarm: 1 };
+  const drawn = /FastPathAnswered.*AnsweredAtOnce.*FastPathFailed.*FastPathTime/;
+  const body = (template: Template) => JSON.stringify(only(template, 'AWS::CloudWatch::Dashboard').Properties.DashboardBody);
+  const withRules = synthesized({ ...functions(), fastPath: { rules: rulesIn([handedOver('bolt-app')]) } });
+  const { Dimensions } = only(withRules, 'AWS::CloudWatch::Alarm', (it) => it.Properties.MetricName === 'FastPathFailed').Properties;
+  assert.deepEqual(Dimensions, [{ Name: 'FunctionName', Value: { Ref: ingressIn(withRules).id } }]);
+  withRules.hasResourceProperties('AWS::CloudWatch::Alarm', alarm);
+  assert.match(body(withRules), drawn);
+  const source = rustSource('src/telemetry/metrics');
+  for (const name of ['FastPathAnswered', 'AnsweredAtOnce', 'FastPathFailed', 'FastPathTime']) assert.ok(source.includes(`"${name}"`), name);
+  const without = synthesized();
+  without.resourcePropertiesCountIs('AWS::CloudWatch::Alarm', { MetricName: 'FastPathFailed' }, 0);
+  assert.doesNotMatch(body(without), /FastPath|AnsweredAtOnce/);
 });

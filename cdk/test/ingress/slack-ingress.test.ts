@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
-import { Annotations, Match } from 'aws-cdk-lib/assertions';
+import { Annotations, Match, type Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
@@ -13,6 +13,7 @@ import { PATHS } from '../../lib/ingress/http-api';
 import { SlackIngress } from '../../lib/ingress/slack-ingress';
 import {
   REPOSITORY,
+  type Resource,
   functions,
   ingressIn,
   isDeadLetterQueue,
@@ -117,12 +118,19 @@ test('a queue or table that an update replaces is kept, whatever the removal pol
   }
 });
 
-test('the removal policy applies to everything that holds data', () => {
-  const template = synthesized({ removalPolicy: RemovalPolicy.RETAIN });
-  const kept = Object.values(template.toJSON().Resources as Record<string, { Type: string; DeletionPolicy?: string }>)
-    .filter((resource) => resource.DeletionPolicy === 'Retain')
-    .map((resource) => resource.Type);
-  assert.deepEqual(kept.sort(), [
+/** Returns the types of the resources with this policy, which is what happens when the stack is deleted. */
+const withPolicy = (template: Template, policy: string) =>
+  Object.values(template.toJSON().Resources as Record<string, Resource>)
+    .filter((resource) => resource.DeletionPolicy === policy)
+    .map((resource) => resource.Type)
+    .sort();
+
+test('what holds data is kept, unless the deployment that creates it fails; the removal policy applies to all of it', () => {
+  const kept = withPolicy(synthesized(), 'RetainExceptOnCreate');
+  assert.deepEqual(withPolicy(synthesized({ removalPolicy: RemovalPolicy.RETAIN }), 'Retain'), kept);
+  assert.deepEqual(withPolicy(synthesized({ removalPolicy: RemovalPolicy.DESTROY }), 'Delete'), kept);
+  assert.deepEqual(withPolicy(synthesized({ removalPolicy: RemovalPolicy.DESTROY }), 'RetainExceptOnCreate'), []);
+  assert.deepEqual(kept, [
     'AWS::DynamoDB::Table',
     'AWS::Logs::LogGroup',
     'AWS::Logs::LogGroup',
@@ -131,6 +139,13 @@ test('the removal policy applies to everything that holds data', () => {
     'AWS::SQS::Queue',
     'AWS::SecretsManager::Secret',
   ]);
+});
+
+test('nothing that is kept has a name of ours, which the next stack could not take', () => {
+  const named = Object.values(synthesized().toJSON().Resources as Record<string, Resource>).filter(
+    (it) => it.DeletionPolicy === 'RetainExceptOnCreate' && Object.keys(it.Properties).some((name) => /^(Table|Queue|LogGroup)?Name$/.test(name)),
+  );
+  assert.deepEqual(named, []);
 });
 
 test('the properties of the ingress function', () => {
@@ -246,15 +261,17 @@ test("the API has exactly Slack's three routes, all POST, without an authorizer"
 test('the stage is throttled, and its access log has no field with the body or the signature', () => {
   const stage = only(template, 'AWS::ApiGatewayV2::Stage').Properties;
   assert.deepEqual(stage.DefaultRouteSettings, {
-    DetailedMetricsEnabled: true,
+    DetailedMetricsEnabled: false,
     ThrottlingBurstLimit: 400,
     ThrottlingRateLimit: 200,
   });
   const variables = Object.values(JSON.parse(stage.AccessLogSettings.Format)).sort();
   assert.deepEqual(variables, [
+    '$context.apiId',
     '$context.error.message',
     '$context.identity.sourceIp',
     '$context.identity.userAgent',
+    '$context.integration.integrationStatus',
     '$context.integrationErrorMessage',
     '$context.integrationLatency',
     '$context.requestId',
@@ -280,7 +297,7 @@ test('with a topic there is no queue, and no alarm or graph of one', () => {
   const statements = roleOf(template, ingressIn(template)).statements;
   assert.deepEqual(statements[1], { Effect: 'Allow', Action: ['sns:GetTopicAttributes', 'sns:Publish'], Resource: arn });
   assert.doesNotMatch(JSON.stringify(template.toJSON()), /sqs/i);
-  template.resourceCountIs('AWS::CloudWatch::Alarm', 8);
+  template.resourceCountIs('AWS::CloudWatch::Alarm', 10);
 });
 
 test('a topic together with a property of the queue is refused', () => {

@@ -80,7 +80,7 @@ test('the settings reach the stack', () => {
     unansweredAfterMinutes: '7',
     dispatchConcurrency: '20',
     alarmTopicArn: topic,
-    removalPolicy: 'retain',
+    removalPolicy: 'destroy',
   });
   template.hasResourceProperties('AWS::Lambda::Function', {
     Architectures: ['x86_64'],
@@ -106,7 +106,7 @@ test('the settings reach the stack', () => {
   });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
   const logs = Object.values(template.findResources('AWS::Logs::LogGroup'));
-  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Retain', 'Retain']);
+  assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Delete', 'Delete', 'Delete']);
   // Six times the dispatcher's time-out.
   assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
 });
@@ -348,10 +348,10 @@ for (const [context, problem] of [
   [{ topicArn: topic }, /agent and topicArn cannot both be set/],
   [{ dispatchCodePath: '' }, /must be given together, but these are missing: dispatchCodePath/],
   [{ settleCodePath: '' }, /must be given together, but these are missing: settleCodePath/],
-  [{ settleCodePath: '/nowhere' }, /does not exist: \/nowhere/],
+  [{ settleCodePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c/],
   [{ codePath: '', redriveCodePath: '' }, /must be given together, but these are missing: codePath, redriveCodePath/],
-  [{ dispatchCodePath: '/nowhere' }, /does not exist: \/nowhere/],
-  [{ agentCodePath: '/nowhere' }, /does not exist: \/nowhere \(make agent-zip\)/],
+  [{ dispatchCodePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c/],
+  [{ agentCodePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c \(make agent-zip\)/],
   [{ agentCodePath: codePath }, /must be a .zip or a directory that contains "main.py"/],
   [{ agentRuntimeArn: 'mine' }, /agentRuntimeArn must be the ARN of an AgentCore Runtime, and is: mine/],
   [{ agentRuntimeArn: `${runtimeArn}/runtime-endpoint/DEFAULT` }, /must be the ARN of an AgentCore Runtime/],

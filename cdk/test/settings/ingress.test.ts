@@ -68,7 +68,7 @@ test('the settings reach the stack', () => {
     controlEvents: 'agent_session_stopped, function_executed',
     warmWriteUnits: '40000',
     alarmTopicArn: topic,
-    removalPolicy: 'retain',
+    removalPolicy: 'destroy',
   });
   template.hasResourceProperties('AWS::Lambda::Function', {
     Architectures: ['x86_64'],
@@ -94,7 +94,7 @@ test('the settings reach the stack', () => {
   template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 90 });
   template.resourceCountIs('AWS::CloudWatch::Dashboard', 0);
   assert.equal(redriveIn(template).Properties.Environment.Variables.RUST_LOG, 'warn,slack_ingress=debug');
-  assert.equal(queue.DeletionPolicy, 'Retain');
+  assert.equal(queue.DeletionPolicy, 'Delete');
   assert.deepEqual(only(template, 'AWS::DynamoDB::Table').Properties.WarmThroughput, { WriteUnitsPerSecond: 40000 });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: [topic] });
 });
@@ -108,6 +108,13 @@ test('the throttle is what is set of it, and the burst is twice the rate', () =>
   assert.deepEqual(throttle({ throttleRate: '50' }), [50, 100]);
   assert.deepEqual(throttle({ throttleBurst: '1000' }), [200, 1000]);
   assert.deepEqual(throttle({ throttleRate: '1000', throttleBurst: '1000' }), [1000, 1000]);
+});
+
+test('a canary is there if it is wanted', () => {
+  const outputs = (context: Record<string, unknown>) => Object.keys(deployed(context).findOutputs('CanaryFunctionName'));
+  assert.deepEqual(outputs({}), []);
+  assert.deepEqual(outputs({ canary: 'false' }), []);
+  assert.deepEqual(outputs({ canary: 'true' }), ['CanaryFunctionName']);
 });
 
 test('logs may be kept for ever', () => {
@@ -136,6 +143,7 @@ test('the stack has these outputs', () => {
     'QueueUrl',
     'QueueArn',
     'DeadLetterQueueUrl',
+    'DeadLetterQueueArn',
     'TableName',
     'FunctionName',
     'RedriveFunctionName',
@@ -178,8 +186,8 @@ for (const [context, problem] of [
   [{ topicArn: 'arn:aws:sns:us-east-1:111122223333:events', retentionMinutes: '60' }, /retention need a queue/],
   [{ architecture: 'x86_64', codePath: arm, redriveCodePath: arm }, /slack-ingress .* was built for arm64, and is to be deployed for x86_64/],
   [{ memorySize: '256 MB' }, /memorySize must be a whole number/],
-  [{ codePath: '/nowhere' }, /does not exist: \/nowhere/],
-  [{ redriveCodePath: '/nowhere' }, /does not exist: \/nowhere/],
+  [{ codePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c/],
+  [{ redriveCodePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c/],
   [{ redriveCodePath: '' }, /must be given together, but these are missing: redriveCodePath/],
   [{ codePath: '' }, /must be given together, but these are missing: codePath/],
 ] as const) {
@@ -219,7 +227,7 @@ function checked(prepare: (stack: SlackIngressStack) => void, context: Record<st
   }
 }
 
-for (const context of [{}, { frontDoor: 'function-url', queueType: 'standard' }]) {
+for (const context of [{}, { frontDoor: 'function-url', queueType: 'standard' }, { canary: 'true' }]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(() => {}, context), '');
   });

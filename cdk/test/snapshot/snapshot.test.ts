@@ -38,6 +38,8 @@ for (const [name, context] of Object.entries<Record<string, string>>({
   default: {},
   'function-url': { frontDoor: 'function-url', queueType: 'standard', removalPolicy: 'retain', signingSecretArn: secret('slack') },
   topic: { topicArn: 'arn:aws:sns:us-east-1:111122223333:events.fifo', tracing: 'off' },
+  // What `slack-dev cost` counts, and the two at the top.
+  agent: { agent: 'true' },
   'agent-with-everything': {
     agent: 'true',
     thinking: 'strands:eu.anthropic.claude-sonnet-4-5-20250929-v1:0',

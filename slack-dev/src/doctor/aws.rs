@@ -1,6 +1,6 @@
 //! Checks the secrets in Secrets Manager, the table in DynamoDB and the queue in SQS.
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -59,17 +59,25 @@ pub(super) struct Services {
 }
 
 impl Services {
+    /// `region` is the stacks', if it is known: it comes before that of the environment.
     pub(super) async fn connect(
+        region: Option<&str>,
         secret: Option<&SecretConfig>,
-        bot_token: Option<&str>,
+        uses_the_agents_side: bool,
         store: Option<&StoreConfig>,
         sink: Option<&SinkConfig>,
     ) -> Self {
         let is_used = matches!(secret, Some(SecretConfig::Managed(_)))
-            || bot_token.is_some()
+            || uses_the_agents_side
             || matches!(store, Some(StoreConfig::DynamoDb { .. }))
             || matches!(sink, Some(SinkConfig::Sqs { .. }));
         let sdk = if is_used { Some(sdk_config().await) } else { None };
+        let sdk = match (sdk, region) {
+            (Some(sdk), Some(region)) => {
+                Some(sdk.into_builder().region(Region::new(region.to_owned())).build())
+            }
+            (sdk, _) => sdk,
+        };
         Self { sdk, skew_recorder: SkewRecorder::default() }
     }
 
@@ -78,8 +86,18 @@ impl Services {
         *self.skew_recorder.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The table of this configuration, and a client of DynamoDB that reads it.
+    pub(super) fn table_of(&self, store: Option<&StoreConfig>) -> Option<(aws_sdk_dynamodb::Client, String)> {
+        match (store, &self.sdk) {
+            (Some(StoreConfig::DynamoDb { table }), Some(sdk)) => {
+                Some((aws_sdk_dynamodb::Client::new(sdk), table.clone()))
+            }
+            _ => None,
+        }
+    }
+
     /// The AWS configuration, or the failed check that says that the region is missing.
-    fn sdk(&self, check: &'static str) -> Result<&SdkConfig, Check> {
+    pub(super) fn sdk(&self, check: &'static str) -> Result<&SdkConfig, Check> {
         let sdk = self.sdk.as_ref().filter(|sdk| sdk.region().is_some());
         sdk.ok_or_else(|| {
             Check::fail(check, "AWS_REGION is not set, and no profile names a region", "Set AWS_REGION")
@@ -177,43 +195,48 @@ pub(super) async fn secret(
 /// The beginning of the description that the stack gives the secrets that it creates.
 const CREATED_BY_THE_STACK: &str = "slack-ingress: ";
 
-/// Checks that somebody has put the bot token into the secret that the Gateways read, and what kind of a token it is. The token
-/// itself is neither shown nor used.
-pub(super) async fn bot_token(services: &Services, secret_id: Option<&str>) -> Vec<Check> {
-    let Some(id) = secret_id else {
-        return Vec::new();
+/// Checks that somebody has put the bot token into the secret that the Gateways read, and what kind of a token it is; and returns
+/// the token, if it is one that Slack can be asked with. It is not shown. `whose` begins the finding.
+pub(super) async fn bot_token(services: &Services, id: &str, whose: &str) -> (Check, Option<BotToken>) {
+    let (check, token) = match services.sdk(BOT_TOKEN) {
+        Ok(sdk) => bot_token_in(sdk, services, id).await,
+        Err(check) => (check, None),
     };
-    let sdk = match services.sdk(BOT_TOKEN) {
-        Ok(sdk) => sdk,
-        Err(check) => return vec![check],
-    };
+    let found = format!("{whose}{}", check.found);
+    (Check { found, ..check }, token)
+}
+
+async fn bot_token_in(sdk: &SdkConfig, services: &Services, id: &str) -> (Check, Option<BotToken>) {
     let config = aws_sdk_secretsmanager::Config::from(sdk)
         .to_builder()
         .interceptor(services.skew_recorder.clone())
         .build();
     let client = aws_sdk_secretsmanager::Client::from_conf(config);
-    let check = match client.describe_secret().secret_id(id).send().await {
+    match client.describe_secret().secret_id(id).send().await {
         Ok(described) => {
             let versions = described.version_ids_to_stages().map_or(0, HashMap::len);
             match bot_token_is_missing(described.description().unwrap_or_default(), versions) {
-                Some(check) => check,
+                Some(check) => (check, None),
                 None => match client.get_secret_value().secret_id(id).send().await {
-                    Ok(got) => kind_check(
-                        got.secret_string().unwrap_or_default(),
-                        got.version_id().unwrap_or_default(),
-                        SystemClock.now(),
-                    ),
-                    Err(error) => Check::warn(
-                        BOT_TOKEN,
-                        format!("there is one, and of which kind is not known: {}", why(&error)),
-                        look_at_access("secretsmanager:GetSecretValue"),
-                    ),
+                    Ok(got) => {
+                        let text = got.secret_string().unwrap_or_default();
+                        let check = kind_check(text, got.version_id().unwrap_or_default(), SystemClock.now());
+                        let is_usable =
+                            |token: &BotToken| matches!(token.kind(), TokenKind::Plain | TokenKind::Rotating);
+                        (check, BotToken::read(text).ok().filter(is_usable))
+                    }
+                    Err(error) => {
+                        let found = format!("there is one, and of which kind is not known: {}", why(&error));
+                        let todo = look_at_access("secretsmanager:GetSecretValue");
+                        (Check::warn(BOT_TOKEN, found, todo), None)
+                    }
                 },
             }
         }
-        Err(error) => Check::fail(BOT_TOKEN, why(&error), look_at_access("secretsmanager:DescribeSecret")),
-    };
-    vec![check]
+        Err(error) => {
+            (Check::fail(BOT_TOKEN, why(&error), look_at_access("secretsmanager:DescribeSecret")), None)
+        }
+    }
 }
 
 /// Whether nobody has put anything into a secret that the stack created. Where the secret's description cannot be read, nobody
@@ -253,10 +276,7 @@ fn kind_check(text: &str, version_id: &str, now: UnixMillis) -> Check {
     };
     let kind = token.kind();
     match kind {
-        TokenKind::Plain => Check::ok(
-            BOT_TOKEN,
-            "xoxb-…: a bot token that does not expire. Whether Slack takes it is not tried",
-        ),
+        TokenKind::Plain => Check::ok(BOT_TOKEN, "xoxb-…: a bot token that does not expire"),
         TokenKind::Rotating => rotating_check(&token, version_id, now),
         TokenKind::Refresh | TokenKind::User | TokenKind::App | TokenKind::Unknown => Check::fail(
             BOT_TOKEN,

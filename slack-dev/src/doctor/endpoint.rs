@@ -1,5 +1,8 @@
 //! Checks the endpoint from the outside: that it can be reached, that it accepts a request with the app's signature, and that it
-//! refuses a request without one.
+//! refuses one without a signature, with another secret's, and with one that is an hour old.
+//!
+//! Only what Slack does counts, and Slack posts. What a GET is answered depends on what is in front of the function, so it is a
+//! hint: an HTTP API that has only routes for POST answers it itself.
 
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Url};
@@ -10,6 +13,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::answered_by::{Answer, AnsweredBy};
 use super::clock::ClockSkew;
 use super::report::Check;
 
@@ -23,6 +27,11 @@ const GET: &str = "endpoint, GET";
 const UNSIGNED: &str = "endpoint, unsigned";
 const SIGNED: &str = "signature, right";
 const FORGED: &str = "signature, wrong";
+const OLD: &str = "signature, old";
+
+/// How old the signature of [`OLD`] is. The function takes none that is more than five minutes off, and this machine's clock may be
+/// minutes off as well.
+const OLD_SECONDS: u64 = 3600;
 
 pub(super) async fn examine(url: Option<&str>, secrets: &[SigningSecret]) -> (Vec<Check>, Option<ClockSkew>) {
     let Some(url) = url else { return (vec![Check::skip("endpoint", "no --url")], None) };
@@ -36,12 +45,6 @@ pub(super) async fn examine(url: Option<&str>, secrets: &[SigningSecret]) -> (Ve
 struct Examination {
     checks: Vec<Check>,
     skew: Option<ClockSkew>,
-}
-
-/// The status and the body of an answer.
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
 }
 
 impl Examination {
@@ -72,20 +75,23 @@ impl Examination {
         }
         let client = reqwest::Client::builder().timeout(TIME_LIMIT).redirect(Policy::none()).build();
         let client = client.map_err(|error| Check::fail(GET, crate::with_causes(&error), "Report this"))?;
-        let answer = self.ask(GET, client.get(url.clone())).await.map_err(|check| {
-            if is_https && check.found.starts_with(CONNECTING) {
+        let got = self.ask(GET, client.get(url.clone())).await;
+        if let Err(check) = &got
+            && check.found.starts_with(CONNECTING)
+        {
+            if is_https {
                 let todo =
                     "Look at the certificate: Slack accepts no self-signed one, and needs the whole chain";
-                return Check::fail(TLS, check.found.replace(CONNECTING, "no TLS connection"), todo);
+                return Err(Check::fail(TLS, check.found.replace(CONNECTING, "no TLS connection"), todo));
             }
-            check
-        })?;
+            return Err(check.clone());
+        }
         if is_https {
             self.checks.push(Check::ok(TLS, "the certificate is good"));
         }
-        self.checks.push(match answer.status {
-            405 => Check::ok(GET, "405, as it should be"),
-            status => Check::fail(GET, format!("{status} instead of 405"), what_answers(status)),
+        self.checks.push(match got {
+            Ok(answer) => hint_of_a_get(&answer),
+            Err(check) => Check::skip(GET, format!("{}. A hint only: Slack posts", check.found)),
         });
         self.unsigned(&client, &url).await?;
         let Some(secret) = secret else {
@@ -93,8 +99,14 @@ impl Examination {
             self.checks.push(Check::skip(SIGNED, why));
             return Ok(());
         };
-        self.signed(&client, &url, secret).await?;
-        self.forged(&client, &url).await
+        let is_right = self.signed(&client, &url, secret).await?;
+        self.forged(&client, &url).await?;
+        if is_right {
+            self.old(&client, &url, secret).await?;
+        } else {
+            self.checks.push(Check::skip(OLD, "says nothing while a new signature is not taken either"));
+        }
+        Ok(())
     }
 
     async fn connect(&mut self, host: &str, port: u16) -> Result<(), Check> {
@@ -138,38 +150,32 @@ impl Examination {
         let response = request.send().await.map_err(fail)?;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());
         self.skew = date.and_then(ClockSkew::of_date).or(self.skew);
-        let status = response.status().as_u16();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.map_err(fail)?.to_vec();
-        Ok(Answer { status, body })
+        Ok(Answer { status, headers, body })
     }
 
     async fn unsigned(&mut self, client: &reqwest::Client, url: &Url) -> Result<(), Check> {
         let request = client.post(url.clone()).header("content-type", "application/json").body("{}");
         let answer = self.ask(UNSIGNED, request).await?;
-        self.checks.push(match answer.status {
-            401 => Check::ok(UNSIGNED, "401, as it should be"),
-            status @ 200..=299 => Check::fail(
-                UNSIGNED,
-                format!("{status}: it accepts a request without a signature"),
-                "Is this slack-ingress? Look at the URL",
-            ),
-            status => Check::fail(UNSIGNED, format!("{status} instead of 401"), what_answers(status)),
-        });
+        self.checks.push(refusal(UNSIGNED, &answer, "a request without a signature", LOOK_AT_THE_URL));
         Ok(())
     }
 
+    /// Whether the challenge came back.
     async fn signed(
         &mut self,
         client: &reqwest::Client,
         url: &Url,
         secret: &SigningSecret,
-    ) -> Result<(), Check> {
+    ) -> Result<bool, Check> {
         let challenge = format!("slack-dev-{:016x}", fastrand::u64(..));
         let start = tokio::time::Instant::now();
-        let answer = self.ask(SIGNED, challenged(client, url, secret, &challenge)).await?;
+        let answer = self.ask(SIGNED, challenged(client, url, secret, &challenge, 0)).await?;
         let took = start.elapsed();
+        let is_right = answer.status == 200 && answer.body == challenge.as_bytes();
         self.checks.push(match answer.status {
-            200 if answer.body == challenge.as_bytes() && took > ANSWER_LIMIT => Check::warn(
+            200 if is_right && took > ANSWER_LIMIT => Check::warn(
                 SIGNED,
                 format!("the challenge came back after {:.1} s", took.as_secs_f64()),
                 format!(
@@ -177,41 +183,73 @@ impl Examination {
                     ANSWER_LIMIT.as_secs()
                 ),
             ),
-            200 if answer.body == challenge.as_bytes() => {
+            200 if is_right => {
                 Check::ok(SIGNED, format!("the challenge came back after {} ms", took.as_millis()))
             }
             200 => Check::fail(
                 SIGNED,
-                "200, but not with the challenge",
-                "Is this slack-ingress? Look at the URL",
+                format!("{}, but not with the challenge", answer.described()),
+                LOOK_AT_THE_URL,
             ),
-            401 => Check::fail(
+            401 if answer.by() == AnsweredBy::Unknown => Check::fail(
                 SIGNED,
                 "401: the endpoint has another signing secret, or its clock is wrong",
                 "Give both the app's secret (Basic Information → Signing Secret); docs/rotate-secret.md",
             ),
-            status => Check::fail(SIGNED, format!("{status} instead of 200"), what_answers(status)),
+            _ => Check::fail(SIGNED, format!("{} instead of 200", answer.described()), answer.what_to_do()),
         });
-        Ok(())
+        Ok(is_right)
     }
 
     async fn forged(&mut self, client: &reqwest::Client, url: &Url) -> Result<(), Check> {
         let another = SigningSecret::new(&format!("{:032x}", fastrand::u128(..)));
-        let answer = self.ask(FORGED, challenged(client, url, &another, "slack-dev-forged")).await?;
-        self.checks.push(match answer.status {
-            401 => Check::ok(FORGED, "401, as it should be"),
-            status @ 200..=299 => Check::fail(
-                FORGED,
-                format!("{status}: it accepts a signature made with another secret"),
-                "Take it off the internet until it verifies signatures",
-            ),
-            status => Check::fail(FORGED, format!("{status} instead of 401"), what_answers(status)),
-        });
+        let answer = self.ask(FORGED, challenged(client, url, &another, "slack-dev-forged", 0)).await?;
+        self.checks.push(refusal(FORGED, &answer, "a signature made with another secret", TAKE_IT_OFF));
+        Ok(())
+    }
+
+    async fn old(
+        &mut self,
+        client: &reqwest::Client,
+        url: &Url,
+        secret: &SigningSecret,
+    ) -> Result<(), Check> {
+        let answer = self.ask(OLD, challenged(client, url, secret, "slack-dev-old", OLD_SECONDS)).await?;
+        self.checks.push(refusal(OLD, &answer, "a signature that is an hour old", TAKE_IT_OFF));
         Ok(())
     }
 }
 
 const CONNECTING: &str = "no connection";
+const LOOK_AT_THE_URL: &str = "Is this slack-ingress? Look at the URL";
+const TAKE_IT_OFF: &str = "Take it off the internet until it verifies signatures";
+
+/// What a GET says of what is there. It says nothing of whether Slack's POSTs are taken, so it is never a fault.
+fn hint_of_a_get(answer: &Answer) -> Check {
+    match (answer.by(), answer.status) {
+        (AnsweredBy::Unknown, 405) => Check::ok(GET, "405, as the function answers it"),
+        (AnsweredBy::HttpApi, 404) => {
+            Check::ok(GET, format!("{}: it has no route for GET, and needs none", answer.described()))
+        }
+        (AnsweredBy::RestApi, 403) if answer.is_missing_authentication_token() => {
+            Check::ok(GET, format!("{}: it has no method GET, and needs none", answer.described()))
+        }
+        _ => Check::skip(GET, format!("{}. A hint only: Slack posts", answer.described())),
+    }
+}
+
+/// Whether a request was refused that must be, and by the function.
+fn refusal(check: &'static str, answer: &Answer, request: &str, if_accepted: &str) -> Check {
+    match answer.status {
+        401 if answer.by() == AnsweredBy::Unknown => Check::ok(check, "401, as it should be"),
+        200..=299 => Check::fail(check, format!("{}: it accepts {request}", answer.described()), if_accepted),
+        401 => {
+            let found = format!("{}, which the function was not asked for", answer.described());
+            Check::fail(check, found, answer.what_to_do())
+        }
+        _ => Check::fail(check, format!("{} instead of 401", answer.described()), answer.what_to_do()),
+    }
+}
 
 /// A signed `url_verification` request of Slack's. The ingress only returns its challenge.
 fn challenged(
@@ -219,29 +257,15 @@ fn challenged(
     url: &Url,
     secret: &SigningSecret,
     challenge: &str,
+    age_seconds: u64,
 ) -> RequestBuilder {
     let body = serde_json::json!({ "type": "url_verification", "token": "none", "challenge": challenge })
         .to_string();
-    let timestamp = SystemClock.now().as_secs().to_string();
+    let timestamp = SystemClock.now().as_secs().saturating_sub(age_seconds).to_string();
     client
         .post(url.clone())
         .header("content-type", "application/json")
         .header("x-slack-signature", secret.sign(&timestamp, body.as_bytes()))
         .header("x-slack-request-timestamp", timestamp)
         .body(body)
-}
-
-/// What to do about a status that the ingress itself does not answer here.
-const fn what_answers(status: u16) -> &'static str {
-    match status {
-        300..=399 => "It redirects: give the URL that it redirects to",
-        403 => {
-            "Something in front of the function refuses the request: a Function URL needs the auth type NONE, an API no authoriser"
-        }
-        404 => "Nothing is there: look at the path and the stage of the URL",
-        429 => "It is throttled: look at the concurrency of the function and the limits of the API",
-        503 => "It cannot do its work: look at the log for `unavailable` and its reason",
-        500..=599 => "The function does not start or does not answer: look at its log; docs/operate.md",
-        _ => "Is this slack-ingress? Look at the URL",
-    }
 }

@@ -20,7 +20,8 @@ pub(super) struct Settings {
     pub(super) sink: Option<SinkConfig>,
 }
 
-pub(super) fn examine(lookup: &impl Fn(&str) -> Option<String>) -> Settings {
+/// Reads the variables. `by_outputs`: they come from the outputs of the stacks, which name no topic and no setting of the function.
+pub(super) fn examine(lookup: &impl Fn(&str) -> Option<String>, by_outputs: bool) -> Settings {
     let is_set = |name: &&str| lookup(name).is_some_and(|value| !value.trim().is_empty());
     // Reads each variable by itself, so that a mistake in another one does not hide it.
     let by_itself = |names: &[&str]| {
@@ -38,27 +39,36 @@ pub(super) fn examine(lookup: &impl Fn(&str) -> Option<String>) -> Settings {
         config.ok().filter(|_| names.iter().any(is_set))
     };
     Settings {
-        checks: checks(lookup, SECRETS.iter().any(is_set), BACKENDS.iter().any(is_set)),
+        checks: checks(lookup, SECRETS.iter().any(is_set), BACKENDS.iter().any(is_set), by_outputs),
         secret: by_itself(&SECRETS).map(|config| config.secret),
         store: by_itself(&["DEDUP_STORE"]).map(|config| config.store),
         sink: by_itself(&["EVENT_SINK"]).map(|config| config.sink),
     }
 }
 
-fn checks(lookup: &impl Fn(&str) -> Option<String>, has_secret: bool, has_backend: bool) -> Vec<Check> {
+fn checks(
+    lookup: &impl Fn(&str) -> Option<String>,
+    has_secret: bool,
+    has_backend: bool,
+    by_outputs: bool,
+) -> Vec<Check> {
     if !has_secret && !has_backend {
         return vec![Check::skip(CHECK, "none of SLACK_SIGNING_SECRET, DEDUP_STORE and EVENT_SINK is set")];
     }
     // The signing secret alone is enough to check the endpoint.
-    let config = IngressConfig::from_lookup(|name| match name {
-        "DEDUP_STORE" if !has_backend => Some("memory:".to_owned()),
-        "EVENT_SINK" if !has_backend => Some("stdout:".to_owned()),
-        name => lookup(name),
+    let is_enough = !has_backend || by_outputs;
+    let config = IngressConfig::from_lookup(|name| match (lookup(name), name) {
+        (None, "DEDUP_STORE") if is_enough => Some("memory:".to_owned()),
+        (None, "EVENT_SINK") if is_enough => Some("stdout:".to_owned()),
+        (value, _) => value,
     });
     match config {
         Err(error) => {
             let todo = "Set it as the README says under Configuration: the function would not start";
             error.problems().iter().map(|problem| Check::fail(CHECK, problem, todo)).collect()
+        }
+        Ok(_) if by_outputs && lookup("DEDUP_TTL_SECONDS").is_none() => {
+            vec![Check::ok(CHECK, "right, as far as the outputs of the stacks tell")]
         }
         Ok(config) => {
             let found = if has_backend {
@@ -89,9 +99,11 @@ mod tests {
     use super::*;
 
     fn settings(variables: &[(&str, &str)]) -> Settings {
-        examine(&|name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        })
+        examine(&of(variables), false)
+    }
+
+    fn of(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     }
 
     fn statuses(settings: &Settings) -> Vec<Status> {
@@ -130,6 +142,15 @@ mod tests {
             settings(&[("SLACK_SIGNING_SECRET", "xyzzy"), ("DEDUP_STORE", "dynamodb:slack-events")]);
         assert_eq!(statuses(&settings), [Status::Fail]);
         assert!(settings.checks[0].found.contains("EVENT_SINK is missing"));
+    }
+
+    #[test]
+    fn the_outputs_of_a_stack_with_a_topic_name_no_sink_and_are_no_fault() {
+        let outputs =
+            [("SLACK_SIGNING_SECRET_ARN", "slack/secret"), ("DEDUP_STORE", "dynamodb:slack-events")];
+        let settings = examine(&of(&outputs), true);
+        assert_eq!(statuses(&settings), [Status::Ok]);
+        assert!(settings.sink.is_none() && matches!(settings.store, Some(StoreConfig::DynamoDb { .. })));
     }
 
     #[test]

@@ -23,11 +23,11 @@ use secret::{NotKept, Place};
 use slack::{App, Slack};
 
 /// The bot scopes of the manifest of an agent that deploys its tools (`cdk/lib/ingress/manifest.ts`; a test compares).
-const SCOPES: &str = "app_mentions:read,assistant:write,canvases:read,canvases:write,channels:history,chat:write,\
+pub(crate) const SCOPES: &str = "app_mentions:read,assistant:write,canvases:read,canvases:write,channels:history,chat:write,\
                       groups:history,im:history,mpim:history,reactions:write";
 
 /// What the manifest has besides if files are read, and if there is a slash command.
-const FILES_SCOPE: &str = "files:read";
+pub(crate) const FILES_SCOPE: &str = "files:read";
 const COMMAND_SCOPE: &str = "commands";
 
 /// What the app's redirect URL is, unless another one is given. Nothing answers there: the address is copied.

@@ -15,6 +15,7 @@
 #[cfg(unix)] // signals
 mod bridge;
 mod capture;
+mod cost;
 mod doctor;
 mod fast_path;
 mod install;

@@ -96,7 +96,19 @@ impl Ingress {
     /// With `memory:` and `stdout:`, and with this signing secret.
     pub(crate) async fn with_secret(secret: &str) -> Self {
         let local = [("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("SLACK_SIGNING_SECRET", secret)];
-        Self::start(1, variables(local)).await
+        Self::start(1, variables(local), as_http_api).await
+    }
+
+    /// With `memory:`, `stdout:` and the signing secret, and with something in front of it that answers each request, by
+    /// [`invoke`] or itself.
+    pub(crate) async fn behind<F>(
+        front: impl Fn(Arc<RuntimeApi>, ReceivedRequest) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let local = [("DEDUP_STORE", "memory:"), ("EVENT_SINK", "stdout:"), ("SLACK_SIGNING_SECRET", SECRET)];
+        Self::start(1, variables(local), front).await
     }
 
     /// With a new table, and with this queue.
@@ -104,10 +116,17 @@ impl Ingress {
         let store = format!("dynamodb:{}", Table::create().await.name);
         let mut variables = variables([("DEDUP_STORE", store.as_str()), ("EVENT_SINK", &queue.url)]);
         variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self::start(4, variables).await
+        Self::start(4, variables, as_http_api).await
     }
 
-    async fn start(environments: usize, mut variables: HashMap<String, String>) -> Self {
+    async fn start<F>(
+        environments: usize,
+        mut variables: HashMap<String, String>,
+        front: impl Fn(Arc<RuntimeApi>, ReceivedRequest) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
         variables.extend(endpoints());
         // Every fixture must reach the queue, also those of bots.
         variables.insert("BOT_EVENTS".to_owned(), "forward".to_owned());
@@ -116,11 +135,7 @@ impl Ingress {
         let environments = (0..environments)
             .map(|_| Lambda::start_behind(Arc::clone(&api), &ingress_binary(), variables.clone()))
             .collect();
-        let front = Endpoint::start(move |_, request| {
-            let api = Arc::clone(&api);
-            async move { invoke(&api, &request).await }
-        })
-        .await;
+        let front = Endpoint::start(move |_, request| front(Arc::clone(&api), request)).await;
         Self { url: front.url.clone(), _front: front, environments }
     }
 
@@ -131,11 +146,16 @@ impl Ingress {
     }
 }
 
-/// Invokes the function as an HTTP API does, and returns its answer as an HTTP response.
-async fn invoke(api: &RuntimeApi, request: &ReceivedRequest) -> Response<Full<Bytes>> {
+/// Invokes the function as an HTTP API does that has a route for every method.
+async fn as_http_api(api: Arc<RuntimeApi>, request: ReceivedRequest) -> Response<Full<Bytes>> {
     let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
     let event = http_api::event(request.method.as_str(), headers, &request.body);
-    let ended = api.invoke(&event, TIMEOUT).await.ended;
+    invoke(&api, &event).await
+}
+
+/// Invokes the function, and returns its answer as an HTTP response.
+pub(crate) async fn invoke(api: &RuntimeApi, event: &Value) -> Response<Full<Bytes>> {
+    let ended = api.invoke(event, TIMEOUT).await.ended;
     if !matches!(ended, Ended::Answered(_)) {
         return response(502, &[], "");
     }

@@ -2,7 +2,8 @@
 //! messages with their metadata and gives them back page by page, shows statuses, and fails on demand. Whoever asks for a file
 //! without a good token gets the page of the login, with status 200, as at Slack.
 //!
-//! An error has status 200 and `ok: false`; only a rate limit has status 429. Not checked: scopes, members of channels, the
+//! An error has status 200 and `ok: false`; only a rate limit has status 429. Each answer to the right token has its scopes in the
+//! header `x-oauth-scopes`, as at Slack. Not checked: scopes, members of channels, the
 //! rate, blocks but for the length of a section and the fields of feedback buttons. A thread is what was posted with its `ts`; a message that was never posted here may begin one.
 
 use http_body_util::{BodyExt, Full};
@@ -117,6 +118,10 @@ struct Slack {
 
 struct State {
     token: String,
+    /// The scopes that the token has, separated by commas.
+    scopes: String,
+    team: String,
+    is_bot: bool,
     is_agent: bool,
     max_page: usize,
     messages: Vec<Message>,
@@ -136,6 +141,9 @@ impl Default for State {
     fn default() -> Self {
         Self {
             token: TOKEN.to_owned(),
+            scopes: String::new(),
+            team: "T0STANDIN".to_owned(),
+            is_bot: true,
             is_agent: true,
             max_page: 999,
             messages: Vec::new(),
@@ -182,6 +190,24 @@ impl SlackApi {
     /// Only this token is good from now on.
     pub fn accept_token(&self, token: &str) {
         token.clone_into(&mut self.state().token);
+    }
+
+    /// The scopes that the token has, separated by commas. It has none, unless a test says so.
+    pub fn grant(&self, scopes: &str) {
+        scopes.clone_into(&mut self.state().scopes);
+    }
+
+    /// The token is one of this workspace, and a bot's or a person's.
+    pub fn belong_to(&self, team: &str, is_bot: bool) {
+        let mut state = self.state();
+        team.clone_into(&mut state.team);
+        state.is_bot = is_bot;
+    }
+
+    /// The app itself writes a message into a thread.
+    pub fn say_as_app(&self, channel: &str, thread_ts: &str, text: &str) {
+        let message = json!({ "channel": channel, "thread_ts": thread_ts, "text": text });
+        self.state().add(message.as_object().expect("an object"), true);
     }
 
     /// Whether the app is declared an agent. It is, unless a test says no.
@@ -321,6 +347,8 @@ async fn answer(request: Request<Incoming>, slack: Arc<Slack>) -> io::Result<Res
     let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
     let authorization = authorization.unwrap_or_default().to_owned();
     let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+    let scopes = Arc::<Mutex<Option<String>>>::default();
+    let granted = Arc::clone(&scopes);
     // On a task of its own: what is on the wire happens, even if its client has given up by then.
     let served = tokio::spawn(async move {
         let effect = || {
@@ -328,6 +356,7 @@ async fn answer(request: Request<Incoming>, slack: Arc<Slack>) -> io::Result<Res
             if name == "response_url" {
                 state.respond(&format!("http://{host}{path}"), &arguments)
             } else if authorization.strip_prefix("Bearer ") == Some(&state.token) {
+                *granted.lock().expect("not poisoned") = Some(state.scopes.clone());
                 state.call(&name, &arguments)
             } else {
                 error(if authorization.is_empty() { "not_authed" } else { "invalid_auth" })
@@ -356,6 +385,8 @@ async fn answer(request: Request<Incoming>, slack: Arc<Slack>) -> io::Result<Res
     let (status, retry_after, body) = served.await.map_err(|_| broken())??;
     let retry_after = retry_after.map(|seconds| seconds.to_string());
     let mut headers = vec![("content-type", "application/json; charset=utf-8")];
+    let scopes = scopes.lock().expect("not poisoned").clone();
+    headers.extend(scopes.as_deref().map(|scopes| ("x-oauth-scopes", scopes)));
     headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
     Ok(response(status, &headers, body))
 }
@@ -420,6 +451,16 @@ fn are_blocks(blocks: &Value) -> bool {
 impl State {
     fn call(&mut self, method: &str, arguments: &Map<String, Value>) -> Answer {
         match method {
+            "auth.test" => {
+                let mut whose = json!({
+                    "ok": true, "url": "https://standin.slack.com/", "team": "Stand-in", "user": "standin",
+                    "team_id": self.team, "user_id": "U0STANDIN", "is_enterprise_install": false,
+                });
+                if self.is_bot {
+                    whose["bot_id"] = json!("B0STANDIN");
+                }
+                json_answer(&whose)
+            }
             "chat.postMessage" => self.post(arguments),
             "conversations.history" | "conversations.replies" => self.read(method, arguments),
             "chat.startStream" => self.start_stream(arguments),

@@ -9,6 +9,15 @@ pub(super) async fn always(status: u16, body: &'static str) -> String {
     Endpoint::start(move |_, _| async move { response(status, &[], body) }).await.url
 }
 
+/// A server that gives the same answer to every request, with these headers.
+pub(super) async fn answering(
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+) -> String {
+    Endpoint::start(move |_, _| async move { response(status, headers, body) }).await.url
+}
+
 /// A server that answers every challenge without checking the signature.
 pub(super) async fn unguarded() -> String {
     let endpoint = Endpoint::start(async |_, request| {

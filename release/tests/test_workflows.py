@@ -1,0 +1,147 @@
+"""What the workflows of releases and deployments must keep to, whatever else is changed in them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import tempfile
+import unittest
+
+from support import ROOT, make, needed, runs, steps, workflow, would_run
+
+import assets
+
+RELEASE, DEPLOY = workflow("release.yml"), workflow("deploy.yml")
+ATTEST = "actions/attest-build-provenance@"
+CREDENTIALS = "aws-actions/configure-aws-credentials@"
+
+
+def index(job: dict, what: str) -> int:
+    """Where in a job a step is, by its command or action."""
+    [found] = [number for number, step in enumerate(steps(job)) if step.get("run") == what or step.get("uses", "").startswith(what)]
+    return found
+
+
+class Thin(unittest.TestCase):
+    def test_each_step_is_one_target_of_the_makefile(self):
+        targets = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        for name, content in (("release.yml", RELEASE), ("deploy.yml", DEPLOY)):
+            for job in content["jobs"].values():
+                for run in runs(job):
+                    with self.subTest(workflow=name, run=run):
+                        match = re.fullmatch(r"make ([a-z-]+)", run)
+                        self.assertIsNotNone(match, "it does something that no dry run would see")
+                        self.assertIn(match[1], targets)
+
+    def test_what_is_handed_on_between_jobs_is_where_the_targets_put_it(self):
+        for content, directories in ((RELEASE, {"target/assets"}), (DEPLOY, {"target/deploy", "cdk/outputs.json"})):
+            paths = {step["with"]["path"] for job in content["jobs"].values() for step in steps(job)
+                     if re.match("actions/(up|down)load-artifact@", step.get("uses", ""))}
+            self.assertEqual(paths, directories)
+
+    def test_a_tag_is_a_word_of_the_shell_and_never_of_make(self):
+        self.assertEqual(RELEASE["env"], {"TAG": "${{ github.ref_name }}"})
+        strange = "v0.1.0$(shell touch /nowhere);`false`"
+        written = make("release-check", check=False, TAG=strange)
+        self.assertIn(f"{strange!r} is no tag of a release", written)
+        self.assertNotIn("$(TAG)", (ROOT / "Makefile").read_text())
+
+
+class Release(unittest.TestCase):
+    jobs = RELEASE["jobs"]
+
+    def publishing(self) -> str:
+        [name] = [name for name, job in self.jobs.items() if "write" in job["permissions"].values()]
+        return name
+
+    def test_one_job_may_write_and_it_waits_for_all_others(self):
+        name = self.publishing()
+        self.assertEqual(needed(self.jobs, name), {*self.jobs} - {name})
+        self.assertNotIn("if", self.jobs[name], "a condition could let it run although one has failed")
+
+    def test_all_of_ci_has_passed_before_anything_is_signed(self):
+        calling = [name for name, job in self.jobs.items() if job.get("uses") == "$/.github/workflows/ci.yml"]
+        self.assertEqual(len(calling), 1)
+        self.assertNotIn("if", self.jobs[calling[0]])
+        self.assertIn(calling[0], needed(self.jobs, self.publishing()))
+        self.assertIn("workflow_call", workflow("ci.yml")["on"])
+
+    def test_versions_and_changelog_are_looked_at_before_anything_is_built_signed_or_published(self):
+        first = [name for name, job in self.jobs.items() if not job.get("needs")]
+        self.assertEqual([runs(self.jobs[name]) for name in first], [["make release-check"]])
+        job = self.jobs[self.publishing()]
+        order = [index(job, it) for it in ("make release-check", "make release-seal", ATTEST, "make release-publish")]
+        self.assertEqual(order, sorted(order))
+
+    def test_everything_that_is_published_is_attested_the_checksums_too(self):
+        job = self.jobs[self.publishing()]
+        self.assertEqual(steps(job)[index(job, ATTEST)]["with"], {"subject-path": "target/assets/*"})
+        [command] = [it for it in would_run("release-publish", TAG="v0.1.0") if it[0] == "gh"]
+        self.assertEqual(command[-1], "target/assets/*")
+
+    def test_the_job_that_may_write_installs_nothing(self):
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        # rustup's rustc installs a toolchain when it is asked for anything.
+        (directory / "rustc").write_text(f"#!/bin/sh\ntouch {directory}/asked\n")
+        (directory / "rustc").chmod(0o755)
+        for run in runs(self.jobs[self.publishing()]):
+            commands = would_run(run.removeprefix("make "), TAG="v0.1.0", PATH=f"{directory}{os.pathsep}{os.environ['PATH']}")
+            self.assertTrue({it[0] for it in commands} <= {"python3", "gh"}, commands)
+        self.assertFalse((directory / "asked").exists())
+
+    def test_functions_are_built_for_each_architecture_with_each_feature_of_the_list(self):
+        [job] = [job for job in self.jobs.values() if "make release-functions" in runs(job)]
+        self.assertEqual(tuple(job["strategy"]["matrix"]["architecture"]), assets.ARCHITECTURES)
+        self.assertEqual(steps(job)[index(job, "make release-functions")]["env"], {"ARCHITECTURE": "${{ matrix.architecture }}"})
+        for architecture in assets.ARCHITECTURES:
+            commands = would_run("release-functions", ARCHITECTURE=architecture)
+            expected = []
+            for feature in (*assets.FEATURES, ""):
+                expected.append(["make", "build", f"FEATURES={feature}"])
+                expected.append(["python3", "release/functions.py", "collect", "--architecture", architecture, "--feature", feature,
+                                 "target/lambda", "target/assets"])
+            self.assertEqual(commands, expected)
+            [built] = [it for it in would_run("build", "FEATURES=sns", ARCHITECTURE=architecture) if it[:2] == ["cargo", "lambda"]]
+            self.assertEqual(option(built, "--features"), "dispatch,sns")
+            self.assertEqual(option(built, "--target"), {"arm64": "aarch64", "x86_64": "x86_64"}[architecture] + "-unknown-linux-gnu")
+
+
+class Deploy(unittest.TestCase):
+    jobs = DEPLOY["jobs"]
+
+    def test_only_the_job_that_deploys_may_become_the_role(self):
+        for name, job in self.jobs.items():
+            with self.subTest(job=name):
+                deploys = "make deploy-built" in runs(job)
+                self.assertEqual(job["permissions"].get("id-token"), "write" if deploys else None)
+                self.assertEqual("environment" in job, deploys)
+                self.assertEqual("${{ vars." in str(job), deploys)
+                self.assertEqual(any(step.get("uses", "").startswith(CREDENTIALS) for step in steps(job)), deploys)
+                self.assertNotIn("secrets.", str(job))
+
+    def test_the_job_that_deploys_builds_nothing_and_installs_before_it_has_credentials(self):
+        [job] = [job for job in self.jobs.values() if "make deploy-built" in runs(job)]
+        self.assertEqual(runs(job), ["make deploy-packages", "make deploy-built", "make deploy-summary"])
+        order = [index(job, it) for it in ("make deploy-packages", CREDENTIALS, "make deploy-built")]
+        self.assertEqual(order, sorted(order))
+        [install] = [it for it in would_run("deploy-packages") if it[0] == "npm"]
+        self.assertIn("--ignore-scripts", install)
+        self.assertEqual([it[0] for it in would_run("deploy-built")], ["cd", "npm"])
+
+    def test_it_deploys_what_the_other_jobs_make_for_the_architecture_that_was_chosen(self):
+        for architecture in assets.ARCHITECTURES:
+            [command] = [it for it in would_run("deploy-built", ARCHITECTURE=architecture) if it[0] == "npm"]
+            settings = dict(it.split("=", 1) for it in command if "=" in it)
+            self.assertEqual(settings.pop("architecture"), architecture)
+            self.assertEqual({it.removeprefix("../target/deploy/") for it in settings.values()},
+                             {f"{name}.zip" for name in (*assets.FUNCTIONS, "agent")})
+        self.assertEqual(DEPLOY["env"], {"ARCHITECTURE": "${{ inputs.architecture }}"})
+
+
+def option(command: list[str], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
+if __name__ == "__main__":
+    unittest.main()

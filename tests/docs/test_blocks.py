@@ -1,0 +1,192 @@
+"""Runs the commands of the documents in bash and in zsh, as a person does who follows a page from its top.
+
+The shells stop at a variable that is not set and at a command that fails. Everything that project.py lists is real; AWS is the
+emulator MiniStack, and the AWS CLI is version 1, because version 2 is in no package registry: what is used here is the same in both.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from blocks import Block, blocks, faults
+from hooks import PARKED, SIGNING_SECRET
+from project import Project
+
+HERE = pathlib.Path(__file__).parent
+ALL_SHELLS = {"bash": ["bash", "--norc"], "zsh": ["zsh", "-f"]}
+# zsh is a Mac's shell, not there on every machine and in no package registry. Where ZSH is set, as in GitHub's CI, it must be there;
+# elsewhere a page is not run in it, and the test says so. What zsh reads in another way than bash is looked for without it, too.
+SHELLS = {name: command for name, command in ALL_SHELLS.items() if name != "zsh" or shutil.which("zsh") or os.environ.get("ZSH")}
+# In the order in which somebody needs them. The first one deploys without an agent, the second one with it; the last one removes all.
+PAGES = ["deploy.md", "zero-to-slack.md", "slack-app.md", "rotate-secret.md", "migrate.md", "operate.md"]
+LIMIT_SECONDS = 300
+
+# A block is named by its page and a piece of it that no other block of the page has.
+Name = tuple[str, str]
+NOT_RUN: dict[Name, str] = {
+    ("deploy.md", "REPLACE=Ingress/Queue"): "it replaces the queue under the other pages; cdk/test/deploy (cdk) does that",
+    ("deploy.md", "-c encryptionKeyArn="): "the emulator's change sets take a secret's new key for a reason to replace the secret, "
+                                           "which AWS does not; cdk/test/ingress/key.test.ts looks at the templates",
+    ("deploy.md", "gh release download"): "there is no release yet; release/tests runs the workflow that makes one",
+    ("deploy.md", "git clone --depth 1"): "likewise",
+    ("deploy.md", "code+=(-c agent=true"): "likewise",
+    ("deploy.md", "slack-ingress-sam-arm64.zip"): "likewise; release/tests packs and validates that template",
+    ("operate.md", "output CanaryFunctionName"): "there is a canary only with canary=true, and version 1 of the AWS CLI has no `logs tail`",
+    ("operate.md", "aws lambda get-alias"): "there is an alias only with gradualDeployment; cdk/test/deploy (cdk) goes back by it",
+    ("operate.md", "aws lambda update-alias"): "likewise",
+    ("operate.md", "codePath=../slack-ingress-arm64.zip"): "it takes the zips of a release",
+    ("operate.md", "list-agent-runtime-versions"): "no emulator has AgentCore",
+    ("operate.md", "update-agent-runtime-endpoint"): "no emulator has AgentCore",
+    ("deploy.md", "sam build"): "it compiles for minutes; cdk/test/deploy (sam) deploys the template with built functions",
+    ("slack-app.md", "slack-dev install"): "Slack and a browser have a part in it; slack-dev/tests plays both",
+    ("migrate.md", "agentRuntimeArn="): "it would change the agent's stack under the other pages; cdk/test/agent synthesizes it",
+    ("operate.md", "slack-dev trace"): "it needs a question of a real workspace; slack-dev/tests has one",
+}
+# What is run in the last shell alone.
+AT_THE_END: dict[Name, str] = {("operate.md", "aws sqs delete-queue"): "it deletes what the other shell still needs"}
+TYPED: dict[Name, str] = {
+    ("deploy.md", "read -rs SIGNING_SECRET"): SIGNING_SECRET,
+    ("zero-to-slack.md", "read -rs SIGNING_SECRET"): SIGNING_SECRET,
+    ("zero-to-slack.md", "read -rs BOT_TOKEN"): "xoxb-1-first",
+    ("slack-app.md", "read -rs SLACK_CLIENT_SECRET"): "0123456789abcdef",
+    ("rotate-secret.md", "read -rs SIGNING_SECRET\n<start>"): "11111111111111111111111111111111",
+    ("rotate-secret.md", "APP_ID=A0123456789\nread"): "22222222222222222222222222222222",
+    ("rotate-secret.md", "APP_ID=A0987654321\nread"): "33333333333333333333333333333333",
+    ("rotate-secret.md", "read -rs BOT_TOKEN"): "xoxb-2-second",
+    ("operate.md", "read -rs BOT_TOKEN"): "xoxb-3-third",
+}
+BEFORE: dict[Name, str] = {
+    ("zero-to-slack.md", "log_of()"): "mention",
+    ("rotate-secret.md", "STACK=SlackIngress\n"): "plain_secret",
+    ("rotate-secret.md", "no app \\($app) in the secret"): "secret_of_two_apps",
+    ("rotate-secret.md", "it is an object already"): "plain_secret",
+    ("migrate.md", "create-event-source-mapping"): "handler",
+    ("operate.md", "receive-message"): "dead_letter",
+    ("operate.md", "--index-name parked"): "park",
+    ("operate.md", "aws lambda invoke"): "unpark",
+}
+# What a block prints, in a regular expression.
+PRINTS: dict[Name, str] = {
+    ("deploy.md", "create-function-url-config"): r"FailedEntryCount",
+    ("zero-to-slack.md", "out() {"): r"^http://\S+/slack/events$",
+    ("zero-to-slack.md", "manifest -- \"\""): r"app_mentions:read",
+    ("zero-to-slack.md", "manifest -- outputs.json"): r"request_url: \S*/slack/events",
+    ("zero-to-slack.md", "make doctor"): r"doctor: .*without \[\]",
+    ("zero-to-slack.md", "log_of()"): r'"outcome":"accepted"',
+    ("zero-to-slack.md", "get-queue-attributes"): r"ApproximateNumberOfMessages",
+    ("rotate-secret.md", "secret_form\n<start>"): r"^plain$",
+    ("rotate-secret.md", "auth.revoke"): r'"revoked":true',
+    ("operate.md", "receive-message"): r'"event": "EvUnreadable",\s+"reason": "[^"]+"',
+    # AWS's emulators have no such task; message_moves.py keeps what AWS says of letters that a program wrote.
+    ("operate.md", "start-message-move-task"): r'"Status": "COMPLETED",(?s:.*)"ApproximateNumberOfMessagesMoved": [1-9]',
+    ("operate.md", "--index-name parked"): rf"1700000000000\s+{PARKED}",
+    ("operate.md", "aws lambda invoke"): r'"failed": ?0, ?"left": ?0',
+    ("operate.md", "cargo run"): r'"failed": ?0, ?"left": ?0',
+}
+
+
+def is_named(block: Block, piece: str) -> bool:
+    if piece.endswith("<start>"):
+        return block.text == piece.removesuffix("<start>")
+    return piece in block.text
+
+
+def of(table: dict[Name, str], block: Block) -> str | None:
+    found = [it for (page, piece), it in table.items() if page == block.page and is_named(block, piece)]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("table", [NOT_RUN, AT_THE_END, TYPED, BEFORE, PRINTS], ids=["NOT_RUN", "AT_THE_END", "TYPED", "BEFORE", "PRINTS"])
+def test_a_name_in_a_table_is_that_of_one_block(table: dict[Name, str]) -> None:
+    for page, piece in table:
+        assert len([it for it in blocks(page) if is_named(it, piece)]) == 1, f"{page}: {piece!r} must name one block"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_block_can_be_pasted(page: str) -> None:
+    found = [f"{it.where}: {fault}" for it in blocks(page) if of(NOT_RUN, it) is None for fault in faults(it)]
+    assert found == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_shell_can_read_it(page: str, shell: str) -> None:
+    for block in blocks(page):
+        done = subprocess.run([*SHELLS[installed(shell)], "-n"], input=block.text, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), block.where
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run(page: str, shell: str, checkout: Project, tmp_path: pathlib.Path) -> None:
+    if page != PAGES[0] and shell == "bash":
+        checkout.run("make bootstrap && make deploy")  # nothing, if the first page ran
+    run = Run(page, shell, checkout, tmp_path)
+    try:
+        run.go()
+    finally:
+        checkout.clean_up(page)
+    if (page, shell) == (PAGES[-1], list(SHELLS)[-1]):
+        left = checkout.client("cloudformation").describe_stacks()["Stacks"]
+        assert [it["StackName"] for it in left if it["StackStatus"] != "DELETE_COMPLETE"] == ["CDKToolkit"], "as the page says"
+
+
+def test_the_pages_are_tried_in_zsh() -> None:
+    if "zsh" not in SHELLS:
+        pytest.skip("zsh is not installed: nobody has tried the pages in it here")
+
+
+def installed(shell: str) -> str:
+    assert shutil.which(shell), f"{shell} is not installed: apt-get install {shell}"
+    return shell
+
+
+class Run:
+    """One page in one shell: all of its blocks in one process, which are read in one after the other."""
+
+    def __init__(self, page: str, shell: str, checkout: Project, directory: pathlib.Path) -> None:
+        self.shell, self.checkout, self.directory = installed(shell), checkout, directory
+        is_last = shell == list(SHELLS)[-1]
+        self.blocks = [it for it in blocks(page) if of(NOT_RUN, it) is None
+                       and (is_last or of(AT_THE_END, it) is None)]
+        self.reached = directory / "reached"
+
+    def file(self, block: Block, suffix: str) -> pathlib.Path:
+        return self.directory / f"{block.number}.{suffix}"
+
+    def script(self) -> str:
+        lines = ["set -eu", "set -o pipefail"]
+        for it in self.blocks:
+            self.file(it, "sh").write_text(it.text)
+            typed = of(TYPED, it)
+            self.file(it, "in").write_text(f"{typed}\n" if typed else "")
+            lines.append(f"printf '%s' {it.number} > {self.reached}")
+            hook = of(BEFORE, it)
+            if hook:
+                lines.append(f"{sys.executable} {HERE / 'hooks.py'} {hook} > {self.file(it, 'out')} 2> {self.file(it, 'err')}")
+            lines.append(f". {self.file(it, 'sh')} < {self.file(it, 'in')} >> {self.file(it, 'out')} 2>> {self.file(it, 'err')}")
+        return "\n".join([*lines, f"printf end > {self.reached}", ""])
+
+    def go(self) -> None:
+        script = self.directory / "script"
+        script.write_text(self.script())
+        env = self.checkout.env | {"DESTROY": "1" if self.shell == list(SHELLS)[-1] else ""}
+        done = subprocess.run([*SHELLS[self.shell], script], cwd=self.checkout.directory, env=env, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=LIMIT_SECONDS)
+        reached = self.reached.read_text() if self.reached.exists() else "nothing"
+        if done.returncode != 0 or reached != "end":
+            [stopped] = [it for it in self.blocks if str(it.number) == reached]
+            pytest.fail(f"{stopped.where}, in {self.shell}:\n{stopped.text}\n{self.said(stopped)}\n{done.stdout}{done.stderr}", pytrace=False)
+        for it in self.blocks:
+            wanted = of(PRINTS, it)
+            if wanted and not re.search(wanted, self.file(it, "out").read_text(), re.MULTILINE):
+                pytest.fail(f"{it.where}, in {self.shell}, does not print {wanted!r}:\n{it.text}\n{self.said(it)}", pytrace=False)
+
+    def said(self, block: Block) -> str:
+        return "\n".join(self.file(block, it).read_text()[-3000:] for it in ("out", "err") if self.file(block, it).exists())
