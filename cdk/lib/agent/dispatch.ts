@@ -31,7 +31,7 @@ export interface AgentTarget {
 export interface AgentDispatchProps
   extends AgentFunctionProps,
     AgentCall,
-    Pick<SlackAgentProps, 'agentEvents' | 'maxAttempts' | 'giveUpAfter' | 'batchSize' | 'maxConcurrency'> {
+    Pick<SlackAgentProps, 'agentEvents' | 'alsoAnswers' | 'maxAttempts' | 'giveUpAfter' | 'batchSize' | 'maxConcurrency'> {
   /** The agent that receives the questions. */
   readonly agent: AgentTarget;
   /** The function `agent-settle`, which the dispatcher invokes. */
@@ -101,6 +101,7 @@ export class AgentDispatch extends Construct {
         AGENT_RUNTIME_QUALIFIER: agent.qualifier,
         AGENT_PROTOCOL: agentProtocol,
         AGENT_EVENTS: props.agentEvents ?? 'questions',
+        WHO_MAY_ASK: ['members', ...(props.alsoAnswers ?? [])].join(','),
         AGENT_TIMEOUT_SECONDS: String(agentTimeout.toSeconds()),
         SETTLE_FUNCTION: settle.functionArn,
         DEDUP_STORE: `dynamodb:${table.tableName}`,

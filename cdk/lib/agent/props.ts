@@ -136,6 +136,13 @@ export interface SlackAgentProps {
   readonly agentTimeout?: Duration;
   /** `questions`: the agent is called for what asks something. `all`: for every message. @default 'questions' */
   readonly agentEvents?: 'questions' | 'all';
+  /**
+   * Whose questions are answered beside those of the workspace's members: `guests`, `external` (people of another company in a
+   * shared channel), `bots`. Who may not ask is told so once a day, but for bots. To tell a guest, the Slack app needs the scope
+   * `users:read`.
+   * @default nobody else's
+   */
+  readonly alsoAnswers?: string[];
   /** How often a question is tried, 1 to 100. Only an agent that claimed it has tried. @default 3 */
   readonly maxAttempts?: number;
   /** How long after its first receive a question is tried, or its answer posted, at most 13 days. @default 24 hours */

@@ -94,6 +94,7 @@ export function agentProps(scope: Construct): AgentProps {
     agentView: wantsAgentView(scope),
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),
+    alsoAnswers: text('alsoAnswers')?.split(',').map((it) => it.trim()),
     maxAttempts: number('maxAttempts'),
     giveUpAfter: minutes('giveUpAfterMinutes'),
     postWait: seconds('postWaitSeconds'),

@@ -135,6 +135,7 @@ test('every prop has its effect', () => {
     dispatchCode: codeOf(lambda.Architecture.X86_64),
     settleCode: codeOf(lambda.Architecture.X86_64),
     agentEvents: 'all',
+    alsoAnswers: ['external', 'bots'],
     maxAttempts: 5,
     giveUpAfter: Duration.hours(2),
     postWait: Duration.minutes(2),

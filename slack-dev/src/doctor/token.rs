@@ -10,7 +10,7 @@ const MAY: &str = "bot token, scopes";
 const INSTALL_AGAIN: &str = "Install the app again and put its token: slack-dev install --secret-id <this secret>, or docs/slack-app.md";
 
 /// What does not work without a scope: docs/slack-app.md, "What each scope is for".
-const WITHOUT: [(&str, &str); 11] = [
+const WITHOUT: [(&str, &str); 12] = [
     ("app_mentions:read", "no mention arrives"),
     ("im:history", "no direct message arrives"),
     ("chat:write", "nothing can be answered"),
@@ -25,6 +25,7 @@ const WITHOUT: [(&str, &str); 11] = [
     ("reactions:write", "the tool add_reaction"),
     ("canvases:write", "the tools create_canvas and edit_canvas"),
     ("canvases:read", "the tool find_canvas_sections"),
+    ("users:read", "nobody is answered unless guests may ask (alsoAnswers): who asks is not known"),
 ];
 
 /// The scope without which the agent is of no use. The others may be left out on purpose.
