@@ -196,7 +196,7 @@ export interface SlackAgentProps {
   /** The architecture of the functions. The agent itself is always arm64. @default ARM_64 */
   readonly architecture?: lambda.Architecture;
   /**
-   * The dispatcher's time-out, at least 11 s longer than `agentTimeout`, with `plain` 42 s.
+   * The dispatcher's time-out, at least 14 s longer than `agentTimeout`, with `plain` 45 s.
    * @default a minute, or more if `agentTimeout` needs it
    */
   readonly timeout?: Duration;

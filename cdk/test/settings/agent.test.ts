@@ -109,7 +109,7 @@ test('the settings reach the stack', () => {
   const logs = Object.values(template.findResources('AWS::Logs::LogGroup'));
   assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Delete', 'Delete', 'Delete']);
   // Six times the dispatcher's time-out.
-  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
+  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 744);
 });
 
 test('with trello=true there are tools for Trello, with a secret of the stack or of your own', () => {
@@ -395,7 +395,7 @@ for (const [context, problem] of [
   [{ memory: 'off', memoryDays: '90' }, /memoryDays has no effect without a memory/],
   [{ agentRuntimeArn: runtimeArn, memory: 'user' }, /memory and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', memory: 'user' }, /memory has no effect without an agent/],
-  [{ agentTimeoutSeconds: '110', dispatchTimeoutSeconds: '120' }, /timeout must be 11 s longer than agentTimeout/],
+  [{ agentTimeoutSeconds: '110', dispatchTimeoutSeconds: '120' }, /timeout must be 14 s longer than agentTimeout/],
   [{ dispatchTimeoutSeconds: '901' }, /dispatchTimeoutSeconds must be from 1 to 900/],
   [{ dispatchBatchSize: '11' }, /dispatchBatchSize must be from 1 to 10/],
   [{ dispatchConcurrency: '1' }, /dispatchConcurrency must be from 2 to 1000/],
