@@ -80,6 +80,14 @@ class Release(unittest.TestCase):
         [command] = [it for it in would_run("release-publish", TAG="v0.1.0") if it[0] == "gh"]
         self.assertEqual(command[-1], "target/assets/*")
 
+    def test_the_functions_are_signed_as_the_job_that_built_them_has_made_them(self):
+        job = self.jobs[self.publishing()]
+        downloads = [step["with"] for step in steps(job) if "download-artifact@" in step.get("uses", "")]
+        # The later download replaces the files of the earlier one.
+        self.assertEqual([it.get("name", it.get("pattern")) for it in downloads], ["assets", "functions-*"])
+        self.assertEqual({it["path"] for it in downloads}, {"target/assets"})
+        self.assertLess(max(n for n, step in enumerate(steps(job)) if step.get("with") in downloads), index(job, "make release-seal"))
+
     def test_the_job_that_may_write_installs_nothing(self):
         directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         # rustup's rustc installs a toolchain when it is asked for anything.
