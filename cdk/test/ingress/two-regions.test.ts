@@ -15,8 +15,7 @@ import { ingressProps } from '../../lib/settings/ingress';
 import {
   CONTEXT,
   REPOSITORY,
-  agentDirectory,
-  codeDirectory,
+  codeSettings,
   dispatchIn,
   functions,
   ingressIn,
@@ -32,14 +31,7 @@ import {
 
 const [ACTIVE, STANDBY, WITNESS] = ['us-east-1', 'us-west-2', 'us-east-2'] as const;
 const HOST = { domainName: 'slack.example.com', hostedZoneId: 'Z0123456789ABCDEFGHIJ' };
-const codePath = codeDirectory();
-const CODE = {
-  codePath,
-  redriveCodePath: codePath,
-  dispatchCodePath: codePath,
-  settleCodePath: codePath,
-  agentCodePath: agentDirectory(),
-};
+const CODE = codeSettings();
 
 /** Returns the templates of one region's stacks, as the settings make them. */
 function deployed(region: string, context: Record<string, string>) {
@@ -256,7 +248,7 @@ for (const [why, context, message] of [
 }
 
 test('refused: tokens that expire, because each region would use up the refresh token for the other', () => {
-  const rotating = () => deployed(ACTIVE, { standbyRegion: STANDBY, rotatingTokens: 'true', rotationCodePath: codePath });
+  const rotating = () => deployed(ACTIVE, { standbyRegion: STANDBY, rotatingTokens: 'true' });
   assert.throws(rotating, /with two regions the bot tokens must not expire/);
 });
 
