@@ -67,6 +67,19 @@ export function zipOf(files: Record<string, Buffer>): string {
   return join(directory, 'code.zip');
 }
 
+/** The settings that say where all code is, for a test that makes stacks from settings. */
+export function codeSettings(): Record<string, string> {
+  const path = codeDirectory();
+  return {
+    codePath: path,
+    redriveCodePath: path,
+    dispatchCodePath: path,
+    settleCodePath: path,
+    rotationCodePath: path,
+    agentCodePath: agentDirectory(),
+  };
+}
+
 const code = codeDirectory();
 /** Returns the code of a function that was built for an architecture. */
 export const codeOf = (architecture?: lambda.Architecture) =>

@@ -42,7 +42,7 @@ class Thin(unittest.TestCase):
 
     def test_a_tag_is_a_word_of_the_shell_and_never_of_make(self):
         self.assertEqual(RELEASE["env"], {"TAG": "${{ github.ref_name }}"})
-        strange = "v0.1.0$(shell touch /nowhere);`false`"
+        strange = "v0.1.0$(shell touch target/a-tag-was-run);`false`"
         written = make("release-check", check=False, TAG=strange)
         self.assertIn(f"{strange!r} is no tag of a release", written)
         self.assertNotIn("$(TAG)", (ROOT / "Makefile").read_text())
@@ -79,6 +79,14 @@ class Release(unittest.TestCase):
         self.assertEqual(steps(job)[index(job, ATTEST)]["with"], {"subject-path": "target/assets/*"})
         [command] = [it for it in would_run("release-publish", TAG="v0.1.0") if it[0] == "gh"]
         self.assertEqual(command[-1], "target/assets/*")
+
+    def test_the_functions_are_signed_as_the_job_that_built_them_has_made_them(self):
+        job = self.jobs[self.publishing()]
+        downloads = [step["with"] for step in steps(job) if "download-artifact@" in step.get("uses", "")]
+        # The later download replaces the files of the earlier one.
+        self.assertEqual([it.get("name", it.get("pattern")) for it in downloads], ["assets", "functions-*"])
+        self.assertEqual({it["path"] for it in downloads}, {"target/assets"})
+        self.assertLess(max(n for n, step in enumerate(steps(job)) if step.get("with") in downloads), index(job, "make release-seal"))
 
     def test_the_job_that_may_write_installs_nothing(self):
         directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))

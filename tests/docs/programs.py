@@ -47,16 +47,11 @@ def once(kind: str, arguments: list[str], run: list[str]) -> int:
 def make(arguments: list[str]) -> int:
     targets = [it for it in arguments if "=" not in it]
     if targets == ["doctor"]:
-        # What it says is tested in slack-dev/tests. Here, that it is told of everything.
+        # What it says is tested in slack-dev/tests. Here, that it is told of both stacks.
         told = re.search(r"--outputs (\S+)", " ".join(arguments))
-        if told:
-            stacks = json.loads(pathlib.Path(told[1]).read_text())
-            print(f"doctor: {arguments}, of {list(stacks)}")
-            return 0 if {"SlackIngress", "SlackIngressAgent"} <= stacks.keys() else 1
-        missing = [it for it in ("SLACK_SIGNING_SECRET_ARN", "DEDUP_STORE", "EVENT_SINK", "BOT_TOKEN_SECRET_ARN")
-                   if not os.environ.get(it)]
-        print(f"doctor: {arguments}, without {missing}")
-        return 1 if missing or "--url http" not in " ".join(arguments) else 0
+        stacks = json.loads(pathlib.Path(told[1]).read_text()) if told else {}
+        print(f"doctor: {arguments}, of {list(stacks)}")
+        return 0 if {"SlackIngress", "SlackIngressAgent"} <= stacks.keys() else 1
     plan = subprocess.run([real("make"), "--dry-run", "--no-print-directory", "-C", str(ROOT), *arguments], capture_output=True, text=True)
     if plan.returncode != 0:
         print(plan.stderr, file=sys.stderr)

@@ -1,12 +1,13 @@
 // A published version of the ingress, the alias `live` that requests go to, and how the alias moves to a new version.
 
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, Validations } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as codedeploy from 'aws-cdk-lib/aws-codedeploy';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { alarmFactory } from '../common/alarm';
+import { KEPT } from '../common/removal';
 
 /** The name of the alias. */
 export const LIVE = 'live';
@@ -53,11 +54,18 @@ export class Live extends Construct {
     scope: Construct,
     id: string,
     private readonly fn: lambda.Function,
+    /**
+     * What replaces a resource that the function's variables name. The variables only refer to it, and would be the same text in the
+     * template: without this, requests would go to a version that still has the old one.
+     */
+    replaces: string,
   ) {
     super(scope, id);
+    fn.invalidateVersionBasedOn(replaces);
     this.version = fn.currentVersion;
-    // CloudFormation would delete the version before as soon as the alias has left it.
-    this.version.applyRemovalPolicy(RemovalPolicy.RETAIN);
+    // CloudFormation would delete the version before as soon as the alias has left it. A version whose deployment went back is deleted:
+    // Lambda publishes no second one of the same code, so that code could not be deployed once more.
+    this.version.applyRemovalPolicy(KEPT);
     this.alias = new lambda.Alias(this, 'Alias', {
       aliasName: LIVE,
       version: this.version,

@@ -67,8 +67,11 @@ const MIN_SAFE_DEDUP_TTL = Duration.seconds(690);
 /** The requests per second that the HTTP API lets through, unless others are set. */
 export const THROTTLE = { rateLimit: 200, burstLimit: 400 };
 
-/** The alarms for which a gradual deployment goes back: what a new version can do wrong. */
-const ROLLS_BACK = ['Failures', 'SlowAnswers', 'Rejections', 'Malformed', 'Lost'];
+/**
+ * The alarms for which a gradual deployment goes back: what a new version can do wrong. *Rejections* is none of them: a tenth of the
+ * requests never makes half of them, and anybody can raise it by a few requests that nobody has signed.
+ */
+const ROLLS_BACK = ['Failures', 'SlowAnswers', 'Malformed', 'Lost'];
 
 /** The properties of an ingress. */
 export interface SlackIngressProps {
@@ -498,7 +501,7 @@ export class SlackIngress extends Construct {
     });
 
     const gradual = props.gradualDeployment ?? 'none';
-    const live = gradual === 'none' ? undefined : new Live(this, 'Live', this.function);
+    const live = gradual === 'none' ? undefined : new Live(this, 'Live', this.function, this.queue ? `fifo: ${this.queue.fifo}` : '');
 
     // ── the redrive of parked events ───────────────────────────────────────────────────────────────────
     this.redrive = new Redrive(this, 'Redrive', {
@@ -547,7 +550,9 @@ export class SlackIngress extends Construct {
     // ── what asks from outside ─────────────────────────────────────────────────────────────────────────
     let canary: Canary | undefined;
     if (props.canary) {
-      const { eventsUrl: url, signingSecret } = this;
+      const { signingSecret } = this;
+      // Of two regions its own, also while DNS leads to the other one.
+      const url = this.regionalEventsUrl ?? this.eventsUrl;
       canary = new Canary(this, 'Canary', { url, signingSecret, architecture, logRetention, removalPolicy, encryptionKey });
       this.canary = canary.function;
     }

@@ -129,7 +129,7 @@ export class TwoRegions extends Construct {
     // ── the guard ──────────────────────────────────────────────────────────────────────────────────────
     const tableName = `slack-ingress-guard.${domainName}`;
     if (isStandby) {
-      const table = new dynamodb.TableV2(this, 'Guard', {
+      new dynamodb.TableV2(this, 'Guard', {
         tableName,
         partitionKey: { name: 'event_id', type: dynamodb.AttributeType.STRING },
         multiRegionConsistency: dynamodb.MultiRegionConsistency.STRONG,
@@ -138,10 +138,9 @@ export class TwoRegions extends Construct {
         billing: dynamodb.Billing.onDemand(),
         removalPolicy: props.removalPolicy,
       });
-      this.guardTable = table;
-    } else {
-      this.guardTable = dynamodb.Table.fromTableName(this, 'Guard', tableName);
     }
+    // By its name in both regions: an agent's stack that imported it from this one would keep the settings from ever being left out.
+    this.guardTable = dynamodb.Table.fromTableName(this, 'GuardByName', tableName);
   }
 }
 

@@ -8,17 +8,9 @@ import { AgentStack } from '../../lib/agent/stack';
 import { SlackIngressStack } from '../../lib/ingress/stack';
 import { agentProps } from '../../lib/settings/agent';
 import { ingressProps } from '../../lib/settings/ingress';
-import { agentDirectory, codeDirectory, newApp } from '../support';
+import { codeSettings, newApp } from '../support';
 
-const codePath = codeDirectory();
-const CODE = {
-  codePath,
-  redriveCodePath: codePath,
-  dispatchCodePath: codePath,
-  settleCodePath: codePath,
-  rotationCodePath: codePath,
-  agentCodePath: agentDirectory(),
-};
+const CODE = codeSettings();
 
 /** Synthesises both stacks, in a region or for any. */
 function stacksIn(region: string | undefined, context: Record<string, string> = {}): Stack[] {

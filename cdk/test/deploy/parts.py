@@ -89,7 +89,7 @@ def part_cdk(work: pathlib.Path) -> None:
 
         step("versions and the alias: gradualDeployment=all-at-once, a new version, and the way back by hand")
         functions, name = account.client("lambda"), outputs["FunctionName"]
-        settings = {"memorySize": "512", "dedupTtlSeconds": "90000", "gradualDeployment": "all-at-once"}
+        settings = {"memorySize": "512", "dedupTtlSeconds": "90000", "gradualDeployment": "all-at-once", "canary": "true"}
         check("the URLs, the queue, the table and the secret have not changed", account.cdk_deploy(**settings), outputs)
         first = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
         updated.check_through_the_alias("EvFirstVersion", first)

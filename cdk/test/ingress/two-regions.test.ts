@@ -15,8 +15,7 @@ import { ingressProps } from '../../lib/settings/ingress';
 import {
   CONTEXT,
   REPOSITORY,
-  agentDirectory,
-  codeDirectory,
+  codeSettings,
   dispatchIn,
   functions,
   ingressIn,
@@ -32,14 +31,7 @@ import {
 
 const [ACTIVE, STANDBY, WITNESS] = ['us-east-1', 'us-west-2', 'us-east-2'] as const;
 const HOST = { domainName: 'slack.example.com', hostedZoneId: 'Z0123456789ABCDEFGHIJ' };
-const codePath = codeDirectory();
-const CODE = {
-  codePath,
-  redriveCodePath: codePath,
-  dispatchCodePath: codePath,
-  settleCodePath: codePath,
-  agentCodePath: agentDirectory(),
-};
+const CODE = codeSettings();
 
 /** Returns the templates of one region's stacks, as the settings make them. */
 function deployed(region: string, context: Record<string, string>) {
@@ -122,7 +114,7 @@ test("the commands that switch send what the standby's alarm looks at, in the st
 });
 
 test('the consumers of both regions keep their records in one table, which is strongly consistent', () => {
-  const { Properties: table, ...rest } = only(standby.ingress, 'AWS::DynamoDB::GlobalTable');
+  const { Properties: table, id } = only(standby.ingress, 'AWS::DynamoDB::GlobalTable');
   assert.equal(table.MultiRegionConsistency, 'STRONG');
   assert.deepEqual(table.Replicas.map((it: any) => it.Region).sort(), [ACTIVE, STANDBY]);
   assert.deepEqual(table.GlobalTableWitnesses, [{ Region: WITNESS }]);
@@ -130,11 +122,13 @@ test('the consumers of both regions keep their records in one table, which is st
   // DynamoDB refuses it in such a table.
   assert.equal(table.TimeToLiveSpecification, undefined);
   active.ingress.resourceCountIs('AWS::DynamoDB::GlobalTable', 0);
+  // An export that the agent's stack imports would keep the settings from ever being left out.
+  assert.ok(!JSON.stringify(Object.values(standby.ingress.findOutputs('*')).filter((it) => it.Export)).includes(id));
   assert.equal(output(active.ingress, 'GuardTableName'), table.TableName);
   const of = (template: Template, fn: typeof dispatchIn) => fn(template).Properties.Environment.Variables.DEDUP_STORE;
   for (const fn of [dispatchIn, settleIn]) {
     assert.equal(of(active.template, fn), `dynamodb:${table.TableName}`);
-    assert.deepEqual(of(standby.template, fn), { 'Fn::Join': ['', ['dynamodb:', { Ref: rest.id }]] });
+    assert.equal(of(standby.template, fn), `dynamodb:${table.TableName}`);
   }
 });
 
@@ -142,16 +136,16 @@ test("the agent's functions may use the shared table and not the ingress's, whic
   const tables = (template: Template, fn: ReturnType<typeof dispatchIn>) =>
     roleOf(template, fn).statements.filter((it) => JSON.stringify(it.Action).includes('dynamodb:')).map((it) => it.Resource);
   const guard = only(standby.ingress, 'AWS::DynamoDB::GlobalTable');
-  const replica = [
+  const replica = (region: string) => [
     'arn:',
     { Ref: 'AWS::Partition' },
-    `:dynamodb:${ACTIVE}:`,
+    `:dynamodb:${region}:`,
     { Ref: 'AWS::AccountId' },
     `:table/${guard.Properties.TableName}`,
   ];
   for (const fn of [dispatchIn, settleIn]) {
-    assert.deepEqual(tables(active.template, fn(active.template)), [{ 'Fn::Join': ['', replica] }]);
-    assert.deepEqual(tables(standby.template, fn(standby.template)), [{ 'Fn::GetAtt': [guard.id, 'Arn'] }]);
+    assert.deepEqual(tables(active.template, fn(active.template)), [{ 'Fn::Join': ['', replica(ACTIVE)] }]);
+    assert.deepEqual(tables(standby.template, fn(standby.template)), [{ 'Fn::Join': ['', replica(STANDBY)] }]);
   }
   for (const { ingress } of [active, standby]) {
     const own = only(ingress, 'AWS::DynamoDB::Table').id;
@@ -254,7 +248,7 @@ for (const [why, context, message] of [
 }
 
 test('refused: tokens that expire, because each region would use up the refresh token for the other', () => {
-  const rotating = () => deployed(ACTIVE, { standbyRegion: STANDBY, rotatingTokens: 'true', rotationCodePath: codePath });
+  const rotating = () => deployed(ACTIVE, { standbyRegion: STANDBY, rotatingTokens: 'true' });
   assert.throws(rotating, /with two regions the bot tokens must not expire/);
 });
 

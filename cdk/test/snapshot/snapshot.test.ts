@@ -13,18 +13,10 @@ import { SlackIngressStack } from '../../lib/ingress/stack';
 import { agentProps } from '../../lib/settings/agent';
 import { wantsAgent } from '../../lib/settings/context';
 import { ingressProps } from '../../lib/settings/ingress';
-import { agentDirectory, codeDirectory, newApp } from '../support';
+import { codeSettings, newApp } from '../support';
 
 const TEMPLATES = join(__dirname, 'templates');
-const codePath = codeDirectory();
-const CODE = {
-  codePath,
-  redriveCodePath: codePath,
-  dispatchCodePath: codePath,
-  settleCodePath: codePath,
-  rotationCodePath: codePath,
-  agentCodePath: agentDirectory(),
-};
+const CODE = codeSettings();
 const secret = (name: string) => `arn:aws:secretsmanager:us-east-1:111122223333:secret:${name}-AbCdEf`;
 
 /** Returns a stack's template as text, without what depends on the bytes of code and of the OpenAPI documents. */

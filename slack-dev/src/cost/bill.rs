@@ -271,9 +271,14 @@ impl Calculator {
                 "alarm_metrics",
             )?;
             writer.add(part, "the canary: metrics", CANARY_METRICS.into(), "metrics")?;
+            // The ingress reports how long a challenge took, also in the hours in which no event has it report that.
+            let quiet_hours = HOURS.saturating_sub(month.events);
+            let metrics = self.metrics(quiet_hours, CANARY_INGRESS_METRICS);
+            writer.add(part, "the canary: metrics of the ingress", metrics, "metrics")?;
             writer.add(part, "the canary: invocations, with the ingress's", runs * 2, "lambda_requests")?;
             self.lambda_time(part, "the canary: time", month, runs * CANARY_MS, writer)?;
-            self.logs(part, "the canary: ", runs * (lines.lambda + lines.ingress) * 2, writer)?;
+            let access = if month.front_door == FrontDoor::HttpApi { lines.access } else { 0 };
+            self.logs(part, "the canary: ", runs * ((lines.lambda + lines.ingress) * 2 + access), writer)?;
             writer.add(part, "the canary: reads the secret", runs, "secret_calls")?;
             if month.front_door == FrontDoor::HttpApi {
                 writer.add(part, "the canary: requests", runs, "http_api")?;
@@ -474,6 +479,8 @@ const fn queue_price(month: &Month) -> &'static str {
 const REDRIVE_MS: u64 = 60;
 /// A canary counts its failures and measures the time of the answer, and one alarm looks at the failures.
 const CANARY_METRICS: u64 = 2;
+/// `VerifyTime` and `AckTime`, which each run has the ingress report.
+const CANARY_INGRESS_METRICS: u64 = 2;
 const CANARY_ALARM_METRICS: u64 = 1;
 /// How long a run takes, the ingress's answer included. Assumed: it reads the secret and makes a connection.
 const CANARY_MS: u64 = 1000;

@@ -118,7 +118,11 @@ impl Question<'_> {
                 }
             };
             let took = start.elapsed().as_secs_f64();
-            match (answer, self.record(asked).await) {
+            let record = match self.record(asked).await {
+                Ok(record) => record,
+                Err(why) => return Err(unread_record(answer.as_deref(), took, &why)),
+            };
+            match (answer, record) {
                 (_, Some(Record { state: State::Told { why, .. }, .. })) => {
                     let found = format!("no answer: the asker was told so after {took:.1} s ({why})");
                     return Err(Check::fail(CHECK, found, self.look_at_the_trace(asked)));
@@ -168,12 +172,24 @@ impl Question<'_> {
         format!("See slack-dev trace {link} --app {app_id}, and docs/operate.md, Unanswered")
     }
 
-    /// The question's work record; absent if there is none, or the table is not known or cannot be read.
-    async fn record(&self, asked: &Asked) -> Option<Record> {
-        let (client, table) = self.table.clone()?;
+    /// The question's work record; absent if there is none, or the table is not known.
+    async fn record(&self, asked: &Asked) -> Result<Option<Record>, String> {
+        let Some((client, table)) = self.table.clone() else { return Ok(None) };
         let key = RecordKey::of_question(&format!("{}:{}:{}", asked.app_id, asked.channel, asked.ts));
-        DynamoDbWork::new(client, table).read(&key, SystemClock.now()).await.ok()?.record
+        let read = DynamoDbWork::new(client, table).read(&key, SystemClock.now()).await;
+        read.map(|seen| seen.record).map_err(|error| crate::with_causes(&error))
     }
+}
+
+/// Without its record nobody can tell an answer from words that there will be none.
+fn unread_record(answer: Option<&str>, took: f64, why: &str) -> Check {
+    let stands = answer.map_or_else(
+        || "asked".to_owned(),
+        |answer| format!("after {took:.1} s there is in its thread: {answer}"),
+    );
+    let todo =
+        "You need dynamodb:GetItem on the table of DEDUP_STORE. Look into the thread yourself meanwhile";
+    Check::warn(CHECK, format!("{stands}; its work record cannot be read: {why}"), todo)
 }
 
 /// What Slack sends when a person mentions the app in this message.

@@ -98,7 +98,10 @@ async fn examine(
         sink.as_ref(),
     )
     .await;
-    let work = services.table_of(store.as_ref());
+    let work = services.table_of(store.as_ref()).map(|(client, table)| {
+        let table = outputs.work_table().map_or(table, str::to_owned);
+        (client, table)
+    });
     let (secret_checks, secrets) = aws::secret(&services, secret).await;
     all.extend(secret_checks);
     let (endpoint, agents, table, queue, slack) = tokio::join!(

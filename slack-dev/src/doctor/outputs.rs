@@ -96,6 +96,11 @@ impl Outputs {
         }
     }
 
+    /// The table with the work records, if it is another one than the ingress's: with two regions they share one.
+    pub(super) fn work_table(&self) -> Option<&str> {
+        self.get("GuardTableName")
+    }
+
     /// The tenants of the installations after the first, and the secrets of their tokens.
     pub(super) fn more_bot_tokens(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, arn)| {
@@ -145,6 +150,9 @@ mod tests {
         }));
         assert_eq!(cdk.request_url(), Some("https://x/slack/events"));
         assert_eq!(cdk.variable("DEDUP_STORE").as_deref(), Some("dynamodb:t"));
+        assert_eq!(cdk.work_table(), None);
+        let of_two = of(&json!({ "SlackIngress": { "TableName": "t", "GuardTableName": "g" } }));
+        assert_eq!(of_two.work_table(), Some("g"));
         assert_eq!(cdk.variable("EVENT_SINK").as_deref(), Some("https://sqs.x/q"));
         assert_eq!(cdk.variable("BOT_TOKEN_SECRET_ARN").as_deref(), Some("arn:1"));
         assert_eq!(cdk.more_bot_tokens().collect::<Vec<_>>(), [("T0789GHI", "arn:2")]);

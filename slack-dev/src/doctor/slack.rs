@@ -11,6 +11,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait after Slack has limited the rate without a `Retry-After`.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
+/// Whether an address is one of Slack's, or of this machine.
+fn is_slacks_or_local(base: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    let Some(host) = url.host_str() else { return false };
+    ["localhost", "127.0.0.1", "[::1]", "slack.com", "slack-gov.com"].contains(&host)
+        || [".slack.com", ".slack-gov.com"].iter().any(|domain| host.ends_with(domain))
+}
+
 pub(super) struct SlackApi {
     client: reqwest::Client,
     base: String,
@@ -60,8 +68,9 @@ impl SlackApi {
     /// When the variable that replaces Slack's address names one that a token must not be sent to.
     pub(super) fn new(lookup: &impl Fn(&str) -> Option<String>, token: &str) -> Result<Self, String> {
         let base = lookup(API_VARIABLE).unwrap_or_else(|| API_URL.to_owned());
-        if !is_safe(base.trim()) {
-            return Err(format!("{API_VARIABLE} must begin with https://, or lead to this machine"));
+        // The token may be the one of production, out of its secret.
+        if !is_safe(base.trim()) || !is_slacks_or_local(base.trim()) {
+            return Err(format!("{API_VARIABLE} must be an address of Slack's, or lead to this machine"));
         }
         let client = reqwest::Client::builder()
             .timeout(TIME_LIMIT)
@@ -115,6 +124,28 @@ impl SlackApi {
             (_, Some("ratelimited")) => Err(NotDone::RateLimited(RETRY_AFTER_DEFAULT)),
             (_, Some(error)) => Err(NotDone::Error(error.escape_debug().to_string())),
             _ => Err(NotDone::NoAnswer(format!("status {status}, without ok"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_to_slack_or_to_this_machine_alone() {
+        for (base, is_allowed) in [
+            ("https://slack.com/api", true),
+            ("https://slack-gov.com/api", true),
+            ("https://acme.slack.com/api", true),
+            ("http://127.0.0.1:7000/api", true),
+            ("http://slack.com/api", false),
+            ("https://slack.com.example.com/api", false),
+            ("https://notslack.com/api", false),
+            ("https://example.com/api", false),
+        ] {
+            let api = SlackApi::new(&|name| (name == API_VARIABLE).then(|| base.to_owned()), "xoxb-1");
+            assert_eq!(api.is_ok(), is_allowed, "{base}");
         }
     }
 }

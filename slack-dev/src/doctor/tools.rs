@@ -100,6 +100,12 @@ fn list_check(tools: &[String], expected: Expected) -> Check {
     Check::ok(TOOLS, found)
 }
 
+/// Whether Slack's own `{"ok": false, "error": …}` is in the result of a tool, as it is or as a text in it.
+fn is_refusal_of_slacks(result: &str) -> bool {
+    let bare: String = result.chars().filter(|c| !c.is_whitespace() && *c != '\\').collect();
+    bare.contains(r#""ok":false"#) && bare.contains(r#""error":""#)
+}
+
 /// Why a call of the Gateway came to nothing.
 enum Problem {
     NoAnswer(String),
@@ -171,8 +177,8 @@ impl<'a> Gateway<'a> {
         let arguments =
             json!({ "canvas_id": "F0000000000", "criteria": { "contains_text": "slack-dev doctor" } });
         let params = json!({ "name": FIND_SECTIONS, "arguments": arguments });
-        let result = match self.call("tools/call", &params).await {
-            Ok(result) => result.to_string(),
+        let (result, is_error) = match self.call("tools/call", &params).await {
+            Ok(result) => (result.to_string(), result.get("isError") == Some(&Value::Bool(true))),
             Err(problem) => return problem.check(TOOLS_TOKEN),
         };
         if let Some(error) = BAD_TOKEN.iter().find(|error| result.contains(*error)) {
@@ -185,14 +191,18 @@ impl<'a> Gateway<'a> {
                 todo,
             );
         }
-        // Slack answers this of a token that it takes: there is no such canvas, or the scope is missing.
-        if ["canvas_not_found", "missing_scope", "file_not_found", "invalid_arguments"]
-            .iter()
-            .any(|it| result.contains(it))
-        {
+        // Of a token that it takes Slack says that there is no such canvas, that the scope is missing, that canvases are off …
+        if is_refusal_of_slacks(&result) {
             return Check::ok(TOOLS_TOKEN, "Slack takes the token that the Gateway adds");
         }
         let said: String = result.chars().take(160).collect();
+        if is_error {
+            return Check::fail(
+                TOOLS_TOKEN,
+                format!("the Gateway has not reached Slack: {said}"),
+                "Look at its credential provider: can it read the secret with the bot token, and the secret's key?",
+            );
+        }
         Check::warn(
             TOOLS_TOKEN,
             format!("the Gateway did not say what Slack answered: {said}"),

@@ -73,14 +73,9 @@ async fn every_page_of_the_list_is_read_and_the_token_is_tried_by_a_tool_that_on
     let gateway = Gateway::start(&slack, &tools).await;
     gateway.add_target("canvases", &slack, TOKEN);
     // Slack knows no such method of this stand-in; it says so only to a token that it takes.
-    let unclear = with_outputs(&gateway_of_the_stack(&gateway), &[], &[]).await;
-    assert_eq!(unclear.found("tools"), "10 by the agent's Gateway: canvases (5), slack (5)");
-    assert_eq!(
-        (unclear.with("fail"), unclear.with("warn")),
-        (vec![], vec!["tools, token"]),
-        "{}",
-        unclear.text
-    );
+    let taken = with_outputs(&gateway_of_the_stack(&gateway), &[], &[]).await;
+    assert_eq!(taken.found("tools"), "10 by the agent's Gateway: canvases (5), slack (5)");
+    assert!(taken.with("ok").contains(&"tools, token"), "{}", taken.text);
     for (error, status) in [("canvas_not_found", "ok"), ("missing_scope", "ok"), ("token_revoked", "fail")] {
         slack.always("unknown", Fault::Error(error));
         let examined = with_outputs(&gateway_of_the_stack(&gateway), &[], &[]).await;
