@@ -23,6 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -379,9 +380,12 @@ class EventSourceMapping:
         self._to_lose: Callable[[str], bool] | None = None
         self._runs_twice = False
         self._stopping = False
-        self._threads = [threading.Thread(target=self._poll, daemon=True) for _ in function.environments]
-        for thread in self._threads:
-            thread.start()
+        # One thread receives, as long as somebody is free for what it receives. A thread for each process of the function would
+        # ask an empty queue as often as there are processes.
+        self._free = threading.Semaphore(len(function.environments))
+        self._workers = ThreadPoolExecutor(len(function.environments))
+        self._poller = threading.Thread(target=self._poll, daemon=True)
+        self._poller.start()
 
     def run_twice(self, is_it: Callable[[str], bool] = lambda body: True) -> None:
         """Has the next receive that brings such a body run twice, side by side. Lambda may do that."""
@@ -402,18 +406,34 @@ class EventSourceMapping:
     def _poll(self) -> None:
         try:
             while not self._stopping:
-                self._poll_once()
+                self._free.acquire()
+                if messages := self._received():
+                    self._workers.submit(self._handle, messages)
+                else:
+                    self._free.release()
         except BaseException as error:
-            if not self._stopping:  # while stopping, the queue may have been stopped first
-                self.broken = error
+            self._break(error)
 
-    def _poll_once(self) -> None:
-        messages = self.sqs.receive_message(
+    def _received(self) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = self.sqs.receive_message(
             QueueUrl=self.queue_url, MaxNumberOfMessages=self.batch_size, WaitTimeSeconds=1,
             MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"],
         ).get("Messages", [])
-        if not messages:
-            return
+        return messages
+
+    def _handle(self, messages: list[dict[str, Any]]) -> None:
+        try:
+            self._run_once_or_twice(messages)
+        except BaseException as error:
+            self._break(error)
+        finally:
+            self._free.release()
+
+    def _break(self, error: BaseException) -> None:
+        if not self._stopping:  # while stopping, the queue may have been stopped first
+            self.broken = error
+
+    def _run_once_or_twice(self, messages: list[dict[str, Any]]) -> None:
         is_to_run_twice = self._to_run_twice
         if is_to_run_twice and any(is_to_run_twice(message["Body"]) for message in messages):
             self._runs_twice, self._to_run_twice = True, None
@@ -462,8 +482,8 @@ class EventSourceMapping:
 
     def stop(self) -> None:
         self._stopping = True
-        for thread in self._threads:
-            thread.join()
+        self._poller.join()
+        self._workers.shutdown()
 
 
 def reported(answer: Any, ids: tuple[str, ...]) -> frozenset[str]:

@@ -1,9 +1,9 @@
 """Runs all tests that need a world beside each other, because many of them mostly wait: a lease holds for 90 seconds.
 
 pytest still reports them one after the other. When the first of them is due, all are begun, each in a thread of its own; when
-one is due, it waits for its end. Those that are marked with `lease`, because they wait for the end of one, are begun first;
-of the others, only a few run at a time. A test has its own conversations, and causes faults for its own events or in its
-own channel only.
+one is due, it waits for its end. Those that are marked with `lease`, because they wait for as long as one holds, are begun
+first; of the others, only a few run at a time. A test has its own conversations, and causes faults for its own events or in its
+own channel only. A world comes to rest and ends after the last of its tests: its processes take time even when nothing happens.
 
 A machine that has too much to do makes everything slow at once, and then what a test waits for comes too late. So a world or a
 test begins only when some of the processors' time is idle, however quick the machine is.
@@ -11,11 +11,13 @@ test begins only when some of the processors' time is idle, however quick the ma
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -32,47 +34,84 @@ OTHERS_AT_A_TIME = 5
 START_LIMIT_SECONDS = 600
 
 
-class Worlds:
-    """The worlds that tests ask for, by name. Each is started once, in a thread that lives as long as it does: the kernel
-    ends the processes of a thread that ends."""
+@dataclass
+class _OneWorld:
+    """A world, from the moment that the first of its tests asks for it."""
 
-    def __init__(self, settings: Mapping[str, Settings]) -> None:
-        self._settings = settings
-        self._worlds: dict[str, Future[World]] = {}
-        self._threads: list[threading.Thread] = []
-        self._over = threading.Event()
+    tests: int
+    started: Future[World] = field(default_factory=Future)
+    all_over: threading.Event = field(default_factory=threading.Event)
+    # What its parts logged last, taken at its end.
+    report: str = ""
+
+
+class Worlds:
+    """The worlds that tests ask for, by name. Each lives in a thread of its own: the kernel ends the processes of a thread that
+    ends. `at_the_end` is called with each world before it is stopped."""
+
+    def __init__(self, settings: Mapping[str, Settings], at_the_end: Callable[[World], None]) -> None:
+        self._settings, self._at_the_end = settings, at_the_end
+        self._worlds: dict[str, _OneWorld] = {}
+        self._threads: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
         # Two dozen processes are started for each world. Worlds that start beside each other would be slow all at once.
         self._one_starts = threading.Lock()
+        self._pool = ThreadPoolExecutor(max(1, len(settings)), "world")
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Says which world each test will ask for, before the first does."""
+        for name, tests in collections.Counter(names).items():
+            self._worlds[name] = _OneWorld(tests)
 
     def get(self, name: str) -> World:
+        it = self._worlds[name]
         with self._lock:
-            if name not in self._worlds:
-                future = self._worlds[name] = Future()
-                thread = threading.Thread(target=self._live, args=(self._settings[name], future), name=name)
-                self._threads.append(thread)
-                thread.start()
-        return self._worlds[name].result(START_LIMIT_SECONDS)
+            if name not in self._threads:
+                self._threads[name] = self._pool.submit(self._live, self._settings[name], it)
+        return it.started.result(START_LIMIT_SECONDS)
 
-    def _live(self, settings: Settings, future: Future[World]) -> None:
+    def done(self, name: str) -> None:
+        """One of the world's tests is over."""
+        with self._lock:
+            it = self._worlds[name]
+            it.tests -= 1
+            if it.tests == 0:
+                it.all_over.set()
+
+    def _live(self, settings: Settings, it: _OneWorld) -> None:
         try:
             with contextlib.ExitStack() as stack:
                 with self._one_starts:
                     wait_for_idle_time()
-                    it = stack.enter_context(world(settings))
-                future.set_result(it)
-                self._over.wait()
+                    running = stack.enter_context(world(settings))
+                it.started.set_result(running)
+                it.all_over.wait()
+                try:
+                    # Not if somebody has interrupted the tests.
+                    if it.tests == 0:
+                        self._at_the_end(running)
+                finally:
+                    it.report = running.report()
         except BaseException as error:
-            if not future.done():
-                future.set_exception(error)
+            if not it.started.done():
+                it.started.set_exception(error)
+            raise
 
-    def running(self) -> dict[str, World]:
-        return {name: it.result() for name, it in self._worlds.items() if it.done() and not it.exception()}
+    def report(self, name: str) -> str:
+        """What the world's parts logged last, now or at its end; empty if there is no such world."""
+        it = self._worlds.get(name)
+        if it is None or not it.started.done() or it.started.exception():
+            return ""
+        return it.report or it.started.result().report()
+
+    def ends(self) -> dict[str, Future[None]]:
+        """For each world that has been asked for, what came of its end."""
+        return dict(self._threads)
 
     def stop(self) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        for it in self._worlds.values():
+            it.all_over.set()
+        self._pool.shutdown()
 
 
 class Beside:
@@ -89,6 +128,7 @@ class Beside:
         if self._futures:
             return
         items = sorted((item for item in items if needs_world(item)), key=lambda item: not waits_for_lease(item))
+        self.worlds.expect(map(world_of, items))
         pool = ThreadPoolExecutor(max(1, len(items)), "test")
         for item in items:
             run = self._run_late if waits_for_lease(item) else self._run_in_turn
@@ -96,19 +136,21 @@ class Beside:
         pool.shutdown(wait=False)
 
     def _run_late(self, item: Any) -> None:
-        it = self.worlds.get(world_of(item))
-        self._run(item, it)
+        self._run(item, contextlib.nullcontext())
 
     def _run_in_turn(self, item: Any) -> None:
-        it = self.worlds.get(world_of(item))
-        with self._others:
-            self._run(item, it)
+        self._run(item, self._others)
 
-    def _run(self, item: Any, it: World) -> None:
+    def _run(self, item: Any, its_turn: contextlib.AbstractContextManager[Any]) -> None:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        with self._one_begins:
-            wait_for_idle_time()
-        item.obj(world=it, **parameters)
+        try:
+            it = self.worlds.get(world_of(item))
+            with its_turn:
+                with self._one_begins:
+                    wait_for_idle_time()
+                item.obj(world=it, **parameters)
+        finally:
+            self.worlds.done(world_of(item))
 
     def finish(self, item: pytest.Item) -> None:
         self._futures[item.nodeid].result()
@@ -159,8 +201,8 @@ def world_of(item: pytest.Item) -> str:
 
 
 @contextlib.contextmanager
-def beside(settings: Mapping[str, Settings]) -> Iterator[Beside]:
-    worlds = Worlds(settings)
+def beside(settings: Mapping[str, Settings], at_the_end: Callable[[World], None]) -> Iterator[Beside]:
+    worlds = Worlds(settings, at_the_end)
     try:
         yield Beside(worlds)
     finally:

@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "demo"), str(HERE)]
 
 from beside import Beside, beside, needs_world, world_of  # noqa: E402
+from expect import comes_to_rest  # noqa: E402
 from stand_ins.world import AGENT, Settings, World  # noqa: E402
 
 AGENTS = HERE / "agents"
@@ -64,13 +65,13 @@ BESIDE = pytest.StashKey[Beside]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "lease: the test waits for the end of a lease")
+    config.addinivalue_line("markers", "lease: the test waits for the end of a lease, or for as long")
     config.addinivalue_line("markers", f"world(name): which world the test runs in: {', '.join(SETTINGS)}")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def all_tests(request: pytest.FixtureRequest) -> Iterator[Beside]:
-    with beside(SETTINGS) as it:
+    with beside(SETTINGS, comes_to_rest) as it:
         request.config.stash[BESIDE] = it
         yield it
 
@@ -94,7 +95,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
     if report.failed and needs_world(item) and BESIDE in item.config.stash:
-        running = item.config.stash[BESIDE].worlds.running().get(world_of(item))
-        if running is not None:
-            report.sections.append(("the last log lines and requests of each part", running.report()))
+        last = item.config.stash[BESIDE].worlds.report(world_of(item))
+        if last:
+            report.sections.append(("the last log lines and requests of each part", last))
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import secrets
@@ -125,6 +126,15 @@ def stays(world: World, what: str, is_so: Callable[[], bool], seconds: float) ->
     while time.monotonic() < until:
         assert is_so(), f"{what}\n{world.report()}"
         time.sleep(0.2)
+
+
+def comes_to_rest(world: World) -> None:
+    """Checks, when all tests of a world are over, that nothing is left on its queue, and that nothing was said more often than
+    the tests saw."""
+    world.rest(200)
+    said = collections.Counter((post.channel, post.thread_ts, post.text) for post in world.slack_api.posts if post.metadata)
+    doubled = {what: times for what, times in said.items() if times > 1}
+    assert not doubled, doubled
 
 
 def signed_call(world: World, url: str, tool: str, arguments: dict[str, Any], who: str) -> dict[str, Any]:

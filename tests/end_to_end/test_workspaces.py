@@ -101,6 +101,7 @@ def test_the_agents_role_reaches_no_workspace_by_itself(world: World) -> None:
         assert not [post for post in workspace.posts if post.text == "mischief"]
 
 
+@pytest.mark.lease
 @pytest.mark.world("workspaces")
 def test_for_a_workspace_that_is_not_named_nothing_is_posted_and_the_dead_letter_says_so(world: World) -> None:
     mark = "question of a stranger"
