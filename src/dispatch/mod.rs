@@ -45,7 +45,7 @@ use std::time::Duration;
 
 use crate::dedup::StoreError;
 use crate::sink::Sink;
-use crate::slack::asker::{AskerKind, WhoMayAsk};
+use crate::slack::asker::{AskerKind, Home, WhoMayAsk};
 use crate::slack::payload::DmConversation;
 use crate::slack::question::{self, Asked, File, Pane, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
@@ -54,6 +54,7 @@ use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
 use crate::time::trace::TraceHeader;
+use crate::work::askers::AskerKey;
 use crate::work::back_off::back_off;
 use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, UNTOLD};
@@ -328,6 +329,17 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
+    /// Whether Slack has said within the last hour that the asker is somebody who may ask. Most questions need no more than this
+    /// read, so agent-settle is not called for them.
+    async fn is_known_to_ask(&self, question: &Question, budget: &Budget) -> bool {
+        let message_says = question.asker.is_bot || question.asker.home == Home::Another;
+        let Some(key) = AskerKey::of(&question.place).filter(|_| !message_says) else { return false };
+        let read = self.store.kind(&key, self.clock.now());
+        let known = run_until(&self.clock, budget.settle_until(), read).await;
+        // Whether it is unknown or cannot be read: agent-settle finds it out.
+        known.ok().flatten().is_some_and(|kind| self.settings.who_may_ask.may(kind))
+    }
+
     /// Has agent-settle find out whether the asker may ask, where the message does not say that they may. `None`: they may.
     /// Otherwise agent-settle has the question, or the message comes again.
     async fn turn_away(
@@ -337,13 +349,16 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         report: &mut MessageReport,
     ) -> Option<MessageOutcome> {
         let who_may_ask = self.settings.who_may_ask;
-        let asker = &question?.asker;
-        if who_may_ask.decide(asker) == Some(true) {
+        let question = question?;
+        let asker = &question.asker;
+        // One for both calls: the function's time-out has room for one.
+        let budget = self.budget();
+        if who_may_ask.decide(asker) == Some(true) || self.is_known_to_ask(question, &budget).await {
             return None;
         }
         let request = request("admit", work.key, work.token, settler::admission(who_may_ask, asker));
         let asked = self.settler.ask(&request, report.trace.as_ref());
-        let answer = run_until(&self.clock, self.budget().settle_until(), asked).await;
+        let answer = run_until(&self.clock, budget.settle_until(), asked).await;
         let outcome = match &answer {
             Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
             Err(error) => {

@@ -1084,6 +1084,20 @@ async fn the_agent_is_called_for_whoever_may_ask() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_whom_slack_has_said_lately_that_they_may_ask_nobody_asks_again() {
+    for (kind, asks) in [(AskerKind::Member, 0), (AskerKind::Guest, 1)] {
+        let admitted = json!({ "outcome": "admitted" });
+        let scene = with_admission(&admitted);
+        assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
+        let key = AskerKey::of(&scene.record("C1").await.place.unwrap()).unwrap();
+        scene.world.store.remember(&key, kind, scene.world.now()).await.unwrap();
+        scene.world.answers.lock().unwrap().push(admitted);
+        assert_eq!(scene.one(message("Ev2", "C2")).await.outcome, Dispatched);
+        assert_eq!(scene.world.settled.lock().unwrap().len(), 1 + asks, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_agent_is_not_called_for_who_may_not_ask_and_agent_settle_ends_the_question() {
     for outcome in ["turned away", "taken over", "gone"] {
         let scene = with_admission(&json!({ "outcome": outcome }));
