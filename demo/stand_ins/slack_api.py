@@ -168,9 +168,9 @@ class SlackApi:
         # The other workspaces that are called at this address, each with a token of its own.
         self.others: list[SlackApi] = []
         self.scopes = set(ALL_SCOPES)
-        # The workspace, and what is said of its people, by their ids, that is not said of every member.
+        # The workspace, and what is said of its people, by their ids, that is not said of every member; or the error.
         self.team = TEAM
-        self.people: dict[str, dict[str, Any]] = {}
+        self.people: dict[str, dict[str, Any] | str] = {}
         self.is_agent = True
         self.text_limit = TEXT_LIMIT
         self.unknown_channels, self.archived = set(unknown_channels), set[str]()
@@ -605,11 +605,12 @@ class SlackApi:
 
     def _user_info(self, _channel: Any, fields: dict[str, Any]) -> Reply:
         user = fields.get("user")
-        if not user:
-            return failure("user_not_found")
+        said = self.people.get(str(user), {})
+        if not user or isinstance(said, str):
+            return failure(str(said or "user_not_found"))
         member = {"id": user, "team_id": self.team, "name": "somebody", "deleted": False, "is_bot": False, "is_app_user": False,
                   "is_restricted": False, "is_ultra_restricted": False}
-        return Reply({"ok": True, "user": member | self.people.get(str(user), {})})
+        return Reply({"ok": True, "user": member | said})
 
     def _file_info(self, _channel: Any, fields: dict[str, Any]) -> Reply:
         found = self._files.get(str(fields.get("file")))

@@ -57,6 +57,8 @@ SETTINGS = {
         "SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}),
     # Something of an answer is shown while it is being thought.
     "stream": replace(WORK, agent_env=WORK.agent_env | {"ANSWER": "stream"}, dispatchers=4),
+    # Who asks is found out, with people who may not.
+    "askers": replace(WORK, spares=1, dispatchers=4),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3,
                        settle_env={"SUGGESTED_PROMPTS": json.dumps(PROMPTS)}),
 }
