@@ -71,7 +71,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     ) -> Result<Answer, StoreError> {
         let Some(record) = self.read(call).await? else { return Ok(Answer::Gone) };
         let is_ours = match &record.state {
-            State::InFlight(flight) => flight.token.as_ref() == Some(call.token),
+            // It is the dispatcher's question, before the agent has it.
+            State::InFlight(flight) => {
+                flight.claimed_from.is_none() && flight.token.as_ref() == Some(call.token)
+            }
             _ => false,
         };
         if !is_ours {

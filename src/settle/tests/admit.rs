@@ -96,7 +96,7 @@ async fn who_slack_cannot_speak_of_now_waits_and_who_it_never_will_is_told() {
 #[tokio::test(start_paused = true)]
 async fn only_who_has_the_question_asks_for_an_admission() {
     let scene = Scene::claimed().await;
-    for token in [DISPATCHERS, 77] {
+    for token in [CLAIMERS, DISPATCHERS, 77] {
         assert_eq!(scene.ask(token, admit(Home::Another)).await, Answer::Gone);
     }
     assert!(scene.said().is_empty());
