@@ -27,7 +27,7 @@ from stand_ins.world import Settings, World, world
 # begins all the same.
 IDLE_SHARE = 0.2
 LOOK_SECONDS = 0.5
-BUSY_LIMIT_SECONDS = 15
+BUSY_LIMIT_SECONDS = 5
 # How many of the other tests run at a time, of which most have a process of the agent's at work.
 OTHERS_AT_A_TIME = 5
 # A world starts when those before it have.
