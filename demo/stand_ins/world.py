@@ -58,6 +58,10 @@ INGRESS_TIMEOUT, SETTLE_TIMEOUT = 10, 30
 REST_LIMIT_SECONDS = 60
 
 
+# How many seconds longer the dispatcher's time-out must be than the agent's (docs/configuration.md).
+RESERVE = {"work": 14, "plain": 45}
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of the agent, the functions and the queue. Times are in seconds. What is not here is as in a
@@ -279,6 +283,8 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
     `shares_records` is false. MiniStack's table is in one place, so it is strongly consistent, and is never cut off."""
     if problem := missing_program(settings):
         raise Failure(problem)
+    if settings.function_timeout < settings.agent_timeout + RESERVE[settings.protocol]:
+        raise Failure("the dispatcher would begin no question, because its time-out is too short for the agent's")
     if settings.visibility_timeout < settings.function_timeout:
         raise Failure("Lambda refuses a queue whose visibility timeout is shorter than the function's time-out")
     # The access keys are made up. MiniStack accepts any, the other stand-ins only those of whom the stacks let in.

@@ -25,7 +25,7 @@ use crate::support::ingress;
 const RUNTIME: &str = "arn:aws:bedrock-agentcore:eu-central-1:123456789012:runtime/agent-AbCdEfGhIj";
 
 /// The dispatcher's time-out. The agent gets four seconds of it.
-const TIMEOUT: Duration = Duration::from_secs(16);
+const TIMEOUT: Duration = Duration::from_secs(18);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const CHANNEL: &str = "C0LAN2Q65";
@@ -370,9 +370,9 @@ async fn calls_of_a_question() -> Value {
     let passed = since(1);
     scene.ingest(&event("Ev1")).await;
     assert_eq!(scene.again(&dispatch).await, 1);
-    // The sign is shown beside the call.
-    scene.settle.function().reports(1).await;
-    let handed_over = since(2);
+    // agent-settle has found out who asks, which the table then remembers for an hour, and shows the sign beside the call.
+    scene.settle.function().reports(2).await;
+    let handed_over = since(3);
     weigh().await;
     assert_eq!(scene.claim().await["outcome"], "claimed");
     let claimed = since(1);
@@ -402,12 +402,17 @@ async fn the_sign_is_shown_beside_the_call_and_taken_back_at_the_end() {
         scene.ask("answer", json!({ "text": "42" })).await;
         let statuses = scene.slack.statuses();
         assert_eq!(statuses.last().unwrap().status, last);
-        let reports = scene.settle.function().reports(3).await;
+        let reports = scene.settle.function().reports(4).await;
         let sign = reports.iter().find(|report| report["operation"] == "sign").expect("the sign's line");
         assert!(sign["TimeToFirstSign"].as_f64().unwrap() > 0.0, "{sign}");
         let invoked = scene.settle.invoked();
-        assert_eq!(invoked[0].invocation_type, "Event");
-        assert!(invoked[0].authorization.contains("/us-east-1/lambda/aws4_request"));
+        let types: Vec<&str> = invoked.iter().map(|call| call.invocation_type.as_str()).collect();
+        assert_eq!(
+            types[..2],
+            ["RequestResponse", "Event"],
+            "who asks is found out, and nobody waits for the sign"
+        );
+        assert!(invoked[1].authorization.contains("/us-east-1/lambda/aws4_request"));
     }
 }
 

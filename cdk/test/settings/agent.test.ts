@@ -85,7 +85,7 @@ test('the settings reach the stack', () => {
   });
   template.hasResourceProperties('AWS::Lambda::Function', {
     Architectures: ['x86_64'],
-    Timeout: 121,
+    Timeout: 124,
     Environment: {
       Variables: {
         AGENT_TIMEOUT_SECONDS: '110',
@@ -180,7 +180,7 @@ test('with an agent, the queue gives nothing up, keeps it for two weeks, and has
   };
   assert.deepEqual(queue({}), [360, 14 * 86400, 1000]);
   assert.deepEqual(queue({ visibilityMinutes: '10' }), [600, 14 * 86400, 1000]);
-  assert.deepEqual(queue({ agentProtocol: 'plain' }), [6 * 882, 14 * 86400, 1000]);
+  assert.deepEqual(queue({ agentProtocol: 'plain' }), [6 * 885, 14 * 86400, 1000]);
 });
 
 test("with an agent a direct message's threads are its conversations, for the ingress and the dispatcher, unless the app is no agent", () => {

@@ -182,7 +182,7 @@ mod tests {
                 app.scopes().filter(|scope| !left_out.contains(scope)).map(str::to_owned).collect();
             scopes_check(Some(&scopes), app, "")
         };
-        assert_eq!(with(AGENT, &[]).found, "all 10 of the manifest");
+        assert_eq!(with(AGENT, &[]).found, "all 11 of the manifest");
         let check = with(AGENT, &["reactions:write"]);
         assert_eq!(
             (check.status, check.found.as_str()),

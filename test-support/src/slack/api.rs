@@ -9,9 +9,9 @@
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
-use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};

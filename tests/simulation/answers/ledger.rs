@@ -568,7 +568,11 @@ impl Ledger {
                 Some(State::Answered { ts: None, .. })
             );
             if question.is_to_tell && is_done && question.generation == 0 {
-                violations.push(("asker", id.clone(), "it was to tell the guest, and nothing was posted".to_owned()));
+                violations.push((
+                    "asker",
+                    id.clone(),
+                    "it was to tell the guest, and nothing was posted".to_owned(),
+                ));
             }
         }
     }
@@ -687,7 +691,8 @@ impl Question {
         let state = self.record.as_ref().map(|record| &record.state);
         match state {
             Some(State::Answered { ts, .. }) => {
-                if ts.is_some() && !(all_stand && last.iter().all(|posted| posted.end == if self.is_of_guest { End::TurnedAway } else { End::Answered })) {
+                let end = if self.is_of_guest { End::TurnedAway } else { End::Answered };
+                if ts.is_some() && !(all_stand && last.iter().all(|posted| posted.end == end)) {
                     broken("answered", format!("it says so, and {} posts stand", last.len()));
                 }
                 if !letters.is_empty() && !self.was_dropped {

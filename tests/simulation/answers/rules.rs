@@ -85,7 +85,6 @@ impl Rule {
             Self::ToldForItsMessage | Self::ToldMakesVisible => &["letter"],
             Self::GivenBackIsNoAttempt => &["attempts"],
             Self::NewHandleIsLeft => &["quiet"],
-            Self::AskersAreAdmitted | Self::OneTellingADay => settings.guests = 500,
             Self::StreamIsWrittenDown => &["stream"],
             Self::NotDoneWhileAtWork => &["answered"],
             Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
@@ -123,6 +122,7 @@ impl Rule {
                 settings.twice = 200;
             }
             Self::OneBeginsACall | Self::UnknownIsNotRepeated => settings.tools = 1000,
+            Self::AskersAreAdmitted | Self::OneTellingADay => settings.guests = 500,
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {
                 settings.tools = 1000;
