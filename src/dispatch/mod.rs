@@ -222,7 +222,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     ) -> MessageOutcome {
         report.session_id = agent_call::session_id(message);
         let asked = agent_call::asked(message, self.settings.dm_conversation)
-            .and_then(|asked| Ok((self.without_bots(asked), agent_call::event_id(message)?)));
+            .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
+        if let Ok((Asked::Question(question), _)) = &asked
+            && question.asker.is_bot
+            && !self.settings.who_may_ask.may(AskerKind::Bot)
+        {
+            // It is not told so: it might answer that, and for ever.
+            return MessageOutcome::NoQuestion;
+        }
         let is_for_the_agent = match &asked {
             Ok((Asked::Question(_), _)) => true,
             Ok((Asked::Nothing | Asked::Pane(_), _)) => self.settings.events == AgentEvents::All,
@@ -309,7 +316,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
         };
         match errand {
-            Errand::Call => match self.turn_away(&work, question, report).await {
+            Errand::Call => match self.not_admitted(&work, question, report).await {
                 Some(outcome) => outcome,
                 None => self.call(&work, question, report).await,
             },
@@ -317,21 +324,10 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
-    /// What a message asks. What a bot asks is nothing, if bots may not ask: to be told so it might answer, and for ever.
-    fn without_bots(&self, asked: Asked) -> Asked {
-        match &asked {
-            Asked::Question(question)
-                if question.asker.is_bot && !self.settings.who_may_ask.may(AskerKind::Bot) =>
-            {
-                Asked::Nothing
-            }
-            _ => asked,
-        }
-    }
-
     /// Whether Slack has said within the last hour that the asker is somebody who may ask. Most questions need no more than this
     /// read, so agent-settle is not called for them.
-    async fn is_known_to_ask(&self, question: &Question, budget: &Budget) -> bool {
+    async fn is_known_to_be_allowed(&self, question: &Question, budget: &Budget) -> bool {
+        // What the table remembers is what Slack said of somebody, and the message says more.
         let message_says = question.asker.is_bot || question.asker.home == Home::Another;
         let Some(key) = AskerKey::of(&question.place).filter(|_| !message_says) else { return false };
         let read = self.store.kind(&key, self.clock.now());
@@ -340,9 +336,9 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         known.ok().flatten().is_some_and(|kind| self.settings.who_may_ask.may(kind))
     }
 
-    /// Has agent-settle find out whether the asker may ask, where the message does not say that they may. `None`: they may.
-    /// Otherwise agent-settle has the question, or the message comes again.
-    async fn turn_away(
+    /// What becomes of the message of somebody who may not ask, or of whom nobody can say now whether they may: agent-settle has the
+    /// question then, or the message comes again. `None`: they may ask.
+    async fn not_admitted(
         &self,
         work: &Work<'_>,
         question: Option<&Question>,
@@ -353,7 +349,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let asker = &question.asker;
         // One for both calls: the function's time-out has room for one.
         let budget = self.budget();
-        if who_may_ask.decide(asker) == Some(true) || self.is_known_to_ask(question, &budget).await {
+        if who_may_ask.decide(asker) == Some(true) || self.is_known_to_be_allowed(question, &budget).await {
             return None;
         }
         let request = request("admit", work.key, work.token, settler::admission(who_may_ask, asker));
@@ -371,7 +367,10 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             // agent-settle deletes the message when what it says stands.
             Some("turned away" | "taken over" | "gone") => Some(MessageOutcome::Deferred(Deferral::Settle)),
             // Nobody knows yet who asks: the question waits.
-            _ => Some(self.put_back(work, work.token, report).await),
+            _ => Some(match self.put_back(work, work.token, report).await {
+                MessageOutcome::Deferred(_) => MessageOutcome::Deferred(Deferral::Asker),
+                other => other,
+            }),
         }
     }
 

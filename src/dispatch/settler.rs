@@ -61,7 +61,7 @@ pub fn admission(who_may_ask: WhoMayAsk, asker: &Asker) -> Value {
         "who_may_ask": who_may_ask.to_string(),
         "is_bot": asker.is_bot,
         "home": home,
-        "enterprise_id": asker.enterprise_id,
+        "installation": asker.installation,
     })
 }
 

@@ -1113,13 +1113,13 @@ async fn a_question_waits_while_nobody_can_say_who_asks() {
     let scene =
         with_admission(&json!({ "outcome": "unreadable", "why": "slack_ratelimited", "again": true }));
     let report = scene.one(message("Ev1", "C1")).await;
-    assert_eq!(report.outcome, Deferred(Deferral::Agent));
+    assert_eq!(report.outcome, Deferred(Deferral::Asker));
     assert!(report.put_off_for.is_some() && scene.invoked().is_empty());
     let record = scene.record("C1").await;
     assert_eq!((record.state, record.attempts), (State::Free, 0), "it is no attempt");
     let failing = with_admission(&json!({})).failing(&[Fault::Settle]);
     let report = failing.one(message("Ev1", "C1")).await;
-    assert_eq!(report.outcome, Deferred(Deferral::Agent));
+    assert_eq!(report.outcome, Deferred(Deferral::Asker));
     assert!(report.errors.iter().any(|error| error.starts_with("admit")) && failing.invoked().is_empty());
 }
 

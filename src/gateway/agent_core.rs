@@ -331,7 +331,7 @@ impl SlackTools for AgentCoreGateway {
         match done(self.call(tenant, "read_user", &arguments, self.calls.deadline(until)).await) {
             Ok(answer) => {
                 let person = answer.get("user").and_then(Value::as_object);
-                match person.and_then(|person| Person::read(person, user)) {
+                match person.map(Person::read) {
                     Some(person) => PersonOutcome::Known(person),
                     None => PersonOutcome::Unknown {
                         reason: "gateway_unreadable".to_owned(),

@@ -42,12 +42,14 @@ impl Admission {
             _ => return Err(Invalid("home must be ours, another or unknown")),
         };
         let is_bot = fields.get("is_bot").and_then(Value::as_bool);
+        let installation = fields.get("installation").and_then(Value::as_array);
+        let installation = installation.ok_or(Invalid("installation must be a list of ids"))?;
         Ok(Self {
             who_may_ask: who_may_ask.ok_or(Invalid("who_may_ask must be a value of WHO_MAY_ASK"))?,
             asker: Asker {
                 is_bot: is_bot.ok_or(Invalid("is_bot must be true or false"))?,
                 home,
-                enterprise_id: text("enterprise_id").map(str::to_owned),
+                installation: installation.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             },
         })
     }
@@ -57,9 +59,9 @@ impl Admission {
 enum Known {
     /// This.
     Kind(AskerKind),
-    /// Nobody can find it out before somebody changes something.
-    Never(String),
-    /// It can be asked later.
+    /// Slack knows nobody of that name.
+    Nobody(String),
+    /// It can be asked later, or when somebody has put a token or added a scope.
     Later(String),
 }
 
@@ -80,19 +82,23 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if !is_ours {
             return Ok(Answer::Gone);
         }
-        let Some(place) = &record.place else { return Ok(Answer::Admitted) };
+        let Some(place) = &record.place else {
+            return Ok(self.not_known("no_place".to_owned(), call));
+        };
         let kind = match self.who_asks(admission, place, call).await? {
             Known::Kind(kind) if admission.who_may_ask.may(kind) => return Ok(Answer::Admitted),
             Known::Kind(kind) => Some(kind),
-            Known::Never(why) => {
-                call.report.not_shown = Some(why);
+            Known::Nobody(why) => {
+                call.report.why = Some(why);
                 None
             }
-            Known::Later(why) => return Ok(Answer::Unreadable { why, again: true }),
+            Known::Later(why) => return Ok(self.not_known(why, call)),
         };
-        call.report.why = Some(kind.map_or("unknown", AskerKind::as_str).to_owned());
-        // Whoever has no name cannot be told once a day, and is not told at all.
-        let is_told = match AskerKey::of(place) {
+        if let Some(kind) = kind {
+            call.report.why = Some(kind.as_str().to_owned());
+        }
+        // Whoever has no name cannot be told once a day, and is not told at all. Nor is a bot, which might answer, and for ever.
+        let is_told = match AskerKey::of(place).filter(|_| kind != Some(AskerKind::Bot)) {
             Some(key) => self.store.may_tell(&key, call.key.question_id(), self.clock.now()).await?,
             None => false,
         };
@@ -101,6 +107,22 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Answer::Answered { .. } => Answer::TurnedAway,
             other => other,
         })
+    }
+
+    /// The asker has been told that they may not ask. The day until they are told again begins when that stands in Slack, and not when
+    /// it was decided.
+    pub(super) async fn is_told_now(&self, place: &Place, call: &mut Call<'_>) {
+        let Some(key) = AskerKey::of(place) else { return };
+        if let Err(error) = self.store.may_tell(&key, call.key.question_id(), self.clock.now()).await {
+            call.report.errors.add("asker", &error);
+        }
+    }
+
+    /// Nobody can say now who asks. The question waits, and the failure is counted by its reason.
+    fn not_known(&self, why: String, call: &mut Call<'_>) -> Answer {
+        call.report.why = Some(why.clone());
+        call.report.failure = Some(why.clone());
+        Answer::Unreadable { why, again: true }
     }
 
     async fn who_asks(
@@ -115,22 +137,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             (false, Home::Ours | Home::Unknown) => {}
         }
         let (Some(key), Some(user)) = (AskerKey::of(place), place.user.as_deref()) else {
-            return Ok(Known::Never("nobody_asked".to_owned()));
+            return Ok(Known::Nobody("nobody_asked".to_owned()));
         };
         if let Some(kind) = self.store.kind(&key, self.clock.now()).await? {
             return Ok(Known::Kind(kind));
         }
         match self.slack.person(place.tenant.as_deref(), user, call.until()).await {
             PersonOutcome::Known(person) => {
-                let ours = [&place.tenant, &place.team_id, &admission.asker.enterprise_id];
-                let ours: Vec<&str> = ours.into_iter().flatten().map(String::as_str).collect();
-                let kind = person.kind(&ours);
+                let kind = person.kind(&admission.asker.installation);
                 self.store.remember(&key, kind, self.clock.now()).await?;
                 Ok(Known::Kind(kind))
             }
-            PersonOutcome::Unknown { reason, retry: Retry::Later } => Ok(Known::Later(reason)),
-            PersonOutcome::Unknown { reason, retry: Retry::AfterChange | Retry::Never } => {
-                Ok(Known::Never(reason))
+            PersonOutcome::Unknown { reason, retry: Retry::Never } => Ok(Known::Nobody(reason)),
+            PersonOutcome::Unknown { reason, retry: Retry::Later | Retry::AfterChange } => {
+                Ok(Known::Later(reason))
             }
         }
     }

@@ -70,7 +70,7 @@ pub enum Answer {
     File(Content),
     /// To an admission: the asker may ask.
     Admitted,
-    /// To an admission: the asker may not ask, and has been told so today.
+    /// To an admission: the asker may not ask. They are told so once a day.
     TurnedAway,
     /// The token is not the record's. There is nothing to do.
     Gone,

@@ -622,10 +622,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         if let Some(record) = self.read(call).await? {
             call.report.attempts = Some(record.attempts);
-            if matches!(end, End::Answered) {
+            if matches!(end, End::Answered | End::TurnedAway) {
                 self.forget_calls(record.tool_calls, call).await;
             }
             if let Some(place) = &record.place {
+                if matches!(end, End::TurnedAway) {
+                    self.is_told_now(place, call).await;
+                }
                 if matches!(end, End::Answered) {
                     call.report.time_to_answer = Some(since_asked(place, self.clock.now()));
                 }

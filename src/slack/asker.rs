@@ -126,8 +126,9 @@ pub struct Asker {
     pub is_bot: bool,
     /// Whose workspace it is in.
     pub home: Home,
-    /// The organisation that the app's workspace is a part of, if the message says.
-    pub enterprise_id: Option<String>,
+    /// The ids by which whose installation it is is known: the workspace's or the organisation's that the app is installed in, and that
+    /// of the organisation that the workspace is a part of.
+    pub installation: Vec<String>,
 }
 
 /// What Slack says of a person (`users.info`).
@@ -142,28 +143,28 @@ pub struct Person {
 }
 
 impl Person {
-    /// Reads Slack's `user`. `None` if it is not the one with this id.
-    pub fn read(user: &Map<String, Value>, id: &str) -> Option<Self> {
+    /// Reads Slack's `user`.
+    pub fn read(user: &Map<String, Value>) -> Self {
         let text = |of: &Value| of.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let field = |name: &str| user.get(name).unwrap_or(&Value::Null);
         let is = |name: &str| field(name).as_bool() == Some(true);
         let of_enterprise = |name: &str| field("enterprise_user").get(name).unwrap_or(&Value::Null);
         let teams = of_enterprise("teams").as_array().into_iter().flatten().filter_map(text).collect();
-        (field("id").as_str() == Some(id)).then(|| Self {
+        Self {
             is_bot: is("is_bot"),
             is_guest: is("is_restricted") || is("is_ultra_restricted"),
             is_stranger: is("is_stranger"),
             team_id: text(field("team_id")),
             enterprise_id: text(of_enterprise("enterprise_id")),
             teams,
-        })
+        }
     }
 
-    /// What this person is to an installation, which is known by the ids in `ours`: its workspace's and its organisation's. Somebody
-    /// of whom Slack does not say where they belong is taken for one of another company.
-    pub fn kind(&self, ours: &[&str]) -> AskerKind {
+    /// What this person is to an [installation](Asker::installation). Somebody of whom Slack does not say where they belong is taken for
+    /// one of another company.
+    pub fn kind(&self, installation: &[String]) -> AskerKind {
         let theirs = [&self.team_id, &self.enterprise_id].into_iter().flatten().chain(&self.teams);
-        let is_ours = !self.is_stranger && theirs.into_iter().any(|id| ours.contains(&id.as_str()));
+        let is_ours = !self.is_stranger && theirs.into_iter().any(|id| installation.contains(id));
         match (self.is_bot, is_ours, self.is_guest) {
             (true, ..) => AskerKind::Bot,
             (false, false, _) => AskerKind::External,
@@ -179,7 +180,7 @@ mod tests {
     use serde_json::json;
 
     fn asker(is_bot: bool, home: Home) -> Asker {
-        Asker { is_bot, home, enterprise_id: None }
+        Asker { is_bot, home, installation: Vec::new() }
     }
 
     #[test]
@@ -222,7 +223,7 @@ mod tests {
         let kind = |changes: Value| {
             let mut user = json!({ "id": "U1", "team_id": "T1" });
             user.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            Person::read(user.as_object().unwrap(), "U1").unwrap().kind(&["T1", "E1"])
+            Person::read(user.as_object().unwrap()).kind(&["T1".to_owned(), "E1".to_owned()])
         };
         for (changes, expected) in [
             (json!({}), AskerKind::Member),
@@ -247,7 +248,5 @@ mod tests {
         ] {
             assert_eq!(kind(changes.clone()), expected, "{changes}");
         }
-        let user = json!({ "id": "U1", "team_id": "T1" });
-        assert_eq!(Person::read(user.as_object().unwrap(), "U2"), None);
     }
 }

@@ -155,6 +155,8 @@ fn records() -> Vec<Record> {
         Record { attempts: 0, deferrals: 0, calls_in_vain: 0, tool_calls: 0, place: Some(least), ..free() };
     records.push(never_tried);
     records.push(Record { place: None, trace_id: None, ..free() });
+    let told_so = State::Answered { ts: Some("1531420619.000400".to_owned()), token: Some(token(2)) };
+    records.push(Record { is_turned_away: true, ..free().with(told_so) });
     let message = || StreamMessage { ts: "1531420619.000300".to_owned(), begun_at: NOW, by: token(1) };
     let streams =
         [Stream::Begun(token(5)), Stream::Open(message()), Stream::Closed(message()), Stream::NoneAnyMore];

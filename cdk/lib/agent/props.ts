@@ -138,8 +138,8 @@ export interface SlackAgentProps {
   readonly agentEvents?: 'questions' | 'all';
   /**
    * Whose questions are answered beside those of the workspace's members: `guests`, `external` (people of another company in a
-   * shared channel), `bots`. Who may not ask is told so once a day, but for bots. To tell a guest, the Slack app needs the scope
-   * `users:read`.
+   * shared channel), `bots` (whose events the ingress must let through: `botEvents`). Who may not ask is told so once a day, but
+   * for bots. Unless both `guests` and `external` are named, the Slack app needs the scope `users:read`, or nobody is answered.
    * @default nobody else's
    */
   readonly alsoAnswers?: string[];

@@ -6,7 +6,7 @@ const SORRY_GUESTS: &str = "Sorry, I answer only full members of this workspace,
 
 /// Members alone may ask, and somebody of whom the message says this does.
 fn admit(home: Home) -> Operation {
-    let asker = Asker { is_bot: false, home, enterprise_id: None };
+    let asker = Asker { is_bot: false, home, installation: vec!["T1".to_owned()] };
     Operation::Admit(Admission { who_may_ask: WhoMayAsk::default(), asker })
 }
 
@@ -83,14 +83,49 @@ async fn a_death_before_the_post_costs_nobody_the_one_telling_of_the_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_slack_cannot_speak_of_now_waits_and_who_it_never_will_is_told() {
+async fn while_nobody_can_say_who_asks_the_question_waits_and_the_failure_has_its_reason() {
     let scene = Scene::taken().await;
-    *scene.world.people.lock().unwrap() = vec![cannot_say(Retry::Later), cannot_say(Retry::AfterChange)];
-    let answer = scene.ask(DISPATCHERS, admit(Home::Unknown)).await;
-    assert_eq!(answer, Answer::Unreadable { why: "slack_missing_scope".to_owned(), again: true });
+    for retry in [Retry::Later, Retry::AfterChange] {
+        *scene.world.people.lock().unwrap() = vec![cannot_say(retry)];
+        let (answer, report) = scene.run(DISPATCHERS, admit(Home::Unknown)).await;
+        assert_eq!(answer, Answer::Unreadable { why: "slack_missing_scope".to_owned(), again: true });
+        let why = Some("slack_missing_scope".to_owned());
+        assert_eq!((report.why, report.failure), (why.clone(), why), "{retry:?}");
+    }
     assert!(scene.said().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_whom_slack_does_not_know_is_told_so() {
+    let scene = Scene::taken().await;
+    *scene.world.people.lock().unwrap() = vec![cannot_say(Retry::Never)];
     assert_eq!(scene.ask(DISPATCHERS, admit(Home::Unknown)).await, Answer::TurnedAway);
     assert!(scene.said()[0].starts_with("Sorry, I could not find out whether I may answer you."));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bot_that_only_slack_knows_for_one_is_told_nothing() {
+    let scene = Scene::taken().await;
+    *scene.world.people.lock().unwrap() = vec![person(&json!({ "is_bot": true }))];
+    assert_eq!(scene.ask(DISPATCHERS, admit(Home::Ours)).await, Answer::TurnedAway);
+    assert!(scene.said().is_empty());
+    let record = scene.world.store.read(&scene.key, scene.world.now()).await.unwrap().record.unwrap();
+    assert!(record.is_turned_away && matches!(record.state, State::Answered { ts: None, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_day_until_somebody_is_told_again_begins_when_it_stands_in_slack() {
+    let scene = Scene::taken().await;
+    *scene.world.people.lock().unwrap() = vec![guest(), guest()];
+    let key = AskerKey::of(&Scene::place()).unwrap();
+    // The right was taken nearly a day ago, and the post stands only now.
+    assert!(scene.world.store.may_tell(&key, scene.key.question_id(), scene.world.now()).await.unwrap());
+    scene.world.pass(DAY - Duration::from_secs(60));
+    assert_eq!(scene.ask(DISPATCHERS, admit(Home::Ours)).await, Answer::TurnedAway);
+    scene.world.pass(Duration::from_secs(120));
+    let scene = scene.next_question("A1:C1:1531420619.000100").await;
+    assert_eq!(scene.ask(DISPATCHERS, admit(Home::Ours)).await, Answer::TurnedAway);
+    assert_eq!(scene.said(), [SORRY_GUESTS]);
 }
 
 #[tokio::test(start_paused = true)]

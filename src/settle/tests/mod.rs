@@ -361,7 +361,7 @@ fn refused(retry: Retry) -> PostOutcome {
 fn person(changes: &Value) -> PersonOutcome {
     let mut user = json!({ "id": "U1", "team_id": "T1" });
     user.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    PersonOutcome::Known(Person::read(user.as_object().unwrap(), "U1").unwrap())
+    PersonOutcome::Known(Person::read(user.as_object().unwrap()))
 }
 
 /// What a tool answers.

@@ -29,7 +29,7 @@ pub use ts::SlackTs;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::asker::{Asker, Home};
 use super::feedback::Rating;
@@ -222,20 +222,25 @@ impl Context<'_> {
 
     /// Who asked. `team` is the workspace that the asker is in, or its organisation; `is_shared` is whether another company is in
     /// the channel, if the message says.
+    ///
+    /// Of the ids in a message only some are certainly of the installation: in a shared channel, the envelope of an event may name
+    /// the other company's workspace and organisation.
     fn asker(&self, author: Author, team: Option<String>, is_shared: Option<bool>) -> Asker {
         let authorization = &self.json["authorizations"][0];
-        let enterprise_id = text(&authorization["enterprise_id"])
-            .or_else(|| text(&self.json["enterprise"]["id"]))
-            .or_else(|| text(&self.json["enterprise_id"]));
-        let ours = [self.tenant.clone(), self.attribute("team_id"), enterprise_id.clone()];
-        let home = match (is_shared, &team) {
-            (Some(false), _) => Home::Ours,
-            (_, Some(_)) if ours.contains(&team) => Home::Ours,
+        let of_interaction = [&self.json["team"]["id"], &self.json["enterprise"]["id"]];
+        let named =
+            [&authorization["team_id"], &authorization["enterprise_id"]].into_iter().chain(of_interaction);
+        let named: BTreeSet<String> = self.tenant.iter().cloned().chain(named.filter_map(text)).collect();
+        let installation: Vec<String> = named.into_iter().collect();
+        let is_of_organisation = installation.iter().any(|id| payload::is_organisation(id));
+        let home = match team {
+            Some(team) if installation.contains(&team) => Home::Ours,
             // Another workspace may be of the same organisation, if there is one.
-            (Some(true), Some(_)) if enterprise_id.is_none() => Home::Another,
+            Some(_) if is_shared == Some(true) && !is_of_organisation => Home::Another,
+            None if is_shared == Some(false) => Home::Ours,
             _ => Home::Unknown,
         };
-        Asker { is_bot: author == Author::OtherBot, home, enterprise_id }
+        Asker { is_bot: author == Author::OtherBot, home, installation }
     }
 
     fn place(

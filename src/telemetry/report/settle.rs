@@ -15,7 +15,7 @@ pub enum Ended {
     Untold,
     /// Somebody had pressed stop.
     Stopped,
-    /// The asker may not ask, and was told so today.
+    /// The asker may not ask. They are told so once a day.
     TurnedAway,
 }
 

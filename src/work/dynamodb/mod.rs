@@ -33,7 +33,7 @@ const RESPONSE_URL: &str = "response_url";
 const STREAM: &str = "stream";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 39] = [
+const ATTRIBUTES: [&str; 40] = [
     VERSION,
     STATE,
     TOKEN,
@@ -52,6 +52,7 @@ const ATTRIBUTES: [&str; 39] = [
     "place",
     "asked_at",
     "files",
+    "turned_away",
     "claimed_from",
     "lease_until",
     "message_id",
@@ -339,6 +340,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         // A place is strings alone, so it can always be written.
         set("place", string(&serde_json::to_string(place).unwrap_or_default()));
     }
+    if record.is_turned_away {
+        set("turned_away", AttributeValue::Bool(true));
+    }
     if !record.files.is_empty() {
         set("files", string(&serde_json::to_string(&record.files).unwrap_or_default()));
     }
@@ -496,6 +500,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             Some(files) => serde_json::from_str(&files).map_err(|_| unreadable("files"))?,
             None => Vec::new(),
         },
+        is_turned_away: read.is_set("turned_away"),
         state,
     })
 }

@@ -234,7 +234,8 @@ pub fn intend(
     }
     let Some(text) = text else {
         let answered = State::Answered { ts: None, token: Some(token.clone()) };
-        return Decision::write(record.with(answered), Intent::Ended { delete: flight.receive.clone() });
+        let ended = Record { is_turned_away: *end == End::TurnedAway, ..record.with(answered) };
+        return Decision::write(ended, Intent::Ended { delete: flight.receive.clone() });
     };
     if record.place.is_none() {
         return match end {
@@ -319,7 +320,8 @@ pub fn posted(
             },
         };
         let then = Posted::Ended { end: posting.end.clone(), receive: posting.receive.clone() };
-        return Decision::write(Record { deferrals: 0, ..record.with(ended) }, then);
+        let is_turned_away = posting.end == End::TurnedAway;
+        return Decision::write(Record { deferrals: 0, is_turned_away, ..record.with(ended) }, then);
     }
     let next = next.filter(|_| posting.token == *token).cloned();
     let is_ours = next.is_some();

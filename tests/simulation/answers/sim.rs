@@ -771,7 +771,7 @@ impl SlackTools for Node {
             return PersonOutcome::Unknown { reason: "slack_ratelimited".to_owned(), retry: Retry::Later };
         }
         let person = json!({ "id": user, "team_id": tenant, "is_restricted": user == GUEST });
-        PersonOutcome::Known(Person::read(person.as_object().unwrap(), user).unwrap())
+        PersonOutcome::Known(Person::read(person.as_object().unwrap()))
     }
 
     /// No question of the simulation has a file.
