@@ -329,7 +329,8 @@ async fn a_question_is_answered_once_in_its_thread_and_only_then_off_the_queue()
 #[tokio::test]
 #[ignore = "needs servers: make test"]
 async fn a_question_makes_the_calls_that_its_price_is_reckoned_from() {
-    let expected = json!(["no_question", "hand_over_and_sign", "claim", "beat", "answer"].map(reckoned));
+    let expected =
+        json!(["no_question", "admit", "hand_over_and_sign", "claim", "beat", "answer"].map(reckoned));
     assert_eq!(measured(&expected, calls_of_a_question).await, expected);
 }
 
@@ -368,11 +369,22 @@ async fn calls_of_a_question() -> Value {
     assert_eq!(scene.again(&dispatch).await, 0);
     dispatch.reports(1).await;
     let passed = since(1);
+    // Somebody's first question in an hour has agent-settle find out who asks, which the table then remembers.
+    scene.ingest(&Request::json(mention_in(CHANNEL, "1515449521.000016", "Ev0", "hello"))).await;
+    assert_eq!(scene.again(&dispatch).await, 1);
+    scene.settle.function().reports(2).await;
+    let first = since(3);
     scene.ingest(&event("Ev1")).await;
     assert_eq!(scene.again(&dispatch).await, 1);
-    // agent-settle has found out who asks, which the table then remembers for an hour, and shows the sign beside the call.
-    scene.settle.function().reports(2).await;
-    let handed_over = since(3);
+    // The sign is shown beside the call.
+    scene.settle.function().reports(3).await;
+    let handed_over = since(2);
+    let mut admitted = first.clone();
+    for (name, calls) in admitted.as_object_mut().expect("calls") {
+        *calls = json!(
+            first[name].as_u64().zip(handed_over[name].as_u64()).map(|(all, rest)| all.saturating_sub(rest))
+        );
+    }
     weigh().await;
     assert_eq!(scene.claim().await["outcome"], "claimed");
     let claimed = since(1);
@@ -382,7 +394,7 @@ async fn calls_of_a_question() -> Value {
     assert_eq!(scene.ask("answer", json!({ "text": "42" })).await["outcome"], "answered");
     let answered = since(1);
     weigh().await;
-    json!([passed, handed_over, claimed, beaten, answered])
+    json!([passed, admitted, handed_over, claimed, beaten, answered])
 }
 
 #[tokio::test]

@@ -289,10 +289,8 @@ impl Page {
         let mut text =
             "| | invocations | reads | writes | SQS | Gateway |\n|---|---:|---:|---:|---:|---:|\n".to_owned();
         for (what, calls) in [
-            (
-                "dispatcher: takes the record, hands over; `admit`: who asks, not again within an hour; `sign`: \"processing\"",
-                usage.hand_over_and_sign,
-            ),
+            ("`admit`: who asks, of each person once an hour", usage.admit),
+            ("dispatcher: takes the record, hands over; `sign`: \"processing\"", usage.hand_over_and_sign),
             ("`claim`", usage.claim),
             ("`beat`, every 10 s", usage.beat),
             ("`answer`: intent, post, answered, \"active\"", usage.answer),
