@@ -339,6 +339,12 @@ impl SlackTools for AgentCoreGateway {
                     },
                 }
             }
+            // Slack knows nobody of that id, or does not let the app see them.
+            Err(Failure { reason, .. })
+                if ["slack_user_not_found", "slack_user_not_visible"].contains(&reason.as_str()) =>
+            {
+                PersonOutcome::Unknown { reason, retry: Retry::Never }
+            }
             Err(Failure { reason, retry, .. }) => PersonOutcome::Unknown { reason, retry },
         }
     }

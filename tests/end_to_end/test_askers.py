@@ -34,7 +34,7 @@ def done_with(world: World, event: Event, limit_seconds: float = QUICKLY) -> lis
     return world.posts(event)
 
 
-@pytest.mark.parametrize(("kind", "who"), [("guest", GUEST), ("external", EXTERNAL), ("unknown", "missing_scope")])
+@pytest.mark.parametrize(("kind", "who"), [("guest", GUEST), ("external", EXTERNAL), ("unknown", "user_not_found")])
 def test_who_may_not_ask_is_told_so_once_a_day(world: World, kind: str, who: dict[str, object] | str) -> None:
     user = somebody(world, who)
     [told] = done_with(world, event := send(world, asked_by(mention("may I?"), user)))
@@ -70,10 +70,15 @@ def test_a_kill_while_somebody_is_told_costs_them_neither_the_telling_nor_a_seco
     assert told.text == SORRY["guest"]
 
 
-def test_who_nobody_can_speak_of_now_waits(world: World) -> None:
-    user = somebody(world, "internal_error")
+@pytest.mark.parametrize("error", ["internal_error", "missing_scope"])
+def test_while_nobody_can_say_who_asks_the_question_waits(world: World, error: str) -> None:
+    user = somebody(world, error)
     event = send(world, asked_by(mention("in a moment"), user))
-    world.eventually("agent-settle is asked", lambda: operations(world, event), QUICKLY)
+
+    def reasons() -> set[str]:
+        return {line.get("Reason") for line in world.lines("agent-settle") if "AnswerFailures" in line}
+
+    world.eventually("the failure is in the metrics", lambda: f"slack_{error}" in reasons(), QUICKLY)
     assert world.posts(event) == []
     world.slack_api.people[user] = {}
     answered_once(world, event)

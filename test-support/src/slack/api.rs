@@ -220,6 +220,11 @@ impl SlackApi {
         self.state().max_page = messages;
     }
 
+    /// Of this person, who is no member of the workspace, Slack says this (`users.info`).
+    pub fn introduce(&self, id: &str, user: Value) {
+        self.state().people.insert(id.to_owned(), user);
+    }
+
     /// The next call of this method (`chat.postMessage`, or `response_url`) fails so; several such are used up in order.
     pub fn fail_next(&self, method: &str, fault: Fault) {
         self.slack.plan.once(method, fault);
