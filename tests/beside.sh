@@ -17,7 +17,10 @@ run() {
     return $status
 }
 
+# Whoever interrupts this interrupts all of them, with what they have started.
+set -m
 started=()
+trap 'for process in "${started[@]}"; do kill -- "-$process" 2> /dev/null; done; exit 130' INT TERM
 for command in "$@"; do
     run "$command" "$logs/${#started[@]}" &
     started+=($!)

@@ -104,6 +104,17 @@ def id_alone(file: dict[str, Any]) -> dict[str, Any]:
     return {"id": file["id"], "mode": "file_access", "file_access": "check_file_info", "created": 0, "timestamp": 0, "user": ""}
 
 
+def asked_by(event: Event, user: str, **more: Any) -> Event:
+    """The same from somebody else."""
+    outer = json.loads(event.body)
+    return replace(event, body=envelope(outer["event"] | {"user": user} | more, event.event_id))
+
+
+def asked_by_bot(event: Event, bot: str) -> Event:
+    """The same from another app's bot."""
+    return asked_by(event, f"U{bot}", bot_id=bot, subtype="bot_message")
+
+
 def in_workspace(event: Event, team: str) -> Event:
     """The same from the installation of the app in another workspace."""
     return replace(event, body=event.body.replace(TEAM.encode(), team.encode()), team=team)

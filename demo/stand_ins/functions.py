@@ -380,12 +380,13 @@ class EventSourceMapping:
         self._to_lose: Callable[[str], bool] | None = None
         self._runs_twice = False
         self._stopping = False
-        # One thread receives, as long as somebody is free for what it receives. A thread for each process of the function would
-        # ask an empty queue as often as there are processes.
+        # Two threads receive, as long as somebody is free for what they receive. Lambda has five; as many as the function has
+        # processes would keep the machine busy with an empty queue.
         self._free = threading.Semaphore(len(function.environments))
         self._workers = ThreadPoolExecutor(len(function.environments))
-        self._poller = threading.Thread(target=self._poll, daemon=True)
-        self._poller.start()
+        self._pollers = [threading.Thread(target=self._poll, daemon=True) for _ in range(2)]
+        for poller in self._pollers:
+            poller.start()
 
     def run_twice(self, is_it: Callable[[str], bool] = lambda body: True) -> None:
         """Has the next receive that brings such a body run twice, side by side. Lambda may do that."""
@@ -407,7 +408,7 @@ class EventSourceMapping:
         try:
             while not self._stopping:
                 self._free.acquire()
-                if messages := self._received():
+                if not self._stopping and (messages := self._received()):
                     self._workers.submit(self._handle, messages)
                 else:
                     self._free.release()
@@ -482,7 +483,8 @@ class EventSourceMapping:
 
     def stop(self) -> None:
         self._stopping = True
-        self._poller.join()
+        for poller in self._pollers:
+            poller.join()
         self._workers.shutdown()
 
 

@@ -13,6 +13,7 @@ interface.
     canvases.create              creates a canvas
     canvases.edit                makes one change to a canvas
     canvases.sections.lookup     finds sections of a canvas, and tells their ids only
+    users.info                   tells who a person is: a member, unless `people` says something else
     files.info                   tells what a file is, and where
     views.open, views.update, views.publish  modals and home tabs (slack_views.py)
     auth.test                    tells whose the token is
@@ -57,13 +58,14 @@ HOLD_LIMIT_SECONDS = 120
 TEXT_LIMIT = 4000
 SESSION_STATUSES = ("active", "processing", "suspended", "closed")
 ALL_SCOPES = frozenset({"app_mentions:read", "chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
-                        "im:history", "mpim:history", "canvases:read", "canvases:write", "files:read"})
+                        "im:history", "mpim:history", "canvases:read", "canvases:write", "files:read", "users:read"})
 STREAM_METHODS = ("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update", "chat.delete")
 SCOPES = {"chat.postMessage": "chat:write", **dict.fromkeys(STREAM_METHODS, "chat:write"),
           "reactions.add": "reactions:write",
           "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write",
           "canvases.create": "canvases:write", "canvases.edit": "canvases:write",
           "canvases.sections.lookup": "canvases:read",
+          "users.info": "users:read",
           "files.info": "files:read", "assistant.threads.setTitle": "assistant:write", "assistant.threads.setSuggestedPrompts": "assistant:write"}
 TITLE_LIMIT, PROMPTS_LIMIT = 200, 4
 HISTORY_SCOPES = {"C": "channels:history", "G": "groups:history", "D": "im:history"}
@@ -166,6 +168,9 @@ class SlackApi:
         # The other workspaces that are called at this address, each with a token of its own.
         self.others: list[SlackApi] = []
         self.scopes = set(ALL_SCOPES)
+        # The workspace, and what is said of its people, by their ids, that is not said of every member; or the error.
+        self.team = TEAM
+        self.people: dict[str, dict[str, Any] | str] = {}
         self.is_agent = True
         self.text_limit = TEXT_LIMIT
         self.unknown_channels, self.archived = set(unknown_channels), set[str]()
@@ -393,6 +398,7 @@ class SlackApi:
             "chat.update": self._update,
             "chat.delete": self._delete,
             "conversations.replies": self._replies,
+            "users.info": self._user_info,
             "files.info": self._file_info,
             "conversations.history": self._history,
             "agents.sessions.setStatus": self._set_session_status,
@@ -596,6 +602,15 @@ class SlackApi:
 
     def _canvas(self, fields: dict[str, Any]) -> Canvas | None:
         return next((it for it in self._canvases if it.id == fields["canvas_id"]), None)
+
+    def _user_info(self, _channel: Any, fields: dict[str, Any]) -> Reply:
+        user = fields.get("user")
+        said = self.people.get(str(user), {})
+        if not user or isinstance(said, str):
+            return failure(str(said or "user_not_found"))
+        member = {"id": user, "team_id": self.team, "name": "somebody", "deleted": False, "is_bot": False, "is_app_user": False,
+                  "is_restricted": False, "is_ultra_restricted": False}
+        return Reply({"ok": True, "user": member | said})
 
     def _file_info(self, _channel: Any, fields: dict[str, Any]) -> Reply:
         found = self._files.get(str(fields.get("file")))

@@ -58,6 +58,10 @@ INGRESS_TIMEOUT, SETTLE_TIMEOUT = 10, 30
 REST_LIMIT_SECONDS = 60
 
 
+# How many seconds longer the dispatcher's time-out must be than the agent's (docs/configuration.md).
+RESERVE = {"work": 14, "plain": 45}
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of the agent, the functions and the queue. Times are in seconds. What is not here is as in a
@@ -66,7 +70,8 @@ class Settings:
     # The agent's program, and what it gets beside AWS_REGION, SETTLE_FUNCTION and GATEWAY_URL.
     agent: pathlib.Path = AGENT
     agent_env: Mapping[str, str] = field(default_factory=dict)
-    # What agent-settle gets beside what it needs.
+    # What agent-dispatch and agent-settle get beside what they need.
+    dispatch_env: Mapping[str, str] = field(default_factory=dict)
     settle_env: Mapping[str, str] = field(default_factory=dict)
     echo_seconds: float = 0
     # Whether there is a stand-in for a model, which the agent finds in the place of Amazon Bedrock.
@@ -278,6 +283,8 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
     `shares_records` is false. MiniStack's table is in one place, so it is strongly consistent, and is never cut off."""
     if problem := missing_program(settings):
         raise Failure(problem)
+    if settings.function_timeout < settings.agent_timeout + RESERVE[settings.protocol]:
+        raise Failure("the dispatcher would begin no question, because its time-out is too short for the agent's")
     if settings.visibility_timeout < settings.function_timeout:
         raise Failure("Lambda refuses a queue whose visibility timeout is shorter than the function's time-out")
     # The access keys are made up. MiniStack accepts any, the other stand-ins only those of whom the stacks let in.
@@ -304,6 +311,7 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
         if settings.second_workspace is not None:
             # It is not served: the token says that it is meant.
             second_slack = SlackApi(token="xoxb-" + secrets.token_hex(12))
+            second_slack.team = str(settings.second_workspace)
             stack.callback(second_slack.close)
             slack_api.others.append(second_slack)
             tokens = {settings.second_workspace: Credential(str(second_slack.token))}
@@ -381,7 +389,8 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
             "AGENT_RUNTIME_ARN": RUNTIME_ARN, "AGENT_TIMEOUT_SECONDS": str(settings.agent_timeout),
             "AGENT_PROTOCOL": settings.protocol, "EVENT_QUEUE": queue_url, "DEAD_LETTER_QUEUE": dead_letter_url,
             "MAX_ATTEMPTS": str(settings.max_attempts), "GIVE_UP_AFTER_SECONDS": str(settings.give_up_after),
-            "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records, settings.function_timeout, settings.dispatchers)
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | settings.dispatch_env | shared_records,
+            settings.function_timeout, settings.dispatchers)
         for it in functions.values():
             it.wait_until_it_is_ready()
         port = stack.enter_context(http_api(ingress))

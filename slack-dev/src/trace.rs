@@ -165,7 +165,9 @@ impl Found<'_> {
             State::Free => ("free", None, None),
             State::InFlight(_) => ("in_flight", None, None),
             State::Posting(_) => ("posting", None, None),
-            State::Answered { ts, .. } => ("answered", None, ts.as_deref()),
+            State::Answered { ts, .. } => {
+                ("answered", record.is_turned_away.then_some("turned_away"), ts.as_deref())
+            }
             State::Told { why, .. } => ("told", Some(why.as_str()), None),
         };
         json!({
@@ -236,6 +238,12 @@ pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
             "its text waits to be posted (part {}): Slack or the Gateway has refused it so far, and agent-settle's log says why",
             part + 1
         ),
+        State::Answered { ts: None, .. } if record.is_turned_away => {
+            "not answered: the asker may not ask, and another question of the day has told them".to_owned()
+        }
+        State::Answered { ts: Some(ts), .. } if record.is_turned_away => {
+            format!("not answered: the asker may not ask, and the message {ts} tells them")
+        }
         State::Answered { ts: None, .. } => "answered, by tools of the agent's own".to_owned(),
         State::Answered { ts: Some(ts), .. } => {
             let at = SlackTs::parse(ts).map(|ts| format!(", at {}", utc(ts.as_millis()))).unwrap_or_default();

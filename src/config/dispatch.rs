@@ -11,6 +11,7 @@ use super::parse::{
 };
 use crate::dispatch::reply::AgentProtocol;
 use crate::dispatch::{AgentEvents, DispatchSettings};
+use crate::slack::asker::WhoMayAsk;
 use crate::work::receive::Limits;
 
 /// What the environment of `agent-dispatch` says.
@@ -58,6 +59,8 @@ impl fmt::Display for RuntimeArn {
 
 /// What `SETTLE_FUNCTION` may be, for the text of a problem.
 const FUNCTION: &str = "the name or the ARN of the function agent-settle";
+/// What `WHO_MAY_ASK` may be, for the text of a problem.
+const ASKERS: &str = "members, or members with some of guests, external and bots, divided by commas";
 /// What `AGENT_RUNTIME_ARN` may be, for the text of a problem.
 const RUNTIME: &str = "arn:…:bedrock-agentcore:<region>:<account>:runtime/<id>";
 
@@ -104,6 +107,11 @@ impl DispatchConfig {
             ),
         );
         let dm_conversation = value_or_problem(&mut problems, dm_conversation(get("DM_CONVERSATION")));
+        let who_may_ask = get("WHO_MAY_ASK").map(|value| {
+            WhoMayAsk::read(&value).map_err(|why| format!("WHO_MAY_ASK must be {ASKERS}; {why}"))
+        });
+        let who_may_ask =
+            value_or_problem(&mut problems, who_may_ask.unwrap_or_else(|| Ok(WhoMayAsk::default())));
         // A function runs for 15 minutes at the most, and needs a part of them for other calls.
         let longest = if protocol == Some(AgentProtocol::Plain) { 840 } else { 885 };
         let agent_timeout = value_or_problem(&mut problems, seconds("AGENT_TIMEOUT_SECONDS", 45, longest));
@@ -130,6 +138,7 @@ impl DispatchConfig {
                 protocol: protocol?,
                 events: events?,
                 dm_conversation: dm_conversation?,
+                who_may_ask: who_may_ask?,
             })
         };
         match (runtime, table, queue_url, dead_letter_url, settle_function, settings(), log, sdk_shortcut) {
@@ -217,7 +226,9 @@ mod tests {
     #[test]
     fn what_is_not_set_has_the_documented_default() {
         let config = config(&[]).unwrap();
-        let DispatchSettings { agent_timeout, limits, protocol, events, dm_conversation } = config.settings;
+        let DispatchSettings { agent_timeout, limits, protocol, events, dm_conversation, who_may_ask } =
+            config.settings;
+        assert_eq!(who_may_ask, WhoMayAsk::default());
         assert_eq!((agent_timeout.as_secs(), limits.max_attempts), (45, 3));
         assert_eq!((limits.give_up_after.as_secs(), limits.post_wait.as_secs()), (86_400, 90));
         assert_eq!((protocol, events), (AgentProtocol::Work, AgentEvents::Questions));
@@ -238,10 +249,13 @@ mod tests {
             ("AGENT_PROTOCOL", "plain"),
             ("AGENT_EVENTS", "all"),
             ("DM_CONVERSATION", "thread"),
+            ("WHO_MAY_ASK", "members,guests,external,bots"),
             ("SETTLE_FUNCTION", "arn:aws:lambda:eu-west-1:1:function:settle"),
         ])
         .unwrap();
-        let DispatchSettings { agent_timeout, limits, protocol, events, dm_conversation } = config.settings;
+        let DispatchSettings { agent_timeout, limits, protocol, events, dm_conversation, who_may_ask } =
+            config.settings;
+        assert_eq!(who_may_ask, WhoMayAsk::EVERYBODY);
         assert_eq!((agent_timeout.as_secs(), limits.max_attempts), (840, 1));
         assert_eq!((limits.give_up_after.as_secs(), limits.post_wait.as_secs()), (3600, 5));
         assert_eq!((protocol, events), (AgentProtocol::Plain, AgentEvents::All));
@@ -261,6 +275,7 @@ mod tests {
             ("AGENT_PROTOCOL", "fire and forget"),
             ("AGENT_EVENTS", "none"),
             ("DM_CONVERSATION", "user"),
+            ("WHO_MAY_ASK", "guests"),
             ("AGENT_TIMEOUT_SECONDS", "886"),
             ("MAX_ATTEMPTS", "many"),
             ("GIVE_UP_AFTER_SECONDS", "0"),
@@ -277,6 +292,7 @@ mod tests {
             "AGENT_PROTOCOL",
             "AGENT_EVENTS",
             "DM_CONVERSATION",
+            "WHO_MAY_ASK",
             "AGENT_TIMEOUT_SECONDS",
             "MAX_ATTEMPTS",
             "GIVE_UP_AFTER_SECONDS",

@@ -1,8 +1,9 @@
 //! From the queue to the agent: takes a batch of messages and hands each question to the agent. Only this file knows the order.
 //!
 //! ```text
-//! read ─▶ put off ─▶ take the record ─▶ invoke the agent, show a sign ─▶ "not done": the message stays on the queue
-//!   │                   │                  └─▶ not reached ─▶ give the record back, put the message off
+//! read ─▶ put off ─▶ take the record ─▶ may they ask? ─▶ invoke the agent, show a sign ─▶ "not done": the message stays on the queue
+//!   │                   │                  │                └─▶ not reached ─▶ give the record back, put the message off
+//!   │                   │                  └─▶ no ─▶ agent-settle says so, once a day
 //!   │                   ├─▶ answered, told, withdrawn ─▶ done, or a dead letter with its reason
 //!   │                   ├─▶ the text waits to be posted ─▶ agent-settle posts it
 //!   │                   └─▶ attempts or time used up ─▶ agent-settle tells the asker
@@ -44,6 +45,7 @@ use std::time::Duration;
 
 use crate::dedup::StoreError;
 use crate::sink::Sink;
+use crate::slack::asker::{AskerKind, Home, WhoMayAsk};
 use crate::slack::payload::DmConversation;
 use crate::slack::question::{self, Asked, File, Pane, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
@@ -52,6 +54,7 @@ use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
 use crate::time::trace::TraceHeader;
+use crate::work::askers::AskerKey;
 use crate::work::back_off::back_off;
 use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, UNTOLD};
@@ -111,6 +114,8 @@ pub struct DispatchSettings {
     pub events: AgentEvents,
     /// What the ingress takes for the conversation of a direct message.
     pub dm_conversation: DmConversation,
+    /// Whose questions are answered (`WHO_MAY_ASK`).
+    pub who_may_ask: WhoMayAsk,
 }
 
 impl DispatchSettings {
@@ -120,7 +125,7 @@ impl DispatchSettings {
             AgentProtocol::Work => Duration::ZERO,
             AgentProtocol::Plain => plain::ANSWER_BUDGET,
         };
-        self.agent_timeout + RESERVE + posting
+        self.agent_timeout + RESERVE + CALL_BUDGET + posting
     }
 }
 
@@ -218,6 +223,13 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         report.session_id = agent_call::session_id(message);
         let asked = agent_call::asked(message, self.settings.dm_conversation)
             .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
+        if let Ok((Asked::Question(question), _)) = &asked
+            && question.asker.is_bot
+            && !self.settings.who_may_ask.may(AskerKind::Bot)
+        {
+            // It is not told so: it might answer that, and for ever.
+            return MessageOutcome::NoQuestion;
+        }
         let is_for_the_agent = match &asked {
             Ok((Asked::Question(_), _)) => true,
             Ok((Asked::Nothing | Asked::Pane(_), _)) => self.settings.events == AgentEvents::All,
@@ -304,8 +316,61 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
         };
         match errand {
-            Errand::Call => self.call(&work, question, report).await,
+            Errand::Call => match self.not_admitted(&work, question, report).await {
+                Some(outcome) => outcome,
+                None => self.call(&work, question, report).await,
+            },
             errand => self.finish(errand, &work, stop.as_ref(), report).await,
+        }
+    }
+
+    /// Whether Slack has said within the last hour that the asker is somebody who may ask. Most questions need no more than this
+    /// read, so agent-settle is not called for them.
+    async fn is_known_to_be_allowed(&self, question: &Question, budget: &Budget) -> bool {
+        // What the table remembers is what Slack said of somebody, and the message says more.
+        let message_says = question.asker.is_bot || question.asker.home == Home::Another;
+        let Some(key) = AskerKey::of(&question.place).filter(|_| !message_says) else { return false };
+        let read = self.store.kind(&key, self.clock.now());
+        let known = run_until(&self.clock, budget.settle_until(), read).await;
+        // Whether it is unknown or cannot be read: agent-settle finds it out.
+        known.ok().flatten().is_some_and(|kind| self.settings.who_may_ask.may(kind))
+    }
+
+    /// What becomes of the message of somebody who may not ask, or of whom nobody can say now whether they may: agent-settle has the
+    /// question then, or the message comes again. `None`: they may ask.
+    async fn not_admitted(
+        &self,
+        work: &Work<'_>,
+        question: Option<&Question>,
+        report: &mut MessageReport,
+    ) -> Option<MessageOutcome> {
+        let who_may_ask = self.settings.who_may_ask;
+        let question = question?;
+        let asker = &question.asker;
+        // One for both calls: the function's time-out has room for one.
+        let budget = self.budget();
+        if who_may_ask.decide(asker) == Some(true) || self.is_known_to_be_allowed(question, &budget).await {
+            return None;
+        }
+        let request = request("admit", work.key, work.token, settler::admission(who_may_ask, asker));
+        let asked = self.settler.ask(&request, report.trace.as_ref());
+        let answer = run_until(&self.clock, budget.settle_until(), asked).await;
+        let outcome = match &answer {
+            Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
+            Err(error) => {
+                report.errors.add("admit", error);
+                None
+            }
+        };
+        match outcome {
+            Some("admitted") => None,
+            // agent-settle deletes the message when what it says stands.
+            Some("turned away" | "taken over" | "gone") => Some(MessageOutcome::Deferred(Deferral::Settle)),
+            // Nobody knows yet who asks: the question waits.
+            _ => Some(match self.put_back(work, work.token, report).await {
+                MessageOutcome::Deferred(_) => MessageOutcome::Deferred(Deferral::Asker),
+                other => other,
+            }),
         }
     }
 

@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
+use crate::slack::asker::{Asker, Home, WhoMayAsk};
 use crate::slack::question::Pane;
 use crate::time::trace::TraceHeader;
 use crate::work::RecordKey;
@@ -47,6 +48,21 @@ pub fn request(operation: &str, key: &RecordKey, token: &Token, more: Value) -> 
         request.extend(fields);
     }
     request
+}
+
+/// What the request has in it that asks whether somebody may ask.
+pub fn admission(who_may_ask: WhoMayAsk, asker: &Asker) -> Value {
+    let home = match asker.home {
+        Home::Ours => "ours",
+        Home::Another => "another",
+        Home::Unknown => "unknown",
+    };
+    json!({
+        "who_may_ask": who_may_ask.to_string(),
+        "is_bot": asker.is_bot,
+        "home": home,
+        "installation": asker.installation,
+    })
 }
 
 /// The request about a pane that was opened. It belongs to no question.

@@ -1,7 +1,9 @@
 use super::*;
 use crate::sink::SendError;
 use crate::sink::message::Message;
+use crate::slack::asker::AskerKind;
 use crate::slack::question::SlackTs;
+use crate::work::askers::{AskerKey, AskerStore};
 use crate::work::journal::{Entry, ToolEnd};
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
@@ -27,6 +29,7 @@ const SETTINGS: DispatchSettings = DispatchSettings {
     protocol: AgentProtocol::Work,
     events: AgentEvents::Questions,
     dm_conversation: DmConversation::Channel,
+    who_may_ask: WhoMayAsk::EVERYBODY,
 };
 
 /// What the agent does with an event. One that is not listed it takes at once.
@@ -119,6 +122,20 @@ impl Clock for Arc<World> {
 impl Tokens for Arc<World> {
     fn next(&self) -> Token {
         Token::from_bits(u128::from(self.tokens.fetch_add(1, Ordering::Relaxed)) + 1)
+    }
+}
+
+impl AskerStore for Arc<World> {
+    async fn kind(&self, key: &AskerKey, now: UnixMillis) -> Result<Option<AskerKind>, StoreError> {
+        self.store.kind(key, now).await
+    }
+
+    async fn remember(&self, key: &AskerKey, kind: AskerKind, now: UnixMillis) -> Result<(), StoreError> {
+        self.store.remember(key, kind, now).await
+    }
+
+    async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        self.store.may_tell(key, question_id, now).await
     }
 }
 
@@ -1040,4 +1057,86 @@ async fn of_two_installations_with_one_channel_and_one_ts_the_second_neither_get
     assert_eq!((scene.invoked(), tenant(&scene).await.as_deref()), (vec!["Ev1".to_owned()], Some("T1")));
     assert_eq!(scene.one(again(2, of("Ev1", "T1"))).await.outcome, Dispatched);
     assert_eq!((scene.invoked(), tenant(&scene).await.as_deref()), (vec!["Ev1".to_owned()], Some("T1")));
+}
+
+/// Members alone may ask; what agent-settle says of an asker.
+fn with_admission(answer: &Value) -> Scene {
+    let scene = Scene::with_settings(DispatchSettings { who_may_ask: WhoMayAsk::default(), ..SETTINGS });
+    scene.world.answers.lock().unwrap().push(answer.clone());
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agent_is_called_for_whoever_may_ask() {
+    let scene = with_admission(&json!({ "outcome": "admitted" }));
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
+    let asked = scene.world.settled.lock().unwrap().clone();
+    assert_eq!(asked.len(), 1);
+    for (name, value) in [
+        ("operation", json!("admit")),
+        ("record", json!(format!("dispatch#A1:C1:{TS}"))),
+        ("who_may_ask", json!("members")),
+        ("is_bot", json!(false)),
+        ("home", json!("unknown")),
+    ] {
+        assert_eq!(asked[0][name], value, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_whom_slack_has_said_lately_that_they_may_ask_nobody_asks_again() {
+    for (kind, asks) in [(AskerKind::Member, 0), (AskerKind::Guest, 1)] {
+        let admitted = json!({ "outcome": "admitted" });
+        let scene = with_admission(&admitted);
+        assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
+        let key = AskerKey::of(&scene.record("C1").await.place.unwrap()).unwrap();
+        scene.world.store.remember(&key, kind, scene.world.now()).await.unwrap();
+        scene.world.answers.lock().unwrap().push(admitted);
+        assert_eq!(scene.one(message("Ev2", "C2")).await.outcome, Dispatched);
+        assert_eq!(scene.world.settled.lock().unwrap().len(), 1 + asks, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agent_is_not_called_for_who_may_not_ask_and_agent_settle_ends_the_question() {
+    for outcome in ["turned away", "taken over", "gone"] {
+        let scene = with_admission(&json!({ "outcome": outcome }));
+        let report = scene.one(message("Ev1", "C1")).await;
+        assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::Settle), None), "{outcome}");
+        assert!(scene.invoked().is_empty());
+        assert_eq!(scene.world.signs.load(Ordering::Relaxed), 0, "nobody works on it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_waits_while_nobody_can_say_who_asks() {
+    let scene =
+        with_admission(&json!({ "outcome": "unreadable", "why": "slack_ratelimited", "again": true }));
+    let report = scene.one(message("Ev1", "C1")).await;
+    assert_eq!(report.outcome, Deferred(Deferral::Asker));
+    assert!(report.put_off_for.is_some() && scene.invoked().is_empty());
+    let record = scene.record("C1").await;
+    assert_eq!((record.state, record.attempts), (State::Free, 0), "it is no attempt");
+    let failing = with_admission(&json!({})).failing(&[Fault::Settle]);
+    let report = failing.one(message("Ev1", "C1")).await;
+    assert_eq!(report.outcome, Deferred(Deferral::Asker));
+    assert!(report.errors.iter().any(|error| error.starts_with("admit")) && failing.invoked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_bot_asks_is_no_question_unless_bots_may_ask() {
+    let bot = || {
+        let event = json!({
+            "type": "app_mention", "subtype": "bot_message", "bot_id": "B2", "channel": "C1", "ts": TS, "text": "hi"
+        });
+        body("Ev1", &event)
+    };
+    for (words, outcome) in
+        [("members,guests,external", NoQuestion), ("members,guests,external,bots", Dispatched)]
+    {
+        let who_may_ask = WhoMayAsk::read(words).unwrap();
+        let scene = Scene::with_settings(DispatchSettings { who_may_ask, ..SETTINGS });
+        assert_eq!(scene.one(bot()).await.outcome, outcome, "{words}");
+        assert!(scene.world.settled.lock().unwrap().is_empty());
+    }
 }

@@ -15,10 +15,11 @@ use super::slack_answer::{code, refusal};
 use super::slack_files::{self, SlackFiles};
 use super::tool_call::{Called, HEADERS, is_complete, meaning, request};
 use super::{
-    Conversation, EVENT_TYPE, FileOutcome, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search,
-    SessionStatus, SlackTools, StatusOutcome, StatusPlace, response_url,
+    Conversation, EVENT_TYPE, FileOutcome, FindOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome,
+    Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace, response_url,
 };
 use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
+use crate::slack::asker::Person;
 use crate::slack::question::File;
 use crate::slack::token_secrets::NO_TOKEN_FOR_TENANT;
 use crate::slack::{feedback, payload};
@@ -51,7 +52,7 @@ const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
 /// Slack, by a Gateway that has these tools under a target for each installation of the app: `post_to_slack` (`chat.postMessage`), `read_thread`
 /// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`),
 /// `set_thread_status` (`assistant.threads.setStatus`), `set_thread_title` (`assistant.threads.setTitle`),
-/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`), `read_file_info` (`files.info`), and for [streams](super::stream) `start_stream`,
+/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`), `read_file_info` (`files.info`), `read_user` (`users.info`), and for [streams](super::stream) `start_stream`,
 /// `append_to_stream`, `stop_stream` (`chat.startStream` and so on), `update_message` (`chat.update`) and `delete_message`
 /// (`chat.delete`).
 #[derive(Debug)]
@@ -322,6 +323,29 @@ impl SlackTools for AgentCoreGateway {
         match self.set(pane.tenant, "set_suggested_prompts", &arguments, self.calls.deadline(until)).await {
             Ok(()) => StatusOutcome::Shown,
             Err(Failure { reason, .. }) => StatusOutcome::NotShown { reason },
+        }
+    }
+
+    async fn person(&self, tenant: Option<&str>, user: &str, until: Moment) -> PersonOutcome {
+        let arguments = arguments([("user", Some(user.into()))]);
+        match done(self.call(tenant, "read_user", &arguments, self.calls.deadline(until)).await) {
+            Ok(answer) => {
+                let person = answer.get("user").and_then(Value::as_object);
+                match person.map(Person::read) {
+                    Some(person) => PersonOutcome::Known(person),
+                    None => PersonOutcome::Unknown {
+                        reason: "gateway_unreadable".to_owned(),
+                        retry: Retry::AfterChange,
+                    },
+                }
+            }
+            // Slack knows nobody of that id, or does not let the app see them.
+            Err(Failure { reason, .. })
+                if ["slack_user_not_found", "slack_user_not_visible"].contains(&reason.as_str()) =>
+            {
+                PersonOutcome::Unknown { reason, retry: Retry::Never }
+            }
+            Err(Failure { reason, retry, .. }) => PersonOutcome::Unknown { reason, retry },
         }
     }
 

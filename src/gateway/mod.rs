@@ -44,6 +44,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::slack::asker::Person;
 use crate::slack::question::File;
 use crate::time::clock::{Moment, UnixMillis};
 
@@ -85,6 +86,14 @@ pub trait SlackTools: StreamTools + Send + Sync {
         until: Moment,
     ) -> impl Future<Output = StatusOutcome> + Send;
 
+    /// Reads what Slack says of a person, in an installation. Nothing changes by it, and it may be repeated.
+    fn person(
+        &self,
+        tenant: Option<&str>,
+        user: &str,
+        until: Moment,
+    ) -> impl Future<Output = PersonOutcome> + Send;
+
     /// Reads the content of a file that came with a question of this installation. Nothing changes by it, and it may be repeated.
     fn read_file(
         &self,
@@ -102,6 +111,20 @@ pub trait SlackTools: StreamTools + Send + Sync {
         text: &str,
         until: Moment,
     ) -> impl Future<Output = PostOutcome> + Send;
+}
+
+/// What came of the question who a person is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PersonOutcome {
+    /// Slack has said it.
+    Known(Person),
+    /// It has not.
+    Unknown {
+        /// Why, as a short code like that of [`PostOutcome::Refused`].
+        reason: String,
+        /// Whether it may be asked later.
+        retry: Retry,
+    },
 }
 
 /// What came of the reading of a file.

@@ -68,6 +68,10 @@ pub enum Answer {
     Calls(Vec<JournalledCall>),
     /// To the reading of a file: what it contains.
     File(Content),
+    /// To an admission: the asker may ask.
+    Admitted,
+    /// To an admission: the asker may not ask. They are told so once a day.
+    TurnedAway,
     /// The token is not the record's. There is nothing to do.
     Gone,
     /// The request cannot be understood, or cannot be done.
@@ -96,6 +100,8 @@ impl Answer {
             Self::Unreadable { .. } => "unreadable",
             Self::Called(called) => called.outcome(),
             Self::Calls(_) => "calls",
+            Self::Admitted => "admitted",
+            Self::TurnedAway => "turned away",
             Self::Gone => "gone",
             Self::Invalid { .. } => "invalid",
         }

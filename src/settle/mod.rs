@@ -17,13 +17,14 @@
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
 //!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`file`](mod@file): the files that came with a question;
-//!    [`pane`]: what is suggested in the app's pane.
+//!    [`pane`]: what is suggested in the app's pane; [`admit`]: whether somebody may ask.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
 //! `time` and `work`. It belongs to the
 //! cargo feature `dispatch`.
 
+pub mod admit;
 pub mod answer;
 pub mod calls;
 pub mod file;
@@ -187,6 +188,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Operation::Calls => self.calls(call).await,
             Operation::Stream(piece) => self.stream(piece, call).await,
             Operation::File { id } => self.file(id, call).await,
+            Operation::Admit(admission) => self.admit(admission, call).await,
         }
     }
 
@@ -284,7 +286,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.post_parts(*record, call).await
             }
             Intent::Ended { delete } => {
-                call.report.ended = Some(Ended::Answered);
+                call.report.ended = Some(match end {
+                    End::TurnedAway => Ended::TurnedAway,
+                    End::Answered | End::Told { .. } => Ended::Answered,
+                });
                 self.delete(&delete, call).await;
                 self.clear_up(call).await;
                 Ok(Answer::Answered { ts: None })
@@ -297,10 +302,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
             Intent::TakenOver => Ok(Answer::TakenOver),
             Intent::Stands { end: stands, ts } => Ok(match (stands, &end) {
-                (End::Answered, _) => Answer::Answered { ts },
+                (End::Answered | End::TurnedAway, _) => Answer::Answered { ts },
                 (End::Told { .. }, End::Told { .. }) => Answer::Told,
                 // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
-                (End::Told { .. }, End::Answered) => Answer::TakenOver,
+                (End::Told { .. }, End::Answered | End::TurnedAway) => Answer::TakenOver,
             }),
             Intent::NoPlace => Ok(Answer::Invalid { why: "the question has no place to answer in" }),
             Intent::Gone { visible } => {
@@ -603,6 +608,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.delete(receive, call).await;
                 Answer::Answered { ts: ts.map(str::to_owned) }
             }
+            End::TurnedAway => {
+                call.report.ended = Some(Ended::TurnedAway);
+                self.delete(receive, call).await;
+                Answer::TurnedAway
+            }
             End::Told { why } => {
                 call.report.ended = Some(Ended::Told);
                 call.report.why = Some(why.clone());
@@ -612,10 +622,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         if let Some(record) = self.read(call).await? {
             call.report.attempts = Some(record.attempts);
-            if matches!(end, End::Answered) {
+            if matches!(end, End::Answered | End::TurnedAway) {
                 self.forget_calls(record.tool_calls, call).await;
             }
             if let Some(place) = &record.place {
+                if matches!(end, End::TurnedAway) {
+                    self.is_told_now(place, call).await;
+                }
                 if matches!(end, End::Answered) {
                     call.report.time_to_answer = Some(since_asked(place, self.clock.now()));
                 }
@@ -937,7 +950,7 @@ fn message<'a>(
 /// Why there will be no answer, if there will be none.
 fn refusal(end: &End) -> Option<String> {
     match end {
-        End::Answered => None,
+        End::Answered | End::TurnedAway => None,
         End::Told { why } => Some(why.clone()),
     }
 }

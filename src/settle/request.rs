@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+use super::admit::Admission;
 use super::stream::Piece;
 use crate::gateway::stream::StepStatus;
 use crate::work::RecordKey;
@@ -86,6 +87,8 @@ pub enum Operation {
     Calls,
     /// Shows some of the answer while it is being thought.
     Stream(Piece),
+    /// Finds out whether the asker may ask, and says so if not.
+    Admit(Admission),
     /// Reads a file that came with the question.
     File {
         /// Slack's id of it.
@@ -109,6 +112,7 @@ impl Operation {
             Self::Calls => "calls",
             Self::Stream(_) => "stream",
             Self::File { .. } => "file",
+            Self::Admit(_) => "admit",
         }
     }
 }
@@ -174,6 +178,7 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         Some("thread") => Operation::Thread,
         Some("call") => call(fields)?,
         Some("calls") => Operation::Calls,
+        Some("admit") => Operation::Admit(Admission::read(fields)?),
         Some("stream") => Operation::Stream(piece(fields)?),
         Some("file") => {
             let id = text(fields, "id").filter(|id| !id.is_empty() && id.len() <= MAX_ID_CHARS);
@@ -183,7 +188,7 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         }
         _ => {
             return Err(Invalid(
-                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls, stream and file",
+                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls, stream, file and admit",
             ));
         }
     })

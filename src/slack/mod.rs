@@ -9,7 +9,8 @@
 //! 6. `question` (cargo feature `dispatch`): what a message on the queue asks, in which words and where.
 //! 7. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies;
 //!    `feedback`: the buttons under it, and what a click on them says.
-//! 8. [`token_secrets`]: the bot tokens that a function reads itself; `bot_token` and `oauth` (cargo feature `dispatch`): the token of an installation, and how Slack grants one.
+//! 8. `asker` (cargo feature `dispatch`): who asks, and who may.
+//! 9. [`token_secrets`]: the bot tokens that a function reads itself; `bot_token` and `oauth` (cargo feature `dispatch`): the token of an installation, and how Slack grants one.
 //!
 //! ```text
 //! secrets ──▶ signature::verify ──Verified──▶ payload::classify ──▶ Payload
@@ -20,6 +21,8 @@
 #[cfg(feature = "dispatch")]
 pub mod answer_text;
 pub mod apps;
+#[cfg(feature = "dispatch")]
+pub mod asker;
 #[cfg(feature = "dispatch")]
 pub mod bot_token;
 #[cfg(feature = "dispatch")]

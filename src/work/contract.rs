@@ -9,11 +9,13 @@ use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::askers::{AskerKey, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::journal::{Entry, ToolCall, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::{RandomTokens, Token, Tokens};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
+use crate::slack::asker::AskerKind;
 use crate::slack::question::{File, Place, SlackTs};
 use crate::time::clock::UnixMillis;
 
@@ -38,6 +40,8 @@ macro_rules! every_work_scenario {
             a_call_has_the_end_that_its_own_invocation_writes
             journals_are_kept_apart
             what_is_forgotten_is_closed
+            what_somebody_is_is_known_for_an_hour
+            one_question_of_a_day_tells_who_may_not_ask
             warming_up_changes_nothing
         }
     };
@@ -151,6 +155,8 @@ fn records() -> Vec<Record> {
         Record { attempts: 0, deferrals: 0, calls_in_vain: 0, tool_calls: 0, place: Some(least), ..free() };
     records.push(never_tried);
     records.push(Record { place: None, trace_id: None, ..free() });
+    let told_so = State::Answered { ts: Some("1531420619.000400".to_owned()), token: Some(token(2)) };
+    records.push(Record { is_turned_away: true, ..free().with(told_so) });
     let message = || StreamMessage { ts: "1531420619.000300".to_owned(), begun_at: NOW, by: token(1) };
     let streams =
         [Stream::Begun(token(5)), Stream::Open(message()), Stream::Closed(message()), Stream::NoneAnyMore];
@@ -430,6 +436,53 @@ pub async fn journals_are_kept_apart(store: &impl WorkStore) {
     }
     assert_eq!(read(store, &one, NOW).await, before);
     assert_eq!(read(store, &other, NOW).await.record, None);
+}
+
+fn new_asker() -> AskerKey {
+    let [place, _] = places();
+    let place = Place { user: Some(RandomTokens.next().as_str().to_owned()), ..place };
+    AskerKey::of(&place).expect("the place says who asked")
+}
+
+async fn kind(store: &impl WorkStore, asker: &AskerKey, now: UnixMillis) -> Option<AskerKind> {
+    store.kind(asker, now).await.expect("the store answers")
+}
+
+async fn may_tell(store: &impl WorkStore, asker: &AskerKey, question: &str, now: UnixMillis) -> bool {
+    store.may_tell(asker, question, now).await.expect("the store answers")
+}
+
+/// What Slack said last counts, for an hour.
+pub async fn what_somebody_is_is_known_for_an_hour(store: &impl WorkStore) {
+    let (asker, another) = (new_asker(), new_asker());
+    assert_eq!(kind(store, &asker, NOW).await, None);
+    for said in [AskerKind::Guest, AskerKind::External, AskerKind::Bot, AskerKind::Member] {
+        store.remember(&asker, said, NOW).await.expect("the store answers");
+        assert_eq!(kind(store, &asker, NOW).await, Some(said));
+    }
+    let just_before = NOW.after(KNOWN_FOR - Duration::from_millis(1));
+    assert_eq!(kind(store, &asker, just_before).await, Some(AskerKind::Member));
+    assert_eq!(kind(store, &asker, NOW.after(KNOWN_FOR)).await, None);
+    assert_eq!(kind(store, &another, NOW).await, None, "another person");
+}
+
+/// Of all questions of a day one tells the asker that they may not ask, and may try again to do so.
+pub async fn one_question_of_a_day_tells_who_may_not_ask(store: &impl WorkStore) {
+    let asker = new_asker();
+    let ids: Vec<String> = (1..=8).map(|n| format!("Q{n}")).collect();
+    let may = join_all(ids.iter().map(|id| may_tell(store, &asker, id, NOW))).await;
+    let told: Vec<&String> = ids.iter().zip(may).filter(|(_, may)| *may).map(|(id, _)| id).collect();
+    let [told] = told[..] else { panic!("{told:?} tell the asker") };
+    let other = ids.iter().find(|id| *id != told).expect("there are eight");
+    let just_before = NOW.after(TOLD_AGAIN_AFTER - Duration::from_millis(1));
+    assert!(may_tell(store, &asker, told, NOW).await, "it tries again");
+    assert!(!may_tell(store, &asker, other, just_before).await);
+    assert!(may_tell(store, &asker, other, NOW.after(TOLD_AGAIN_AFTER)).await, "the next day");
+    assert!(may_tell(store, &new_asker(), other, NOW).await, "another person");
+    // What is known of somebody and what they were told stand in one item, and neither takes the other's place.
+    store.remember(&asker, AskerKind::Guest, NOW).await.expect("the store answers");
+    assert!(!may_tell(store, &asker, told, NOW.after(TOLD_AGAIN_AFTER)).await);
+    assert_eq!(kind(store, &asker, NOW).await, Some(AskerKind::Guest));
 }
 
 /// At init, each time a process starts.

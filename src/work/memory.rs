@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::askers::{AskerKey, AskerStore, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::journal::{Entry, ToolEnd};
 use super::record::Record;
 use super::token::Token;
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::dedup::StoreError;
+use crate::slack::asker::AskerKind;
 use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
 
@@ -23,6 +25,8 @@ struct Items {
     records: BTreeMap<RecordKey, Item>,
     stops: BTreeMap<String, Stopped>,
     calls: BTreeMap<(RecordKey, u32), Entry>,
+    known: BTreeMap<AskerKey, (AskerKind, UnixMillis)>,
+    told: BTreeMap<AskerKey, (String, UnixMillis)>,
 }
 
 #[derive(Clone, Debug)]
@@ -150,5 +154,28 @@ impl WorkStore for MemoryWork {
             _ => {}
         });
         Ok(())
+    }
+}
+
+impl AskerStore for MemoryWork {
+    async fn kind(&self, key: &AskerKey, now: UnixMillis) -> Result<Option<AskerKind>, StoreError> {
+        let known = self.items(|items| items.known.get(key).copied());
+        Ok(known.filter(|(_, at)| now < at.after(KNOWN_FOR)).map(|(kind, _)| kind))
+    }
+
+    async fn remember(&self, key: &AskerKey, kind: AskerKind, now: UnixMillis) -> Result<(), StoreError> {
+        self.items(|items| items.known.insert(key.clone(), (kind, now)));
+        Ok(())
+    }
+
+    async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        Ok(self.items(|items| {
+            let told = items.told.get(key);
+            let may = told.is_none_or(|(of, at)| of == question_id || now >= at.after(TOLD_AGAIN_AFTER));
+            if may {
+                items.told.insert(key.clone(), (question_id.to_owned(), now));
+            }
+            may
+        }))
     }
 }

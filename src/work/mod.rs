@@ -19,8 +19,9 @@
 //! 3. [`operations`]: what agent-settle's operations do to the record.
 //! 4. [`journal`]: the calls of tools that were made for a question.
 //! 5. [`stream`]: the message in which people see the answer while it is being thought.
-//! 6. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 7. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//! 6. [`askers`]: what is known of those who ask.
+//! 7. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 8. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
 //!    name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
@@ -29,6 +30,7 @@
 //! This room imports `dedup` (the error of a store), `slack` (the place of a question) and `time`. It belongs to the cargo
 //! feature `dispatch`.
 
+pub mod askers;
 pub mod back_off;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -50,6 +52,7 @@ use std::future::Future;
 use crate::dedup::StoreError;
 use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
+use askers::AskerStore;
 use journal::{Entry, ToolEnd};
 use record::Record;
 use token::Token;
@@ -70,10 +73,13 @@ impl RecordKey {
         Self(format!("{PREFIX}{id}"))
     }
 
-    /// Reads a key that came from outside. `None` if it is none of a work record: the record of the ingress's, or a stop's.
+    /// Reads a key that came from outside. `None` if it is none of a work record: the record of the ingress's, a stop's or an
+    /// asker's.
     pub fn parse(key: &str) -> Option<Self> {
         let id = key.strip_prefix(PREFIX)?;
-        (!id.is_empty() && !id.starts_with("stop:") && key.len() <= PREFIX.len() + 1024)
+        (!id.is_empty()
+            && !["stop:", "asker:"].iter().any(|other| id.starts_with(other))
+            && key.len() <= PREFIX.len() + 1024)
             .then(|| Self(key.to_owned()))
     }
 
@@ -157,7 +163,7 @@ impl Stopped {
 /// Where the work records are, and the stops.
 ///
 /// An error means that the outcome is unknown. The caller may drop the future at any time, and it is unknown then, too.
-pub trait WorkStore: Send + Sync {
+pub trait WorkStore: AskerStore {
     /// Connects, and changes nothing. It is called once, at init.
     ///
     /// # Errors

@@ -46,6 +46,8 @@ pub struct Record {
     pub place: Option<Place>,
     /// The files that came with it, as the message has them that was taken last. Only these are read for whoever works on it.
     pub files: Vec<File>,
+    /// Whether the asker may not ask. It has ended as answered then, and a message of it says so, or another one of the same day.
+    pub is_turned_away: bool,
     /// How far the work is.
     pub state: State,
 }
@@ -137,6 +139,8 @@ pub enum End {
         /// Why: a code such as `thinking_failed`.
         why: String,
     },
+    /// The text says that the asker may not ask. There is nothing to be done about the question, so it counts as answered.
+    TurnedAway,
 }
 
 /// The first receive that found a post's outcome unknown.
@@ -168,6 +172,7 @@ impl Record {
             trace_id: None,
             place,
             files: Vec::new(),
+            is_turned_away: false,
             state: State::Free,
         }
     }

@@ -68,7 +68,7 @@ FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
 REST_LIMIT_SECONDS = 600
 
 SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless.py"), spares=3, agent_timeout=12,
-                    agent_env={"ANSWER": "stream"}, function_timeout=24, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8)
+                    agent_env={"ANSWER": "stream"}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8)
 
 
 @dataclass

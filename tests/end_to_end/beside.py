@@ -38,7 +38,9 @@ START_LIMIT_SECONDS = 600
 class _OneWorld:
     """A world, from the moment that the first of its tests asks for it."""
 
+    # How many of its tests are not over, and whether one of them has failed.
     tests: int
+    has_failed: bool = False
     started: Future[World] = field(default_factory=Future)
     all_over: threading.Event = field(default_factory=threading.Event)
     # What its parts logged last, taken at its end.
@@ -70,11 +72,12 @@ class Worlds:
                 self._threads[name] = self._pool.submit(self._live, self._settings[name], it)
         return it.started.result(START_LIMIT_SECONDS)
 
-    def done(self, name: str) -> None:
+    def done(self, name: str, has_failed: bool) -> None:
         """One of the world's tests is over."""
         with self._lock:
             it = self._worlds[name]
             it.tests -= 1
+            it.has_failed |= has_failed
             if it.tests == 0:
                 it.all_over.set()
 
@@ -83,12 +86,14 @@ class Worlds:
             with contextlib.ExitStack() as stack:
                 with self._one_starts:
                     wait_for_idle_time()
+                    if it.all_over.is_set():
+                        raise RuntimeError("the tests were interrupted before the world began")
                     running = stack.enter_context(world(settings))
                 it.started.set_result(running)
                 it.all_over.wait()
                 try:
-                    # Not if somebody has interrupted the tests.
-                    if it.tests == 0:
+                    # After a failure, or when somebody has interrupted the tests, something may well be left.
+                    if it.tests == 0 and not it.has_failed:
                         self._at_the_end(running)
                 finally:
                     it.report = running.report()
@@ -112,6 +117,11 @@ class Worlds:
         for it in self._worlds.values():
             it.all_over.set()
         self._pool.shutdown()
+        # test_world_at_rest.py asks too, and is not always among the tests that run.
+        for name, end in self._threads.items():
+            error = end.exception()
+            if error is not None and self._worlds[name].tests == 0:
+                raise AssertionError(f"the world {name!r} did not start, come to rest or end: {error}") from error
 
 
 class Beside:
@@ -122,6 +132,7 @@ class Beside:
         self._futures: dict[str, Future[None]] = {}
         self._others = threading.Semaphore(OTHERS_AT_A_TIME)
         self._one_begins = threading.Lock()
+        self._is_interrupted = False
 
     def begin(self, items: list[pytest.Item]) -> None:
         """Begins all tests among these that need a world, unless they have begun."""
@@ -143,14 +154,26 @@ class Beside:
 
     def _run(self, item: Any, its_turn: contextlib.AbstractContextManager[Any]) -> None:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        has_failed = True
         try:
             it = self.worlds.get(world_of(item))
             with its_turn:
                 with self._one_begins:
                     wait_for_idle_time()
+                    self._refuse_if_interrupted()
                 item.obj(world=it, **parameters)
+            has_failed = False
         finally:
-            self.worlds.done(world_of(item))
+            self.worlds.done(world_of(item), has_failed)
+
+    def stop(self) -> None:
+        """Ends the worlds. Raises what came of the end of one that nobody has asked about."""
+        self._is_interrupted = True
+        self.worlds.stop()
+
+    def _refuse_if_interrupted(self) -> None:
+        if self._is_interrupted:
+            raise RuntimeError("the tests were interrupted before this one began")
 
     def finish(self, item: pytest.Item) -> None:
         self._futures[item.nodeid].result()
@@ -202,8 +225,8 @@ def world_of(item: pytest.Item) -> str:
 
 @contextlib.contextmanager
 def beside(settings: Mapping[str, Settings], at_the_end: Callable[[World], None]) -> Iterator[Beside]:
-    worlds = Worlds(settings, at_the_end)
+    it = Beside(Worlds(settings, at_the_end))
     try:
-        yield Beside(worlds)
+        yield it
     finally:
-        worlds.stop()
+        it.stop()

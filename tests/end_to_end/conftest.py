@@ -22,10 +22,10 @@ from stand_ins.world import AGENT, Settings, World  # noqa: E402
 AGENTS = HERE / "agents"
 PROMPTS = {"title": "How can I help?", "prompts": [
     {"title": "Plan my day", "message": "What is on my list today?"}, {"title": "Sum up", "message": "Sum this up."}]}
-# The function's time-out is the agent's and 12 seconds for the rest; the queue's visibility timeout is longer than that. How
+# The function's time-out is the agent's and 14 seconds for the rest; the queue's visibility timeout is longer than that. How
 # long a post may be under way is shortened; a lease's 90 seconds are not a setting.
 WORK = Settings(agent=AGENTS / "scripted.py", agent_env={"THINKING_LIMIT_SECONDS": "20"}, spares=3, agent_timeout=20,
-                function_timeout=32, visibility_timeout=35, post_wait=5, batch_size=1, dispatchers=10, settlers=10)
+                function_timeout=34, visibility_timeout=36, post_wait=5, batch_size=1, dispatchers=10, settlers=10)
 PLAIN = replace(WORK, agent=AGENTS / "plain.py", protocol="plain", function_timeout=75, visibility_timeout=80, dispatchers=4)
 SETTINGS = {
     "work": WORK,
@@ -57,6 +57,8 @@ SETTINGS = {
         "SUGGESTED_PROMPTS": json.dumps(PROMPTS), "SESSION_TITLES": "on", "FEEDBACK_BUTTONS": "on"}),
     # Something of an answer is shown while it is being thought.
     "stream": replace(WORK, agent_env=WORK.agent_env | {"ANSWER": "stream"}, dispatchers=4),
+    # Who asks is found out, with people who may not.
+    "askers": replace(WORK, spares=1, dispatchers=4),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3,
                        settle_env={"SUGGESTED_PROMPTS": json.dumps(PROMPTS)}),
 }

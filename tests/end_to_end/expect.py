@@ -41,7 +41,7 @@ def send(world: World, event: Event) -> Event:
 
 def answered_once(world: World, event: Event, limit_seconds: float = QUICKLY) -> Post:
     """Waits until the question counts as answered, checks that its answer stands once and in its thread, and returns the
-    answer. test_world_at_rest.py looks once more when all tests are over."""
+    answer. `comes_to_rest` looks once more when all tests are over."""
     world.eventually(f"{event.text!r} is answered", lambda: world.state(event) == "answered", limit_seconds)
     answers = answers_to(world, event)
     assert len(answers) == 1, f"{event.text!r} was answered {len(answers)} times, not once: {answers}"
@@ -128,11 +128,17 @@ def stays(world: World, what: str, is_so: Callable[[], bool], seconds: float) ->
         time.sleep(0.2)
 
 
+# An invocation of agent-settle that still posts has ended after its time-out.
+LATE_SECONDS = 30
+
+
 def comes_to_rest(world: World) -> None:
     """Checks, when all tests of a world are over, that nothing is left on its queue, and that nothing was said more often than
-    the tests saw."""
+    the tests saw, also not a while later."""
     world.rest(200)
-    said = collections.Counter((post.channel, post.thread_ts, post.text) for post in world.slack_api.posts if post.metadata)
+    time.sleep(LATE_SECONDS)
+    posts = [post for workspace in world.workspaces.values() for post in workspace.posts if post.metadata]
+    said = collections.Counter((post.channel, post.thread_ts, post.text) for post in posts)
     doubled = {what: times for what, times in said.items() if times > 1}
     assert not doubled, doubled
 

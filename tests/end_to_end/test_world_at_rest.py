@@ -13,4 +13,4 @@ def test_nothing_is_left_to_do_and_nothing_was_said_twice(request: pytest.Fixtur
         try:
             end.result()
         except BaseException as error:
-            raise AssertionError(f"the world {name!r} did not come to rest") from error
+            raise AssertionError(f"the world {name!r} did not start, come to rest or end") from error

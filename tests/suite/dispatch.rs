@@ -25,7 +25,7 @@ use crate::support::ingress;
 const RUNTIME: &str = "arn:aws:bedrock-agentcore:eu-central-1:123456789012:runtime/agent-AbCdEfGhIj";
 
 /// The dispatcher's time-out. The agent gets four seconds of it.
-const TIMEOUT: Duration = Duration::from_secs(16);
+const TIMEOUT: Duration = Duration::from_secs(18);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const CHANNEL: &str = "C0LAN2Q65";
@@ -329,7 +329,8 @@ async fn a_question_is_answered_once_in_its_thread_and_only_then_off_the_queue()
 #[tokio::test]
 #[ignore = "needs servers: make test"]
 async fn a_question_makes_the_calls_that_its_price_is_reckoned_from() {
-    let expected = json!(["no_question", "hand_over_and_sign", "claim", "beat", "answer"].map(reckoned));
+    let expected =
+        json!(["no_question", "admit", "hand_over_and_sign", "claim", "beat", "answer"].map(reckoned));
     assert_eq!(measured(&expected, calls_of_a_question).await, expected);
 }
 
@@ -368,11 +369,22 @@ async fn calls_of_a_question() -> Value {
     assert_eq!(scene.again(&dispatch).await, 0);
     dispatch.reports(1).await;
     let passed = since(1);
+    // Somebody's first question in an hour has agent-settle find out who asks, which the table then remembers.
+    scene.ingest(&Request::json(mention_in(CHANNEL, "1515449521.000016", "Ev0", "hello"))).await;
+    assert_eq!(scene.again(&dispatch).await, 1);
+    scene.settle.function().reports(2).await;
+    let first = since(3);
     scene.ingest(&event("Ev1")).await;
     assert_eq!(scene.again(&dispatch).await, 1);
     // The sign is shown beside the call.
-    scene.settle.function().reports(1).await;
+    scene.settle.function().reports(3).await;
     let handed_over = since(2);
+    let mut admitted = first.clone();
+    for (name, calls) in admitted.as_object_mut().expect("calls") {
+        *calls = json!(
+            first[name].as_u64().zip(handed_over[name].as_u64()).map(|(all, rest)| all.saturating_sub(rest))
+        );
+    }
     weigh().await;
     assert_eq!(scene.claim().await["outcome"], "claimed");
     let claimed = since(1);
@@ -382,7 +394,7 @@ async fn calls_of_a_question() -> Value {
     assert_eq!(scene.ask("answer", json!({ "text": "42" })).await["outcome"], "answered");
     let answered = since(1);
     weigh().await;
-    json!([passed, handed_over, claimed, beaten, answered])
+    json!([passed, admitted, handed_over, claimed, beaten, answered])
 }
 
 #[tokio::test]
@@ -402,12 +414,17 @@ async fn the_sign_is_shown_beside_the_call_and_taken_back_at_the_end() {
         scene.ask("answer", json!({ "text": "42" })).await;
         let statuses = scene.slack.statuses();
         assert_eq!(statuses.last().unwrap().status, last);
-        let reports = scene.settle.function().reports(3).await;
+        let reports = scene.settle.function().reports(4).await;
         let sign = reports.iter().find(|report| report["operation"] == "sign").expect("the sign's line");
         assert!(sign["TimeToFirstSign"].as_f64().unwrap() > 0.0, "{sign}");
         let invoked = scene.settle.invoked();
-        assert_eq!(invoked[0].invocation_type, "Event");
-        assert!(invoked[0].authorization.contains("/us-east-1/lambda/aws4_request"));
+        let types: Vec<&str> = invoked.iter().map(|call| call.invocation_type.as_str()).collect();
+        assert_eq!(
+            types[..2],
+            ["RequestResponse", "Event"],
+            "who asks is found out, and nobody waits for the sign"
+        );
+        assert!(invoked[1].authorization.contains("/us-east-1/lambda/aws4_request"));
     }
 }
 

@@ -1,14 +1,16 @@
 //! What `agent-settle` asks of Slack through its Gateway, over HTTP: each outcome of a call, with stand-ins for the Gateway and
 //! for Slack. What the errors mean one by one is tested beside the code.
 
+use serde_json::json;
 use slack_ingress::aws::signed_call::TimeLimits;
 use slack_ingress::gateway::agent_core::AgentCoreGateway;
 use slack_ingress::gateway::installations::Installations;
 use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
-    Conversation, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search, SessionStatus,
-    SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FindOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome, Retry, Search,
+    SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
+use slack_ingress::slack::asker::AskerKind;
 use slack_ingress::time::clock::{Clock, Moment, SystemClock, UnixMillis};
 use std::time::Duration;
 use test_support::aws::sdk_config;
@@ -461,6 +463,35 @@ async fn a_status_that_cannot_be_shown_fails_nothing() {
     let outcome = scene.tools.set_status(&place, SessionStatus::Processing, until()).await;
     assert_eq!(outcome, not_shown("connection_lost"));
     assert!(scene.slack.calls("assistant.threads.setStatus").is_empty(), "only an app that is no agent");
+}
+
+#[tokio::test]
+async fn who_a_person_is_is_read_and_who_slack_does_not_know_is_known_for_good() {
+    let scene = Scene::start().await;
+    let installation = ["T061EG9R6".to_owned()];
+    let guest = json!({ "id": "UGUEST", "team_id": "T061EG9R6", "is_ultra_restricted": true });
+    scene.slack.introduce("UGUEST", guest);
+    for (user, expected) in [("UMEMBER", AskerKind::Member), ("UGUEST", AskerKind::Guest)] {
+        let PersonOutcome::Known(person) = scene.tools.person(None, user, until()).await else {
+            panic!("{user} is not known")
+        };
+        assert_eq!(person.kind(&installation), expected, "{user}");
+    }
+    for (fault, reason, retry) in [
+        (SlackFault::Error("user_not_found"), "slack_user_not_found", Retry::Never),
+        (SlackFault::Error("user_not_visible"), "slack_user_not_visible", Retry::Never),
+        (SlackFault::Error("missing_scope"), "slack_missing_scope", Retry::AfterChange),
+        (SlackFault::Error("internal_error"), "slack_internal_error", Retry::Later),
+        (SlackFault::Error("ratelimited"), "slack_ratelimited", Retry::Later),
+    ] {
+        scene.slack.fail_next("users.info", fault);
+        let unknown = PersonOutcome::Unknown { reason: reason.to_owned(), retry };
+        assert_eq!(scene.tools.person(None, "UMEMBER", until()).await, unknown);
+    }
+    scene.gateway.put_token("xoxb-revoked");
+    let unknown =
+        PersonOutcome::Unknown { reason: "slack_invalid_auth".to_owned(), retry: Retry::AfterChange };
+    assert_eq!(scene.tools.person(None, "UMEMBER", until()).await, unknown);
 }
 
 #[tokio::test]

@@ -202,9 +202,10 @@ function isExisting(agent: OwnAgent | ExistingAgent): agent is ExistingAgent {
   return (agent as ExistingAgent).runtimeArn !== undefined;
 }
 
-function checkChoices({ agent, agentProtocol, agentEvents, tracing }: SlackAgentProps): void {
+function checkChoices({ agent, agentProtocol, agentEvents, alsoAnswers, tracing }: SlackAgentProps): void {
   checkChoice('SlackAgent: agentProtocol', agentProtocol, ['work', 'plain']);
   checkChoice('SlackAgent: agentEvents', agentEvents, ['questions', 'all']);
+  for (const it of alsoAnswers ?? []) checkChoice('SlackAgent: alsoAnswers (beside members)', it, ['guests', 'external', 'bots']);
   checkChoice('SlackAgent: tracing', tracing, ['active', 'off']);
   if (isExisting(agent)) return;
   checkChoice('SlackAgent: agent.tracing', agent.tracing, ['adot', 'off']);

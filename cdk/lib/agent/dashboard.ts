@@ -39,7 +39,7 @@ export class AgentDashboard extends Construct {
     this.dashboard = new cloudwatch.Dashboard(this, 'Resource');
     this.dashboard.addWidgets(new cloudwatch.AlarmStatusWidget({ title: 'Alarms', width: 24, height: 3, alarms }));
     this.dashboard.addWidgets(
-      graph('How questions end', { left: settled('Answered', 'Told', 'Untold', 'Stopped'), stacked: true }),
+      graph('How questions end', { left: settled('Answered', 'Told', 'Untold', 'Stopped', 'TurnedAway'), stacked: true }),
       graph('Oldest question without an answer', {
         left: [metrics.oldestUnanswered()],
         leftYAxis: { min: 0, label: 'ms', showUnits: false },

@@ -20,6 +20,11 @@ export const GIVE_UP_SECONDS: Limits = { least: 1, most: 13 * 86_400 };
 export const DISPATCH_CONCURRENCY: Limits = { least: 2, most: 1000 };
 export const BATCH_SIZE: Limits = { least: 1, most: 10 };
 
+/** The value of WHO_MAY_ASK: members, and whoever else may ask. */
+export function whoMayAsk(alsoAnswers: readonly string[] = []): string {
+  return ['members', ...alsoAnswers].join(',');
+}
+
 /** An agent: its runtime, and the endpoint that the dispatcher calls. */
 export interface AgentTarget {
   readonly runtimeArn: string;
@@ -31,7 +36,7 @@ export interface AgentTarget {
 export interface AgentDispatchProps
   extends AgentFunctionProps,
     AgentCall,
-    Pick<SlackAgentProps, 'agentEvents' | 'maxAttempts' | 'giveUpAfter' | 'batchSize' | 'maxConcurrency'> {
+    Pick<SlackAgentProps, 'agentEvents' | 'alsoAnswers' | 'maxAttempts' | 'giveUpAfter' | 'batchSize' | 'maxConcurrency'> {
   /** The agent that receives the questions. */
   readonly agent: AgentTarget;
   /** The function `agent-settle`, which the dispatcher invokes. */
@@ -101,6 +106,7 @@ export class AgentDispatch extends Construct {
         AGENT_RUNTIME_QUALIFIER: agent.qualifier,
         AGENT_PROTOCOL: agentProtocol,
         AGENT_EVENTS: props.agentEvents ?? 'questions',
+        WHO_MAY_ASK: whoMayAsk(props.alsoAnswers),
         AGENT_TIMEOUT_SECONDS: String(agentTimeout.toSeconds()),
         SETTLE_FUNCTION: settle.functionArn,
         DEDUP_STORE: `dynamodb:${table.tableName}`,

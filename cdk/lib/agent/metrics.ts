@@ -29,6 +29,7 @@ export type SettleCountName =
   | 'Told'
   | 'Untold'
   | 'Stopped'
+  | 'TurnedAway'
   | 'AnswerFailures'
   | 'OutcomeUnknown'
   | 'Attempts'

@@ -136,6 +136,13 @@ export interface SlackAgentProps {
   readonly agentTimeout?: Duration;
   /** `questions`: the agent is called for what asks something. `all`: for every message. @default 'questions' */
   readonly agentEvents?: 'questions' | 'all';
+  /**
+   * Whose questions are answered beside those of the workspace's members: `guests`, `external` (people of another company in a
+   * shared channel), `bots` (whose events the ingress must let through: `botEvents`). Who may not ask is told so once a day, but
+   * for bots. Unless both `guests` and `external` are named, the Slack app needs the scope `users:read`, or nobody is answered.
+   * @default nobody else's
+   */
+  readonly alsoAnswers?: string[];
   /** How often a question is tried, 1 to 100. Only an agent that claimed it has tried. @default 3 */
   readonly maxAttempts?: number;
   /** How long after its first receive a question is tried, or its answer posted, at most 13 days. @default 24 hours */
@@ -189,7 +196,7 @@ export interface SlackAgentProps {
   /** The architecture of the functions. The agent itself is always arm64. @default ARM_64 */
   readonly architecture?: lambda.Architecture;
   /**
-   * The dispatcher's time-out, at least 11 s longer than `agentTimeout`, with `plain` 42 s.
+   * The dispatcher's time-out, at least 14 s longer than `agentTimeout`, with `plain` 45 s.
    * @default a minute, or more if `agentTimeout` needs it
    */
   readonly timeout?: Duration;

@@ -5,6 +5,7 @@ import type { Construct } from 'constructs';
 import { dashboardUrl } from '../common/console';
 import type { SlackIngress } from '../ingress/slack-ingress';
 import { SlackAgent } from './agent';
+import { whoMayAsk } from './dispatch';
 import type { SlackAgentProps } from './props';
 import { putAppCredentials } from './rotation';
 import { putTrelloCredential } from './trello';
@@ -85,6 +86,7 @@ export class AgentStack extends Stack {
     output('SuggestsPrompts', 'Whether prompts are suggested; its manifest needs to know', String(given.suggestedPrompts !== undefined));
     output('RotatesTokens', 'Whether the bot tokens may expire; its manifest needs to know', String(agent.rotation !== undefined));
     output('ReadsFiles', 'Whether files of questions are read; its manifest needs to know', String(given.files ?? false));
+    output('WhoMayAsk', 'Whose questions are answered', whoMayAsk(given.alsoAnswers));
     output('RuntimeArn', 'The agent', agent.runtimeArn);
     output('RuntimeQualifier', 'The endpoint of it that is called', agent.runtimeQualifier);
     output('DispatchFunctionName', 'The dispatcher; also the dimension of its metrics', agent.dispatch.functionName);

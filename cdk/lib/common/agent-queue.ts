@@ -11,8 +11,8 @@ export type AgentProtocol = 'work' | 'plain';
 /** The times of a call of the agent, in seconds, by its protocol. With `plain` a call lasts as long as the agent thinks. */
 export const CALL = {
   // The default; the longest; and what the function needs besides, for the records and, with `plain`, for agent-settle.
-  work: { timeout: 45, longest: 885, reserve: 11 },
-  plain: { timeout: 840, longest: 840, reserve: 42 },
+  work: { timeout: 45, longest: 885, reserve: 14 },
+  plain: { timeout: 840, longest: 840, reserve: 45 },
 } as const;
 
 /** The longest time of a call in seconds, by its protocol. */
@@ -45,7 +45,7 @@ export interface AgentCall {
    */
   readonly agentTimeout?: Duration;
   /**
-   * The function's time-out, at least 11 s longer than `agentTimeout`, with `plain` 42 s.
+   * The function's time-out, at least 14 s longer than `agentTimeout`, with `plain` 45 s.
    * @default a minute, or more if `agentTimeout` needs it
    */
   readonly timeout?: Duration;

@@ -48,6 +48,9 @@ const READING_SCOPES = ['channels:history', 'groups:history', 'mpim:history'];
  */
 const TOOL_SCOPES = ['canvases:read', 'canvases:write', 'reactions:write'];
 
+/** The scope with which agent-settle finds out whether somebody who asks is a guest. */
+const ASKER_SCOPES = ['users:read'];
+
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
 export function slackAppManifest(props: ManifestProps): string {
   const { requestUrl, name = 'Agent', command, answers } = props;
@@ -68,7 +71,7 @@ export function slackAppManifest(props: ManifestProps): string {
     ...(command === undefined ? [] : ['commands']),
     ...(answers !== undefined && readsFiles ? ['files:read'] : []),
     'im:history',
-    ...(answers === undefined ? [] : [...READING_SCOPES, ...TOOL_SCOPES]),
+    ...(answers === undefined ? [] : [...READING_SCOPES, ...TOOL_SCOPES, ...ASKER_SCOPES]),
   ].sort();
   // A deletion comes with the messages: `message.im` brings it for direct messages. `message.channels` would bring it for
   // channels, and with it every message that anybody writes there.

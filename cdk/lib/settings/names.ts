@@ -29,6 +29,7 @@ export const NEED_AN_AGENT = [
   'agentToolsGatewayUrl',
   'agentProtocol',
   'agentEvents',
+  'alsoAnswers',
   'agentTimeoutSeconds',
   'maxAttempts',
   'giveUpAfterMinutes',

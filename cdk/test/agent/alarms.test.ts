@@ -184,6 +184,7 @@ test('the functions send every metric that is drawn or watched, under its own na
     'TimeToAnswer',
     'TimeToFirstSign',
     'Told',
+    'TurnedAway',
     'Untold',
   ]);
   for (const name of [...of(dispatch), ...of(settle)]) assert.ok(source.includes(`"${name}"`), `nothing sends ${name}`);

@@ -53,6 +53,7 @@ test('the dispatcher has these environment variables', () => {
     AGENT_RUNTIME_QUALIFIER: endpoint.Properties.Name,
     AGENT_PROTOCOL: 'work',
     AGENT_EVENTS: 'questions',
+    WHO_MAY_ASK: 'members',
     AGENT_TIMEOUT_SECONDS: '45',
     SETTLE_FUNCTION: { 'Fn::GetAtt': [settleIn(template).id, 'Arn'] },
     DEDUP_STORE: { 'Fn::Join': ['', ['dynamodb:', { Ref: only(ingress, 'AWS::DynamoDB::Table').id }]] },
@@ -110,8 +111,8 @@ test("the time-outs of the function and the queue grow with the agent's", () => 
   const { template, ingress } = agentTemplate({ agentTimeout }, { visibilityTimeout: dispatchVisibility({ agentTimeout }) });
   const { Timeout, Environment } = dispatchIn(template).Properties;
   assert.equal(Environment.Variables.AGENT_TIMEOUT_SECONDS, '300');
-  assert.equal(Timeout, 311);
-  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 1866);
+  assert.equal(Timeout, 314);
+  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 1884);
   assert.deepEqual([dispatchTimeout().toSeconds(), dispatchVisibility().toSeconds()], [60, 360]);
 });
 
@@ -120,7 +121,7 @@ test('a plain agent may think for 14 minutes, and the function and the queue wai
   const { template, ingress } = agentTemplate(call, { visibilityTimeout: dispatchVisibility(call) });
   const { Timeout, Environment } = dispatchIn(template).Properties;
   assert.deepEqual([Environment.Variables.AGENT_PROTOCOL, Environment.Variables.AGENT_TIMEOUT_SECONDS], ['plain', '840']);
-  assert.equal(Timeout, 840 + 42);
+  assert.equal(Timeout, 840 + 45);
   assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 6 * Timeout);
 });
 
@@ -135,6 +136,7 @@ test('every prop has its effect', () => {
     dispatchCode: codeOf(lambda.Architecture.X86_64),
     settleCode: codeOf(lambda.Architecture.X86_64),
     agentEvents: 'all',
+    alsoAnswers: ['external', 'bots'],
     maxAttempts: 5,
     giveUpAfter: Duration.hours(2),
     postWait: Duration.minutes(2),
@@ -167,7 +169,7 @@ test('every prop has its effect', () => {
 });
 
 for (const [name, make, problem] of [
-  ['a time-out that ends before the agent\'s', () => agentStacks({ timeout: Duration.seconds(55) }), /11 s longer/],
+  ['a time-out that ends before the agent\'s', () => agentStacks({ timeout: Duration.seconds(55) }), /14 s longer/],
   ['an agent time-out that is longer than a function may run', () => agentStacks({ agentTimeout: Duration.seconds(886) }), /1 s to 885 s/],
   ['a plain agent that leaves no time to post its answer', () => agentStacks({ agentProtocol: 'plain', agentTimeout: Duration.seconds(841) }), /1 s to 840 s/],
   ['a queue whose visibility timeout is shorter than the function\'s time-out', () => agentStacks({}, { visibilityTimeout: Duration.seconds(59) }), /shorter/],

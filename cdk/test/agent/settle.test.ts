@@ -70,6 +70,7 @@ test('the Rust code calls every operation of its Gateway, and no other', () => {
     'read_channel',
     'read_file_info',
     'read_thread',
+    'read_user',
     'set_session_status',
     'set_suggested_prompts',
     'set_thread_status',

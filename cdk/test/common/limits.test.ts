@@ -35,6 +35,7 @@ for (const [props, problem] of [
 for (const [props, problem] of [
   [{ agentProtocol: 'mcp' }, /SlackAgent: agentProtocol must be one of work, plain, and is: mcp/],
   [{ agentEvents: 'some' }, /agentEvents must be one of/],
+  [{ alsoAnswers: ['everybody'] }, /alsoAnswers \(beside members\) must be one of guests, external, bots, and is: everybody/],
   [{ tracing: 'on' }, /tracing must be one of/],
   [{ agent: { code: '.', answer: 'edit' } }, /agent.answer must be one of post, stream/],
   [{ agent: { code: '.', tracing: 'on' } }, /agent.tracing must be one of adot, off/],

@@ -67,7 +67,7 @@ test('an app whose tokens expire says so, and has the redirect URL of slack-dev 
 const listed = (manifest: string, name: string) =>
   manifest.match(new RegExp(`${name}:\\n((?: {6}- .*\\n)+)`))?.[1]!.match(/[a-z][a-z_.:]+/g);
 const READING = ['channels:history', 'groups:history', 'im:history', 'mpim:history'];
-const TOOLS = ['canvases:read', 'canvases:write', 'reactions:write'];
+const TOOLS = ['canvases:read', 'canvases:write', 'reactions:write', 'users:read'];
 
 test('an app that is an agent says so, hears of a stop, and may read to find its own answers', () => {
   const manifest = slackAppManifest({ requestUrl, answers: 'agent' });

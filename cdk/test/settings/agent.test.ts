@@ -74,6 +74,7 @@ test('the settings reach the stack', () => {
     botTokenSecretArn: secret,
     agentTimeoutSeconds: '110',
     agentEvents: 'all',
+    alsoAnswers: 'guests, external',
     maxAttempts: 4,
     giveUpAfterMinutes: '60',
     postWaitSeconds: '100',
@@ -84,7 +85,7 @@ test('the settings reach the stack', () => {
   });
   template.hasResourceProperties('AWS::Lambda::Function', {
     Architectures: ['x86_64'],
-    Timeout: 121,
+    Timeout: 124,
     Environment: {
       Variables: {
         AGENT_TIMEOUT_SECONDS: '110',
@@ -108,7 +109,7 @@ test('the settings reach the stack', () => {
   const logs = Object.values(template.findResources('AWS::Logs::LogGroup'));
   assert.deepEqual(logs.map((it) => it.DeletionPolicy), ['Delete', 'Delete', 'Delete']);
   // Six times the dispatcher's time-out.
-  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 726);
+  assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 744);
 });
 
 test('with trello=true there are tools for Trello, with a secret of the stack or of your own', () => {
@@ -179,7 +180,7 @@ test('with an agent, the queue gives nothing up, keeps it for two weeks, and has
   };
   assert.deepEqual(queue({}), [360, 14 * 86400, 1000]);
   assert.deepEqual(queue({ visibilityMinutes: '10' }), [600, 14 * 86400, 1000]);
-  assert.deepEqual(queue({ agentProtocol: 'plain' }), [6 * 882, 14 * 86400, 1000]);
+  assert.deepEqual(queue({ agentProtocol: 'plain' }), [6 * 885, 14 * 86400, 1000]);
 });
 
 test("with an agent a direct message's threads are its conversations, for the ingress and the dispatcher, unless the app is no agent", () => {
@@ -372,6 +373,8 @@ for (const [context, problem] of [
   [{ agentProtocol: 'plain', agentTimeoutSeconds: '841' }, /1 s to 840 s/],
   [{ agentProtocol: 'mcp' }, /agentProtocol must be one of work, plain/],
   [{ agentEvents: 'some' }, /agentEvents must be one of questions, all/],
+  [{ alsoAnswers: 'members' }, /alsoAnswers \(beside members\) must be one of guests, external, bots/],
+  [{ alsoAnswers: 'guests,bots' }, /alsoAnswers=bots has no effect while the ingress drops what bots write: set botEvents=own/],
   [{ agentView: 'yes' }, /agentView must be one of true, false/],
   [{ dmConversation: 'channel' }, /dmConversation=channel needs agentView=false/],
   [{ agent: 'false', agentView: 'true' }, /agentView has no effect without an agent/],
@@ -393,7 +396,7 @@ for (const [context, problem] of [
   [{ memory: 'off', memoryDays: '90' }, /memoryDays has no effect without a memory/],
   [{ agentRuntimeArn: runtimeArn, memory: 'user' }, /memory and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', memory: 'user' }, /memory has no effect without an agent/],
-  [{ agentTimeoutSeconds: '110', dispatchTimeoutSeconds: '120' }, /timeout must be 11 s longer than agentTimeout/],
+  [{ agentTimeoutSeconds: '110', dispatchTimeoutSeconds: '120' }, /timeout must be 14 s longer than agentTimeout/],
   [{ dispatchTimeoutSeconds: '901' }, /dispatchTimeoutSeconds must be from 1 to 900/],
   [{ dispatchBatchSize: '11' }, /dispatchBatchSize must be from 1 to 10/],
   [{ dispatchConcurrency: '1' }, /dispatchConcurrency must be from 2 to 1000/],

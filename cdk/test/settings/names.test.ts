@@ -111,6 +111,7 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     agentProtocol: ['agentProtocol'],
     agentTimeout: ['agentTimeoutSeconds'],
     agentEvents: ['agentEvents'],
+    alsoAnswers: ['alsoAnswers'],
     maxAttempts: ['maxAttempts'],
     giveUpAfter: ['giveUpAfterMinutes'],
     botToken: ['botTokenSecretArn'],

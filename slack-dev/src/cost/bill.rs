@@ -489,12 +489,15 @@ const DUPLICATE_MS: u64 = 7;
 /// How long each step takes. Assumed; `docs/cost.md` says so.
 const DISPATCH_MS: u64 = 500;
 const SIGN_MS: u64 = 300;
+/// agent-settle's, and as much again of the dispatcher, which waits for it.
+const ADMIT_MS: u64 = 2 * 300;
 const CLAIM_MS: u64 = 20;
 const BEAT_MS: u64 = 20;
 const ANSWER_MS: u64 = 600;
 const NO_QUESTION_MS: u64 = 20;
 
-/// The calls of one question that is answered at the first attempt, in one message.
+/// The calls of one question that is answered at the first attempt, in one message, of somebody who has not asked anything within an
+/// hour.
 pub(super) struct Question<'a> {
     usage: &'a Usage,
     pub(super) beats: u64,
@@ -511,7 +514,11 @@ impl<'a> Question<'a> {
 
     fn sum(&self, of: impl Fn(&QuestionCalls) -> u64) -> u64 {
         let usage = self.usage;
-        of(&usage.hand_over_and_sign) + of(&usage.claim) + of(&usage.beat) * self.beats + of(&usage.answer)
+        of(&usage.admit)
+            + of(&usage.hand_over_and_sign)
+            + of(&usage.claim)
+            + of(&usage.beat) * self.beats
+            + of(&usage.answer)
     }
 
     pub(super) fn invocations(&self) -> u64 {
@@ -536,7 +543,7 @@ impl<'a> Question<'a> {
     }
 
     fn lambda_ms(&self) -> u64 {
-        DISPATCH_MS + SIGN_MS + CLAIM_MS + BEAT_MS * self.beats + ANSWER_MS
+        ADMIT_MS + DISPATCH_MS + SIGN_MS + CLAIM_MS + BEAT_MS * self.beats + ANSWER_MS
     }
 
     fn log_bytes(&self, lines: &LogLineBytes) -> u64 {

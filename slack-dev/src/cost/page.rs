@@ -289,6 +289,7 @@ impl Page {
         let mut text =
             "| | invocations | reads | writes | SQS | Gateway |\n|---|---:|---:|---:|---:|---:|\n".to_owned();
         for (what, calls) in [
+            ("`admit`: who asks, of each person once an hour", usage.admit),
             ("dispatcher: takes the record, hands over; `sign`: \"processing\"", usage.hand_over_and_sign),
             ("`claim`", usage.claim),
             ("`beat`, every 10 s", usage.beat),

@@ -16,6 +16,8 @@ pub(super) struct Usage {
     /// The start of an execution environment.
     pub(super) start: StartCalls,
     pub(super) redrive_run: RedriveCalls,
+    /// agent-settle finds out who asks: of each person not again within an hour.
+    pub(super) admit: QuestionCalls,
     /// The dispatcher hands a question to the agent, and agent-settle shows the sign beside that.
     pub(super) hand_over_and_sign: QuestionCalls,
     pub(super) claim: QuestionCalls,

@@ -37,7 +37,11 @@ impl Agent {
             has_trello: outputs.has_trello(),
             are_several: bot_tokens.len() > 1,
         };
-        let app = App { is_agent_view: outputs.is_agent_view(), reads_files: outputs.reads_files() };
+        let app = App {
+            is_agent_view: outputs.is_agent_view(),
+            reads_files: outputs.reads_files(),
+            looks_people_up: outputs.looks_people_up(),
+        };
         Self { bot_tokens, gateway_url: lookup("TOOLS_GATEWAY_URL"), app, expected }
     }
 

@@ -127,6 +127,11 @@ impl Question<'_> {
                     let found = format!("no answer: the asker was told so after {took:.1} s ({why})");
                     return Err(Check::fail(CHECK, found, self.look_at_the_trace(asked)));
                 }
+                (_, Some(Record { is_turned_away: true, .. })) => {
+                    let found = format!("no answer: whoever --as names may not ask (after {took:.1} s)");
+                    let todo = "Ask as a member of the workspace, or see docs/agent.md, \"Who may ask\"";
+                    return Err(Check::fail(CHECK, found, todo));
+                }
                 (Some(answer), Some(Record { state: State::Answered { .. }, .. }) | None) => {
                     return Ok(Check::ok(
                         CHECK,

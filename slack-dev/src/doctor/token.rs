@@ -10,7 +10,7 @@ const MAY: &str = "bot token, scopes";
 const INSTALL_AGAIN: &str = "Install the app again and put its token: slack-dev install --secret-id <this secret>, or docs/slack-app.md";
 
 /// What does not work without a scope: docs/slack-app.md, "What each scope is for".
-const WITHOUT: [(&str, &str); 11] = [
+const WITHOUT: [(&str, &str); 12] = [
     ("app_mentions:read", "no mention arrives"),
     ("im:history", "no direct message arrives"),
     ("chat:write", "nothing can be answered"),
@@ -25,23 +25,33 @@ const WITHOUT: [(&str, &str); 11] = [
     ("reactions:write", "the tool add_reaction"),
     ("canvases:write", "the tools create_canvas and edit_canvas"),
     ("canvases:read", "the tool find_canvas_sections"),
+    ("users:read", "nobody is answered: whether somebody may ask cannot be found out"),
 ];
 
-/// The scope without which the agent is of no use. The others may be left out on purpose.
-const NEEDED: &str = "chat:write";
+/// The scopes without which the agent is of no use. The others may be left out on purpose.
+const NEEDED: [&str; 2] = ["chat:write", PEOPLE_SCOPE];
+
+/// With it Slack is asked who somebody is.
+const PEOPLE_SCOPE: &str = "users:read";
 
 /// What the deployment says of the app.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct App {
     pub(super) is_agent_view: bool,
     pub(super) reads_files: bool,
+    pub(super) looks_people_up: bool,
 }
 
 impl App {
     /// The scopes that its manifest asks for. That of a slash command is not among them: no output says whether there is one.
     fn scopes(self) -> impl Iterator<Item = &'static str> {
         let files = self.reads_files.then_some(FILES_SCOPE);
-        SCOPES.split(',').filter(move |scope| self.is_agent_view || *scope != "assistant:write").chain(files)
+        let is_asked_for = move |scope: &&str| match *scope {
+            "assistant:write" => self.is_agent_view,
+            PEOPLE_SCOPE => self.looks_people_up,
+            _ => true,
+        };
+        SCOPES.split(',').filter(is_asked_for).chain(files)
     }
 }
 
@@ -149,9 +159,13 @@ fn scopes_check(granted: Option<&[String]>, app: App, whose: &str) -> Check {
         format!("{scope} ({without})")
     });
     let found = format!("{whose}without {}", words.collect::<Vec<_>>().join(", "));
+    if missing.iter().any(|scope| NEEDED.contains(scope)) {
+        let todo = "Print the manifest again, paste it, and install the app again; docs/slack-app.md, \"What each scope is for\"";
+        return Check::fail(MAY, found, todo);
+    }
     let todo = "Print the manifest again, paste it, and install the app again, unless you left these out on purpose; \
                 docs/slack-app.md, \"What each scope is for\"";
-    if missing.contains(&NEEDED) { Check::fail(MAY, found, todo) } else { Check::warn(MAY, found, todo) }
+    Check::warn(MAY, found, todo)
 }
 
 #[cfg(test)]
@@ -160,11 +174,11 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const AGENT: App = App { is_agent_view: true, reads_files: false };
+    const AGENT: App = App { is_agent_view: true, reads_files: false, looks_people_up: true };
 
     #[test]
     fn each_scope_of_the_manifest_has_what_is_lost_without_it_here_and_in_the_docs() {
-        let all: Vec<_> = App { is_agent_view: true, reads_files: true }.scopes().collect();
+        let all: Vec<_> = App { reads_files: true, ..AGENT }.scopes().collect();
         assert_eq!(all.len(), WITHOUT.len());
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/slack-app.md");
         let docs = std::fs::read_to_string(docs).unwrap();
@@ -175,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_that_is_missing_is_named_with_what_does_not_work_and_only_one_makes_the_agent_useless() {
+    fn a_scope_that_is_missing_is_named_with_what_does_not_work_and_two_make_the_agent_useless() {
         let with = |app: App, left_out: &[&str]| {
             let scopes: Vec<_> =
                 app.scopes().filter(|scope| !left_out.contains(scope)).map(str::to_owned).collect();
             scopes_check(Some(&scopes), app, "")
         };
-        assert_eq!(with(AGENT, &[]).found, "all 10 of the manifest");
+        assert_eq!(with(AGENT, &[]).found, "all 11 of the manifest");
         let check = with(AGENT, &["reactions:write"]);
         assert_eq!(
             (check.status, check.found.as_str()),
@@ -190,6 +204,10 @@ mod tests {
         assert_eq!(with(AGENT, &["chat:write", "im:history"]).status, Status::Fail);
         assert_eq!(scopes_check(None, AGENT, "").status, Status::Skip);
 
+        assert_eq!(with(AGENT, &["users:read"]).status, Status::Fail);
+
+        let open = App { looks_people_up: false, ..AGENT };
+        assert_eq!(with(open, &["users:read"]).status, Status::Ok, "who asks does not matter");
         let plain = App { is_agent_view: false, ..AGENT };
         assert_eq!(with(plain, &["assistant:write"]).status, Status::Ok, "it is not asked for");
         let files = App { reads_files: true, ..AGENT };

@@ -24,7 +24,7 @@ use slack::{App, Slack};
 
 /// The bot scopes of the manifest of an agent that deploys its tools (`cdk/lib/ingress/manifest.ts`; a test compares).
 pub(crate) const SCOPES: &str = "app_mentions:read,assistant:write,canvases:read,canvases:write,channels:history,chat:write,\
-                      groups:history,im:history,mpim:history,reactions:write";
+                      groups:history,im:history,mpim:history,reactions:write,users:read";
 
 /// What the manifest has besides if files are read, and if there is a slash command.
 pub(crate) const FILES_SCOPE: &str = "files:read";

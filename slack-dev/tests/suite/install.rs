@@ -337,13 +337,17 @@ async fn scopes_of_files_and_of_a_command_are_asked_for_and_what_was_not_granted
     let file = fresh_file("scopes.json");
     let arguments = ["--to-file", file.to_str().unwrap(), "--files", "--command"];
     let mut install = Install::start(&slack, &arguments).await;
-    assert!(install.shown.contains("reactions%3Awrite%2Cfiles%3Aread%2Ccommands&"), "{}", install.shown);
+    assert!(
+        install.shown.contains("reactions%3Awrite%2Cusers%3Aread%2Cfiles%3Aread%2Ccommands&"),
+        "{}",
+        install.shown
+    );
     let (code, state) = (slack.code(Place::Workspace("T1"), REDIRECT_URL), install.state.clone());
     install.paste(&code, &state).await;
     let ended = install.end().await;
     // The stand-in grants chat:write and im:history.
     let line = ended.shown.lines().find(|it| it.starts_with("Not granted")).expect("the line");
-    assert!(line.contains("reactions:write, files:read, commands."), "{line}");
+    assert!(line.contains("reactions:write, users:read, files:read, commands."), "{line}");
     assert!(!line.contains(" chat:write") && !line.contains(" im:history"), "{line}");
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::slack::asker::{Asker, Home};
 use crate::slack::question::{Files, SlackTs};
 use serde_json::{Value, json};
 
@@ -41,7 +42,8 @@ fn the_payload_is_the_documented_one() {
         response_url: Some("https://hooks.slack.com/commands/1".to_owned()),
     };
     let files = Files::default();
-    let question = Question { id: "A1:C1:1.2".to_owned(), text: "höhö".to_owned(), files, place };
+    let asker = Asker { is_bot: false, home: Home::Ours, installation: Vec::new() };
+    let question = Question { id: "A1:C1:1.2".to_owned(), text: "höhö".to_owned(), files, place, asker };
     let call = call(&message("event", &mention()), Some(&question)).unwrap();
     let payload: Value = serde_json::from_slice(&call.payload).unwrap();
     let expected = json!({

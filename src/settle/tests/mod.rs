@@ -5,8 +5,11 @@ use crate::gateway::stream::Stopped as StreamStopped;
 use crate::gateway::stream::{
     Addition, Appended, Deleted, Replaced, Started, StreamPlace, StreamStart, StreamTools, Trouble,
 };
-use crate::gateway::{FileOutcome, Pane};
+use crate::gateway::{FileOutcome, Pane, PersonOutcome};
+use crate::slack::asker::AskerKind;
+use crate::slack::asker::{Asker, Home, Person, WhoMayAsk};
 use crate::slack::question::{File, SlackTs};
+use crate::work::askers::{AskerKey, AskerStore};
 use crate::work::journal;
 use crate::work::memory::MemoryWork;
 use crate::work::queue::QueueError;
@@ -17,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
+mod admit;
 mod streams;
 
 const NOW: u64 = 1_531_420_618_500;
@@ -67,6 +71,10 @@ struct World {
     files: Mutex<Vec<File>>,
     /// The ids of the files that Slack was asked for.
     files_read: Mutex<Vec<String>>,
+    /// What Slack says of the next people that it is asked for; without a word they are members.
+    people: Mutex<Vec<PersonOutcome>>,
+    /// The people that Slack was asked for.
+    people_read: Mutex<Vec<String>>,
     /// For which installations Slack was called, each once.
     tenants: Mutex<BTreeSet<String>>,
 }
@@ -114,6 +122,20 @@ impl Clock for Arc<World> {
 impl Tokens for Arc<World> {
     fn next(&self) -> Token {
         Token::from_bits(u128::from(self.tokens.fetch_add(1, Ordering::Relaxed)) + 1000)
+    }
+}
+
+impl AskerStore for Arc<World> {
+    async fn kind(&self, key: &AskerKey, now: UnixMillis) -> Result<Option<AskerKind>, StoreError> {
+        self.store.kind(key, now).await
+    }
+
+    async fn remember(&self, key: &AskerKey, kind: AskerKind, now: UnixMillis) -> Result<(), StoreError> {
+        self.store.remember(key, kind, now).await
+    }
+
+    async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        self.store.may_tell(key, question_id, now).await
     }
 }
 
@@ -252,6 +274,12 @@ impl SlackTools for Arc<World> {
         StatusOutcome::Shown
     }
 
+    async fn person(&self, tenant: Option<&str>, user: &str, _: Moment) -> PersonOutcome {
+        self.acts_for(tenant);
+        self.people_read.lock().unwrap().push(user.to_owned());
+        next_of(&self.people).unwrap_or_else(|| person(&json!({})))
+    }
+
     async fn read_file(&self, tenant: Option<&str>, file: &File, _: Moment) -> FileOutcome {
         self.acts_for(tenant);
         self.files_read.lock().unwrap().push(file.id.clone());
@@ -327,6 +355,13 @@ fn posted() -> PostOutcome {
 
 fn refused(retry: Retry) -> PostOutcome {
     PostOutcome::Refused { reason: "slack_invalid_auth".to_owned(), retry, retry_after: None }
+}
+
+/// What Slack says of the asker of these tests, a member but for the changes.
+fn person(changes: &Value) -> PersonOutcome {
+    let mut user = json!({ "id": "U1", "team_id": "T1" });
+    user.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    PersonOutcome::Known(Person::read(user.as_object().unwrap()))
 }
 
 /// What a tool answers.

@@ -12,6 +12,8 @@ mod preview;
 
 pub use preview::preview;
 
+use super::asker::AskerKind;
+
 /// Most UTF-8 bytes of an answer that are kept and posted: 100 KB.
 pub const MAX_BYTES: usize = 100 * 1024;
 
@@ -143,6 +145,20 @@ pub fn apology(why: &str) -> &'static str {
         }
         _ => {
             "Sorry, I could not answer this. Please ask me again; if it happens again, tell the people who look after me."
+        }
+    }
+}
+
+/// What somebody is told who may not ask, in whole sentences that are safe to post as they are. `None`: nobody could find out
+/// whether they may.
+pub fn turned_away(kind: Option<AskerKind>) -> &'static str {
+    match kind {
+        Some(AskerKind::Guest) => "Sorry, I answer only full members of this workspace, and not its guests.",
+        Some(AskerKind::External) => "Sorry, I answer only people of this workspace's own company.",
+        Some(AskerKind::Bot) => "Sorry, I do not answer other bots.",
+        Some(AskerKind::Member) | None => {
+            "Sorry, I could not find out whether I may answer you. The people who look after me can see why; please ask me \
+             again later."
         }
     }
 }

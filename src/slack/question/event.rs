@@ -27,7 +27,12 @@ pub(super) fn asked(context: &Context<'_>, author: Author) -> Asked {
                     None => Asked::Nothing,
                 };
             }
-            if author == Author::Person { message(context, event) } else { Asked::Nothing }
+            match author {
+                Author::ThisApp => Asked::Nothing,
+                // What a bot writes asks something only if it mentions the app: two bots would talk for ever otherwise.
+                Author::OtherBot if event["type"].as_str() != Some("app_mention") => Asked::Nothing,
+                Author::OtherBot | Author::Person => message(context, event, author),
+            }
         }
         _ => Asked::Nothing,
     }
@@ -50,8 +55,12 @@ fn deleted_ts(event: &Value) -> Option<String> {
 }
 
 /// A message that somebody wrote. One that is about another message (`message_changed`, `message_replied`), or hidden, is none.
-fn message(context: &Context<'_>, event: &Value) -> Asked {
-    let is_written = event["subtype"].as_str().is_none_or(|subtype| WRITTEN.contains(&subtype));
+fn message(context: &Context<'_>, event: &Value, author: Author) -> Asked {
+    let is_written = match event["subtype"].as_str() {
+        None => true,
+        Some("bot_message") => author == Author::OtherBot,
+        Some(subtype) => WRITTEN.contains(&subtype),
+    };
     let is_about_another =
         ["message", "previous_message", "deleted_ts"].iter().any(|name| !event[*name].is_null());
     let is_hidden = event["hidden"].as_bool() == Some(true);
@@ -67,7 +76,9 @@ fn message(context: &Context<'_>, event: &Value) -> Asked {
         context.place(channel.clone(), thread_ts, text(&event["user"]), asked_at(context, event, &ts));
     let text = said::by(event, &bot_users(context.json));
     let files = Files::of(event);
-    Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, files, place }))
+    let team = ["user_team", "team"].iter().find_map(|name| self::text(&event[*name]));
+    let asker = context.asker(author, team, context.json["is_ext_shared_channel"].as_bool());
+    Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, files, place, asker }))
 }
 
 /// The pane that was opened. In an app with `agent_view` prompts belong to the direct message, and with a thread Slack would not

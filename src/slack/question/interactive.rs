@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Asked, Context, Feedback, Files, Place, Question, SlackTs, is_direct, said, text};
 use crate::slack::feedback;
+use crate::slack::payload::Author;
 
 /// A slash command: what was typed behind its name.
 pub(super) fn of_command(context: &Context<'_>) -> Asked {
@@ -13,8 +14,8 @@ pub(super) fn of_command(context: &Context<'_>) -> Asked {
     let place =
         context.place(channel, text(&fields["thread_ts"]), text(&fields["user_id"]), context.received_at());
     let typed = fields["text"].as_str().unwrap_or_default();
-    let text = said::by(&serde_json::json!({ "text": typed }), &[]);
-    question(context, text, Files::default(), place)
+    let asks = said::by(&serde_json::json!({ "text": typed }), &[]);
+    question(context, asks, Files::default(), place, text(&fields["team_id"]))
 }
 
 /// A button, a menu, another choice; or a shortcut on a message.
@@ -44,7 +45,7 @@ pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
     // A shortcut on a message asks about it and its files. Who presses a button does not ask about what stands beside it.
     let is_about_message = interaction["type"].as_str() == Some("message_action");
     let files = if is_about_message { Files::of(message) } else { Files::default() };
-    question(context, asks, files, place)
+    question(context, asks, files, place, text(&interaction["user"]["team_id"]))
 }
 
 /// The click on the buttons under an answer, if this is one. Slack sends each click by itself.
@@ -59,11 +60,13 @@ fn given_feedback(interaction: &Value) -> Option<Feedback> {
     Some(Feedback { rating, channel, message_ts })
 }
 
-fn question(context: &Context<'_>, text: String, files: Files, place: Place) -> Asked {
+/// `team` is the workspace of whoever asks. Slack does not say here whether the channel is shared.
+fn question(context: &Context<'_>, text: String, files: Files, place: Place, team: Option<String>) -> Asked {
     // Whoever posts there sees to it that it is Slack's.
     let response_url = self::text(&context.json["response_url"]);
     let place = Place { response_url, ..place };
-    Asked::Question(Box::new(Question { id: context.recorded_id(), text, files, place }))
+    let asker = context.asker(Author::Person, team, None);
+    Asked::Question(Box::new(Question { id: context.recorded_id(), text, files, place, asker }))
 }
 
 /// What was chosen; `None` if nothing was that asks for an answer.

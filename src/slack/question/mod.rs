@@ -29,10 +29,11 @@ pub use ts::SlackTs;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::asker::{Asker, Home};
 use super::feedback::Rating;
-use super::payload::{self, DmConversation, Kind, Malformed};
+use super::payload::{self, Author, DmConversation, Kind, Malformed};
 
 /// What a message on the queue asks of the agent's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ pub struct Question {
     pub files: Files,
     /// Where it was asked.
     pub place: Place,
+    /// What the message says of who asked.
+    pub asker: Asker,
 }
 
 /// Where a question was asked, and where alone its answer goes.
@@ -130,6 +133,14 @@ impl Place {
         let parts =
             [app, &self.channel, self.thread_ts.as_deref()?].map(|part| payload::record_id(part.to_owned()));
         Some(payload::record_key(format!("stop:{}", parts.join(":"))))
+    }
+
+    /// What the person who asked is known by: `asker:<app>:<tenant>:<user>`; `None` if nobody is named.
+    pub fn asker_key(&self) -> Option<String> {
+        let user = self.user.as_deref()?;
+        let [app, tenant] = [&self.api_app_id, &self.tenant].map(|id| id.as_deref().unwrap_or_default());
+        let parts = [app, tenant, user].map(|part| payload::record_id(part.to_owned()));
+        Some(payload::record_key(format!("asker:{}", parts.join(":"))))
     }
 
     /// The thread by which Slack knows the session that the question belongs to. Without a thread, as in a direct message with
@@ -207,6 +218,29 @@ impl Context<'_> {
         let parts =
             [&self.app().unwrap_or_default(), channel, ts].map(|part| payload::record_id(part.to_owned()));
         payload::record_key(parts.join(":"))
+    }
+
+    /// Who asked. `team` is the workspace that the asker is in, or its organisation; `is_shared` is whether another company is in
+    /// the channel, if the message says.
+    ///
+    /// Of the ids in a message only some are certainly of the installation: in a shared channel, the envelope of an event may name
+    /// the other company's workspace and organisation.
+    fn asker(&self, author: Author, team: Option<String>, is_shared: Option<bool>) -> Asker {
+        let authorization = &self.json["authorizations"][0];
+        let of_interaction = [&self.json["team"]["id"], &self.json["enterprise"]["id"]];
+        let named =
+            [&authorization["team_id"], &authorization["enterprise_id"]].into_iter().chain(of_interaction);
+        let named: BTreeSet<String> = self.tenant.iter().cloned().chain(named.filter_map(text)).collect();
+        let installation: Vec<String> = named.into_iter().collect();
+        let is_of_organisation = installation.iter().any(|id| payload::is_organisation(id));
+        let home = match team {
+            Some(team) if installation.contains(&team) => Home::Ours,
+            // Another workspace may be of the same organisation, if there is one.
+            Some(_) if is_shared == Some(true) && !is_of_organisation => Home::Another,
+            None if is_shared == Some(false) => Home::Ours,
+            _ => Home::Unknown,
+        };
+        Asker { is_bot: author == Author::OtherBot, home, installation }
     }
 
     fn place(

@@ -67,6 +67,8 @@ fn a_mention_asks_in_its_thread() {
             asked_at: SlackTs::parse(TS).unwrap(),
             response_url: None,
         },
+        // The mention does not say whether its channel is shared, nor whose workspace its author is in.
+        asker: Asker { is_bot: false, home: Home::Unknown, installation: vec!["T1".to_owned()] },
     };
     assert_eq!(question(event(&mention())), expected);
     let in_thread = question(event(&with(mention(), &json!({ "thread_ts": "1.000200" }))));
@@ -431,4 +433,72 @@ fn a_shortcut_on_a_message_asks_about_its_files_and_a_button_beside_them_does_no
 fn what_was_said_before_names_its_files_beside_its_words() {
     let message = json!({ "text": "have a look", "files": [{ "id": "F1", "title": "Plan" }, { "id": "F2", "mode": "tombstone" }] });
     assert_eq!(text_of(&message), "have a look\n(file: Plan)");
+}
+
+#[test]
+fn a_message_says_whose_workspace_its_author_is_in() {
+    let asker = |envelope_changes: &Value, event_changes: &Value| {
+        let body = with(envelope(&with(mention(), event_changes)), envelope_changes);
+        question(asked(Kind::Event, &body)).asker
+    };
+    let of_grid = json!([{ "team_id": "T1", "enterprise_id": "E1", "user_id": "UBOT", "is_bot": true }]);
+    for (envelope_changes, event_changes, home) in [
+        (json!({ "is_ext_shared_channel": false }), json!({}), Home::Ours),
+        (json!({ "is_ext_shared_channel": false }), json!({ "team": "T3" }), Home::Unknown),
+        (json!({ "is_ext_shared_channel": true }), json!({ "team": "T1" }), Home::Ours),
+        (json!({ "is_ext_shared_channel": true }), json!({ "user_team": "T2", "team": "T1" }), Home::Another),
+        (json!({ "is_ext_shared_channel": true }), json!({}), Home::Unknown),
+        (json!({}), json!({ "team": "T2" }), Home::Unknown),
+        (json!({}), json!({ "team": "T1" }), Home::Ours),
+        // Another workspace may be of the same organisation.
+        (
+            json!({ "is_ext_shared_channel": true, "authorizations": of_grid }),
+            json!({ "team": "T2" }),
+            Home::Unknown,
+        ),
+        (
+            json!({ "is_ext_shared_channel": true, "authorizations": of_grid }),
+            json!({ "team": "E1" }),
+            Home::Ours,
+        ),
+    ] {
+        assert_eq!(asker(&envelope_changes, &event_changes).home, home, "{envelope_changes} {event_changes}");
+    }
+    // In a shared channel the envelope may name the author's workspace and organisation in the place of ours (slackapi/bolt-js#935).
+    let of_one_workspace =
+        json!([{ "team_id": "T1", "enterprise_id": null, "user_id": "UBOT", "is_bot": true }]);
+    let foreign = json!({
+        "team_id": "T2", "enterprise_id": "E2", "is_ext_shared_channel": true, "authorizations": of_one_workspace,
+    });
+    let theirs = asker(&foreign, &json!({ "team": "T2" }));
+    assert_eq!((theirs.home, theirs.installation), (Home::Another, vec!["T1".to_owned()]));
+    let of_all =
+        json!([{ "team_id": null, "enterprise_id": "E1", "is_enterprise_install": true, "user_id": "UBOT" }]);
+    let foreign = json!({
+        "team_id": "T2", "context_team_id": null, "is_ext_shared_channel": true, "authorizations": of_all,
+    });
+    let theirs = asker(&foreign, &json!({ "team": "T2" }));
+    assert_eq!((theirs.home, theirs.installation), (Home::Unknown, vec!["E1".to_owned()]));
+    // A click in an organisation's installation, where Slack names no workspace: the clicker's own is not ours.
+    let click = json!({
+        "type": "block_actions", "team": null, "enterprise": { "id": "E1" }, "is_enterprise_install": true,
+        "user": { "id": "U1", "team_id": "T2" }, "channel": { "id": "C1" },
+        "actions": [{ "type": "button", "value": "go", "action_ts": TS }],
+    });
+    let theirs = question(asked(Kind::Interaction, &click)).asker;
+    assert_eq!((theirs.home, theirs.installation), (Home::Unknown, vec!["E1".to_owned()]));
+    let click = json!({
+        "type": "block_actions", "team": { "id": "T1" }, "user": { "id": "U1", "team_id": "T2" },
+        "channel": { "id": "C1" }, "actions": [{ "type": "button", "value": "go", "action_ts": TS }],
+    });
+    assert_eq!(question(asked(Kind::Interaction, &click)).asker.home, Home::Unknown);
+    let own = with(click, &json!({ "user": { "id": "U1", "team_id": "T1" } }));
+    assert_eq!(question(asked(Kind::Interaction, &own)).asker.home, Home::Ours);
+}
+
+#[test]
+fn a_bot_asks_only_by_a_mention() {
+    let bot = json!({ "subtype": "bot_message", "bot_id": "B2", "user": null });
+    assert!(question(event(&with(mention(), &bot))).asker.is_bot);
+    assert_eq!(event(&with(with(mention(), &bot), &json!({ "type": "message" }))), Asked::Nothing);
 }

@@ -26,6 +26,7 @@ pub fn line(report: &SettleReport, context: Context<'_>) -> String {
         Ended::Told => "Told",
         Ended::Untold => "Untold",
         Ended::Stopped => "Stopped",
+        Ended::TurnedAway => "TurnedAway",
     });
     let also = [(report.outcome_unknown, "OutcomeUnknown"), (context.cold_start, "ColdStarts")];
     let also = also.into_iter().filter_map(|(counts, name)| counts.then_some(name));
@@ -110,6 +111,7 @@ mod tests {
             (Ended::Told, "Told", "INFO"),
             (Ended::Untold, "Untold", "ERROR"),
             (Ended::Stopped, "Stopped", "INFO"),
+            (Ended::TurnedAway, "TurnedAway", "INFO"),
         ] {
             let line = logged(&SettleReport { ended: Some(ended), ..report() });
             assert_eq!((&line[name], &line["level"]), (&json!(1), &json!(level)));

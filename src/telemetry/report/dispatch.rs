@@ -43,6 +43,8 @@ pub enum Deferral {
     Agent,
     /// The store failed, so nobody knows whether somebody works on the question.
     Store,
+    /// Nobody can say now whether the asker may ask; agent-settle's log says why.
+    Asker,
     /// Somebody works on the question, or its text is being posted.
     InFlight,
     /// agent-settle was asked to post, or to tell the asker.
@@ -95,6 +97,7 @@ impl Deferral {
         match self {
             Self::Agent => "agent",
             Self::Store => "store",
+            Self::Asker => "asker",
             Self::InFlight => "in_flight",
             Self::Settle => "settle",
             Self::Behind => "behind",

@@ -15,6 +15,8 @@ pub enum Ended {
     Untold,
     /// Somebody had pressed stop.
     Stopped,
+    /// The asker may not ask. They are told so once a day.
+    TurnedAway,
 }
 
 /// One invocation. `telemetry::metrics::settle` makes the log line of it.

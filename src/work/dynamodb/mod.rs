@@ -4,6 +4,7 @@
 //! that were read. When the condition fails, DynamoDB returns the item as it is. The two rights that this needs are `GetItem` and
 //! `UpdateItem`.
 
+mod askers;
 mod journal;
 
 use aws_sdk_dynamodb::Client;
@@ -32,7 +33,7 @@ const RESPONSE_URL: &str = "response_url";
 const STREAM: &str = "stream";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 39] = [
+const ATTRIBUTES: [&str; 40] = [
     VERSION,
     STATE,
     TOKEN,
@@ -51,6 +52,7 @@ const ATTRIBUTES: [&str; 39] = [
     "place",
     "asked_at",
     "files",
+    "turned_away",
     "claimed_from",
     "lease_until",
     "message_id",
@@ -338,6 +340,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         // A place is strings alone, so it can always be written.
         set("place", string(&serde_json::to_string(place).unwrap_or_default()));
     }
+    if record.is_turned_away {
+        set("turned_away", AttributeValue::Bool(true));
+    }
     if !record.files.is_empty() {
         set("files", string(&serde_json::to_string(&record.files).unwrap_or_default()));
     }
@@ -373,6 +378,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             }
             match &posting.end {
                 End::Answered => set("end", string("answered")),
+                End::TurnedAway => set("end", string("turned_away")),
                 End::Told { why } => {
                     set("why", string(why));
                     set("end", string("told"))
@@ -439,6 +445,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             text: read.text("text").ok_or_else(|| unreadable("text"))?,
             end: match read.text("end").as_deref() {
                 Some("told") => End::Told { why: read.text("why").unwrap_or_default() },
+                Some("turned_away") => End::TurnedAway,
                 _ => End::Answered,
             },
             part: u32::try_from(read.number("part")?.unwrap_or_default()).map_err(|_| unreadable("part"))?,
@@ -493,6 +500,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             Some(files) => serde_json::from_str(&files).map_err(|_| unreadable("files"))?,
             None => Vec::new(),
         },
+        is_turned_away: read.is_set("turned_away"),
         state,
     })
 }

@@ -234,11 +234,12 @@ pub fn intend(
     }
     let Some(text) = text else {
         let answered = State::Answered { ts: None, token: Some(token.clone()) };
-        return Decision::write(record.with(answered), Intent::Ended { delete: flight.receive.clone() });
+        let ended = Record { is_turned_away: *end == End::TurnedAway, ..record.with(answered) };
+        return Decision::write(ended, Intent::Ended { delete: flight.receive.clone() });
     };
     if record.place.is_none() {
         return match end {
-            End::Answered => Decision::only(Intent::NoPlace),
+            End::Answered | End::TurnedAway => Decision::only(Intent::NoPlace),
             // Nobody can be told in Slack, so the dead letter is the telling.
             End::Told { why } => {
                 let told_for = Some(flight.receive.message_id.clone());
@@ -311,7 +312,7 @@ pub fn posted(
     if usize::try_from(part).is_ok_and(|part| part >= parts) {
         let by = Some(posting.token.clone());
         let ended = match &posting.end {
-            End::Answered => State::Answered { ts: ts.map(str::to_owned), token: by },
+            End::Answered | End::TurnedAway => State::Answered { ts: ts.map(str::to_owned), token: by },
             End::Told { why } => State::Told {
                 why: why.clone(),
                 told_for: Some(posting.receive.message_id.clone()),
@@ -319,7 +320,8 @@ pub fn posted(
             },
         };
         let then = Posted::Ended { end: posting.end.clone(), receive: posting.receive.clone() };
-        return Decision::write(Record { deferrals: 0, ..record.with(ended) }, then);
+        let is_turned_away = posting.end == End::TurnedAway;
+        return Decision::write(Record { deferrals: 0, is_turned_away, ..record.with(ended) }, then);
     }
     let next = next.filter(|_| posting.token == *token).cloned();
     let is_ours = next.is_some();

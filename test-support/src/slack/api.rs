@@ -11,6 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use serde_json::{Map, Value, json};
 use slack_ingress::time::clock::{Clock, SystemClock};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -130,6 +131,8 @@ struct State {
     /// File objects, with what is at their URLs.
     files: Vec<(Value, Vec<u8>)>,
     file_requests: Vec<FileRequest>,
+    /// What is said of people, by their ids, who are not members.
+    people: BTreeMap<String, Value>,
     lacks_files_scope: bool,
     files_redirect_to: Option<String>,
 }
@@ -149,6 +152,7 @@ impl Default for State {
             calls: Vec::new(),
             files: Vec::new(),
             file_requests: Vec::new(),
+            people: BTreeMap::new(),
             lacks_files_scope: false,
             files_redirect_to: None,
         }
@@ -214,6 +218,11 @@ impl SlackApi {
     /// No page has more messages than this.
     pub fn limit_pages(&self, messages: usize) {
         self.state().max_page = messages;
+    }
+
+    /// Of this person, who is no member of the workspace, Slack says this (`users.info`).
+    pub fn introduce(&self, id: &str, user: Value) {
+        self.state().people.insert(id.to_owned(), user);
     }
 
     /// The next call of this method (`chat.postMessage`, or `response_url`) fails so; several such are used up in order.
@@ -475,6 +484,13 @@ impl State {
                 }
                 _ => error("invalid_arguments"),
             },
+            "users.info" => {
+                let id = text(arguments, "user").unwrap_or_default();
+                let member =
+                    json!({ "id": id, "team_id": "T061EG9R6", "is_bot": false, "is_restricted": false });
+                let user = self.people.get(id).cloned().unwrap_or(member);
+                json_answer(&json!({ "ok": true, "user": user }))
+            }
             "files.info" if self.lacks_files_scope => error("missing_scope"),
             "files.info" => {
                 let found =

@@ -56,6 +56,7 @@ pub(crate) enum Fault {
     SlackCannotBeAskedNow,
     SlackCannotBeAskedForGood,
     StatusFails,
+    PersonCannotBeRead,
     ToolCallTakenAndItsAnswerLost,
     ToolCallTakesEffectLate,
     ToolCallLostOnTheWay,
@@ -82,7 +83,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 72] = [
+    pub(crate) const ALL: [Self; 73] = [
         Self::OneReceiveRunTwice,
         Self::OneInvocationInTwoProcesses,
         Self::InvocationAfterTheDispatcherGaveUp,
@@ -132,6 +133,7 @@ impl Fault {
         Self::SlackCannotBeAskedNow,
         Self::SlackCannotBeAskedForGood,
         Self::StatusFails,
+        Self::PersonCannotBeRead,
         Self::ToolCallTakenAndItsAnswerLost,
         Self::ToolCallTakesEffectLate,
         Self::ToolCallLostOnTheWay,

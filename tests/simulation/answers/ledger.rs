@@ -16,6 +16,7 @@
 //! - **done**: of the goals that a model reaches with tools for a question, each is reached once, over all attempts; a call that
 //!   the agent is told was made was made.
 //! - **stream**: of what was shown of an answer while it was being thought nothing is left beside the answer: it stands in its place.
+//! - **asker**: nobody works on what a guest asks; a guest is told so, and not twice within a day; nobody else is.
 //! - **valid**: agent-settle understands every request.
 
 use serde_json::Value;
@@ -65,6 +66,10 @@ struct Question {
     thread: String,
     asked_at: Option<SlackTs>,
     is_stop: bool,
+    /// Whether somebody asks who may not.
+    is_of_guest: bool,
+    /// Whether it is the question that tells them.
+    is_to_tell: bool,
     is_accepted: bool,
     /// Its conversation on the queue, and its place in it.
     group: Option<(String, u64)>,
@@ -169,6 +174,15 @@ impl Ledger {
         self.questions.insert(id.to_owned(), question);
     }
 
+    pub(crate) fn is_asked_by_a_guest(&mut self, id: &str) {
+        self.question(id).is_of_guest = true;
+    }
+
+    /// This question has the right to tell the guest.
+    pub(crate) fn is_to_tell(&mut self, id: &str) {
+        self.question(id).is_to_tell = true;
+    }
+
     /// An event that brings this question is about to be sent.
     pub(crate) fn event(&mut self, event_id: &str, question: &str) {
         self.events.insert(event_id.to_owned(), question.to_owned());
@@ -240,12 +254,16 @@ impl Ledger {
     pub(crate) fn works(&mut self, at: Duration, record: &str, process: &Arc<Process>, settings: &Settings) {
         let id = question_of(record).to_owned();
         let question = self.question(&id);
+        let is_of_guest = question.is_of_guest;
         let others = question.workers.iter().filter(|worker| worker.is_at_work(settings)).count();
         question.workers.push(Worker { process: Arc::clone(process), is_disturbed: false, receives: 0 });
         // Whoever stood still between the claim and the work hears of it at the first beat.
         if others > 0 && process.is_undisturbed() {
             let what = format_args!("{} begins while {others} work undisturbed", process.name);
             self.violation(at, "alone", &id, what);
+        }
+        if is_of_guest {
+            self.violation(at, "asker", &id, format_args!("the agent works on what a guest asks"));
         }
     }
 
@@ -519,8 +537,43 @@ impl Ledger {
         for (id, question) in &self.questions {
             question.check(id, settings, &self.stops, &self.intents, &parts, &mut violations);
         }
+        self.check_guests(&mut violations);
         for (rule, id, what) in violations {
             self.violation(at, rule, &id, format_args!("{what}"));
+        }
+    }
+
+    /// What the guest was told of who may ask. There is one guest.
+    fn check_guests(&self, violations: &mut Vec<(&'static str, String, String)>) {
+        let mut told: Vec<(Duration, &String)> = Vec::new();
+        for (id, question) in &self.questions {
+            let refusals = question.posts.iter().filter(|posted| posted.end == End::TurnedAway);
+            told.extend(refusals.map(|posted| (posted.at, id)));
+        }
+        told.sort();
+        for (_, id) in &told {
+            if !self.questions[*id].is_of_guest {
+                violations.push(("asker", (*id).clone(), "a member is turned away".to_owned()));
+            }
+        }
+        for pair in told.windows(2) {
+            // Clocks may be minutes off, and a post may be hours late.
+            if pair[1].0 - pair[0].0 < Duration::from_secs(12 * 3600) {
+                violations.push(("asker", pair[1].1.clone(), format!("told again after {}", pair[0].1)));
+            }
+        }
+        for (id, question) in &self.questions {
+            let is_done = matches!(
+                question.record.as_ref().map(|record| &record.state),
+                Some(State::Answered { ts: None, .. })
+            );
+            if question.is_to_tell && is_done && question.generation == 0 {
+                violations.push((
+                    "asker",
+                    id.clone(),
+                    "it was to tell the guest, and nothing was posted".to_owned(),
+                ));
+            }
         }
     }
 
@@ -638,7 +691,8 @@ impl Question {
         let state = self.record.as_ref().map(|record| &record.state);
         match state {
             Some(State::Answered { ts, .. }) => {
-                if ts.is_some() && !(all_stand && last.iter().all(|posted| posted.end == End::Answered)) {
+                let end = if self.is_of_guest { End::TurnedAway } else { End::Answered };
+                if ts.is_some() && !(all_stand && last.iter().all(|posted| posted.end == end)) {
                     broken("answered", format!("it says so, and {} posts stand", last.len()));
                 }
                 if !letters.is_empty() && !self.was_dropped {

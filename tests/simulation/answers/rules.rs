@@ -43,10 +43,14 @@ pub(crate) enum Rule {
     StreamIsWrittenDown,
     /// A call whose outcome is unknown is not made again. Off: the model makes it again.
     UnknownIsNotRepeated,
+    /// Whether somebody may ask is found out before the agent is called. Off: everybody may.
+    AskersAreAdmitted,
+    /// Of all questions of a day one tells the asker that they may not ask. Off: each does.
+    OneTellingADay,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -64,6 +68,8 @@ impl Rule {
         Self::JournalIsClosed,
         Self::StreamIsWrittenDown,
         Self::UnknownIsNotRepeated,
+        Self::AskersAreAdmitted,
+        Self::OneTellingADay,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -82,6 +88,7 @@ impl Rule {
             Self::StreamIsWrittenDown => &["stream"],
             Self::NotDoneWhileAtWork => &["answered"],
             Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
+            Self::AskersAreAdmitted | Self::OneTellingADay => &["asker"],
         }
     }
 
@@ -115,6 +122,7 @@ impl Rule {
                 settings.twice = 200;
             }
             Self::OneBeginsACall | Self::UnknownIsNotRepeated => settings.tools = 1000,
+            Self::AskersAreAdmitted | Self::OneTellingADay => settings.guests = 500,
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {
                 settings.tools = 1000;

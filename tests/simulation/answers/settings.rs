@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) tools: u32,
     /// Of a thousand thoughts, how many are shown while they are thought.
     pub(crate) streams: u32,
+    /// Of a thousand questions, how many a guest asks. Where there are guests, only members may ask.
+    pub(crate) guests: u32,
 }
 
 impl Settings {
@@ -148,6 +150,7 @@ impl Settings {
             letters_are_sent_back: chance.per_mille(200),
             tools: chance.choose(&[0, 0, 500]),
             streams: chance.choose(&[0, 500, 1000]),
+            guests: chance.choose(&[0, 0, 300]),
         }
     }
 }

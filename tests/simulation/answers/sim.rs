@@ -1,18 +1,20 @@
 //! What all processes of a history share, and [`Node`]: the services as one process sees them, with what goes wrong on the way.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use slack_ingress::dedup::StoreError;
 use slack_ingress::dispatch::settler::{Settler, SettlerError};
 use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
-    Conversation, FileOutcome, FindOutcome, Pane, Post, PostOutcome, ReadOutcome, Retry, Search,
-    SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FileOutcome, FindOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome, Retry,
+    Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
+use slack_ingress::slack::asker::{AskerKind, Person};
 use slack_ingress::slack::question::{File, SlackTs};
 use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
 use slack_ingress::time::trace::TraceHeader;
+use slack_ingress::work::askers::{AskerKey, AskerStore};
 use slack_ingress::work::journal::{Entry, ToolEnd};
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
@@ -42,6 +44,10 @@ use crate::chance::Chance;
 
 /// When every history begins, by a clock that is right, in milliseconds since the epoch.
 const BEGINNING: u64 = 1_800_000_000_000;
+
+/// Who asks.
+pub(crate) const MEMBER: &str = "U1";
+pub(crate) const GUEST: &str = "U2";
 
 /// How long a client waits for a service that does not answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_millis(2500);
@@ -352,6 +358,42 @@ impl Node {
             _ => {}
         }
         Some(record)
+    }
+}
+
+impl AskerStore for Node {
+    async fn kind(&self, key: &AskerKey, now: UnixMillis) -> Result<Option<AskerKind>, StoreError> {
+        let is_wrong = self.sim.goes_wrong(self.sim.settings.store);
+        self.way().await;
+        if is_wrong {
+            self.sim.count(Fault::ReadFailed);
+            return Err(StoreError::new("the store", "cannot be read"));
+        }
+        let kind = self.sim.store.kind(key, now).await?;
+        self.way().await;
+        Ok(kind)
+    }
+
+    async fn remember(&self, key: &AskerKey, kind: AskerKind, now: UnixMillis) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let key = key.clone();
+        let done = self.call(wrong, move |sim| at_once(sim.store.remember(&key, kind, now)).unwrap());
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, id) = (key.clone(), question_id.to_owned());
+        let done = self.call(wrong, move |sim| {
+            let may = at_once(sim.store.may_tell(&key, &id, now)).unwrap();
+            if may {
+                sim.ledger().is_to_tell(&id);
+            }
+            may || sim.is_off(Rule::OneTellingADay)
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
 }
 
@@ -719,6 +761,17 @@ impl SlackTools for Node {
                 refused("slack_request_timeout", Retry::Later, None)
             }
         }
+    }
+
+    async fn person(&self, tenant: Option<&str>, user: &str, _: Moment) -> PersonOutcome {
+        let way = self.sim.millis(20..=300);
+        sleep(way).await;
+        if self.sim.goes_wrong(self.sim.settings.slack) {
+            self.sim.count(Fault::PersonCannotBeRead);
+            return PersonOutcome::Unknown { reason: "slack_ratelimited".to_owned(), retry: Retry::Later };
+        }
+        let person = json!({ "id": user, "team_id": tenant, "is_restricted": user == GUEST });
+        PersonOutcome::Known(Person::read(person.as_object().unwrap()))
     }
 
     /// No question of the simulation has a file.

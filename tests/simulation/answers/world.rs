@@ -9,6 +9,7 @@ use slack_ingress::dispatch::reply::AgentProtocol;
 use slack_ingress::dispatch::{AgentEvents, Dispatch, DispatchSettings};
 use slack_ingress::ingress::{BotEvents, Inbound, Ingress, IngressSettings};
 use slack_ingress::slack::answer_text;
+use slack_ingress::slack::asker::WhoMayAsk;
 use slack_ingress::slack::payload::{ControlEvents, DedupKey, DmConversation};
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::slack::retries::Attempt;
@@ -31,7 +32,7 @@ use super::process::{In, Process, Program};
 use super::queue::{Content, Dropped};
 use super::rules::Rule;
 use super::settle::post_wait;
-use super::sim::{Node, Sim};
+use super::sim::{GUEST, MEMBER, Node, Sim};
 use crate::slack::SECRET;
 
 const APP: &str = "A1";
@@ -59,8 +60,8 @@ pub(crate) struct World {
 /// What somebody does in a thread.
 #[derive(Clone, Debug)]
 enum Act {
-    Ask { number: u64 },
-    AskAgainInAnotherMessage { number: u64, ts: String },
+    Ask { number: u64, user: &'static str },
+    AskAgainInAnotherMessage { number: u64, ts: String, user: &'static str },
     Stop,
     Delete { ts: String },
 }
@@ -132,7 +133,7 @@ impl World {
     async fn asks(self: Arc<Self>, number: u64, thread: u64, at: Duration) {
         sleep(at).await;
         let settings = &self.sim.settings;
-        let (doubled, stopped, deleted, apart, later) = {
+        let (doubled, stopped, deleted, apart, later, user) = {
             let mut chance = self.sim.chance();
             (
                 chance.per_mille(settings.in_two_messages),
@@ -140,12 +141,13 @@ impl World {
                 chance.per_mille(settings.deleted),
                 chance.millis(0..=30_000),
                 chance.choose(&[0..=1_000, 0..=10_000, 0..=120_000]),
+                if chance.per_mille(settings.guests) { GUEST } else { MEMBER },
             )
         };
-        let ts = self.sends(thread, Act::Ask { number }).await;
+        let ts = self.sends(thread, Act::Ask { number, user }).await;
         if doubled {
             self.sim.count(Fault::OneQuestionInTwoMessages);
-            let again = Act::AskAgainInAnotherMessage { number, ts: ts.clone() };
+            let again = Act::AskAgainInAnotherMessage { number, ts: ts.clone(), user };
             let world = Arc::clone(&self);
             self.sim.spawn(async move {
                 sleep(apart).await;
@@ -173,11 +175,11 @@ impl World {
         let ts = format!("{}.{micros:06}", now.as_secs());
         let thread_ts = format!("1799999999.{thread:06}");
         let (event_id, event) = match &act {
-            Act::Ask { number } => (
+            Act::Ask { number, .. } => (
                 format!("Ev{number}"),
                 json!({ "type": "app_mention", "ts": ts, "text": format!("question {number}") }),
             ),
-            Act::AskAgainInAnotherMessage { number, ts } => (
+            Act::AskAgainInAnotherMessage { number, ts, .. } => (
                 format!("Ev{number}again"),
                 json!({ "type": "app_mention", "ts": ts, "text": format!("question {number}") }),
             ),
@@ -203,7 +205,11 @@ impl World {
         });
         let event = body["event"].as_object_mut().unwrap();
         event.insert("channel".to_owned(), json!(CHANNEL));
-        event.insert("user".to_owned(), json!("U1"));
+        let user = match &act {
+            Act::Ask { user, .. } | Act::AskAgainInAnotherMessage { user, .. } => user,
+            Act::Stop | Act::Delete { .. } => MEMBER,
+        };
+        event.insert("user".to_owned(), json!(user));
         if !matches!(act, Act::Delete { .. }) {
             event.insert("thread_ts".to_owned(), json!(thread_ts));
         }
@@ -226,9 +232,12 @@ impl World {
         let stop_key = format!("stop:{APP}:{CHANNEL}:{thread_ts}");
         let at = SlackTs::parse(ts).unwrap();
         match act {
-            Act::Ask { .. } => {
+            Act::Ask { user, .. } => {
                 let id = format!("{APP}:{CHANNEL}:{ts}");
                 ledger.is_asked(&id, &stop_key, at, false);
+                if *user == GUEST {
+                    ledger.is_asked_by_a_guest(&id);
+                }
                 ledger.event(event_id, &id);
             }
             Act::AskAgainInAnotherMessage { ts, .. } => {
@@ -416,6 +425,11 @@ async fn dispatch(sim: &Arc<Sim>, messages: Vec<QueueMessage>) -> Option<Vec<Str
         protocol: AgentProtocol::Work,
         events: AgentEvents::Questions,
         dm_conversation: DmConversation::Channel,
+        who_may_ask: if settings.guests == 0 || sim.is_off(Rule::AskersAreAdmitted) {
+            WhoMayAsk::EVERYBODY
+        } else {
+            WhoMayAsk::default()
+        },
     };
     let dispatch = Dispatch::new(
         node.clone(),

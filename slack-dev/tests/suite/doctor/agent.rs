@@ -16,7 +16,7 @@ use test_support::servers::{fresh_name, server};
 use test_support::slack::api::{Fault, SlackApi, TOKEN};
 
 const SCOPES: &str = "app_mentions:read,assistant:write,canvases:read,canvases:write,channels:history,chat:write,groups:history,\
-                      im:history,mpim:history,reactions:write";
+                      im:history,mpim:history,reactions:write,users:read";
 const CHANNEL: &str = "C0DOCTOR";
 
 /// A tool of the stack's Gateway beside `post_to_slack`.
@@ -187,13 +187,13 @@ async fn a_token_is_tried_and_what_it_lacks_is_named_with_what_does_not_work_wit
         right.found("bot token, Slack"),
         "Slack takes it: the bot standin (U0STANDIN) in Stand-in (T0STANDIN)"
     );
-    assert_eq!(right.found("bot token, scopes"), "all 10 of the manifest");
+    assert_eq!(right.found("bot token, scopes"), "all 11 of the manifest");
     // With files the manifest asks for one more, and without the pane for one less.
     let files = app.examined(&[], &json!({ "ReadsFiles": "true" }), &[]).await;
     assert!(files.found("bot token, scopes").starts_with("without files:read (the files"), "{}", files.text);
     app.slack.grant(&SCOPES.replace("assistant:write,", ""));
     let plain = app.examined(&[], &json!({ "AgentView": "false" }), &[]).await;
-    assert_eq!(plain.found("bot token, scopes"), "all 9 of the manifest");
+    assert_eq!(plain.found("bot token, scopes"), "all 10 of the manifest");
 
     app.slack.grant(&SCOPES.replace(",reactions:write", ""));
     let tool = app.plainly_examined().await;
