@@ -68,8 +68,7 @@ export function zipOf(files: Record<string, Buffer>): string {
 }
 
 /** The settings that say where all code is, for a test that makes stacks from settings. */
-export function codeSettings(): Record<string, string> {
-  const path = codeDirectory();
+export function codeSettings(path = codeDirectory()): Record<string, string> {
   return {
     codePath: path,
     redriveCodePath: path,

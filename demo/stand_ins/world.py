@@ -70,8 +70,7 @@ class Settings:
     # The agent's program, and what it gets beside AWS_REGION, SETTLE_FUNCTION and GATEWAY_URL.
     agent: pathlib.Path = AGENT
     agent_env: Mapping[str, str] = field(default_factory=dict)
-    # What agent-dispatch and agent-settle get beside what they need.
-    dispatch_env: Mapping[str, str] = field(default_factory=dict)
+    # What agent-settle gets beside what it needs.
     settle_env: Mapping[str, str] = field(default_factory=dict)
     echo_seconds: float = 0
     # Whether there is a stand-in for a model, which the agent finds in the place of Amazon Bedrock.
@@ -389,7 +388,7 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
             "AGENT_RUNTIME_ARN": RUNTIME_ARN, "AGENT_TIMEOUT_SECONDS": str(settings.agent_timeout),
             "AGENT_PROTOCOL": settings.protocol, "EVENT_QUEUE": queue_url, "DEAD_LETTER_QUEUE": dead_letter_url,
             "MAX_ATTEMPTS": str(settings.max_attempts), "GIVE_UP_AFTER_SECONDS": str(settings.give_up_after),
-            "POST_WAIT_SECONDS": str(settings.post_wait)} | settings.dispatch_env | shared_records,
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records,
             settings.function_timeout, settings.dispatchers)
         for it in functions.values():
             it.wait_until_it_is_ready()

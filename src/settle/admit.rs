@@ -97,12 +97,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if let Some(kind) = kind {
             call.report.why = Some(kind.as_str().to_owned());
         }
-        // Whoever has no name cannot be told once a day, and is not told at all. Nor is a bot, which might answer, and for ever.
-        let is_told = match AskerKey::of(place).filter(|_| kind != Some(AskerKind::Bot)) {
-            Some(key) => self.store.may_tell(&key, call.key.question_id(), self.clock.now()).await?,
-            None => false,
+        let text = match (answer_text::turned_away(kind), AskerKey::of(place)) {
+            (Some(text), Some(key)) => {
+                let may_tell = self.store.may_tell(&key, call.key.question_id(), self.clock.now()).await?;
+                may_tell.then_some(text)
+            }
+            // Of somebody whom the message does not name nobody knows whether they were told: each of their questions tells it.
+            (text, _) => text,
         };
-        let text = is_told.then(|| answer_text::turned_away(kind));
         Ok(match self.end(text, End::TurnedAway, call).await? {
             Answer::Answered { .. } => Answer::TurnedAway,
             other => other,

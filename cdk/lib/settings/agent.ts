@@ -31,7 +31,7 @@ export function agentProps(scope: Construct): AgentProps {
     if (given) throw new Error(`${given} has no effect without agentRuntimeArn`);
   }
   const remembers = choice('memory', 'user', 'off') === 'user';
-  if (text('alsoAnswers')?.includes('bots') && (text('botEvents') ?? 'drop') === 'drop')
+  if (list('alsoAnswers')?.includes('bots') && (text('botEvents') ?? 'drop') === 'drop')
     throw new Error('alsoAnswers=bots has no effect while the ingress drops what bots write: set botEvents=own');
   if (!remembers && text('memoryDays') !== undefined) throw new Error('memoryDays has no effect without a memory: set memory=user');
   const withTrello = choice('trello', 'true', 'false') === 'true';
@@ -96,7 +96,7 @@ export function agentProps(scope: Construct): AgentProps {
     agentView: wantsAgentView(scope),
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),
-    alsoAnswers: text('alsoAnswers')?.split(',').map((it) => it.trim()),
+    alsoAnswers: list('alsoAnswers'),
     maxAttempts: number('maxAttempts'),
     giveUpAfter: minutes('giveUpAfterMinutes'),
     postWait: seconds('postWaitSeconds'),

@@ -19,6 +19,7 @@ import {
   agentCoreRole,
   agentDirectory,
   codeDirectory,
+  codeSettings,
   dispatchIn,
   ingressIn,
   isQueue,
@@ -34,17 +35,7 @@ import {
 const codePath = codeDirectory();
 const x86 = codeDirectory('x86_64');
 const agentCodePath = agentDirectory();
-const code = (architecture?: unknown) => {
-  const path = architecture === 'x86_64' ? x86 : codePath;
-  return {
-    codePath: path,
-    redriveCodePath: path,
-    dispatchCodePath: path,
-    settleCodePath: path,
-    rotationCodePath: path,
-    agentCodePath,
-  };
-};
+const code = (architecture?: unknown) => ({ ...codeSettings(architecture === 'x86_64' ? x86 : codePath), agentCodePath });
 
 const tracedAgent = tracedAgentDirectory();
 

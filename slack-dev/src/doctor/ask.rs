@@ -211,8 +211,8 @@ fn unread_record(answer: Option<&str>, took: f64, why: &str) -> Check {
 
 /// Whether the text is what somebody reads who may not ask.
 fn says_may_not_ask(text: &str) -> bool {
-    let kinds = [Some(AskerKind::Guest), Some(AskerKind::External), Some(AskerKind::Bot), None];
-    kinds.into_iter().any(|kind| text.trim() == answer_text::turned_away(kind))
+    let kinds = [Some(AskerKind::Guest), Some(AskerKind::External), None];
+    kinds.into_iter().filter_map(answer_text::turned_away).any(|refusal| refusal == text.trim())
 }
 
 /// What Slack sends when a person mentions the app in this message.

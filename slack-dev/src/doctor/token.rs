@@ -160,11 +160,8 @@ fn scopes_check(granted: Option<&[String]>, app: App, whose: &str) -> Check {
         format!("{scope} ({without})")
     });
     let found = format!("{whose}without {}", words.collect::<Vec<_>>().join(", "));
-    let is_needed = |scope: &&&str| match **scope {
-        PEOPLE_SCOPE => app.looks_people_up == Some(true),
-        scope => scope == ANSWER_SCOPE,
-    };
-    if missing.iter().any(|scope| is_needed(&scope)) {
+    let needs_people = app.looks_people_up == Some(true) && missing.contains(&PEOPLE_SCOPE);
+    if missing.contains(&ANSWER_SCOPE) || needs_people {
         let todo = "Print the manifest again, paste it, and install the app again; docs/slack-app.md, \"What each scope is for\"";
         return Check::fail(MAY, found, todo);
     }

@@ -104,6 +104,15 @@ async fn somebody_whom_slack_does_not_know_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_the_message_does_not_name_is_told_too() {
+    let nameless = Place { user: None, ..Scene::place() };
+    let scene = Scene::new();
+    assert_eq!(scene.receive("h1", DISPATCHERS, Some(nameless)).await, Errand::Call);
+    assert_eq!(scene.ask(DISPATCHERS, admit(Home::Unknown)).await, Answer::TurnedAway);
+    assert!(scene.said()[0].starts_with("Sorry, I could not find out whether I may answer you."));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bot_that_only_slack_knows_for_one_is_told_nothing() {
     let scene = Scene::taken().await;
     *scene.world.people.lock().unwrap() = vec![person(&json!({ "is_bot": true }))];

@@ -149,17 +149,17 @@ pub fn apology(why: &str) -> &'static str {
     }
 }
 
-/// What somebody is told who may not ask, in whole sentences that are safe to post as they are. `None`: nobody could find out
-/// whether they may.
-pub fn turned_away(kind: Option<AskerKind>) -> &'static str {
-    match kind {
+/// What somebody is told who may not ask, in whole sentences that are safe to post as they are. Of a `kind` that is `None`, nobody
+/// could find out whether they may. A bot is told nothing: it might answer, and for ever.
+pub fn turned_away(kind: Option<AskerKind>) -> Option<&'static str> {
+    Some(match kind {
         Some(AskerKind::Guest) => "Sorry, I answer only full members of this workspace, and not its guests.",
         Some(AskerKind::External) => "Sorry, I answer only people of this workspace's own company.",
-        Some(AskerKind::Bot) => "Sorry, I do not answer other bots.",
+        Some(AskerKind::Bot) => return None,
         Some(AskerKind::Member) | None => {
             "Sorry, I could not find out whether I may answer you. The people who look after me can see why."
         }
-    }
+    })
 }
 
 /// The length of a character in a message, in UTF-16 units.
