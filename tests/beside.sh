@@ -20,7 +20,7 @@ run() {
 # Whoever interrupts this interrupts all of them, with what they have started.
 set -m
 started=()
-trap 'for process in "${started[@]}"; do kill -- "-$process" 2> /dev/null; done; exit 130' INT TERM
+trap 'for process in "${started[@]}"; do kill -- "-$process" 2> /dev/null; done; exit 130' INT TERM HUP
 for command in "$@"; do
     run "$command" "$logs/${#started[@]}" &
     started+=($!)

@@ -413,6 +413,8 @@ class EventSourceMapping:
                 else:
                     self._free.release()
         except BaseException as error:
+            # The other thread may be waiting for somebody to be free.
+            self._free.release()
             self._break(error)
 
     def _received(self) -> list[dict[str, Any]]:

@@ -239,7 +239,7 @@ pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
             part + 1
         ),
         State::Answered { ts: None, .. } if record.is_turned_away => {
-            "not answered: the asker may not ask, and another question of the day has told them".to_owned()
+            "not answered: the asker may not ask; they were told by another question of the day or in private, or are a bot".to_owned()
         }
         State::Answered { ts: Some(ts), .. } if record.is_turned_away => {
             format!("not answered: the asker may not ask, and the message {ts} tells them")

@@ -118,10 +118,9 @@ class Worlds:
             it.all_over.set()
         self._pool.shutdown()
         # test_world_at_rest.py asks too, and is not always among the tests that run.
-        for name, end in self._threads.items():
-            error = end.exception()
-            if error is not None and self._worlds[name].tests == 0:
-                raise AssertionError(f"the world {name!r} did not start, come to rest or end: {error}") from error
+        ends = {name: end.exception() for name, end in self._threads.items() if self._worlds[name].tests == 0}
+        if bad := {name: error for name, error in ends.items() if error is not None}:
+            raise AssertionError(f"these worlds did not start, come to rest or end: {bad}")
 
 
 class Beside:

@@ -10,6 +10,8 @@
 
 use aws_sdk_dynamodb::Client;
 use serde_json::{Value, json};
+use slack_ingress::slack::answer_text;
+use slack_ingress::slack::asker::AskerKind;
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::time::clock::{Clock, SystemClock};
 use slack_ingress::work::dynamodb::DynamoDbWork;
@@ -49,6 +51,8 @@ pub(super) struct Question<'a> {
     pub(super) table: Option<(Client, String)>,
     pub(super) limit: Duration,
 }
+
+const MAY_ASK: &str = "Ask as a member of the workspace, or see docs/agent.md, \"Who may ask\"";
 
 /// The message that the question is about.
 struct Asked {
@@ -128,9 +132,17 @@ impl Question<'_> {
                     return Err(Check::fail(CHECK, found, self.look_at_the_trace(asked)));
                 }
                 (_, Some(Record { is_turned_away: true, .. })) => {
-                    let found = format!("no answer: whoever --as names may not ask (after {took:.1} s)");
-                    let todo = "Ask as a member of the workspace, or see docs/agent.md, \"Who may ask\"";
-                    return Err(Check::fail(CHECK, found, todo));
+                    let found = format!(
+                        "no answer: whoever --as names may not ask, or is not known to Slack (after {took:.1} s)"
+                    );
+                    return Err(Check::fail(CHECK, found, MAY_ASK));
+                }
+                (Some(answer), None) if says_may_not_ask(&answer) => {
+                    return Err(Check::fail(
+                        CHECK,
+                        format!("no answer, after {took:.1} s: {answer}"),
+                        MAY_ASK,
+                    ));
                 }
                 (Some(answer), Some(Record { state: State::Answered { .. }, .. }) | None) => {
                     return Ok(Check::ok(
@@ -197,6 +209,12 @@ fn unread_record(answer: Option<&str>, took: f64, why: &str) -> Check {
     Check::warn(CHECK, format!("{stands}; its work record cannot be read: {why}"), todo)
 }
 
+/// Whether the text is what somebody reads who may not ask.
+fn says_may_not_ask(text: &str) -> bool {
+    let kinds = [Some(AskerKind::Guest), Some(AskerKind::External), Some(AskerKind::Bot), None];
+    kinds.into_iter().any(|kind| text.trim() == answer_text::turned_away(kind))
+}
+
 /// What Slack sends when a person mentions the app in this message.
 fn mention(asked: &Asked, bot: &Bot, user: &str) -> Value {
     let enterprise_id = bot.enterprise_id.as_deref();
@@ -215,7 +233,6 @@ fn mention(asked: &Asked, bot: &Bot, user: &str) -> Value {
             "ts": asked.ts,
             "event_ts": asked.ts,
             "channel": asked.channel,
-            "team": asked.team_id,
         },
         "event_id": format!("EvDOCTOR{:016X}", fastrand::u64(..)),
         "event_time": SystemClock.now().as_secs(),
@@ -226,7 +243,6 @@ fn mention(asked: &Asked, bot: &Bot, user: &str) -> Value {
             "is_bot": true,
             "is_enterprise_install": bot.is_enterprise_install,
         }],
-        "is_ext_shared_channel": false,
     })
 }
 

@@ -118,10 +118,11 @@ impl Outputs {
         self.get("ReadsFiles") == Some("true")
     }
 
-    /// Whether Slack has to be asked who somebody is. It need not be if guests and people of another company may ask.
-    pub(super) fn looks_people_up(&self) -> bool {
-        let may = self.get("WhoMayAsk").unwrap_or_default();
-        !["guests", "external"].iter().all(|kind| may.split(',').any(|it| it == *kind))
+    /// Whether Slack has to be asked who somebody is. It need not be if guests and people of another company may ask. `None`: the stack
+    /// is of a version that lets everybody ask, or there are no outputs.
+    pub(super) fn looks_people_up(&self) -> Option<bool> {
+        let may = self.get("WhoMayAsk")?;
+        Some(!["guests", "external"].iter().all(|kind| may.split(',').any(|it| it == *kind)))
     }
 
     pub(super) fn has_trello(&self) -> bool {
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(cdk.variable("EVENT_SINK").as_deref(), Some("https://sqs.x/q"));
         assert_eq!(cdk.variable("BOT_TOKEN_SECRET_ARN").as_deref(), Some("arn:1"));
         assert_eq!(cdk.more_bot_tokens().collect::<Vec<_>>(), [("T0789GHI", "arn:2")]);
-        assert!(!cdk.looks_people_up() && of_two.looks_people_up());
+        assert_eq!((cdk.looks_people_up(), of_two.looks_people_up()), (Some(false), None));
         assert!(!cdk.is_agent_view() && cdk.reads_files() && cdk.has_gateway() && !cdk.has_trello());
 
         let pair = json!({ "OutputKey": "SigningSecretArn", "OutputValue": "arn:s", "Description": "words" });

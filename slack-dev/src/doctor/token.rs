@@ -28,10 +28,10 @@ const WITHOUT: [(&str, &str); 12] = [
     ("users:read", "nobody is answered: whether somebody may ask cannot be found out"),
 ];
 
-/// The scopes without which the agent is of no use. The others may be left out on purpose.
-const NEEDED: [&str; 2] = ["chat:write", PEOPLE_SCOPE];
+/// Without this scope the agent is of no use.
+const ANSWER_SCOPE: &str = "chat:write";
 
-/// With it Slack is asked who somebody is.
+/// Nor without this one, by which Slack is asked who somebody is, unless that does not matter. The others may be left out on purpose.
 const PEOPLE_SCOPE: &str = "users:read";
 
 /// What the deployment says of the app.
@@ -39,7 +39,8 @@ const PEOPLE_SCOPE: &str = "users:read";
 pub(super) struct App {
     pub(super) is_agent_view: bool,
     pub(super) reads_files: bool,
-    pub(super) looks_people_up: bool,
+    /// Whether it is found out who somebody is, if the deployment says.
+    pub(super) looks_people_up: Option<bool>,
 }
 
 impl App {
@@ -48,7 +49,7 @@ impl App {
         let files = self.reads_files.then_some(FILES_SCOPE);
         let is_asked_for = move |scope: &&str| match *scope {
             "assistant:write" => self.is_agent_view,
-            PEOPLE_SCOPE => self.looks_people_up,
+            PEOPLE_SCOPE => self.looks_people_up != Some(false),
             _ => true,
         };
         SCOPES.split(',').filter(is_asked_for).chain(files)
@@ -159,7 +160,11 @@ fn scopes_check(granted: Option<&[String]>, app: App, whose: &str) -> Check {
         format!("{scope} ({without})")
     });
     let found = format!("{whose}without {}", words.collect::<Vec<_>>().join(", "));
-    if missing.iter().any(|scope| NEEDED.contains(scope)) {
+    let is_needed = |scope: &&&str| match **scope {
+        PEOPLE_SCOPE => app.looks_people_up == Some(true),
+        scope => scope == ANSWER_SCOPE,
+    };
+    if missing.iter().any(|scope| is_needed(&scope)) {
         let todo = "Print the manifest again, paste it, and install the app again; docs/slack-app.md, \"What each scope is for\"";
         return Check::fail(MAY, found, todo);
     }
@@ -174,7 +179,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const AGENT: App = App { is_agent_view: true, reads_files: false, looks_people_up: true };
+    const AGENT: App = App { is_agent_view: true, reads_files: false, looks_people_up: Some(true) };
 
     #[test]
     fn each_scope_of_the_manifest_has_what_is_lost_without_it_here_and_in_the_docs() {
@@ -206,8 +211,10 @@ mod tests {
 
         assert_eq!(with(AGENT, &["users:read"]).status, Status::Fail);
 
-        let open = App { looks_people_up: false, ..AGENT };
-        assert_eq!(with(open, &["users:read"]).status, Status::Ok, "who asks does not matter");
+        for (looks_people_up, status) in [(Some(false), Status::Ok), (None, Status::Warn)] {
+            let app = App { looks_people_up, ..AGENT };
+            assert_eq!(with(app, &["users:read"]).status, status, "{looks_people_up:?}");
+        }
         let plain = App { is_agent_view: false, ..AGENT };
         assert_eq!(with(plain, &["assistant:write"]).status, Status::Ok, "it is not asked for");
         let files = App { reads_files: true, ..AGENT };

@@ -157,8 +157,7 @@ pub fn turned_away(kind: Option<AskerKind>) -> &'static str {
         Some(AskerKind::External) => "Sorry, I answer only people of this workspace's own company.",
         Some(AskerKind::Bot) => "Sorry, I do not answer other bots.",
         Some(AskerKind::Member) | None => {
-            "Sorry, I could not find out whether I may answer you. The people who look after me can see why; please ask me \
-             again later."
+            "Sorry, I could not find out whether I may answer you. The people who look after me can see why."
         }
     }
 }

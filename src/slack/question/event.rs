@@ -76,8 +76,11 @@ fn message(context: &Context<'_>, event: &Value, author: Author) -> Asked {
         context.place(channel.clone(), thread_ts, text(&event["user"]), asked_at(context, event, &ts));
     let text = said::by(event, &bot_users(context.json));
     let files = Files::of(event);
-    let team = ["user_team", "team"].iter().find_map(|name| self::text(&event[*name]));
-    let asker = context.asker(author, team, context.json["is_ext_shared_channel"].as_bool());
+    let is_shared = context.json["is_ext_shared_channel"].as_bool();
+    // In a shared channel, `team` may be the workspace that the event is sent to.
+    let of_author = self::text(&event["user_team"]).map(|team| (team, true));
+    let team = of_author.or_else(|| Some((self::text(&event["team"])?, is_shared != Some(true))));
+    let asker = context.asker(author, team, is_shared);
     Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, files, place, asker }))
 }
 

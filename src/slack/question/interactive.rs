@@ -65,7 +65,7 @@ fn question(context: &Context<'_>, text: String, files: Files, place: Place, tea
     // Whoever posts there sees to it that it is Slack's.
     let response_url = self::text(&context.json["response_url"]);
     let place = Place { response_url, ..place };
-    let asker = context.asker(Author::Person, team, None);
+    let asker = context.asker(Author::Person, team.map(|team| (team, true)), None);
     Asked::Question(Box::new(Question { id: context.recorded_id(), text, files, place, asker }))
 }
 

@@ -234,21 +234,30 @@ impl Context<'_> {
         payload::record_key(parts.join(":"))
     }
 
-    /// Who asked. `team` is the workspace that the asker is in, or its organisation; `is_shared` is whether another company is in
-    /// the channel, if the message says.
+    /// Who asked. `team` is the workspace that the asker is in, or its organisation, and whether that is certain; `is_shared` is whether
+    /// another company is in the channel, if the message says.
     ///
     /// Of the ids in a message only some are certainly of the installation: in a shared channel, the envelope of an event may name
     /// the other company's workspace and organisation.
-    fn asker(&self, author: Author, team: Option<String>, is_shared: Option<bool>) -> Asker {
+    fn asker(&self, author: Author, team: Option<(String, bool)>, is_shared: Option<bool>) -> Asker {
         let authorization = &self.json["authorizations"][0];
         let of_interaction = [&self.json["team"]["id"], &self.json["enterprise"]["id"]];
         let named =
             [&authorization["team_id"], &authorization["enterprise_id"]].into_iter().chain(of_interaction);
-        let named: BTreeSet<String> = self.tenant.iter().cloned().chain(named.filter_map(text)).collect();
+        let mut named: BTreeSet<String> = named.filter_map(text).collect();
+        // Where an interaction names no workspace, its tenant is that of whoever clicked.
+        let of_asker = text(&self.json["user"]["team_id"]);
+        named.extend(self.tenant.iter().filter(|tenant| of_asker.as_ref() != Some(*tenant)).cloned());
         let installation: Vec<String> = named.into_iter().collect();
         let is_of_organisation = installation.iter().any(|id| payload::is_organisation(id));
         let home = match team {
-            Some(team) if installation.contains(&team) => Home::Ours,
+            Some((team, is_certain)) if installation.contains(&team) => {
+                if is_certain {
+                    Home::Ours
+                } else {
+                    Home::Unknown
+                }
+            }
             // Another workspace may be of the same organisation, if there is one.
             Some(_) if is_shared == Some(true) && !is_of_organisation => Home::Another,
             None if is_shared == Some(false) => Home::Ours,

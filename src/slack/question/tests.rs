@@ -445,7 +445,8 @@ fn a_message_says_whose_workspace_its_author_is_in() {
     for (envelope_changes, event_changes, home) in [
         (json!({ "is_ext_shared_channel": false }), json!({}), Home::Ours),
         (json!({ "is_ext_shared_channel": false }), json!({ "team": "T3" }), Home::Unknown),
-        (json!({ "is_ext_shared_channel": true }), json!({ "team": "T1" }), Home::Ours),
+        (json!({ "is_ext_shared_channel": true }), json!({ "team": "T1" }), Home::Unknown),
+        (json!({ "is_ext_shared_channel": true }), json!({ "user_team": "T1" }), Home::Ours),
         (json!({ "is_ext_shared_channel": true }), json!({ "user_team": "T2", "team": "T1" }), Home::Another),
         (json!({ "is_ext_shared_channel": true }), json!({}), Home::Unknown),
         (json!({}), json!({ "team": "T2" }), Home::Unknown),
@@ -458,7 +459,7 @@ fn a_message_says_whose_workspace_its_author_is_in() {
         ),
         (
             json!({ "is_ext_shared_channel": true, "authorizations": of_grid }),
-            json!({ "team": "E1" }),
+            json!({ "user_team": "E1" }),
             Home::Ours,
         ),
     ] {
@@ -487,6 +488,10 @@ fn a_message_says_whose_workspace_its_author_is_in() {
     });
     let theirs = question(asked(Kind::Interaction, &click)).asker;
     assert_eq!((theirs.home, theirs.installation), (Home::Unknown, vec!["E1".to_owned()]));
+    // And where it names no organisation either, nobody is ours.
+    let click = with(click, &json!({ "enterprise": null, "is_enterprise_install": false }));
+    let theirs = question(asked(Kind::Interaction, &click)).asker;
+    assert_eq!((theirs.home, theirs.installation), (Home::Unknown, vec![]));
     let click = json!({
         "type": "block_actions", "team": { "id": "T1" }, "user": { "id": "U1", "team_id": "T2" },
         "channel": { "id": "C1" }, "actions": [{ "type": "button", "value": "go", "action_ts": TS }],

@@ -562,7 +562,22 @@ impl Ledger {
                 violations.push(("asker", pair[1].1.clone(), format!("told again after {}", pair[0].1)));
             }
         }
+        let somebody_tells = self.questions.values().any(|question| question.is_to_tell);
         for (id, question) in &self.questions {
+            let answered =
+                question.record.as_ref().filter(|record| matches!(record.state, State::Answered { .. }));
+            if answered
+                .is_some_and(|record| record.is_turned_away != question.is_of_guest && !question.is_stop)
+            {
+                violations.push((
+                    "asker",
+                    id.clone(),
+                    "its record does not say whether its asker was turned away".to_owned(),
+                ));
+            }
+            if answered.is_some_and(|record| record.is_turned_away) && !somebody_tells {
+                violations.push(("asker", id.clone(), "nobody was to tell the guest".to_owned()));
+            }
             let is_done = matches!(
                 question.record.as_ref().map(|record| &record.state),
                 Some(State::Answered { ts: None, .. })
