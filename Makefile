@@ -52,8 +52,8 @@ check: format-check lint-everything docs ## The quick inner loop: format, lints,
 # Everything that CI runs. The compiler needs all of the machine, installing needs the network, and some tests mostly wait;
 # so these run beside each other. What is measured, or kills processes, runs alone.
 test: ## Everything that CI runs
-	tests/beside.sh "$(MAKE) installed" "$(MAKE) release" "nice $(MAKE) test-build"
-	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python test-bolt-javascript test-package release-dry-run" "nice $(MAKE) format-check lint docs fuzz-build"
+	tests/beside.sh "$(MAKE) installed" "$(MAKE) release"
+	tests/beside.sh "$(MAKE) test-stack" "$(MAKE) test-agent test-bolt-python test-bolt-javascript test-package release-dry-run" "nice $(MAKE) format-check lint docs test-build fuzz-build"
 	tests/beside.sh "$(MAKE) test-all" "$(MAKE) test-dev test-bolt-guide demo-bolt" "$(MAKE) test-docs"
 	$(MAKE) test-end-to-end
 	$(MAKE) workflows size demo DEMO=--release demo-picture PICTURE=--check simulate model kill answers test-load fuzz-short bench-short
