@@ -13,8 +13,8 @@ use super::askers::{AskerKey, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::journal::{Entry, ToolCall, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
-use super::usage::{Amounts, Counter, Limits, Scope, Taken};
 use super::token::{RandomTokens, Token, Tokens};
+use super::usage::{Amounts, Counter, Limits, Scope, Taken};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::slack::asker::AskerKind;
 use crate::slack::question::{File, Place, SlackTs};
@@ -522,7 +522,13 @@ pub async fn what_is_taken_counts_once_for_an_attempt_and_a_question_once_for_al
     let limits = Limits { questions: Some(3), tokens: Some(25), tool_calls: None };
     let counters = [counter(Scope::Person, limits)];
     let key = new_key();
-    for (by, taken) in [(1, Taken::Done), (1, Taken::Done), (2, Taken::Done), (3, Taken::Over(Scope::Person)), (2, Taken::Done)] {
+    for (by, taken) in [
+        (1, Taken::Done),
+        (1, Taken::Done),
+        (2, Taken::Done),
+        (3, Taken::Over(Scope::Person)),
+        (2, Taken::Done),
+    ] {
         assert_eq!(take(store, &key, by, &counters, ONE).await, taken, "by {by}");
     }
     assert_eq!(questions_left(store, &counters).await, 2, "one question is counted");
@@ -546,7 +552,10 @@ pub async fn of_many_that_take_at_once_no_more_take_than_there_is(store: &impl W
     };
     let taken = join_all(keys.iter().map(persistent)).await;
     assert_eq!(taken.iter().filter(|taken| **taken == Taken::Done).count(), 3, "{taken:?}");
-    assert!(taken.iter().all(|taken| matches!(taken, Taken::Done | Taken::Over(Scope::Workspace))), "{taken:?}");
+    assert!(
+        taken.iter().all(|taken| matches!(taken, Taken::Done | Taken::Over(Scope::Workspace))),
+        "{taken:?}"
+    );
 }
 
 /// All or nothing.

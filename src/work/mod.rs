@@ -55,10 +55,10 @@ use crate::dedup::StoreError;
 use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
 use askers::AskerStore;
-use usage::UsageStore;
 use journal::{Entry, ToolEnd};
 use record::Record;
 use token::Token;
+use usage::UsageStore;
 
 /// What the key of every item of this room begins with. The table is the ingress's, and none of its own keys has a `#`.
 pub const PREFIX: &str = "dispatch#";

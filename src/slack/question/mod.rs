@@ -33,8 +33,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::asker::{Asker, Home};
 use super::feedback::Rating;
-use crate::work::usage::Scope;
 use super::payload::{self, Author, DmConversation, Kind, Malformed};
+use crate::work::usage::Scope;
 
 /// What a message on the queue asks of the agent's side.
 #[derive(Clone, Debug, PartialEq, Eq)]

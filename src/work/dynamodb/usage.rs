@@ -48,8 +48,9 @@ impl DynamoDbWork {
             Ok(_) => Ok(()),
             Err(SdkError::ServiceError(error)) => match error.into_err() {
                 TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-                    let of_condition =
-                        |reason: &aws_sdk_dynamodb::types::CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+                    let of_condition = |reason: &aws_sdk_dynamodb::types::CancellationReason| {
+                        reason.code() == Some("ConditionalCheckFailed")
+                    };
                     match cancelled.cancellation_reasons().iter().position(of_condition) {
                         Some(place) => Err(Refused::At(place)),
                         // A conflict with another transaction, or too many of them.
@@ -81,17 +82,25 @@ impl UsageStore for DynamoDbWork {
             }
             // The question itself was counted by its first attempt.
             let amounts = if taken_by.is_some() { Amounts { questions: 0, ..*amounts } } else { *amounts };
-            if let Some(scope) = counters.iter().find(|counter| never_fits(counter, &amounts)).map(|counter| counter.scope) {
+            if let Some(scope) =
+                counters.iter().find(|counter| never_fits(counter, &amounts)).map(|counter| counter.scope)
+            {
                 return Ok(Taken::Over(scope));
             }
-            let condition =
-                if taken_by.is_some() { "attribute_exists(taken_by) AND NOT contains(taken_by, :by_one)" } else { "attribute_not_exists(taken_by)" };
+            let condition = if taken_by.is_some() {
+                "attribute_exists(taken_by) AND NOT contains(taken_by, :by_one)"
+            } else {
+                "attribute_not_exists(taken_by)"
+            };
             let mut of_question = self
                 .update(&key)
                 .update_expression("SET expires_at = :expires_at ADD taken_by :by")
                 .condition_expression(condition)
                 .expression_attribute_values(":by", set_of(by))
-                .expression_attribute_values(":expires_at", number_value(now.as_secs() + RECORD_KEPT_SECONDS));
+                .expression_attribute_values(
+                    ":expires_at",
+                    number_value(now.as_secs() + RECORD_KEPT_SECONDS),
+                );
             if taken_by.is_some() {
                 of_question = of_question.expression_attribute_values(":by_one", string(by.as_str()));
             }
