@@ -14,6 +14,7 @@ use super::journal::{Entry, ToolCall, ToolEnd};
 use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::{RandomTokens, Token, Tokens};
+use super::usage::{Amounts, Counter, Limits, Scope, Taken};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::slack::asker::AskerKind;
 use crate::slack::question::{File, Place, SlackTs};
@@ -42,6 +43,10 @@ macro_rules! every_work_scenario {
             what_is_forgotten_is_closed
             what_somebody_is_is_known_for_an_hour
             one_question_of_a_day_tells_who_may_not_ask
+            what_is_taken_counts_once_for_an_attempt_and_a_question_once_for_all
+            of_many_that_take_at_once_no_more_take_than_there_is
+            what_does_not_fit_one_counter_is_taken_from_none
+            what_was_not_used_is_given_back_once
             warming_up_changes_nothing
         }
     };
@@ -483,6 +488,104 @@ pub async fn one_question_of_a_day_tells_who_may_not_ask(store: &impl WorkStore)
     store.remember(&asker, AskerKind::Guest, NOW).await.expect("the store answers");
     assert!(!may_tell(store, &asker, told, NOW.after(TOLD_AGAIN_AFTER)).await);
     assert_eq!(kind(store, &asker, NOW).await, Some(AskerKind::Guest));
+}
+
+fn counter(scope: Scope, limits: Limits) -> Counter {
+    let key = format!("used:{}:A1:T1:{}:1", scope.as_str(), RandomTokens.next().as_str());
+    Counter { scope, key, limits }
+}
+
+async fn take(
+    store: &impl WorkStore,
+    question: &RecordKey,
+    by: u128,
+    counters: &[Counter],
+    amounts: Amounts,
+) -> Taken {
+    store.take(question, &token(by), counters, &amounts, NOW).await.expect("the store answers")
+}
+
+const ONE: Amounts = Amounts { questions: 1, tokens: 10, tool_calls: 0 };
+
+/// How many more questions fit.
+async fn questions_left(store: &impl WorkStore, counters: &[Counter]) -> usize {
+    let mut fit = 0;
+    let one = Amounts { questions: 1, ..Amounts::default() };
+    while fit < 20 && take(store, &new_key(), 1, counters, one).await == Taken::Done {
+        fit += 1;
+    }
+    fit
+}
+
+/// A second attempt takes tokens, and counts no question.
+pub async fn what_is_taken_counts_once_for_an_attempt_and_a_question_once_for_all(store: &impl WorkStore) {
+    let limits = Limits { questions: Some(3), tokens: Some(25), tool_calls: None };
+    let counters = [counter(Scope::Person, limits)];
+    let key = new_key();
+    for (by, taken) in [
+        (1, Taken::Done),
+        (1, Taken::Done),
+        (2, Taken::Done),
+        (3, Taken::Over(Scope::Person)),
+        (2, Taken::Done),
+    ] {
+        assert_eq!(take(store, &key, by, &counters, ONE).await, taken, "by {by}");
+    }
+    assert_eq!(questions_left(store, &counters).await, 2, "one question is counted");
+}
+
+/// Many ask at once, and not more than may ask begin.
+pub async fn of_many_that_take_at_once_no_more_take_than_there_is(store: &impl WorkStore) {
+    let counters = [
+        counter(Scope::Person, Limits::default()),
+        counter(Scope::Workspace, Limits { questions: Some(3), ..Limits::default() }),
+    ];
+    let keys: Vec<RecordKey> = (0..8).map(|_| new_key()).collect();
+    // A conflict of two transactions is an unknown outcome, and is asked again.
+    let persistent = async |key: &RecordKey| {
+        for _ in 0..50 {
+            if let Ok(taken) = store.take(key, &token(1), &counters, &ONE, NOW).await {
+                return taken;
+            }
+        }
+        panic!("the store never answers")
+    };
+    let taken = join_all(keys.iter().map(persistent)).await;
+    assert_eq!(taken.iter().filter(|taken| **taken == Taken::Done).count(), 3, "{taken:?}");
+    assert!(
+        taken.iter().all(|taken| matches!(taken, Taken::Done | Taken::Over(Scope::Workspace))),
+        "{taken:?}"
+    );
+}
+
+/// All or nothing.
+pub async fn what_does_not_fit_one_counter_is_taken_from_none(store: &impl WorkStore) {
+    let wide = counter(Scope::Person, Limits { questions: Some(5), ..Limits::default() });
+    let narrow = counter(Scope::Channel, Limits { tokens: Some(9), ..Limits::default() });
+    let both = [wide.clone(), narrow];
+    for _ in 0..3 {
+        assert_eq!(take(store, &new_key(), 1, &both, ONE).await, Taken::Over(Scope::Channel));
+    }
+    assert_eq!(questions_left(store, &[wide]).await, 5);
+}
+
+/// Only who has taken gives back.
+pub async fn what_was_not_used_is_given_back_once(store: &impl WorkStore) {
+    let counters = [counter(Scope::Workspace, Limits { tokens: Some(20), ..Limits::default() })];
+    let key = new_key();
+    let unused = Amounts { tokens: 5, ..Amounts::default() };
+    let give_back = async |by: u128| {
+        store.give_back(&key, &token(by), &counters, &unused, NOW).await.expect("the store answers");
+    };
+    give_back(1).await;
+    assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
+    for by in [1, 1, 2] {
+        give_back(by).await;
+    }
+    let fifteen = Amounts { tokens: 15, ..Amounts::default() };
+    let sixteen = Amounts { tokens: 16, ..Amounts::default() };
+    assert_eq!(take(store, &new_key(), 1, &counters, sixteen).await, Taken::Over(Scope::Workspace));
+    assert_eq!(take(store, &new_key(), 1, &counters, fifteen).await, Taken::Done);
 }
 
 /// At init, each time a process starts.

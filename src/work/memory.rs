@@ -1,13 +1,14 @@
 //! Work records in the memory of the process, for the simulation and for tests. It keeps what any store has to keep: a write is
 //! one atomic step, on the condition that nobody has written since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::askers::{AskerKey, AskerStore, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::journal::{Entry, ToolEnd};
 use super::record::Record;
 use super::token::Token;
+use super::usage::{Amounts, Counter, Taken, Unit, UsageStore};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::dedup::StoreError;
 use crate::slack::asker::AskerKind;
@@ -27,6 +28,9 @@ struct Items {
     calls: BTreeMap<(RecordKey, u32), Entry>,
     known: BTreeMap<AskerKey, (AskerKind, UnixMillis)>,
     told: BTreeMap<AskerKey, (String, UnixMillis)>,
+    counters: BTreeMap<String, Amounts>,
+    taken_by: BTreeSet<(RecordKey, String)>,
+    given_back_by: BTreeSet<(RecordKey, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +156,61 @@ impl WorkStore for MemoryWork {
         self.items(|items| match items.calls.get_mut(&(key.clone(), number)) {
             Some(Entry::Call(call)) if call.nonce == *nonce => call.end = Some(end.clone()),
             _ => {}
+        });
+        Ok(())
+    }
+}
+
+impl UsageStore for MemoryWork {
+    async fn take(
+        &self,
+        question: &RecordKey,
+        by: &Token,
+        counters: &[Counter],
+        amounts: &Amounts,
+        _now: UnixMillis,
+    ) -> Result<Taken, StoreError> {
+        let attempt = (question.clone(), by.as_str().to_owned());
+        Ok(self.items(|items| {
+            if items.taken_by.contains(&attempt) {
+                return Taken::Done;
+            }
+            let is_first = !items.taken_by.iter().any(|(of, _)| of == question);
+            let amounts = if is_first { *amounts } else { Amounts { questions: 0, ..*amounts } };
+            let is_over = |counter: &&Counter| {
+                let used = items.counters.get(&counter.key).copied().unwrap_or_default();
+                Unit::ALL.iter().any(|unit| {
+                    let wanted = amounts.of(*unit);
+                    let limit = counter.limits.of(*unit).filter(|_| wanted > 0);
+                    limit.is_some_and(|limit| used.of(*unit).saturating_add(wanted) > limit)
+                })
+            };
+            if let Some(counter) = counters.iter().find(is_over) {
+                return Taken::Over(counter.scope);
+            }
+            for counter in counters {
+                items.counters.entry(counter.key.clone()).or_default().add(&amounts);
+            }
+            items.taken_by.insert(attempt);
+            Taken::Done
+        }))
+    }
+
+    async fn give_back(
+        &self,
+        question: &RecordKey,
+        by: &Token,
+        counters: &[Counter],
+        unused: &Amounts,
+        _now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let attempt = (question.clone(), by.as_str().to_owned());
+        self.items(|items| {
+            if items.taken_by.contains(&attempt) && items.given_back_by.insert(attempt) {
+                for counter in counters {
+                    items.counters.entry(counter.key.clone()).or_default().take_off(unused);
+                }
+            }
         });
         Ok(())
     }

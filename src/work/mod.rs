@@ -20,8 +20,9 @@
 //! 4. [`journal`]: the calls of tools that were made for a question.
 //! 5. [`stream`]: the message in which people see the answer while it is being thought.
 //! 6. [`askers`]: what is known of those who ask.
-//! 7. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 8. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//! 7. [`usage`]: how much people have used in a day, and how much they may.
+//! 8. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 9. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
 //!    name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
@@ -44,6 +45,7 @@ pub mod record;
 pub mod stream;
 pub mod token;
 pub mod update;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,6 +58,7 @@ use askers::AskerStore;
 use journal::{Entry, ToolEnd};
 use record::Record;
 use token::Token;
+use usage::UsageStore;
 
 /// What the key of every item of this room begins with. The table is the ingress's, and none of its own keys has a `#`.
 pub const PREFIX: &str = "dispatch#";
@@ -73,12 +76,12 @@ impl RecordKey {
         Self(format!("{PREFIX}{id}"))
     }
 
-    /// Reads a key that came from outside. `None` if it is none of a work record: the record of the ingress's, a stop's or an
-    /// asker's.
+    /// Reads a key that came from outside. `None` if it is none of a work record: the record of the ingress's, a stop's, an
+    /// asker's or a counter's.
     pub fn parse(key: &str) -> Option<Self> {
         let id = key.strip_prefix(PREFIX)?;
         (!id.is_empty()
-            && !["stop:", "asker:"].iter().any(|other| id.starts_with(other))
+            && !["stop:", "asker:", "used:"].iter().any(|other| id.starts_with(other))
             && key.len() <= PREFIX.len() + 1024)
             .then(|| Self(key.to_owned()))
     }
@@ -163,7 +166,7 @@ impl Stopped {
 /// Where the work records are, and the stops.
 ///
 /// An error means that the outcome is unknown. The caller may drop the future at any time, and it is unknown then, too.
-pub trait WorkStore: AskerStore {
+pub trait WorkStore: AskerStore + UsageStore {
     /// Connects, and changes nothing. It is called once, at init.
     ///
     /// # Errors

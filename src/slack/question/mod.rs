@@ -34,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::asker::{Asker, Home};
 use super::feedback::Rating;
 use super::payload::{self, Author, DmConversation, Kind, Malformed};
+use crate::work::usage::Scope;
 
 /// What a message on the queue asks of the agent's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +142,19 @@ impl Place {
         let [app, tenant] = [&self.api_app_id, &self.tenant].map(|id| id.as_deref().unwrap_or_default());
         let parts = [app, tenant, user].map(|part| payload::record_id(part.to_owned()));
         Some(payload::record_key(format!("asker:{}", parts.join(":"))))
+    }
+
+    /// By what the use of the agent is counted in this scope: `<app>:<tenant>`, and for a person or a channel its id; `None` if the
+    /// place does not say.
+    pub fn counted_by(&self, scope: Scope) -> Option<String> {
+        let installation = [&self.api_app_id, &self.tenant].map(|id| id.clone().unwrap_or_default());
+        let of_scope = match scope {
+            Scope::Person => Some(self.user.clone()?),
+            Scope::Channel => Some(self.channel.clone()),
+            Scope::Workspace => None,
+        };
+        let parts: Vec<String> = installation.into_iter().chain(of_scope).map(payload::record_id).collect();
+        Some(payload::record_key(parts.join(":")))
     }
 
     /// The thread by which Slack knows the session that the question belongs to. Without a thread, as in a direct message with

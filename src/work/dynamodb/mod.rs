@@ -6,6 +6,7 @@
 
 mod askers;
 mod journal;
+mod usage;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
