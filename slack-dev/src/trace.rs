@@ -8,7 +8,7 @@ use slack_ingress::slack::question::SlackTs;
 use slack_ingress::time::clock::{Clock, SystemClock, UnixMillis};
 use slack_ingress::work::dynamodb::DynamoDbWork;
 use slack_ingress::work::receive::{DELETED, OUTCOME_UNKNOWN, STOPPED, UNTOLD};
-use slack_ingress::work::record::{Flight, Posting, Record, State};
+use slack_ingress::work::record::{Declined, Flight, Posting, Record, State};
 use slack_ingress::work::{RecordKey, WorkStore};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -165,9 +165,7 @@ impl Found<'_> {
             State::Free => ("free", None, None),
             State::InFlight(_) => ("in_flight", None, None),
             State::Posting(_) => ("posting", None, None),
-            State::Answered { ts, .. } => {
-                ("answered", record.is_turned_away.then_some("turned_away"), ts.as_deref())
-            }
+            State::Answered { ts, .. } => ("answered", record.declined.map(Declined::as_str), ts.as_deref()),
             State::Told { why, .. } => ("told", Some(why.as_str()), None),
         };
         json!({
@@ -238,10 +236,14 @@ pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
             "its text waits to be posted (part {}): Slack or the Gateway has refused it so far, and agent-settle's log says why",
             part + 1
         ),
-        State::Answered { ts: None, .. } if record.is_turned_away => {
+        State::Answered { ts, .. } if record.declined == Some(Declined::OverLimit) => {
+            let at = ts.as_ref().map_or("in private".to_owned(), |ts| format!("by the message {ts}"));
+            format!("not answered: as much was used on its day as may be, and the asker was told so {at}")
+        }
+        State::Answered { ts: None, .. } if record.declined.is_some() => {
             "not answered: the asker may not ask; they were told by another question of the day or in private, or are a bot".to_owned()
         }
-        State::Answered { ts: Some(ts), .. } if record.is_turned_away => {
+        State::Answered { ts: Some(ts), .. } if record.declined.is_some() => {
             format!("not answered: the asker may not ask, and the message {ts} tells them")
         }
         State::Answered { ts: None, .. } => "answered, by tools of the agent's own".to_owned(),

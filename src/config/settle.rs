@@ -1,5 +1,6 @@
 //! The configuration of `agent-settle`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
@@ -13,7 +14,9 @@ use crate::gateway::prompts::Prompts;
 use crate::gateway::slack_files::SLACK_FILES;
 use crate::gateway::tools_gateway::WorkspaceTools;
 use crate::settle::SettleSettings;
+use crate::slack::scope::Scope;
 use crate::slack::token_secrets::TokenSecrets;
+use crate::work::usage::{DailyLimits, Limits, Unit};
 
 /// What the environment of `agent-settle` says.
 #[derive(Debug)]
@@ -43,6 +46,14 @@ pub struct SettleConfig {
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
     pub log: Targets,
 }
+
+const TOKENS_A_DAY: &str = "TOKENS_A_DAY";
+const TOKENS_A_QUESTION: &str = "TOKENS_A_QUESTION";
+
+/// What a question may use, if tokens are counted and nothing else is said: 20 calls of a model with some pages each.
+const DEFAULT_TOKENS_A_QUESTION: u64 = 200_000;
+
+const MOST_A_DAY: u64 = 1_000_000_000_000;
 
 /// What `GATEWAY_URL` may be, for the text of a problem.
 const GATEWAY: &str = "the URL of an AgentCore Gateway, https://…/mcp";
@@ -109,6 +120,7 @@ impl SettleConfig {
             value_or_problem(&mut problems, one_of(name, get(name), words)).unwrap_or_default()
         };
         let (session_titles, feedback_buttons) = (is_on("SESSION_TITLES"), is_on("FEEDBACK_BUTTONS"));
+        let limits = limits(&mut problems, get);
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
         match (table, queue_url, gateway_url, tools_gateway_url, installations, slack_files, post_wait, log) {
             (
@@ -122,7 +134,8 @@ impl SettleConfig {
                 Some(log),
             ) if problems.is_empty() => {
                 let slack_hooks = get("SLACK_HOOKS_URL").unwrap_or_else(|| SLACK_HOOKS.to_owned());
-                let settings = SettleSettings { post_wait, prompts, session_titles, feedback_buttons };
+                let settings =
+                    SettleSettings { post_wait, prompts, session_titles, feedback_buttons, limits };
                 Ok(Self {
                     table,
                     queue_url,
@@ -140,6 +153,51 @@ impl SettleConfig {
             _ => Err(ConfigError { problems }),
         }
     }
+}
+
+/// Reads what may be used within a day: `QUESTIONS_A_DAY`, `TOKENS_A_DAY`, `TOOL_CALLS_A_DAY` and `TOKENS_A_QUESTION`.
+fn limits(problems: &mut Vec<String>, get: impl Fn(&str) -> Option<String>) -> DailyLimits {
+    let mut limits: BTreeMap<Scope, Limits> = BTreeMap::new();
+    for (name, unit) in [
+        ("QUESTIONS_A_DAY", Unit::Questions),
+        (TOKENS_A_DAY, Unit::Tokens),
+        ("TOOL_CALLS_A_DAY", Unit::ToolCalls),
+    ] {
+        for part in get(name).iter().flat_map(|value| value.split(',')) {
+            match limit(part) {
+                Some((scope, limit)) if limits.get(&scope).and_then(|limits| limits.of(unit)).is_none() => {
+                    limits.entry(scope).or_default().set(unit, limit);
+                }
+                Some((scope, _)) => problems.push(format!("{name}: {} is there twice", scope.as_str())),
+                None => problems.push(format!(
+                    "{name}: {part:?} is no limit; expected person:20, channel:100 or workspace:1000, of one or several of them \
+                     with commas between; a number from 1 to 10^12"
+                )),
+            }
+        }
+    }
+    let counts_tokens = get(TOKENS_A_DAY).is_some();
+    let a_question = get(TOKENS_A_QUESTION);
+    let default = if counts_tokens { DEFAULT_TOKENS_A_QUESTION } else { 0 };
+    let is_said = a_question.is_some();
+    let a_question = number(TOKENS_A_QUESTION, a_question, default, 1_000, 10_000_000);
+    let a_question = value_or_problem(problems, a_question).filter(|_| counts_tokens || is_said);
+    for (scope, tokens) in limits.iter().filter_map(|(scope, limits)| Some((scope, limits.tokens?))) {
+        if a_question.is_some_and(|a_question| tokens < a_question) {
+            problems.push(format!(
+                "{TOKENS_A_DAY}: {}:{tokens} is less than one question may use (TOKENS_A_QUESTION), so there would be no answer at all",
+                scope.as_str()
+            ));
+        }
+    }
+    DailyLimits { scopes: limits.into_iter().collect(), tokens_a_question: a_question }
+}
+
+/// Reads one limit, such as `person:20`.
+fn limit(part: &str) -> Option<(Scope, u64)> {
+    let (scope, limit) = part.trim().split_once(':')?;
+    let limit = limit.trim().parse().ok().filter(|limit| (1..=MOST_A_DAY).contains(limit))?;
+    Some((Scope::parse(scope.trim())?, limit))
 }
 
 /// Reads `GATEWAY_TARGETS` and `GATEWAY_TARGET`, of which one is set at most: a target for whoever is not in the map would post
@@ -299,6 +357,42 @@ mod tests {
         assert_eq!(problems.len(), names.len(), "{problems:#?}");
         for (problem, name) in problems.iter().zip(names) {
             assert!(problem.starts_with(name), "{name}: {problem}");
+        }
+    }
+
+    #[test]
+    fn limits_are_read_by_unit_and_scope() {
+        assert_eq!(config(&[]).unwrap().settings.limits, DailyLimits::default());
+        let limits = config(&[
+            ("QUESTIONS_A_DAY", "person:20, workspace:1000"),
+            ("TOKENS_A_DAY", "workspace:5000000"),
+            ("TOOL_CALLS_A_DAY", " channel : 50 "),
+        ]);
+        let of = |questions, tokens, tool_calls| Limits { questions, tokens, tool_calls };
+        let scopes = vec![
+            (Scope::Person, of(Some(20), None, None)),
+            (Scope::Channel, of(None, None, Some(50))),
+            (Scope::Workspace, of(Some(1000), Some(5_000_000), None)),
+        ];
+        let expected = DailyLimits { scopes, tokens_a_question: Some(200_000) };
+        assert_eq!(limits.unwrap().settings.limits, expected);
+        let limits = config(&[("TOKENS_A_QUESTION", "50000"), ("QUESTIONS_A_DAY", "person:1")]).unwrap();
+        assert_eq!(limits.settings.limits.tokens_a_question, Some(50_000));
+    }
+
+    #[test]
+    fn a_limit_by_which_nobody_could_ask_is_refused() {
+        for (name, value) in [
+            ("QUESTIONS_A_DAY", "person"),
+            ("QUESTIONS_A_DAY", "person:0"),
+            ("QUESTIONS_A_DAY", "people:5"),
+            ("QUESTIONS_A_DAY", "person:5,person:6"),
+            ("TOOL_CALLS_A_DAY", "channel:1e3"),
+            ("TOKENS_A_QUESTION", "10"),
+            ("TOKENS_A_DAY", "person:199999"),
+        ] {
+            let problems = config(&[(name, value)]).unwrap_err();
+            assert!(matches!(&*problems, [one] if one.starts_with(name)), "{value}: {problems:?}");
         }
     }
 

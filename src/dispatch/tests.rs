@@ -8,6 +8,7 @@ use crate::work::journal::{Entry, ToolEnd};
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
 use crate::work::record::{Flight, Record};
+use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use crate::work::{Seen, Written};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -136,6 +137,29 @@ impl AskerStore for Arc<World> {
 
     async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
         self.store.may_tell(key, question_id, now).await
+    }
+}
+
+impl UsageStore for Arc<World> {
+    async fn take(
+        &self,
+        question: &RecordKey,
+        by: &Taker,
+        counters: &[Counter],
+        amounts: &Amounts,
+        now: UnixMillis,
+    ) -> Result<Taken, StoreError> {
+        self.store.take(question, by, counters, amounts, now).await
+    }
+
+    async fn settle_up(
+        &self,
+        question: &RecordKey,
+        by: &Token,
+        used_tokens: u64,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.store.settle_up(question, by, used_tokens, now).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::time::clock::Clock;
 use crate::work::WorkStore;
 use crate::work::askers::AskerKey;
 use crate::work::queue::Queue;
-use crate::work::record::{End, State};
+use crate::work::record::{Declined, End, State};
 use crate::work::token::Tokens;
 
 /// "May this asker ask?"
@@ -105,7 +105,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             // Of somebody whom the message does not name nobody knows whether they were told: each of their questions tells it.
             (text, _) => text,
         };
-        Ok(match self.end(text, End::TurnedAway, call).await? {
+        Ok(match self.end(text, End::Declined(Declined::Asker), call).await? {
             Answer::Answered { .. } => Answer::TurnedAway,
             other => other,
         })

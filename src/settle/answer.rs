@@ -21,6 +21,8 @@ pub enum Answer {
         place: Option<Place>,
         /// How many calls of tools earlier attempts have made, or may have.
         tool_calls: u32,
+        /// How many tokens this attempt may use; absent if nobody counts them.
+        most_tokens: Option<u64>,
     },
     /// To a beat: the work goes on.
     GoOn,
@@ -111,13 +113,14 @@ impl Answer {
     pub fn to_json(&self) -> Value {
         let outcome = self.outcome();
         match self {
-            Self::Claimed { attempt, question_id, place, tool_calls } => json!({
+            Self::Claimed { attempt, question_id, place, tool_calls, most_tokens } => json!({
                 "outcome": outcome,
                 "attempt": attempt,
                 "question_id": question_id,
                 "beat_seconds": BEAT.as_secs(),
                 "place": place.as_ref().map(Place::shown_to_the_agent),
                 "tool_calls": tool_calls,
+                "most_tokens": most_tokens,
             }),
             Self::Cancel { why } | Self::Invalid { why } => json!({ "outcome": outcome, "why": why }),
             Self::Unreadable { why, again } => json!({ "outcome": outcome, "why": why, "again": again }),

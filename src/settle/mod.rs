@@ -17,7 +17,7 @@
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
 //!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`file`](mod@file): the files that came with a question;
-//!    [`pane`]: what is suggested in the app's pane; [`admit`]: whether somebody may ask.
+//!    [`pane`]: what is suggested in the app's pane; [`admit`]: whether somebody may ask; [`limits`]: how much.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -28,6 +28,7 @@ pub mod admit;
 pub mod answer;
 pub mod calls;
 pub mod file;
+pub mod limits;
 pub mod pane;
 pub mod request;
 pub mod stream;
@@ -52,9 +53,10 @@ use crate::work::journal::{Entry, ToolCall, ToolEnd};
 use crate::work::operations::{self, Beat, Claimed, Counted, Intent, Now, Posted};
 use crate::work::queue::Queue;
 use crate::work::receive::STOPPED;
-use crate::work::record::{End, LEASE, Posting, Receive, Record, State, Via};
+use crate::work::record::{Declined, End, LEASE, Posting, Receive, Record, State, Via};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
+use crate::work::usage::DailyLimits;
 use crate::work::{RecordKey, Stopped, WorkStore};
 
 use answer::Answer;
@@ -90,12 +92,15 @@ pub struct SettleSettings {
     pub session_titles: bool,
     /// Whether an answer has buttons by which people say whether it is good (`FEEDBACK_BUTTONS`).
     pub feedback_buttons: bool,
+    /// What may be used within a day (`QUESTIONS_A_DAY`, `TOKENS_A_DAY`, `TOOL_CALLS_A_DAY`, `TOKENS_A_QUESTION`).
+    pub limits: DailyLimits,
 }
 
 impl SettleSettings {
     /// What is said when nothing but this wait is.
-    pub const fn new(post_wait: Duration) -> Self {
-        Self { post_wait, prompts: None, session_titles: false, feedback_buttons: false }
+    pub fn new(post_wait: Duration) -> Self {
+        let limits = DailyLimits::default();
+        Self { post_wait, prompts: None, session_titles: false, feedback_buttons: false, limits }
     }
 }
 
@@ -159,6 +164,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             },
         };
         let answer = self.operate(&request.operation, &mut call).await;
+        if let Some(used) = request.used {
+            self.settle_up(used, &mut call).await;
+        }
         match &answer {
             Ok(answer) => call.report.outcome = Some(answer.outcome()),
             Err(error) => call.report.errors.add("work record", error),
@@ -166,7 +174,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         (answer, call.report)
     }
 
-    async fn operate(&self, operation: &Operation, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+    async fn operate<'a>(&self, operation: &'a Operation, call: &mut Call<'a>) -> Result<Answer, StoreError> {
         match operation {
             Operation::Claim { new } => self.claim(new, call).await,
             Operation::Beat => self.beat(call).await,
@@ -192,7 +200,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
     }
 
-    async fn claim(&self, new: &Token, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+    async fn claim<'a>(&self, new: &'a Token, call: &mut Call<'a>) -> Result<Answer, StoreError> {
         let stop = self.stop(call).await?;
         let token = call.token;
         let claimed = update(&self.store, &self.clock, call.key, |record, now| {
@@ -203,8 +211,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 if let Some(receive) = shorten {
                     self.put_off(&receive, LEASE, call).await;
                 }
+                let taken = self.take_attempt(place.as_ref(), new, call).await?;
+                if let Some(declined) = self.decline_over_limit(new, taken, call).await? {
+                    return Ok(declined);
+                }
                 let question_id = call.key.question_id().to_owned();
-                Answer::Claimed { attempt, question_id, place, tool_calls }
+                let most_tokens = self.settings.limits.tokens_a_question;
+                Answer::Claimed { attempt, question_id, place, tool_calls, most_tokens }
             }
             Claimed::Gone { visible } => {
                 self.withdrawn(visible, call).await;
@@ -287,7 +300,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
             Intent::Ended { delete } => {
                 call.report.ended = Some(match end {
-                    End::TurnedAway => Ended::TurnedAway,
+                    End::Declined(Declined::Asker) => Ended::TurnedAway,
+                    End::Declined(Declined::OverLimit) => Ended::OverLimit,
                     End::Answered | End::Told { .. } => Ended::Answered,
                 });
                 self.delete(&delete, call).await;
@@ -302,10 +316,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
             Intent::TakenOver => Ok(Answer::TakenOver),
             Intent::Stands { end: stands, ts } => Ok(match (stands, &end) {
-                (End::Answered | End::TurnedAway, _) => Answer::Answered { ts },
+                (End::Answered | End::Declined(_), _) => Answer::Answered { ts },
                 (End::Told { .. }, End::Told { .. }) => Answer::Told,
                 // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
-                (End::Told { .. }, End::Answered | End::TurnedAway) => Answer::TakenOver,
+                (End::Told { .. }, End::Answered | End::Declined(_)) => Answer::TakenOver,
             }),
             Intent::NoPlace => Ok(Answer::Invalid { why: "the question has no place to answer in" }),
             Intent::Gone { visible } => {
@@ -608,10 +622,15 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.delete(receive, call).await;
                 Answer::Answered { ts: ts.map(str::to_owned) }
             }
-            End::TurnedAway => {
+            End::Declined(Declined::Asker) => {
                 call.report.ended = Some(Ended::TurnedAway);
                 self.delete(receive, call).await;
                 Answer::TurnedAway
+            }
+            End::Declined(Declined::OverLimit) => {
+                call.report.ended = Some(Ended::OverLimit);
+                self.delete(receive, call).await;
+                Answer::Answered { ts: ts.map(str::to_owned) }
             }
             End::Told { why } => {
                 call.report.ended = Some(Ended::Told);
@@ -622,11 +641,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         if let Some(record) = self.read(call).await? {
             call.report.attempts = Some(record.attempts);
-            if matches!(end, End::Answered | End::TurnedAway) {
+            if matches!(end, End::Answered | End::Declined(_)) {
                 self.forget_calls(record.tool_calls, call).await;
             }
             if let Some(place) = &record.place {
-                if matches!(end, End::TurnedAway) {
+                if matches!(end, End::Declined(Declined::Asker)) {
                     self.is_told_now(place, call).await;
                 }
                 if matches!(end, End::Answered) {
@@ -717,8 +736,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let counted = update(&self.store, &self.clock, call.key, |record, now| {
             operations::count_call(record, token, number, withdrawal(now, stop.as_ref()))
         });
-        let tenant = match counted.await? {
-            Counted::Yes { tenant } => tenant,
+        let place = match counted.await? {
+            Counted::Yes { place } => place,
             Counted::TooMany => {
                 let why = "too_many_calls".to_owned();
                 return Ok(Answer::Called(Called::Ended(ToolEnd::NotCalled { why })));
@@ -732,6 +751,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             // Nothing stands under the number, so whoever asks again makes the call.
             return Ok(Answer::Called(Called::UnderWay));
         }
+        if let Some(over) = self.take_tool_call(place.as_ref(), number, call).await? {
+            // What was called before the day's limit was reached, or set, was called.
+            let stands = self.store.read_call(call.key, number).await?;
+            let called =
+                |entry: Entry| Answer::Called(Called::of(&entry, number, tool, arguments, self.clock.now()));
+            return Ok(stands.map_or(over, called));
+        }
         let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
         let begun = ToolCall {
             tool: tool.to_owned(),
@@ -744,7 +770,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             let called = Called::of(&stands, number, tool, arguments, self.clock.now());
             return Ok(Answer::Called(called));
         }
-        let end = calls::end_of(tools.call(tenant.as_deref(), tool, raw, call.until()).await, arguments);
+        let tenant = place.as_ref().and_then(|place| place.tenant.as_deref());
+        let end = calls::end_of(tools.call(tenant, tool, raw, call.until()).await, arguments);
         if let ToolEnd::NotCalled { why } | ToolEnd::Unknown { why, .. } = &end {
             call.report.why = Some(why.clone());
         }
@@ -950,7 +977,7 @@ fn message<'a>(
 /// Why there will be no answer, if there will be none.
 fn refusal(end: &End) -> Option<String> {
     match end {
-        End::Answered | End::TurnedAway => None,
+        End::Answered | End::Declined(_) => None,
         End::Told { why } => Some(why.clone()),
     }
 }

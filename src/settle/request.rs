@@ -5,8 +5,10 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 use super::admit::Admission;
+use super::limits;
 use super::stream::Piece;
 use crate::gateway::stream::StepStatus;
+use crate::telemetry::report::settle::TokensUsed;
 use crate::work::RecordKey;
 use crate::work::journal::MAX_ARGUMENT_BYTES;
 use crate::work::token::Token;
@@ -41,6 +43,8 @@ pub struct Request {
     pub token: Token,
     /// What is to be done.
     pub operation: Operation,
+    /// What the attempt has used that ends with this request; absent if it goes on, or nobody knows.
+    pub used: Option<TokensUsed>,
 }
 
 /// What is to be done about a question.
@@ -135,7 +139,7 @@ impl Request {
         let key = key.ok_or(Invalid("record must be the one that the work came with"))?;
         let token = text(fields, "token").and_then(Token::parse);
         let token = token.ok_or(Invalid("token must be 32 lower-case hexadecimal digits"))?;
-        Ok(Self { operation: operation(fields, &token)?, key, token })
+        Ok(Self { operation: operation(fields, &token)?, used: limits::read_usage(fields)?, key, token })
     }
 }
 
@@ -301,6 +305,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_used_is_read_where_somebody_says_it() {
+        let used = |usage: Value| {
+            let request = json!({ "version": 1, "record": "dispatch#A1:C1:1.2", "token": TOKEN, "operation": "release", "usage": usage });
+            Request::read(&request).unwrap().used
+        };
+        assert_eq!(used(Value::Null), None);
+        let both = json!({ "input_tokens": 7, "output_tokens": 0, "cost": "more is not looked at" });
+        assert_eq!(used(both), Some(TokensUsed { input: 7, output: 0 }));
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         for (request, named) in [
             (json!({ "operation": "claim" }), "new"),
@@ -328,6 +343,9 @@ mod tests {
             (json!({ "operation": "file", "id": "" }), "id"),
             (json!({ "operation": "file", "id": "F".repeat(101) }), "id"),
             (json!({ "operation": "delete" }), "operation"),
+            (json!({ "operation": "release", "usage": 7 }), "usage"),
+            (json!({ "operation": "release", "usage": { "input_tokens": 1 } }), "usage"),
+            (json!({ "operation": "release", "usage": { "input_tokens": 1, "output_tokens": -1 } }), "usage"),
             (json!({}), "operation"),
             (json!({ "operation": "beat", "version": 2 }), "version"),
             (json!({ "operation": "beat", "record": "Ev1" }), "record"),

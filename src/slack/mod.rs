@@ -9,7 +9,7 @@
 //! 6. `question` (cargo feature `dispatch`): what a message on the queue asks, in which words and where.
 //! 7. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies;
 //!    `feedback`: the buttons under it, and what a click on them says.
-//! 8. `asker` (cargo feature `dispatch`): who asks, and who may.
+//! 8. `asker` (cargo feature `dispatch`): who asks, and who may; `scope`: whose use is counted together.
 //! 9. [`token_secrets`]: the bot tokens that a function reads itself; `bot_token` and `oauth` (cargo feature `dispatch`): the token of an installation, and how Slack grants one.
 //!
 //! ```text
@@ -33,6 +33,8 @@ pub mod payload;
 #[cfg(feature = "dispatch")]
 pub mod question;
 pub mod retries;
+#[cfg(feature = "dispatch")]
+pub mod scope;
 pub mod secrets;
 pub mod signature;
 pub mod token_secrets;

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use super::askers::{AskerKey, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::journal::{Entry, ToolCall, ToolEnd};
-use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::record::{Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::{RandomTokens, Token, Tokens};
-use super::usage::{Amounts, Counter, Limits, Scope, Taken};
+use super::usage::{Amounts, Counter, Limits, Taken, Taker, Unit};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::slack::asker::AskerKind;
 use crate::slack::question::{File, Place, SlackTs};
+use crate::slack::scope::Scope;
 use crate::time::clock::UnixMillis;
 
 /// Calls the macro `$then` with `$before`, and behind it the names of all scenarios of
@@ -46,7 +47,9 @@ macro_rules! every_work_scenario {
             what_is_taken_counts_once_for_an_attempt_and_a_question_once_for_all
             of_many_that_take_at_once_no_more_take_than_there_is
             what_does_not_fit_one_counter_is_taken_from_none
-            what_was_not_used_is_given_back_once
+            what_was_used_takes_the_place_of_what_was_taken_once
+            a_call_of_a_tool_is_taken_once_by_its_number
+            each_day_has_counters_of_its_own
             warming_up_changes_nothing
         }
     };
@@ -161,7 +164,9 @@ fn records() -> Vec<Record> {
     records.push(never_tried);
     records.push(Record { place: None, trace_id: None, ..free() });
     let told_so = State::Answered { ts: Some("1531420619.000400".to_owned()), token: Some(token(2)) };
-    records.push(Record { is_turned_away: true, ..free().with(told_so) });
+    for declined in Declined::ALL {
+        records.push(Record { declined: Some(declined), ..free().with(told_so.clone()) });
+    }
     let message = || StreamMessage { ts: "1531420619.000300".to_owned(), begun_at: NOW, by: token(1) };
     let streams =
         [Stream::Begun(token(5)), Stream::Open(message()), Stream::Closed(message()), Stream::NoneAnyMore];
@@ -491,8 +496,22 @@ pub async fn one_question_of_a_day_tells_who_may_not_ask(store: &impl WorkStore)
 }
 
 fn counter(scope: Scope, limits: Limits) -> Counter {
-    let key = format!("used:{}:A1:T1:{}:1", scope.as_str(), RandomTokens.next().as_str());
+    let key = format!("used:{}:A1:T1:{}", scope.as_str(), RandomTokens.next().as_str());
     Counter { scope, key, limits }
+}
+
+async fn take_at(
+    store: &impl WorkStore,
+    question: &RecordKey,
+    by: u128,
+    counters: &[Counter],
+    amounts: Amounts,
+    now: UnixMillis,
+) -> Taken {
+    store
+        .take(question, &Taker::Attempt(token(by)), counters, &amounts, now)
+        .await
+        .expect("the store answers")
 }
 
 async fn take(
@@ -502,20 +521,23 @@ async fn take(
     counters: &[Counter],
     amounts: Amounts,
 ) -> Taken {
-    store.take(question, &token(by), counters, &amounts, NOW).await.expect("the store answers")
+    take_at(store, question, by, counters, amounts, NOW).await
 }
 
 const ONE: Amounts = Amounts { questions: 1, tokens: 10, tool_calls: 0 };
+const DAY_LATER: UnixMillis = UnixMillis::from_millis(NOW.as_millis() + 24 * 60 * 60 * 1000);
 
-/// How many more questions fit.
-async fn questions_left(store: &impl WorkStore, counters: &[Counter]) -> usize {
+/// How many more questions fit, or tokens.
+async fn left(store: &impl WorkStore, counters: &[Counter], one: Amounts, now: UnixMillis) -> usize {
     let mut fit = 0;
-    let one = Amounts { questions: 1, ..Amounts::default() };
-    while fit < 20 && take(store, &new_key(), 1, counters, one).await == Taken::Done {
+    while fit < 50 && take_at(store, &new_key(), 1, counters, one, now).await == Taken::Done {
         fit += 1;
     }
     fit
 }
+
+const QUESTION: Amounts = Amounts { questions: 1, tokens: 0, tool_calls: 0 };
+const TOKEN: Amounts = Amounts { questions: 0, tokens: 1, tool_calls: 0 };
 
 /// A second attempt takes tokens, and counts no question.
 pub async fn what_is_taken_counts_once_for_an_attempt_and_a_question_once_for_all(store: &impl WorkStore) {
@@ -526,12 +548,14 @@ pub async fn what_is_taken_counts_once_for_an_attempt_and_a_question_once_for_al
         (1, Taken::Done),
         (1, Taken::Done),
         (2, Taken::Done),
-        (3, Taken::Over(Scope::Person)),
+        (3, Taken::Over(Scope::Person, Unit::Tokens)),
         (2, Taken::Done),
     ] {
         assert_eq!(take(store, &key, by, &counters, ONE).await, taken, "by {by}");
     }
-    assert_eq!(questions_left(store, &counters).await, 2, "one question is counted");
+    assert_eq!(left(store, &counters, QUESTION, NOW).await, 2, "one question is counted");
+    let over = Taken::Over(Scope::Person, Unit::Questions);
+    assert_eq!(take(store, &new_key(), 1, &counters, QUESTION).await, over);
 }
 
 /// Many ask at once, and not more than may ask begin.
@@ -541,21 +565,19 @@ pub async fn of_many_that_take_at_once_no_more_take_than_there_is(store: &impl W
         counter(Scope::Workspace, Limits { questions: Some(3), ..Limits::default() }),
     ];
     let keys: Vec<RecordKey> = (0..8).map(|_| new_key()).collect();
-    // A conflict of two transactions is an unknown outcome, and is asked again.
+    // A conflict of transactions is an unknown outcome at last, and is asked again.
     let persistent = async |key: &RecordKey| {
         for _ in 0..50 {
-            if let Ok(taken) = store.take(key, &token(1), &counters, &ONE, NOW).await {
+            if let Ok(taken) = store.take(key, &Taker::Attempt(token(1)), &counters, &ONE, NOW).await {
                 return taken;
             }
         }
         panic!("the store never answers")
     };
     let taken = join_all(keys.iter().map(persistent)).await;
+    let over = Taken::Over(Scope::Workspace, Unit::Questions);
     assert_eq!(taken.iter().filter(|taken| **taken == Taken::Done).count(), 3, "{taken:?}");
-    assert!(
-        taken.iter().all(|taken| matches!(taken, Taken::Done | Taken::Over(Scope::Workspace))),
-        "{taken:?}"
-    );
+    assert_eq!(taken.iter().filter(|taken| **taken == over).count(), 5, "{taken:?}");
 }
 
 /// All or nothing.
@@ -564,28 +586,56 @@ pub async fn what_does_not_fit_one_counter_is_taken_from_none(store: &impl WorkS
     let narrow = counter(Scope::Channel, Limits { tokens: Some(9), ..Limits::default() });
     let both = [wide.clone(), narrow];
     for _ in 0..3 {
-        assert_eq!(take(store, &new_key(), 1, &both, ONE).await, Taken::Over(Scope::Channel));
+        let over = Taken::Over(Scope::Channel, Unit::Tokens);
+        assert_eq!(take(store, &new_key(), 1, &both, ONE).await, over);
     }
-    assert_eq!(questions_left(store, &[wide]).await, 5);
+    assert_eq!(left(store, &[wide], QUESTION, NOW).await, 5);
 }
 
-/// Only who has taken gives back.
-pub async fn what_was_not_used_is_given_back_once(store: &impl WorkStore) {
-    let counters = [counter(Scope::Workspace, Limits { tokens: Some(20), ..Limits::default() })];
-    let key = new_key();
-    let unused = Amounts { tokens: 5, ..Amounts::default() };
-    let give_back = async |by: u128| {
-        store.give_back(&key, &token(by), &counters, &unused, NOW).await.expect("the store answers");
-    };
-    give_back(1).await;
-    assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
-    for by in [1, 1, 2] {
-        give_back(by).await;
+/// Only who has taken settles up, and once. What was used beyond what was taken counts too.
+pub async fn what_was_used_takes_the_place_of_what_was_taken_once(store: &impl WorkStore) {
+    for (used, left_over) in [(0, 20), (4, 16), (10, 10), (13, 7)] {
+        let counters = [counter(Scope::Workspace, Limits { tokens: Some(20), ..Limits::default() })];
+        let key = new_key();
+        let settle_up = async |by: u128| {
+            store.settle_up(&key, &token(by), used, NOW).await.expect("the store answers");
+        };
+        settle_up(1).await;
+        assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
+        for by in [1, 1, 2] {
+            settle_up(by).await;
+        }
+        assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done, "as before");
+        assert_eq!(left(store, &counters, TOKEN, NOW).await, left_over, "{used} were used");
     }
-    let fifteen = Amounts { tokens: 15, ..Amounts::default() };
-    let sixteen = Amounts { tokens: 16, ..Amounts::default() };
-    assert_eq!(take(store, &new_key(), 1, &counters, sixteen).await, Taken::Over(Scope::Workspace));
-    assert_eq!(take(store, &new_key(), 1, &counters, fifteen).await, Taken::Done);
+}
+
+/// A call of a tool counts by its number, whoever asks for it.
+pub async fn a_call_of_a_tool_is_taken_once_by_its_number(store: &impl WorkStore) {
+    let counters = [counter(Scope::Channel, Limits { tool_calls: Some(2), ..Limits::default() })];
+    let key = new_key();
+    assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
+    let call = Amounts { tool_calls: 1, ..Amounts::default() };
+    let over = Taken::Over(Scope::Channel, Unit::ToolCalls);
+    for (number, taken) in [(1, Taken::Done), (1, Taken::Done), (3, Taken::Done), (4, over), (3, Taken::Done)]
+    {
+        let answer = store.take(&key, &Taker::ToolCall(number), &counters, &call, NOW).await;
+        assert_eq!(answer.expect("the store answers"), taken, "call {number}");
+    }
+}
+
+/// A question counts on the day on which it began, and what is settled on the next day is that day's.
+pub async fn each_day_has_counters_of_its_own(store: &impl WorkStore) {
+    let counters =
+        [counter(Scope::Person, Limits { questions: Some(2), tokens: Some(30), tool_calls: None })];
+    let key = new_key();
+    assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
+    assert_eq!(take_at(store, &key, 2, &counters, ONE, DAY_LATER).await, Taken::Done);
+    store.settle_up(&key, &token(1), 0, DAY_LATER).await.expect("the store answers");
+    assert_eq!(left(store, &counters, TOKEN, DAY_LATER).await, 30, "nothing was taken on that day");
+    assert_eq!(left(store, &counters, QUESTION, DAY_LATER).await, 2);
+    assert_eq!(left(store, &counters, TOKEN, NOW).await, 20);
+    assert_eq!(left(store, &counters, QUESTION, NOW).await, 1);
 }
 
 /// At init, each time a process starts.

@@ -8,7 +8,7 @@ use super::askers::{AskerKey, AskerStore, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::journal::{Entry, ToolEnd};
 use super::record::Record;
 use super::token::Token;
-use super::usage::{Amounts, Counter, Taken, Unit, UsageStore};
+use super::usage::{Amounts, Counter, Taken, Taker, UsageStore, day_of};
 use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
 use crate::dedup::StoreError;
 use crate::slack::asker::AskerKind;
@@ -29,8 +29,17 @@ struct Items {
     known: BTreeMap<AskerKey, (AskerKind, UnixMillis)>,
     told: BTreeMap<AskerKey, (String, UnixMillis)>,
     counters: BTreeMap<String, Amounts>,
-    taken_by: BTreeSet<(RecordKey, String)>,
-    given_back_by: BTreeSet<(RecordKey, String)>,
+    usages: BTreeMap<RecordKey, Usage>,
+}
+
+/// What was taken for a question.
+#[derive(Debug, Default)]
+struct Usage {
+    day: u64,
+    /// The tokens that each taker took, and from which counters.
+    taken: BTreeMap<String, (u64, Vec<String>)>,
+    /// The attempts that have settled up.
+    settled: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -165,50 +174,52 @@ impl UsageStore for MemoryWork {
     async fn take(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         counters: &[Counter],
         amounts: &Amounts,
-        _now: UnixMillis,
+        now: UnixMillis,
     ) -> Result<Taken, StoreError> {
-        let attempt = (question.clone(), by.as_str().to_owned());
         Ok(self.items(|items| {
-            if items.taken_by.contains(&attempt) {
+            let Items { counters: used, usages, .. } = items;
+            let usage = usages.get(question);
+            if usage.is_some_and(|usage| usage.taken.contains_key(&by.word())) {
                 return Taken::Done;
             }
-            let is_first = !items.taken_by.iter().any(|(of, _)| of == question);
-            let amounts = if is_first { *amounts } else { Amounts { questions: 0, ..*amounts } };
-            let is_over = |counter: &&Counter| {
-                let used = items.counters.get(&counter.key).copied().unwrap_or_default();
-                Unit::ALL.iter().any(|unit| {
-                    let wanted = amounts.of(*unit);
-                    let limit = counter.limits.of(*unit).filter(|_| wanted > 0);
-                    limit.is_some_and(|limit| used.of(*unit).saturating_add(wanted) > limit)
-                })
-            };
-            if let Some(counter) = counters.iter().find(is_over) {
-                return Taken::Over(counter.scope);
-            }
+            let day = usage.map_or_else(|| day_of(now), |usage| usage.day);
+            let amounts = if usage.is_some() { Amounts { questions: 0, ..*amounts } } else { *amounts };
             for counter in counters {
-                items.counters.entry(counter.key.clone()).or_default().add(&amounts);
+                let so_far = used.get(&counter.key_on(day)).copied().unwrap_or_default();
+                if let Some(unit) = so_far.over(&amounts, &counter.limits) {
+                    return Taken::Over(counter.scope, unit);
+                }
             }
-            items.taken_by.insert(attempt);
+            let keys: Vec<String> = counters.iter().map(|counter| counter.key_on(day)).collect();
+            for key in &keys {
+                let so_far = used.entry(key.clone()).or_default();
+                so_far.questions += amounts.questions;
+                so_far.tokens += amounts.tokens;
+                so_far.tool_calls += amounts.tool_calls;
+            }
+            let usage = usages.entry(question.clone()).or_insert_with(|| Usage { day, ..Usage::default() });
+            usage.taken.insert(by.word(), (amounts.tokens, keys));
             Taken::Done
         }))
     }
 
-    async fn give_back(
+    async fn settle_up(
         &self,
         question: &RecordKey,
         by: &Token,
-        counters: &[Counter],
-        unused: &Amounts,
+        used_tokens: u64,
         _now: UnixMillis,
     ) -> Result<(), StoreError> {
-        let attempt = (question.clone(), by.as_str().to_owned());
         self.items(|items| {
-            if items.taken_by.contains(&attempt) && items.given_back_by.insert(attempt) {
-                for counter in counters {
-                    items.counters.entry(counter.key.clone()).or_default().take_off(unused);
+            let Some(usage) = items.usages.get_mut(question) else { return };
+            let Some((tokens, keys)) = usage.taken.get(by.as_str()) else { return };
+            if usage.settled.insert(by.as_str().to_owned()) {
+                for key in keys {
+                    let so_far = items.counters.entry(key.clone()).or_default();
+                    so_far.tokens = so_far.tokens.saturating_sub(*tokens).saturating_add(used_tokens);
                 }
             }
         });

@@ -46,8 +46,8 @@ pub struct Record {
     pub place: Option<Place>,
     /// The files that came with it, as the message has them that was taken last. Only these are read for whoever works on it.
     pub files: Vec<File>,
-    /// Whether the asker may not ask. It has ended as answered then, and a message of it says so, or another one of the same day.
-    pub is_turned_away: bool,
+    /// Why nobody thinks about it, if so. It has ended as answered then, and a message says so: its own, or another one of the same day.
+    pub declined: Option<Declined>,
     /// How far the work is.
     pub state: State,
 }
@@ -139,8 +139,35 @@ pub enum End {
         /// Why: a code such as `thinking_failed`.
         why: String,
     },
-    /// The text says that the asker may not ask. There is nothing to be done about the question, so it counts as answered.
-    TurnedAway,
+    /// The text says why nobody thinks about the question. There is nothing to be done about it, so it counts as answered.
+    Declined(Declined),
+}
+
+/// Why nobody thinks about a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Declined {
+    /// The asker may not ask (`turned_away`).
+    Asker,
+    /// As much was used today as may be (`over_limit`).
+    OverLimit,
+}
+
+impl Declined {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Asker, Self::OverLimit];
+
+    /// The word for it, in the table and for people who look after the app.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asker => "turned_away",
+            Self::OverLimit => "over_limit",
+        }
+    }
+
+    /// Reads the word for it.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|declined| declined.as_str() == word)
+    }
 }
 
 /// The first receive that found a post's outcome unknown.
@@ -172,7 +199,7 @@ impl Record {
             trace_id: None,
             place,
             files: Vec::new(),
-            is_turned_away: false,
+            declined: None,
             state: State::Free,
         }
     }

@@ -1,10 +1,11 @@
 //! How much of the agent people have used in a day, and how much they may use: counters for each person, channel and installation, in
 //! items of their own beside the work records.
 //!
-//! An attempt takes what it may use at most before it begins ([`UsageStore::take`]), and gives back what it has not used when it
-//! ends ([`UsageStore::give_back`]). What is taken by an attempt that dies stays taken: nobody knows what it has used. So a counter
-//! never says less than what was used, however many attempts run at once. An item for each question remembers which attempts have
-//! taken and given back, and changes in one transaction with the counters, so that a repeated request counts once.
+//! An attempt takes what it may use at most before it begins ([`UsageStore::take`]), and settles up when it ends, with what it has
+//! used ([`UsageStore::settle_up`]). What is taken by an attempt that dies stays taken: nobody knows what it has used. So a counter
+//! never says less than what was used, however many attempts run at once. An item for each question remembers who has taken and
+//! settled up, and changes in one transaction with the counters, so that a repeated request counts once. It also remembers the day:
+//! a question counts on the day on which its first attempt began.
 
 use std::future::Future;
 
@@ -12,42 +13,13 @@ use super::RecordKey;
 use super::token::Token;
 use crate::dedup::StoreError;
 use crate::slack::question::Place;
+use crate::slack::scope::Scope;
 use crate::time::clock::UnixMillis;
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
-/// How long a counter is kept after it changed last.
+/// How long a counter is kept after something was taken last.
 pub(super) const KEPT_SECONDS: u64 = 3 * SECONDS_A_DAY;
-
-/// Whose use is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// Who asked.
-    Person,
-    /// Where it was asked.
-    Channel,
-    /// The installation of the app: a workspace, or an organisation.
-    Workspace,
-}
-
-impl Scope {
-    /// All of them, the narrowest first.
-    pub const ALL: [Self; 3] = [Self::Person, Self::Channel, Self::Workspace];
-
-    /// The word for it, in the configuration and in the table.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Person => "person",
-            Self::Channel => "channel",
-            Self::Workspace => "workspace",
-        }
-    }
-
-    /// Reads the word for it.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
-    }
-}
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +28,7 @@ pub enum Unit {
     Questions,
     /// Tokens of the model, in and out.
     Tokens,
-    /// Calls of tools that change something.
+    /// Calls of tools that may change something.
     ToolCalls,
 }
 
@@ -64,7 +36,7 @@ impl Unit {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Questions, Self::Tokens, Self::ToolCalls];
 
-    /// The word for it, in the table.
+    /// The word for it, in the table and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Questions => "questions",
@@ -95,18 +67,13 @@ impl Amounts {
         }
     }
 
-    /// Adds as much.
-    pub(super) const fn add(&mut self, more: &Self) {
-        self.questions = self.questions.saturating_add(more.questions);
-        self.tokens = self.tokens.saturating_add(more.tokens);
-        self.tool_calls = self.tool_calls.saturating_add(more.tool_calls);
-    }
-
-    /// Takes as much off.
-    pub(super) const fn take_off(&mut self, less: &Self) {
-        self.questions = self.questions.saturating_sub(less.questions);
-        self.tokens = self.tokens.saturating_sub(less.tokens);
-        self.tool_calls = self.tool_calls.saturating_sub(less.tool_calls);
+    /// The first unit of which as much again as `more` is over a limit.
+    pub(super) fn over(&self, more: &Self, limits: &Limits) -> Option<Unit> {
+        Unit::ALL.into_iter().find(|unit| {
+            let wanted = more.of(*unit);
+            let limit = limits.of(*unit).filter(|_| wanted > 0);
+            limit.is_some_and(|limit| self.of(*unit).saturating_add(wanted) > limit)
+        })
     }
 }
 
@@ -131,9 +98,13 @@ impl Limits {
         }
     }
 
-    /// Whether anything is limited.
-    pub const fn is_any(&self) -> bool {
-        self.questions.is_some() || self.tokens.is_some() || self.tool_calls.is_some()
+    /// Sets the limit of one unit.
+    pub const fn set(&mut self, unit: Unit, limit: u64) {
+        match unit {
+            Unit::Questions => self.questions = Some(limit),
+            Unit::Tokens => self.tokens = Some(limit),
+            Unit::ToolCalls => self.tool_calls = Some(limit),
+        }
     }
 }
 
@@ -142,60 +113,108 @@ impl Limits {
 pub struct Counter {
     /// Whose use it counts.
     pub scope: Scope,
-    /// Its key without what all keys of this room begin with: `used:<scope>:<app>:<tenant>:<id>:<day>`. The day is that of UTC, as the
-    /// number of days since 1 January 1970.
+    /// Its key, `used:<scope>:<app>:<tenant>:<id>`, without the day and without what all keys of this room begin with.
     pub key: String,
-    /// How far it may go.
+    /// How far it may go within a day.
     pub limits: Limits,
 }
 
 impl Counter {
-    /// The counter of one scope for a question that was asked at this place, on the day of `now`. `None` if the place does not say whose
-    /// it is.
-    pub fn of(scope: Scope, place: &Place, limits: Limits, now: UnixMillis) -> Option<Self> {
+    /// The counter of one scope for a question that was asked at this place. `None` if the place does not say whose it is.
+    pub fn of(scope: Scope, place: &Place, limits: Limits) -> Option<Self> {
         let of = place.counted_by(scope)?;
-        let day = now.as_secs() / SECONDS_A_DAY;
-        Some(Self { scope, key: format!("used:{}:{of}:{day}", scope.as_str()), limits })
+        Some(Self { scope, key: format!("used:{}:{of}", scope.as_str()), limits })
+    }
+
+    /// Its key on a day.
+    pub(super) fn key_on(&self, day: u64) -> String {
+        format!("{}:{day}", self.key)
+    }
+}
+
+/// The day of UTC, as the number of days since 1 January 1970.
+pub(super) const fn day_of(now: UnixMillis) -> u64 {
+    now.as_secs() / SECONDS_A_DAY
+}
+
+/// What may be used within a day, by whom, and how much one question may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DailyLimits {
+    /// The limits of each scope that has any.
+    pub scopes: Vec<(Scope, Limits)>,
+    /// How many tokens an attempt at a question takes before it begins. `None`: nobody counts them.
+    pub tokens_a_question: Option<u64>,
+}
+
+impl DailyLimits {
+    /// The counters of a question that was asked here.
+    pub fn counters(&self, place: Option<&Place>) -> Vec<Counter> {
+        let of = |(scope, limits): &(Scope, Limits)| Counter::of(*scope, place?, *limits);
+        self.scopes.iter().filter_map(of).collect()
+    }
+
+    /// What an attempt takes before it begins.
+    pub fn of_an_attempt(&self) -> Amounts {
+        Amounts { questions: 1, tokens: self.tokens_a_question.unwrap_or_default(), tool_calls: 0 }
+    }
+}
+
+/// Who takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taker {
+    /// The attempt at the question with this token.
+    Attempt(Token),
+    /// The question's call of a tool with this number.
+    ToolCall(u32),
+}
+
+impl Taker {
+    /// Its word in the question's item.
+    pub(super) fn word(&self) -> String {
+        match self {
+            Self::Attempt(token) => token.as_str().to_owned(),
+            Self::ToolCall(number) => format!("call:{number}"),
+        }
     }
 }
 
 /// What came of an attempt to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is taken, now or by the same request before.
+    /// It is taken, now or by the same taker before.
     Done,
-    /// Nothing was taken: this scope would get over a limit.
-    Over(Scope),
+    /// Nothing was taken: this scope would get over its limit of this unit.
+    Over(Scope, Unit),
 }
 
 /// The counters.
 ///
 /// An error means that the outcome is unknown, and that the same request may be made again.
 pub trait UsageStore: Send + Sync {
-    /// Takes these amounts from what each of the counters has left, for the attempt with this token. All or nothing; check and write
-    /// are one atomic step. A question counts once, by its first attempt; tokens and tool calls are taken by each.
+    /// Takes these amounts from what each of the counters has left. All or nothing; check and write are one atomic step. A question
+    /// counts once, by its first attempt; tokens are taken by each.
     ///
     /// # Errors
     /// When it is unknown whether they were taken.
     fn take(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         counters: &[Counter],
         amounts: &Amounts,
         now: UnixMillis,
     ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
-    /// Gives back what the attempt with this token has taken and not used. An attempt gives back once, and only if it has taken.
+    /// Puts the tokens that the attempt with this token has used into the place of those that it has taken, in the very counters
+    /// that it has taken them from. An attempt settles up once, and only if it has taken.
     ///
     /// # Errors
-    /// When it is unknown whether it was given back.
-    fn give_back(
+    /// When it is unknown whether it has settled up.
+    fn settle_up(
         &self,
         question: &RecordKey,
         by: &Token,
-        counters: &[Counter],
-        unused: &Amounts,
+        used_tokens: u64,
         now: UnixMillis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

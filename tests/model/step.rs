@@ -228,7 +228,7 @@ impl Protocol {
                 map(decided, |posted, _| match posted {
                     Posted::Next(record) => send(token, &record),
                     Posted::Left { visible } => Follow::visible(Some(visible)),
-                    Posted::Ended { end: End::Answered | End::TurnedAway, receive } => {
+                    Posted::Ended { end: End::Answered | End::Declined(_), receive } => {
                         Follow::queue(QueueCall::Delete(receive))
                     }
                     Posted::Ended { end: End::Told { .. }, receive } => Follow::visible(Some(receive)),

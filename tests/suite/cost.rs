@@ -37,10 +37,13 @@ pub(crate) fn calls(dynamodb: &Proxy, sqs: &Proxy) -> [usize; 4] {
     ]
 }
 
-/// Measures up to three times, until it is what was expected: on a busy machine a call may be cut off, and is made again. Returns
-/// what was measured last.
+/// How often the calls are counted at most.
+const MEASURES: usize = 10;
+
+/// Measures several times, until it is what was expected: on a busy machine a call may be cut off, and is made again, or an answer
+/// comes too late. Returns what was measured last.
 pub(crate) async fn measured(expected: &Value, measure: impl AsyncFn() -> Value) -> Value {
-    for _ in 0..2 {
+    for _ in 1..MEASURES {
         let measured = measure().await;
         if measured == *expected {
             return measured;
@@ -74,22 +77,31 @@ async fn ingress_and_redrive() -> Value {
         let now = calls(&stage.dynamodb, &stage.sqs);
         let [reads, writes, _, sqs] = std::array::from_fn(|n| now[n] - before[n]);
         before = now;
-        assert_eq!(reads, 0);
-        json!({ "dynamodb_writes": writes, "sqs_requests": sqs })
+        let mut since = json!({ "dynamodb_writes": writes, "sqs_requests": sqs });
+        // There are none, but for a write whose answer came too late: then the record is looked at.
+        if reads > 0 {
+            since["dynamodb_reads"] = json!(reads);
+        }
+        since
     };
     let lambda = stage.environment().await;
     tokio::join!(stage.dynamodb.reached("DeleteItem", 1), stage.sqs.reached("GetQueueAttributes", 1));
     let start = since();
-    assert_eq!(lambda.post(&event("Ev1")).await, ok());
+    let of_first = lambda.post(&event("Ev1")).await;
     // The write that confirms comes after the answer.
     lambda.reports(1).await;
     let first = since();
-    assert_eq!(lambda.post(&event("Ev1")).await, ok());
+    let of_duplicate = lambda.post(&event("Ev1")).await;
     lambda.reports(2).await;
     let duplicate = since();
+    if [&of_first, &of_duplicate] != [&ok(), &ok()] {
+        return json!(format!("{of_first:?}, {of_duplicate:?}"));
+    }
     let redrive = stage.redrive().await;
     let ended = redrive.invoke_for(&json!({ "source": "aws.events" }), Duration::from_secs(60)).await;
-    assert!(matches!(ended, Ended::Answered(_)), "{ended:?}");
+    if !matches!(ended, Ended::Answered(_)) {
+        return json!(format!("{ended:?}"));
+    }
     let [_, _, queries, _] = calls(&stage.dynamodb, &stage.sqs);
     json!({
         "start": start, "event": first, "duplicate": duplicate, "redrive_run": since(), "dynamodb_queries": queries,

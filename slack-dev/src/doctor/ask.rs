@@ -15,7 +15,7 @@ use slack_ingress::slack::asker::AskerKind;
 use slack_ingress::slack::signature::SigningSecret;
 use slack_ingress::time::clock::{Clock, SystemClock};
 use slack_ingress::work::dynamodb::DynamoDbWork;
-use slack_ingress::work::record::{Record, State};
+use slack_ingress::work::record::{Declined, Record, State};
 use slack_ingress::work::{RecordKey, WorkStore};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,6 +52,8 @@ pub(super) struct Question<'a> {
     pub(super) limit: Duration,
 }
 
+const OVER_LIMIT: &str =
+    "Ask again tomorrow (the day ends at midnight UTC), or see docs/agent.md, \"Limits\"";
 const MAY_ASK: &str = "Ask as a member of the workspace, or see docs/agent.md, \"Who may ask\"";
 
 /// The message that the question is about.
@@ -131,7 +133,11 @@ impl Question<'_> {
                     let found = format!("no answer: the asker was told so after {took:.1} s ({why})");
                     return Err(Check::fail(CHECK, found, self.look_at_the_trace(asked)));
                 }
-                (_, Some(Record { is_turned_away: true, .. })) => {
+                (_, Some(Record { declined: Some(Declined::OverLimit), .. })) => {
+                    let found = format!("no answer: as much was used today as may be (after {took:.1} s)");
+                    return Err(Check::fail(CHECK, found, OVER_LIMIT));
+                }
+                (_, Some(Record { declined: Some(Declined::Asker), .. })) => {
                     let found = format!(
                         "no answer: whoever --as names may not ask, or is not known to Slack (after {took:.1} s)"
                     );

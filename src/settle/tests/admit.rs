@@ -119,7 +119,9 @@ async fn a_bot_that_only_slack_knows_for_one_is_told_nothing() {
     assert_eq!(scene.ask(DISPATCHERS, admit(Home::Ours)).await, Answer::TurnedAway);
     assert!(scene.said().is_empty());
     let record = scene.world.store.read(&scene.key, scene.world.now()).await.unwrap().record.unwrap();
-    assert!(record.is_turned_away && matches!(record.state, State::Answered { ts: None, .. }));
+    assert!(
+        record.declined == Some(Declined::Asker) && matches!(record.state, State::Answered { ts: None, .. })
+    );
 }
 
 #[tokio::test(start_paused = true)]

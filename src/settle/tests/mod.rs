@@ -14,6 +14,7 @@ use crate::work::journal;
 use crate::work::memory::MemoryWork;
 use crate::work::queue::QueueError;
 use crate::work::receive::{self, DELETED, Errand, Limits, Received};
+use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 mod admit;
+mod limits;
 mod streams;
 
 const NOW: u64 = 1_531_420_618_500;
@@ -136,6 +138,29 @@ impl AskerStore for Arc<World> {
 
     async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
         self.store.may_tell(key, question_id, now).await
+    }
+}
+
+impl UsageStore for Arc<World> {
+    async fn take(
+        &self,
+        question: &RecordKey,
+        by: &Taker,
+        counters: &[Counter],
+        amounts: &Amounts,
+        now: UnixMillis,
+    ) -> Result<Taken, StoreError> {
+        self.store.take(question, by, counters, amounts, now).await
+    }
+
+    async fn settle_up(
+        &self,
+        question: &RecordKey,
+        by: &Token,
+        used_tokens: u64,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.store.settle_up(question, by, used_tokens, now).await
     }
 }
 
@@ -469,7 +494,7 @@ impl Scene {
     }
 
     async fn run(&self, bits: u128, operation: Operation) -> (Answer, SettleReport) {
-        let request = Request { key: self.key.clone(), token: token(bits), operation };
+        let request = Request { key: self.key.clone(), token: token(bits), operation, used: None };
         let (answer, report) = self.settle.run(&request).await;
         (answer.unwrap(), report)
     }
@@ -985,7 +1010,7 @@ async fn what_was_counted_and_not_begun_is_closed_by_whoever_reads_the_journal()
     let counted = update(&scene.world, &scene.world, &scene.key, |record, _| {
         operations::count_call(record, &request, 1, now)
     });
-    assert_eq!(counted.await.unwrap(), Counted::Yes { tenant: Some("T1".to_owned()) });
+    assert_eq!(counted.await.unwrap(), Counted::Yes { place: Some(Scene::place()) });
     assert_eq!(scene.taken_over(7).await["tool_calls"], 1);
     assert_eq!(scene.told(7, Operation::Calls).await["calls"], json!([]));
     // The paused process writes its entry, and finds the number closed.
@@ -1043,7 +1068,8 @@ async fn a_call_whose_beginning_was_written_and_not_confirmed_is_made() {
     *scene.world.answers_lost.lock().unwrap() = 1;
     assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
     *scene.world.answers_lost.lock().unwrap() = 2;
-    let request = Request { key: scene.key.clone(), token: token(CLAIMERS), operation: call_of(2, "b") };
+    let request =
+        Request { key: scene.key.clone(), token: token(CLAIMERS), operation: call_of(2, "b"), used: None };
     assert!(scene.settle.run(&request).await.0.is_err());
     // It stands as begun, and nobody may know that it was not.
     assert_eq!(scene.told(CLAIMERS, call_of(2, "b")).await["outcome"], "under way");

@@ -13,6 +13,7 @@ mod preview;
 pub use preview::preview;
 
 use super::asker::AskerKind;
+use super::scope::Scope;
 
 /// Most UTF-8 bytes of an answer that are kept and posted: 100 KB.
 pub const MAX_BYTES: usize = 100 * 1024;
@@ -160,6 +161,23 @@ pub fn turned_away(kind: Option<AskerKind>) -> Option<&'static str> {
             "Sorry, I could not find out whether I may answer you. The people who look after me can see why."
         }
     })
+}
+
+/// What somebody is told who asks when as much was used in the day as may be, in whole sentences that are safe to post as they are.
+pub const fn over_limit(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Person => {
+            "Sorry, you have asked me as much today as you may. Please ask me again tomorrow: the day ends at midnight UTC."
+        }
+        Scope::Channel => {
+            "Sorry, I have answered as much in this channel today as I may. Please ask me again tomorrow: the day ends at midnight \
+             UTC."
+        }
+        Scope::Workspace => {
+            "Sorry, I have answered as much in this workspace today as I may. Please ask me again tomorrow: the day ends at \
+             midnight UTC."
+        }
+    }
 }
 
 /// The length of a character in a message, in UTF-16 units.

@@ -34,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::asker::{Asker, Home};
 use super::feedback::Rating;
 use super::payload::{self, Author, DmConversation, Kind, Malformed};
-use crate::work::usage::Scope;
+use super::scope::Scope;
 
 /// What a message on the queue asks of the agent's side.
 #[derive(Clone, Debug, PartialEq, Eq)]

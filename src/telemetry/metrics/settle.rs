@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Level, Line, cut};
-use crate::telemetry::report::settle::{Ended, SettleReport};
+use crate::telemetry::report::settle::{Ended, OverLimit, SettleReport};
 
 /// The log line of an invocation as JSON, without a line feed.
 pub fn line(report: &SettleReport, context: Context<'_>) -> String {
@@ -27,6 +27,7 @@ pub fn line(report: &SettleReport, context: Context<'_>) -> String {
         Ended::Untold => "Untold",
         Ended::Stopped => "Stopped",
         Ended::TurnedAway => "TurnedAway",
+        Ended::OverLimit => "OverLimit",
     });
     let also = [(report.outcome_unknown, "OutcomeUnknown"), (context.cold_start, "ColdStarts")];
     let also = also.into_iter().filter_map(|(counts, name)| counts.then_some(name));
@@ -39,6 +40,14 @@ pub fn line(report: &SettleReport, context: Context<'_>) -> String {
     line.duration("TimeToFirstSign", report.time_to_first_sign);
     line.duration("TimeToAnswer", report.time_to_answer);
     line.duration("OldestUnanswered", report.unanswered_for);
+    if let Some(used) = report.used {
+        line.field("input_tokens", json!(used.input));
+        line.field("output_tokens", json!(used.output));
+        line.metric("Tokens", "Count", json!(used.sum()));
+    }
+    if let Some(OverLimit { unit, scope }) = report.over_limit {
+        line.count_by("LimitsReached", "Limit", &format!("{unit} of a {scope}"));
+    }
     if let Some(reason) = &report.failure {
         // Once for all reasons, for the alarm, and once by its own.
         line.count("AnswerFailures");
@@ -51,6 +60,7 @@ pub fn line(report: &SettleReport, context: Context<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::report::settle::TokensUsed;
     use crate::time::clock::UnixMillis;
     use serde_json::Value;
     use std::time::Duration;
@@ -112,12 +122,29 @@ mod tests {
             (Ended::Untold, "Untold", "ERROR"),
             (Ended::Stopped, "Stopped", "INFO"),
             (Ended::TurnedAway, "TurnedAway", "INFO"),
+            (Ended::OverLimit, "OverLimit", "INFO"),
         ] {
             let line = logged(&SettleReport { ended: Some(ended), ..report() });
             assert_eq!((&line[name], &line["level"]), (&json!(1), &json!(level)));
         }
         let line = logged(&SettleReport { outcome_unknown: true, ..report() });
         assert_eq!((&line["OutcomeUnknown"], &line["level"]), (&json!(1), &json!("ERROR")));
+    }
+
+    #[test]
+    fn what_was_used_and_the_limit_that_was_reached_have_their_numbers() {
+        let line = logged(&SettleReport {
+            used: Some(TokensUsed { input: 900, output: 100 }),
+            over_limit: Some(OverLimit { unit: "questions", scope: "person" }),
+            ..report()
+        });
+        assert_eq!(
+            (&line["Tokens"], &line["input_tokens"], &line["output_tokens"]),
+            (&json!(1000), &json!(900), &json!(100))
+        );
+        assert_eq!((&line["LimitsReached"], &line["Limit"]), (&json!(1), &json!("questions of a person")));
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        assert_eq!(directives[1]["Dimensions"], json!([["FunctionName", "Limit"]]));
     }
 
     #[test]

@@ -17,6 +17,33 @@ pub enum Ended {
     Stopped,
     /// The asker may not ask. They are told so once a day.
     TurnedAway,
+    /// As much was used in the day as may be. The asker is told so.
+    OverLimit,
+}
+
+/// A limit of a day that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverLimit {
+    /// What is limited: `questions`, `tokens` or `tool_calls`.
+    pub unit: &'static str,
+    /// Of whom: `person`, `channel` or `workspace`.
+    pub scope: &'static str,
+}
+
+/// What an attempt at a question has used of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokensUsed {
+    /// The tokens that the model has read, those of a cache included.
+    pub input: u64,
+    /// The tokens that it has written.
+    pub output: u64,
+}
+
+impl TokensUsed {
+    /// All of them.
+    pub const fn sum(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
 }
 
 /// One invocation. `telemetry::metrics::settle` makes the log line of it.
@@ -44,6 +71,10 @@ pub struct SettleReport {
     pub unanswered_for: Option<Duration>,
     /// Why something was not posted: `slack_invalid_auth`, `gateway_403`, or the code of a refusal.
     pub failure: Option<String>,
+    /// The limit of a day that was reached, if one was: of a question, or of a call of a tool.
+    pub over_limit: Option<OverLimit>,
+    /// What the attempt has used that ended with this invocation; absent if it goes on, or nobody knows.
+    pub used: Option<TokensUsed>,
     /// Whether the outcome of a post is unknown, and nobody can find it out.
     pub outcome_unknown: bool,
     /// Why the sign that somebody works could not be shown or taken back; nothing depends on it.

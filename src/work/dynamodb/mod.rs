@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use std::collections::{BTreeMap, HashMap};
 
 use super::journal::{Entry, ToolEnd};
-use super::record::{End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::record::{Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::Token;
 use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Written};
@@ -32,6 +32,7 @@ const STOPPED_AT: &str = "stopped_at";
 const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
 const STREAM: &str = "stream";
+const DECLINED: &str = "declined";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
 const ATTRIBUTES: [&str; 40] = [
@@ -53,7 +54,7 @@ const ATTRIBUTES: [&str; 40] = [
     "place",
     "asked_at",
     "files",
-    "turned_away",
+    DECLINED,
     "claimed_from",
     "lease_until",
     "message_id",
@@ -341,8 +342,8 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         // A place is strings alone, so it can always be written.
         set("place", string(&serde_json::to_string(place).unwrap_or_default()));
     }
-    if record.is_turned_away {
-        set("turned_away", AttributeValue::Bool(true));
+    if let Some(declined) = record.declined {
+        set(DECLINED, string(declined.as_str()));
     }
     if !record.files.is_empty() {
         set("files", string(&serde_json::to_string(&record.files).unwrap_or_default()));
@@ -379,7 +380,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             }
             match &posting.end {
                 End::Answered => set("end", string("answered")),
-                End::TurnedAway => set("end", string("turned_away")),
+                End::Declined(declined) => set("end", string(declined.as_str())),
                 End::Told { why } => {
                     set("why", string(why));
                     set("end", string("told"))
@@ -446,8 +447,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             text: read.text("text").ok_or_else(|| unreadable("text"))?,
             end: match read.text("end").as_deref() {
                 Some("told") => End::Told { why: read.text("why").unwrap_or_default() },
-                Some("turned_away") => End::TurnedAway,
-                _ => End::Answered,
+                word => word.and_then(Declined::parse).map_or(End::Answered, End::Declined),
             },
             part: u32::try_from(read.number("part")?.unwrap_or_default()).map_err(|_| unreadable("part"))?,
             nonce: read.token("nonce")?,
@@ -501,7 +501,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             Some(files) => serde_json::from_str(&files).map_err(|_| unreadable("files"))?,
             None => Vec::new(),
         },
-        is_turned_away: read.is_set("turned_away"),
+        declined: read.text(DECLINED).as_deref().and_then(Declined::parse),
         state,
     })
 }

@@ -84,10 +84,10 @@ proptest! {
     fn a_record_is_read_as_it_was_written(
         state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, tool_calls: u32, since in time(), version: u64,
         place in prop::option::of(place()), stream in prop::option::of(stream()), trace_id in prop::option::of("[0-9a-f-]{1,35}"),
-        files in prop::collection::vec(file(), 0..3), is_turned_away: bool,
+        files in prop::collection::vec(file(), 0..3), declined in prop::sample::select(&[None, Some(Declined::Asker), Some(Declined::OverLimit)]),
     ) {
         let record = Record {
-            attempts, deferrals, calls_in_vain, tool_calls, stream, since, trace_id, place, files, is_turned_away, state,
+            attempts, deferrals, calls_in_vain, tool_calls, stream, since, trace_id, place, files, declined, state,
         };
         let written = item(&record, version, NOW);
         prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());

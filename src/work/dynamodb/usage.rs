@@ -1,26 +1,40 @@
-//! Counters and what questions have taken, as items of the same table: `dispatch#used:…` for a counter, and the key of the question's
-//! record with `#used` for what its attempts have taken (`taken_by`) and given back (`given_back_by`).
+//! Counters and what questions have taken, as items of the same table: `dispatch#used:<scope>:…:<day>` for a counter, and for what was
+//! taken for a question the key of its record with `#used`. Such an item has the `day` on which the question counts. For each attempt
+//! it has a map of what was taken (`taken:<token>`: `tokens`, and the keys of the counters, `of`) and, when that is settled, the number
+//! of tokens that were used (`used:<token>`); and a number for each call of a tool (`taken:call:<n>`).
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update, builders::UpdateBuilder};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    builders::UpdateBuilder,
+};
+use std::time::Duration;
 
-use super::{DynamoDbWork, EVENT_ID, number_value, string};
+use super::{DynamoDbWork, EVENT_ID, Item, number_value, string, unreadable};
 use crate::dedup::StoreError;
 use crate::time::clock::UnixMillis;
 use crate::work::token::Token;
-use crate::work::usage::{Amounts, Counter, KEPT_SECONDS, Taken, Unit, UsageStore};
+use crate::work::usage::{Amounts, Counter, KEPT_SECONDS, Limits, Taken, Taker, Unit, UsageStore, day_of};
 use crate::work::{KEPT_SECONDS as RECORD_KEPT_SECONDS, PREFIX, RecordKey};
 
-const TAKEN_BY: &str = "taken_by";
+const DAY: &str = "day";
+const TOKENS: &str = "tokens";
+const OF: &str = "of";
 const OPERATION: &str = "DynamoDB TransactWriteItems";
 
-/// How often a transaction is decided anew, because another attempt of the same question came in between.
-const MAX_ROUNDS: usize = 4;
+/// How often a transaction is tried, because another one came in between.
+const MAX_ROUNDS: u32 = 6;
 
-/// Why a transaction did not happen: the place of the first item whose condition did not hold.
+/// The pause before a transaction is tried again. It doubles, and differs from one attempt to the other.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Why a transaction did not happen.
 enum Refused {
-    At(usize),
+    /// The condition of the item at this place did not hold; the item as it is, if there is one.
+    At(usize, Option<Item>),
+    /// Another transaction wrote one of the items at the same time.
+    Conflict,
     Failed(StoreError),
 }
 
@@ -28,39 +42,88 @@ fn item_of(question: &RecordKey) -> String {
     format!("{}#used", question.as_str())
 }
 
-fn set_of(token: &Token) -> AttributeValue {
-    AttributeValue::Ss(vec![token.as_str().to_owned()])
+fn taken(word: &str) -> String {
+    format!("taken:{word}")
+}
+
+fn has_code(reason: &CancellationReason, code: &str) -> bool {
+    reason.code() == Some(code)
+}
+
+fn number_of(item: &Item, name: &str) -> u64 {
+    item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or_default()
+}
+
+/// What a counter's item says. A number below zero, which it never has, counts as none.
+fn amounts_of(item: Option<&Item>) -> Amounts {
+    let of = |unit: Unit| item.map_or(0, |item| number_of(item, unit.as_str()));
+    Amounts { questions: of(Unit::Questions), tokens: of(Unit::Tokens), tool_calls: of(Unit::ToolCalls) }
+}
+
+/// Waits before the next round, for a time that depends on who waits.
+async fn pause(round: u32, word: &str) {
+    let spread = word.bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 16;
+    let pause = PAUSE.saturating_mul(2_u32.saturating_pow(round));
+    tokio::time::sleep(pause.saturating_add(pause.saturating_mul(spread) / 16)).await;
 }
 
 impl DynamoDbWork {
     fn update(&self, key: &str) -> UpdateBuilder {
-        Update::builder().table_name(&self.table).key(EVENT_ID, string(key))
+        Update::builder()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(key))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
     async fn transact(&self, updates: Vec<UpdateBuilder>) -> Result<(), Refused> {
-        let failed = |error| Refused::Failed(error);
         let mut transaction = self.client.transact_write_items();
         for update in updates {
-            let update = update.build().map_err(|error| failed(StoreError::new(OPERATION, error)))?;
+            let update =
+                update.build().map_err(|error| Refused::Failed(StoreError::new(OPERATION, error)))?;
             transaction = transaction.transact_items(TransactWriteItem::builder().update(update).build());
         }
         match transaction.send().await {
             Ok(_) => Ok(()),
             Err(SdkError::ServiceError(error)) => match error.into_err() {
                 TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-                    let of_condition = |reason: &aws_sdk_dynamodb::types::CancellationReason| {
-                        reason.code() == Some("ConditionalCheckFailed")
-                    };
-                    match cancelled.cancellation_reasons().iter().position(of_condition) {
-                        Some(place) => Err(Refused::At(place)),
-                        // A conflict with another transaction, or too many of them.
-                        None => Err(failed(StoreError::new(OPERATION, cancelled))),
-                    }
+                    let reasons = cancelled.cancellation_reasons();
+                    let failed = |reason: &CancellationReason| has_code(reason, "ConditionalCheckFailed");
+                    Err(match reasons.iter().position(failed) {
+                        Some(place) => {
+                            Refused::At(place, reasons.get(place).and_then(|it| it.item().cloned()))
+                        }
+                        None if reasons.iter().any(|reason| has_code(reason, "TransactionConflict")) => {
+                            Refused::Conflict
+                        }
+                        None => Refused::Failed(StoreError::new(OPERATION, cancelled)),
+                    })
                 }
-                error => Err(failed(StoreError::new(OPERATION, error))),
+                error => Err(Refused::Failed(StoreError::new(OPERATION, error))),
             },
-            Err(error) => Err(failed(StoreError::new(OPERATION, error))),
+            Err(error) => Err(Refused::Failed(StoreError::new(OPERATION, error))),
         }
+    }
+
+    fn taking(&self, key: &str, limits: &Limits, amounts: &Amounts, now: UnixMillis) -> UpdateBuilder {
+        let mut update = self
+            .update(key)
+            .update_expression(
+                "SET expires_at = :expires_at ADD questions :questions, tokens :tokens, tool_calls :tool_calls",
+            )
+            .expression_attribute_values(":expires_at", number_value(now.as_secs() + KEPT_SECONDS));
+        let mut conditions = Vec::new();
+        for unit in Unit::ALL {
+            let (name, wanted) = (unit.as_str(), amounts.of(unit));
+            update = update.expression_attribute_values(format!(":{name}"), number_value(wanted));
+            if let Some(limit) = limits.of(unit).filter(|_| wanted > 0) {
+                conditions.push(format!("(attribute_not_exists({name}) OR {name} <= :{name}_left)"));
+                update = update.expression_attribute_values(
+                    format!(":{name}_left"),
+                    number_value(limit.saturating_sub(wanted)),
+                );
+            }
+        }
+        if conditions.is_empty() { update } else { update.condition_expression(conditions.join(" AND ")) }
     }
 }
 
@@ -68,119 +131,124 @@ impl UsageStore for DynamoDbWork {
     async fn take(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         counters: &[Counter],
         amounts: &Amounts,
         now: UnixMillis,
     ) -> Result<Taken, StoreError> {
-        let key = item_of(question);
-        for _ in 0..MAX_ROUNDS {
+        let (key, word) = (item_of(question), by.word());
+        let name = taken(&word);
+        for round in 0..MAX_ROUNDS {
             let item = self.get(&key).await?;
-            let taken_by = item.as_ref().and_then(|item| item.get(TAKEN_BY)?.as_ss().ok());
-            if taken_by.is_some_and(|tokens| tokens.iter().any(|token| token == by.as_str())) {
+            if item.as_ref().is_some_and(|item| item.contains_key(&name)) {
                 return Ok(Taken::Done);
             }
-            // The question itself was counted by its first attempt.
-            let amounts = if taken_by.is_some() { Amounts { questions: 0, ..*amounts } } else { *amounts };
-            if let Some(scope) =
-                counters.iter().find(|counter| never_fits(counter, &amounts)).map(|counter| counter.scope)
+            // The question itself was counted by whoever took first, on that day.
+            let is_first = item.is_none();
+            let day = item.map_or_else(|| day_of(now), |item| number_of(&item, DAY));
+            let amounts = if is_first { *amounts } else { Amounts { questions: 0, ..*amounts } };
+            let keys: Vec<String> =
+                counters.iter().map(|counter| format!("{PREFIX}{}", counter.key_on(day))).collect();
+            // A condition that no counter could fulfil is not written: there may be no counter yet.
+            let never = |counter: &Counter| Amounts::default().over(&amounts, &counter.limits);
+            if let Some((scope, unit)) =
+                counters.iter().find_map(|counter| Some((counter.scope, never(counter)?)))
             {
-                return Ok(Taken::Over(scope));
+                return Ok(Taken::Over(scope, unit));
             }
-            let condition = if taken_by.is_some() {
-                "attribute_exists(taken_by) AND NOT contains(taken_by, :by_one)"
-            } else {
-                "attribute_not_exists(taken_by)"
+            let value = match by {
+                Taker::Attempt(_) => AttributeValue::M(
+                    [
+                        (TOKENS.to_owned(), number_value(amounts.tokens)),
+                        (OF.to_owned(), AttributeValue::L(keys.iter().map(|key| string(key)).collect())),
+                    ]
+                    .into(),
+                ),
+                Taker::ToolCall(_) => number_value(1),
             };
-            let mut of_question = self
+            let condition = if is_first {
+                "attribute_not_exists(#day)"
+            } else {
+                "attribute_exists(#day) AND attribute_not_exists(#taken)"
+            };
+            let of_question = self
                 .update(&key)
-                .update_expression("SET expires_at = :expires_at ADD taken_by :by")
+                .update_expression("SET #taken = :taken, #day = :day, expires_at = :expires_at")
                 .condition_expression(condition)
-                .expression_attribute_values(":by", set_of(by))
+                .expression_attribute_names("#taken", &name)
+                .expression_attribute_names("#day", DAY)
+                .expression_attribute_values(":taken", value)
+                .expression_attribute_values(":day", number_value(day))
                 .expression_attribute_values(
                     ":expires_at",
                     number_value(now.as_secs() + RECORD_KEPT_SECONDS),
                 );
-            if taken_by.is_some() {
-                of_question = of_question.expression_attribute_values(":by_one", string(by.as_str()));
-            }
-            let mut updates = vec![of_question];
-            updates.extend(counters.iter().map(|counter| self.taking(counter, &amounts, now)));
+            let of_counters = counters
+                .iter()
+                .zip(&keys)
+                .map(|(counter, key)| self.taking(key, &counter.limits, &amounts, now));
+            let updates = std::iter::once(of_question).chain(of_counters).collect();
             match self.transact(updates).await {
                 Ok(()) => return Ok(Taken::Done),
-                // Another attempt of the question has taken since, or this one, whose answer was lost.
-                Err(Refused::At(0)) => {}
-                Err(Refused::At(place)) => {
-                    if let Some(counter) = counters.get(place.saturating_sub(1)) {
-                        return Ok(Taken::Over(counter.scope));
+                // Somebody else has taken for this question since, or this very request, whose answer was lost.
+                Err(Refused::At(0, _)) => {}
+                Err(Refused::Conflict) => pause(round, &word).await,
+                Err(Refused::At(place, counted)) => {
+                    let Some(counter) = counters.get(place - 1) else { continue };
+                    if let Some(unit) = amounts_of(counted.as_ref()).over(&amounts, &counter.limits) {
+                        return Ok(Taken::Over(counter.scope, unit));
                     }
                 }
                 Err(Refused::Failed(error)) => return Err(error),
             }
         }
-        Err(StoreError::new(OPERATION, "other attempts took in between again and again"))
+        Err(StoreError::new(OPERATION, "others wrote in between again and again"))
     }
 
-    async fn give_back(
+    async fn settle_up(
         &self,
         question: &RecordKey,
         by: &Token,
-        counters: &[Counter],
-        unused: &Amounts,
+        used_tokens: u64,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        let of_question = self
-            .update(&item_of(question))
-            .update_expression("SET expires_at = :expires_at ADD given_back_by :by")
-            .condition_expression("contains(taken_by, :by_one) AND NOT contains(given_back_by, :by_one)")
-            .expression_attribute_values(":by", set_of(by))
-            .expression_attribute_values(":by_one", string(by.as_str()))
-            .expression_attribute_values(":expires_at", number_value(now.as_secs() + RECORD_KEPT_SECONDS));
-        let mut updates = vec![of_question];
-        updates.extend(counters.iter().map(|counter| self.giving_back(counter, unused)));
-        match self.transact(updates).await {
-            // It has given back before, or it has taken nothing.
-            Ok(()) | Err(Refused::At(_)) => Ok(()),
-            Err(Refused::Failed(error)) => Err(error),
-        }
-    }
-}
-
-/// Whether a limit is smaller than what is to be taken, whatever the counter says.
-fn never_fits(counter: &Counter, amounts: &Amounts) -> bool {
-    Unit::ALL.iter().any(|unit| counter.limits.of(*unit).is_some_and(|limit| limit < amounts.of(*unit)))
-}
-
-impl DynamoDbWork {
-    fn taking(&self, counter: &Counter, amounts: &Amounts, now: UnixMillis) -> UpdateBuilder {
-        let mut update = self
-            .update(&format!("{PREFIX}{}", counter.key))
-            .update_expression("SET expires_at = :expires_at ADD questions :questions, tokens :tokens, tool_calls :tool_calls")
-            .expression_attribute_values(":expires_at", number_value(now.as_secs() + KEPT_SECONDS));
-        let mut conditions = Vec::new();
-        for unit in Unit::ALL {
-            let name = unit.as_str();
-            update = update.expression_attribute_values(format!(":{name}"), number_value(amounts.of(unit)));
-            if let Some(limit) = counter.limits.of(unit).filter(|_| amounts.of(unit) > 0) {
-                conditions.push(format!("(attribute_not_exists({name}) OR {name} <= :{name}_left)"));
-                let left = limit.saturating_sub(amounts.of(unit));
-                update = update.expression_attribute_values(format!(":{name}_left"), number_value(left));
+        let key = item_of(question);
+        let (name, settled) = (taken(by.as_str()), format!("used:{}", by.as_str()));
+        let Some(item) = self.get(&key).await? else { return Ok(()) };
+        let Some(AttributeValue::M(was_taken)) = item.get(&name).filter(|_| !item.contains_key(&settled))
+        else {
+            return Ok(());
+        };
+        let tokens = number_of(was_taken, TOKENS);
+        let more = i128::from(used_tokens) - i128::from(tokens);
+        let keys = was_taken.get(OF).and_then(|keys| keys.as_l().ok()).ok_or_else(|| unreadable(OF))?;
+        for round in 0..MAX_ROUNDS {
+            let of_question = self
+                .update(&key)
+                .update_expression("SET #used = :used, expires_at = :expires_at")
+                .condition_expression("attribute_exists(#taken) AND attribute_not_exists(#used)")
+                .expression_attribute_names("#taken", &name)
+                .expression_attribute_names("#used", &settled)
+                .expression_attribute_values(":used", number_value(used_tokens))
+                .expression_attribute_values(
+                    ":expires_at",
+                    number_value(now.as_secs() + RECORD_KEPT_SECONDS),
+                );
+            // A counter that has expired meanwhile stays away.
+            let of_counters = keys.iter().filter_map(|key| key.as_s().ok()).map(|key| {
+                self.update(key)
+                    .update_expression("ADD tokens :more")
+                    .condition_expression("attribute_exists(tokens)")
+                    .expression_attribute_values(":more", AttributeValue::N(more.to_string()))
+            });
+            let updates = std::iter::once(of_question).chain(of_counters).collect();
+            match self.transact(updates).await {
+                // Where a condition does not hold, this attempt has settled up, or its day is long over.
+                Ok(()) | Err(Refused::At(..)) => return Ok(()),
+                Err(Refused::Conflict) => pause(round, by.as_str()).await,
+                Err(Refused::Failed(error)) => return Err(error),
             }
         }
-        if conditions.is_empty() { update } else { update.condition_expression(conditions.join(" AND ")) }
-    }
-
-    fn giving_back(&self, counter: &Counter, unused: &Amounts) -> UpdateBuilder {
-        let mut update = self
-            .update(&format!("{PREFIX}{}", counter.key))
-            .update_expression("ADD questions :questions, tokens :tokens, tool_calls :tool_calls");
-        for unit in Unit::ALL {
-            let less = match unused.of(unit) {
-                0 => number_value(0),
-                amount => AttributeValue::N(format!("-{amount}")),
-            };
-            update = update.expression_attribute_values(format!(":{}", unit.as_str()), less);
-        }
-        update
+        Err(StoreError::new(OPERATION, "others wrote in between again and again"))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::journal::MAX_CALLS;
 use super::receive::{Decision, OUTCOME_UNKNOWN, STOPPED, UNTOLD, is_withdrawn};
-use super::record::{BEAT, End, Flight, LEASE, Posting, Receive, Record, State, Via};
+use super::record::{BEAT, Declined, End, Flight, LEASE, Posting, Receive, Record, State, Via};
 use super::stream::Stream;
 use super::token::Token;
 use crate::slack::question::{Place, SlackTs};
@@ -135,8 +135,8 @@ pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Decision<Be
 pub enum Counted {
     /// It is counted, now or before: whoever writes the first entry under its number makes it.
     Yes {
-        /// The installation that the question was asked in, for which the tool is called.
-        tenant: Option<String>,
+        /// Where the question was asked: for its installation the tool is called.
+        place: Option<Place>,
     },
     /// The question has used up its calls.
     TooMany,
@@ -158,7 +158,7 @@ pub fn count_call(record: Option<&Record>, token: &Token, number: u32, now: Now<
         let visible = Some(flight.receive.clone());
         return Decision::write(stopped(record, token), Counted::Gone { visible });
     }
-    let yes = Counted::Yes { tenant: record.place.as_ref().and_then(|place| place.tenant.clone()) };
+    let yes = Counted::Yes { place: record.place.clone() };
     if number <= record.tool_calls {
         return Decision::only(yes);
     }
@@ -234,12 +234,12 @@ pub fn intend(
     }
     let Some(text) = text else {
         let answered = State::Answered { ts: None, token: Some(token.clone()) };
-        let ended = Record { is_turned_away: *end == End::TurnedAway, ..record.with(answered) };
+        let ended = Record { declined: declined(end), ..record.with(answered) };
         return Decision::write(ended, Intent::Ended { delete: flight.receive.clone() });
     };
     if record.place.is_none() {
         return match end {
-            End::Answered | End::TurnedAway => Decision::only(Intent::NoPlace),
+            End::Answered | End::Declined(_) => Decision::only(Intent::NoPlace),
             // Nobody can be told in Slack, so the dead letter is the telling.
             End::Told { why } => {
                 let told_for = Some(flight.receive.message_id.clone());
@@ -261,6 +261,13 @@ pub fn intend(
     }));
     let posting = Record { deferrals: 0, ..posting };
     Decision::write(posting.clone(), Intent::Post(Box::new(posting)))
+}
+
+const fn declined(end: &End) -> Option<Declined> {
+    match end {
+        End::Declined(declined) => Some(*declined),
+        End::Answered | End::Told { .. } => None,
+    }
 }
 
 /// What follows when a part stands.
@@ -312,7 +319,7 @@ pub fn posted(
     if usize::try_from(part).is_ok_and(|part| part >= parts) {
         let by = Some(posting.token.clone());
         let ended = match &posting.end {
-            End::Answered | End::TurnedAway => State::Answered { ts: ts.map(str::to_owned), token: by },
+            End::Answered | End::Declined(_) => State::Answered { ts: ts.map(str::to_owned), token: by },
             End::Told { why } => State::Told {
                 why: why.clone(),
                 told_for: Some(posting.receive.message_id.clone()),
@@ -320,8 +327,8 @@ pub fn posted(
             },
         };
         let then = Posted::Ended { end: posting.end.clone(), receive: posting.receive.clone() };
-        let is_turned_away = posting.end == End::TurnedAway;
-        return Decision::write(Record { deferrals: 0, is_turned_away, ..record.with(ended) }, then);
+        let declined = declined(&posting.end);
+        return Decision::write(Record { deferrals: 0, declined, ..record.with(ended) }, then);
     }
     let next = next.filter(|_| posting.token == *token).cloned();
     let is_ours = next.is_some();

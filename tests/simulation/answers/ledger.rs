@@ -21,7 +21,7 @@
 
 use serde_json::Value;
 use slack_ingress::slack::question::SlackTs;
-use slack_ingress::work::record::{End, Record, State, Via};
+use slack_ingress::work::record::{Declined, End, Record, State, Via};
 use slack_ingress::work::stream::Stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -547,7 +547,8 @@ impl Ledger {
     fn check_guests(&self, violations: &mut Vec<(&'static str, String, String)>) {
         let mut told: Vec<(Duration, &String)> = Vec::new();
         for (id, question) in &self.questions {
-            let refusals = question.posts.iter().filter(|posted| posted.end == End::TurnedAway);
+            let refusals =
+                question.posts.iter().filter(|posted| posted.end == End::Declined(Declined::Asker));
             told.extend(refusals.map(|posted| (posted.at, id)));
         }
         told.sort();
@@ -566,16 +567,16 @@ impl Ledger {
         for (id, question) in &self.questions {
             let answered =
                 question.record.as_ref().filter(|record| matches!(record.state, State::Answered { .. }));
-            if answered
-                .is_some_and(|record| record.is_turned_away != question.is_of_guest && !question.is_stop)
-            {
+            if answered.is_some_and(|record| {
+                (record.declined == Some(Declined::Asker)) != question.is_of_guest && !question.is_stop
+            }) {
                 violations.push((
                     "asker",
                     id.clone(),
                     "its record does not say whether its asker was turned away".to_owned(),
                 ));
             }
-            if answered.is_some_and(|record| record.is_turned_away) && !somebody_tells {
+            if answered.is_some_and(|record| record.declined == Some(Declined::Asker)) && !somebody_tells {
                 violations.push(("asker", id.clone(), "nobody was to tell the guest".to_owned()));
             }
             let is_done = matches!(
@@ -706,7 +707,7 @@ impl Question {
         let state = self.record.as_ref().map(|record| &record.state);
         match state {
             Some(State::Answered { ts, .. }) => {
-                let end = if self.is_of_guest { End::TurnedAway } else { End::Answered };
+                let end = if self.is_of_guest { End::Declined(Declined::Asker) } else { End::Answered };
                 if ts.is_some() && !(all_stand && last.iter().all(|posted| posted.end == end)) {
                     broken("answered", format!("it says so, and {} posts stand", last.len()));
                 }

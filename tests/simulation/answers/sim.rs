@@ -21,6 +21,7 @@ use slack_ingress::work::queue::{Queue, QueueError};
 use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
 use slack_ingress::work::stream::Stream;
 use slack_ingress::work::token::{Token, Tokens};
+use slack_ingress::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use slack_ingress::work::{RecordKey, Seen, Stopped, WorkStore, Written};
 use std::collections::BTreeMap;
 use std::fmt::Arguments;
@@ -392,6 +393,41 @@ impl AskerStore for Node {
                 sim.ledger().is_to_tell(&id);
             }
             may || sim.is_off(Rule::OneTellingADay)
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+}
+
+impl UsageStore for Node {
+    async fn take(
+        &self,
+        question: &RecordKey,
+        by: &Taker,
+        counters: &[Counter],
+        amounts: &Amounts,
+        now: UnixMillis,
+    ) -> Result<Taken, StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (question, by, counters, amounts) = (question.clone(), by.clone(), counters.to_vec(), *amounts);
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.take(&question, &by, &counters, &amounts, now)).unwrap()
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn settle_up(
+        &self,
+        question: &RecordKey,
+        by: &Token,
+        used_tokens: u64,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (question, by) = (question.clone(), by.clone());
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.settle_up(&question, &by, used_tokens, now)).unwrap();
         });
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }

@@ -1,0 +1,114 @@
+//! What people may use in a day: an attempt takes it before it begins, and settles up with what it has used. Who asks when it is used up
+//! is told so, and the question is done.
+
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::calls::Called;
+use super::request::Invalid;
+use super::{Call, Settle};
+use crate::dedup::StoreError;
+use crate::gateway::{AgentTools, SlackTools};
+use crate::slack::answer_text;
+use crate::slack::question::Place;
+use crate::telemetry::report::settle::{OverLimit, TokensUsed};
+use crate::time::clock::Clock;
+use crate::work::WorkStore;
+use crate::work::journal::ToolEnd;
+use crate::work::queue::Queue;
+use crate::work::record::{Declined, End};
+use crate::work::token::{Token, Tokens};
+use crate::work::usage::{Amounts, Taken, Taker};
+
+/// Reads `usage` of a request, which may be absent or null: then nobody knows what was used.
+///
+/// # Errors
+/// When it is something else than two numbers.
+pub(super) fn read_usage(fields: &Map<String, Value>) -> Result<Option<TokensUsed>, Invalid> {
+    let Some(usage) = fields.get("usage").filter(|usage| !usage.is_null()) else { return Ok(None) };
+    let number = |name: &str| usage.get(name).and_then(Value::as_u64).filter(|n| *n <= MOST_TOKENS);
+    match (number("input_tokens"), number("output_tokens")) {
+        (Some(input), Some(output)) => Ok(Some(TokensUsed { input, output })),
+        _ => Err(Invalid("usage must be null, or have input_tokens and output_tokens, up to 10^12")),
+    }
+}
+
+/// More than any model reads in a day. A number that JSON cannot hold exactly is a mistake.
+const MOST_TOKENS: u64 = 1_000_000_000_000;
+
+impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
+    /// Takes what an attempt may use at most, before it begins.
+    pub(super) async fn take_attempt(
+        &self,
+        place: Option<&Place>,
+        token: &Token,
+        call: &Call<'_>,
+    ) -> Result<Taken, StoreError> {
+        self.take(place, &Taker::Attempt(token.clone()), &self.settings.limits.of_an_attempt(), call).await
+    }
+
+    /// Takes one call of a tool; `None` if it may be made.
+    pub(super) async fn take_tool_call(
+        &self,
+        place: Option<&Place>,
+        number: u32,
+        call: &mut Call<'_>,
+    ) -> Result<Option<Answer>, StoreError> {
+        let one = Amounts { tool_calls: 1, ..Amounts::default() };
+        match self.take(place, &Taker::ToolCall(number), &one, call).await? {
+            Taken::Done => Ok(None),
+            Taken::Over(scope, unit) => {
+                call.report.over_limit = Some(OverLimit { unit: unit.as_str(), scope: scope.as_str() });
+                let why = format!("over_limit_of_{}", scope.as_str());
+                Ok(Some(Answer::Called(Called::Ended(ToolEnd::NotCalled { why }))))
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        place: Option<&Place>,
+        by: &Taker,
+        amounts: &Amounts,
+        call: &Call<'_>,
+    ) -> Result<Taken, StoreError> {
+        let counters = self.settings.limits.counters(place);
+        if counters.is_empty() {
+            return Ok(Taken::Done);
+        }
+        self.store.take(call.key, by, &counters, amounts, self.clock.now()).await
+    }
+
+    /// Tells the asker that as much was used today as may be, and ends the question by the token of the claim. To the claimer it is as
+    /// if the question were somebody else's.
+    pub(super) async fn decline_over_limit<'a>(
+        &self,
+        token: &'a Token,
+        taken: Taken,
+        call: &mut Call<'a>,
+    ) -> Result<Option<Answer>, StoreError> {
+        let Taken::Over(scope, unit) = taken else { return Ok(None) };
+        call.report.over_limit = Some(OverLimit { unit: unit.as_str(), scope: scope.as_str() });
+        call.token = token;
+        self.end(Some(answer_text::over_limit(scope)), End::Declined(Declined::OverLimit), call).await?;
+        Ok(Some(Answer::Gone))
+    }
+
+    /// Puts what was used in the place of what was taken. If that fails, what was taken stays taken: the counters never say less than
+    /// what was used.
+    pub(super) async fn settle_up(&self, used: TokensUsed, call: &mut Call<'_>) {
+        call.report.used = Some(used);
+        if self.settings.limits.scopes.is_empty() {
+            return;
+        }
+        let settle_up =
+            async || self.store.settle_up(call.key, call.token, used.sum(), self.clock.now()).await;
+        let mut settled = settle_up().await;
+        if settled.is_err() {
+            settled = settle_up().await;
+        }
+        if let Err(error) = settled {
+            call.report.errors.add("usage", &error);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+use super::*;
+use crate::slack::scope::Scope;
+use crate::telemetry::report::settle::{OverLimit, TokensUsed};
+use crate::work::usage::{DailyLimits, Limits};
+
+fn settings(limits: Limits, tokens_a_question: Option<u64>) -> SettleSettings {
+    let limits = DailyLimits { scopes: vec![(Scope::Person, limits)], tokens_a_question };
+    SettleSettings { limits, ..SettleSettings::new(WAIT) }
+}
+
+fn questions(most: u64) -> SettleSettings {
+    settings(Limits { questions: Some(most), ..Limits::default() }, None)
+}
+
+impl Scene {
+    async fn claim_with(&self, bits: u128, new: u128) -> (Answer, SettleReport) {
+        self.run(bits, Operation::Claim { new: token(new) }).await
+    }
+
+    /// A later question of the same person in the same world, which the dispatcher has taken.
+    async fn another(self, id: &str) -> Self {
+        Self { key: RecordKey::of_question(id), ..self }.into_taken().await
+    }
+
+    async fn end_with(&self, operation: Operation, used: TokensUsed) -> Answer {
+        let request = Request { key: self.key.clone(), token: token(CLAIMERS), operation, used: Some(used) };
+        self.settle.run(&request).await.0.unwrap()
+    }
+}
+
+const SORRY: &str = "Sorry, you have asked me as much today as you may. Please ask me again tomorrow: the day ends at midnight UTC.";
+
+#[tokio::test(start_paused = true)]
+async fn who_has_asked_as_much_as_they_may_is_told_so_and_the_question_is_done() {
+    let scene = Scene::with(questions(1)).into_taken().await.into_claimed().await;
+    assert_eq!(scene.answer("42").await.outcome(), "answered");
+    let scene = scene.another("A1:C1:2.1").await;
+    scene.queue();
+    let (answer, report) = scene.claim_with(DISPATCHERS, 7).await;
+    assert_eq!((answer, report.ended), (Answer::Gone, Some(Ended::OverLimit)));
+    assert_eq!(report.over_limit, Some(OverLimit { unit: "questions", scope: "person" }));
+    assert_eq!(scene.texts(), ["42", SORRY]);
+    assert_eq!(scene.queue().last().map(String::as_str), Some("h1 deleted"));
+    let record = scene.world.store.read(&scene.key, scene.world.now()).await.unwrap().record.unwrap();
+    assert!(record.declined == Some(Declined::OverLimit) && matches!(record.state, State::Answered { .. }));
+    // Whoever repeats the claim, because its answer was lost, finds nothing to do.
+    assert_eq!(scene.claim_with(DISPATCHERS, 7).await.0, Answer::Gone);
+    assert_eq!(scene.texts().len(), 2);
+    // Tomorrow is another day.
+    scene.world.pass(Duration::from_secs(24 * 60 * 60));
+    let scene = scene.another("A1:C1:3.1").await;
+    assert_eq!(scene.claim_with(DISPATCHERS, 8).await.0.outcome(), "claimed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_repeated_counts_once() {
+    let scene = Scene::with(questions(1)).into_taken().await;
+    for _ in 0..3 {
+        assert_eq!(scene.claim_with(DISPATCHERS, CLAIMERS).await.0.outcome(), "claimed");
+    }
+}
+
+/// A refusal of the post leaves the words in the record, and others post them when the message comes again.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_said_now_is_said_later() {
+    let scene = Scene::with(questions(1)).into_taken().await.into_claimed().await;
+    scene.answer("42").await;
+    let refused = PostOutcome::Refused {
+        reason: "slack_ratelimited".to_owned(),
+        retry: Retry::Later,
+        retry_after: Some(Duration::from_secs(30)),
+    };
+    let scene = scene.another("A1:C1:2.1").await.fails([refused]);
+    let (answer, report) = scene.claim_with(DISPATCHERS, 7).await;
+    assert_eq!((answer, report.ended), (Answer::Gone, None));
+    assert_eq!(scene.receive("h2", 9, Some(Scene::place())).await, Errand::Post);
+    let (answer, report) = scene.run(9, Operation::Post).await;
+    assert_eq!((answer.outcome(), report.ended), ("answered", Some(Ended::OverLimit)));
+    assert_eq!(scene.texts(), ["42", SORRY]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_takes_what_it_may_use_and_settles_up_with_what_it_has_used() {
+    let limits = Limits { tokens: Some(1000), ..Limits::default() };
+    let mut scene = Scene::with(settings(limits, Some(600)));
+    let used = TokensUsed { input: 250, output: 50 };
+    for (number, answer) in [(1, "claimed"), (2, "claimed"), (3, "gone")] {
+        scene = scene.another(&format!("A1:C1:{number}.1")).await;
+        let (claimed, _) = scene.claim_with(DISPATCHERS, CLAIMERS).await;
+        assert_eq!(claimed.outcome(), answer, "question {number}");
+        if answer == "claimed" {
+            assert_eq!(claimed.to_json()["most_tokens"], 600);
+            for _ in 0..2 {
+                let operation = Operation::Answer { text: Some("42".to_owned()) };
+                assert_eq!(scene.end_with(operation, used).await.outcome(), "answered");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_took_that_says_nothing_stays_taken() {
+    let limits = Limits { tokens: Some(1000), ..Limits::default() };
+    let scene = Scene::with(settings(limits, Some(600))).into_taken().await.into_claimed().await;
+    scene.answer("42").await;
+    let scene = scene.another("A1:C1:2.1").await;
+    let (answer, report) = scene.claim_with(DISPATCHERS, CLAIMERS).await;
+    assert_eq!(answer, Answer::Gone);
+    assert_eq!(report.over_limit, Some(OverLimit { unit: "tokens", scope: "person" }));
+}
+
+/// It was not called, so the model may say so; what was called before stands.
+#[tokio::test(start_paused = true)]
+async fn a_tool_call_over_the_limit_is_not_made_and_says_why() {
+    let limits = Limits { tool_calls: Some(1), ..Limits::default() };
+    let scene = Scene::with(settings(limits, None)).into_taken().await.into_claimed().await;
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+    let over = json!({ "outcome": "not called", "why": "over_limit_of_person" });
+    assert_eq!(scene.told(CLAIMERS, call_of(2, "b")).await, over);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+    assert_eq!(scene.cards().len(), 1);
+    let (_, report) = scene.run(CLAIMERS, call_of(3, "c")).await;
+    assert_eq!(report.over_limit, Some(OverLimit { unit: "tool_calls", scope: "person" }));
+    assert_eq!(scene.answer("42").await.outcome(), "answered");
+}
+
+/// Calls of before a limit was set were not counted.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_stands_in_the_journal_is_told_whatever_the_limit_says() {
+    let before = Scene::claimed().await;
+    assert_eq!(before.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+    let limits = Limits { tool_calls: Some(1), ..Limits::default() };
+    let world = Arc::clone(&before.world);
+    let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| Arc::clone(&world));
+    let settle = Settle::new(store, queue, slack, Some(tools), tokens, clock, settings(limits, None));
+    let scene = Scene { world, settle, key: before.key };
+    assert_eq!(scene.told(CLAIMERS, call_of(2, "b")).await["outcome"], "called");
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
+    assert_eq!(scene.cards().len(), 2);
+}
