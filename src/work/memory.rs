@@ -1,7 +1,7 @@
 //! Work records in the memory of the process, for the simulation and for tests. It keeps what any store has to keep: a write is
 //! one atomic step, on the condition that nobody has written since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::askers::{AskerKey, AskerStore, KNOWN_FOR, TOLD_AGAIN_AFTER};
@@ -32,14 +32,32 @@ struct Items {
     usages: BTreeMap<RecordKey, Usage>,
 }
 
+impl MemoryWork {
+    /// What each counter says, by its key with the day.
+    pub fn counters(&self) -> BTreeMap<String, Amounts> {
+        self.items(|items| items.counters.clone())
+    }
+
+    /// The tokens that are counted for a question, by who has taken them.
+    pub fn takers(&self, question: &RecordKey) -> BTreeMap<String, u64> {
+        let of = |usage: &Usage| {
+            let counted = |(word, (taken, _)): (&String, &(u64, Vec<String>))| {
+                (word.clone(), usage.settled.get(word).copied().unwrap_or(*taken))
+            };
+            usage.taken.iter().map(counted).collect()
+        };
+        self.items(|items| items.usages.get(question).map(of).unwrap_or_default())
+    }
+}
+
 /// What was taken for a question.
 #[derive(Debug, Default)]
 struct Usage {
     day: u64,
     /// The tokens that each taker took, and from which counters.
     taken: BTreeMap<String, (u64, Vec<String>)>,
-    /// The attempts that have settled up.
-    settled: BTreeSet<String>,
+    /// The attempts that have settled up, with the tokens that they have used.
+    settled: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -216,7 +234,8 @@ impl UsageStore for MemoryWork {
         self.items(|items| {
             let Some(usage) = items.usages.get_mut(question) else { return };
             let Some((tokens, keys)) = usage.taken.get(by.as_str()) else { return };
-            if usage.settled.insert(by.as_str().to_owned()) {
+            if !usage.settled.contains_key(by.as_str()) {
+                usage.settled.insert(by.as_str().to_owned(), used_tokens);
                 for key in keys {
                     let so_far = items.counters.entry(key.clone()).or_default();
                     so_far.tokens = so_far.tokens.saturating_sub(*tokens).saturating_add(used_tokens);

@@ -16,6 +16,7 @@ use super::process::{In, Process, Program};
 use super::rules::Rule;
 use super::settle;
 use super::sim::{Node, Sim, instant};
+use super::usage;
 
 const BEAT: Duration = Duration::from_secs(10);
 /// How long the agent asks again whether a question is its own, and how long it brings an answer.
@@ -260,7 +261,7 @@ async fn claim(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, token: &str
             return Ok("working");
         }
     }
-    let release = self::request("release", record, &new, json!({}));
+    let release = self::request("release", record, &new, usage::report(Some(0)));
     ask_again(sim, &release, GIVE_BACK_PATIENCE / 2).await;
     Ok("duplicate")
 }
@@ -383,15 +384,20 @@ impl One {
             self.machine.works.lock().unwrap().line.front() == Some(&turn) || self.is_interrupted()
         })
         .await;
-        let thought = if self.enter(Phase::Thinking) { self.think().await } else { None };
+        let has_begun = self.enter(Phase::Thinking);
+        let thought = if has_begun { self.think().await } else { None };
         match thought {
-            Some(thought) if self.enter(Phase::Ending) => self.end(thought).await,
-            _ if self.machine.process.is_stopping() && !self.work.lock().unwrap().is_cancelled => {
-                self.work.lock().unwrap().phase = Phase::Over;
-                let release = request("release", &self.record, &self.token(), json!({}));
-                ask_again(&self.sim, &release, GIVE_BACK_PATIENCE).await;
+            Some((thought, used)) if self.enter(Phase::Ending) => self.end(thought, used).await,
+            thought => {
+                // What a thought has used that was interrupted nobody knows.
+                let used = if has_begun { thought.map(|(_, used)| used) } else { Some(0) };
+                let is_cancelled = self.work.lock().unwrap().is_cancelled;
+                if self.machine.process.is_stopping() && !is_cancelled || is_cancelled && used.is_some() {
+                    self.work.lock().unwrap().phase = Phase::Over;
+                    let release = request("release", &self.record, &self.token(), usage::report(used));
+                    ask_again(&self.sim, &release, GIVE_BACK_PATIENCE).await;
+                }
             }
-            _ => {}
         }
         self.work.lock().unwrap().phase = Phase::Over;
         let mut works = self.machine.works.lock().unwrap();
@@ -405,8 +411,10 @@ impl One {
         self.machine.process.changed.notify_waiters();
     }
 
-    /// Thinks. `None` if it is interrupted.
-    async fn think(&self) -> Option<Thought> {
+    /// Thinks. Returns what comes of it, and the tokens that it has used; `None` if it is interrupted.
+    async fn think(&self) -> Option<(Thought, u64)> {
+        let used = usage::uses(&self.sim);
+        self.sim.ledger().uses(&self.record, used);
         if !self.use_tools().await {
             return None;
         }
@@ -430,9 +438,9 @@ impl One {
         }
         if takes > THINKING_LIMIT {
             self.sim.count(Fault::AgentThinksTooLong);
-            return Some(Thought::Refusal("took_too_long"));
+            return Some((Thought::Refusal("took_too_long"), used));
         }
-        Some(thought)
+        Some((thought, used))
     }
 
     fn draw(&self) -> (Duration, Thought) {
@@ -464,14 +472,17 @@ impl One {
         (takes, thought)
     }
 
-    async fn end(&self, thought: Thought) {
+    async fn end(&self, thought: Thought, used: u64) {
         loop {
             let token = self.token();
-            let request = match &thought {
-                Thought::Text(text) => request("answer", &self.record, &token, json!({ "text": text })),
-                Thought::ByItsOwnTools => request("answer", &self.record, &token, json!({ "text": null })),
-                Thought::Refusal(why) => request("refuse", &self.record, &token, json!({ "why": why })),
+            let (operation, mut more) = match &thought {
+                Thought::Text(text) => ("answer", json!({ "text": text })),
+                Thought::ByItsOwnTools => ("answer", json!({ "text": null })),
+                Thought::Refusal(why) => ("refuse", json!({ "why": why })),
             };
+            let report = usage::report(Some(used));
+            more.as_object_mut().unwrap().extend(report.as_object().unwrap().clone());
+            let request = request(operation, &self.record, &token, more);
             let Some(answer) = ask_again(&self.sim, &request, ANSWER_PATIENCE).await else { return };
             if answer["outcome"] != "gone" || !self.is_replaced(&token).await {
                 return;

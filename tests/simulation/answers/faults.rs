@@ -70,6 +70,7 @@ pub(crate) enum Fault {
     StreamGoneOnIn,
     ToolNotReached,
     ToolNotCalled,
+    QuestionOverTheLimit,
     CallUnknown,
     CallUnderWay,
     CallsHandedOver,
@@ -83,7 +84,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 73] = [
+    pub(crate) const ALL: [Self; 74] = [
         Self::OneReceiveRunTwice,
         Self::OneInvocationInTwoProcesses,
         Self::InvocationAfterTheDispatcherGaveUp,
@@ -147,6 +148,7 @@ impl Fault {
         Self::StreamGoneOnIn,
         Self::ToolNotReached,
         Self::ToolNotCalled,
+        Self::QuestionOverTheLimit,
         Self::CallUnknown,
         Self::CallUnderWay,
         Self::CallsHandedOver,

@@ -32,6 +32,8 @@ use super::faults::{Counts, Fault};
 use super::process::Process;
 use super::queue::Content;
 use super::settings::Settings;
+use super::sim::Sim;
+use super::usage;
 
 /// What a text is that is posted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +126,15 @@ struct Stops {
     pressed: BTreeMap<String, Vec<SlackTs>>,
 }
 
+/// What was really used of the agent.
+#[derive(Debug, Default)]
+pub(crate) struct Used {
+    /// The tokens for each question that somebody has thought about.
+    pub(crate) tokens: BTreeMap<String, u64>,
+    /// The calls of tools that took effect.
+    pub(crate) tool_calls: u64,
+}
+
 /// Everything that happened in one history, and the rules that it broke.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -139,6 +150,7 @@ pub(crate) struct Ledger {
     letters: Vec<Arc<Content>>,
     receives: u64,
     effects: u64,
+    used: Used,
 }
 
 /// The id of the question in the key of a record.
@@ -265,6 +277,11 @@ impl Ledger {
         if is_of_guest {
             self.violation(at, "asker", &id, format_args!("the agent works on what a guest asks"));
         }
+    }
+
+    /// Somebody thinks about a question, and the model uses these tokens.
+    pub(crate) fn uses(&mut self, record: &str, tokens: u64) {
+        *self.used.tokens.entry(question_of(record).to_owned()).or_default() += tokens;
     }
 
     pub(crate) fn works_no_more(&mut self, record: &str, process: &Arc<Process>) {
@@ -461,6 +478,7 @@ impl Ledger {
         let goal = arguments["goal"].as_u64().unwrap();
         self.say(at, "tool", &id, format_args!("call {} for goal {goal}", arguments["n"]));
         self.effects += 1;
+        self.used.tool_calls += 1;
         let before = self.question(&id).effects.insert(goal, arguments.clone());
         if let Some(before) = before {
             self.violation(at, "done", &id, format_args!("goal {goal} by {before} and {arguments}"));
@@ -540,6 +558,27 @@ impl Ledger {
         self.check_guests(&mut violations);
         for (rule, id, what) in violations {
             self.violation(at, rule, &id, format_args!("{what}"));
+        }
+    }
+
+    /// Compares what may be used in a day with what was.
+    pub(crate) fn check_limits(&mut self, at: Duration, sim: &Sim) {
+        for (id, what) in usage::check(sim, &self.used) {
+            self.violation(at, "limits", &id, format_args!("{what}"));
+        }
+        let is_limited = !sim.settings.limits.scopes.is_empty();
+        let declined = |record: &Record| record.declined == Some(Declined::OverLimit);
+        let over: Vec<String> = self
+            .questions
+            .iter()
+            .filter(|(_, question)| question.record.as_ref().is_some_and(declined))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in over {
+            self.faults.add_one(Fault::QuestionOverTheLimit);
+            if !is_limited {
+                self.violation(at, "limits", &id, format_args!("nothing is limited"));
+            }
         }
     }
 
@@ -707,7 +746,11 @@ impl Question {
         let state = self.record.as_ref().map(|record| &record.state);
         match state {
             Some(State::Answered { ts, .. }) => {
-                let end = if self.is_of_guest { End::Declined(Declined::Asker) } else { End::Answered };
+                let declined = self.record.as_ref().and_then(|record| record.declined);
+                if self.is_of_guest && declined != Some(Declined::Asker) {
+                    broken("asker", "a guest is answered".to_owned());
+                }
+                let end = declined.map_or(End::Answered, End::Declined);
                 if ts.is_some() && !(all_stand && last.iter().all(|posted| posted.end == end)) {
                     broken("answered", format!("it says so, and {} posts stand", last.len()));
                 }
@@ -735,8 +778,10 @@ impl Question {
                 if !letters.is_empty() && !self.was_dropped {
                     broken("letter", format!("{why}, and a dead letter"));
                 }
-                // The message waits for the stop for a while, and the stop may come later than that.
-                let may_be_missed = self.is_ahead_of_stop || self.was_dropped || self.is_stop;
+                // The message waits for the stop for a while, and the stop may come later than that. The message of a question that one
+                // agent ignored is done, while another one may work on it: a dispatcher that was paused called that one.
+                let may_be_missed =
+                    self.is_ahead_of_stop || self.was_dropped || self.is_stop || self.may_be_ignored;
                 if why == "stopped" && !self.counted_stopped && !may_be_missed {
                     broken("stop", "stopped, and not counted".to_owned());
                 }

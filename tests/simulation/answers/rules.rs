@@ -1,6 +1,8 @@
 //! The rules of the protocol that keep the promise. Each can be switched off, by what the store, the queue, Slack or a clock does
 //! or says, and the ledger has to notice.
 
+use slack_ingress::slack::scope::Scope;
+use slack_ingress::work::usage::Limits;
 use std::time::Duration;
 
 use super::settings::{Asking, Settings};
@@ -47,10 +49,16 @@ pub(crate) enum Rule {
     AskersAreAdmitted,
     /// Of all questions of a day one tells the asker that they may not ask. Off: each does.
     OneTellingADay,
+    /// An attempt takes what it may use before it begins. Off: it takes nothing.
+    AttemptsTake,
+    /// Nothing is taken that would get over a limit. Off: it is.
+    LimitsHold,
+    /// A call of a tool is taken before it is made. Off: it is not.
+    ToolCallsAreTaken,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -70,6 +78,9 @@ impl Rule {
         Self::UnknownIsNotRepeated,
         Self::AskersAreAdmitted,
         Self::OneTellingADay,
+        Self::AttemptsTake,
+        Self::LimitsHold,
+        Self::ToolCallsAreTaken,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -89,6 +100,7 @@ impl Rule {
             Self::NotDoneWhileAtWork => &["answered"],
             Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
             Self::AskersAreAdmitted | Self::OneTellingADay => &["asker"],
+            Self::AttemptsTake | Self::LimitsHold | Self::ToolCallsAreTaken => &["limits"],
         }
     }
 
@@ -123,6 +135,11 @@ impl Rule {
             }
             Self::OneBeginsACall | Self::UnknownIsNotRepeated => settings.tools = 1000,
             Self::AskersAreAdmitted | Self::OneTellingADay => settings.guests = 500,
+            Self::AttemptsTake | Self::LimitsHold | Self::ToolCallsAreTaken => {
+                settings.tools = 1000;
+                let most = Limits { questions: Some(4), tokens: None, tool_calls: Some(3) };
+                settings.limits.scopes = vec![(Scope::Workspace, most)];
+            }
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {
                 settings.tools = 1000;

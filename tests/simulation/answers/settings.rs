@@ -1,8 +1,10 @@
 //! What a history is like: the settings of the functions, how often things go wrong, and what Slack is like. All of it is drawn
 //! from the history's seed.
 
+use slack_ingress::work::usage::DailyLimits;
 use std::time::Duration;
 
+use super::usage;
 use crate::chance::Chance;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -77,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) streams: u32,
     /// Of a thousand questions, how many a guest asks. Where there are guests, only members may ask.
     pub(crate) guests: u32,
+    /// What may be used in a day.
+    pub(crate) limits: DailyLimits,
 }
 
 impl Settings {
@@ -151,6 +155,7 @@ impl Settings {
             tools: chance.choose(&[0, 0, 500]),
             streams: chance.choose(&[0, 500, 1000]),
             guests: chance.choose(&[0, 0, 300]),
+            limits: if chance.per_mille(300) { usage::draw(chance) } else { DailyLimits::default() },
         }
     }
 }

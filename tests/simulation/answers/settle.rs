@@ -104,7 +104,8 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
         operation: request["operation"].as_str().unwrap_or_default().into(),
         ..Node::new(sim, Arc::clone(&process))
     };
-    let settings = SettleSettings::new(post_wait(sim));
+    let limits = sim.settings.limits.clone();
+    let settings = SettleSettings { limits, ..SettleSettings::new(post_wait(sim)) };
     let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| node.clone());
     let settle = Settle::new(store, queue, slack, Some(tools), tokens, clock, settings);
     let invoked = async {

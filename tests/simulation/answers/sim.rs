@@ -21,7 +21,6 @@ use slack_ingress::work::queue::{Queue, QueueError};
 use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
 use slack_ingress::work::stream::Stream;
 use slack_ingress::work::token::{Token, Tokens};
-use slack_ingress::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use slack_ingress::work::{RecordKey, Seen, Stopped, WorkStore, Written};
 use std::collections::BTreeMap;
 use std::fmt::Arguments;
@@ -236,7 +235,7 @@ pub(crate) struct Node {
 
 /// What goes wrong with a call of the store or the queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wrong {
+pub(crate) enum Wrong {
     Before,
     After,
     HangsBefore,
@@ -249,7 +248,7 @@ impl Node {
         Self { sim: Arc::clone(sim), process, operation: "".into(), messages: Arc::default() }
     }
 
-    fn wrong(&self, per_mille: u32) -> Option<Wrong> {
+    pub(crate) fn wrong(&self, per_mille: u32) -> Option<Wrong> {
         self.sim.goes_wrong(per_mille).then(|| {
             self.sim.chance().choose(&[
                 Wrong::Before,
@@ -268,7 +267,7 @@ impl Node {
 
     /// Makes a call that changes something. Once it is sent it takes effect, even if the caller dies or gives up. `None` if the
     /// caller hears nothing of it.
-    async fn call<T: Send + 'static>(
+    pub(crate) async fn call<T: Send + 'static>(
         &self,
         wrong: Option<Wrong>,
         effect: impl FnOnce(&Arc<Sim>) -> T + Send + 'static,
@@ -307,7 +306,7 @@ impl Node {
         }
     }
 
-    fn count_write(&self, wrong: Option<Wrong>) {
+    pub(crate) fn count_write(&self, wrong: Option<Wrong>) {
         let Some(wrong) = wrong else { return };
         self.sim.count(match wrong {
             Wrong::Before | Wrong::HangsBefore => Fault::WriteNotDone,
@@ -393,41 +392,6 @@ impl AskerStore for Node {
                 sim.ledger().is_to_tell(&id);
             }
             may || sim.is_off(Rule::OneTellingADay)
-        });
-        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
-    }
-}
-
-impl UsageStore for Node {
-    async fn take(
-        &self,
-        question: &RecordKey,
-        by: &Taker,
-        counters: &[Counter],
-        amounts: &Amounts,
-        now: UnixMillis,
-    ) -> Result<Taken, StoreError> {
-        let wrong = self.wrong(self.sim.settings.store);
-        self.count_write(wrong);
-        let (question, by, counters, amounts) = (question.clone(), by.clone(), counters.to_vec(), *amounts);
-        let done = self.call(wrong, move |sim| {
-            at_once(sim.store.take(&question, &by, &counters, &amounts, now)).unwrap()
-        });
-        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
-    }
-
-    async fn settle_up(
-        &self,
-        question: &RecordKey,
-        by: &Token,
-        used_tokens: u64,
-        now: UnixMillis,
-    ) -> Result<(), StoreError> {
-        let wrong = self.wrong(self.sim.settings.store);
-        self.count_write(wrong);
-        let (question, by) = (question.clone(), by.clone());
-        let done = self.call(wrong, move |sim| {
-            at_once(sim.store.settle_up(&question, &by, used_tokens, now)).unwrap();
         });
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
@@ -607,7 +571,7 @@ impl WorkStore for Node {
 }
 
 /// What a future comes to that never waits.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
     futures_util::FutureExt::now_or_never(future).expect("the memory does not wait")
 }
 
