@@ -4,6 +4,8 @@
 export { SlackAgent } from './agent/agent';
 export { AgentGateway, type AgentGatewayProps, type ToolProps } from './agent/gateway';
 export type {
+  ADay,
+  AgentLimits,
   ExistingAgent,
   MoreWorkspace,
   OwnAgent,

@@ -59,6 +59,10 @@ SETTINGS = {
     "stream": replace(WORK, agent_env=WORK.agent_env | {"ANSWER": "stream"}, dispatchers=4),
     # Who asks is found out, with people who may not.
     "askers": replace(WORK, spares=1, dispatchers=4),
+    # What may be used in a day.
+    "limits": replace(WORK, dispatchers=6, settle_env={
+        "QUESTIONS_A_DAY": "person:2,channel:3", "TOKENS_A_DAY": "channel:300000", "TOKENS_A_QUESTION": "100000",
+        "TOOL_CALLS_A_DAY": "channel:1"}),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3,
                        settle_env={"SUGGESTED_PROMPTS": json.dumps(PROMPTS)}),
 }

@@ -25,6 +25,7 @@ import {
   SLACK_TARGET,
   botTokenSecret,
 } from './gateway';
+import { A_DAY, whole } from './limits';
 import { AgentMemory } from './memory';
 import { AgentMetrics, RotationMetrics } from './metrics';
 import type { ExistingAgent, OwnAgent, SlackAgentProps, ToolsGateway } from './props';
@@ -82,6 +83,7 @@ export class SlackAgent extends Construct {
     }
     const { agent, ingress: _, dispatchCode, settleCode, rotationCode, alarmTopic, agentView = true, ...rest } = props;
     checkChoices(props);
+    whole('SlackAgent: alarmTokensADay', props.alarmTokensADay, A_DAY);
     if (agentView && dmConversation !== 'thread') {
       throw new Error(
         "SlackAgent: in an app with agent_view each root message of a direct message starts a conversation, so the ingress needs dmConversation 'thread' (or set agentView to false)",
@@ -184,7 +186,8 @@ export class SlackAgent extends Construct {
     // ── metrics, alarms and the dashboard ──────────────────────────────────────────────────────────────
     const metrics = new AgentMetrics(this.dispatch, this.settle, queue, deadLetterQueue);
     const rotation = this.rotation && new RotationMetrics(this.rotation);
-    this.alarms = new AgentAlarms(this, 'Alarms', { metrics, rotation, unansweredAfter, topic: alarmTopic }).all;
+    const { alarmTokensADay } = rest;
+    this.alarms = new AgentAlarms(this, 'Alarms', { metrics, rotation, unansweredAfter, alarmTokensADay, topic: alarmTopic }).all;
     if (rest.dashboard ?? true) {
       this.dashboard = new AgentDashboard(this, 'Dashboard', {
         metrics,

@@ -15,6 +15,8 @@ export interface AgentAlarmsProps {
   readonly rotation?: RotationMetrics;
   /** How long after Slack's request a question may be without an answer. */
   readonly unansweredAfter: Duration;
+  /** How many tokens all questions together may use within a day. @default as many as they like: there is no alarm */
+  readonly alarmTokensADay?: number;
   /** The topic that alarms notify. @default none: an alarm only changes its state */
   readonly topic?: sns.ITopic;
 }
@@ -28,8 +30,9 @@ export interface AgentAlarmsProps {
 export class AgentAlarms extends Construct {
   readonly all: cloudwatch.Alarm[] = [];
 
-  constructor(scope: Construct, id: string, { metrics, rotation, unansweredAfter, topic }: AgentAlarmsProps) {
+  constructor(scope: Construct, id: string, props: AgentAlarmsProps) {
     super(scope, id);
+    const { metrics, rotation, unansweredAfter, alarmTokensADay, topic } = props;
     const { dispatch, settle } = metrics;
     const alarm = alarmFactory(this, this.all, topic);
     // ── what a person notices ──────────────────────────────────────────────────────────────────────────
@@ -92,6 +95,15 @@ export class AgentAlarms extends Construct {
       SETTLE_TIMEOUT.toMilliseconds() - 5000,
       [2, 3],
     );
+    // ── the bill ───────────────────────────────────────────────────────────────────────────────────────
+    if (alarmTokensADay !== undefined) {
+      alarm(
+        'TokensOfADay',
+        'within a day, all questions together have used more tokens than was expected',
+        settle.count('Tokens', Duration.days(1)),
+        alarmTokensADay,
+      );
+    }
     if (!rotation) return;
     // ── tokens that expire ─────────────────────────────────────────────────────────────────────────────
     // The alarm lasts from one run to the next, until the app is installed again.

@@ -39,7 +39,10 @@ export class AgentDashboard extends Construct {
     this.dashboard = new cloudwatch.Dashboard(this, 'Resource');
     this.dashboard.addWidgets(new cloudwatch.AlarmStatusWidget({ title: 'Alarms', width: 24, height: 3, alarms }));
     this.dashboard.addWidgets(
-      graph('How questions end', { left: settled('Answered', 'Told', 'Untold', 'Stopped', 'TurnedAway'), stacked: true }),
+      graph('How questions end', {
+        left: settled('Answered', 'Told', 'Untold', 'Stopped', 'TurnedAway', 'OverLimit'),
+        stacked: true,
+      }),
       graph('Oldest question without an answer', {
         left: [metrics.oldestUnanswered()],
         leftYAxis: { min: 0, label: 'ms', showUnits: false },
@@ -57,6 +60,10 @@ export class AgentDashboard extends Construct {
         right: [settle.attempts('Average').with({ label: 'average' }), settle.attempts('Maximum').with({ label: 'most' })],
         rightYAxis: { min: 0, label: 'attempts', showUnits: false },
       }),
+    );
+    this.dashboard.addWidgets(
+      graph('Tokens that questions used', { left: settled('Tokens') }),
+      graph('Limits of the day that were reached', { left: [settle.limitsReached()], stacked: true }),
     );
     this.dashboard.addWidgets(
       graph('Handed to the agent, or nothing to do', {

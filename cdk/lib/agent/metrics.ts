@@ -30,6 +30,8 @@ export type SettleCountName =
   | 'Untold'
   | 'Stopped'
   | 'TurnedAway'
+  | 'OverLimit'
+  | 'Tokens'
   | 'AnswerFailures'
   | 'OutcomeUnknown'
   | 'Attempts'
@@ -120,6 +122,16 @@ export class SettleMetrics extends FunctionMetrics<SettleCountName, SettleTimeNa
     return new cloudwatch.MathExpression({
       label: '',
       expression: `SEARCH('{SlackIngress,FunctionName,Reason} MetricName="AnswerFailures" FunctionName="${this.fn.functionName}"', 'Sum')`,
+      usingMetrics: {},
+      period: PERIOD,
+    });
+  }
+
+  /** How often a limit of the day was reached, by the limit: `questions of a person`. There is no count of all limits. */
+  limitsReached(): cloudwatch.MathExpression {
+    return new cloudwatch.MathExpression({
+      label: '',
+      expression: `SEARCH('{SlackIngress,FunctionName,Limit} MetricName="LimitsReached" FunctionName="${this.fn.functionName}"', 'Sum')`,
       usingMetrics: {},
       period: PERIOD,
     });

@@ -112,6 +112,32 @@ export interface SuggestedPrompt {
   readonly message: string;
 }
 
+/** Of something that is counted, how much may be used within a day of UTC. For whom nothing is said, there is no limit. */
+export interface ADay {
+  /** By each person, 1 to 10^12. @default no limit */
+  readonly person?: number;
+  /** In each channel, by all people in it, 1 to 10^12. @default no limit */
+  readonly channel?: number;
+  /** In each workspace, by all people in it, 1 to 10^12. @default no limit */
+  readonly workspace?: number;
+}
+
+/** How much may be used within a day. Who asks when it is used up is told so, and the agent does not begin. */
+export interface AgentLimits {
+  /** How many questions the agent begins. @default no limit */
+  readonly questionsADay?: ADay;
+  /** How many tokens of the model questions use, in and out, each limit at least `tokensAQuestion`. @default no limit */
+  readonly tokensADay?: ADay;
+  /** How many calls of tools that may change something are made. The agent is told that one beyond it was not. @default no limit */
+  readonly toolCallsADay?: ADay;
+  /**
+   * How many tokens one attempt at a question may use, 1000 to 10000000. It takes them from the limits of the day before it
+   * begins, and gives back what it has not used.
+   * @default 200000 with `tokensADay`, and otherwise nobody counts them
+   */
+  readonly tokensAQuestion?: number;
+}
+
 /** The properties of an agent on an ingress's queue. */
 export interface SlackAgentProps {
   /**
@@ -147,6 +173,8 @@ export interface SlackAgentProps {
   readonly maxAttempts?: number;
   /** How long after its first receive a question is tried, or its answer posted, at most 13 days. @default 24 hours */
   readonly giveUpAfter?: Duration;
+  /** How many questions, tokens and calls of tools a person, a channel and a workspace may use within a day. @default no limits */
+  readonly limits?: AgentLimits;
 
   // ── the Slack app ────────────────────────────────────────────────────────────────────────────────────
   /**
@@ -222,6 +250,8 @@ export interface SlackAgentProps {
   // ── seeing what happens ──────────────────────────────────────────────────────────────────────────────
   /** How long after Slack's request a question may be without an answer before an alarm is raised. @default 15 minutes */
   readonly unansweredAfter?: Duration;
+  /** How many tokens all questions together may use within a day before an alarm is raised, 1 to 10^12. @default no alarm */
+  readonly alarmTokensADay?: number;
   /** The topic that the alarms notify. @default none */
   readonly alarmTopic?: sns.ITopic;
   /** Whether a dashboard is created. @default true */

@@ -9,6 +9,7 @@ import { Construct } from 'constructs';
 import { grantReadSecret } from './credential';
 import { type AgentFunctionProps, agentFunction } from './function';
 import { type AgentGateway, SLACK_TARGET } from './gateway';
+import { limitsEnvironment } from './limits';
 import type { SlackAgentProps, ToolsGateway } from './props';
 import { WORKSPACE_TARGETS, type Workspaces } from './workspaces';
 
@@ -17,7 +18,7 @@ export const SETTLE_TIMEOUT = Duration.seconds(30);
 
 export interface AgentSettleProps
   extends AgentFunctionProps,
-    Pick<SlackAgentProps, 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'> {
+    Pick<SlackAgentProps, 'limits' | 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'> {
   /** The queue that the questions are on. The function renews a message's visibility, and deletes it at the end. */
   readonly queue: sqs.IQueue;
   /** The table of the work records: the ingress's, or that of two regions. */
@@ -63,6 +64,7 @@ export class AgentSettle extends Construct {
         ...(workspacesGateway
           ? { WORKSPACE_TOOLS_GATEWAY_URL: workspacesGateway.url, WORKSPACE_TOOLS: WORKSPACE_TARGETS.join(',') }
           : {}),
+        ...limitsEnvironment(props.limits),
         ...(suggestedPrompts ? { SUGGESTED_PROMPTS: JSON.stringify(suggestedPrompts) } : {}),
         SESSION_TITLES: sessionTitles ? 'on' : 'off',
         FEEDBACK_BUTTONS: feedbackButtons ? 'on' : 'off',

@@ -5,9 +5,11 @@ import { Stack } from 'aws-cdk-lib';
 import { AgentRuntimeArtifact } from 'aws-cdk-lib/aws-bedrockagentcore';
 import { Repository } from 'aws-cdk-lib/aws-ecr';
 import type { Construct } from 'constructs';
-import type { SuggestedPrompts } from '../agent/props';
+import { A_DAY, SCOPES } from '../agent/limits';
+import type { ADay, SuggestedPrompts } from '../agent/props';
 import type { AgentProps } from '../agent/stack';
 import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello';
+import { outside } from '../common/limits';
 import { AGENT_CODE, functionCode } from './code';
 import { SECRET_ARN, agentCall, checkPaths, secretOf, settingsOf, wantsAgentView, wantsRotation } from './context';
 import type { Setting } from './names';
@@ -102,6 +104,13 @@ export function agentProps(scope: Construct): AgentProps {
     postWait: seconds('postWaitSeconds'),
     unansweredAfter: minutes('unansweredAfterMinutes'),
     maxConcurrency: number('dispatchConcurrency'),
+    limits: {
+      questionsADay: aDay('questionsADay', list('questionsADay')),
+      tokensADay: aDay('tokensADay', list('tokensADay')),
+      toolCallsADay: aDay('toolCallsADay', list('toolCallsADay')),
+      tokensAQuestion: number('tokensAQuestion'),
+    },
+    alarmTokensADay: number('alarmTokensADay'),
     suggestedPrompts: suggestedPrompts(text('suggestedPrompts')),
     sessionTitles: isOn('sessionTitles'),
     feedbackButtons: isOn('feedbackButtons'),
@@ -161,6 +170,23 @@ function environment(json: string | undefined): Record<string, string> | undefin
 function split(text: string, separator: string): [string, string?] {
   const at = text.indexOf(separator);
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** Returns the limits in a setting, `person:20,channel:100`. agent-settle reads the same, and would refuse to start. */
+function aDay(name: Setting, limits: string[] | undefined): ADay | undefined {
+  if (limits === undefined) return undefined;
+  const found: Partial<Record<keyof ADay, number>> = {};
+  for (const it of limits) {
+    const [, word, digits] = /^(\w+)\s*:\s*(\d+)$/.exec(it) ?? [];
+    const scope = SCOPES.find((scope) => scope === word);
+    if (scope === undefined || outside(Number(digits), A_DAY) !== undefined) {
+      const form = `person:20, channel:100 or workspace:1000, with a number from ${A_DAY.least} to ${A_DAY.most}`;
+      throw new Error(`${name} must be ${form}, or several of these with commas between, and one is: ${it}`);
+    }
+    if (found[scope] !== undefined) throw new Error(`${name}: ${scope} is there twice`);
+    found[scope] = Number(digits);
+  }
+  return found;
 }
 
 /** Whether a tool is one of Trello's, by its operation or with its target. */

@@ -9,6 +9,7 @@ import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { BATCH_SIZE, DISPATCH_CONCURRENCY, GIVE_UP_SECONDS, MAX_ATTEMPTS } from '../agent/dispatch';
 import { POST_WAIT_SECONDS } from '../agent/function';
+import { A_DAY, TOKENS_A_QUESTION } from '../agent/limits';
 import { MEMORY_DAYS } from '../agent/memory';
 import { type AgentCall, LONGEST_CALL } from '../common/agent-queue';
 import {
@@ -52,6 +53,8 @@ const NUMBERS = {
   // Lambda's longest.
   dispatchTimeoutSeconds: { least: 1, most: 900 },
   dispatchBatchSize: BATCH_SIZE,
+  tokensAQuestion: TOKENS_A_QUESTION,
+  alarmTokensADay: A_DAY,
 } satisfies Partial<Record<Setting, Limits>>;
 
 /** The whole ARN of a secret. */

@@ -51,9 +51,28 @@ test('the alarms have these thresholds, and these numbers of periods above them'
   }
 });
 
+test('the tokens of a day have an alarm if their number is set', () => {
+  const { template } = agentTemplate({ alarmTokensADay: 5_000_000 });
+  const { id, Properties } = only(template, 'AWS::CloudWatch::Alarm', (it) => it.Properties.MetricName === 'Tokens');
+  assert.match(id, /^AlarmsTokensOfADay[0-9A-F]{8}$/);
+  const { AlarmDescription, ...rest } = Properties;
+  assert.deepEqual(rest, {
+    Namespace: 'SlackIngress',
+    MetricName: 'Tokens',
+    Dimensions: [{ Name: 'FunctionName', Value: { Ref: settleIn(template).id } }],
+    Statistic: 'Sum',
+    Period: 86_400,
+    EvaluationPeriods: 1,
+    DatapointsToAlarm: 1,
+    Threshold: 5_000_000,
+    ComparisonOperator: 'GreaterThanThreshold',
+    TreatMissingData: 'notBreaching',
+  });
+});
+
 test('every alarm has its section in docs/operate.md', () => {
   const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
-  for (const { name } of alarms) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
+  for (const name of [...alarms.map((it) => it.name), 'TokensOfADay']) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
 });
 
 test('every alarm notifies the topic, if there is one, and once more when it is over', () => {
@@ -180,16 +199,20 @@ test('the functions send every metric that is drawn or watched, under its own na
     'ColdStarts',
     'OldestUnanswered',
     'OutcomeUnknown',
+    'OverLimit',
     'Stopped',
     'TimeToAnswer',
     'TimeToFirstSign',
+    'Tokens',
     'Told',
     'TurnedAway',
     'Untold',
   ]);
   for (const name of [...of(dispatch), ...of(settle)]) assert.ok(source.includes(`"${name}"`), `nothing sends ${name}`);
   assert.match(source, /count_by\("AnswerFailures", "Reason"/);
+  assert.match(source, /count_by\("LimitsReached", "Limit"/);
   assert.match(body, /SEARCH\('\{SlackIngress,FunctionName,Reason\} MetricName=\\"AnswerFailures\\"/);
+  assert.match(body, /SEARCH\('\{SlackIngress,FunctionName,Limit\} MetricName=\\"LimitsReached\\"/);
 });
 
 test("AgentCore's own metrics of the runtime and of both gateways are drawn", () => {

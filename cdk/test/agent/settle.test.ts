@@ -3,8 +3,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { CfnParameter } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
 import { SETTLE_DOCUMENT, SLACK_DOCUMENT } from '../../lib/agent/gateway';
-import { agentTemplate, isQueue, isSettleGateway, isToolsGateway, only, rustSource, settleIn } from '../support';
+import { A_DAY, TOKENS_A_QUESTION, USUAL_TOKENS_A_QUESTION } from '../../lib/agent/limits';
+import type { AgentLimits } from '../../lib/agent/props';
+import { agentStacks, agentTemplate, isQueue, isSettleGateway, isToolsGateway, only, rustSource, settleIn } from '../support';
 
 const { template, ingress } = agentTemplate();
 const fn = settleIn(template);
@@ -44,6 +48,50 @@ test('agent-settle has these environment variables, and reads each of them', () 
   });
   const source = rustSource();
   for (const name of Object.keys(Variables)) assert.ok(source.includes(`"${name}"`), `nothing in src reads ${name}`);
+});
+
+/** The variables of agent-settle that are about limits. */
+const limitsOf = (limits?: AgentLimits) => {
+  const { Variables } = settleIn(agentTemplate({ limits }).template).Properties.Environment;
+  return Object.fromEntries(Object.entries<string>(Variables).filter(([name]) => /_A_(DAY|QUESTION)$/.test(name)));
+};
+
+test('agent-settle is told of the limits of a day, and only of those that there are', () => {
+  const all = limitsOf({
+    questionsADay: { workspace: 1000, person: 20, channel: 100 },
+    tokensADay: { workspace: 1_000_000_000_000 },
+    toolCallsADay: { channel: 1 },
+    tokensAQuestion: 50_000,
+  });
+  assert.deepEqual(all, {
+    QUESTIONS_A_DAY: 'person:20,channel:100,workspace:1000',
+    TOKENS_A_DAY: 'workspace:1000000000000',
+    TOOL_CALLS_A_DAY: 'channel:1',
+    TOKENS_A_QUESTION: '50000',
+  });
+  const source = rustSource('src/config');
+  for (const name of Object.keys(all)) assert.ok(source.includes(`"${name}"`), `nothing in src/config reads ${name}`);
+  assert.deepEqual(limitsOf({ tokensADay: { person: 200_000, channel: undefined } }), { TOKENS_A_DAY: 'person:200000' });
+  assert.deepEqual(limitsOf({ tokensAQuestion: 1000 }), { TOKENS_A_QUESTION: '1000' });
+  for (const none of [undefined, {}]) assert.deepEqual(limitsOf(none), {});
+});
+
+test('a limit that is known only later is passed on', () => {
+  const { stack } = agentStacks((scope) => ({
+    limits: { tokensADay: { person: new CfnParameter(scope, 'Limit', { type: 'Number' }).valueAsNumber } },
+  }));
+  const { TOKENS_A_DAY } = settleIn(Template.fromStack(stack)).Properties.Environment.Variables;
+  assert.deepEqual(TOKENS_A_DAY, { 'Fn::Join': ['', ['person:', { Ref: 'Limit' }]] });
+});
+
+test('the limits may be what agent-settle takes', () => {
+  const source = rustSource('src/config');
+  const number = (form: RegExp) => Number(source.match(form)?.[1]!.replaceAll('_', ''));
+  assert.equal(USUAL_TOKENS_A_QUESTION, number(/DEFAULT_TOKENS_A_QUESTION: u64 = ([\d_]+)/));
+  assert.equal(A_DAY.most, number(/MOST_A_DAY: u64 = ([\d_]+)/));
+  const { least, most } = TOKENS_A_QUESTION;
+  assert.equal(least, number(/TOKENS_A_QUESTION, a_question, default, ([\d_]+), [\d_]+\)/));
+  assert.equal(most, number(/TOKENS_A_QUESTION, a_question, default, [\d_]+, ([\d_]+)\)/));
 });
 
 test("its Gateway has its own target, with the name that the function is told and the agent's bot token", () => {

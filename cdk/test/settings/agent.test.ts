@@ -103,6 +103,28 @@ test('the settings reach the stack', () => {
   assert.equal(only(ingress, 'AWS::SQS::Queue', isQueue).Properties.VisibilityTimeout, 744);
 });
 
+test('the limits of a day reach agent-settle, and their alarm the stack', () => {
+  const limits = (context: Record<string, unknown>) => {
+    const { template } = deployed(context);
+    const { QUESTIONS_A_DAY, TOKENS_A_DAY, TOOL_CALLS_A_DAY, TOKENS_A_QUESTION } = settleIn(template).Properties.Environment.Variables;
+    const alarms = Object.values(template.findResources('AWS::CloudWatch::Alarm', { Properties: { MetricName: 'Tokens' } }));
+    return [QUESTIONS_A_DAY, TOKENS_A_DAY, TOOL_CALLS_A_DAY, TOKENS_A_QUESTION, alarms.map((it) => it.Properties.Threshold)];
+  };
+  const none = [undefined, undefined, undefined, undefined, []];
+  assert.deepEqual(limits({}), none);
+  assert.deepEqual(limits({ questionsADay: '', tokensADay: '', toolCallsADay: '', tokensAQuestion: '', alarmTokensADay: '' }), none);
+  assert.deepEqual(
+    limits({
+      questionsADay: 'workspace:1000, person : 20',
+      tokensADay: 'channel:60000',
+      toolCallsADay: 'person:5,channel:50',
+      tokensAQuestion: '50000',
+      alarmTokensADay: '5000000',
+    }),
+    ['person:20,workspace:1000', 'channel:60000', 'person:5,channel:50', '50000', [5_000_000]],
+  );
+});
+
 test('with trello=true there are tools for Trello, with a secret of the stack or of your own', () => {
   const targets = (context: Record<string, unknown>) => {
     const { template } = deployed(context);
@@ -374,6 +396,21 @@ for (const [context, problem] of [
   [{ postWaitSeconds: '901' }, /postWaitSeconds must be from 1 to 900/],
   [{ maxMessageAgeMinutes: '60' }, /unansweredAfterMinutes takes its place/],
   [{ maxReceiveCount: '100' }, /after 100 receives/],
+  ...['person', 'person:', 'person:0', 'people:5', 'channel:1e3', 'person:-1', 'person:1.5', 'person:5,', 'workspace:1000000000001'].map(
+    (wrong) => [{ questionsADay: wrong }, /questionsADay must be person:20, channel:100 or workspace:1000, with a number from 1 to 1000000000000/] as const,
+  ),
+  [{ tokensADay: '5000000' }, /tokensADay must be person:20, .*, and one is: 5000000$/],
+  [{ toolCallsADay: 'person:5, nobody:6' }, /toolCallsADay must be person:20, .*, and one is: nobody:6$/],
+  [{ questionsADay: 'person:5,channel:7,person:6' }, /questionsADay: person is there twice/],
+  [{ tokensAQuestion: '999' }, /tokensAQuestion must be from 1000 to 10000000, and is: 999/],
+  [{ tokensAQuestion: '10000001' }, /tokensAQuestion must be from 1000 to 10000000/],
+  [{ tokensAQuestion: 'many' }, /tokensAQuestion must be a whole number/],
+  [{ tokensADay: 'workspace:5000000,person:199999' }, /tokensADay.person must be at least what one question may use, 200000 .*, and is: 199999/],
+  [{ tokensADay: 'channel:60000', tokensAQuestion: '60001' }, /tokensADay.channel must be at least what one question may use, 60001 .*tokensAQuestion/],
+  [{ alarmTokensADay: '0' }, /alarmTokensADay must be from 1 to 1000000000000, and is: 0/],
+  [{ alarmTokensADay: '5e6' }, /alarmTokensADay must be a whole number/],
+  [{ agent: 'false', questionsADay: 'person:20' }, /questionsADay has no effect without an agent/],
+  [{ agent: 'false', alarmTokensADay: '5000000' }, /alarmTokensADay has no effect without an agent/],
   [{ tracing: 'passive' }, /tracing must be one of active, off/],
   [{ agentTracing: 'true' }, /agentTracing must be one of adot, off/],
   [{ answer: 'edit' }, /answer must be one of post, stream/],

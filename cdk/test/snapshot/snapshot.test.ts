@@ -42,6 +42,11 @@ for (const [name, context] of Object.entries<Record<string, string>>({
     files: 'true',
     workspace: 'T0FIRST',
     moreWorkspaces: `T0123ABC,E0456DEF=${secret('more')}`,
+    questionsADay: 'person:20,channel:100,workspace:1000',
+    tokensADay: 'workspace:5000000',
+    toolCallsADay: 'person:50',
+    tokensAQuestion: '100000',
+    alarmTokensADay: '10000000',
     suggestedPrompts: '{"prompts":[{"title":"Plan","message":"Plan my day."}]}',
   },
 })) {

@@ -53,7 +53,7 @@ pub(super) struct Question<'a> {
 }
 
 const OVER_LIMIT: &str =
-    "Ask again tomorrow (the day ends at midnight UTC), or see docs/agent.md, \"Limits\"";
+    "Ask again tomorrow (the day ends at midnight UTC), or see docs/agent.md, \"What may be used in a day\"";
 const MAY_ASK: &str = "Ask as a member of the workspace, or see docs/agent.md, \"Who may ask\"";
 
 /// The message that the question is about.

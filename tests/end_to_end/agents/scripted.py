@@ -6,6 +6,7 @@
     [long 9000]  answers with about so many characters
     [nothing]    has no answer
     [show 5]     shows so many pieces of its answer while it thinks, if ANSWER=stream
+    [tokens 900] reports that it has used so many tokens; otherwise it reports nothing
     [cards 2]    makes two cards in Trello, one after the other, and says in the answer what came of each
 """
 
@@ -22,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "agent"))
 import slack_agent  # noqa: E402
 
 CREATE_CARD = "trello___create_card"
-ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|show|cards) ?([\d.]*)\]")
+ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|show|tokens|cards) ?([\d.]*)\]")
 
 
 async def think(question: slack_agent.Question) -> str | None:
@@ -44,6 +45,8 @@ async def think(question: slack_agent.Question) -> str | None:
                 for number in range(int(argument)):
                     question.show(f"{question.id} piece {number} ")
                     await asyncio.sleep(0.7)
+            case "tokens":
+                question.used(int(argument), 0)
             case "nothing":
                 return ""
             case "cards":
@@ -57,7 +60,10 @@ def make_cards(question: slack_agent.Question, count: int) -> str:
     for number in range(1, count + 1):
         name = f"{question.id} card {number}"
         while told.get(name, "not called") == "not called" and not question.cancelled.wait(0.3):
-            told[name] = outcome_of(question.call(CREATE_CARD, {"idList": os.environ["TRELLO_LIST"], "name": name}))
+            call = question.call(CREATE_CARD, {"idList": os.environ["TRELLO_LIST"], "name": name})
+            told[name] = outcome_of(call)
+            if (call.why or "").startswith("over_limit"):
+                break
     return "".join(f"\n{name}: {outcome}" for name, outcome in told.items())
 
 
