@@ -17,6 +17,7 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
     settle.py     the calls of agent-settle, which keeps the work record and posts to Slack
     worker.py     takes invocations: claims each question, and gives all of them back when the process must end
     work.py       one question, from the claim to its end
+    usage.py      how many tokens of a model were used
     turns.py      the questions of a session come one after another
     thought.py    runs `think`, stops it, and leaves behind what cannot be stopped
     patience.py   asks again when nobody knows what came of a call

@@ -43,6 +43,10 @@ def tell_nobody(listener: Callable[[str], None]) -> None:
     pass
 
 
+def count_nothing(input_tokens: int, output_tokens: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Question:
     """What somebody asks. Its text and the body are left out of `repr`, so that they do not get into a log."""
@@ -100,6 +104,11 @@ class Question:
     when_answered: Callable[[Callable[[str], None]], None] = field(default=tell_nobody, repr=False, compare=False)
     """Has a function called with the text of the answer when agent-settle says that it stands in Slack. The function may
     block; nobody waits for it, and its errors are logged. If the process ends before, it is not called."""
+    most_tokens: int | None = None
+    """How many tokens of a model this attempt may use, in and out; None if nobody counts them."""
+    used: Callable[[int, int], None] = field(default=count_nothing, repr=False, compare=False)
+    """Reports tokens that a model has used (in, out), after each call of it; it adds up. If `think` reports nothing, raises an
+    error or is cancelled, nobody knows what was used, and the attempt counts with `most_tokens`. `question.used(0, 0)` says that no model was used."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import botocore.session
@@ -20,6 +20,7 @@ from slack_agent.history import Said
 from slack_agent.journal import Call
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
+from slack_agent.usage import Usage
 
 VERSION = 1
 CONNECT_LIMIT_SECONDS = 5
@@ -48,6 +49,8 @@ class Claimed:
     """How often to beat."""
     tool_calls: int = 0
     """How many calls of tools earlier attempts have begun."""
+    most_tokens: int | None = None
+    """How many tokens of a model this attempt may use; None if nobody counts them."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,10 @@ class Settle:
         if answer["outcome"] == "gone":
             return None
         attempt, beat_seconds = answer.get("attempt"), answer.get("beat_seconds")
-        tool_calls = answer.get("tool_calls")
+        tool_calls, most_tokens = answer.get("tool_calls"), answer.get("most_tokens")
         return Claimed(
             attempt if is_positive(attempt) else 1, beat_seconds if is_positive(beat_seconds) else BEAT_SECONDS,
-            tool_calls if is_positive(tool_calls) else 0,
+            tool_calls if is_positive(tool_calls) else 0, most_tokens if is_positive(most_tokens) else None,
         )
 
     def beat(self, record: str, token: str) -> str | None:
@@ -104,19 +107,23 @@ class Settle:
         answer = self._invoke(self._beats, "beat", record, token, ("go on", "cancel"))
         return None if answer["outcome"] == "go on" else str(answer.get("why", "gone"))
 
-    def answer(self, record: str, token: str, text: str | None) -> str:
+    def answer(self, record: str, token: str, text: str | None, usage: Usage | None = None) -> str:
         """Posts the text. With None nothing is posted: the agent has answered with its own tools. Returns `answered`,
         `taken over` (others post it), or `gone` (the token is no longer the record's)."""
-        answer = self._invoke(self._client, "answer", record, token, ("answered", "taken over", "gone"), text=text)
+        answer = self._invoke(self._client, "answer", record, token, ("answered", "taken over", "gone"), text=text,
+                              **reported(usage))
         return answer["outcome"]
 
-    def refuse(self, record: str, token: str, why: str) -> str:
+    def refuse(self, record: str, token: str, why: str, usage: Usage | None = None) -> str:
         """Tells the person who asked that there will be no answer. Returns `told`, `taken over` or `gone`."""
-        return self._invoke(self._client, "refuse", record, token, ("told", "taken over", "gone"), why=why)["outcome"]
+        answer = self._invoke(self._client, "refuse", record, token, ("told", "taken over", "gone"), why=why,
+                              **reported(usage))
+        return answer["outcome"]
 
-    def release(self, record: str, token: str) -> str:
-        """Gives the question back, so that another process works on it at once. Returns `released` or `gone`."""
-        return self._invoke(self._client, "release", record, token, ("released", "gone"))["outcome"]
+    def release(self, record: str, token: str, usage: Usage | None = None) -> str:
+        """Gives the question back, so that another process works on it at once. Returns `released` or `gone`. As with an answer and a
+        refusal, the usage counts whatever is returned."""
+        return self._invoke(self._client, "release", record, token, ("released", "gone"), **reported(usage))["outcome"]
 
     def thread(self, record: str, token: str) -> Thread | Unreadable | None:
         """Reads what was said before the question; None if the token is no longer the record's. That Slack does not show it
@@ -204,6 +211,10 @@ class Settle:
         if outcome not in outcomes:
             raise OutcomeUnknown(f"the answer to {operation} has an unknown outcome")
         return answer
+
+
+def reported(usage: Usage | None) -> dict[str, Any]:
+    return {} if usage is None else {"usage": asdict(usage)}
 
 
 def call_in(call: dict[str, Any]) -> Call:

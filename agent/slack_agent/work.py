@@ -31,6 +31,7 @@ from slack_agent.shown import Outcome, Piece, Shown, Step
 from slack_agent.settle import Claimed, Invalid, OutcomeUnknown, Settle, Thread, Unreadable
 from slack_agent.thought import Thinker, Thought
 from slack_agent.turns import Turns
+from slack_agent.usage import Meter, Usage
 
 # agent-settle cuts an answer at 100 KB, and Lambda takes requests of up to 6 MB. What is longer than this is no answer.
 MAX_TEXT_BYTES = 1_000_000
@@ -62,6 +63,8 @@ class Timing:
     """How long a cancelled `think` has to end, before the next question of the session goes on without it."""
     stop: float = 10
     """How long giving back may take when the process must end. AgentCore ends it after 15 seconds."""
+    usage: float = 5
+    """For how long it is reported that nothing was used for a question that was cancelled while it waited."""
     stopped_thought: float = 1
     """How long a `think` has to end before its question is given back."""
 
@@ -86,7 +89,10 @@ class Work:
         if self._shown is not None:
             self._question = replace(self._question, show=self._shown.text, step=self._shown.step)
         self._listeners: list[Callable[[str], None]] = []
-        self._question = replace(self._question, when_answered=self._listeners.append)
+        self._meter = Meter()
+        self._question = replace(self._question, when_answered=self._listeners.append, used=self._meter.add,
+                                 most_tokens=claimed.most_tokens)
+        self._thought: Thought | None = None
         self._settle, self._thinker, self._timing = settle, thinker, timing
         self._beat_seconds, self._on_over = claimed.beat_seconds, on_over
         # Guards the fields below, and is notified of each change of theirs.
@@ -154,6 +160,8 @@ class Work:
                     self._tell(ending.text)
             elif self._stop_by is not None and not self._cancelled:
                 self._give_back(self._stop_by)
+            elif self._cancelled:
+                self._settle_up()
         except Exception as error:
             # The lease on the record runs out, and the question comes again.
             log.error("%s: left to its lease: %s", self._question.id, describe(error))
@@ -211,7 +219,7 @@ class Work:
         """Returns None if it was interrupted."""
         if self._shown is not None and self._question.attempt > 1:
             self._shown.begin()
-        thought = self._thinker.begin(self._question, self._notify)
+        self._thought = thought = self._thinker.begin(self._question, self._notify)
         with self._changed:
             self._changed.wait_for(lambda: thought.ended or self._interrupted(), self._timing.thinking)
             if thought.ended:
@@ -322,12 +330,22 @@ class Work:
             return Ending(refusal="no_answer")
         return Ending(refusal="too_large") if len(text) > MAX_TEXT_BYTES else Ending(text=text.decode())
 
+    def _usage(self) -> Usage | None:
+        """What was used; None if nobody knows: a thought that was cancelled or has raised an error may have called a model whose
+        answer never came."""
+        if self._thought is None:
+            return Usage()
+        is_known = self._thought.ended and self._thought.error is None and not self._question.cancelled.is_set()
+        return self._meter.usage if is_known else None
+
     def _end(self, ending: Ending) -> str | None:
         """Returns the outcome; None if nobody knows it."""
+        usage = self._usage()
+
         def tell() -> str:
             if ending.refusal is not None:
-                return self._settle.refuse(self.record, token, ending.refusal)
-            return self._settle.answer(self.record, token, ending.text)
+                return self._settle.refuse(self.record, token, ending.refusal, usage)
+            return self._settle.answer(self.record, token, ending.text, usage)
 
         what = f"refused ({ending.refusal})" if ending.refusal else "answered"
         while True:
@@ -354,13 +372,25 @@ class Work:
     def _give_back(self, by: float) -> None:
         # A beat after the release would be told that the token has gone.
         self._quiet.set()
-        left = max(by - time.monotonic(), 0)
+        left, usage = max(by - time.monotonic(), 0), self._usage()
         try:
-            outcome = ask(self._question.id, lambda: self._settle.release(self.record, self._token), left)
+            outcome = ask(self._question.id, lambda: self._settle.release(self.record, self._token, usage), left)
         except (OutcomeUnknown, Invalid) as reason:
             log.error("%s: not given back, and left to its lease: %s", self._question.id, reason)
             return
         log.info("%s: given back: %s", self._question.id, outcome)
+
+    def _settle_up(self) -> None:
+        """Says that nothing was used for a question that has ended, or is somebody else's, before its turn came."""
+        usage = self._usage()
+        if usage is None:
+            return
+        # The next question of the session does not wait for this.
+        self._turn.leave()
+        try:
+            ask(self._question.id, lambda: self._settle.release(self.record, self._token, usage), self._timing.usage)
+        except (OutcomeUnknown, Invalid) as reason:
+            log.warning("%s: not known whether what it used is counted: %s", self._question.id, reason)
 
     def _enter(self, phase: Literal["thinking", "ending"]) -> bool:
         with self._changed:

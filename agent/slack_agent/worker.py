@@ -23,6 +23,7 @@ from slack_agent.payload import Event, InvalidPayload, Invocation
 from slack_agent.settle import Claimed, Invalid, OutcomeUnknown, Settle
 from slack_agent.thought import Think, Thinker
 from slack_agent.turns import Turns
+from slack_agent.usage import Usage
 from slack_agent.work import Timing, Work
 
 OnEvent = Callable[[Event], None | Awaitable[None]]
@@ -168,7 +169,7 @@ class Worker:
     def _give_back(self, question_id: str, record: str, token: str) -> None:
         """Releases what was claimed while the process began to end."""
         try:
-            ask(question_id, lambda: self._settle.release(record, token), self._timing.stop / 2)
+            ask(question_id, lambda: self._settle.release(record, token, Usage()), self._timing.stop / 2)
         except (OutcomeUnknown, Invalid) as reason:
             log.error("%s: not given back, and left to its lease: %s", question_id, reason)
 

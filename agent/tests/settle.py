@@ -63,6 +63,8 @@ class Record:
     """The files of the question by their ids: the content, or why it cannot be read."""
     unreadable_now: int = 0
     """So often Slack does not show the thread or a file, and would if it is asked again."""
+    usages: dict[str, tuple[int, int]] = field(default_factory=dict, compare=False)
+    """What each attempt has used, by its token: tokens in and out. What is said first counts."""
 
 
 @dataclass
@@ -112,6 +114,8 @@ class Settle:
         """Requests that are not as the schema says, or not for Lambda."""
         self.tools: Tools = called
         """What comes of a call of a tool."""
+        self.most_tokens: int | None = None
+        """What an answer to `claim` says that an attempt may use."""
         self._faults: list[Fault] = []
         self._changed = threading.Condition()
         self._port = free_port()
@@ -151,7 +155,7 @@ class Settle:
         with self._changed:
             self.beat_seconds = BEAT_SECONDS
             self.records, self.requests, self.wrong, self._faults = {}, [], [], []
-            self.tools = called
+            self.tools, self.most_tokens = called, None
 
     # What the dispatcher does.
 
@@ -223,6 +227,10 @@ class Settle:
         with self._changed:
             record = self.records.setdefault(body["record"], Record())
             answer = getattr(self, f"_{body['operation']}")(record, body)
+            if body.get("usage") is not None:
+                # Whatever the outcome is.
+                used = body["usage"]
+                record.usages.setdefault(body["token"], (used["input_tokens"], used["output_tokens"]))
             self._changed.notify_all()
             return answer
 
@@ -239,7 +247,8 @@ class Settle:
         if not again:
             record.claimed_from, record.token, record.attempts = body["token"], body["new"], record.attempts + 1
         return {"outcome": "claimed", "attempt": record.attempts, "beat_seconds": self.beat_seconds, "place": None,
-                "question_id": body["record"].removeprefix("dispatch#"), "tool_calls": max(record.journal, default=0)}
+                "question_id": body["record"].removeprefix("dispatch#"), "tool_calls": max(record.journal, default=0),
+                "most_tokens": self.most_tokens}
 
     def _beat(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.cancel:

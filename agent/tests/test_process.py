@@ -370,6 +370,7 @@ def test_the_example_without_a_framework_calls_its_tool_and_answers(
             agent.wait_until_healthy()
         finally:
             agent.stop()
+        assert settle.of(record, "answer")[0].body["usage"] == {"input_tokens": 2, "output_tokens": 2}
         assert converse.wrong == [] and "toolResult" in converse.bodies[1]["messages"][-1]["content"][0]
 
 

@@ -29,9 +29,12 @@ class Agent:
         """Runs in a thread of its own, so it may block."""
         messages: list[dict[str, Any]] = slack_agent.messages(question.history(), question, max_tokens=8000)
         for _ in range(TURNS):
-            said = self._client.converse(
+            response = self._client.converse(
                 modelId=self._model, messages=messages, toolConfig={"tools": [{"toolSpec": CLOCK}]},
-            )["output"]["message"]
+            )
+            said, usage = response["output"]["message"], response["usage"]
+            # Nothing is put into a cache here; what is would not be in inputTokens.
+            question.used(usage["inputTokens"], usage["outputTokens"])
             calls = [block["toolUse"]["toolUseId"] for block in said["content"] if "toolUse" in block]
             if not calls or question.cancelled.is_set():
                 return "".join(block.get("text", "") for block in said["content"])

@@ -5,7 +5,8 @@ the ingress, the dispatcher, agent-settle and the agent are killed, asked to end
 Lambda and of AgentCore are lost, and invocations come late or twice. Then all of this ends. In the end each question that
 was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter. For some
 questions the agent shows something of its answer while it thinks: of that nothing may be left beside the answer. For some it
-makes cards in Trello: no card may be there twice, and each of which the answer says that it was made once.
+makes cards in Trello: no card may be there twice, and each of which the answer says that it was made once. In each channel so
+many questions may be asked in a day: no more may begin, who asks beyond is told so once, and no token that was used is not counted.
 
     KILLS=500       so many kills and pauses, instead of 120
     SEED=7          the same random choices again; the moments at which they meet a process still differ
@@ -57,6 +58,9 @@ LONG_ANSWERS, LONG = 0.05, 9000
 CARDS = 0.4
 # For how many questions something is shown.
 SHOWN = 0.4
+# So many questions may be asked in a channel in a day; then a person goes on in another one. What an attempt takes, and what an answer
+# has used at most.
+QUESTIONS_A_DAY, TOKENS_A_QUESTION, MOST_TOKENS = 5, 1000, 900
 # Slack's attempts. Its own pauses are none, a minute and five minutes.
 SLACK_PAUSES = (0, 1, 3, 8, 15)
 SLACK_LIMIT_SECONDS = 3
@@ -68,7 +72,9 @@ FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
 REST_LIMIT_SECONDS = 600
 
 SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless.py"), spares=3, agent_timeout=12,
-                    agent_env={"ANSWER": "stream"}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8)
+                    agent_env={"ANSWER": "stream"}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8,
+                    settle_env={"QUESTIONS_A_DAY": f"channel:{QUESTIONS_A_DAY}", "TOKENS_A_DAY": "workspace:1000000000",
+                                "TOKENS_A_QUESTION": str(TOKENS_A_QUESTION)})
 
 
 @dataclass
@@ -132,6 +138,10 @@ class Trial:
             if sum(not self._has_ended(it) for it in mine) >= OPEN_QUESTIONS:
                 continue
             orders = f"[sleep {chance.uniform(0, THINK_SECONDS):.1f}]"
+            if mine and self._is_declined(mine[-1]):
+                channel, thread = new_channel(), None
+            if HAS_PROTOCOL:
+                orders += f" [tokens {chance.randint(1, MOST_TOKENS)}]"
             if HAS_PROTOCOL and chance.random() < CARDS:
                 orders += f" [cards {chance.randint(1, 3)}]"
             if HAS_PROTOCOL and chance.random() < SHOWN:
@@ -164,6 +174,9 @@ class Trial:
     def _has_ended(self, question: Question) -> bool:
         return (not HAS_PROTOCOL or self.world.state(question.event) in ("answered", "told")
                 or not question.accepted and len(question.statuses) == len(SLACK_PAUSES))
+
+    def _is_declined(self, question: Question) -> bool:
+        return HAS_PROTOCOL and self.world.state(question.event) == "answered" and is_declined(self.world.record(question.event))
 
     # ── faults ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -266,7 +279,7 @@ class Trial:
         """How many questions were lost and how many were doubled, and a line about each."""
         it, lost, doubled, lines = self.world, 0, 0, []
         letters = Counter(letter["MessageAttributes"]["event_id"]["StringValue"] for letter in it.dead_letters())
-        told = Counter[str]()
+        told, declined = Counter[str](), Counter[str]()
         for question in self.ledger.questions:
             event = question.event
             record = it.record(event)
@@ -278,6 +291,10 @@ class Trial:
             is_told = state == "told"
             told[event.channel] += is_told
             is_answered = answers == 1 and posts[0].thread_ts == event.thread and not is_told
+            if is_declined(record):
+                declined[event.channel] += 1
+                if not answers and not letters[event.event_id]:
+                    continue
             if answers > 1 or (answers and is_told) or letters[event.event_id] > 1:
                 doubled += 1
                 verdict = "DOUBLED"
@@ -305,14 +322,54 @@ class Trial:
                     lines.append(f"LOST {self.name} {name!r}: the answer says that it was made")
         for channel, expected in told.items():
             apologies = [post for post in it.slack_api.posts
-                         if post.channel == channel and not is_part_of_an_answer(post.text)]
+                         if post.channel == channel and not is_part_of_an_answer(post.text) and post.text != OVER_LIMIT]
             if len(apologies) > expected:
                 doubled += 1
                 lines.append(f"DOUBLED {self.name} {channel}: {expected} questions told, {len(apologies)} apologies")
             elif len(apologies) < expected:
                 lost += 1
                 lines.append(f"LOST {self.name} {channel}: {expected} questions told, {len(apologies)} apologies")
+        for channel in {question.event.channel for question in self.ledger.questions}:
+            said = sum(post.channel == channel and post.text == OVER_LIMIT for post in it.slack_api.posts)
+            if said != declined[channel]:
+                doubled, lost = doubled + (said > declined[channel]), lost + (said < declined[channel])
+                lines.append(f"{self.name} {channel}: {declined[channel]} questions over the limit, of which {said} were told")
+        if HAS_PROTOCOL:
+            beyond = self._beyond_the_limits()
+            doubled += len(beyond)
+            lines += beyond
         return lost, doubled, lines
+
+    def _beyond_the_limits(self) -> list[str]:
+        """What the counters of the day do not say, or should not."""
+        records, lines = self.world.records(), []
+        counters = {key: item for key, item in records.items() if key.startswith("dispatch#used:")}
+        for key, item in counters.items():
+            if ":channel:" in key and int(item["questions"]["N"]) > QUESTIONS_A_DAY:
+                lines.append(f"BEYOND {self.name} {key}: {item['questions']['N']} questions")
+        used, begun = 0, Counter[str]()
+        for question in self.ledger.questions:
+            record = records.get(question.event.record, {})
+            if "attempts" in record and int(record["attempts"]["N"]) and not is_declined(record):
+                begun[question.event.channel] += 1
+            if record.get("state", {}).get("S") == "answered" and not is_declined(record):
+                used += int(re.search(r"\[tokens (\d+)\]", question.event.text)[1])
+        for channel, questions in begun.items():
+            counted = sum(int(item["questions"]["N"]) for key, item in counters.items() if f":{channel}:" in key)
+            if questions > counted:
+                lines.append(f"BEYOND {self.name} {channel}: {questions} questions, and {counted} are counted")
+        counted = sum(int(item["tokens"]["N"]) for key, item in counters.items() if ":workspace:" in key)
+        if used > counted:
+            lines.append(f"BEYOND {self.name}: {used} tokens, and {counted} are counted")
+        say(f"{self.name}: {sum(begun.values())} questions within the limits, {used} tokens in answers, {counted} counted")
+        return lines
+
+
+OVER_LIMIT = "Sorry, I have answered as much in this channel today as I may. Please ask me again tomorrow: the day ends at midnight UTC."
+
+
+def is_declined(record: dict[str, Any]) -> bool:
+    return record.get("declined", {}).get("S") == "over_limit"
 
 
 def told_of_cards(texts: list[str], question_id: str = "") -> list[tuple[str, str]]:

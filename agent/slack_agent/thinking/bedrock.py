@@ -40,6 +40,7 @@ class Bedrock:
                     raise
                 log.warning("%s: the model does not take its files: %s", question.id, kind_of(error))
                 files = files.with_less()
+        question.used(*used_in(response["usage"]))
         answer = answer_in(response)
         if not answer:
             log.error("%s: no text; stop reason %s", question.id, response.get("stopReason"))
@@ -52,6 +53,12 @@ class Bedrock:
             messages=files.put_before(said),
             inferenceConfig={"maxTokens": self._limits.tokens},
         )
+
+
+def used_in(usage: Mapping[str, Any]) -> tuple[int, int]:
+    """The tokens that a model of Bedrock has read and written. What it reads from a cache or writes into one is not in inputTokens."""
+    read = sum(usage.get(name, 0) for name in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"))
+    return read, usage.get("outputTokens", 0)
 
 
 def answer_in(response: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ class Echo:
         answer = f"You said: {question.text}" if question.text else "You said nothing."
         if named := ", ".join(files.names(question.files)):
             answer += f"\nYour files: {named}"
+        question.used(0, 0)
         words = answer.split(" ")
         for word in words:
             question.show(f"{word} ")

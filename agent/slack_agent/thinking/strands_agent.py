@@ -25,6 +25,7 @@ from strands.hooks import (
 )
 from strands.models import BedrockModel
 from strands.tools.executors import SequentialToolExecutor
+from strands.types.agent import Limits as StrandsLimits
 from strands.types.exceptions import MaxTokensReachedException
 from strands.types.tools import AgentTool
 
@@ -33,7 +34,7 @@ from slack_agent.history import conversation
 from slack_agent.log import kind_of, log
 from slack_agent.payload import Question
 from slack_agent.shown import Status
-from slack_agent.thinking.bedrock import CLIENT
+from slack_agent.thinking.bedrock import CLIENT, used_in
 from slack_agent.thinking.limits import Limits
 from slack_agent.thinking.memory import Memory, remembering
 from slack_agent.thinking.refusal import is_refusal
@@ -77,11 +78,13 @@ class StrandsAgent:
             said = said + earlier(question, tools)
             told = instructions(sees_files)
             agent = self._agent(steps, said, tools, told)
-            stop_reason = self._run(agent, question, self._limits.turns - 1)
-            used_up = stop_reason in ("limit_turns", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
+            # The last word, without tools, reads all that was said once more.
+            most_tokens = question.most_tokens and max(question.most_tokens * 3 // 4, 1)
+            stop_reason = self._run(agent, question, self._limits.turns - 1, most_tokens)
+            used_up = stop_reason in ("limit_turns", "limit_total_tokens", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
             if used_up and not question.cancelled.is_set():
                 agent = self._agent(steps, agent.messages, [], f"{told}\n\n{LAST_WORD}")
-                stop_reason = self._run(agent, question, 1)
+                stop_reason = self._run(agent, question, 1, None)
         log.info("%s: %d calls of the model, %d of tools%s; stop reason %s", question.id, steps.turns, steps.tool_calls,
                  ", and no more were allowed" if used_up else "", stop_reason)
         if stop_reason == "max_tokens" and steps.text:
@@ -118,14 +121,19 @@ class StrandsAgent:
         )
 
     @staticmethod
-    def _run(agent: Agent, question: Question, turns: int) -> str:
+    def _run(agent: Agent, question: Question, turns: int, most_tokens: int | None) -> str:
         # A conversation must end with the user. After a call of a tool that was cut off it does not.
         prompt = LAST_WORD if agent.messages[-1]["role"] == "assistant" else None
-        call = agent.invoke_async(prompt, limits={"turns": turns}, cancel_signal=question.cancelled)
+        limits: StrandsLimits = {"turns": turns}
+        if most_tokens is not None:
+            limits["total_tokens"] = most_tokens
+        call = agent.invoke_async(prompt, limits=limits, cancel_signal=question.cancelled)
         try:
             return run(call).stop_reason
         except MaxTokensReachedException:
             return "max_tokens"
+        finally:
+            question.used(*used_in(agent.event_loop_metrics.accumulated_usage))
 
 
 def earlier(question: Question, tools: Sequence[AgentTool]) -> list[Any]:
