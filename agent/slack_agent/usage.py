@@ -22,6 +22,10 @@ class Usage:
     output_tokens: int = 0
     """What it has written."""
 
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
 
 class Meter:
     """Adds up what is reported, from whichever thread. It raises nothing: an answer is not lost because of its price. After a report

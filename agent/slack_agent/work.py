@@ -64,7 +64,7 @@ class Timing:
     stop: float = 10
     """How long giving back may take when the process must end. AgentCore ends it after 15 seconds."""
     usage: float = 5
-    """For how long it is reported that nothing was used for a question that was cancelled while it waited."""
+    """For how long it is reported what a question has used that was cancelled."""
     stopped_thought: float = 1
     """How long a `think` has to end before its question is given back."""
 
@@ -90,6 +90,7 @@ class Work:
             self._question = replace(self._question, show=self._shown.text, step=self._shown.step)
         self._listeners: list[Callable[[str], None]] = []
         self._meter = Meter()
+        self._most_tokens = claimed.most_tokens
         self._question = replace(self._question, when_answered=self._listeners.append, used=self._meter.add,
                                  most_tokens=claimed.most_tokens)
         self._thought: Thought | None = None
@@ -132,14 +133,15 @@ class Work:
                 self._claims_under_way -= 1
                 self._changed.notify_all()
 
-    def go_on_with(self, token: str) -> bool:
-        """Takes a new token for the work that is being done. False if this work is over, or will be without an end."""
+    def go_on_with(self, token: str) -> str | None:
+        """Takes a new token for the work that is being done, and returns the one before. None if this work is over, or will be
+        without an end."""
         with self._changed:
             if self._phase == "over" or self._interrupted():
-                return False
-            self._token = token
+                return None
+            before, self._token = self._token, token
             self._changed.notify_all()
-            return True
+            return before
 
     def stop(self, by: float) -> None:
         """Gives the question back, by this time of the monotonic clock. An answer that is on its way is let go on."""
@@ -161,7 +163,7 @@ class Work:
             elif self._stop_by is not None and not self._cancelled:
                 self._give_back(self._stop_by)
             elif self._cancelled:
-                self._settle_up()
+                self._report_usage()
         except Exception as error:
             # The lease on the record runs out, and the question comes again.
             log.error("%s: left to its lease: %s", self._question.id, describe(error))
@@ -332,11 +334,13 @@ class Work:
 
     def _usage(self) -> Usage | None:
         """What was used; None if nobody knows: a thought that was cancelled or has raised an error may have called a model whose
-        answer never came."""
+        answer never came. It counts with what an attempt may use then, unless it has used more already."""
         if self._thought is None:
             return Usage()
         is_known = self._thought.ended and self._thought.error is None and not self._question.cancelled.is_set()
-        return self._meter.usage if is_known else None
+        used = self._meter.usage
+        is_more = used is not None and used.tokens > (self._most_tokens or used.tokens)
+        return used if is_known or is_more else None
 
     def _end(self, ending: Ending) -> str | None:
         """Returns the outcome; None if nobody knows it."""
@@ -380,12 +384,14 @@ class Work:
             return
         log.info("%s: given back: %s", self._question.id, outcome)
 
-    def _settle_up(self) -> None:
-        """Says that nothing was used for a question that has ended, or is somebody else's, before its turn came."""
+    def _report_usage(self) -> None:
+        """Says what was used of a question that has ended, or is somebody else's. Nothing else depends on it, and where nobody counts
+        tokens nothing is said."""
         usage = self._usage()
-        if usage is None:
+        if usage is None or self._most_tokens is None:
             return
         # The next question of the session does not wait for this.
+        self._quiet.set()
         self._turn.leave()
         try:
             ask(self._question.id, lambda: self._settle.release(self.record, self._token, usage), self._timing.usage)

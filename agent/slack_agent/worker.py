@@ -124,13 +124,17 @@ class Worker:
                     return "duplicate"
                 with self._changed:
                     under_way = self._at_work.get(record)
-                    if under_way is not None and under_way.go_on_with(token):
-                        log.info("%s: goes on (attempt %d)", question_id, claimed.attempt)
-                        return "working"
-                    if not self._stopping:
+                    before = None if under_way is None else under_way.go_on_with(token)
+                    if before is None and not self._stopping:
                         self._begin(invocation, session_id, token, claimed)
                         log.info("%s: working (attempt %d)", question_id, claimed.attempt)
                         return "working"
+            if before is not None:
+                log.info("%s: goes on (attempt %d)", question_id, claimed.attempt)
+                if claimed.most_tokens is not None:
+                    # What the work uses is said by its new token, which has taken as much as the one before.
+                    self._give_back(question_id, record, before)
+                return "working"
             self._give_back(question_id, record, token)
             return "duplicate"
 
@@ -167,7 +171,8 @@ class Worker:
         return contextlib.nullcontext() if work is None else work.claim_under_way()
 
     def _give_back(self, question_id: str, record: str, token: str) -> None:
-        """Releases what was claimed while the process began to end."""
+        """Releases what was claimed while the process began to end; or says that nothing was used by a token that is not the record's
+        any more."""
         try:
             ask(question_id, lambda: self._settle.release(record, token, Usage()), self._timing.stop / 2)
         except (OutcomeUnknown, Invalid) as reason:

@@ -102,6 +102,41 @@ def test_of_a_thought_that_raised_an_error_nobody_knows_what_it_has_used(
     assert told(settle, record, "refuse") == [None] and settle.records[record].why == "thinking_failed"
 
 
+@pytest.mark.parametrize("ending", ["refuse", "release"])
+def test_more_than_an_attempt_may_use_is_told_however_it_ends(
+    work_on: Callable[..., Setup], settle: StandIn, record: str, ending: str
+) -> None:
+    settle.most_tokens = 600
+
+    def think(question: Question) -> str:
+        question.used(500, 101)
+        if ending == "refuse":
+            raise ValueError()
+        question.cancelled.wait(5)
+        return "too late"
+
+    setup = work_on(think)
+    setup.ask(record)
+    if ending == "release":
+        settle.cancel(record, "stopped")
+    setup.idle()
+    assert told(settle, record, ending) == [{"input_tokens": 500, "output_tokens": 101}]
+
+
+def test_where_nobody_counts_tokens_nothing_is_said_of_a_question_that_was_cancelled(
+    work_on: Callable[..., Setup], settle: StandIn, record: str, thinks: Thinks
+) -> None:
+    setup, waiting = work_on(thinks), new_record()
+    setup.ask(record)
+    setup.ask(waiting)
+    thinks.wait_for(1)
+    settle.cancel(waiting, "deleted")
+    settle.wait_for(lambda: settle.records[waiting].state == "told")
+    thinks.go.set()
+    setup.idle()
+    assert settle.of(waiting, "release") == []
+
+
 @pytest.mark.parametrize("leaves", [False, True])
 def test_of_a_thought_that_took_too_long_nobody_knows_it_either(
     work_on: Callable[..., Setup], settle: StandIn, record: str, leaves: bool
@@ -155,12 +190,29 @@ def test_the_question_says_how_much_may_be_used(
     assert [it.most_tokens for it in thinks.questions] == [600, None]
 
 
+def test_the_token_before_has_used_nothing_if_the_thinking_goes_on_with_a_new_one(
+    work_on: Callable[..., Setup], settle: StandIn, record: str, thinks: Thinks
+) -> None:
+    settle.most_tokens = 600
+    setup = work_on(thinks)
+    setup.ask(record)
+    thinks.wait_for(1)
+    before = settle.records[record].token
+    assert setup.ask(record) == "working"
+    assert [(it.token, it.outcome) for it in settle.of(record, "release")] == [(before, "gone")]
+    assert settle.records[record].usages == {before: (0, 0)}
+    thinks.go.set()
+    setup.idle()
+    assert len(thinks.questions) == 1 and len(settle.records[record].posts) == 1
+
+
 # Cancelled, and the end of the process.
 
 
 def test_a_question_that_is_cancelled_before_it_is_thought_about_has_used_nothing(
     work_on: Callable[..., Setup], settle: StandIn, record: str, thinks: Thinks
 ) -> None:
+    settle.most_tokens = 600
     setup, waiting = work_on(thinks), new_record()
     setup.ask(record)
     setup.ask(waiting)
@@ -194,6 +246,7 @@ def test_of_a_thought_that_was_cancelled_nobody_knows_what_it_has_used(
 def test_that_nothing_was_used_is_told_again_for_a_while_and_then_no_more(
     work_on: Callable[..., Setup], settle: StandIn, record: str, thinks: Thinks, caplog: pytest.LogCaptureFixture
 ) -> None:
+    settle.most_tokens = 600
     setup, hopeless, waiting = work_on(thinks, replace(QUICK, usage=0.5)), new_record(), new_record()
     for it in (record, hopeless, waiting):
         setup.ask(it)

@@ -1,5 +1,5 @@
-//! What people may use in a day: an attempt takes it before it begins, and settles up with what it has used. Who asks when it is used up
-//! is told so, and the question is done.
+//! What people may use in a day: an attempt takes it before it begins, and what it has used takes the place of that in the end. Who asks
+//! when it is used up is told so, and the question is done.
 
 use serde_json::{Map, Value};
 
@@ -15,6 +15,7 @@ use crate::telemetry::report::settle::{OverLimit, TokensUsed};
 use crate::time::clock::Clock;
 use crate::work::WorkStore;
 use crate::work::journal::ToolEnd;
+use crate::work::operations::{self, Claimed, Now};
 use crate::work::queue::Queue;
 use crate::work::record::{Declined, End};
 use crate::work::token::{Token, Tokens};
@@ -37,16 +38,6 @@ pub(super) fn read_usage(fields: &Map<String, Value>) -> Result<Option<TokensUse
 const MOST_TOKENS: u64 = 1_000_000_000_000;
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
-    /// Takes what an attempt may use at most, before it begins.
-    pub(super) async fn take_attempt(
-        &self,
-        place: Option<&Place>,
-        token: &Token,
-        call: &Call<'_>,
-    ) -> Result<Taken, StoreError> {
-        self.take(place, &Taker::Attempt(token.clone()), &self.settings.limits.of_an_attempt(), call).await
-    }
-
     /// Takes one call of a tool; `None` if it may be made.
     pub(super) async fn take_tool_call(
         &self,
@@ -79,36 +70,47 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         self.store.take(call.key, by, &counters, amounts, self.clock.now()).await
     }
 
-    /// Tells the asker that as much was used today as may be, and ends the question by the token of the claim. To the claimer it is as
-    /// if the question were somebody else's.
-    pub(super) async fn decline_over_limit<'a>(
+    /// Takes what an attempt may use, if this claim would make the question the claimer's: before it is written, so that a claim that
+    /// fails is no attempt. If there is not enough left, the asker is told so, and the question ends; to the claimer it is as if the
+    /// question were somebody else's.
+    pub(super) async fn take_for_claim(
         &self,
-        token: &'a Token,
-        taken: Taken,
-        call: &mut Call<'a>,
+        new: &Token,
+        now: Now<'_>,
+        call: &mut Call<'_>,
     ) -> Result<Option<Answer>, StoreError> {
+        if self.settings.limits.scopes.is_empty() {
+            return Ok(None);
+        }
+        let record = self.read(call).await?;
+        let claim = operations::claim(record.as_ref(), call.token, new, now);
+        // A claim that stands has taken before.
+        let (Some(_), Claimed::Yours { place, .. }) = (claim.write, claim.then) else { return Ok(None) };
+        let amounts = self.settings.limits.of_an_attempt();
+        let taken = self.take(place.as_ref(), &Taker::Attempt(new.clone()), &amounts, call).await?;
         let Taken::Over(scope, unit) = taken else { return Ok(None) };
         call.report.over_limit = Some(OverLimit { unit: unit.as_str(), scope: scope.as_str() });
-        call.token = token;
         self.end(Some(answer_text::over_limit(scope)), End::Declined(Declined::OverLimit), call).await?;
         Ok(Some(Answer::Gone))
     }
 
     /// Puts what was used in the place of what was taken. If that fails, what was taken stays taken: the counters never say less than
     /// what was used.
-    pub(super) async fn settle_up(&self, used: TokensUsed, call: &mut Call<'_>) {
-        call.report.used = Some(used);
+    pub(super) async fn report_usage(&self, used: TokensUsed, call: &mut Call<'_>) {
         if self.settings.limits.scopes.is_empty() {
+            call.report.used = Some(used);
             return;
         }
-        let settle_up =
-            async || self.store.settle_up(call.key, call.token, used.sum(), self.clock.now()).await;
-        let mut settled = settle_up().await;
-        if settled.is_err() {
-            settled = settle_up().await;
+        let replace =
+            async || self.store.replace_taken(call.key, call.token, used.sum(), self.clock.now()).await;
+        let mut replaced = replace().await;
+        if replaced.is_err() {
+            replaced = replace().await;
         }
-        if let Err(error) = settled {
-            call.report.errors.add("usage", &error);
+        match replaced {
+            Ok(true) => call.report.used = Some(used),
+            Ok(false) => {}
+            Err(error) => call.report.errors.add("usage", &error),
         }
     }
 }

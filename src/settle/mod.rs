@@ -164,8 +164,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             },
         };
         let answer = self.operate(&request.operation, &mut call).await;
-        if let Some(used) = request.used {
-            self.settle_up(used, &mut call).await;
+        if let (Some(used), Ok(done)) = (request.used, &answer)
+            && !matches!(done, Answer::Invalid { .. })
+        {
+            self.report_usage(used, &mut call).await;
         }
         match &answer {
             Ok(answer) => call.report.outcome = Some(answer.outcome()),
@@ -174,7 +176,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         (answer, call.report)
     }
 
-    async fn operate<'a>(&self, operation: &'a Operation, call: &mut Call<'a>) -> Result<Answer, StoreError> {
+    async fn operate(&self, operation: &Operation, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         match operation {
             Operation::Claim { new } => self.claim(new, call).await,
             Operation::Beat => self.beat(call).await,
@@ -200,8 +202,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
     }
 
-    async fn claim<'a>(&self, new: &'a Token, call: &mut Call<'a>) -> Result<Answer, StoreError> {
+    async fn claim(&self, new: &Token, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let stop = self.stop(call).await?;
+        let now = withdrawal(self.clock.now(), stop.as_ref());
+        if let Some(declined) = self.take_for_claim(new, now, call).await? {
+            return Ok(declined);
+        }
         let token = call.token;
         let claimed = update(&self.store, &self.clock, call.key, |record, now| {
             operations::claim(record, token, new, withdrawal(now, stop.as_ref()))
@@ -210,10 +216,6 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Claimed::Yours { attempt, place, tool_calls, shorten } => {
                 if let Some(receive) = shorten {
                     self.put_off(&receive, LEASE, call).await;
-                }
-                let taken = self.take_attempt(place.as_ref(), new, call).await?;
-                if let Some(declined) = self.decline_over_limit(new, taken, call).await? {
-                    return Ok(declined);
                 }
                 let question_id = call.key.question_id().to_owned();
                 let most_tokens = self.settings.limits.tokens_a_question;

@@ -139,7 +139,14 @@ impl Request {
         let key = key.ok_or(Invalid("record must be the one that the work came with"))?;
         let token = text(fields, "token").and_then(Token::parse);
         let token = token.ok_or(Invalid("token must be 32 lower-case hexadecimal digits"))?;
-        Ok(Self { operation: operation(fields, &token)?, used: limits::read_usage(fields)?, key, token })
+        let operation = operation(fields, &token)?;
+        let used = limits::read_usage(fields)?;
+        let is_end =
+            matches!(operation, Operation::Answer { .. } | Operation::Refuse { .. } | Operation::Release);
+        if used.is_some() && !is_end {
+            return Err(Invalid("usage is said with answer, refuse or release, when the attempt has ended"));
+        }
+        Ok(Self { operation, used, key, token })
     }
 }
 
@@ -343,6 +350,7 @@ mod tests {
             (json!({ "operation": "file", "id": "" }), "id"),
             (json!({ "operation": "file", "id": "F".repeat(101) }), "id"),
             (json!({ "operation": "delete" }), "operation"),
+            (json!({ "operation": "beat", "usage": { "input_tokens": 1, "output_tokens": 1 } }), "usage"),
             (json!({ "operation": "release", "usage": 7 }), "usage"),
             (json!({ "operation": "release", "usage": { "input_tokens": 1 } }), "usage"),
             (json!({ "operation": "release", "usage": { "input_tokens": 1, "output_tokens": -1 } }), "usage"),

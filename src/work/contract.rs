@@ -50,6 +50,8 @@ macro_rules! every_work_scenario {
             what_was_used_takes_the_place_of_what_was_taken_once
             a_call_of_a_tool_is_taken_once_by_its_number
             each_day_has_counters_of_its_own
+            who_was_refused_is_refused_again
+            a_call_of_a_tool_is_not_what_a_question_counts_by
             warming_up_changes_nothing
         }
     };
@@ -592,18 +594,18 @@ pub async fn what_does_not_fit_one_counter_is_taken_from_none(store: &impl WorkS
     assert_eq!(left(store, &[wide], QUESTION, NOW).await, 5);
 }
 
-/// Only who has taken settles up, and once. What was used beyond what was taken counts too.
+/// Only who has taken can say what was used, and once. What was used beyond what was taken counts too.
 pub async fn what_was_used_takes_the_place_of_what_was_taken_once(store: &impl WorkStore) {
     for (used, left_over) in [(0, 20), (4, 16), (10, 10), (13, 7)] {
         let counters = [counter(Scope::Workspace, Limits { tokens: Some(20), ..Limits::default() })];
         let key = new_key();
-        let settle_up = async |by: u128| {
-            store.settle_up(&key, &token(by), used, NOW).await.expect("the store answers");
+        let report = async |by: u128| {
+            store.replace_taken(&key, &token(by), used, NOW).await.expect("the store answers");
         };
-        settle_up(1).await;
+        report(1).await;
         assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
         for by in [1, 1, 2] {
-            settle_up(by).await;
+            report(by).await;
         }
         assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done, "as before");
         assert_eq!(left(store, &counters, TOKEN, NOW).await, left_over, "{used} were used");
@@ -624,18 +626,51 @@ pub async fn a_call_of_a_tool_is_taken_once_by_its_number(store: &impl WorkStore
     }
 }
 
-/// A question counts on the day on which it began, and what is settled on the next day is that day's.
+/// An attempt counts on the day on which it begins, whenever it ends, and the question on that of its first attempt.
 pub async fn each_day_has_counters_of_its_own(store: &impl WorkStore) {
     let counters =
         [counter(Scope::Person, Limits { questions: Some(2), tokens: Some(30), tool_calls: None })];
     let key = new_key();
     assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
     assert_eq!(take_at(store, &key, 2, &counters, ONE, DAY_LATER).await, Taken::Done);
-    store.settle_up(&key, &token(1), 0, DAY_LATER).await.expect("the store answers");
-    assert_eq!(left(store, &counters, TOKEN, DAY_LATER).await, 30, "nothing was taken on that day");
+    assert!(store.replace_taken(&key, &token(1), 0, DAY_LATER).await.expect("the store answers"));
+    assert_eq!(left(store, &counters, TOKEN, DAY_LATER).await, 20);
     assert_eq!(left(store, &counters, QUESTION, DAY_LATER).await, 2);
-    assert_eq!(left(store, &counters, TOKEN, NOW).await, 20);
+    assert_eq!(left(store, &counters, TOKEN, NOW).await, 30);
     assert_eq!(left(store, &counters, QUESTION, NOW).await, 1);
+}
+
+/// So that two runs of one request do not come to different ends, when somebody gives back in between.
+pub async fn who_was_refused_is_refused_again(store: &impl WorkStore) {
+    let counters =
+        [counter(Scope::Person, Limits { tokens: Some(15), tool_calls: Some(0), ..Limits::default() })];
+    let (first, second) = (new_key(), new_key());
+    let over = Taken::Over(Scope::Person, Unit::Tokens);
+    assert_eq!(take(store, &first, 1, &counters, ONE).await, Taken::Done);
+    assert_eq!(take(store, &second, 1, &counters, ONE).await, over);
+    assert!(store.replace_taken(&first, &token(1), 0, NOW).await.expect("the store answers"));
+    assert_eq!(take(store, &second, 1, &counters, ONE).await, over);
+    assert!(
+        !store.replace_taken(&second, &token(1), 7, NOW).await.expect("the store answers"),
+        "nothing was taken"
+    );
+    assert_eq!(take(store, &second, 2, &counters, ONE).await, Taken::Done, "another attempt");
+    let call = Amounts { tool_calls: 1, ..Amounts::default() };
+    for _ in 0..2 {
+        let taken = store.take(&second, &Taker::ToolCall(1), &counters, &call, NOW).await;
+        assert_eq!(taken.expect("the store answers"), Taken::Over(Scope::Person, Unit::ToolCalls));
+    }
+}
+
+/// A call that was begun before there were limits is no attempt.
+pub async fn a_call_of_a_tool_is_not_what_a_question_counts_by(store: &impl WorkStore) {
+    let counters = [counter(Scope::Person, Limits { questions: Some(1), ..Limits::default() })];
+    let key = new_key();
+    let call = Amounts { tool_calls: 1, ..Amounts::default() };
+    let taken = store.take(&key, &Taker::ToolCall(1), &counters, &call, NOW).await;
+    assert_eq!(taken.expect("the store answers"), Taken::Done);
+    assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
+    assert_eq!(take(store, &new_key(), 1, &counters, ONE).await, Taken::Over(Scope::Person, Unit::Questions));
 }
 
 /// At init, each time a process starts.

@@ -41,10 +41,11 @@ impl MemoryWork {
     /// The tokens that are counted for a question, by who has taken them.
     pub fn takers(&self, question: &RecordKey) -> BTreeMap<String, u64> {
         let of = |usage: &Usage| {
-            let counted = |(word, (taken, _)): (&String, &(u64, Vec<String>))| {
-                (word.clone(), usage.settled.get(word).copied().unwrap_or(*taken))
+            let counted = |(word, taken): (&String, &Result<(u64, Vec<String>), Taken>)| {
+                let (taken, _) = taken.as_ref().ok()?;
+                Some((word.clone(), usage.used.get(word).copied().unwrap_or(*taken)))
             };
-            usage.taken.iter().map(counted).collect()
+            usage.taken.iter().filter_map(counted).collect()
         };
         self.items(|items| items.usages.get(question).map(of).unwrap_or_default())
     }
@@ -53,11 +54,12 @@ impl MemoryWork {
 /// What was taken for a question.
 #[derive(Debug, Default)]
 struct Usage {
-    day: u64,
-    /// The tokens that each taker took, and from which counters.
-    taken: BTreeMap<String, (u64, Vec<String>)>,
-    /// The attempts that have settled up, with the tokens that they have used.
-    settled: BTreeMap<String, u64>,
+    /// Whether it counts as a question.
+    is_counted: bool,
+    /// The tokens that each taker took, and from which counters; or that it was refused.
+    taken: BTreeMap<String, Result<(u64, Vec<String>), Taken>>,
+    /// The tokens that attempts have used.
+    used: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -199,50 +201,54 @@ impl UsageStore for MemoryWork {
     ) -> Result<Taken, StoreError> {
         Ok(self.items(|items| {
             let Items { counters: used, usages, .. } = items;
-            let usage = usages.get(question);
-            if usage.is_some_and(|usage| usage.taken.contains_key(&by.word())) {
-                return Taken::Done;
+            let usage = usages.entry(question.clone()).or_default();
+            if let Some(taken) = usage.taken.get(&by.word()) {
+                return taken.as_ref().err().copied().unwrap_or(Taken::Done);
             }
-            let day = usage.map_or_else(|| day_of(now), |usage| usage.day);
-            let amounts = if usage.is_some() { Amounts { questions: 0, ..*amounts } } else { *amounts };
-            for counter in counters {
-                let so_far = used.get(&counter.key_on(day)).copied().unwrap_or_default();
+            let counts = !usage.is_counted;
+            let amounts = if counts { *amounts } else { Amounts { questions: 0, ..*amounts } };
+            let keys: Vec<String> = counters.iter().map(|counter| counter.key_on(day_of(now))).collect();
+            for (counter, key) in counters.iter().zip(&keys) {
+                let so_far = used.get(key).copied().unwrap_or_default();
                 if let Some(unit) = so_far.over(&amounts, &counter.limits) {
-                    return Taken::Over(counter.scope, unit);
+                    let over = Taken::Over(counter.scope, unit);
+                    usage.taken.insert(by.word(), Err(over));
+                    return over;
                 }
             }
-            let keys: Vec<String> = counters.iter().map(|counter| counter.key_on(day)).collect();
             for key in &keys {
                 let so_far = used.entry(key.clone()).or_default();
                 so_far.questions += amounts.questions;
                 so_far.tokens += amounts.tokens;
                 so_far.tool_calls += amounts.tool_calls;
             }
-            let usage = usages.entry(question.clone()).or_insert_with(|| Usage { day, ..Usage::default() });
-            usage.taken.insert(by.word(), (amounts.tokens, keys));
+            usage.is_counted |= amounts.questions > 0;
+            usage.taken.insert(by.word(), Ok((amounts.tokens, keys)));
             Taken::Done
         }))
     }
 
-    async fn settle_up(
+    async fn replace_taken(
         &self,
         question: &RecordKey,
         by: &Token,
         used_tokens: u64,
         _now: UnixMillis,
-    ) -> Result<(), StoreError> {
-        self.items(|items| {
-            let Some(usage) = items.usages.get_mut(question) else { return };
-            let Some((tokens, keys)) = usage.taken.get(by.as_str()) else { return };
-            if !usage.settled.contains_key(by.as_str()) {
-                usage.settled.insert(by.as_str().to_owned(), used_tokens);
-                for key in keys {
-                    let so_far = items.counters.entry(key.clone()).or_default();
+    ) -> Result<bool, StoreError> {
+        Ok(self.items(|items| {
+            let Some(usage) = items.usages.get_mut(question) else { return false };
+            let Some(Ok((tokens, keys))) = usage.taken.get(by.as_str()) else { return false };
+            if usage.used.contains_key(by.as_str()) {
+                return false;
+            }
+            usage.used.insert(by.as_str().to_owned(), used_tokens);
+            for key in keys {
+                if let Some(so_far) = items.counters.get_mut(key) {
                     so_far.tokens = so_far.tokens.saturating_sub(*tokens).saturating_add(used_tokens);
                 }
             }
-        });
-        Ok(())
+            true
+        }))
     }
 }
 

@@ -1,11 +1,13 @@
 //! How much of the agent people have used in a day, and how much they may use: counters for each person, channel and installation, in
 //! items of their own beside the work records.
 //!
-//! An attempt takes what it may use at most before it begins ([`UsageStore::take`]), and settles up when it ends, with what it has
-//! used ([`UsageStore::settle_up`]). What is taken by an attempt that dies stays taken: nobody knows what it has used. So a counter
-//! never says less than what was used, however many attempts run at once. An item for each question remembers who has taken and
-//! settled up, and changes in one transaction with the counters, so that a repeated request counts once. It also remembers the day:
-//! a question counts on the day on which its first attempt began.
+//! An attempt takes what it may use at most before it begins ([`UsageStore::take`]). When it ends, what it has used takes the place of
+//! that ([`UsageStore::replace_taken`]). What is taken by an attempt that dies stays taken: nobody knows what it has used. So a
+//! counter never says less than what was used, however many attempts run at once. An item for each question remembers who has taken
+//! what, from which counters, and who was refused, and changes in one transaction with the counters: so a repeated request counts
+//! once, and has the same answer.
+//!
+//! Each attempt counts on the day on which it begins, and the question itself on the day of its first attempt.
 
 use std::future::Future;
 
@@ -183,16 +185,32 @@ impl Taker {
 pub enum Taken {
     /// It is taken, now or by the same taker before.
     Done,
-    /// Nothing was taken: this scope would get over its limit of this unit.
+    /// Nothing was taken, and the same taker will not take it later either: this scope would get over its limit of this unit.
     Over(Scope, Unit),
+}
+
+impl Taken {
+    /// The word for it, by which the item of a question remembers who was refused; `None` if nobody was.
+    pub(super) fn word(self) -> Option<String> {
+        match self {
+            Self::Done => None,
+            Self::Over(scope, unit) => Some(format!("over:{}:{}", scope.as_str(), unit.as_str())),
+        }
+    }
+
+    /// Reads the word for it.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        let (scope, unit) = word.strip_prefix("over:")?.split_once(':')?;
+        Some(Self::Over(Scope::parse(scope)?, Unit::ALL.into_iter().find(|it| it.as_str() == unit)?))
+    }
 }
 
 /// The counters.
 ///
 /// An error means that the outcome is unknown, and that the same request may be made again.
 pub trait UsageStore: Send + Sync {
-    /// Takes these amounts from what each of the counters has left. All or nothing; check and write are one atomic step. A question
-    /// counts once, by its first attempt; tokens are taken by each.
+    /// Takes these amounts from what each of the counters has left on the day of `now`. All or nothing; check and write are one atomic
+    /// step. A question counts once, by its first attempt; tokens are taken by each.
     ///
     /// # Errors
     /// When it is unknown whether they were taken.
@@ -206,15 +224,15 @@ pub trait UsageStore: Send + Sync {
     ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
     /// Puts the tokens that the attempt with this token has used into the place of those that it has taken, in the very counters
-    /// that it has taken them from. An attempt settles up once, and only if it has taken.
+    /// that it has taken them from: once, and only if it has taken any. Returns whether that was now.
     ///
     /// # Errors
-    /// When it is unknown whether it has settled up.
-    fn settle_up(
+    /// When it is unknown whether it was done.
+    fn replace_taken(
         &self,
         question: &RecordKey,
         by: &Token,
         used_tokens: u64,
         now: UnixMillis,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

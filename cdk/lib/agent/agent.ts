@@ -97,6 +97,12 @@ export class SlackAgent extends Construct {
         'SlackAgent: with two regions the bot tokens must not expire: a refresh token works once, and each region would use it up for the other',
       );
     }
+    const { questionsADay, tokensADay, toolCallsADay } = rest.limits ?? {};
+    if (guardTable && [questionsADay, tokensADay, toolCallsADay].some((it) => it !== undefined)) {
+      throw new Error(
+        'SlackAgent: with two regions there are no limits of a day: they are counted in transactions, which a strongly consistent global table does not support',
+      );
+    }
     const codes = [dispatchCode, settleCode, ...(rotates ? [rotationCode] : [])];
     if (codes.includes(undefined) && codes.some((it) => it !== undefined)) {
       throw new Error('SlackAgent: the code of all functions must be given, or of none: dispatchCode, settleCode, rotationCode if tokens expire');

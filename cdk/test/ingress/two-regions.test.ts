@@ -250,6 +250,8 @@ for (const [why, context, message] of [
 test('refused: tokens that expire, because each region would use up the refresh token for the other', () => {
   const rotating = () => deployed(ACTIVE, { standbyRegion: STANDBY, rotatingTokens: 'true' });
   assert.throws(rotating, /with two regions the bot tokens must not expire/);
+  const limited = () => deployed(ACTIVE, { standbyRegion: STANDBY, questionsADay: 'person:20' });
+  assert.throws(limited, /with two regions there are no limits of a day/);
 });
 
 /** Runs the app as the CDK's command line does, in a region, with cdk-nag. */

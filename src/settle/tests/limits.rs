@@ -138,3 +138,46 @@ async fn a_call_that_stands_in_the_journal_is_told_whatever_the_limit_says() {
     assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "called");
     assert_eq!(scene.cards().len(), 2);
 }
+
+/// A second run of the same claim, after somebody has given something back, does not begin what the first one has declined.
+#[tokio::test(start_paused = true)]
+async fn two_runs_of_one_claim_come_to_the_same_end() {
+    let limits = Limits { tokens: Some(1000), ..Limits::default() };
+    let first = Scene::with(settings(limits, Some(600))).into_taken().await.into_claimed().await;
+    let first_key = first.key.clone();
+    let scene = first.another("A1:C1:2.1").await;
+    let over = scene.claim_with(DISPATCHERS, 7).await.1.over_limit;
+    assert_eq!(over, Some(OverLimit { unit: "tokens", scope: "person" }));
+    let used = TokensUsed { input: 1, output: 1 };
+    let answer = Operation::Answer { text: Some("42".to_owned()) };
+    let request = Request { key: first_key, token: token(CLAIMERS), operation: answer, used: Some(used) };
+    assert_eq!(scene.settle.run(&request).await.0.unwrap().outcome(), "answered");
+    let counters = scene.settle.settings.limits.counters(Some(&Scene::place()));
+    let amounts = scene.settle.settings.limits.of_an_attempt();
+    for (by, is_done) in [(7, false), (8, true)] {
+        let (by, now) = (Taker::Attempt(token(by)), scene.world.now());
+        let taken = scene.world.store.take(&scene.key, &by, &counters, &amounts, now).await.unwrap();
+        assert_eq!(taken == Taken::Done, is_done, "{by:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_over_the_limit_has_used_no_attempt() {
+    let scene = Scene::with(questions(1)).into_taken().await.into_claimed().await;
+    scene.answer("42").await;
+    let scene = scene.another("A1:C1:2.1").await;
+    assert_eq!(scene.claim_with(DISPATCHERS, 7).await.0, Answer::Gone);
+    let record = scene.world.store.read(&scene.key, scene.world.now()).await.unwrap().record.unwrap();
+    assert_eq!(record.attempts, 0);
+}
+
+/// Without limits nothing is kept of what was used, and the metric has it.
+#[tokio::test(start_paused = true)]
+async fn without_limits_what_was_used_is_in_the_log_alone() {
+    let scene = Scene::claimed().await;
+    let used = TokensUsed { input: 250, output: 50 };
+    let operation = Operation::Answer { text: Some("42".to_owned()) };
+    let request = Request { key: scene.key.clone(), token: token(CLAIMERS), operation, used: Some(used) };
+    assert_eq!(scene.settle.run(&request).await.1.used, Some(used));
+    assert!(scene.world.store.takers(&scene.key).is_empty() && scene.world.store.counters().is_empty());
+}

@@ -153,14 +153,14 @@ impl UsageStore for Arc<World> {
         self.store.take(question, by, counters, amounts, now).await
     }
 
-    async fn settle_up(
+    async fn replace_taken(
         &self,
         question: &RecordKey,
         by: &Token,
         used_tokens: u64,
         now: UnixMillis,
-    ) -> Result<(), StoreError> {
-        self.store.settle_up(question, by, used_tokens, now).await
+    ) -> Result<bool, StoreError> {
+        self.store.replace_taken(question, by, used_tokens, now).await
     }
 }
 

@@ -1,7 +1,8 @@
 //! Counters and what questions have taken, as items of the same table: `dispatch#used:<scope>:…:<day>` for a counter, and for what was
-//! taken for a question the key of its record with `#used`. Such an item has the `day` on which the question counts. For each attempt
-//! it has a map of what was taken (`taken:<token>`: `tokens`, and the keys of the counters, `of`) and, when that is settled, the number
-//! of tokens that were used (`used:<token>`); and a number for each call of a tool (`taken:call:<n>`).
+//! taken for a question the key of its record with `#used`. Such an item has `counted_on`, the day on which the question counts, and for
+//! each taker one attribute that is written once: for an attempt `taken:<token>`, a map of the `tokens` and the keys of the counters
+//! (`of`); for a call of a tool `taken:call:<n>`, a number; for whoever was refused, in the same place, `over:<scope>:<unit>`. What an
+//! attempt has used is in `used:<token>`.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -18,7 +19,7 @@ use crate::work::token::Token;
 use crate::work::usage::{Amounts, Counter, KEPT_SECONDS, Limits, Taken, Taker, Unit, UsageStore, day_of};
 use crate::work::{KEPT_SECONDS as RECORD_KEPT_SECONDS, PREFIX, RecordKey};
 
-const DAY: &str = "day";
+const COUNTED_ON: &str = "counted_on";
 const TOKENS: &str = "tokens";
 const OF: &str = "of";
 const OPERATION: &str = "DynamoDB TransactWriteItems";
@@ -60,9 +61,13 @@ fn amounts_of(item: Option<&Item>) -> Amounts {
     Amounts { questions: of(Unit::Questions), tokens: of(Unit::Tokens), tool_calls: of(Unit::ToolCalls) }
 }
 
-/// Waits before the next round, for a time that depends on who waits.
-async fn pause(round: u32, word: &str) {
-    let spread = word.bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 16;
+/// Waits before the next round, for a time that depends on who waits for which question.
+async fn pause(round: u32, key: &str, word: &str) {
+    let spread = key
+        .bytes()
+        .chain(word.bytes())
+        .fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+        % 16;
     let pause = PAUSE.saturating_mul(2_u32.saturating_pow(round));
     tokio::time::sleep(pause.saturating_add(pause.saturating_mul(spread) / 16)).await;
 }
@@ -138,51 +143,26 @@ impl UsageStore for DynamoDbWork {
     ) -> Result<Taken, StoreError> {
         let (key, word) = (item_of(question), by.word());
         let name = taken(&word);
+        let keys: Vec<String> =
+            counters.iter().map(|counter| format!("{PREFIX}{}", counter.key_on(day_of(now)))).collect();
         for round in 0..MAX_ROUNDS {
             let item = self.get(&key).await?;
-            if item.as_ref().is_some_and(|item| item.contains_key(&name)) {
-                return Ok(Taken::Done);
+            if let Some(taken) = item.as_ref().and_then(|item| item.get(&name)) {
+                return Ok(taken.as_s().ok().and_then(|word| Taken::parse(word)).unwrap_or(Taken::Done));
             }
-            // The question itself was counted by whoever took first, on that day.
-            let is_first = item.is_none();
-            let day = item.map_or_else(|| day_of(now), |item| number_of(&item, DAY));
-            let amounts = if is_first { *amounts } else { Amounts { questions: 0, ..*amounts } };
-            let keys: Vec<String> =
-                counters.iter().map(|counter| format!("{PREFIX}{}", counter.key_on(day))).collect();
+            let is_counted = item.is_some_and(|item| item.contains_key(COUNTED_ON));
+            let amounts = if is_counted { Amounts { questions: 0, ..*amounts } } else { *amounts };
             // A condition that no counter could fulfil is not written: there may be no counter yet.
-            let never = |counter: &Counter| Amounts::default().over(&amounts, &counter.limits);
-            if let Some((scope, unit)) =
-                counters.iter().find_map(|counter| Some((counter.scope, never(counter)?)))
-            {
-                return Ok(Taken::Over(scope, unit));
+            let never = |counter: &Counter| {
+                Some(Taken::Over(counter.scope, Amounts::default().over(&amounts, &counter.limits)?))
+            };
+            if let Some(over) = counters.iter().find_map(never) {
+                if self.refuse(&key, &name, over, now).await? {
+                    return Ok(over);
+                }
+                continue;
             }
-            let value = match by {
-                Taker::Attempt(_) => AttributeValue::M(
-                    [
-                        (TOKENS.to_owned(), number_value(amounts.tokens)),
-                        (OF.to_owned(), AttributeValue::L(keys.iter().map(|key| string(key)).collect())),
-                    ]
-                    .into(),
-                ),
-                Taker::ToolCall(_) => number_value(1),
-            };
-            let condition = if is_first {
-                "attribute_not_exists(#day)"
-            } else {
-                "attribute_exists(#day) AND attribute_not_exists(#taken)"
-            };
-            let of_question = self
-                .update(&key)
-                .update_expression("SET #taken = :taken, #day = :day, expires_at = :expires_at")
-                .condition_expression(condition)
-                .expression_attribute_names("#taken", &name)
-                .expression_attribute_names("#day", DAY)
-                .expression_attribute_values(":taken", value)
-                .expression_attribute_values(":day", number_value(day))
-                .expression_attribute_values(
-                    ":expires_at",
-                    number_value(now.as_secs() + RECORD_KEPT_SECONDS),
-                );
+            let of_question = self.taking_for(&key, &name, by, &amounts, &keys, now);
             let of_counters = counters
                 .iter()
                 .zip(&keys)
@@ -192,11 +172,14 @@ impl UsageStore for DynamoDbWork {
                 Ok(()) => return Ok(Taken::Done),
                 // Somebody else has taken for this question since, or this very request, whose answer was lost.
                 Err(Refused::At(0, _)) => {}
-                Err(Refused::Conflict) => pause(round, &word).await,
+                Err(Refused::Conflict) => pause(round, &key, &word).await,
                 Err(Refused::At(place, counted)) => {
                     let Some(counter) = counters.get(place - 1) else { continue };
                     if let Some(unit) = amounts_of(counted.as_ref()).over(&amounts, &counter.limits) {
-                        return Ok(Taken::Over(counter.scope, unit));
+                        let over = Taken::Over(counter.scope, unit);
+                        if self.refuse(&key, &name, over, now).await? {
+                            return Ok(over);
+                        }
                     }
                 }
                 Err(Refused::Failed(error)) => return Err(error),
@@ -205,37 +188,33 @@ impl UsageStore for DynamoDbWork {
         Err(StoreError::new(OPERATION, "others wrote in between again and again"))
     }
 
-    async fn settle_up(
+    async fn replace_taken(
         &self,
         question: &RecordKey,
         by: &Token,
         used_tokens: u64,
         now: UnixMillis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let key = item_of(question);
-        let (name, settled) = (taken(by.as_str()), format!("used:{}", by.as_str()));
-        let Some(item) = self.get(&key).await? else { return Ok(()) };
-        let Some(AttributeValue::M(was_taken)) = item.get(&name).filter(|_| !item.contains_key(&settled))
-        else {
-            return Ok(());
+        let (name, used) = (taken(by.as_str()), format!("used:{}", by.as_str()));
+        let Some(item) = self.get(&key).await? else { return Ok(false) };
+        let Some(AttributeValue::M(was_taken)) = item.get(&name).filter(|_| !item.contains_key(&used)) else {
+            return Ok(false);
         };
-        let tokens = number_of(was_taken, TOKENS);
-        let more = i128::from(used_tokens) - i128::from(tokens);
+        let more = i128::from(used_tokens) - i128::from(number_of(was_taken, TOKENS));
         let keys = was_taken.get(OF).and_then(|keys| keys.as_l().ok()).ok_or_else(|| unreadable(OF))?;
-        for round in 0..MAX_ROUNDS {
+        let mut keys: Vec<&str> = keys.iter().filter_map(|key| key.as_s().ok()).map(String::as_str).collect();
+        let mut round = 0;
+        while round < MAX_ROUNDS {
             let of_question = self
                 .update(&key)
                 .update_expression("SET #used = :used, expires_at = :expires_at")
                 .condition_expression("attribute_exists(#taken) AND attribute_not_exists(#used)")
                 .expression_attribute_names("#taken", &name)
-                .expression_attribute_names("#used", &settled)
+                .expression_attribute_names("#used", &used)
                 .expression_attribute_values(":used", number_value(used_tokens))
-                .expression_attribute_values(
-                    ":expires_at",
-                    number_value(now.as_secs() + RECORD_KEPT_SECONDS),
-                );
-            // A counter that has expired meanwhile stays away.
-            let of_counters = keys.iter().filter_map(|key| key.as_s().ok()).map(|key| {
+                .expression_attribute_values(":expires_at", kept_with_record(now));
+            let of_counters = keys.iter().map(|key| {
                 self.update(key)
                     .update_expression("ADD tokens :more")
                     .condition_expression("attribute_exists(tokens)")
@@ -243,12 +222,85 @@ impl UsageStore for DynamoDbWork {
             });
             let updates = std::iter::once(of_question).chain(of_counters).collect();
             match self.transact(updates).await {
-                // Where a condition does not hold, this attempt has settled up, or its day is long over.
-                Ok(()) | Err(Refused::At(..)) => return Ok(()),
-                Err(Refused::Conflict) => pause(round, by.as_str()).await,
+                Ok(()) => return Ok(true),
+                // Another request by the same token was quicker.
+                Err(Refused::At(0, _)) => return Ok(false),
+                // This counter has expired: its day is long over.
+                Err(Refused::At(place, _)) => {
+                    keys.remove(place.saturating_sub(1).min(keys.len().saturating_sub(1)));
+                }
+                Err(Refused::Conflict) => {
+                    pause(round, &key, by.as_str()).await;
+                    round += 1;
+                }
                 Err(Refused::Failed(error)) => return Err(error),
             }
         }
         Err(StoreError::new(OPERATION, "others wrote in between again and again"))
+    }
+}
+
+fn kept_with_record(now: UnixMillis) -> AttributeValue {
+    number_value(now.as_secs() + RECORD_KEPT_SECONDS)
+}
+
+impl DynamoDbWork {
+    /// The update of the question's item by which it is taken.
+    fn taking_for(
+        &self,
+        key: &str,
+        name: &str,
+        by: &Taker,
+        amounts: &Amounts,
+        keys: &[String],
+        now: UnixMillis,
+    ) -> UpdateBuilder {
+        let value = match by {
+            Taker::Attempt(_) => AttributeValue::M(
+                [
+                    (TOKENS.to_owned(), number_value(amounts.tokens)),
+                    (OF.to_owned(), AttributeValue::L(keys.iter().map(|key| string(key)).collect())),
+                ]
+                .into(),
+            ),
+            Taker::ToolCall(_) => number_value(1),
+        };
+        let update = self
+            .update(key)
+            .expression_attribute_names("#taken", name)
+            .expression_attribute_values(":taken", value)
+            .expression_attribute_values(":expires_at", kept_with_record(now));
+        if amounts.questions == 0 {
+            return update
+                .update_expression("SET #taken = :taken, expires_at = :expires_at")
+                .condition_expression("attribute_not_exists(#taken)");
+        }
+        update
+            .update_expression("SET #taken = :taken, #counted_on = :day, expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#taken) AND attribute_not_exists(#counted_on)")
+            .expression_attribute_names("#counted_on", COUNTED_ON)
+            .expression_attribute_values(":day", number_value(day_of(now)))
+    }
+
+    /// Writes down that a taker was refused, so that a second run of the same request has the same answer. False if something stands in
+    /// that place already.
+    async fn refuse(&self, key: &str, name: &str, over: Taken, now: UnixMillis) -> Result<bool, StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(EVENT_ID, string(key))
+            .update_expression("SET #taken = :over, expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#taken)")
+            .expression_attribute_names("#taken", name)
+            .expression_attribute_values(":over", string(&over.word().unwrap_or_default()))
+            .expression_attribute_values(":expires_at", kept_with_record(now));
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
     }
 }

@@ -69,18 +69,18 @@ impl UsageStore for Node {
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
 
-    async fn settle_up(
+    async fn replace_taken(
         &self,
         question: &RecordKey,
         by: &Token,
         used_tokens: u64,
         now: UnixMillis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let wrong = self.wrong(self.sim.settings.store);
         self.count_write(wrong);
         let (question, by) = (question.clone(), by.clone());
         let done = self.call(wrong, move |sim| {
-            at_once(sim.store.settle_up(&question, &by, used_tokens, now)).unwrap();
+            at_once(sim.store.replace_taken(&question, &by, used_tokens, now)).unwrap()
         });
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
