@@ -2,7 +2,7 @@
 //! with them, there is no such value, and the error names all problems at once.
 //!
 //! In reading order: this page has what the functions share; `ingress`, `redrive`, `dispatch`, `settle` and `rotation`
-//! have a configuration each; `parse` reads a single variable, for all of them. `docs/configuration.md` describes every variable.
+//! have a configuration each, of which `approvals` is a part of `settle`'s; `parse` reads a single variable, for all of them. `docs/configuration.md` describes every variable.
 //!
 //! ```text
 //! environment variables ──▶ IngressConfig, RedriveConfig, DispatchConfig, SettleConfig, RotationConfig ──▶ wiring
@@ -11,6 +11,8 @@
 //! This room imports the settings of the sequences (`ingress`, `dispatch`, `settle`), and from `slack` its limits and what identifies an
 //! event (`DedupKey`). It connects to nothing.
 
+#[cfg(feature = "dispatch")]
+mod approvals;
 #[cfg(feature = "dispatch")]
 mod dispatch;
 mod ingress;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 use super::ConfigError;
+use super::approvals::approvals;
 use super::parse::{
     QUEUE, WORK_STORES, log, number, one_of, queue, required, trimmed, value_or_problem, work_table,
 };
@@ -16,6 +17,7 @@ use crate::gateway::tools_gateway::WorkspaceTools;
 use crate::settle::SettleSettings;
 use crate::slack::scope::Scope;
 use crate::slack::token_secrets::TokenSecrets;
+use crate::work::lapse::ScheduleConfig;
 use crate::work::usage::{DailyLimits, Limits, Unit};
 
 /// What the environment of `agent-settle` says.
@@ -41,6 +43,8 @@ pub struct SettleConfig {
     pub bot_tokens: Option<TokenSecrets>,
     /// Slack's host for files (`SLACK_FILES_URL`, for tests). Without the variable it is Slack's own.
     pub slack_files: String,
+    /// Where it is scheduled that nobody has decided in time (`SCHEDULE_GROUP`, `SCHEDULE_ROLE`); absent if no tool asks a person.
+    pub schedules: Option<ScheduleConfig>,
     /// What is said about the operations.
     pub settings: SettleSettings,
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
@@ -121,6 +125,7 @@ impl SettleConfig {
         };
         let (session_titles, feedback_buttons) = (is_on("SESSION_TITLES"), is_on("FEEDBACK_BUTTONS"));
         let limits = limits(&mut problems, get);
+        let (approvals, schedules) = approvals(&mut problems, get);
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
         match (table, queue_url, gateway_url, tools_gateway_url, installations, slack_files, post_wait, log) {
             (
@@ -134,8 +139,14 @@ impl SettleConfig {
                 Some(log),
             ) if problems.is_empty() => {
                 let slack_hooks = get("SLACK_HOOKS_URL").unwrap_or_else(|| SLACK_HOOKS.to_owned());
-                let settings =
-                    SettleSettings { post_wait, prompts, session_titles, feedback_buttons, limits };
+                let settings = SettleSettings {
+                    post_wait,
+                    prompts,
+                    session_titles,
+                    feedback_buttons,
+                    limits,
+                    approvals,
+                };
                 Ok(Self {
                     table,
                     queue_url,
@@ -146,6 +157,7 @@ impl SettleConfig {
                     slack_hooks,
                     bot_tokens,
                     slack_files,
+                    schedules,
                     settings,
                     log,
                 })

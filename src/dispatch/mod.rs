@@ -10,6 +10,7 @@
 //!   ├─▶ a stop, a deletion ─▶ what was asked is withdrawn
 //!   ├─▶ the pane was opened ─▶ agent-settle suggests prompts
 //!   ├─▶ a click that says how good an answer was ─▶ counted and logged
+//!   ├─▶ a decision, or that nobody has decided ─▶ agent-settle writes it down ─▶ take the record ─▶ invoke the agent
 //!   └─▶ no question ─▶ done
 //! ```
 //!
@@ -23,7 +24,7 @@
 //! 3. [`work::receive`](crate::work::receive): what is done with a message, by what its question's record says.
 //! 4. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean; [`reply`]: what the
 //!    agent's answer means; [`plain`]: how an agent is called that knows nothing of work records.
-//! 5. [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
+//! 5. [`click`]: what is decided about a call of a tool; [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
 //!
 //! This room imports `aws` (how a stream of events is read), `dedup` (the error of a store), `sink`, `slack` (what a message
 //! asks), `telemetry` (the report), `time` and `work`. It belongs to the cargo feature `dispatch`.
@@ -31,6 +32,7 @@
 pub mod agent;
 pub mod agent_call;
 pub mod batch;
+pub mod click;
 pub mod dead_letter;
 pub mod message;
 pub mod plain;
@@ -45,6 +47,7 @@ use std::time::Duration;
 
 use crate::dedup::StoreError;
 use crate::sink::Sink;
+use crate::slack::approval::{LAPSED, Verdict};
 use crate::slack::asker::{AskerKind, Home, WhoMayAsk};
 use crate::slack::payload::DmConversation;
 use crate::slack::question::{self, Asked, File, Pane, Place, Question, Stop};
@@ -56,6 +59,7 @@ use crate::time::invocation::Invocation;
 use crate::time::trace::TraceHeader;
 use crate::work::askers::AskerKey;
 use crate::work::back_off::back_off;
+use crate::work::lapse::Lapse;
 use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, UNTOLD};
 use crate::work::record::{LEASE, Receive, State};
@@ -66,6 +70,7 @@ use crate::work::{RecordKey, Stopped, WorkStore};
 use agent::{Agent, InvokeError, Replied};
 use agent_call::AgentCall;
 use batch::Batch;
+use click::Click;
 use message::{DEAD_LETTER_REASON, QueueMessage};
 use reply::{AgentProtocol, WorkReply};
 use settler::{Settler, request};
@@ -144,6 +149,7 @@ pub struct Dispatch<W, Q, A, T, D, N, C> {
 }
 
 /// A message in one invocation.
+#[derive(Clone, Copy)]
 struct Work<'a> {
     message: &'a QueueMessage,
     receive: &'a Receive,
@@ -151,6 +157,8 @@ struct Work<'a> {
     token: &'a Token,
     place: Option<&'a Place>,
     files: &'a [File],
+    /// The id of the approval that the message has decided about.
+    resumes: Option<&'a Token>,
     lease_until: UnixMillis,
 }
 
@@ -220,6 +228,9 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         invocation: &Invocation,
         report: &mut MessageReport,
     ) -> MessageOutcome {
+        if let Some(lapse) = Lapse::read(message.published_attributes(), message.published_body()) {
+            return self.decide(message, &Click::of_lapse(&lapse), invocation, report).await;
+        }
         report.session_id = agent_call::session_id(message);
         let asked = agent_call::asked(message, self.settings.dm_conversation)
             .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
@@ -231,7 +242,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             return MessageOutcome::NoQuestion;
         }
         let is_for_the_agent = match &asked {
-            Ok((Asked::Question(_), _)) => true,
+            Ok((Asked::Question(_) | Asked::Decision(_), _)) => true,
             Ok((Asked::Nothing | Asked::Pane(_), _)) => self.settings.events == AgentEvents::All,
             _ => false,
         };
@@ -254,6 +265,10 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
             Ok((Asked::Stop(stop), _)) => self.stop(message, &stop, invocation, report).await,
             Ok((Asked::Deletion { question_id }, _)) => self.delete(&question_id, report).await,
+            Ok((Asked::Decision(decision), event_id)) => match Click::of_decision(&decision, event_id) {
+                Some(click) => self.decide(message, &click, invocation, report).await,
+                None => MessageOutcome::NoEffect,
+            },
             Ok((Asked::Feedback(feedback), _)) => {
                 report.feedback = Some(feedback);
                 MessageOutcome::Feedback
@@ -292,6 +307,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             token: &token,
             place: question.map(|question| &question.place),
             files: question.map_or(&[], |question| &question.files.listed),
+            resumes: None,
             lease_until: self.clock.now().after(visible_in),
         };
         let (held, former, stop) = futures_util::join!(
@@ -321,6 +337,103 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 None => self.call(&work, question, report).await,
             },
             errand => self.finish(errand, &work, stop.as_ref(), report).await,
+        }
+    }
+
+    /// Has agent-settle find out what a click comes to, or that nobody has decided in time, and goes on with the question if it
+    /// goes on by that.
+    async fn decide(
+        &self,
+        message: &QueueMessage,
+        click: &Click<'_>,
+        invocation: &Invocation,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        report.question_id = Some(click.question_id.to_owned());
+        let key = RecordKey::of_question(click.question_id);
+        let (receive, token) = (message.receive(), self.tokens.next());
+        let visible_in = self.visibility(invocation);
+        let work = Work {
+            message,
+            receive: &receive,
+            key: &key,
+            token: &token,
+            place: None,
+            files: &[],
+            resumes: Some(&click.approval),
+            lease_until: self.clock.now().after(visible_in),
+        };
+        if let Some(outcome) = left_alone(self.hold(&work, visible_in).await, report) {
+            return outcome;
+        }
+        let request = request("decide", &key, &token, click.to_json());
+        let asked = self.settler.ask(&request, report.trace.as_ref());
+        let answer = run_until(&self.clock, self.budget().settle_until(), asked).await;
+        let outcome = match &answer {
+            Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
+            Err(error) => {
+                report.errors.add("decide", error);
+                None
+            }
+        };
+        match outcome {
+            Some("decided") => self.resume(&work, click, report).await,
+            // Nobody's button has such a value, or it is another question's by now.
+            Some("no effect" | "invalid") => MessageOutcome::NoEffect,
+            _ => {
+                report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
+                MessageOutcome::Deferred(Deferral::Settle)
+            }
+        }
+    }
+
+    /// Goes on with a question that a person has decided about: with the message that says so in the place of its own.
+    async fn resume(&self, work: &Work<'_>, click: &Click<'_>, report: &mut MessageReport) -> MessageOutcome {
+        let read = async {
+            let read = self.store.read(work.key, self.clock.now());
+            let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
+            let place = record.and_then(|record| record.place);
+            let stop = self.last_stop(place.as_ref()).await?;
+            let kept = self.store.invocation(work.key);
+            let invocation = run_until(&self.clock, self.budget().settle_until(), kept).await?;
+            Ok::<_, StepError<StoreError>>((place, stop, invocation))
+        };
+        let decided = match read.await {
+            Ok((place, stop, invocation)) => {
+                let work = Work { place: place.as_ref(), ..*work };
+                let errand = self.errand(&work, stop.as_ref()).await;
+                errand.map(|errand| (errand, place, stop, invocation))
+            }
+            Err(error) => Err(error),
+        };
+        let (errand, place, stop, invocation) = match decided {
+            Ok(decided) => decided,
+            Err(error) => {
+                report.errors.add("record", &error);
+                report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
+                return MessageOutcome::Deferred(Deferral::Store);
+            }
+        };
+        let work = &Work { place: place.as_ref(), ..*work };
+        match errand {
+            Errand::Call if click.verdict == Verdict::Lapsed => {
+                let text = json!({ "text": LAPSED });
+                self.tell(&request("answer", work.key, work.token, text), report).await;
+                MessageOutcome::Deferred(Deferral::Settle)
+            }
+            Errand::Call => {
+                let session_id = report.session_id.clone().unwrap_or_default();
+                let invocation = invocation.unwrap_or_default();
+                let call = agent_call::resumed(work.message, &session_id, &invocation, work.key, work.token);
+                match call {
+                    Ok(call) => self.hand_over(&call, None, work, report).await,
+                    Err(invalid) => {
+                        self.give_back(work.key, work.token, report).await;
+                        self.send_to_dead_letter_queue(work.message, invalid.as_str(), report).await
+                    }
+                }
+            }
+            errand => self.finish(errand, work, stop.as_ref(), report).await,
         }
     }
 
@@ -426,7 +539,9 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         report: &mut MessageReport,
     ) -> MessageOutcome {
         match errand {
-            Errand::Done(Done::Answered | Done::OfAnotherTenant) => MessageOutcome::Duplicate,
+            Errand::Done(Done::Answered | Done::Suspended | Done::OfAnotherTenant) => {
+                MessageOutcome::Duplicate
+            }
             Errand::Done(Done::Told) => MessageOutcome::Told,
             Errand::Done(Done::Deleted) => MessageOutcome::Withdrawn,
             Errand::Done(Done::Stopped) => self.stopped(work, stop, report).await,
@@ -526,9 +641,20 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 return self.send_to_dead_letter_queue(work.message, invalid.as_str(), report).await;
             }
         };
+        self.hand_over(&call, question.and_then(title), work, report).await
+    }
+
+    /// Calls the agent, and shows that somebody works, in a session that may be called by this title.
+    async fn hand_over(
+        &self,
+        call: &AgentCall,
+        title: Option<String>,
+        work: &Work<'_>,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
         let start = self.clock.instant();
         let sign = async {
-            let more = json!({ "title": question.and_then(title) });
+            let more = json!({ "title": title });
             let sign = request("sign", work.key, work.token, more);
             let told = self.settler.tell(&sign, work.message.trace.as_ref());
             run_until(&self.clock, self.budget().settle_until(), told).await.err()
@@ -536,7 +662,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let outcome = match self.settings.protocol {
             AgentProtocol::Work => {
                 let until = start + self.settings.agent_timeout;
-                let invoked = run_until(&self.clock, until, self.invoke(&call));
+                let invoked = run_until(&self.clock, until, self.invoke(call));
                 let (invoked, sign_error) = futures_util::join!(invoked, sign);
                 if let Some(error) = sign_error {
                     report.errors.add("sign", &error);
@@ -544,7 +670,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 self.of_work_reply(invoked, work, report).await
             }
             AgentProtocol::Plain => {
-                let (outcome, sign_error) = futures_util::join!(self.call_plain(&call, work, report), sign);
+                let (outcome, sign_error) = futures_util::join!(self.call_plain(call, work, report), sign);
                 if let Some(error) = sign_error {
                     report.errors.add("sign", &error);
                 }
@@ -652,6 +778,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             token: &token,
             place: Some(&place),
             files: &[],
+            resumes: None,
             lease_until,
         };
         let until = self.budget().settle_until();
@@ -768,6 +895,7 @@ impl<'a> Work<'a> {
             for_agent: true,
             stopped_at: stop.map(|stop| &stop.at),
             trace_id: self.message.trace.as_ref().map(TraceHeader::trace_id),
+            resumes: self.resumes,
             was_dead_letter: self.message.published_attributes().contains_key(DEAD_LETTER_REASON),
         }
     }

@@ -15,8 +15,9 @@ use super::slack_answer::{code, refusal};
 use super::slack_files::{self, SlackFiles};
 use super::tool_call::{Called, HEADERS, is_complete, meaning, request};
 use super::{
-    Conversation, EVENT_TYPE, FileOutcome, FindOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome,
-    Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace, response_url,
+    Conversation, EVENT_TYPE, FileOutcome, FindOutcome, MembersOutcome, Pane, PersonOutcome, Post,
+    PostOutcome, ReadOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    response_url,
 };
 use crate::aws::signed_call::{self, SignedCalls, TimeLimits};
 use crate::slack::asker::Person;
@@ -52,7 +53,7 @@ const NO_AGENT: [&str; 2] = ["not_authorized", "unknown_method"];
 /// Slack, by a Gateway that has these tools under a target for each installation of the app: `post_to_slack` (`chat.postMessage`), `read_thread`
 /// (`conversations.replies`), `read_channel` (`conversations.history`), `set_session_status` (`agents.sessions.setStatus`),
 /// `set_thread_status` (`assistant.threads.setStatus`), `set_thread_title` (`assistant.threads.setTitle`),
-/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`), `read_file_info` (`files.info`), `read_user` (`users.info`), and for [streams](super::stream) `start_stream`,
+/// `set_suggested_prompts` (`assistant.threads.setSuggestedPrompts`), `read_file_info` (`files.info`), `read_user` (`users.info`), `list_group_members` (`usergroups.users.list`), and for [streams](super::stream) `start_stream`,
 /// `append_to_stream`, `stop_stream` (`chat.startStream` and so on), `update_message` (`chat.update`) and `delete_message`
 /// (`chat.delete`).
 #[derive(Debug)]
@@ -171,7 +172,12 @@ impl SlackTools for AgentCoreGateway {
             ("channel", Some(post.channel.into())),
             ("thread_ts", post.thread_ts.map(Value::from)),
             ("text", Some(post.text.into())),
-            ("blocks", post.feedback_for.map(|question_id| feedback::blocks(post.text, question_id))),
+            (
+                "blocks",
+                post.blocks.cloned().or_else(|| {
+                    post.feedback_for.map(|question_id| feedback::blocks(post.text, question_id))
+                }),
+            ),
             ("metadata", Some(metadata)),
             // Slack would fetch a page that the text has a link to, and tell its server so what somebody made the agent write.
             ("unfurl_links", Some(false.into())),
@@ -273,7 +279,7 @@ impl SlackTools for AgentCoreGateway {
     ) -> StatusOutcome {
         let thread = match status {
             SessionStatus::Processing => WORKING,
-            SessionStatus::Active => "",
+            SessionStatus::Active | SessionStatus::Suspended => "",
         };
         let arguments = |name, value: Option<&str>, title: Option<&str>| {
             arguments([
@@ -346,6 +352,22 @@ impl SlackTools for AgentCoreGateway {
                 PersonOutcome::Unknown { reason, retry: Retry::Never }
             }
             Err(Failure { reason, retry, .. }) => PersonOutcome::Unknown { reason, retry },
+        }
+    }
+
+    async fn members(&self, tenant: Option<&str>, group: &str, until: Moment) -> MembersOutcome {
+        let arguments = arguments([("usergroup", Some(group.into()))]);
+        match done(self.call(tenant, "list_group_members", &arguments, self.calls.deadline(until)).await) {
+            Ok(answer) => match answer.get("users").and_then(Value::as_array) {
+                Some(users) => {
+                    MembersOutcome::Known(users.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                }
+                None => MembersOutcome::Unknown {
+                    reason: "gateway_unreadable".to_owned(),
+                    retry: Retry::AfterChange,
+                },
+            },
+            Err(Failure { reason, retry, .. }) => MembersOutcome::Unknown { reason, retry },
         }
     }
 

@@ -94,6 +94,14 @@ pub trait SlackTools: StreamTools + Send + Sync {
         until: Moment,
     ) -> impl Future<Output = PersonOutcome> + Send;
 
+    /// Reads who is in a user group, in an installation. Nothing changes by it, and it may be repeated.
+    fn members(
+        &self,
+        tenant: Option<&str>,
+        group: &str,
+        until: Moment,
+    ) -> impl Future<Output = MembersOutcome> + Send;
+
     /// Reads the content of a file that came with a question of this installation. Nothing changes by it, and it may be repeated.
     fn read_file(
         &self,
@@ -118,6 +126,20 @@ pub trait SlackTools: StreamTools + Send + Sync {
 pub enum PersonOutcome {
     /// Slack has said it.
     Known(Person),
+    /// It has not.
+    Unknown {
+        /// Why, as a short code like that of [`PostOutcome::Refused`].
+        reason: String,
+        /// Whether it may be asked later.
+        retry: Retry,
+    },
+}
+
+/// What came of the question who is in a user group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MembersOutcome {
+    /// Slack has said it: their ids.
+    Known(Vec<String>),
     /// It has not.
     Unknown {
         /// Why, as a short code like that of [`PostOutcome::Refused`].
@@ -207,6 +229,8 @@ pub struct Post<'a> {
     pub nonce: &'a str,
     /// The id of the question that the message answers, if it gets the buttons by which people say whether the answer is good.
     pub feedback_for: Option<&'a str>,
+    /// What is shown in the place of the text; absent: the text, and the buttons.
+    pub blocks: Option<&'a Value>,
 }
 
 /// What became of a post.
@@ -343,6 +367,8 @@ pub enum SessionStatus {
     Processing,
     /// The app does not work any more. It does not come by itself when the app posts.
     Active,
+    /// The app waits for a person.
+    Suspended,
 }
 
 impl SessionStatus {
@@ -351,6 +377,7 @@ impl SessionStatus {
         match self {
             Self::Processing => "processing",
             Self::Active => "active",
+            Self::Suspended => "suspended",
         }
     }
 }

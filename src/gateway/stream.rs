@@ -287,9 +287,10 @@ impl StreamTools for AgentCoreGateway {
 
     async fn replace(&self, ts: &str, post: &Post<'_>, until: Moment) -> Replaced {
         // Slack keeps the blocks of a message that is changed without any.
-        let blocks = match post.feedback_for {
-            Some(question_id) => feedback::blocks(post.text, question_id),
-            None => feedback::text_blocks(post.text).into(),
+        let blocks = match (post.blocks, post.feedback_for) {
+            (Some(blocks), _) => blocks.clone(),
+            (None, Some(question_id)) => feedback::blocks(post.text, question_id),
+            (None, None) => feedback::text_blocks(post.text).into(),
         };
         let place = StreamPlace { tenant: post.tenant, channel: post.channel, ts };
         let arguments = place.arguments([

@@ -6,6 +6,7 @@ use super::calls::{Called, JournalledCall};
 use super::file::Content;
 use super::thread::Said;
 use crate::slack::question::Place;
+use crate::work::approval::Verdict;
 use crate::work::record::BEAT;
 
 /// The answer to a request.
@@ -50,6 +51,23 @@ pub enum Answer {
     TakenOver,
     /// The question is free again.
     Released,
+    /// To a suspension: the message stands that asks a person.
+    Suspended,
+    /// To a suspension: nobody is asked, and the call is not made.
+    NotAsked {
+        /// Why, as a short code.
+        why: &'static str,
+    },
+    /// To a click: the question goes on by it.
+    Decided {
+        /// What was decided.
+        verdict: Verdict,
+    },
+    /// To a click: it changes nothing.
+    NoEffect {
+        /// `not_yours`, `decided`, `over` or `gone`.
+        why: &'static str,
+    },
     /// To a reading: what was said before the question.
     Thread {
         /// The messages, oldest first.
@@ -98,6 +116,10 @@ impl Answer {
             Self::Told => "told",
             Self::TakenOver => "taken over",
             Self::Released => "released",
+            Self::Suspended => "suspended",
+            Self::NotAsked { .. } => "not asked",
+            Self::Decided { .. } => "decided",
+            Self::NoEffect { .. } => "no effect",
             Self::Thread { .. } | Self::File(_) => "read",
             Self::Unreadable { .. } => "unreadable",
             Self::Called(called) => called.outcome(),
@@ -122,7 +144,11 @@ impl Answer {
                 "tool_calls": tool_calls,
                 "most_tokens": most_tokens,
             }),
-            Self::Cancel { why } | Self::Invalid { why } => json!({ "outcome": outcome, "why": why }),
+            Self::Decided { verdict } => json!({ "outcome": outcome, "verdict": verdict.as_str() }),
+            Self::Cancel { why }
+            | Self::Invalid { why }
+            | Self::NotAsked { why }
+            | Self::NoEffect { why } => json!({ "outcome": outcome, "why": why }),
             Self::Unreadable { why, again } => json!({ "outcome": outcome, "why": why, "again": again }),
             Self::Thread { messages, is_whole } => {
                 let messages: Vec<Value> = messages.iter().map(Said::to_json).collect();

@@ -4,11 +4,14 @@ use serde_json::{Map, Value, json};
 
 use crate::gateway::ToolOutcome;
 use crate::time::clock::UnixMillis;
-use crate::work::journal::{Entry, MAX_BYTES, ToolCall, ToolEnd};
+use crate::work::approval::Verdict;
+use crate::work::journal::{AskedCall, Entry, MAX_BYTES, ToolCall, ToolEnd};
 
 /// What is answered to the request for a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Called {
+    /// A person has to be asked first.
+    AskFirst,
     /// What came of it.
     Ended(ToolEnd),
     /// Another invocation makes this very call right now. Asking again will tell what came of it.
@@ -20,6 +23,9 @@ pub enum Called {
 /// The reason why a call is not made whose number was [closed](Entry::Closed).
 const CLOSED: &str = "closed";
 
+/// The reason why a call is not made about which a person was to be asked, and was not.
+const NOT_ASKED: &str = "not_asked";
+
 impl Called {
     /// What stands in the journal, for whoever wants this tool called with these arguments.
     pub fn of(stands: &Entry, number: u32, tool: &str, arguments: &str, now: UnixMillis) -> Self {
@@ -29,6 +35,15 @@ impl Called {
                 call.end_at(now).map_or(Self::UnderWay, Self::Ended)
             }
             Entry::Call(call) => Self::Another(Box::new(JournalledCall::of(call, number, now))),
+            Entry::Asked(asked) if asked.is_of(tool, arguments) => match asked.verdict() {
+                None => Self::AskFirst,
+                // Whoever asks for it again makes it.
+                Some(Verdict::Approved) => Self::UnderWay,
+                Some(verdict @ (Verdict::Refused | Verdict::Lapsed)) => {
+                    Self::Ended(ToolEnd::NotCalled { why: verdict.as_str().to_owned() })
+                }
+            },
+            Entry::Asked(asked) => Self::Another(Box::new(JournalledCall::of_asked(asked, number))),
         }
     }
 
@@ -37,6 +52,7 @@ impl Called {
         match self {
             Self::Ended(end) => outcome(Some(end)),
             Self::UnderWay => outcome(None),
+            Self::AskFirst => "ask first",
             Self::Another(_) => "another call",
         }
     }
@@ -46,6 +62,7 @@ impl Called {
         match self {
             Self::Ended(end) => Value::Object(told(Some(end))),
             Self::UnderWay => Value::Object(told(None)),
+            Self::AskFirst => json!({ "outcome": self.outcome() }),
             Self::Another(call) => json!({ "outcome": self.outcome(), "call": call.to_json() }),
         }
     }
@@ -57,20 +74,62 @@ pub struct JournalledCall {
     number: u32,
     tool: String,
     arguments: String,
-    /// `None` as long as it may be under way.
-    end: Option<ToolEnd>,
+    state: CallState,
+    /// Who has approved it; absent if it needed nobody's approval, or has none.
+    approved_by: Option<String>,
+}
+
+/// How far a call of the journal's is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum CallState {
+    /// It may be under way.
+    UnderWay,
+    /// It was approved, and is not begun.
+    Approved,
+    /// It is over.
+    Ended(ToolEnd),
 }
 
 impl JournalledCall {
     /// A call of the journal's, at `now`.
     pub fn of(call: &ToolCall, number: u32, now: UnixMillis) -> Self {
         let (tool, arguments) = (call.tool.clone(), call.arguments.clone());
-        Self { number, tool, arguments, end: call.end_at(now) }
+        let state = call.end_at(now).map_or(CallState::UnderWay, CallState::Ended);
+        let decision = call.approval.as_ref().and_then(|approval| approval.decision.as_ref());
+        Self {
+            number,
+            tool,
+            arguments,
+            state,
+            approved_by: decision.and_then(|decision| decision.by.clone()),
+        }
+    }
+
+    /// A call that a person was asked about, and that is not begun. One about which nobody has decided was not asked about in
+    /// the end.
+    pub fn of_asked(asked: &AskedCall, number: u32) -> Self {
+        let why = match asked.verdict() {
+            Some(Verdict::Approved) => None,
+            Some(verdict) => Some(verdict.as_str()),
+            None => Some(NOT_ASKED),
+        };
+        let not_called = |why: &str| CallState::Ended(ToolEnd::NotCalled { why: why.to_owned() });
+        let by = asked.approval.decision.as_ref().and_then(|decision| decision.by.clone());
+        let approved_by = if why.is_none() { by } else { None };
+        let (tool, arguments) = (asked.tool.clone(), asked.arguments.clone());
+        Self { number, tool, arguments, state: why.map_or(CallState::Approved, not_called), approved_by }
     }
 
     /// The call as JSON.
     pub fn to_json(&self) -> Value {
-        let mut call = told(self.end.as_ref());
+        let mut call = match &self.state {
+            CallState::UnderWay => told(None),
+            CallState::Ended(end) => told(Some(end)),
+            CallState::Approved => Map::from_iter([("outcome".to_owned(), "approved".into())]),
+        };
+        if let Some(by) = &self.approved_by {
+            call.insert("approved_by".to_owned(), by.as_str().into());
+        }
         call.insert("n".to_owned(), self.number.into());
         call.insert("tool".to_owned(), self.tool.as_str().into());
         call.insert("arguments".to_owned(), self.arguments.as_str().into());
@@ -165,7 +224,7 @@ mod tests {
 
     fn call(end: Option<ToolEnd>) -> ToolCall {
         let (tool, arguments) = ("t___create_card".to_owned(), r#"{"name":"a"}"#.to_owned());
-        ToolCall { tool, arguments, nonce: Token::from_bits(1), begun_at: NOW, end }
+        ToolCall { tool, arguments, nonce: Token::from_bits(1), begun_at: NOW, approval: None, end }
     }
 
     fn asked(stands: &Entry, tool: &str, arguments: &str) -> Value {

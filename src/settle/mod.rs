@@ -17,7 +17,8 @@
 //! 1. This page: [`Settle::run`], then what it calls.
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
 //!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`file`](mod@file): the files that came with a question;
-//!    [`pane`]: what is suggested in the app's pane; [`admit`]: whether somebody may ask; [`limits`]: how much.
+//!    [`pane`]: what is suggested in the app's pane; [`admit`]: whether somebody may ask; [`limits`]: how much;
+//!    [`approvals`]: who decides before a tool is called.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -26,6 +27,7 @@
 
 pub mod admit;
 pub mod answer;
+pub mod approvals;
 pub mod calls;
 pub mod file;
 pub mod limits;
@@ -34,6 +36,7 @@ pub mod request;
 pub mod stream;
 pub mod thread;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
@@ -48,8 +51,9 @@ use crate::slack::payload;
 use crate::slack::question::{self, Place, SlackTs};
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, Moment, UnixMillis};
+use crate::work::approval::Verdict;
 use crate::work::back_off::back_off_as_asked;
-use crate::work::journal::{Entry, ToolCall, ToolEnd};
+use crate::work::journal::{AskedCall, Entry, ToolCall, ToolEnd};
 use crate::work::operations::{self, Beat, Claimed, Counted, Intent, Now, Posted};
 use crate::work::queue::Queue;
 use crate::work::receive::STOPPED;
@@ -60,6 +64,7 @@ use crate::work::usage::DailyLimits;
 use crate::work::{RecordKey, Stopped, WorkStore};
 
 use answer::Answer;
+use approvals::Approvals;
 use calls::{Called, JournalledCall};
 use request::{Operation, Request};
 use stream::Put;
@@ -94,13 +99,15 @@ pub struct SettleSettings {
     pub feedback_buttons: bool,
     /// What may be used within a day (`QUESTIONS_A_DAY`, `TOKENS_A_DAY`, `TOOL_CALLS_A_DAY`, `TOKENS_A_QUESTION`).
     pub limits: DailyLimits,
+    /// Which tools ask a person first (`APPROVALS`, `APPROVAL_SECONDS`).
+    pub approvals: Approvals,
 }
 
 impl SettleSettings {
     /// What is said when nothing but this wait is.
     pub fn new(post_wait: Duration) -> Self {
-        let limits = DailyLimits::default();
-        Self { post_wait, prompts: None, session_titles: false, feedback_buttons: false, limits }
+        let (limits, approvals) = (DailyLimits::default(), Approvals::default());
+        Self { post_wait, prompts: None, session_titles: false, feedback_buttons: false, limits, approvals }
     }
 }
 
@@ -195,6 +202,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Operation::Call { number, tool, arguments } => {
                 self.call_tool(*number, tool, arguments, call).await
             }
+            Operation::Suspend { number, invocation } => self.suspend(*number, invocation, call).await,
+            Operation::Decide(decide) => self.decide(decide, call).await,
             Operation::Calls => self.calls(call).await,
             Operation::Stream(piece) => self.stream(piece, call).await,
             Operation::File { id } => self.file(id, call).await,
@@ -304,7 +313,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 call.report.ended = Some(match end {
                     End::Declined(Declined::Asker) => Ended::TurnedAway,
                     End::Declined(Declined::OverLimit) => Ended::OverLimit,
-                    End::Answered | End::Told { .. } => Ended::Answered,
+                    End::Answered | End::Suspended(_) | End::Told { .. } => Ended::Answered,
                 });
                 self.delete(&delete, call).await;
                 self.clear_up(call).await;
@@ -319,9 +328,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Intent::TakenOver => Ok(Answer::TakenOver),
             Intent::Stands { end: stands, ts } => Ok(match (stands, &end) {
                 (End::Answered | End::Declined(_), _) => Answer::Answered { ts },
+                (End::Suspended(_), _) => Answer::Suspended,
                 (End::Told { .. }, End::Told { .. }) => Answer::Told,
                 // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
-                (End::Told { .. }, End::Answered | End::Declined(_)) => Answer::TakenOver,
+                (End::Told { .. }, End::Answered | End::Declined(_) | End::Suspended(_)) => Answer::TakenOver,
             }),
             Intent::NoPlace => Ok(Answer::Invalid { why: "the question has no place to answer in" }),
             Intent::Gone { visible } => {
@@ -340,6 +350,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 return Ok(Answer::Answered { ts: ts.clone() });
             }
             State::Told { token, .. } if token.as_ref() == Some(call.token) => return Ok(Answer::Told),
+            State::Suspended { token, .. } if token == call.token => return Ok(Answer::Suspended),
             _ => return Ok(Answer::Gone),
         };
         if posting.nonce.is_none() {
@@ -389,7 +400,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         match found {
             FindOutcome::Found { ts } => {
-                let parts = answer_text::parts(&posting.text).len();
+                let parts = parts(posting).len();
                 match self.stands(nonce, Some(&ts), parts, call).await? {
                     Next::Post(record) => self.post_parts(*record, call).await,
                     Next::Answer(answer) => Ok(*answer),
@@ -445,9 +456,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     /// Posts the part whose nonce is written down, and then those after it.
     async fn post_parts(&self, mut record: Record, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let parts = match &record.state {
-            State::Posting(posting) => answer_text::parts(&posting.text),
+            State::Posting(posting) => parts(posting),
             _ => return Ok(Answer::Gone),
         };
+        let asks = self.asks(&record, call).await?;
         let mut with_buttons = self.settings.feedback_buttons;
         loop {
             let State::Posting(posting) = record.state.clone() else { return Ok(Answer::Gone) };
@@ -462,7 +474,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             let outcome = match parts.get(number) {
                 Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
                 Some(text) if posting.via == Via::Stream => {
-                    let post = message(&place, text, &nonce, has_buttons, call);
+                    let post = message(&place, text, &nonce, has_buttons, None, call);
                     match self.put_into_stream(&record, &post, call).await {
                         Put::As(outcome) => outcome,
                         Put::StoppedByUser => {
@@ -479,7 +491,17 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                         }
                     }
                 }
-                Some(text) => self.post(&posting, &place, text, &nonce, has_buttons, call).await,
+                // What asks a person and has no buttons would wait for ever.
+                Some(_) if asks.is_none() && matches!(posting.end, End::Suspended(_)) => {
+                    PostOutcome::Refused {
+                        reason: "nothing_to_ask".to_owned(),
+                        retry: Retry::Never,
+                        retry_after: None,
+                    }
+                }
+                Some(text) => {
+                    self.post(&posting, &place, text, &nonce, has_buttons, asks.as_ref(), call).await
+                }
                 // The text was divided into more parts by an earlier version: all of it stands.
                 None => PostOutcome::Posted { ts: None },
             };
@@ -532,6 +554,18 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         Ok(Answer::TakenOver)
     }
 
+    /// The blocks of a text that asks a person; `None` if it asks nobody, or there is nothing to ask any more.
+    async fn asks(&self, record: &Record, call: &Call<'_>) -> Result<Option<Value>, StoreError> {
+        let State::Posting(Posting { end: End::Suspended(asking), .. }) = &record.state else {
+            return Ok(None);
+        };
+        let entry = self.store.read_call(call.key, asking.number).await?;
+        let (Some(Entry::Asked(asked)), Some(place)) = (entry, &record.place) else { return Ok(None) };
+        let is_the_same = asked.approval.id == asking.approval;
+        Ok(is_the_same.then(|| self.blocks(asking.number, &asked, place, call)).flatten())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the message, or how it is sent")]
     async fn post(
         &self,
         posting: &Posting,
@@ -539,6 +573,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         text: &str,
         nonce: &Token,
         has_buttons: bool,
+        asks: Option<&Value>,
         call: &Call<'_>,
     ) -> PostOutcome {
         let until = call.until();
@@ -551,7 +586,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             },
             // A text for the stream's message gets there by `put_into_stream`.
             (Via::Channel | Via::Stream, _) => {
-                self.slack.post(&message(place, text, nonce, has_buttons, call), until).await
+                self.slack.post(&message(place, text, nonce, has_buttons, asks, call), until).await
             }
         }
     }
@@ -573,6 +608,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     /// Whether a text that was refused in the channel may be posted by the `response_url`: all of it, or what is left.
     fn may_respond(&self, posting: &Posting, place: &Place, parts: usize, call: &Call<'_>) -> bool {
         posting.via == Via::Channel
+            && !matches!(posting.end, End::Suspended(_))
             && place.response_url.is_some()
             && since_asked(place, self.clock.now()) < RESPONSE_URL_LIFE
             && parts <= RESPONSE_URL_USES
@@ -634,6 +670,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.delete(receive, call).await;
                 Answer::Answered { ts: ts.map(str::to_owned) }
             }
+            End::Suspended(_) => {
+                self.delete(receive, call).await;
+                self.suspended(call).await?;
+                return Ok(Answer::Suspended);
+            }
             End::Told { why } => {
                 call.report.ended = Some(Ended::Told);
                 call.report.why = Some(why.clone());
@@ -644,14 +685,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if let Some(record) = self.read(call).await? {
             call.report.attempts = Some(record.attempts);
             if matches!(end, End::Answered | End::Declined(_)) {
-                self.forget_calls(record.tool_calls, call).await;
+                self.forget(&record, call).await;
             }
             if let Some(place) = &record.place {
                 if matches!(end, End::Declined(Declined::Asker)) {
                     self.is_told_now(place, call).await;
                 }
                 if matches!(end, End::Answered) {
-                    call.report.time_to_answer = Some(since_asked(place, self.clock.now()));
+                    call.report.time_to_answer = Some(unanswered_for(&record, place, self.clock.now()));
                 }
                 self.take_sign_back(place, call).await;
             }
@@ -753,12 +794,26 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             // Nothing stands under the number, so whoever asks again makes the call.
             return Ok(Answer::Called(Called::UnderWay));
         }
+        let first = self.asked_first(tool, arguments);
+        let mut approved = None;
+        if let Some(first) = &first {
+            match self.begin(number, first, call).await? {
+                None if *first == Entry::Closed => {
+                    let why = "too_long_to_show".to_owned();
+                    return Ok(Answer::Called(Called::Ended(ToolEnd::NotCalled { why })));
+                }
+                None => return Ok(Answer::Called(self.called(first, number, tool, arguments))),
+                Some(Entry::Asked(asked)) if is_approved(&asked, tool, arguments) => approved = Some(asked),
+                Some(stands) => return Ok(Answer::Called(self.called(&stands, number, tool, arguments))),
+            }
+        }
         if let Some(over) = self.take_tool_call(place.as_ref(), number, call).await? {
             // What was called before the day's limit was reached, or set, was called.
             let stands = self.store.read_call(call.key, number).await?;
-            let called =
-                |entry: Entry| Answer::Called(Called::of(&entry, number, tool, arguments, self.clock.now()));
-            return Ok(stands.map_or(over, called));
+            let begun = stands.filter(|entry| !matches!(entry, Entry::Asked(_)));
+            return Ok(
+                begun.map_or(over, |entry| Answer::Called(self.called(&entry, number, tool, arguments)))
+            );
         }
         let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
         let begun = ToolCall {
@@ -766,11 +821,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             arguments: arguments.to_owned(),
             nonce: nonce.clone(),
             begun_at,
+            approval: None,
             end: None,
         };
-        if let Some(stands) = self.begin(number, &Entry::Call(begun), call).await? {
-            let called = Called::of(&stands, number, tool, arguments, self.clock.now());
-            return Ok(Answer::Called(called));
+        if let Some(stands) = self.begin_tool_call(number, begun, approved, call).await? {
+            return Ok(Answer::Called(self.called(&stands, number, tool, arguments)));
         }
         let tenant = place.as_ref().and_then(|place| place.tenant.as_deref());
         let end = calls::end_of(tools.call(tenant, tool, raw, call.until()).await, arguments);
@@ -797,10 +852,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         for number in 1..=record.tool_calls {
             let stands = match self.store.read_call(call.key, number).await? {
                 None => self.begin(number, &Entry::Closed, call).await?,
+                // An attempt that has ended since was about to ask a person, and has not.
+                Some(Entry::Asked(asked)) if asked.verdict().is_none() => {
+                    let (key, now) = (call.key, self.clock.now());
+                    let stands = self.store.replace_asked(key, number, &asked, &Entry::Closed, now).await?;
+                    stands.or(Some(Entry::Asked(asked)))
+                }
                 stands => stands,
             };
-            if let Some(Entry::Call(begun)) = stands {
-                calls.push(JournalledCall::of(&begun, number, self.clock.now()));
+            match stands {
+                Some(Entry::Call(begun)) => {
+                    calls.push(JournalledCall::of(&begun, number, self.clock.now()));
+                }
+                Some(Entry::Asked(asked)) => calls.push(JournalledCall::of_asked(&asked, number)),
+                Some(Entry::Closed) | None => {}
             }
         }
         Ok(Answer::Calls(calls))
@@ -816,11 +881,51 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
     }
 
+    /// Keeps nothing of what was said for the question's sake: it has ended.
+    async fn forget(&self, record: &Record, call: &mut Call<'_>) {
+        self.forget_calls(record.tool_calls, call).await;
+        if record.suspensions > 0
+            && let Err(error) = self.store.forget_invocation(call.key, self.clock.now()).await
+        {
+            call.report.errors.add("forget invocation", &error);
+        }
+    }
+
+    /// What stands in the journal, for whoever wants this tool called with these arguments.
+    fn called(&self, stands: &Entry, number: u32, tool: &str, arguments: &str) -> Called {
+        Called::of(stands, number, tool, arguments, self.clock.now())
+    }
+
+    /// Writes a call into the journal: where nothing stands, or in the place of its approval. The answer is what stands there
+    /// otherwise.
+    async fn begin_tool_call(
+        &self,
+        number: u32,
+        begun: ToolCall,
+        approved: Option<AskedCall>,
+        call: &Call<'_>,
+    ) -> Result<Option<Entry>, StoreError> {
+        let asked = match approved {
+            Some(asked) => asked,
+            None => match self.begin(number, &Entry::Call(begun.clone()), call).await? {
+                // It was approved when it needed that.
+                Some(Entry::Asked(asked)) if is_approved(&asked, &begun.tool, &begun.arguments) => asked,
+                stands => return Ok(stands),
+            },
+        };
+        let entry = Entry::Call(ToolCall { approval: Some(asked.approval.clone()), ..begun });
+        match self.store.replace_asked(call.key, number, &asked, &entry, self.clock.now()).await {
+            // Perhaps it was written. The same entry again has the same answer.
+            Err(_) => self.store.replace_asked(call.key, number, &asked, &entry, self.clock.now()).await,
+            begun => begun,
+        }
+    }
+
     /// What is left to do when a question has ended that does not start over: nothing is kept of its tools, and no sign stands.
     async fn clear_up(&self, call: &mut Call<'_>) {
         match self.read(call).await {
             Ok(Some(record)) => {
-                self.forget_calls(record.tool_calls, call).await;
+                self.forget(&record, call).await;
                 self.close_stream(&record, call).await;
                 if let Some(place) = &record.place {
                     self.take_sign_back(place, call).await;
@@ -854,7 +959,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let record = self.read(call).await?;
         let Some(record) = record.filter(|record| !record.has_ended()) else { return Ok(None) };
         let now = self.clock.now();
-        let asked = record.place.as_ref().map(|place| since_asked(place, now));
+        let asked = record.place.as_ref().map(|place| unanswered_for(&record, place, now));
         call.report.unanswered_for = Some(asked.unwrap_or_else(|| record.since.until(now)));
         match record.place.as_ref().and_then(Place::stop_key) {
             Some(key) => self.store.stop(&key).await,
@@ -969,17 +1074,26 @@ fn message<'a>(
     text: &'a str,
     nonce: &'a Token,
     has_buttons: bool,
+    blocks: Option<&'a Value>,
     call: &Call<'a>,
 ) -> Post<'a> {
     let (channel, thread_ts) = (place.channel.as_str(), place.thread_ts.as_deref());
     let feedback_for = has_buttons.then(|| call.key.question_id());
-    Post { tenant: place.tenant.as_deref(), channel, thread_ts, text, nonce: nonce.as_str(), feedback_for }
+    Post {
+        tenant: place.tenant.as_deref(),
+        channel,
+        thread_ts,
+        text,
+        nonce: nonce.as_str(),
+        feedback_for,
+        blocks,
+    }
 }
 
 /// Why there will be no answer, if there will be none.
 fn refusal(end: &End) -> Option<String> {
     match end {
-        End::Answered | End::Declined(_) => None,
+        End::Answered | End::Declined(_) | End::Suspended(_) => None,
         End::Told { why } => Some(why.clone()),
     }
 }
@@ -998,6 +1112,24 @@ fn takes_feedback(posting: &Posting, place: &Place, question_id: &str) -> bool {
 
 fn withdrawal(now: UnixMillis, stop: Option<&Stopped>) -> Now<'_> {
     Now { now, stopped_at: stop.map(|stop| &stop.at) }
+}
+
+/// The messages that a text is posted as. What asks a person is one, and was made safe where it was made: it mentions them.
+fn parts(posting: &Posting) -> Vec<String> {
+    match posting.end {
+        End::Suspended(_) => vec![posting.text.clone()],
+        End::Answered | End::Declined(_) | End::Told { .. } => answer_text::parts(&posting.text),
+    }
+}
+
+/// Whether it is this very call, and a person has approved it.
+fn is_approved(asked: &AskedCall, tool: &str, arguments: &str) -> bool {
+    asked.is_of(tool, arguments) && asked.verdict() == Some(Verdict::Approved)
+}
+
+/// How long the question has been without an answer. The time in which it waited for a person does not count.
+fn unanswered_for(record: &Record, place: &Place, now: UnixMillis) -> Duration {
+    if record.suspensions > 0 { record.since.until(now) } else { since_asked(place, now) }
 }
 
 /// How long ago the question was asked, by Slack's own time of it.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 use super::admit::Admission;
+use super::approvals::{Decide, MAX_INVOCATION_BYTES};
 use super::limits;
 use super::stream::Piece;
 use crate::gateway::stream::StepStatus;
@@ -87,6 +88,15 @@ pub enum Operation {
         /// Its arguments: a JSON object, to the letter as it came.
         arguments: String,
     },
+    /// Asks a person about a call, and ends the attempt.
+    Suspend {
+        /// The number of the call.
+        number: u32,
+        /// What the agent was invoked with, as JSON.
+        invocation: String,
+    },
+    /// Somebody has clicked, or nobody has in time.
+    Decide(Box<Decide>),
     /// Reads the calls that were begun for the question.
     Calls,
     /// Shows some of the answer while it is being thought.
@@ -113,6 +123,8 @@ impl Operation {
             Self::Release => "release",
             Self::Thread => "thread",
             Self::Call { .. } => "call",
+            Self::Suspend { .. } => "suspend",
+            Self::Decide(_) => "decide",
             Self::Calls => "calls",
             Self::Stream(_) => "stream",
             Self::File { .. } => "file",
@@ -141,10 +153,17 @@ impl Request {
         let token = token.ok_or(Invalid("token must be 32 lower-case hexadecimal digits"))?;
         let operation = operation(fields, &token)?;
         let used = limits::read_usage(fields)?;
-        let is_end =
-            matches!(operation, Operation::Answer { .. } | Operation::Refuse { .. } | Operation::Release);
+        let is_end = matches!(
+            operation,
+            Operation::Answer { .. }
+                | Operation::Refuse { .. }
+                | Operation::Release
+                | Operation::Suspend { .. }
+        );
         if used.is_some() && !is_end {
-            return Err(Invalid("usage is said with answer, refuse or release, when the attempt has ended"));
+            return Err(Invalid(
+                "usage is said with answer, refuse, release or suspend, when the attempt has ended",
+            ));
         }
         Ok(Self { operation, used, key, token })
     }
@@ -189,6 +208,17 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         Some("thread") => Operation::Thread,
         Some("call") => call(fields)?,
         Some("calls") => Operation::Calls,
+        Some("suspend") => {
+            let invocation = fields.get("invocation").filter(|invocation| invocation.is_object());
+            let invocation =
+                invocation.ok_or(Invalid("invocation must be what the agent was invoked with"))?;
+            let invocation = invocation.to_string();
+            if invocation.len() > MAX_INVOCATION_BYTES {
+                return Err(Invalid("invocation must be at most 300 KB"));
+            }
+            Operation::Suspend { number: number(fields)?, invocation }
+        }
+        Some("decide") => Operation::Decide(Box::new(Decide::read(fields)?)),
         Some("admit") => Operation::Admit(Admission::read(fields)?),
         Some("stream") => Operation::Stream(piece(fields)?),
         Some("file") => {
@@ -199,7 +229,7 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         }
         _ => {
             return Err(Invalid(
-                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls, stream, file and admit",
+                "operation must be one of claim, beat, sign, answer, refuse, post, release, thread, call, calls, suspend, decide, stream, file and admit",
             ));
         }
     })
@@ -235,9 +265,13 @@ fn piece(fields: &Map<String, Value>) -> Result<Piece, Invalid> {
     }
 }
 
-fn call(fields: &Map<String, Value>) -> Result<Operation, Invalid> {
+fn number(fields: &Map<String, Value>) -> Result<u32, Invalid> {
     let number = fields.get("n").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
-    let number = number.filter(|number| *number > 0).ok_or(Invalid("n must be a number from 1"))?;
+    number.filter(|number| *number > 0).ok_or(Invalid("n must be a number from 1"))
+}
+
+fn call(fields: &Map<String, Value>) -> Result<Operation, Invalid> {
+    let number = number(fields)?;
     let is_name = |tool: &&str| !tool.is_empty() && tool.len() <= MAX_TOOL_CHARS;
     let tool = text(fields, "tool").filter(is_name);
     let tool = tool.ok_or(Invalid("tool must be the name of a tool of the Gateway's"))?.to_owned();

@@ -8,7 +8,8 @@
 //! 5. [`retries`]: Slack's limit, its schedule, its reasons.
 //! 6. `question` (cargo feature `dispatch`): what a message on the queue asks, in which words and where.
 //! 7. `answer_text` (cargo feature `dispatch`): how an answer is made safe and divided into messages, and the apologies;
-//!    `feedback`: the buttons under it, and what a click on them says.
+//!    `feedback`: the buttons under it, and what a click on them says; `approval`: the message that asks a person whether a
+//!    tool may be called.
 //! 8. `asker` (cargo feature `dispatch`): who asks, and who may; `scope`: whose use is counted together.
 //! 9. [`token_secrets`]: the bot tokens that a function reads itself; `bot_token` and `oauth` (cargo feature `dispatch`): the token of an installation, and how Slack grants one.
 //!
@@ -20,6 +21,8 @@
 
 #[cfg(feature = "dispatch")]
 pub mod answer_text;
+#[cfg(feature = "dispatch")]
+pub mod approval;
 pub mod apps;
 #[cfg(feature = "dispatch")]
 pub mod asker;

@@ -4,6 +4,8 @@
 //! the store: leases, expiry, Slack's timestamp. The monotonic clock says how much time is left, and its times never leave the
 //! process.
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -38,6 +40,13 @@ impl UnixMillis {
     /// The same point in time in whole seconds, rounded down.
     pub const fn in_seconds(self) -> UnixSeconds {
         UnixSeconds(self.as_secs())
+    }
+
+    /// The point in time in whole seconds, as `2026-11-28T12:00:00Z`.
+    pub fn to_utc(self) -> String {
+        let seconds = i64::try_from(self.as_secs()).unwrap_or(i64::MAX);
+        // What is past the last year that can be written is written as nothing.
+        DateTime::from_secs(seconds).fmt(Format::DateTime).unwrap_or_default()
     }
 
     /// The point in time that is `duration` later, or [`UnixMillis::END_OF_TIME`] if that is past the last one.

@@ -20,6 +20,7 @@ use crate::time::budget::CallTimeouts;
 use crate::time::clock::SystemClock;
 use crate::work::WorkStore;
 use crate::work::dynamodb::DynamoDbWork;
+use crate::work::lapse::Schedules;
 use crate::work::queue::SqsQueue;
 use crate::work::token::RandomTokens;
 
@@ -61,7 +62,8 @@ pub async fn settle(config: SettleConfig) -> Result<DeployedSettle, Box<dyn Erro
         SlackFiles::new(aws_sdk_secretsmanager::Client::new(&aws), secrets, &config.slack_files)
     });
     let slack = slack.with_files(files);
-    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url);
+    let schedules = config.schedules.map(|schedules| Schedules::new(&aws, schedules)).transpose()?;
+    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url).with_schedules(schedules);
     let store = work_store(&aws, config.table);
     warm_up("store", store.warm_up()).await;
     let (installations, by_workspace) = (config.installations, config.workspace_tools);

@@ -364,6 +364,7 @@ fn call(nonce: u128) -> ToolCall {
         arguments: "{\"name\":\"\u{1f642} \\u0000\"}".to_owned(),
         nonce: token(nonce),
         begun_at: NOW,
+        approval: None,
         end: None,
     }
 }

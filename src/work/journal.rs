@@ -7,12 +7,15 @@
 //!                          └─▶ who reads the journal closes what is counted and not begun: it will not be begun any more
 //! ```
 //!
+//! A call that a person decides about has its entry before it is begun ([`approval`](super::approval)).
+//!
 //! The record's number is the first half of the promise: only the holder of its token raises it, and a claim tells the new holder
 //! how far it went. The entry is the second half: it is written only where none stands, so of two that begin the same call one
 //! does, and a call that the reader has closed is not made by a process that wakes up late.
 
 use std::time::Duration;
 
+use super::approval::{Approval, Verdict};
 use super::token::Token;
 use crate::time::clock::UnixMillis;
 
@@ -34,8 +37,33 @@ pub enum Entry {
     /// The number is closed: nothing is begun under it any more. Whoever read the journal found it counted and not begun; or the
     /// question has ended, and what its tools were told is not kept.
     Closed,
+    /// A call that is begun when a person has approved it, and not before.
+    Asked(AskedCall),
     /// A call that was begun.
     Call(ToolCall),
+}
+
+/// A call that a person is asked about, or was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedCall {
+    /// The Gateway's name of the tool.
+    pub tool: String,
+    /// Its arguments, to the letter as they were shown.
+    pub arguments: String,
+    /// What the person is asked, and what they have decided.
+    pub approval: Approval,
+}
+
+impl AskedCall {
+    /// Whether it is a call of this tool with these arguments.
+    pub fn is_of(&self, tool: &str, arguments: &str) -> bool {
+        self.tool == tool && self.arguments == arguments
+    }
+
+    /// What was decided about it.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.approval.decision.as_ref().map(|decision| decision.verdict)
+    }
 }
 
 /// A call that was begun.
@@ -49,6 +77,8 @@ pub struct ToolCall {
     pub nonce: Token,
     /// When it was begun.
     pub begun_at: UnixMillis,
+    /// The approval that it was made by; absent if it needed none.
+    pub approval: Option<Approval>,
     /// What came of it; `None` as long as nobody has written that down.
     pub end: Option<ToolEnd>,
 }
@@ -103,6 +133,7 @@ mod tests {
             arguments: "{}".to_owned(),
             nonce: Token::from_bits(1),
             begun_at,
+            approval: None,
             end: None,
         };
         let just_before = begun_at.after(UNDER_WAY - Duration::from_millis(1));

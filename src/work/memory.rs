@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::askers::{AskerKey, AskerStore, KNOWN_FOR, TOLD_AGAIN_AFTER};
-use super::journal::{Entry, ToolEnd};
+use super::journal::{AskedCall, Entry, ToolEnd};
 use super::record::Record;
 use super::token::Token;
 use super::usage::{Amounts, Counter, Taken, Taker, UsageStore, day_of};
@@ -26,6 +26,7 @@ struct Items {
     records: BTreeMap<RecordKey, Item>,
     stops: BTreeMap<String, Stopped>,
     calls: BTreeMap<(RecordKey, u32), Entry>,
+    invocations: BTreeMap<RecordKey, String>,
     known: BTreeMap<AskerKey, (AskerKind, UnixMillis)>,
     told: BTreeMap<AskerKey, (String, UnixMillis)>,
     counters: BTreeMap<String, Amounts>,
@@ -173,6 +174,46 @@ impl WorkStore for MemoryWork {
             let stands = items.calls.entry((key.clone(), number)).or_insert_with(|| entry.clone());
             (stands != entry).then(|| stands.clone())
         }))
+    }
+
+    async fn replace_asked(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        asked: &AskedCall,
+        entry: &Entry,
+        _now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        Ok(self.items(|items| {
+            let place = (key.clone(), number);
+            let stands = items.calls.get(&place).cloned().unwrap_or(Entry::Closed);
+            let is_as_asked = matches!(&stands, Entry::Asked(stands)
+                if stands.approval.id == asked.approval.id && stands.approval.decision == asked.approval.decision);
+            if is_as_asked {
+                items.calls.insert(place, entry.clone());
+                return None;
+            }
+            (stands != *entry).then_some(stands)
+        }))
+    }
+
+    async fn keep_invocation(
+        &self,
+        key: &RecordKey,
+        invocation: &str,
+        _now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.items(|items| items.invocations.insert(key.clone(), invocation.to_owned()));
+        Ok(())
+    }
+
+    async fn invocation(&self, key: &RecordKey) -> Result<Option<String>, StoreError> {
+        Ok(self.items(|items| items.invocations.get(key).cloned()))
+    }
+
+    async fn forget_invocation(&self, key: &RecordKey, _now: UnixMillis) -> Result<(), StoreError> {
+        self.items(|items| items.invocations.remove(key));
+        Ok(())
     }
 
     async fn end_call(

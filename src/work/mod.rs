@@ -8,9 +8,9 @@
 //! ```text
 //!            take                claim, beat               answer, refuse                    all parts stand
 //!   free ───────────▶ in_flight ◀──────────┘ ───────────────────────────────▶ posting ───────────────────────▶ answered │ told
-//!     ▲                │    └──▶ told: stopped, deleted                         │   ▲ part by part, each with a nonce
-//!     └── release, ────┘                                                        └───┘
-//!         not reached
+//!     ▲                │ ▲  └──▶ told: stopped, deleted                         │   ▲ part by part, each with a nonce
+//!     └── release, ────┘ │                                                      └───┘         └▶ suspended: a person is asked
+//!         not reached    └───────────────────── the click ──────────────────────────────────────────┘
 //! ```
 //!
 //! In reading order:
@@ -18,11 +18,12 @@
 //! 2. [`receive`]: what the dispatcher does with a message, by what the record says.
 //! 3. [`operations`]: what agent-settle's operations do to the record.
 //! 4. [`journal`]: the calls of tools that were made for a question.
-//! 5. [`stream`]: the message in which people see the answer while it is being thought.
-//! 6. [`askers`]: what is known of those who ask.
-//! 7. [`usage`]: how much people have used in a day, and how much they may.
-//! 8. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 9. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//! 5. [`approval`]: what a person decides before a tool is called; [`lapse`]: what says that nobody has in time.
+//! 6. [`stream`]: the message in which people see the answer while it is being thought.
+//! 7. [`askers`]: what is known of those who ask.
+//! 8. [`usage`]: how much people have used in a day, and how much they may.
+//! 9. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 10. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
 //!    name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
@@ -31,12 +32,14 @@
 //! This room imports `dedup` (the error of a store), `slack` (the place of a question) and `time`. It belongs to the cargo
 //! feature `dispatch`.
 
+pub mod approval;
 pub mod askers;
 pub mod back_off;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod dynamodb;
 pub mod journal;
+pub mod lapse;
 pub mod memory;
 pub mod operations;
 pub mod queue;
@@ -55,7 +58,7 @@ use crate::dedup::StoreError;
 use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
 use askers::AskerStore;
-use journal::{Entry, ToolEnd};
+use journal::{AskedCall, Entry, ToolEnd};
 use record::Record;
 use token::Token;
 use usage::UsageStore;
@@ -94,6 +97,11 @@ impl RecordKey {
     /// The key of an entry of the question's journal. No question's id has a `#`, so it is no record's.
     pub fn of_call(&self, number: u32) -> String {
         format!("{}#{number}", self.0)
+    }
+
+    /// The key of what the agent was invoked with, while a person is asked.
+    pub fn of_invocation(&self) -> String {
+        format!("{}#invocation", self.0)
     }
 
     /// The question's id.
@@ -258,6 +266,47 @@ pub trait WorkStore: AskerStore + UsageStore {
         entry: &Entry,
         now: UnixMillis,
     ) -> impl Future<Output = Result<Option<Entry>, StoreError>> + Send;
+
+    /// Puts `entry` in the place of a call that a person was asked about, if that stands as it was read. Otherwise the answer is what
+    /// stands there. Check and write are one atomic step. The same entry put again has the same answer.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was written, or what stands there is no entry.
+    fn replace_asked(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        asked: &AskedCall,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<Option<Entry>, StoreError>> + Send;
+
+    /// Keeps what the agent was invoked with for the question with this key, in the place of what is kept.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was written.
+    fn keep_invocation(
+        &self,
+        key: &RecordKey,
+        invocation: &str,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// What is kept of the agent's invocation; `None` if nothing is.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn invocation(&self, key: &RecordKey) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+
+    /// Forgets what is kept of the agent's invocation: the question has ended.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was forgotten.
+    fn forget_invocation(
+        &self,
+        key: &RecordKey,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Writes down what came of the call that the invocation with this `nonce` has begun under `number`. If no such call stands
     /// there, nothing is written.

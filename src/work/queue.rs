@@ -1,4 +1,5 @@
-//! What is done with the handle of a receive: the message is put off, made visible, or deleted. Whoever holds the handle may do
+//! What is done with the handle of a receive: the message is put off, made visible, or deleted; and how a message gets on the
+//! queue later. Whoever holds the handle may do
 //! so, in any process that has the right to
 //! ([`ChangeMessageVisibility`](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html)).
 
@@ -8,6 +9,9 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
+
+use super::lapse::{Lapse, Schedules};
+use crate::time::clock::UnixMillis;
 
 /// SQS's limit on a visibility timeout, which counts from the receive.
 const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -21,6 +25,13 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// When the handle no longer counts, or it is unknown whether the message was put off.
     fn put_off(&self, handle: &str, delay: Duration) -> impl Future<Output = Result<(), QueueError>> + Send;
+
+    /// Has the queue get a message at that time, once, which says that nobody has decided about a call. The same one asked for again is
+    /// the same one.
+    ///
+    /// # Errors
+    /// When it is unknown whether the queue will get it.
+    fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> impl Future<Output = Result<(), QueueError>> + Send;
 
     /// Takes the message off the queue. A message that is gone already is as good as deleted.
     ///
@@ -64,12 +75,20 @@ impl Error for QueueError {
 pub struct SqsQueue {
     client: Client,
     queue_url: String,
+    /// `None` where no tool asks a person.
+    schedules: Option<Schedules>,
 }
 
 impl SqsQueue {
     /// The queue at `queue_url`.
     pub fn new(client: Client, queue_url: impl Into<String>) -> Self {
-        Self { client, queue_url: queue_url.into() }
+        Self { client, queue_url: queue_url.into(), schedules: None }
+    }
+
+    /// The same, with what puts messages on it later.
+    #[must_use]
+    pub fn with_schedules(self, schedules: Option<Schedules>) -> Self {
+        Self { schedules, ..self }
     }
 }
 
@@ -79,6 +98,13 @@ impl Queue for SqsQueue {
             self.client.change_message_visibility().queue_url(&self.queue_url).receipt_handle(handle);
         let changed = change.visibility_timeout(whole_seconds(delay)).send().await;
         changed.map(|_| ()).map_err(meaning)
+    }
+
+    async fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> Result<(), QueueError> {
+        match &self.schedules {
+            Some(schedules) => schedules.make(&self.queue_url, lapse, at).await,
+            None => Err(QueueError::Unknown("there is no SCHEDULE_GROUP".into())),
+        }
     }
 
     async fn delete(&self, handle: &str) -> Result<(), QueueError> {

@@ -35,6 +35,8 @@ pub struct Record {
     pub calls_in_vain: u32,
     /// How many calls of tools the question's [journal](super::journal) has, those included that were counted and not begun.
     pub tool_calls: u32,
+    /// How often a person was asked whether a tool may be called, so that the question waited for them.
+    pub suspensions: u32,
     /// The message in which people see the answer while it is being thought; absent if nobody has asked for one.
     pub stream: Option<Stream>,
     /// When the question was first received.
@@ -67,6 +69,16 @@ pub enum State {
         ts: Option<String>,
         /// The token of whoever answered, so that the same call made again gets the same answer.
         token: Option<Token>,
+    },
+    /// A person is asked whether a tool may be called (`suspended`). Nobody works on the question, and none of its messages is on
+    /// the queue: the click is one.
+    Suspended {
+        /// What is asked.
+        asking: Asking,
+        /// Slack's `ts` of the message with the buttons, if it is known.
+        ts: Option<String>,
+        /// The token of whoever has suspended it.
+        token: Token,
     },
     /// There will be no answer (`told`): a person has been told why, or the asker has withdrawn the question.
     Told {
@@ -141,6 +153,17 @@ pub enum End {
     },
     /// The text says why nobody thinks about the question. There is nothing to be done about it, so it counts as answered.
     Declined(Declined),
+    /// The text asks a person whether a tool may be called.
+    Suspended(Asking),
+}
+
+/// What a person is asked about a question.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asking {
+    /// The number of the call in the question's journal.
+    pub number: u32,
+    /// The id of the [approval](super::approval::Approval).
+    pub approval: Token,
 }
 
 /// Why nobody thinks about a question.
@@ -194,6 +217,7 @@ impl Record {
             deferrals: 0,
             calls_in_vain: 0,
             tool_calls: 0,
+            suspensions: 0,
             stream: None,
             since: now,
             trace_id: None,
@@ -204,10 +228,14 @@ impl Record {
         }
     }
 
-    /// The same question in another state. When nobody works on it any more, nobody reads its files.
+    /// The same question in another state. When nobody works on it any more, nor ever will again, nobody reads its files.
     #[must_use]
     pub fn with(&self, state: State) -> Self {
-        let may_work = matches!(state, State::Free | State::InFlight(_));
+        let may_work = match &state {
+            State::Free | State::InFlight(_) | State::Suspended { .. } => true,
+            State::Posting(posting) => matches!(posting.end, End::Suspended(_)),
+            State::Answered { .. } | State::Told { .. } => false,
+        };
         let files = if may_work { self.files.clone() } else { Vec::new() };
         Self { files, state, ..self.clone() }
     }
@@ -241,11 +269,19 @@ impl Record {
         }
     }
 
-    /// By which way this part of an answer goes out, unless it was refused there: the first into the message of the question's
-    /// stream, if it has one.
-    pub fn way_of_part(&self, part: u32) -> Via {
+    /// By which way this part of a text with this end goes out, unless it was refused there: the first part of an answer into the
+    /// message of the question's stream, if it has one. What asks a person has buttons, and is a message of its own.
+    pub fn way_of_part(&self, part: u32, end: &End) -> Via {
         let has_message = self.stream.as_ref().is_some_and(|stream| stream.message().is_some());
-        if part == 0 && has_message { Via::Stream } else { Via::Channel }
+        let is_answer = !matches!(end, End::Suspended(_));
+        if part == 0 && has_message && is_answer { Via::Stream } else { Via::Channel }
+    }
+
+    /// The record when somebody goes on with a question that was suspended: attempts and time begin anew.
+    #[must_use]
+    pub fn resumed(&self, now: UnixMillis) -> Self {
+        let free = self.with(State::Free);
+        Self { attempts: 0, deferrals: 0, calls_in_vain: 0, since: now, ..free }
     }
 
     /// The receive that holds the question's message, while there is one.
@@ -254,7 +290,7 @@ impl Record {
             State::InFlight(Flight { receive, .. }) | State::Posting(Posting { receive, .. }) => {
                 Some(receive)
             }
-            State::Free | State::Answered { .. } | State::Told { .. } => None,
+            State::Free | State::Answered { .. } | State::Suspended { .. } | State::Told { .. } => None,
         }
     }
 }

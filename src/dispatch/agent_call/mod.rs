@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -164,6 +165,37 @@ impl<'a> FilePayload<'a> {
         let File { id, name, mimetype, size, url: _ } = file;
         Self { id, name: name.as_deref(), mimetype: mimetype.as_deref(), size: *size }
     }
+}
+
+/// The session of a question that goes on after a person was asked, and what the agent gets: what it was invoked with when it asked.
+/// The click is in the question's thread, so its session is the question's.
+///
+/// # Errors
+/// When nothing that can be read was kept.
+pub fn resumed(
+    message: &QueueMessage,
+    session_id: &str,
+    invocation: &str,
+    key: &RecordKey,
+    token: &Token,
+) -> Result<AgentCall, InvalidMessage> {
+    let mut payload: Map<String, Value> =
+        serde_json::from_str(invocation).map_err(|_| InvalidMessage::Body)?;
+    let event_id = event_id(message)?;
+    let mut set = |name: &str, value: Value| payload.insert(name.to_owned(), value);
+    set("event_id", event_id.into());
+    set("attempt", message.receive_count.into());
+    set("work", json!({ "record": key.as_str(), "token": token.as_str() }));
+    match &message.trace {
+        Some(trace) => set("trace_header", trace.header().into()),
+        None => payload.remove("trace_header"),
+    };
+    Ok(AgentCall {
+        event_id: event_id.to_owned(),
+        session_id: session_id.to_owned(),
+        payload: serde_json::to_vec(&payload).map_err(|_| InvalidMessage::Body)?,
+        trace: message.trace.clone(),
+    })
 }
 
 /// The AgentCore session of the message's conversation; `None` if the message is invalid.

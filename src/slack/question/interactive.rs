@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Asked, Context, Feedback, Files, Place, Question, SlackTs, is_direct, said, text};
-use crate::slack::feedback;
+use super::{Asked, Context, Decision, Feedback, Files, Place, Question, SlackTs, is_direct, said, text};
 use crate::slack::payload::Author;
+use crate::slack::{approval, feedback};
 
 /// A slash command: what was typed behind its name.
 pub(super) fn of_command(context: &Context<'_>) -> Asked {
@@ -23,6 +23,9 @@ pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
     let interaction = context.json;
     if let Some(feedback) = given_feedback(interaction) {
         return Asked::Feedback(feedback);
+    }
+    if let Some(decision) = made_decision(context) {
+        return Asked::Decision(Box::new(decision));
     }
     let asks = match interaction["type"].as_str() {
         Some("block_actions" | "interactive_message") => chosen(&interaction["actions"]),
@@ -58,6 +61,23 @@ fn given_feedback(interaction: &Value) -> Option<Feedback> {
     let channel = text(&interaction["channel"]["id"]).or_else(|| text(&container["channel_id"]));
     let message_ts = text(&container["message_ts"]).or_else(|| text(&interaction["message"]["ts"]));
     Some(Feedback { rating, channel, message_ts })
+}
+
+/// The click that decides whether a tool may be called, if this is one.
+fn made_decision(context: &Context<'_>) -> Option<Decision> {
+    let interaction = context.json;
+    if interaction["type"].as_str() != Some("block_actions") {
+        return None;
+    }
+    let click = interaction["actions"].as_array()?.iter().find_map(approval::click)?;
+    let message_ts = text(&interaction["container"]["message_ts"]);
+    Some(Decision {
+        click,
+        user: text(&interaction["user"]["id"])?,
+        tenant: context.tenant.clone(),
+        message_ts: message_ts.or_else(|| text(&interaction["message"]["ts"])),
+        response_url: text(&interaction["response_url"]),
+    })
 }
 
 /// `team` is the workspace of whoever asks. Slack does not say here whether the channel is shared.

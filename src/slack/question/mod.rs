@@ -1,5 +1,5 @@
 //! What a message on the queue asks of the agent's side: a question, in which words and where; a stop; a deletion; the prompts of
-//! a pane that was opened; nothing, as a click that says how good an answer was. It is worked out here and nowhere else, and nothing is ever posted in another place. All of it is pure.
+//! a pane that was opened; a decision, by a click; nothing, as a click that says how good an answer was. It is worked out here and nowhere else, and nothing is ever posted in another place. All of it is pure.
 //!
 //! In reading order:
 //! 1. This page: [`read`], and what it tells apart.
@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::approval::Click;
 use super::asker::{Asker, Home};
 use super::feedback::Rating;
 use super::payload::{self, Author, DmConversation, Kind, Malformed};
@@ -50,6 +51,8 @@ pub enum Asked {
     },
     /// Somebody opened the app's pane, where prompts may be suggested.
     Pane(Pane),
+    /// Somebody decided whether a tool may be called.
+    Decision(Box<Decision>),
     /// Somebody said how good an answer was. Nobody wants an answer to that.
     Feedback(Feedback),
     /// Nobody wants an answer.
@@ -76,6 +79,21 @@ pub struct Feedback {
     pub channel: Option<String>,
     /// The `ts` of that message.
     pub message_ts: Option<String>,
+}
+
+/// A click on the buttons of a message that asks whether a tool may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What the click says.
+    pub click: Click,
+    /// Who clicked.
+    pub user: String,
+    /// The installation of the app, as in a question's [place](Place::tenant).
+    pub tenant: Option<String>,
+    /// The `ts` of the message with the buttons.
+    pub message_ts: Option<String>,
+    /// Where whoever clicked can be told something alone.
+    pub response_url: Option<String>,
 }
 
 /// What somebody wants an answer to.

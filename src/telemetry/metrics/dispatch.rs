@@ -14,6 +14,7 @@ pub fn line(report: &MessageReport, context: Context<'_>) -> String {
         MessageOutcome::Withdrawn => ("Withdrawn", Level::Info),
         MessageOutcome::Stop | MessageOutcome::Deletion => ("Withdrawals", Level::Info),
         MessageOutcome::Pane => ("PanesOpened", Level::Info),
+        MessageOutcome::NoEffect => ("ClicksWithoutEffect", Level::Info),
         MessageOutcome::Feedback if report.feedback.as_ref().is_some_and(|it| it.rating.is_good) => {
             ("FeedbackGood", Level::Info)
         }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Level, Line, cut};
+use crate::slack::approval::Verdict;
 use crate::telemetry::report::settle::{Ended, OverLimit, SettleReport};
 
 /// The log line of an invocation as JSON, without a line feed.
@@ -28,10 +29,16 @@ pub fn line(report: &SettleReport, context: Context<'_>) -> String {
         Ended::Stopped => "Stopped",
         Ended::TurnedAway => "TurnedAway",
         Ended::OverLimit => "OverLimit",
+        Ended::Suspended => "Suspended",
+    });
+    let decided = report.decided.map(|verdict| match verdict {
+        Verdict::Approved => "CallsApproved",
+        Verdict::Refused => "CallsRefused",
+        Verdict::Lapsed => "CallsLapsed",
     });
     let also = [(report.outcome_unknown, "OutcomeUnknown"), (context.cold_start, "ColdStarts")];
     let also = also.into_iter().filter_map(|(counts, name)| counts.then_some(name));
-    for name in ended.into_iter().chain(also) {
+    for name in ended.into_iter().chain(decided).chain(also) {
         line.count(name);
     }
     if let Some(attempts) = report.attempts {
@@ -123,6 +130,7 @@ mod tests {
             (Ended::Stopped, "Stopped", "INFO"),
             (Ended::TurnedAway, "TurnedAway", "INFO"),
             (Ended::OverLimit, "OverLimit", "INFO"),
+            (Ended::Suspended, "Suspended", "INFO"),
         ] {
             let line = logged(&SettleReport { ended: Some(ended), ..report() });
             assert_eq!((&line[name], &line["level"]), (&json!(1), &json!(level)));

@@ -25,6 +25,8 @@ pub enum MessageOutcome {
     Deletion,
     /// Somebody opened the app's pane, and agent-settle was asked to suggest its prompts.
     Pane,
+    /// Somebody decided whether a tool may be called, and it changes nothing: others may decide, or somebody was earlier.
+    NoEffect,
     /// Somebody said how good an answer was.
     Feedback,
     /// The message is in the dead-letter queue.
@@ -66,6 +68,7 @@ impl MessageOutcome {
             | Self::Stop
             | Self::Deletion
             | Self::Pane
+            | Self::NoEffect
             | Self::Feedback
             | Self::DeadLettered => true,
             Self::Dispatched | Self::Failed | Self::Deferred(_) => false,
@@ -83,6 +86,7 @@ impl MessageOutcome {
             Self::Stop => "stop",
             Self::Deletion => "deletion",
             Self::Pane => "pane",
+            Self::NoEffect => "no_effect",
             Self::Feedback => "feedback",
             Self::DeadLettered => "dead_lettered",
             Self::Failed => "failed",

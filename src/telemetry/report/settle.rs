@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Errors;
+use crate::slack::approval::Verdict;
 
 /// How a question ended in an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Ended {
     TurnedAway,
     /// As much was used in the day as may be. The asker is told so.
     OverLimit,
+    /// A person is asked whether a tool may be called. The question goes on with their click.
+    Suspended,
 }
 
 /// A limit of a day that was reached.
@@ -75,6 +78,8 @@ pub struct SettleReport {
     pub over_limit: Option<OverLimit>,
     /// What the attempt has used that ended with this invocation; absent if it goes on, or nobody knows.
     pub used: Option<TokensUsed>,
+    /// What a person has decided about a call, or that nobody has in time; absent if nothing was decided now.
+    pub decided: Option<Verdict>,
     /// Whether the outcome of a post is unknown, and nobody can find it out.
     pub outcome_unknown: bool,
     /// Why the sign that somebody works could not be shown or taken back; nothing depends on it.

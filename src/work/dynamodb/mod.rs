@@ -14,8 +14,8 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use std::collections::{BTreeMap, HashMap};
 
-use super::journal::{Entry, ToolEnd};
-use super::record::{Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::journal::{AskedCall, Entry, ToolEnd};
+use super::record::{Asking, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::Token;
 use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Written};
@@ -33,9 +33,12 @@ const QUESTIONS: &str = "questions";
 const RESPONSE_URL: &str = "response_url";
 const STREAM: &str = "stream";
 const DECLINED: &str = "declined";
+const SUSPENDED: &str = "suspended";
+const ASKED_CALL: &str = "asked_call";
+const APPROVAL: &str = "approval";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 40] = [
+const ATTRIBUTES: [&str; 43] = [
     VERSION,
     STATE,
     TOKEN,
@@ -44,6 +47,7 @@ const ATTRIBUTES: [&str; 40] = [
     "deferrals",
     "calls_in_vain",
     "tool_calls",
+    "suspensions",
     "stream",
     "stream_nonce",
     "stream_ts",
@@ -74,6 +78,8 @@ const ATTRIBUTES: [&str; 40] = [
     "seen_waited",
     "ts",
     "told_for",
+    ASKED_CALL,
+    APPROVAL,
     // What a dispatcher before work records wrote.
     "owner",
     "received_at",
@@ -267,6 +273,34 @@ impl WorkStore for DynamoDbWork {
         journal::begin(&self.client, &self.table, &key.of_call(number), entry, now).await
     }
 
+    async fn replace_asked(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        asked: &AskedCall,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        journal::replace_asked(&self.client, &self.table, &key.of_call(number), asked, entry, now).await
+    }
+
+    async fn keep_invocation(
+        &self,
+        key: &RecordKey,
+        invocation: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        journal::keep_invocation(&self.client, &self.table, &key.of_invocation(), invocation, now).await
+    }
+
+    async fn invocation(&self, key: &RecordKey) -> Result<Option<String>, StoreError> {
+        Ok(self.get(&key.of_invocation()).await?.as_ref().and_then(journal::invocation))
+    }
+
+    async fn forget_invocation(&self, key: &RecordKey, now: UnixMillis) -> Result<(), StoreError> {
+        journal::forget_invocation(&self.client, &self.table, &key.of_invocation(), now).await
+    }
+
     async fn end_call(
         &self,
         key: &RecordKey,
@@ -307,6 +341,16 @@ fn seen(item: Option<&Item>, now: UnixMillis) -> Result<Seen, StoreError> {
 fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
     let mut item = Item::new();
     let mut set = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
+    let asking = match &record.state {
+        State::Suspended { asking, .. } | State::Posting(Posting { end: End::Suspended(asking), .. }) => {
+            Some(asking)
+        }
+        _ => None,
+    };
+    if let Some(Asking { number, approval }) = asking {
+        set(ASKED_CALL, number_value((*number).into()));
+        set(APPROVAL, string(approval.as_str()));
+    }
     set(VERSION, number_value(version));
     set(EXPIRES_AT, expires_at(now));
     set("attempts", number_value(record.attempts.into()));
@@ -314,6 +358,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
     set("calls_in_vain", number_value(record.calls_in_vain.into()));
     if record.tool_calls > 0 {
         set("tool_calls", number_value(record.tool_calls.into()));
+    }
+    if record.suspensions > 0 {
+        set("suspensions", number_value(record.suspensions.into()));
     }
     let mut set_message = |state: &str, message: &StreamMessage| {
         set("stream", string(state));
@@ -381,6 +428,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             match &posting.end {
                 End::Answered => set("end", string("answered")),
                 End::Declined(declined) => set("end", string(declined.as_str())),
+                End::Suspended(_) => set("end", string(SUSPENDED)),
                 End::Told { why } => {
                     set("why", string(why));
                     set("end", string("told"))
@@ -410,6 +458,13 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             }
             "answered"
         }
+        State::Suspended { asking: _, ts, token } => {
+            if let Some(ts) = ts {
+                set("ts", string(ts));
+            }
+            set(TOKEN, string(token.as_str()));
+            SUSPENDED
+        }
         State::Told { why, told_for, token } => {
             set("why", string(why));
             if let Some(message_id) = told_for {
@@ -433,6 +488,13 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             handle: read.text("receipt_handle").unwrap_or_default(),
         })
     };
+    let asking = || -> Result<Asking, StoreError> {
+        let number = read.number(ASKED_CALL)?.and_then(|number| u32::try_from(number).ok());
+        Ok(Asking {
+            number: number.ok_or_else(|| unreadable(ASKED_CALL))?,
+            approval: read.token(APPROVAL)?.ok_or_else(|| unreadable(APPROVAL))?,
+        })
+    };
     let state = match read.text(STATE).as_deref() {
         Some("free") => State::Free,
         Some("in_flight") => State::InFlight(Flight {
@@ -447,6 +509,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             text: read.text("text").ok_or_else(|| unreadable("text"))?,
             end: match read.text("end").as_deref() {
                 Some("told") => End::Told { why: read.text("why").unwrap_or_default() },
+                Some(SUSPENDED) => End::Suspended(asking()?),
                 word => word.and_then(Declined::parse).map_or(End::Answered, End::Declined),
             },
             part: u32::try_from(read.number("part")?.unwrap_or_default()).map_err(|_| unreadable("part"))?,
@@ -471,6 +534,11 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         }),
         // `forwarded` is the word of a dispatcher before work records: the agent had taken the event.
         Some("answered" | "forwarded") => State::Answered { ts: read.text("ts"), token: read.token(TOKEN)? },
+        Some(SUSPENDED) => State::Suspended {
+            asking: asking()?,
+            ts: read.text("ts"),
+            token: read.token(TOKEN)?.ok_or_else(|| unreadable(TOKEN))?,
+        },
         Some("told") => State::Told {
             why: read.text("why").unwrap_or_default(),
             told_for: read.text("told_for"),
@@ -490,6 +558,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         deferrals: small("deferrals")?,
         calls_in_vain: small("calls_in_vain")?,
         tool_calls: small("tool_calls")?,
+        suspensions: small("suspensions")?,
         stream: stream(read)?,
         since: UnixMillis::from_millis(since),
         trace_id: read.text("trace_id"),

@@ -222,6 +222,9 @@ pub fn intend(
         State::Answered { ts, token: by } if by.as_ref() == Some(token) => {
             return Decision::only(Intent::Stands { end: End::Answered, ts: ts.clone() });
         }
+        State::Suspended { asking, ts, token: by } if by == token => {
+            return Decision::only(Intent::Stands { end: End::Suspended(asking.clone()), ts: ts.clone() });
+        }
         State::Told { why, told_for: Some(_), token: by } if by.as_ref() == Some(token) => {
             let end = End::Told { why: why.clone() };
             return Decision::only(Intent::Stands { end, ts: None });
@@ -239,7 +242,7 @@ pub fn intend(
     };
     if record.place.is_none() {
         return match end {
-            End::Answered | End::Declined(_) => Decision::only(Intent::NoPlace),
+            End::Answered | End::Declined(_) | End::Suspended(_) => Decision::only(Intent::NoPlace),
             // Nobody can be told in Slack, so the dead letter is the telling.
             End::Told { why } => {
                 let told_for = Some(flight.receive.message_id.clone());
@@ -256,17 +259,19 @@ pub fn intend(
         part: 0,
         nonce: Some(nonce.clone()),
         intent_at: now.now,
-        via: record.way_of_part(0),
+        via: record.way_of_part(0, end),
         sight: None,
     }));
-    let posting = Record { deferrals: 0, ..posting };
+    let asks = u32::from(matches!(end, End::Suspended(_)));
+    let suspensions = posting.suspensions.saturating_add(asks);
+    let posting = Record { deferrals: 0, suspensions, ..posting };
     Decision::write(posting.clone(), Intent::Post(Box::new(posting)))
 }
 
 const fn declined(end: &End) -> Option<Declined> {
     match end {
         End::Declined(declined) => Some(*declined),
-        End::Answered | End::Told { .. } => None,
+        End::Answered | End::Suspended(_) | End::Told { .. } => None,
     }
 }
 
@@ -320,6 +325,11 @@ pub fn posted(
         let by = Some(posting.token.clone());
         let ended = match &posting.end {
             End::Answered | End::Declined(_) => State::Answered { ts: ts.map(str::to_owned), token: by },
+            End::Suspended(asking) => State::Suspended {
+                asking: asking.clone(),
+                ts: ts.map(str::to_owned),
+                token: posting.token.clone(),
+            },
             End::Told { why } => State::Told {
                 why: why.clone(),
                 told_for: Some(posting.receive.message_id.clone()),
@@ -377,7 +387,7 @@ pub fn start(
     let Some(record) = record else { return Decision::only(None) };
     match &record.state {
         State::Posting(posting) if posting.token == *token && posting.nonce.is_none() => {
-            let via = if via == Via::Channel { record.way_of_part(posting.part) } else { via };
+            let via = if via == Via::Channel { record.way_of_part(posting.part, &posting.end) } else { via };
             let started =
                 Posting { nonce: Some(nonce.clone()), intent_at: now, via, sight: None, ..posting.clone() };
             let record = record.with(State::Posting(started));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::record::{Flight, LEASE, Posting, Receive, Record, Sight, State, Via};
+use super::record::{End, Flight, LEASE, Posting, Receive, Record, Sight, State, Via};
 use super::token::Token;
 use crate::slack::question::{File, Place, SlackTs};
 use crate::time::clock::UnixMillis;
@@ -60,6 +60,8 @@ pub struct Received<'a> {
     pub stopped_at: Option<&'a SlackTs>,
     /// The trace that the message was sent in; absent if it came without one.
     pub trace_id: Option<&'a str>,
+    /// The id of the approval that the message has decided about; absent for a message that asks something itself.
+    pub resumes: Option<&'a Token>,
     /// Whether the message was a dead letter of ours, and somebody sent it back.
     pub was_dead_letter: bool,
 }
@@ -93,6 +95,8 @@ pub enum Done {
     Answered,
     /// A person has been told, by another message of the same question.
     Told,
+    /// A person is asked whether a tool may be called. Their click is a message of its own.
+    Suspended,
     /// Somebody pressed stop.
     Stopped,
     /// The question was deleted.
@@ -126,6 +130,10 @@ impl<T> Decision<T> {
 /// What becomes of a message whose question has this record (`None`: there is none yet, or it has expired).
 pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
     let Some(record) = record else {
+        if received.resumes.is_some() {
+            // What was asked about it has expired.
+            return Decision::only(Errand::Done(Done::Told));
+        }
         return take(&Record::new(received.place.cloned(), received.now), received, limits);
     };
     if is_of_another_tenant(record, received) {
@@ -138,6 +146,18 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
             Decision::only(errand_of_taken(record, received, limits))
         }
         State::Posting(posting) if posting.token == *received.token => Decision::only(Errand::Post),
+        State::Suspended { asking, .. } => match received.resumes {
+            Some(approval) if *approval == asking.approval => {
+                take(&record.resumed(received.now), received, limits)
+            }
+            _ => Decision::only(Errand::Done(Done::Suspended)),
+        },
+        // Somebody has clicked on a post of which nobody has written down yet that it stands.
+        State::Posting(Posting { end: End::Suspended(asking), .. })
+            if received.resumes == Some(&asking.approval) =>
+        {
+            take(&record.resumed(received.now), received, limits)
+        }
         State::InFlight(flight) if flight.lease_until < received.now => {
             let calls_in_vain = calls_in_vain(record, flight);
             take(&Record { calls_in_vain, ..record.clone() }, received, limits)
@@ -162,7 +182,8 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
     // The record of a dispatcher before work records has no place.
     let place = record.place.clone().or_else(|| received.place.cloned());
     let trace_id = received.trace_id.map(str::to_owned).or_else(|| record.trace_id.clone());
-    let files = received.files.to_vec();
+    // A click brings no files: those of the question are the record's.
+    let files = if received.resumes.is_some() { record.files.clone() } else { received.files.to_vec() };
     let record = &Record { place, trace_id, files, ..record.clone() };
     if is_withdrawn(record, received.stopped_at) {
         let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
@@ -203,7 +224,7 @@ fn errand_of_taken(record: &Record, received: &Received<'_>, limits: Limits) -> 
 }
 
 /// Whether the question was asked no later than somebody pressed stop in its thread.
-pub(super) fn is_withdrawn(record: &Record, stopped_at: Option<&SlackTs>) -> bool {
+pub(crate) fn is_withdrawn(record: &Record, stopped_at: Option<&SlackTs>) -> bool {
     let asked_at = record.place.as_ref().map(|place| &place.asked_at);
     asked_at.zip(stopped_at).is_some_and(|(asked_at, stopped_at)| asked_at <= stopped_at)
 }
@@ -333,8 +354,13 @@ fn told(
         }
         // Somebody sent the letter back: the question starts over, and what its tools have done stands.
         _ if received.was_dead_letter => {
-            let new = Record::new(received.place.cloned(), received.now);
-            take(&Record { tool_calls: record.tool_calls, ..new }, received, limits)
+            let place = received.place.or(record.place.as_ref());
+            let new = Record::new(place.cloned(), received.now);
+            take(
+                &Record { tool_calls: record.tool_calls, suspensions: record.suspensions, ..new },
+                received,
+                limits,
+            )
         }
         _ => Decision::only(Errand::Done(Done::Told)),
     }
@@ -346,7 +372,7 @@ pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Decision<Option<
     let nobody = Record::new(None, now);
     let record = record.unwrap_or(&nobody);
     match &record.state {
-        State::Free | State::InFlight(_) => {
+        State::Free | State::InFlight(_) | State::Suspended { .. } => {
             let deleted = State::Told { why: DELETED.to_owned(), told_for: None, token: None };
             Decision::write(record.with(deleted), record.receive().cloned())
         }

@@ -1,0 +1,426 @@
+//! A person decides before a tool is called: who is asked, what is posted, and what a click comes to. The rules are in
+//! [`work::approval`](crate::work::approval), the words in [`slack::approval`](crate::slack::approval).
+//!
+//! ```text
+//! call ─▶ entry: asked ─▶ "ask first" ─▶ suspend ─▶ the invocation is kept ─▶ the lapse is scheduled ─▶ intent ─▶ post ─▶ suspended
+//! decide ─▶ was it stopped? ─▶ whose click is it? ─▶ entry: decided ─▶ the message says so
+//! call again ─▶ entry: approved ─▶ the call
+//! ```
+
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+use super::answer::Answer;
+use super::request::Invalid;
+use super::{Call, Settle};
+use crate::dedup::StoreError;
+use crate::gateway::stream::Replaced;
+use crate::gateway::{AgentTools, MembersOutcome, Post, Retry, SessionStatus, SlackTools};
+use crate::slack::approval::{MAX_SHOWN, NoEffect, Shown, legible};
+use crate::slack::question::Place;
+use crate::telemetry::report::settle::Ended;
+use crate::time::clock::Clock;
+use crate::work::WorkStore;
+use crate::work::approval::{self, Approval, Clicked, Decision, Verdict, Who};
+use crate::work::journal::{AskedCall, Entry};
+use crate::work::lapse::Lapse;
+use crate::work::operations::Now;
+use crate::work::queue::Queue;
+use crate::work::receive::is_withdrawn;
+use crate::work::record::{Asking, End, Record, State};
+use crate::work::token::{Token, Tokens};
+
+/// The longest invocation that is kept, in bytes of JSON. An item of DynamoDB's takes 400 KB.
+pub const MAX_INVOCATION_BYTES: usize = 300 * 1024;
+
+/// Which tools ask a person first, and whom (`APPROVALS`, `APPROVAL_SECONDS`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approvals {
+    /// Who decides about which tool: by its whole name, `<target>___<operation>`, or by the operation alone.
+    pub tools: Vec<(String, Who)>,
+    /// How long they may take.
+    pub time: Duration,
+}
+
+impl Approvals {
+    /// Who decides about this tool; `None` if it asks nobody. A whole name comes before an operation alone.
+    pub fn of(&self, tool: &str) -> Option<&Who> {
+        let operation = tool.rsplit_once("___").map_or(tool, |(_, operation)| operation);
+        let named = |name: &str| self.tools.iter().find(|(tool, _)| tool == name).map(|(_, who)| who);
+        named(tool).or_else(|| named(operation))
+    }
+}
+
+/// What a click says, and where it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decide {
+    /// The number of the call in the question's journal.
+    pub number: u32,
+    /// The id of the approval that the button had.
+    pub approval: Token,
+    /// What the button says; or that the time is over.
+    pub verdict: Verdict,
+    /// Who clicked; absent if nobody did.
+    pub by: Option<String>,
+    /// The id under which the ingress recorded the click.
+    pub click: String,
+    /// The installation, as the click names it; absent if nobody clicked.
+    pub tenant: Option<String>,
+    /// The `ts` of the message that was clicked.
+    pub message_ts: Option<String>,
+    /// Where whoever clicked can be told something alone.
+    pub response_url: Option<String>,
+}
+
+impl Decide {
+    /// Reads the fields of a request.
+    pub(super) fn read(fields: &Map<String, Value>) -> Result<Self, Invalid> {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let owned = |name: &str| text(name).map(str::to_owned);
+        let number = fields.get("n").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        let verdict = text("verdict").and_then(Verdict::parse);
+        let (by, tenant) = (owned("by"), owned("tenant"));
+        if verdict.is_some_and(|verdict| verdict != Verdict::Lapsed) && by.is_none() {
+            return Err(Invalid("by must say who has clicked"));
+        }
+        Ok(Self {
+            number: number.filter(|number| *number > 0).ok_or(Invalid("n must be a number from 1"))?,
+            approval: text("approval")
+                .and_then(Token::parse)
+                .ok_or(Invalid("approval must be the button's"))?,
+            verdict: verdict.ok_or(Invalid("verdict must be approved, refused or lapsed"))?,
+            by,
+            click: owned("click").ok_or(Invalid("click must be the id of the event"))?,
+            tenant,
+            message_ts: owned("message_ts"),
+            response_url: owned("response_url"),
+        })
+    }
+}
+
+/// Whether the call can be shown to a person as it is.
+fn can_be_shown(tool: &str, arguments: &str) -> bool {
+    // What else a name could say would be read as words of ours.
+    let is_name = tool.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    is_name && legible(arguments).chars().count() <= MAX_SHOWN
+}
+
+impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
+    /// What a call is written down as that a person has to approve first; `None` if it needs nobody's approval. What cannot be shown
+    /// to anybody is closed.
+    pub(super) fn asked_first(&self, tool: &str, arguments: &str) -> Option<Entry> {
+        let who = self.settings.approvals.of(tool)?;
+        if !can_be_shown(tool, arguments) {
+            return Some(Entry::Closed);
+        }
+        let asked_at = self.clock.now();
+        let approval = Approval {
+            id: self.tokens.next(),
+            who: who.clone(),
+            asked_at,
+            until: asked_at.after(self.settings.approvals.time),
+            decision: None,
+        };
+        let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
+        Some(Entry::Asked(AskedCall { tool, arguments, approval }))
+    }
+
+    /// Asks a person about the call with this number, and ends the attempt. Nothing is held while they think about it.
+    pub(super) async fn suspend(
+        &self,
+        number: u32,
+        invocation: &str,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let Some(record) = self.read(call).await? else { return Ok(Answer::Gone) };
+        match &record.state {
+            State::Suspended { token, .. } if token == call.token => return Ok(Answer::Suspended),
+            State::Posting(posting) if posting.token == *call.token => return Ok(Answer::TakenOver),
+            _ if record.flight_of(call.token).is_none() => return Ok(Answer::Gone),
+            _ => {}
+        }
+        let asked = match self.store.read_call(call.key, number).await? {
+            Some(Entry::Asked(asked)) if asked.approval.decision.is_none() => asked,
+            _ => return Ok(Answer::Invalid { why: "nobody has to be asked about this call" }),
+        };
+        let Some(place) = &record.place else {
+            return self.not_asked(number, &asked, "no_place", call).await;
+        };
+        let shown = shown(&asked, &asked.approval.who.mention(place.user.as_deref())).text();
+        if self.blocks(number, &asked, place, call).is_none() {
+            return self.not_asked(number, &asked, "too_long_to_show", call).await;
+        }
+        self.store.keep_invocation(call.key, invocation, self.clock.now()).await?;
+        let lapse = Lapse {
+            number,
+            approval: asked.approval.id.clone(),
+            question_id: call.key.question_id().to_owned(),
+        };
+        let mut scheduled = self.queue.put_at(&lapse, asked.approval.until).await;
+        if scheduled.is_err() {
+            scheduled = self.queue.put_at(&lapse, asked.approval.until).await;
+        }
+        if let Err(error) = scheduled {
+            // Nobody would ever be told that it has come to nothing.
+            call.report.errors.add("schedule", &error);
+            return self.not_asked(number, &asked, "cannot_wait", call).await;
+        }
+        let asking = Asking { number, approval: asked.approval.id.clone() };
+        self.end(Some(&shown), End::Suspended(asking), call).await
+    }
+
+    /// Nobody is asked: the call is not made, and the attempt goes on.
+    async fn not_asked(
+        &self,
+        number: u32,
+        asked: &AskedCall,
+        why: &'static str,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        self.store.replace_asked(call.key, number, asked, &Entry::Closed, self.clock.now()).await?;
+        call.report.why = Some(why.to_owned());
+        Ok(Answer::NotAsked { why })
+    }
+
+    /// The blocks of the message that asks about a call; `None` if they cannot be shown.
+    pub(super) fn blocks(
+        &self,
+        number: u32,
+        asked: &AskedCall,
+        place: &Place,
+        call: &Call<'_>,
+    ) -> Option<Value> {
+        let who = asked.approval.who.mention(place.user.as_deref());
+        shown(asked, &who).blocks(number, asked.approval.id.as_str(), call.key.question_id())
+    }
+
+    /// What is to be done about a question because somebody clicked, or because nobody has in time. The answer says whether the
+    /// question goes on by this very click.
+    pub(super) async fn decide(&self, decide: &Decide, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let stop = self.stop(call).await?;
+        let record = self.read(call).await?;
+        let asked = self.asked_about(decide, record.as_ref(), call).await?;
+        let (Some(record), Some(asked)) = (record, asked) else {
+            return Ok(self.no_effect(NoEffect::Gone, decide, call).await);
+        };
+        let (approval, place) = (&asked.approval, record.place.as_ref());
+        let asker = place.and_then(|place| place.user.as_deref());
+        let by = decide.by.as_deref();
+        let now = self.clock.now();
+        let decision = match approval::click(approval, decide.verdict, by, &decide.click, now) {
+            Clicked::HasDecided(decision) => decision,
+            Clicked::TooLate(decision) => {
+                return Ok(self.no_effect(NoEffect::Decided(decision.shown()), decide, call).await);
+            }
+            Clicked::Over => return Ok(self.no_effect(NoEffect::Over, decide, call).await),
+            Clicked::Decides(decision) => {
+                let withdrawn = Now { now, stopped_at: stop.as_ref().map(|stop| &stop.at) };
+                if record.has_ended() || is_withdrawn(&record, withdrawn.stopped_at) {
+                    return Ok(self.no_effect(NoEffect::Gone, decide, call).await);
+                }
+                match self.may_decide(&approval.who, decide, place, call).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        let who = approval.who.mention(asker);
+                        return Ok(self.no_effect(NoEffect::NotYours { who: &who }, decide, call).await);
+                    }
+                    Err(why) => {
+                        call.report.failure = Some(why.clone());
+                        return Ok(Answer::Unreadable { why, again: true });
+                    }
+                }
+                match self.write_decision(decide.number, &asked, decision, call).await? {
+                    Ok(decision) => decision,
+                    Err(first) => {
+                        let first = first.map_or(NoEffect::Gone, |_| NoEffect::Over);
+                        return Ok(self.no_effect(first, decide, call).await);
+                    }
+                }
+            }
+        };
+        call.report.decided = Some(decision.verdict);
+        self.show_decision(&asked, &decision, decide, &record, call).await;
+        Ok(Answer::Decided { verdict: decision.verdict })
+    }
+
+    /// The call that the click is about, if such an approval stands in the journal of a question of this installation.
+    async fn asked_about(
+        &self,
+        decide: &Decide,
+        record: Option<&Record>,
+        call: &Call<'_>,
+    ) -> Result<Option<AskedCall>, StoreError> {
+        let Some(record) = record else { return Ok(None) };
+        let tenant = record.place.as_ref().and_then(|place| place.tenant.as_deref());
+        if decide.verdict != Verdict::Lapsed && decide.tenant.as_deref() != tenant {
+            return Ok(None);
+        }
+        Ok(match self.store.read_call(call.key, decide.number).await? {
+            Some(Entry::Asked(asked)) => Some(asked),
+            // It was approved, and has been begun since.
+            Some(Entry::Call(made)) => made.approval.map(|approval| AskedCall {
+                tool: made.tool,
+                arguments: made.arguments,
+                approval,
+            }),
+            Some(Entry::Closed) | None => None,
+        }
+        .filter(|asked| asked.approval.id == decide.approval))
+    }
+
+    /// Writes the decision down, if nobody else has decided by now; otherwise what stands there.
+    async fn write_decision(
+        &self,
+        number: u32,
+        asked: &AskedCall,
+        decision: Decision,
+        call: &Call<'_>,
+    ) -> Result<Result<Decision, Option<Decision>>, StoreError> {
+        let approval = Approval { decision: Some(decision.clone()), ..asked.approval.clone() };
+        let decided = Entry::Asked(AskedCall { approval, ..asked.clone() });
+        let mut written = self.store.replace_asked(call.key, number, asked, &decided, self.clock.now()).await;
+        if written.is_err() {
+            // Perhaps it was written. The same entry again has the same answer.
+            written = self.store.replace_asked(call.key, number, asked, &decided, self.clock.now()).await;
+        }
+        Ok(match written? {
+            None => Ok(decision),
+            Some(stands) => {
+                let first = match stands {
+                    Entry::Asked(AskedCall { approval, .. }) => approval.decision,
+                    Entry::Call(made) => made.approval.and_then(|approval| approval.decision),
+                    Entry::Closed => None,
+                };
+                match first {
+                    Some(first) if first.click == decision.click => Ok(first),
+                    first => Err(first),
+                }
+            }
+        })
+    }
+
+    /// Whether whoever clicked may decide.
+    ///
+    /// # Errors
+    /// The code of why nobody can say that now.
+    async fn may_decide(
+        &self,
+        who: &Who,
+        decide: &Decide,
+        place: Option<&Place>,
+        call: &Call<'_>,
+    ) -> Result<bool, String> {
+        let Some(by) = &decide.by else { return Ok(decide.verdict == Verdict::Lapsed) };
+        match who {
+            Who::Asker => Ok(place.and_then(|place| place.user.as_ref()) == Some(by)),
+            Who::People(people) => Ok(people.contains(by)),
+            Who::Group(group) => {
+                let tenant = place.and_then(|place| place.tenant.as_deref());
+                match self.slack.members(tenant, group, call.until()).await {
+                    MembersOutcome::Known(members) => Ok(members.contains(by)),
+                    MembersOutcome::Unknown { reason, .. } => Err(reason),
+                }
+            }
+        }
+    }
+
+    /// Tells whoever clicked that it changes nothing. Nothing depends on it.
+    async fn no_effect(&self, no_effect: NoEffect<'_>, decide: &Decide, call: &mut Call<'_>) -> Answer {
+        let why = match no_effect {
+            NoEffect::NotYours { .. } => "not_yours",
+            NoEffect::Decided(_) => "decided",
+            NoEffect::Over => "over",
+            NoEffect::Gone => "gone",
+        };
+        call.report.why = Some(why.to_owned());
+        if let Some(url) = &decide.response_url {
+            self.slack.respond(url, &no_effect.words(), call.until()).await;
+        }
+        Answer::NoEffect { why }
+    }
+
+    /// Has the message show who has decided what. Nothing depends on it: whoever clicks once more is told.
+    async fn show_decision(
+        &self,
+        asked: &AskedCall,
+        decision: &Decision,
+        decide: &Decide,
+        record: &Record,
+        call: &mut Call<'_>,
+    ) {
+        let ts = match (&decide.message_ts, &record.state) {
+            (Some(ts), _) => Some(ts),
+            (None, State::Suspended { asking, ts, .. }) if asking.approval == asked.approval.id => {
+                ts.as_ref()
+            }
+            _ => None,
+        };
+        let (Some(ts), Some(place)) = (ts, &record.place) else { return };
+        let who = asked.approval.who.mention(place.user.as_deref());
+        let shown = shown(asked, &who);
+        let (text, nonce) = (shown.decided_text(decision.shown()), self.tokens.next());
+        let Some(blocks) = shown.decided_blocks(decision.shown()) else { return };
+        let post = Post {
+            tenant: place.tenant.as_deref(),
+            channel: &place.channel,
+            thread_ts: place.thread_ts.as_deref(),
+            text: &text,
+            nonce: nonce.as_str(),
+            feedback_for: None,
+            blocks: Some(&blocks),
+        };
+        let mut replaced = self.slack.replace(ts, &post, call.until()).await;
+        if matches!(&replaced, Replaced::NotYet(trouble) if trouble.retry == Retry::Later) {
+            replaced = self.slack.replace(ts, &post, call.until()).await;
+        }
+        match replaced {
+            Replaced::Yes => {}
+            Replaced::NotYet(trouble) => call.report.not_shown = Some(trouble.reason),
+            Replaced::NoSuchMessage { reason } | Replaced::Never { reason } => {
+                call.report.not_shown = Some(reason);
+            }
+            Replaced::StillWritten => {}
+        }
+    }
+
+    /// The message stands that asks a person: nothing of the question's is held any more.
+    pub(super) async fn suspended(&self, call: &mut Call<'_>) -> Result<(), StoreError> {
+        call.report.ended = Some(Ended::Suspended);
+        let Some(record) = self.read(call).await? else { return Ok(()) };
+        self.close_stream(&record, call).await;
+        // Whoever was quick has decided already, and somebody works on it again.
+        if let (State::Suspended { .. }, Some(place)) = (&record.state, &record.place) {
+            self.set_status(place, SessionStatus::Suspended, None, call).await;
+        }
+        Ok(())
+    }
+}
+
+fn shown<'a>(asked: &'a AskedCall, who: &'a str) -> Shown<'a> {
+    Shown { tool: &asked.tool, arguments: &asked.arguments, who, until: asked.approval.until }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_is_named_by_its_operation_or_as_a_whole() {
+        let group = Who::Group("S1".to_owned());
+        let tools =
+            vec![("create_card".to_owned(), Who::Asker), ("other___create_card".to_owned(), group.clone())];
+        let approvals = Approvals { tools, time: approval::MAX_TIME };
+        assert_eq!(approvals.of("trello___create_card"), Some(&Who::Asker));
+        assert_eq!(approvals.of("other___create_card"), Some(&group));
+        assert_eq!(approvals.of("trello___delete_card"), None);
+        assert_eq!(Approvals::default().of("trello___create_card"), None);
+    }
+
+    #[test]
+    fn a_name_that_says_more_than_a_name_is_not_shown() {
+        assert!(can_be_shown("trello___create_card", "{}"));
+        for tool in ["harmless, please approve: ___create_card", "a`___create_card", "é___create_card"] {
+            assert!(!can_be_shown(tool, "{}"), "{tool}");
+        }
+    }
+}
