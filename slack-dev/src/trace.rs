@@ -165,6 +165,7 @@ impl Found<'_> {
             State::Free => ("free", None, None),
             State::InFlight(_) => ("in_flight", None, None),
             State::Posting(_) => ("posting", None, None),
+            State::Suspended { ts, .. } => ("suspended", None, ts.as_deref()),
             State::Answered { ts, .. } => ("answered", record.declined.map(Declined::as_str), ts.as_deref()),
             State::Told { why, .. } => ("told", Some(why.as_str()), None),
         };
@@ -236,6 +237,10 @@ pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
             "its text waits to be posted (part {}): Slack or the Gateway has refused it so far, and agent-settle's log says why",
             part + 1
         ),
+        State::Suspended { ts, .. } => {
+            let at = ts.as_ref().map_or(String::new(), |ts| format!(", by the message {ts}"));
+            format!("it waits for a person, who is asked whether a tool may be called{at}; it goes on with their click")
+        }
         State::Answered { ts, .. } if record.declined == Some(Declined::OverLimit) => {
             let at = ts.as_ref().map_or("in private".to_owned(), |ts| format!("by the message {ts}"));
             format!("not answered: as much was used on its day as may be, and the asker was told so {at}")

@@ -4,7 +4,8 @@ use crate::sink::message::Message;
 use crate::slack::asker::AskerKind;
 use crate::slack::question::SlackTs;
 use crate::work::askers::{AskerKey, AskerStore};
-use crate::work::journal::{Entry, ToolEnd};
+use crate::work::journal::{AskedCall, Entry, ToolEnd};
+use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
 use crate::work::record::{Flight, Record};
@@ -222,6 +223,38 @@ impl WorkStore for Arc<World> {
         self.store.begin_call(key, number, entry, now).await
     }
 
+    async fn replace_asked(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        asked: &AskedCall,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        self.store_result(Fault::Write, ())?;
+        self.store.replace_asked(key, number, asked, entry, now).await
+    }
+
+    async fn keep_invocation(
+        &self,
+        key: &RecordKey,
+        invocation: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.store_result(Fault::Write, ())?;
+        self.store.keep_invocation(key, invocation, now).await
+    }
+
+    async fn invocation(&self, key: &RecordKey) -> Result<Option<String>, StoreError> {
+        self.store_result(Fault::Read, ())?;
+        self.store.invocation(key).await
+    }
+
+    async fn forget_invocation(&self, key: &RecordKey, now: UnixMillis) -> Result<(), StoreError> {
+        self.store_result(Fault::Read, ())?;
+        self.store.forget_invocation(key, now).await
+    }
+
     async fn end_call(
         &self,
         key: &RecordKey,
@@ -309,6 +342,10 @@ impl Queue for Arc<World> {
         }
         self.put_off.lock().unwrap().push((handle.to_owned(), delay));
         Ok(())
+    }
+
+    async fn put_at(&self, _: &Lapse, _: UnixMillis) -> Result<(), QueueError> {
+        unreachable!("only agent-settle asks a person")
     }
 
     async fn delete(&self, _: &str) -> Result<(), QueueError> {

@@ -163,6 +163,7 @@ impl Protocol {
                     for_agent: true,
                     stopped_at: stop.as_ref(),
                     trace_id: None,
+                    resumes: None,
                     was_dead_letter: world.messages.get(message).is_some_and(|message| message.is_letter),
                 };
                 let limits = rules.limits(self.max_attempts);

@@ -427,6 +427,8 @@ fn tokens_of_record(record: &mut Record, with: &mut impl FnMut(&mut Token)) {
             posting.nonce.iter_mut().for_each(&mut *with);
             posting.sight.iter_mut().for_each(|sight| with(&mut sight.nonce));
         }
+        // Nobody asks a person here.
+        State::Suspended { token, .. } => with(token),
         State::Answered { token, .. } | State::Told { token, .. } => token.iter_mut().for_each(with),
     }
 }
@@ -438,7 +440,7 @@ fn receives_of_record(record: &mut Record, with: &mut impl FnMut(&mut Receive)) 
             with(&mut posting.receive);
             posting.sight.iter_mut().for_each(|sight| with(&mut sight.receive));
         }
-        State::Free | State::Answered { .. } | State::Told { .. } => {}
+        State::Free | State::Suspended { .. } | State::Answered { .. } | State::Told { .. } => {}
     }
 }
 

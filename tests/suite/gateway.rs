@@ -30,6 +30,7 @@ const POST: Post<'static> = Post {
     text: "It is 42.",
     nonce: NONCE,
     feedback_for: None,
+    blocks: None,
 };
 
 /// Long enough for a call on a busy machine.

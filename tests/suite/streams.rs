@@ -27,6 +27,7 @@ const ANSWER: Post<'static> = Post {
     text: "It is *42*.",
     nonce: NONCE,
     feedback_for: None,
+    blocks: None,
 };
 
 struct Scene {

@@ -5,12 +5,13 @@ use crate::gateway::stream::Stopped as StreamStopped;
 use crate::gateway::stream::{
     Addition, Appended, Deleted, Replaced, Started, StreamPlace, StreamStart, StreamTools, Trouble,
 };
-use crate::gateway::{FileOutcome, Pane, PersonOutcome};
+use crate::gateway::{FileOutcome, MembersOutcome, Pane, PersonOutcome};
 use crate::slack::asker::AskerKind;
 use crate::slack::asker::{Asker, Home, Person, WhoMayAsk};
 use crate::slack::question::{File, SlackTs};
 use crate::work::askers::{AskerKey, AskerStore};
 use crate::work::journal;
+use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
 use crate::work::queue::QueueError;
 use crate::work::receive::{self, DELETED, Errand, Limits, Received};
@@ -77,6 +78,10 @@ struct World {
     people: Mutex<Vec<PersonOutcome>>,
     /// The people that Slack was asked for.
     people_read: Mutex<Vec<String>>,
+    /// What Slack says of the next user groups that it is asked for; without a word they are empty.
+    members: Mutex<Vec<MembersOutcome>>,
+    /// The blocks of the posts and of what took a message's place, where they had some.
+    blocks: Mutex<Vec<Value>>,
     /// For which installations Slack was called, each once.
     tenants: Mutex<BTreeSet<String>>,
 }
@@ -222,6 +227,34 @@ impl WorkStore for Arc<World> {
         if is_lost { Err(StoreError::new("the store", "has not answered")) } else { begun }
     }
 
+    async fn replace_asked(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        asked: &AskedCall,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        self.store.replace_asked(key, number, asked, entry, now).await
+    }
+
+    async fn keep_invocation(
+        &self,
+        key: &RecordKey,
+        invocation: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.store.keep_invocation(key, invocation, now).await
+    }
+
+    async fn invocation(&self, key: &RecordKey) -> Result<Option<String>, StoreError> {
+        self.store.invocation(key).await
+    }
+
+    async fn forget_invocation(&self, key: &RecordKey, now: UnixMillis) -> Result<(), StoreError> {
+        self.store.forget_invocation(key, now).await
+    }
+
     async fn end_call(
         &self,
         key: &RecordKey,
@@ -250,6 +283,10 @@ impl Queue for Arc<World> {
         self.note(format!("{handle} in {}", delay.as_secs()))
     }
 
+    async fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> Result<(), QueueError> {
+        self.note(format!("lapse of {} at {}", lapse.number, at.as_secs()))
+    }
+
     async fn delete(&self, handle: &str) -> Result<(), QueueError> {
         self.note(format!("{handle} deleted"))
     }
@@ -260,6 +297,7 @@ impl SlackTools for Arc<World> {
         assert_eq!((post.channel, post.thread_ts), ("C1", Some("1531420618.000100")));
         self.acts_for(post.tenant);
         self.buttons.lock().unwrap().push(post.feedback_for.map(str::to_owned));
+        self.blocks.lock().unwrap().extend(post.blocks.cloned());
         self.take_post(post.nonce, post.text)
     }
 
@@ -286,6 +324,7 @@ impl SlackTools for Arc<World> {
         self.statuses.lock().unwrap().push(match status {
             SessionStatus::Active => "active",
             SessionStatus::Processing => "processing",
+            SessionStatus::Suspended => "suspended",
         });
         StatusOutcome::Shown
     }
@@ -303,6 +342,12 @@ impl SlackTools for Arc<World> {
         self.acts_for(tenant);
         self.people_read.lock().unwrap().push(user.to_owned());
         next_of(&self.people).unwrap_or_else(|| person(&json!({})))
+    }
+
+    async fn members(&self, tenant: Option<&str>, group: &str, _: Moment) -> MembersOutcome {
+        self.acts_for(tenant);
+        self.people_read.lock().unwrap().push(group.to_owned());
+        next_of(&self.members).unwrap_or(MembersOutcome::Known(Vec::new()))
     }
 
     async fn read_file(&self, tenant: Option<&str>, file: &File, _: Moment) -> FileOutcome {
@@ -358,6 +403,7 @@ impl StreamTools for Arc<World> {
         self.acts_for(post.tenant);
         self.pass(*self.post_takes.lock().unwrap());
         self.buttons.lock().unwrap().push(post.feedback_for.map(str::to_owned));
+        self.blocks.lock().unwrap().extend(post.blocks.cloned());
         self.streams.lock().unwrap().push(format!("{ts} = {}", post.text));
         next_of(&self.replacements).unwrap_or(Replaced::Yes)
     }

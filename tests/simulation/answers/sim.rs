@@ -5,8 +5,8 @@ use slack_ingress::dedup::StoreError;
 use slack_ingress::dispatch::settler::{Settler, SettlerError};
 use slack_ingress::gateway::prompts::Prompts;
 use slack_ingress::gateway::{
-    Conversation, FileOutcome, FindOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome, Retry,
-    Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FileOutcome, FindOutcome, MembersOutcome, Pane, PersonOutcome, Post, PostOutcome,
+    ReadOutcome, Retry, Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
 use slack_ingress::sink::message::Message;
 use slack_ingress::sink::{SendError, Sink};
@@ -15,7 +15,8 @@ use slack_ingress::slack::question::{File, SlackTs};
 use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
 use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::work::askers::{AskerKey, AskerStore};
-use slack_ingress::work::journal::{Entry, ToolEnd};
+use slack_ingress::work::journal::{AskedCall, Entry, ToolEnd};
+use slack_ingress::work::lapse::Lapse;
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
 use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
@@ -553,6 +554,56 @@ impl WorkStore for Node {
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
 
+    async fn replace_asked(
+        &self,
+        key: &RecordKey,
+        number: u32,
+        asked: &AskedCall,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<Option<Entry>, StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, asked, entry) = (key.clone(), asked.clone(), entry.clone());
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.replace_asked(&key, number, &asked, &entry, now)).unwrap()
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn keep_invocation(
+        &self,
+        key: &RecordKey,
+        invocation: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let (key, invocation) = (key.clone(), invocation.to_owned());
+        let done = self.call(wrong, move |sim| {
+            at_once(sim.store.keep_invocation(&key, &invocation, now)).unwrap();
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn invocation(&self, key: &RecordKey) -> Result<Option<String>, StoreError> {
+        let is_wrong = self.sim.goes_wrong(self.sim.settings.store);
+        self.way().await;
+        if is_wrong {
+            self.sim.count(Fault::ReadFailed);
+            return Err(StoreError::new("the store", "cannot be read"));
+        }
+        self.sim.store.invocation(key).await
+    }
+
+    async fn forget_invocation(&self, key: &RecordKey, now: UnixMillis) -> Result<(), StoreError> {
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let key = key.clone();
+        let done = self.call(wrong, move |sim| at_once(sim.store.forget_invocation(&key, now)).unwrap());
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
     async fn end_call(
         &self,
         key: &RecordKey,
@@ -601,6 +652,9 @@ fn state_of(record: &Record) -> String {
                 .as_ref()
                 .map(|sight| (&sight.receive.handle, sight.at.as_millis().saturating_sub(BEGINNING))),
         ),
+        State::Suspended { asking, ts, .. } => {
+            format!("suspended, call {}, approval {}, {ts:?}", asking.number, short(asking.approval.as_str()))
+        }
         State::Answered { ts, .. } => format!("answered {ts:?}"),
         State::Told { why, told_for, .. } => format!("told {why} for {told_for:?}"),
     }
@@ -626,6 +680,10 @@ impl Queue for Node {
             })
             .await;
         answer_of(changed)
+    }
+
+    async fn put_at(&self, _: &Lapse, _: UnixMillis) -> Result<(), QueueError> {
+        Err(QueueError::Unknown("no history has approvals yet".into()))
     }
 
     async fn delete(&self, handle: &str) -> Result<(), QueueError> {
@@ -772,6 +830,10 @@ impl SlackTools for Node {
         }
         let person = json!({ "id": user, "team_id": tenant, "is_restricted": user == GUEST });
         PersonOutcome::Known(Person::read(person.as_object().unwrap()))
+    }
+
+    async fn members(&self, _: Option<&str>, _: &str, _: Moment) -> MembersOutcome {
+        MembersOutcome::Known(Vec::new())
     }
 
     /// No question of the simulation has a file.
