@@ -229,7 +229,7 @@ impl Protocol {
                 map(decided, |posted, _| match posted {
                     Posted::Next(record) => send(token, &record),
                     Posted::Left { visible } => Follow::visible(Some(visible)),
-                    Posted::Ended { end: End::Answered | End::Declined(_), receive } => {
+                    Posted::Ended { end: End::Answered | End::Declined(_) | End::Suspended(_), receive } => {
                         Follow::queue(QueueCall::Delete(receive))
                     }
                     Posted::Ended { end: End::Told { .. }, receive } => Follow::visible(Some(receive)),

@@ -531,6 +531,7 @@ impl Scene {
                 for_agent: true,
                 stopped_at: stop.as_ref().map(|stop| &stop.at),
                 trace_id: None,
+                resumes: None,
                 was_dead_letter: false,
             };
             receive::on_receive(record, &received, LIMITS)
@@ -1065,6 +1066,7 @@ async fn what_was_counted_and_not_begun_is_closed_by_whoever_reads_the_journal()
         arguments: "{}".to_owned(),
         nonce: token(99),
         begun_at: scene.world.now(),
+        approval: None,
         end: None,
     });
     let stands = scene.world.store.begin_call(&scene.key, 1, &late, scene.world.now()).await.unwrap();
@@ -1204,6 +1206,7 @@ async fn a_question_that_starts_over_knows_what_was_done_for_it() {
         for_agent: true,
         stopped_at: None,
         trace_id: None,
+        resumes: None,
         was_dead_letter: true,
     };
     let taken = receive::on_receive(Some(&told), &received, LIMITS).write.unwrap();

@@ -17,7 +17,9 @@ fn receive() -> impl Strategy<Value = Receive> {
 }
 
 fn end() -> impl Strategy<Value = End> {
-    prop_oneof![Just(End::Answered), "[a-z_]{1,9}".prop_map(|why| End::Told { why })]
+    let told = "[a-z_]{1,9}".prop_map(|why| End::Told { why });
+    let declined = prop::sample::select(Declined::ALL.to_vec()).prop_map(End::Declined);
+    prop_oneof![Just(End::Answered), told, declined, asking().prop_map(End::Suspended)]
 }
 
 fn posting() -> impl Strategy<Value = State> {
@@ -33,6 +35,10 @@ fn posting() -> impl Strategy<Value = State> {
     )
 }
 
+fn asking() -> impl Strategy<Value = Asking> {
+    (any::<u32>(), token()).prop_map(|(number, approval)| Asking { number, approval })
+}
+
 fn state() -> impl Strategy<Value = State> {
     let flight = (prop::option::of(token()), prop::option::of(token()), time(), receive()).prop_map(
         |(token, claimed_from, lease_until, receive)| {
@@ -43,7 +49,9 @@ fn state() -> impl Strategy<Value = State> {
         .prop_map(|(ts, token)| State::Answered { ts, token });
     let told = ("[a-z_]{1,9}", prop::option::of("[a-z0-9]{1,9}"), prop::option::of(token()))
         .prop_map(|(why, told_for, token)| State::Told { why, told_for, token });
-    prop_oneof![Just(State::Free), flight, posting(), answered, told]
+    let suspended = (asking(), prop::option::of("[0-9.]{1,9}"), token())
+        .prop_map(|(asking, ts, token)| State::Suspended { asking, ts, token });
+    prop_oneof![Just(State::Free), flight, posting(), answered, suspended, told]
 }
 
 fn place() -> impl Strategy<Value = Place> {
@@ -82,12 +90,12 @@ fn file() -> impl Strategy<Value = File> {
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
-        state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, tool_calls: u32, since in time(), version: u64,
+        state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, tool_calls: u32, suspensions: u32, since in time(), version: u64,
         place in prop::option::of(place()), stream in prop::option::of(stream()), trace_id in prop::option::of("[0-9a-f-]{1,35}"),
         files in prop::collection::vec(file(), 0..3), declined in prop::sample::select(&[None, Some(Declined::Asker), Some(Declined::OverLimit)]),
     ) {
         let record = Record {
-            attempts, deferrals, calls_in_vain, tool_calls, stream, since, trace_id, place, files, declined, state,
+            attempts, deferrals, calls_in_vain, tool_calls, suspensions, stream, since, trace_id, place, files, declined, state,
         };
         let written = item(&record, version, NOW);
         prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());

@@ -130,6 +130,7 @@ fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
         for_agent: true,
         stopped_at: case.stopped_at,
         trace_id: None,
+        resumes: None,
         was_dead_letter: case.was_dead_letter,
     };
     on_receive(record, &received, LIMITS)
@@ -197,6 +198,7 @@ fn only_calls_of_the_agent_make_a_lease_longer() {
         for_agent: true,
         stopped_at: None,
         trace_id: None,
+        resumes: None,
         was_dead_letter: false,
     };
     let stop = on_stop(Some(&called_in_vain(2)), 1, &received, LIMITS).write.unwrap();
@@ -480,6 +482,7 @@ fn a_question_that_is_taken_keeps_the_trace_that_it_was_brought_in_last() {
             for_agent: true,
             stopped_at: None,
             trace_id,
+            resumes: None,
             was_dead_letter: false,
         };
         let decision = on_receive(Some(record), &received, LIMITS);
@@ -544,6 +547,7 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
             for_agent: true,
             stopped_at: None,
             trace_id: None,
+            resumes: None,
             was_dead_letter: false,
         };
         on_stop(record, ended, &received, LIMITS)
@@ -609,6 +613,7 @@ fn a_question_that_is_taken_has_the_files_of_its_message_until_it_ends() {
         for_agent: true,
         stopped_at: None,
         trace_id: None,
+        resumes: None,
         was_dead_letter: false,
     };
     let former = Record { files: vec![file("F0")], ..free() };
