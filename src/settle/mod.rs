@@ -328,7 +328,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Intent::TakenOver => Ok(Answer::TakenOver),
             Intent::Stands { end: stands, ts } => Ok(match (stands, &end) {
                 (End::Answered | End::Declined(_), _) => Answer::Answered { ts },
-                (End::Suspended(_), _) => Answer::Suspended,
+                (End::Suspended(_), End::Suspended(_)) => Answer::Suspended,
+                // The attempt is over: a person is asked.
+                (End::Suspended(_), _) => Answer::Gone,
                 (End::Told { .. }, End::Told { .. }) => Answer::Told,
                 // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
                 (End::Told { .. }, End::Answered | End::Declined(_) | End::Suspended(_)) => Answer::TakenOver,

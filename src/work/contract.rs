@@ -9,8 +9,9 @@ use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::approval::{Approval, Decision, Verdict, Who};
 use super::askers::{AskerKey, KNOWN_FOR, TOLD_AGAIN_AFTER};
-use super::journal::{Entry, ToolCall, ToolEnd};
+use super::journal::{AskedCall, Entry, ToolCall, ToolEnd};
 use super::record::{Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::{RandomTokens, Token, Tokens};
@@ -42,6 +43,10 @@ macro_rules! every_work_scenario {
             a_call_has_the_end_that_its_own_invocation_writes
             journals_are_kept_apart
             what_is_forgotten_is_closed
+            of_many_decisions_one_is_written
+            an_approved_call_is_begun_once_in_the_place_of_its_approval
+            what_is_not_as_it_was_asked_is_not_replaced
+            the_last_invocation_is_kept_until_it_is_forgotten
             what_somebody_is_is_known_for_an_hour
             one_question_of_a_day_tells_who_may_not_ask
             what_is_taken_counts_once_for_an_attempt_and_a_question_once_for_all
@@ -436,6 +441,94 @@ pub async fn what_is_forgotten_is_closed(store: &impl WorkStore) {
         assert_eq!(begin(store, &key, number, &Entry::Call(call(2))).await, Some(Entry::Closed));
     }
     assert_eq!(store.read_call(&key, 3).await.expect("the store answers"), None);
+}
+
+fn asked(id: u128, decision: Option<Decision>) -> AskedCall {
+    let ToolCall { tool, arguments, .. } = call(1);
+    let people = Who::People(vec!["U1".to_owned(), "W2".to_owned()]);
+    let until = NOW.after(Duration::from_secs(60));
+    let approval = Approval { id: token(id), who: people, asked_at: NOW, until, decision };
+    AskedCall { tool, arguments, approval }
+}
+
+fn decision(verdict: Verdict, click: &str) -> Decision {
+    let by = (verdict != Verdict::Lapsed).then(|| "U1".to_owned());
+    Decision { verdict, by, click: click.to_owned(), at: NOW }
+}
+
+async fn replace(store: &impl WorkStore, key: &RecordKey, asked: &AskedCall, entry: &Entry) -> Option<Entry> {
+    store.replace_asked(key, 1, asked, entry, NOW).await.expect("the store answers")
+}
+
+/// Of many that decide about one call, one does, and the others see what was decided.
+pub async fn of_many_decisions_one_is_written(store: &impl WorkStore) {
+    let (key, open) = (new_key(), asked(1, None));
+    assert_eq!(begin(store, &key, 1, &Entry::Asked(open.clone())).await, None);
+    let decided: Vec<Entry> = (0..8)
+        .map(|n| (Verdict::ALL[n % Verdict::ALL.len()], format!("Ev{n}")))
+        .map(|(verdict, click)| Entry::Asked(asked(1, Some(decision(verdict, &click)))))
+        .collect();
+    let found = join_all(decided.iter().map(|entry| replace(store, &key, &open, entry))).await;
+    let written: Vec<&Entry> =
+        decided.iter().zip(&found).filter_map(|(entry, found)| found.is_none().then_some(entry)).collect();
+    let [written] = written[..] else { panic!("not one of them was written: {found:?}") };
+    assert!(found.iter().flatten().all(|found| found == written), "{found:?}");
+    assert_eq!(replace(store, &key, &open, written).await, None, "the same again");
+    assert_eq!(store.read_call(&key, 1).await.expect("the store answers").as_ref(), Some(written));
+}
+
+/// Of many that make the call that was approved, one does. What it says afterwards is its own.
+pub async fn an_approved_call_is_begun_once_in_the_place_of_its_approval(store: &impl WorkStore) {
+    let (key, open) = (new_key(), asked(1, None));
+    let approved = asked(1, Some(decision(Verdict::Approved, "Ev1")));
+    assert_eq!(begin(store, &key, 1, &Entry::Asked(open.clone())).await, None);
+    assert_eq!(replace(store, &key, &open, &Entry::Asked(approved.clone())).await, None);
+    let made = |nonce| ToolCall { approval: Some(approved.approval.clone()), ..call(nonce) };
+    let calls: Vec<Entry> = (1..=8).map(|nonce| Entry::Call(made(nonce))).collect();
+    let found = join_all(calls.iter().map(|entry| replace(store, &key, &approved, entry))).await;
+    assert_eq!(found.iter().filter(|found| found.is_none()).count(), 1, "{found:?}");
+    let Some(Entry::Call(begun)) = store.read_call(&key, 1).await.expect("the store answers") else {
+        panic!("no call stands there")
+    };
+    assert_eq!(begun.approval, Some(approved.approval.clone()));
+    let end = ToolEnd::Answered { result: "{}".to_owned() };
+    store.end_call(&key, 1, &begun.nonce, &end).await.expect("the store answers");
+    let ended = Entry::Call(ToolCall { end: Some(end), ..begun });
+    assert_eq!(replace(store, &key, &approved, &Entry::Closed).await, Some(ended));
+}
+
+/// Whoever decides or begins by what they have read changes nothing if something else stands there.
+pub async fn what_is_not_as_it_was_asked_is_not_replaced(store: &impl WorkStore) {
+    let key = new_key();
+    let open = asked(1, None);
+    let refused = asked(1, Some(decision(Verdict::Refused, "Ev1")));
+    let begun = Entry::Call(call(1));
+    assert_eq!(replace(store, &key, &open, &begun).await, Some(Entry::Closed), "nothing stands there");
+    assert_eq!(begin(store, &key, 1, &Entry::Asked(refused.clone())).await, None);
+    for stale in [open, asked(2, None), asked(1, Some(decision(Verdict::Approved, "Ev1")))] {
+        assert_eq!(replace(store, &key, &stale, &begun).await, Some(Entry::Asked(refused.clone())));
+    }
+    assert_eq!(replace(store, &key, &refused, &Entry::Closed).await, None);
+    assert_eq!(store.read_call(&key, 1).await.expect("the store answers"), Some(Entry::Closed));
+    store.forget_call(&key, 1, NOW).await.expect("the store answers");
+    assert_eq!(begin(store, &key, 1, &Entry::Asked(refused)).await, Some(Entry::Closed));
+}
+
+/// What an agent was invoked with is kept to the letter, and takes the place of what was kept before.
+pub async fn the_last_invocation_is_kept_until_it_is_forgotten(store: &impl WorkStore) {
+    let [key, other] = [new_key(), new_key()];
+    let kept = async |key: &RecordKey| store.invocation(key).await.expect("the store answers");
+    assert_eq!(kept(&key).await, None);
+    for invocation in ["{}".to_owned(), "\"\\ \r\n\u{1f642}".repeat(30_000)] {
+        store.keep_invocation(&key, &invocation, NOW).await.expect("the store answers");
+        assert_eq!(kept(&key).await, Some(invocation));
+    }
+    assert_eq!(kept(&other).await, None);
+    assert_eq!(read(store, &key, NOW).await.record, None, "it is no record");
+    for _again in 0..2 {
+        store.forget_invocation(&key, NOW).await.expect("the store answers");
+        assert_eq!(kept(&key).await, None);
+    }
 }
 
 /// A journal is its question's alone, and changes nothing about the record.

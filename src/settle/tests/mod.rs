@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 mod admit;
+mod approvals;
 mod limits;
 mod streams;
 

@@ -1,0 +1,346 @@
+//! A person decides before a tool is called.
+
+use super::*;
+use crate::settle::approvals::{Approvals, Decide};
+use crate::slack::approval::{self as message, Click};
+use crate::work::approval::{Verdict, Who};
+
+const DELETE: &str = "trello___delete_card";
+
+/// The claimer of the turn that goes on.
+const NEXT: u128 = 20;
+
+impl Scene {
+    /// A question at work, in a stack whose tool asks `who` first.
+    async fn asks(who: Who) -> Self {
+        let mut settings = SettleSettings::new(WAIT);
+        settings.approvals =
+            Approvals { tools: vec![("create_card".to_owned(), who)], time: Duration::from_secs(3600) };
+        Self::with(settings).into_taken().await.into_claimed().await
+    }
+
+    /// A question that waits for its asker to decide about the first call.
+    async fn suspended(who: Who) -> Self {
+        let scene = Self::asks(who).await;
+        assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "ask first");
+        assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
+        scene
+    }
+
+    async fn suspend(&self, bits: u128, number: u32) -> Answer {
+        let invocation = json!({ "question": "create a card" }).to_string();
+        self.ask(bits, Operation::Suspend { number, invocation }).await
+    }
+
+    /// What the buttons of the last message say that has some.
+    fn buttons_of_message(&self) -> Vec<Click> {
+        let blocks = self.world.blocks.lock().unwrap();
+        let last = blocks.iter().rev().flat_map(|blocks| blocks.as_array().unwrap());
+        let mut elements = last.filter_map(|block| block["elements"].as_array());
+        let is_click = |elements: &&Vec<Value>| elements.iter().any(|it| message::click(it).is_some());
+        elements.find(is_click).unwrap().iter().map(|button| message::click(button).unwrap()).collect()
+    }
+
+    /// Somebody presses a button of the last message that has some.
+    async fn press(&self, verdict: Verdict, by: &str, click: &str) -> (Answer, SettleReport) {
+        let button = self.buttons_of_message().into_iter().find(|it| it.verdict == verdict).unwrap();
+        assert_eq!(RecordKey::of_question(&button.question_id), self.key);
+        let decide = Decide {
+            number: button.number,
+            approval: Token::parse(&button.approval).unwrap(),
+            verdict,
+            by: Some(by.to_owned()),
+            click: click.to_owned(),
+            tenant: Some("T1".to_owned()),
+            message_ts: Some("2.2".to_owned()),
+            response_url: Some("https://hooks.slack.com/1".to_owned()),
+        };
+        self.run(50, Operation::Decide(Box::new(decide))).await
+    }
+
+    async fn lapse(&self) -> Answer {
+        let button = self.buttons_of_message().remove(0);
+        let approval = Token::parse(&button.approval).unwrap();
+        let decide = Decide {
+            number: button.number,
+            approval,
+            verdict: Verdict::Lapsed,
+            by: None,
+            click: "lapse:1".to_owned(),
+            tenant: None,
+            message_ts: None,
+            response_url: None,
+        };
+        self.ask(50, Operation::Decide(Box::new(decide))).await
+    }
+
+    /// The dispatcher takes the record by the click's message, and the next turn claims it.
+    async fn next_turn(&self) {
+        let approval = Token::parse(&self.buttons_of_message().remove(0).approval).unwrap();
+        let receive = Receive { message_id: "click".to_owned(), handle: "h7".to_owned() };
+        let (place, token_of_click) = (Self::place(), token(19));
+        let errand = update(&self.world, &self.world, &self.key, |record, now| {
+            let received = Received {
+                receive: &receive,
+                receives: 1,
+                now,
+                lease_until: now.after(LEASE),
+                token: &token_of_click,
+                place: Some(&place),
+                files: &[],
+                for_agent: true,
+                stopped_at: None,
+                trace_id: None,
+                resumes: Some(&approval),
+                was_dead_letter: false,
+            };
+            receive::on_receive(record, &received, LIMITS)
+        });
+        assert_eq!(errand.await.unwrap(), Errand::Call);
+        let claimed = self.ask(19, Operation::Claim { new: token(NEXT) }).await.to_json();
+        assert_eq!((&claimed["outcome"], &claimed["attempt"]), (&json!("claimed"), &json!(1)));
+        self.world.queue.lock().unwrap().clear();
+    }
+
+    fn called(&self) -> Vec<String> {
+        self.world.tool_calls.lock().unwrap().clone()
+    }
+
+    /// What whoever clicked was told alone.
+    fn whispers(&self) -> Vec<String> {
+        let posted = self.world.posted.lock().unwrap();
+        posted.iter().filter(|(mark, _)| mark.starts_with("https:")).map(|(_, text)| text.clone()).collect()
+    }
+}
+
+fn no_effect(why: &'static str) -> Answer {
+    Answer::NoEffect { why }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_needs_an_approval_is_not_made_and_a_person_is_asked() {
+    let scene = Scene::asks(Who::Asker).await;
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await, json!({ "outcome": "ask first" }));
+    // The same again, because its answer was lost.
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await, json!({ "outcome": "ask first" }));
+    let invocation = json!({ "question": "create a card" }).to_string();
+    let suspend = Operation::Suspend { number: 1, invocation: invocation.clone() };
+    let (answer, report) = scene.run(CLAIMERS, suspend).await;
+    assert_eq!((answer, report.ended), (Answer::Suspended, Some(Ended::Suspended)));
+    assert_eq!(scene.called(), Vec::<String>::new());
+    // Nothing is held: the message has gone, and what says that nobody has decided comes after an hour.
+    assert_eq!(
+        scene.queue(),
+        [format!("lapse of 1 at {}", NOW / 1000 + 3600), "h1 in 90".to_owned(), "h1 deleted".to_owned()]
+    );
+    assert!(matches!(scene.state().await, State::Suspended { ts: Some(ts), .. } if ts == "2.2"));
+    assert_eq!(scene.world.statuses.lock().unwrap().last(), Some(&"suspended"));
+    assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), Some(invocation));
+    // It mentions who decides, and shows the very call.
+    assert!(scene.texts()[0].starts_with("<@U1>"), "{:?}", scene.texts());
+    let blocks = scene.world.blocks.lock().unwrap()[0].to_string();
+    let shown = json!({ "type": "text", "text": r#"{"name":"a"}"# }).to_string();
+    assert!(blocks.contains(CARD) && blocks.contains(&shown), "{blocks}");
+    // Once more, because its answer was lost: it is said, and not posted again.
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
+    assert_eq!(scene.texts().len(), 1);
+    // Whoever has thought of it so far has nothing to do any more.
+    assert_eq!(scene.ask(CLAIMERS, call_of(2, "b")).await, Answer::Gone);
+    assert_eq!(scene.ask(CLAIMERS, Operation::Beat).await, Answer::Cancel { why: "gone" });
+    assert_eq!(scene.answer("42").await, Answer::Gone);
+    // A second delivery of the question has nothing to do.
+    assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::Done(receive::Done::Suspended));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approved_call_is_made_once_and_exactly_as_it_was_shown() {
+    let scene = Scene::suspended(Who::Asker).await;
+    let (answer, report) = scene.press(Verdict::Approved, "U1", "Ev1").await;
+    assert_eq!(
+        (answer.to_json(), report.decided),
+        (json!({ "outcome": "decided", "verdict": "approved" }), Some(Verdict::Approved))
+    );
+    let shown = scene.world.streams.lock().unwrap().last().cloned().unwrap();
+    assert!(shown.starts_with("2.2 = ") && shown.contains("Approved by <@U1>"), "{shown}");
+    scene.next_turn().await;
+    let approved = told_of("a", 1, &json!({ "outcome": "approved", "approved_by": "U1" }));
+    assert_eq!(scene.told(NEXT, Operation::Calls).await["calls"], json!([approved]));
+    // Other arguments are another call, and need their own approval.
+    let edited = scene.told(NEXT, call_of(1, "edited")).await;
+    assert_eq!(
+        (&edited["outcome"], &edited["call"]["outcome"]),
+        (&json!("another call"), &json!("approved"))
+    );
+    assert_eq!(scene.told(NEXT, call_of(2, "edited")).await, json!({ "outcome": "ask first" }));
+    assert_eq!(scene.called(), Vec::<String>::new());
+    for _again in 0..2 {
+        assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
+    }
+    assert_eq!(scene.called(), [format!(r#"{CARD} {{"name":"a"}}"#)]);
+    let made = told_of("a", 1, &json!({ "outcome": "called", "result": made(), "approved_by": "U1" }));
+    assert_eq!(scene.told(NEXT, Operation::Calls).await["calls"][0], made);
+    assert_eq!(
+        scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()) }).await.outcome(),
+        "answered"
+    );
+    // The click's message was the question's last.
+    assert_eq!(scene.queue().last().map(String::as_str), Some("h7 deleted"));
+    assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_not_called() {
+    let scene = Scene::suspended(Who::Asker).await;
+    assert_eq!(scene.press(Verdict::Refused, "U1", "Ev1").await.0.outcome(), "decided");
+    scene.next_turn().await;
+    let not_called = json!({ "outcome": "not called", "why": "refused" });
+    assert_eq!(scene.told(NEXT, Operation::Calls).await["calls"], json!([told_of("a", 1, &not_called)]));
+    assert_eq!(scene.told(NEXT, call_of(1, "a")).await, not_called);
+    assert_eq!(scene.called(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_click_counts_and_the_same_one_again_goes_on() {
+    let people = Who::People(vec!["U2".to_owned(), "U3".to_owned()]);
+    let scene = Scene::suspended(people).await;
+    assert_eq!(scene.press(Verdict::Approved, "U2", "Ev1").await.0.outcome(), "decided");
+    // The same click is delivered once more, before or after somebody works.
+    assert_eq!(scene.press(Verdict::Approved, "U2", "Ev1").await.0.outcome(), "decided");
+    let (answer, report) = scene.press(Verdict::Refused, "U3", "Ev2").await;
+    assert_eq!((answer, report.decided), (no_effect("decided"), None));
+    assert!(scene.whispers()[0].contains("Approved by <@U2>"), "{:?}", scene.whispers());
+    scene.next_turn().await;
+    assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
+    assert_eq!(scene.press(Verdict::Refused, "U2", "Ev3").await.0, no_effect("decided"));
+    assert_eq!(scene.press(Verdict::Approved, "U2", "Ev1").await.0.outcome(), "decided");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_whoever_is_asked_can_decide() {
+    let scene = Scene::suspended(Who::Asker).await;
+    assert_eq!(scene.press(Verdict::Approved, "U2", "Ev1").await.0, no_effect("not_yours"));
+    assert!(scene.whispers()[0].contains("Only <@U1> can decide"), "{:?}", scene.whispers());
+
+    let scene = Scene::suspended(Who::Group("S1".to_owned())).await;
+    let says = |outcome| scene.world.members.lock().unwrap().push(outcome);
+    says(MembersOutcome::Unknown { reason: "slack_ratelimited".to_owned(), retry: Retry::Later });
+    says(MembersOutcome::Known(vec!["U2".to_owned()]));
+    says(MembersOutcome::Known(vec!["U2".to_owned(), "U3".to_owned()]));
+    // As long as Slack does not say who is in it, nobody has decided.
+    assert_eq!(scene.press(Verdict::Approved, "U3", "Ev1").await.0.outcome(), "unreadable");
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev2").await.0, no_effect("not_yours"));
+    assert_eq!(scene.press(Verdict::Approved, "U3", "Ev1").await.0.outcome(), "decided");
+    assert_eq!(*scene.world.people_read.lock().unwrap(), ["S1", "S1", "S1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another_workspace() {
+    let scene = Scene::suspended(Who::Asker).await;
+    let button = scene.buttons_of_message().remove(0);
+    let decide = |approval: Token, tenant: &str| {
+        let (by, click) = (Some("U1".to_owned()), "Ev1".to_owned());
+        let (number, tenant, verdict) = (button.number, Some(tenant.to_owned()), Verdict::Approved);
+        let decide =
+            Decide { number, approval, verdict, by, click, tenant, message_ts: None, response_url: None };
+        Operation::Decide(Box::new(decide))
+    };
+    assert_eq!(scene.ask(50, decide(token(999), "T1")).await, no_effect("gone"));
+    let id = Token::parse(&button.approval).unwrap();
+    assert_eq!(scene.ask(50, decide(id, "T2")).await, no_effect("gone"));
+    scene.world.pass(Duration::from_secs(3601));
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0, no_effect("over"));
+    assert_eq!(scene.lapse().await.to_json()["verdict"], "lapsed");
+    let shown = scene.world.streams.lock().unwrap().last().cloned().unwrap();
+    assert!(shown.contains("Nobody decided in time"), "{shown}");
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev2").await.0, no_effect("decided"));
+    scene.next_turn().await;
+    assert_eq!(scene.told(NEXT, call_of(1, "a")).await, json!({ "outcome": "not called", "why": "lapsed" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapse_after_a_decision_changes_nothing() {
+    let scene = Scene::suspended(Who::Asker).await;
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    assert_eq!(scene.lapse().await, no_effect("decided"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_approved_after_a_stop_or_when_the_message_was_deleted() {
+    let scene = Scene::suspended(Who::Asker).await;
+    scene.stop("1531420619.000000").await;
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0, no_effect("gone"));
+
+    let scene = Scene::suspended(Who::Asker).await;
+    update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0, no_effect("gone"));
+    assert!(scene.whispers()[0].contains("Nobody waits for this any more"), "{:?}", scene.whispers());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_who_could_not_be_shown_all_of_it_or_would_never_be_told_of_its_end() {
+    let scene = Scene::asks(Who::Asker).await;
+    let long = "a".repeat(3000);
+    let not_called = json!({ "outcome": "not called", "why": "too_long_to_show" });
+    assert_eq!(scene.told(CLAIMERS, call_of(1, &long)).await, not_called);
+    assert_eq!(scene.told(CLAIMERS, call_of(2, "a")).await["outcome"], "ask first");
+    *scene.world.queue_fails.lock().unwrap() = true;
+    assert_eq!(scene.suspend(CLAIMERS, 2).await, Answer::NotAsked { why: "cannot_wait" });
+    *scene.world.queue_fails.lock().unwrap() = false;
+    // The turn goes on without the call.
+    assert_eq!(
+        scene.told(CLAIMERS, call_of(2, "a")).await,
+        json!({ "outcome": "not called", "why": "closed" })
+    );
+    assert_eq!(scene.suspend(CLAIMERS, 2).await.outcome(), "invalid");
+    assert_eq!(scene.answer("I could not.").await.outcome(), "answered");
+    assert_eq!(scene.called(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_dies_before_it_asks_leaves_nothing_to_approve() {
+    let scene = Scene::asks(Who::Asker).await;
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.taken_over(7).await["tool_calls"], 1);
+    let not_asked = told_of("a", 1, &json!({ "outcome": "not called", "why": "not_asked" }));
+    assert_eq!(scene.told(7, Operation::Calls).await["calls"], json!([not_asked]));
+    assert_eq!(scene.told(7, call_of(2, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(7, 2).await, Answer::Suspended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_tools_ask_nobody() {
+    let scene = Scene::asks(Who::Asker).await;
+    let delete = Operation::Call { number: 1, tool: DELETE.to_owned(), arguments: "{}".to_owned() };
+    assert_eq!(scene.told(CLAIMERS, delete).await["outcome"], "called");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await.outcome(), "invalid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_clicked_stands_although_nobody_knew_it_yet() {
+    let scene = Scene::asks(Who::Asker).await.fails([unknown()]);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+    assert!(matches!(scene.state().await, State::Posting(_)));
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    scene.next_turn().await;
+    assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
+    // The question's own message comes again, and waits until that is over.
+    assert!(matches!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::PutOff(_)));
+    assert_eq!(
+        scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()) }).await.outcome(),
+        "answered"
+    );
+    assert_eq!(scene.receive("h3", 9, Some(Scene::place())).await, Errand::Done(receive::Done::Answered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_is_asked_by_a_message_of_its_own_and_not_in_the_answers_stream() {
+    let scene = Scene::asks(Who::Asker).await;
+    let piece = Operation::Stream(stream::Piece::Text { text: "Let me see".to_owned(), is_first: true });
+    assert_eq!(scene.ask(CLAIMERS, piece).await, Answer::Shown);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
+    assert_eq!(scene.texts().len(), 1);
+    let streams = scene.world.streams.lock().unwrap().clone();
+    assert!(streams.iter().any(|it| it.ends_with("stop, active")), "{streams:?}");
+}
