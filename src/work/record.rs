@@ -148,7 +148,7 @@ pub enum End {
 pub enum Declined {
     /// The asker may not ask (`turned_away`).
     Asker,
-    /// As much was used today as may be (`over_limit`).
+    /// Too little was left of what may be used in the day (`over_limit`).
     OverLimit,
 }
 
