@@ -172,7 +172,7 @@ impl DailyLimits {
 /// Who takes, so that the same one takes once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taker {
-    /// The attempt at the question with this token.
+    /// The attempt whose right to the question's record this is.
     Attempt(Token),
     /// The question's call of a tool with this number.
     ToolCall(u32),
@@ -217,8 +217,8 @@ impl Taken {
 ///
 /// An error means that the outcome is unknown, and that the same request may be made again.
 pub trait UsageStore: Send + Sync {
-    /// Takes these amounts from what each of the counters has left on the day of `now`. All or nothing; check and write are one atomic
-    /// step. A question counts once, by its first attempt; tokens are taken by each.
+    /// Takes, which means reserves, these amounts from what each of the counters has left on the day of `now`. All or nothing; check and
+    /// write are one atomic step. A question counts once, by its first attempt; tokens are taken by each.
     ///
     /// # Errors
     /// When it is unknown whether they were taken.
@@ -231,8 +231,9 @@ pub trait UsageStore: Send + Sync {
         now: UnixMillis,
     ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
-    /// Puts the tokens that the attempt with this token has used into the place of those that it has taken, in the very counters
-    /// that it has taken them from: once, and only if it has taken any. Returns whether that was now.
+    /// Puts the model's tokens that an attempt has used into the place of those that it has taken, in the very counters that it has
+    /// taken them from: once, and only if it has taken at all. A counter that is not there any more stays so. `by` is the attempt's right
+    /// to the record. Returns whether it was done now.
     ///
     /// # Errors
     /// When it is unknown whether it was done.
