@@ -72,7 +72,7 @@ pub struct SettleReport {
     /// Why something was not posted: `slack_invalid_auth`, `gateway_403`, or the code of a refusal.
     pub failure: Option<String>,
     /// The limit of a day that was reached, if one was: it kept a question from being begun, or a call of a tool from being made. Each
-    /// request that is refused says so, a repeated one again.
+    /// request that is refused says so.
     pub over_limit: Option<OverLimit>,
     /// What the attempt has used that ended with this invocation; absent if it goes on, or nobody knows.
     pub used: Option<TokensUsed>,
