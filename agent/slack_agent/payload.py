@@ -105,10 +105,10 @@ class Question:
     """Has a function called with the text of the answer when agent-settle says that it stands in Slack. The function may
     block; nobody waits for it, and its errors are logged. If the process ends before, it is not called."""
     most_tokens: int | None = None
-    """How many tokens of a model this attempt may use, in and out; None if nobody counts them."""
+    """How many tokens of a model this attempt may use, in and out; None: as many as it likes."""
     used: Callable[[int, int], None] = field(default=count_nothing, repr=False, compare=False)
     """Reports tokens that a model has used (in, out), after each call of it; it adds up. If `think` reports nothing, raises an
-    error or is cancelled, nobody knows what was used, and the attempt counts with `most_tokens`. `question.used(0, 0)` says that no model was used."""
+    error or is cancelled, nobody knows what was used, and the attempt counts with all of `most_tokens`. `question.used(0, 0)` says that no model was used."""
 
 
 @dataclass(frozen=True)

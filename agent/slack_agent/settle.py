@@ -50,7 +50,7 @@ class Claimed:
     tool_calls: int = 0
     """How many calls of tools earlier attempts have begun."""
     most_tokens: int | None = None
-    """How many tokens of a model this attempt may use; None if nobody counts them."""
+    """How many tokens of a model this attempt may use; None: as many as it likes."""
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
         }
         State::Answered { ts, .. } if record.declined == Some(Declined::OverLimit) => {
             let at = ts.as_ref().map_or("in private".to_owned(), |ts| format!("by the message {ts}"));
-            format!("not answered: as much was used on its day as may be, and the asker was told so {at}")
+            format!("not answered: too little was left of what may be used on its day, and the asker was told so {at}")
         }
         State::Answered { ts: None, .. } if record.declined.is_some() => {
             "not answered: the asker may not ask; they were told by another question of the day or in private, or are a bot".to_owned()

@@ -54,7 +54,7 @@ pub struct SettleConfig {
 const TOKENS_A_DAY: &str = "TOKENS_A_DAY";
 const TOKENS_A_QUESTION: &str = "TOKENS_A_QUESTION";
 
-/// What a question may use, if tokens are counted and nothing else is said: 20 calls of a model with some pages each.
+/// What one attempt at a question may use, if tokens are limited and nothing else is said: 20 calls of a model with some pages each.
 const DEFAULT_TOKENS_A_QUESTION: u64 = 200_000;
 
 const MOST_A_DAY: u64 = 1_000_000_000_000;
@@ -188,16 +188,16 @@ fn limits(problems: &mut Vec<String>, get: impl Fn(&str) -> Option<String>) -> D
             }
         }
     }
-    let counts_tokens = get(TOKENS_A_DAY).is_some();
+    let limits_tokens = get(TOKENS_A_DAY).is_some();
     let a_question = get(TOKENS_A_QUESTION);
-    let default = if counts_tokens { DEFAULT_TOKENS_A_QUESTION } else { 0 };
+    let default = if limits_tokens { DEFAULT_TOKENS_A_QUESTION } else { 0 };
     let is_said = a_question.is_some();
     let a_question = number(TOKENS_A_QUESTION, a_question, default, 1_000, 10_000_000);
-    let a_question = value_or_problem(problems, a_question).filter(|_| counts_tokens || is_said);
+    let a_question = value_or_problem(problems, a_question).filter(|_| limits_tokens || is_said);
     for (scope, tokens) in limits.iter().filter_map(|(scope, limits)| Some((scope, limits.tokens?))) {
         if a_question.is_some_and(|a_question| tokens < a_question) {
             problems.push(format!(
-                "{TOKENS_A_DAY}: {}:{tokens} is less than one question may use (TOKENS_A_QUESTION), so there would be no answer at all",
+                "{TOKENS_A_DAY}: {}:{tokens} is less than one attempt at a question may use (TOKENS_A_QUESTION), so there would be no answer at all",
                 scope.as_str()
             ));
         }

@@ -22,7 +22,7 @@ pub enum Answer {
         place: Option<Place>,
         /// How many calls of tools earlier attempts have made, or may have.
         tool_calls: u32,
-        /// How many tokens this attempt may use; absent if nobody counts them.
+        /// How many tokens of a model this attempt may use; absent: as many as it likes.
         most_tokens: Option<u64>,
     },
     /// To a beat: the work goes on.

@@ -1,5 +1,5 @@
-//! What people may use in a day: an attempt takes it before it begins, and what it has used takes the place of that in the end. Who asks
-//! when it is used up is told so, and the question is done.
+//! What people may use in a day: an attempt takes, which means reserves, what it may use before it begins, and what it has used takes
+//! the place of that in the end. Who asks when too little is left is told so, and the question is done.
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ use crate::work::operations::{self, Claimed, Now};
 use crate::work::queue::Queue;
 use crate::work::record::{Declined, End};
 use crate::work::token::{Token, Tokens};
-use crate::work::usage::{Amounts, Taken, Taker};
+use crate::work::usage::{Amounts, Taken, Taker, Unit};
 
 /// Reads `usage` of a request, which may be absent or null: then nobody knows what was used.
 ///
@@ -38,7 +38,8 @@ pub(super) fn read_usage(fields: &Map<String, Value>) -> Result<Option<TokensUse
 const MOST_TOKENS: u64 = 1_000_000_000_000;
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
-    /// Takes one call of a tool; `None` if it may be made.
+    /// Takes one call of a tool. `None`: it is counted, or nothing limits it, and no limit keeps it from being made. The journal decides
+    /// whether it is made now: a number under which a call stands is told what became of that call.
     pub(super) async fn take_tool_call(
         &self,
         place: Option<&Place>,
@@ -56,6 +57,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
     }
 
+    /// Takes from the counters of a place; `Done` if it has none.
     async fn take(
         &self,
         place: Option<&Place>,
@@ -70,9 +72,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         self.store.take(call.key, by, &counters, amounts, self.clock.now()).await
     }
 
-    /// Takes what an attempt may use, if this claim would make the question the claimer's: before it is written, so that a claim that
-    /// fails is no attempt. If there is not enough left, the asker is told so, and the question ends; to the claimer it is as if the
-    /// question were somebody else's.
+    /// Takes what an attempt may use, if this claim would make the question the claimer's. It does so before the claim is written, so
+    /// that a claim which is refused is no attempt. If the claim is not written then, because somebody else's write came in between, what
+    /// it has taken stays taken for an attempt that never begins. If there is not enough left, the asker is told so, and the question
+    /// ends; to the claimer it is as if the question were somebody else's.
+    ///
+    /// `None`: no limit keeps the claim from being made. That does not say that it will be the claimer's: of a claim that would not be, or
+    /// that stands already, nothing is taken, and the claim itself finds that out.
     pub(super) async fn take_for_claim(
         &self,
         new: &Token,
@@ -84,18 +90,23 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
         let record = self.read(call).await?;
         let claim = operations::claim(record.as_ref(), call.token, new, now);
-        // A claim that stands has taken before.
+        // A claim that stands is not written again, and has taken when it was.
         let (Some(_), Claimed::Yours { place, .. }) = (claim.write, claim.then) else { return Ok(None) };
         let amounts = self.settings.limits.of_an_attempt();
         let taken = self.take(place.as_ref(), &Taker::Attempt(new.clone()), &amounts, call).await?;
         let Taken::Over(scope, unit) = taken else { return Ok(None) };
         call.report.over_limit = Some(OverLimit { unit: unit.as_str(), scope: scope.as_str() });
-        self.end(Some(answer_text::over_limit(scope)), End::Declined(Declined::OverLimit), call).await?;
+        let text = match unit {
+            Unit::Tokens => answer_text::over_limit_of_tokens(scope),
+            // An attempt takes no calls of tools before it begins, so it is refused none here.
+            Unit::Questions | Unit::ToolCalls => answer_text::over_limit_of_questions(scope),
+        };
+        self.end(Some(text), End::Declined(Declined::OverLimit), call).await?;
         Ok(Some(Answer::Gone))
     }
 
-    /// Puts what was used in the place of what was taken. If that fails, what was taken stays taken: the counters never say less than
-    /// what was used.
+    /// Puts what was used in the place of what was taken. If that fails twice, nobody knows whether it was done; if it was not, what was
+    /// taken stays taken, and what was used beyond it is not counted. The answer to the request is the same in any case.
     pub(super) async fn report_usage(&self, used: TokensUsed, call: &mut Call<'_>) {
         if self.settings.limits.scopes.is_empty() {
             call.report.used = Some(used);

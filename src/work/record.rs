@@ -171,7 +171,7 @@ pub struct Asking {
 pub enum Declined {
     /// The asker may not ask (`turned_away`).
     Asker,
-    /// As much was used today as may be (`over_limit`).
+    /// Too little was left of what may be used in the day (`over_limit`).
     OverLimit,
 }
 

@@ -1,13 +1,19 @@
 //! How much of the agent people have used in a day, and how much they may use: counters for each person, channel and installation, in
 //! items of their own beside the work records.
 //!
-//! An attempt takes what it may use at most before it begins ([`UsageStore::take`]). When it ends, what it has used takes the place of
-//! that ([`UsageStore::replace_taken`]). What is taken by an attempt that dies stays taken: nobody knows what it has used. So a
-//! counter never says less than what was used, however many attempts run at once. An item for each question remembers who has taken
-//! what, from which counters, and who was refused, and changes in one transaction with the counters: so a repeated request counts
-//! once, and has the same answer.
+//! To *take* is to reserve: an attempt takes what it may use at most before it begins ([`UsageStore::take`]), and until it ends nobody
+//! else can use that. When it ends, what it has used takes the place of what it has taken ([`UsageStore::replace_taken`]). What is taken
+//! by an attempt that dies stays taken: nobody knows what it has used. So of many attempts at once no more begin than fit, and a counter
+//! says at least what was used, as far as each attempt keeps within what it has taken, or tells what it has used beyond. Nobody makes it
+//! do so: an agent may use more and die, or report less than it has used.
+//!
+//! An item for each question remembers who has taken what, from which counters, and who was refused, and changes in one transaction
+//! with the counters: so a repeated request counts once, and has the same answer.
 //!
 //! Each attempt counts on the day on which it begins, and the question itself on the day of its first attempt.
+//!
+//! The tokens that are counted are those of a model. [`Token`], the right to work on a record, has nothing to do with them: here it says
+//! which attempt it is that takes.
 
 use std::future::Future;
 
@@ -30,7 +36,7 @@ pub enum Unit {
     Questions,
     /// Tokens of the model, in and out.
     Tokens,
-    /// Calls of tools that may change something.
+    /// Calls of tools that are made through agent-settle: with our agent those that may change something.
     ToolCalls,
 }
 
@@ -79,7 +85,7 @@ impl Amounts {
     }
 }
 
-/// How much may be used within a day. `None`: as much as anybody likes.
+/// How much may be used within a day. `None`: as much as anybody likes, and it is counted all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Questions.
@@ -139,17 +145,19 @@ pub(super) const fn day_of(now: UnixMillis) -> u64 {
     now.as_secs() / SECONDS_A_DAY
 }
 
-/// What may be used within a day, by whom, and how much one question may use.
+/// What may be used within a day, by whom, and how many tokens one attempt at a question may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DailyLimits {
     /// The limits of each scope that has any.
     pub scopes: Vec<(Scope, Limits)>,
-    /// How many tokens an attempt at a question takes before it begins. `None`: nobody counts them.
+    /// How many tokens one attempt at a question may use, which are what it takes before it begins; a second attempt takes as many
+    /// again. `None`: it may use any number, and takes none. What it reports is still counted for each scope that has a limit.
     pub tokens_a_question: Option<u64>,
 }
 
 impl DailyLimits {
-    /// The counters of a question that was asked here.
+    /// The counters of a question that was asked here: one for each scope that has any limit. It counts all units, and those for which
+    /// it has no limit as well.
     pub fn counters(&self, place: Option<&Place>) -> Vec<Counter> {
         let of = |(scope, limits): &(Scope, Limits)| Counter::of(*scope, place?, *limits);
         self.scopes.iter().filter_map(of).collect()
@@ -161,10 +169,10 @@ impl DailyLimits {
     }
 }
 
-/// Who takes.
+/// Who takes, so that the same one takes once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taker {
-    /// The attempt at the question with this token.
+    /// The attempt whose right to the question's record this is.
     Attempt(Token),
     /// The question's call of a tool with this number.
     ToolCall(u32),
@@ -180,7 +188,7 @@ impl Taker {
     }
 }
 
-/// What came of an attempt to take.
+/// What came of taking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// It is taken, now or by the same taker before.
@@ -209,8 +217,8 @@ impl Taken {
 ///
 /// An error means that the outcome is unknown, and that the same request may be made again.
 pub trait UsageStore: Send + Sync {
-    /// Takes these amounts from what each of the counters has left on the day of `now`. All or nothing; check and write are one atomic
-    /// step. A question counts once, by its first attempt; tokens are taken by each.
+    /// Takes, which means reserves, these amounts from what each of the counters has left on the day of `now`. All or nothing; check and
+    /// write are one atomic step. A question counts once, by its first attempt; tokens are taken by each.
     ///
     /// # Errors
     /// When it is unknown whether they were taken.
@@ -223,8 +231,9 @@ pub trait UsageStore: Send + Sync {
         now: UnixMillis,
     ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
-    /// Puts the tokens that the attempt with this token has used into the place of those that it has taken, in the very counters
-    /// that it has taken them from: once, and only if it has taken any. Returns whether that was now.
+    /// Puts the model's tokens that an attempt has used into the place of those that it has taken, in the very counters that it has
+    /// taken them from: once, and only if it has taken at all. A counter that is not there any more stays so. `by` is the attempt's right
+    /// to the record. Returns whether it was done now.
     ///
     /// # Errors
     /// When it is unknown whether it was done.

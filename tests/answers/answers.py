@@ -365,6 +365,7 @@ class Trial:
         return lines
 
 
+# The limit that this world reaches is one of questions; of tokens it has more than it uses.
 OVER_LIMIT = "Sorry, I have answered as much in this channel today as I may. Please ask me again tomorrow: the day ends at midnight UTC."
 
 

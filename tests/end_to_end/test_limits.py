@@ -11,10 +11,13 @@ from stand_ins.events import Event, asked_by, mention, new_channel, stop_in
 from stand_ins.slack_api import Fault, Post
 from stand_ins.world import World
 
+# What is said when questions are used up, and when too few tokens are left.
 SORRY = {
     "person": "Sorry, you have asked me as much today as you may. Please ask me again tomorrow: the day ends at midnight UTC.",
     "channel": "Sorry, I have answered as much in this channel today as I may. Please ask me again tomorrow: the day ends at "
                "midnight UTC.",
+    "tokens of the channel": "Sorry, too little is left of what may be used in this channel today. Please ask me again later: what is "
+                             "being thought about may give something back, and the day ends at midnight UTC.",
 }
 
 pytestmark = pytest.mark.world("limits")
@@ -32,10 +35,10 @@ def in_thread(world: World, event: Event) -> list[Post]:
     return [post for post in world.posts(event) if post.thread_ts == event.thread]
 
 
-def told(world: World, event: Event, scope: str, limit_seconds: float = QUICKLY) -> None:
+def told(world: World, event: Event, of: str, limit_seconds: float = QUICKLY) -> None:
     """The question has ended, and its asker has been told of the limit, once."""
     world.eventually(f"{event.text!r} is done", lambda: world.state(event) == "answered", limit_seconds)
-    assert [post.text for post in in_thread(world, event)] == [SORRY[scope]]
+    assert [post.text for post in in_thread(world, event)] == [SORRY[of]]
     assert world.record(event)["declined"]["S"] == "over_limit"
 
 
@@ -69,6 +72,15 @@ def test_of_many_who_ask_at_once_no_more_begin_than_may(world: World) -> None:
         else:
             answered_once(world, event)
     assert counted(world, events[0], "channel", channel) == {"questions": 3, "tokens": 30, "tool_calls": 0}
+
+
+def test_who_finds_too_few_tokens_left_is_told_to_ask_again_later(world: World) -> None:
+    channel = new_channel()
+    for text in ("[tokens 150000] one", "[tokens 100000] two"):
+        answered_once(world, asks(world, text, channel))
+    told(world, asks(world, "three", channel), "tokens of the channel")
+    # The line is written when the invocation is over, and the question has ended before that.
+    world.eventually("the limit is counted", lambda: "tokens of a channel" in limits_reached(world), QUICKLY)
 
 
 @pytest.mark.lease

@@ -6,19 +6,19 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { AGENT_RECEIVES, type AgentCall, CALL, dispatchTimeout } from '../common/agent-queue';
-import { type Limits, checkWithin } from '../common/limits';
+import { type Bounds, checkWithin } from '../common/limits';
 import { type AgentFunctionProps, agentFunction } from './function';
 import type { SlackAgentProps } from './props';
 
 /** How often a question may be tried. */
-export const MAX_ATTEMPTS: Limits = { least: 1, most: 100 };
+export const MAX_ATTEMPTS: Bounds = { least: 1, most: 100 };
 
 /** When a question may be given up at the latest: a day before the queue would delete it. */
-export const GIVE_UP_SECONDS: Limits = { least: 1, most: 13 * 86_400 };
+export const GIVE_UP_SECONDS: Bounds = { least: 1, most: 13 * 86_400 };
 
 /** What Lambda takes of an event source mapping. Larger batches would need a window in which they are gathered. */
-export const DISPATCH_CONCURRENCY: Limits = { least: 2, most: 1000 };
-export const BATCH_SIZE: Limits = { least: 1, most: 10 };
+export const DISPATCH_CONCURRENCY: Bounds = { least: 2, most: 1000 };
+export const BATCH_SIZE: Bounds = { least: 1, most: 10 };
 
 /** The value of WHO_MAY_ASK: members, and whoever else may ask. */
 export function whoMayAsk(alsoAnswers: readonly string[] = []): string {

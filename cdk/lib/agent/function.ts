@@ -9,7 +9,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { type Binary, checkCode } from '../common/bootstrap';
 import { KEY_USE, throughService } from '../common/key';
-import { type Limits, checkWithin } from '../common/limits';
+import { type Bounds, checkWithin } from '../common/limits';
 import { tracingOf } from '../common/tracing';
 import type { SlackAgentProps } from './props';
 
@@ -17,7 +17,7 @@ import type { SlackAgentProps } from './props';
 export const RECORD_PREFIX = 'dispatch#';
 
 /** How long a call to Slack may be under way (src/config/parse.rs). */
-export const POST_WAIT_SECONDS: Limits = { least: 1, most: 900 };
+export const POST_WAIT_SECONDS: Bounds = { least: 1, most: 900 };
 
 /** The properties that both functions have. */
 export interface AgentFunctionProps

@@ -3,7 +3,7 @@
 import { Aws, Fn, Names, type RemovalPolicy } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import { Construct } from 'constructs';
-import { type Limits, outside } from '../common/limits';
+import { type Bounds, outside } from '../common/limits';
 import type { RememberedPeople } from './props';
 
 /**
@@ -13,7 +13,7 @@ import type { RememberedPeople } from './props';
 const PERSON = '/people/{actorId}/';
 
 /** AgentCore lets no record end earlier, and keeps no event longer. */
-export const MEMORY_DAYS: Limits = { least: 31, most: 3650 };
+export const MEMORY_DAYS: Bounds = { least: 31, most: 3650 };
 
 export interface AgentMemoryProps extends RememberedPeople {
   /** What happens to it when it is removed from the stack. */

@@ -122,18 +122,29 @@ export interface ADay {
   readonly workspace?: number;
 }
 
-/** How much may be used within a day. Who asks when it is used up is told so, and the agent does not begin. */
+/**
+ * How much may be used within a day of UTC. Who asks when too little is left is told so, and the agent does not begin. Not with two
+ * regions.
+ */
 export interface AgentLimits {
-  /** How many questions the agent begins. @default no limit */
+  /** How many questions the agent begins. However many attempts one takes, it counts once. @default no limit */
   readonly questionsADay?: ADay;
-  /** How many tokens of the model questions use, in and out, each limit at least `tokensAQuestion`. @default no limit */
+  /**
+   * How many tokens of the model questions use, in and out, each limit at least `tokensAQuestion`. It also limits how many attempts are
+   * at work at once, as each reserves `tokensAQuestion`. The agent must report what it uses, as ours does with a model of Bedrock.
+   * @default no limit
+   */
   readonly tokensADay?: ADay;
-  /** How many calls of tools that may change something are made. The agent is told that one beyond it was not. @default no limit */
+  /**
+   * How many calls of tools are made through agent-settle, which with our agent are those that may change something. The agent is told
+   * that one beyond it was not made.
+   * @default no limit
+   */
   readonly toolCallsADay?: ADay;
   /**
-   * How many tokens one attempt at a question may use, 1000 to 10000000. It takes them from the limits of the day before it
-   * begins, and gives back what it has not used.
-   * @default 200000 with `tokensADay`, and otherwise nobody counts them
+   * How many tokens one attempt at a question may use, 1000 to 10000000. It reserves them from the limits of the day before it
+   * begins, and gives back what it has not used. Without `tokensADay` it only tells the agent when to come to an end.
+   * @default 200000 with `tokensADay`, and otherwise as many as it likes
    */
   readonly tokensAQuestion?: number;
 }

@@ -4,34 +4,34 @@
 import { Token } from 'aws-cdk-lib';
 
 /** The least and the most that a number may be. */
-export interface Limits {
+export interface Bounds {
   readonly least: number;
   readonly most: number;
 }
 
-export const MEMORY_MB: Limits = { least: 128, most: 10_240 };
+export const MEMORY_MB: Bounds = { least: 128, most: 10_240 };
 /** With a concurrency of 0 a function never runs. */
-export const RESERVED_CONCURRENCY: Limits = { least: 1, most: Infinity };
+export const RESERVED_CONCURRENCY: Bounds = { least: 1, most: Infinity };
 /** With a rate or a burst of 0 no request is let through. */
-export const THROTTLE_LIMITS: Limits = { least: 1, most: Infinity };
-export const VISIBILITY_SECONDS: Limits = { least: 0, most: 12 * 3600 };
-export const RETENTION_SECONDS: Limits = { least: 60, most: 14 * 86_400 };
-export const RECEIVE_COUNT: Limits = { least: 1, most: 1000 };
+export const THROTTLE_LIMITS: Bounds = { least: 1, most: Infinity };
+export const VISIBILITY_SECONDS: Bounds = { least: 0, most: 12 * 3600 };
+export const RETENTION_SECONDS: Bounds = { least: 60, most: 14 * 86_400 };
+export const RECEIVE_COUNT: Bounds = { least: 1, most: 1000 };
 /** src/config/parse.rs reads it, up to ten years. */
-export const DEDUP_TTL_SECONDS: Limits = { least: 1, most: 315_360_000 };
+export const DEDUP_TTL_SECONDS: Bounds = { least: 1, most: 315_360_000 };
 /** src/config/ingress.rs reads it, up to the time that Slack waits. */
-export const ACK_BUDGET_MS: Limits = { least: 100, most: 3000 };
+export const ACK_BUDGET_MS: Bounds = { least: 100, most: 3000 };
 /** With fewer write units DynamoDB starts no table. */
-export const WARM_WRITE_UNITS: Limits = { least: 4000, most: Infinity };
+export const WARM_WRITE_UNITS: Bounds = { least: 4000, most: Infinity };
 
 /** @throws Error if a number is given and outside; its name is in the message */
-export function checkWithin(name: string, value: number | undefined, limits: Limits): void {
-  const problem = value === undefined ? undefined : outside(value, limits);
+export function checkWithin(name: string, value: number | undefined, bounds: Bounds): void {
+  const problem = value === undefined ? undefined : outside(value, bounds);
   if (problem !== undefined) throw new Error(`${name} ${problem}`);
 }
 
 /** Returns what is wrong with a number, behind its name: nothing if it is inside, or a token that is known later. */
-export function outside(value: number, { least, most }: Limits): string | undefined {
+export function outside(value: number, { least, most }: Bounds): string | undefined {
   if (Token.isUnresolved(value) || (value >= least && value <= most)) return undefined;
   return `must be ${most === Infinity ? `at least ${least}` : `from ${least} to ${most}`}, and is: ${value}`;
 }

@@ -14,8 +14,8 @@ import { MEMORY_DAYS } from '../agent/memory';
 import { type AgentCall, LONGEST_CALL } from '../common/agent-queue';
 import {
   ACK_BUDGET_MS,
+  type Bounds,
   DEDUP_TTL_SECONDS,
-  type Limits,
   MEMORY_MB,
   RECEIVE_COUNT,
   RESERVED_CONCURRENCY,
@@ -55,7 +55,7 @@ const NUMBERS = {
   dispatchBatchSize: BATCH_SIZE,
   tokensAQuestion: TOKENS_A_QUESTION,
   alarmTokensADay: A_DAY,
-} satisfies Partial<Record<Setting, Limits>>;
+} satisfies Partial<Record<Setting, Bounds>>;
 
 /** The whole ARN of a secret. */
 export const SECRET_ARN = /^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}$/;

@@ -49,7 +49,7 @@ for (const [props, problem] of [
   [{ limits: { tokensADay: { workspace: 1_000_000_000_001 } } }, /limits.tokensADay.workspace must be from 1 to 1000000000000/],
   [{ limits: { toolCallsADay: { channel: 1.5 } } }, /limits.toolCallsADay.channel must be a whole number, and is: 1.5/],
   [{ limits: { tokensAQuestion: 999 } }, /limits.tokensAQuestion must be from 1000 to 10000000, and is: 999/],
-  [{ limits: { tokensADay: { person: 199_999 } } }, /limits.tokensADay.person must be at least what one question may use, 200000 \(limits.tokensAQuestion\)/],
+  [{ limits: { tokensADay: { person: 199_999 } } }, /limits.tokensADay.person must be at least what one attempt at a question may use, 200000 \(limits.tokensAQuestion\)/],
   [{ limits: { tokensADay: { person: 9999 }, tokensAQuestion: 10_000 } }, /limits.tokensADay.person .*, 10000 .*, and is: 9999/],
   [{ alarmTokensADay: 0 }, /SlackAgent: alarmTokensADay must be from 1 to 1000000000000, and is: 0/],
   [{ alarmTokensADay: 0.5 }, /SlackAgent: alarmTokensADay must be a whole number/],

@@ -52,8 +52,7 @@ pub(super) struct Question<'a> {
     pub(super) limit: Duration,
 }
 
-const OVER_LIMIT: &str =
-    "Ask again tomorrow (the day ends at midnight UTC), or see docs/agent.md, \"What may be used in a day\"";
+const OVER_LIMIT: &str = "The thread says whether to ask again later or tomorrow; see docs/agent.md, \"What may be used in a day\"";
 const MAY_ASK: &str = "Ask as a member of the workspace, or see docs/agent.md, \"Who may ask\"";
 
 /// The message that the question is about.
@@ -134,7 +133,9 @@ impl Question<'_> {
                     return Err(Check::fail(CHECK, found, self.look_at_the_trace(asked)));
                 }
                 (_, Some(Record { declined: Some(Declined::OverLimit), .. })) => {
-                    let found = format!("no answer: as much was used today as may be (after {took:.1} s)");
+                    let found = format!(
+                        "no answer: too little is left of what may be used today (after {took:.1} s)"
+                    );
                     return Err(Check::fail(CHECK, found, OVER_LIMIT));
                 }
                 (_, Some(Record { declined: Some(Declined::Asker), .. })) => {

@@ -29,6 +29,7 @@ impl Scene {
 }
 
 const SORRY: &str = "Sorry, you have asked me as much today as you may. Please ask me again tomorrow: the day ends at midnight UTC.";
+const SORRY_FOR_NOW: &str = "Sorry, too little is left of what you may use today. Please ask me again later: what is being thought about may give something back, and the day ends at midnight UTC.";
 
 #[tokio::test(start_paused = true)]
 async fn who_has_asked_as_much_as_they_may_is_told_so_and_the_question_is_done() {
@@ -107,6 +108,24 @@ async fn what_an_attempt_took_that_says_nothing_stays_taken() {
     let (answer, report) = scene.claim_with(DISPATCHERS, CLAIMERS).await;
     assert_eq!(answer, Answer::Gone);
     assert_eq!(report.over_limit, Some(OverLimit { unit: "tokens", scope: "person" }));
+    assert_eq!(scene.texts(), ["42", SORRY_FOR_NOW]);
+}
+
+/// So a limit of tokens also limits how many questions are at work at once, and whoever is refused may ask again on the same day.
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_because_others_are_at_work_may_ask_again_when_they_have_ended() {
+    let limits = Limits { tokens: Some(1000), ..Limits::default() };
+    let scene = Scene::with(settings(limits, Some(600))).into_taken().await.into_claimed().await;
+    let at_work = scene.key.clone();
+    let scene = scene.another("A1:C1:2.1").await;
+    assert_eq!(scene.claim_with(DISPATCHERS, 7).await.0, Answer::Gone);
+    assert_eq!(scene.texts(), [SORRY_FOR_NOW]);
+    let scene = Scene { key: at_work, ..scene };
+    let operation = Operation::Answer { text: Some("42".to_owned()) };
+    let used = TokensUsed { input: 250, output: 50 };
+    assert_eq!(scene.end_with(operation, used).await.outcome(), "answered");
+    let scene = scene.another("A1:C1:3.1").await;
+    assert_eq!(scene.claim_with(DISPATCHERS, 8).await.0.outcome(), "claimed");
 }
 
 /// It was not called, so the model may say so; what was called before stands.

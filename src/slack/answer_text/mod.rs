@@ -163,8 +163,9 @@ pub fn turned_away(kind: Option<AskerKind>) -> Option<&'static str> {
     })
 }
 
-/// What somebody is told who asks when as much was used in the day as may be, in whole sentences that are safe to post as they are.
-pub const fn over_limit(scope: Scope) -> &'static str {
+/// What somebody is told who asks when as many questions were asked in the day as may be, in whole sentences that are safe to post as
+/// they are. No question is given back, so there will be an answer when the day has ended.
+pub const fn over_limit_of_questions(scope: Scope) -> &'static str {
     match scope {
         Scope::Person => {
             "Sorry, you have asked me as much today as you may. Please ask me again tomorrow: the day ends at midnight UTC."
@@ -176,6 +177,25 @@ pub const fn over_limit(scope: Scope) -> &'static str {
         Scope::Workspace => {
             "Sorry, I have answered as much in this workspace today as I may. Please ask me again tomorrow: the day ends at \
              midnight UTC."
+        }
+    }
+}
+
+/// What somebody is told who asks when fewer tokens are left of the day than an attempt reserves, in whole sentences that are safe to
+/// post as they are. An attempt that ends gives back what it has reserved and not used, so there may be an answer before the day ends.
+pub const fn over_limit_of_tokens(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Person => {
+            "Sorry, too little is left of what you may use today. Please ask me again later: what is being thought about may give \
+             something back, and the day ends at midnight UTC."
+        }
+        Scope::Channel => {
+            "Sorry, too little is left of what may be used in this channel today. Please ask me again later: what is being thought \
+             about may give something back, and the day ends at midnight UTC."
+        }
+        Scope::Workspace => {
+            "Sorry, too little is left of what may be used in this workspace today. Please ask me again later: what is being \
+             thought about may give something back, and the day ends at midnight UTC."
         }
     }
 }

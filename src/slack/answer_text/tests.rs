@@ -1,4 +1,5 @@
 use super::*;
+use crate::slack::scope::Scope;
 use proptest::prelude::*;
 
 fn units(text: &str) -> usize {
@@ -170,6 +171,18 @@ fn an_apology_is_plain_and_safe() {
     }
     for why in known {
         assert_ne!(apology(why), apology("anything_else"), "{why}");
+    }
+}
+
+#[test]
+fn who_is_over_a_limit_is_told_when_to_ask_again_and_by_tokens_it_may_be_today() {
+    for scope in Scope::ALL {
+        let [questions, tokens] = [over_limit_of_questions(scope), over_limit_of_tokens(scope)];
+        for text in [questions, tokens] {
+            assert_eq!(parts(text), [text], "{scope:?}");
+            assert!(text.starts_with("Sorry, ") && text.ends_with("midnight UTC."), "{scope:?}");
+        }
+        assert!(questions.contains("again tomorrow:") && tokens.contains("again later:"), "{scope:?}");
     }
 }
 

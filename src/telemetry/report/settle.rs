@@ -18,7 +18,7 @@ pub enum Ended {
     Stopped,
     /// The asker may not ask. They are told so once a day.
     TurnedAway,
-    /// As much was used in the day as may be. The asker is told so.
+    /// Too little was left of what may be used in the day, and the asker has been told so.
     OverLimit,
     /// A person is asked whether a tool may be called. The question goes on with their click.
     Suspended,
@@ -74,7 +74,8 @@ pub struct SettleReport {
     pub unanswered_for: Option<Duration>,
     /// Why something was not posted: `slack_invalid_auth`, `gateway_403`, or the code of a refusal.
     pub failure: Option<String>,
-    /// The limit of a day that was reached, if one was: of a question, or of a call of a tool.
+    /// The limit of a day that was reached, if one was: it kept a question from being begun, or a call of a tool from being made. Each
+    /// request that is refused says so.
     pub over_limit: Option<OverLimit>,
     /// What the attempt has used that ended with this invocation; absent if it goes on, or nobody knows.
     pub used: Option<TokensUsed>,

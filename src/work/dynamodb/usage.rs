@@ -2,7 +2,11 @@
 //! taken for a question the key of its record with `#used`. Such an item has `counted_on`, the day on which the question counts, and for
 //! each taker one attribute that is written once: for an attempt `taken:<token>`, a map of the `tokens` and the keys of the counters
 //! (`of`); for a call of a tool `taken:call:<n>`, a number; for whoever was refused, in the same place, `over:<scope>:<unit>`. What an
-//! attempt has used is in `used:<token>`.
+//! attempt has used is in `used:<token>`. (`<token>` is the attempt's right to the record; `tokens` are those of a model.)
+//!
+//! A transaction writes the question's item and the counters, each on a condition. If it is cancelled, DynamoDB says which item's
+//! condition did not hold, and returns that item as it is. Whoever wrote in between is thereby known, and the next round, if there is
+//! one, begins with what stands.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -24,19 +28,44 @@ const TOKENS: &str = "tokens";
 const OF: &str = "of";
 const OPERATION: &str = "DynamoDB TransactWriteItems";
 
-/// How often a transaction is tried, because another one came in between.
+/// How often a transaction is tried, because another one came in between. With the pauses between them that takes about a second.
 const MAX_ROUNDS: u32 = 6;
 
 /// The pause before a transaction is tried again. It doubles, and differs from one attempt to the other.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Why a transaction did not happen.
+/// Why a transaction did not happen. But for [`Refused::Failed`], nothing of it is written.
 enum Refused {
-    /// The condition of the item at this place did not hold; the item as it is, if there is one.
-    At(usize, Option<Item>),
+    /// The condition of the question's item did not hold.
+    Question,
+    /// The condition of the counter with this index did not hold; its item as it is, if there is one. The question's condition did.
+    Counter(usize, Option<Item>),
     /// Another transaction wrote one of the items at the same time.
     Conflict,
+    /// It failed otherwise, and may have happened all the same.
     Failed(StoreError),
+}
+
+impl Refused {
+    fn failed(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Failed(StoreError::new(OPERATION, source))
+    }
+
+    /// What it means that a transaction was cancelled for these reasons, one for each item in the order of [`DynamoDbWork::transact`].
+    /// `None`: something else is the matter.
+    fn of(reasons: &[CancellationReason]) -> Option<Self> {
+        let has_code = |reason: &CancellationReason, code| reason.code() == Some(code);
+        let failed = |reason: &CancellationReason| has_code(reason, "ConditionalCheckFailed");
+        let (question, counters) = reasons.split_first()?;
+        if failed(question) {
+            return Some(Self::Question);
+        }
+        if let Some((index, reason)) = counters.iter().enumerate().find(|(_, reason)| failed(reason)) {
+            return Some(Self::Counter(index, reason.item().cloned()));
+        }
+        let is_conflict = reasons.iter().any(|reason| has_code(reason, "TransactionConflict"));
+        is_conflict.then_some(Self::Conflict)
+    }
 }
 
 fn item_of(question: &RecordKey) -> String {
@@ -47,15 +76,11 @@ fn taken(word: &str) -> String {
     format!("taken:{word}")
 }
 
-fn has_code(reason: &CancellationReason, code: &str) -> bool {
-    reason.code() == Some(code)
-}
-
 fn number_of(item: &Item, name: &str) -> u64 {
     item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or_default()
 }
 
-/// What a counter's item says. A number below zero, which it never has, counts as none.
+/// What a counter's item says. A number below zero, which it has only if somebody has deleted the item by hand, is read as none.
 fn amounts_of(item: Option<&Item>) -> Amounts {
     let of = |unit: Unit| item.map_or(0, |item| number_of(item, unit.as_str()));
     Amounts { questions: of(Unit::Questions), tokens: of(Unit::Tokens), tool_calls: of(Unit::ToolCalls) }
@@ -80,35 +105,31 @@ impl DynamoDbWork {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
-    async fn transact(&self, updates: Vec<UpdateBuilder>) -> Result<(), Refused> {
+    /// Makes all of these updates, or none.
+    async fn transact(
+        &self,
+        of_question: UpdateBuilder,
+        of_counters: impl Iterator<Item = UpdateBuilder>,
+    ) -> Result<(), Refused> {
         let mut transaction = self.client.transact_write_items();
-        for update in updates {
-            let update =
-                update.build().map_err(|error| Refused::Failed(StoreError::new(OPERATION, error)))?;
+        for update in std::iter::once(of_question).chain(of_counters) {
+            let update = update.build().map_err(Refused::failed)?;
             transaction = transaction.transact_items(TransactWriteItem::builder().update(update).build());
         }
         match transaction.send().await {
             Ok(_) => Ok(()),
             Err(SdkError::ServiceError(error)) => match error.into_err() {
                 TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-                    let reasons = cancelled.cancellation_reasons();
-                    let failed = |reason: &CancellationReason| has_code(reason, "ConditionalCheckFailed");
-                    Err(match reasons.iter().position(failed) {
-                        Some(place) => {
-                            Refused::At(place, reasons.get(place).and_then(|it| it.item().cloned()))
-                        }
-                        None if reasons.iter().any(|reason| has_code(reason, "TransactionConflict")) => {
-                            Refused::Conflict
-                        }
-                        None => Refused::Failed(StoreError::new(OPERATION, cancelled)),
-                    })
+                    let refused = Refused::of(cancelled.cancellation_reasons());
+                    Err(refused.unwrap_or_else(|| Refused::failed(cancelled)))
                 }
-                error => Err(Refused::Failed(StoreError::new(OPERATION, error))),
+                error => Err(Refused::failed(error)),
             },
-            Err(error) => Err(Refused::Failed(StoreError::new(OPERATION, error))),
+            Err(error) => Err(Refused::failed(error)),
         }
     }
 
+    /// The update of a counter by which these amounts are taken from it, on the condition that they fit.
     fn taking(&self, key: &str, limits: &Limits, amounts: &Amounts, now: UnixMillis) -> UpdateBuilder {
         let mut update = self
             .update(key)
@@ -167,14 +188,15 @@ impl UsageStore for DynamoDbWork {
                 .iter()
                 .zip(&keys)
                 .map(|(counter, key)| self.taking(key, &counter.limits, &amounts, now));
-            let updates = std::iter::once(of_question).chain(of_counters).collect();
-            match self.transact(updates).await {
+            match self.transact(of_question, of_counters).await {
                 Ok(()) => return Ok(Taken::Done),
-                // Somebody else has taken for this question since, or this very request, whose answer was lost.
-                Err(Refused::At(0, _)) => {}
+                // Since the item was read, somebody else has taken for this question, or this very request, whose answer was lost.
+                // The next round reads which.
+                Err(Refused::Question) => {}
                 Err(Refused::Conflict) => pause(round, &key, &word).await,
-                Err(Refused::At(place, counted)) => {
-                    let Some(counter) = counters.get(place - 1) else { continue };
+                Err(Refused::Counter(index, counted)) => {
+                    let Some(counter) = counters.get(index) else { continue };
+                    // If it fits all the same, the next round takes it.
                     if let Some(unit) = amounts_of(counted.as_ref()).over(&amounts, &counter.limits) {
                         let over = Taken::Over(counter.scope, unit);
                         if self.refuse(&key, &name, over, now).await? {
@@ -220,15 +242,15 @@ impl UsageStore for DynamoDbWork {
                     .condition_expression("attribute_exists(tokens)")
                     .expression_attribute_values(":more", AttributeValue::N(more.to_string()))
             });
-            let updates = std::iter::once(of_question).chain(of_counters).collect();
-            match self.transact(updates).await {
+            match self.transact(of_question, of_counters).await {
                 Ok(()) => return Ok(true),
                 // Another request by the same token was quicker.
-                Err(Refused::At(0, _)) => return Ok(false),
-                // This counter has expired: its day is long over.
-                Err(Refused::At(place, _)) => {
-                    keys.remove(place.saturating_sub(1).min(keys.len().saturating_sub(1)));
+                Err(Refused::Question) => return Ok(false),
+                // This counter has expired: its day is long over. The others are told without it.
+                Err(Refused::Counter(index, _)) if index < keys.len() => {
+                    keys.remove(index);
                 }
+                Err(Refused::Counter(..)) => return Err(unreadable(OF)),
                 Err(Refused::Conflict) => {
                     pause(round, &key, by.as_str()).await;
                     round += 1;
@@ -301,6 +323,40 @@ impl DynamoDbWork {
                 Ok(false)
             }
             Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The question's reason is the first one, and it goes before those of the counters.
+    #[test]
+    fn a_cancelled_transaction_says_whose_condition_did_not_hold() {
+        let reason = |code: &str| {
+            let item = [(EVENT_ID.to_owned(), string(code))].into();
+            CancellationReason::builder().code(code).set_item(Some(item)).build()
+        };
+        let word = |codes: &[&str]| {
+            let reasons: Vec<_> = codes.iter().map(|code| reason(code)).collect();
+            match Refused::of(&reasons) {
+                Some(Refused::Question) => "question".to_owned(),
+                Some(Refused::Counter(index, item)) => format!("counter {index}, item {}", item.is_some()),
+                Some(Refused::Conflict) => "conflict".to_owned(),
+                Some(Refused::Failed(_)) | None => "unknown".to_owned(),
+            }
+        };
+        let (none, failed, conflict) = ("None", "ConditionalCheckFailed", "TransactionConflict");
+        for (codes, expected) in [
+            (vec![failed, none, failed], "question"),
+            (vec![none, failed, none], "counter 0, item true"),
+            (vec![conflict, none, failed], "counter 1, item true"),
+            (vec![none, none, conflict], "conflict"),
+            (vec!["ThrottlingError", none, none], "unknown"),
+            (vec![], "unknown"),
+        ] {
+            assert_eq!(word(&codes), expected, "{codes:?}");
         }
     }
 }
