@@ -464,9 +464,9 @@ async fn replace(store: &impl WorkStore, key: &RecordKey, asked: &AskedCall, ent
 pub async fn of_many_decisions_one_is_written(store: &impl WorkStore) {
     let (key, open) = (new_key(), asked(1, None));
     assert_eq!(begin(store, &key, 1, &Entry::Asked(open.clone())).await, None);
-    let decided: Vec<Entry> = (0..8)
-        .map(|n| (Verdict::ALL[n % Verdict::ALL.len()], format!("Ev{n}")))
-        .map(|(verdict, click)| Entry::Asked(asked(1, Some(decision(verdict, &click)))))
+    let verdicts = Verdict::ALL.into_iter().cycle().take(8).enumerate();
+    let decided: Vec<Entry> = verdicts
+        .map(|(n, verdict)| Entry::Asked(asked(1, Some(decision(verdict, &format!("Ev{n}"))))))
         .collect();
     let found = join_all(decided.iter().map(|entry| replace(store, &key, &open, entry))).await;
     let written: Vec<&Entry> =
