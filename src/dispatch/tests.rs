@@ -8,7 +8,7 @@ use crate::work::journal::{AskedCall, Entry, ToolEnd};
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
-use crate::work::record::{Flight, Record};
+use crate::work::record::{Asking, Flight, Record};
 use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use crate::work::{Seen, Written};
 use serde_json::Value;
@@ -1200,4 +1200,142 @@ async fn what_a_bot_asks_is_no_question_unless_bots_may_ask() {
         assert_eq!(scene.one(bot()).await.outcome, outcome, "{words}");
         assert!(scene.world.settled.lock().unwrap().is_empty());
     }
+}
+
+const APPROVAL: &str = "0123456789abcdef0123456789abcdef";
+
+/// A click that approves the first call of the question in channel C1.
+fn click(event_id: &str) -> QueueMessage {
+    let click = json!({
+        "type": "block_actions", "user": { "id": "U7" }, "team": { "id": "T1" }, "api_app_id": "A1",
+        "channel": { "id": "C1" }, "container": { "message_ts": "9.000100", "channel_id": "C1" },
+        "message": { "ts": "9.000100", "thread_ts": TS }, "response_url": "https://hooks.slack.com/x",
+        "actions": [{
+            "type": "button", "action_id": "slack_ingress_approve", "value": format!("1 {APPROVAL} A1:C1:{TS}"),
+        }],
+    });
+    let mut message = QueueMessage { body: click.to_string(), ..message(event_id, "C1") };
+    message.attributes.insert("kind".to_owned(), "interaction".to_owned());
+    message
+}
+
+/// The message that says that nobody has decided in time.
+fn lapse() -> QueueMessage {
+    let body = json!({ "n": 1, "approval": APPROVAL, "question_id": format!("A1:C1:{TS}") });
+    let mut message = QueueMessage { body: body.to_string(), ..message("lapse", "C1") };
+    message.attributes.insert("kind".to_owned(), "lapse".to_owned());
+    message
+}
+
+impl Scene {
+    /// A question in channel C1 that waits for a person.
+    async fn waits_for_a_person() -> Self {
+        let scene = Self::new();
+        assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
+        let invocation = scene.world.payloads.lock().unwrap().remove(0).to_string();
+        scene.world.store.keep_invocation(&key("C1"), &invocation, scene.world.now()).await.unwrap();
+        let asking = Asking { number: 1, approval: Token::parse(APPROVAL).unwrap() };
+        let suspended = State::Suspended { asking, ts: None, token: Token::from_bits(99) };
+        update(&scene.world, &scene.world, &key("C1"), |record, _| {
+            receive::Decision::write(record.unwrap().with(suspended.clone()), ())
+        })
+        .await
+        .unwrap();
+        scene.world.invoked.lock().unwrap().clear();
+        scene.put_off();
+        scene
+    }
+
+    fn settle_answers(&self, answer: &Value) {
+        self.world.answers.lock().unwrap().push(answer.clone());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_click_that_decides_goes_on_with_the_question_by_its_own_message() {
+    let scene = Scene::waits_for_a_person().await;
+    scene.settle_answers(&json!({ "outcome": "decided", "verdict": "approved" }));
+    let report = scene.one(click("0a1b")).await;
+    assert_eq!((report.outcome, report.question_id), (Dispatched, Some(format!("A1:C1:{TS}"))));
+    let asked = scene.world.settled.lock().unwrap()[0].clone();
+    for (name, value) in [
+        ("operation", "decide"),
+        ("record", key("C1").as_str()),
+        ("approval", APPROVAL),
+        ("verdict", "approved"),
+        ("by", "U7"),
+        ("click", "0a1b"),
+        ("tenant", "T1"),
+        ("message_ts", "9.000100"),
+        ("response_url", "https://hooks.slack.com/x"),
+    ] {
+        assert_eq!(asked[name], value, "{name}");
+    }
+    // The agent gets what it was invoked with, and a new right to the record, which holds the click's message.
+    let payload = scene.world.payloads.lock().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&payload["question"]["id"], &payload["event_id"]),
+        (&json!(format!("A1:C1:{TS}")), &json!("0a1b"))
+    );
+    assert_eq!(payload["body"]["event_id"], "Ev1");
+    let State::InFlight(Flight { token, receive, .. }) = scene.record("C1").await.state else {
+        panic!("it is in flight")
+    };
+    assert_eq!((token, receive), (Some(scene.token()), click("0a1b").receive()));
+    // The question's own message, if SQS still has it, has nothing to do while somebody works.
+    assert_eq!(scene.one(again(2, message("Ev1", "C1"))).await.outcome, Deferred(Deferral::InFlight));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_click_without_effect_is_done_and_one_that_nobody_can_judge_comes_again() {
+    let scene = Scene::waits_for_a_person().await;
+    let before = scene.record("C1").await;
+    for answer in [json!({ "outcome": "no effect", "why": "not_yours" }), json!({ "outcome": "invalid" })] {
+        scene.settle_answers(&answer);
+        let report = scene.one(click("0a1b")).await;
+        assert_eq!((report.outcome, report.outcome.is_done()), (MessageOutcome::NoEffect, true));
+    }
+    scene.settle_answers(&json!({ "outcome": "unreadable", "why": "slack_ratelimited", "again": true }));
+    assert_eq!(scene.one(click("0a1b")).await.outcome, Deferred(Deferral::Settle));
+    assert_eq!((scene.invoked(), scene.record("C1").await), (vec![], before.clone()));
+    let failing = scene.failing(&[Fault::Settle]);
+    assert_eq!(failing.one(again(2, click("0a1b"))).await.outcome, Deferred(Deferral::Settle));
+    assert_eq!(failing.record("C1").await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_click_whose_button_is_none_of_ours_asks_nobody() {
+    let scene = Scene::waits_for_a_person().await;
+    let mut other = click("0a1b");
+    other.body = other.body.replace(APPROVAL, "short");
+    assert_eq!(scene.one(other).await.outcome, MessageOutcome::NoEffect);
+    assert!(scene.settled().is_empty() && scene.invoked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nobody_has_decided_in_time_that_is_said_and_the_agent_is_not_called() {
+    let scene = Scene::waits_for_a_person().await;
+    scene.settle_answers(&json!({ "outcome": "decided", "verdict": "lapsed" }));
+    assert_eq!(scene.one(lapse()).await.outcome, Deferred(Deferral::Settle));
+    assert_eq!(scene.settled(), ["decide".to_owned(), format!("answer {LAPSED}")]);
+    assert!(scene.invoked().is_empty());
+    let State::InFlight(Flight { receive, .. }) = scene.record("C1").await.state else {
+        panic!("it is in flight")
+    };
+    assert_eq!(receive, lapse().receive());
+    // Somebody was earlier.
+    let scene = Scene::waits_for_a_person().await;
+    scene.settle_answers(&json!({ "outcome": "no effect", "why": "decided" }));
+    assert!(scene.one(lapse()).await.outcome.is_done());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_waits_for_a_person_needs_no_message() {
+    let scene = Scene::waits_for_a_person().await;
+    for _again in 0..2 {
+        let report = scene.one(again(2, message("Ev1", "C1"))).await;
+        assert_eq!((report.outcome, report.outcome.is_done()), (Duplicate, true));
+    }
+    assert_eq!(scene.one(deletion("Ev9", "C1")).await.outcome, Deletion);
+    assert!(matches!(scene.record("C1").await.state, State::Told { why, .. } if why == receive::DELETED));
 }
