@@ -17,7 +17,7 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolResult, ToolResult
 from slack_agent.journal import Call, CannotCall, NoLongerOurs
 from slack_agent.payload import Question
 from slack_agent.thinking.gateway import SEPARATOR
-from slack_agent.thinking.words import ANOTHER_CALL, CANNOT_BE_SHOWN, NOT_CALLED, NOT_OURS, UNKNOWN
+from slack_agent.thinking.words import ANOTHER_CALL, CANNOT_BE_SHOWN, NOT_CALLED, NOT_OURS, UNKNOWN, not_called
 
 # An operation whose name begins so only reads. Whatever is called otherwise is taken for a change.
 READS = ("get_", "list_", "read_", "search_", "find_")
@@ -85,10 +85,10 @@ class Once(AgentTool):
 
 def earlier_steps(calls: Iterable[Call], tools: Iterable[AgentTool]) -> Iterator[dict[str, Any]]:
     """What earlier attempts have called, as the model would see it if it had called it itself. Calls that were certainly not
-    made are left out."""
+    made are left out, but for those that a person was to decide about."""
     by_name = {tool.tool.mcp_tool.name: tool.tool for tool in tools if isinstance(tool, Once)}
     for call in calls:
-        if call.outcome == "not called":
+        if call.outcome == "not called" and call.approval is None:
             continue
         use = f"earlier-{call.n}"
         yield {"role": "assistant",
@@ -98,7 +98,7 @@ def earlier_steps(calls: Iterable[Call], tools: Iterable[AgentTool]) -> Iterator
 
 def result_of(call: Call, tool: MCPAgentTool | None, tool_use: str) -> ToolResult:
     if call.outcome == "not called":
-        return error(tool_use, f"{NOT_CALLED} ({call.why})")
+        return error(tool_use, not_called(call))
     shown = contents_of(call.result, tool) if call.result is not None else []
     if call.is_uncertain:
         said: ToolResultContent = {"text": f"{UNKNOWN} ({call.why or call.outcome})"}
