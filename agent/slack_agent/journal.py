@@ -45,8 +45,6 @@ class Call:
     be asked. None if the call needs no approval. What was not approved is `not called`."""
     approved_by: str | None = None
     """Who approved it: the id of a person in Slack."""
-    letters: str = field(default="", repr=False, compare=False)
-    """The arguments to the letter, as they stand in the journal. What a person has approved are these letters."""
 
     def is_of(self, tool: str, arguments: Mapping[str, Any]) -> bool:
         return self.tool == tool and canonical(self.arguments) == canonical(arguments)
@@ -69,7 +67,7 @@ class Approved:
     n: int
     tool: str
     letters: str = field(repr=False)
-    """The arguments to the letter."""
+    """The arguments to the letter, as they stand in the journal: what a person has approved are these letters."""
     by: str | None
     """Who approved it: the id of a person in Slack."""
 
@@ -140,8 +138,7 @@ class Journal:
         """The call; if it is one that was approved and not made yet, it is made now."""
         if isinstance(call, Call):
             return call
-        arguments = json.loads(call.letters)
-        made = Call(call.n, call.tool, arguments, "not called", why="cannot_be_called", letters=call.letters)
+        made = Call(call.n, call.tool, json.loads(call.letters), "not called", why="cannot_be_called")
         with contextlib.suppress(CannotCall):
             answer = self._make(call.n, call.tool, call.letters)
             if isinstance(answer, Call):

@@ -249,13 +249,12 @@ def reported(usage: Usage | None) -> dict[str, Any]:
 
 
 def call_in(call: dict[str, Any]) -> Call | Approved:
-    n, tool, letters, outcome = call["n"], call["tool"], call["arguments"], call["outcome"]
-    arguments = json.loads(letters)
+    n, tool, outcome, arguments = call["n"], call["tool"], call["outcome"], json.loads(call["arguments"])
     if outcome == "approved":
-        return Approved(n, tool, letters, text_or_none(call.get("by")))
+        return Approved(n, tool, call["arguments"], text_or_none(call.get("by")))
     why, approved_by = text_or_none(call.get("why")), text_or_none(call.get("approved_by"))
     approval = "approved" if approved_by is not None else DECLINED.get(why or "") if outcome == "not called" else None
-    return Call(n, tool, arguments, outcome, call.get("result"), why, approval, approved_by, letters)
+    return Call(n, tool, arguments, outcome, call.get("result"), why, approval, approved_by)
 
 
 def text_or_none(value: Any) -> str | None:
