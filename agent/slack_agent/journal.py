@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Outcome = Literal["called", "not called", "unknown", "under way"]
+Approval = Literal["approved", "refused", "lapsed", "not asked"]
 
 MAX_ARGUMENT_BYTES = 64 * 1024
 
 
 class NoLongerOurs(Exception):
-    """Others work on the question, or nobody does any more. What `think` returns is not used."""
+    """Others work on the question, nobody does any more, or a person is asked first. What `think` returns is not used."""
 
 
 class CannotCall(Exception):
@@ -38,6 +40,11 @@ class Call:
     """MCP's result, if the tool has answered. With `unknown` it is an error that does not say what was done."""
     why: str | None = None
     """A code, if it was not called or its outcome is unknown."""
+    approval: Approval | None = None
+    """Of a call that a person decides about first: what was decided. `lapsed`: nobody decided in time. `not asked`: nobody could
+    be asked. None if the call needs no approval. What was not approved is `not called`."""
+    approved_by: str | None = None
+    """Who approved it: the id of a person in Slack."""
 
     def is_of(self, tool: str, arguments: Mapping[str, Any]) -> bool:
         return self.tool == tool and canonical(self.arguments) == canonical(arguments)
@@ -45,6 +52,24 @@ class Call:
     @property
     def is_uncertain(self) -> bool:
         return self.outcome in ("unknown", "under way")
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether a person would be asked in vain for the same again. Of one that an earlier attempt has left (`not_asked`) it is
+        not known that nobody can be asked: the attempt may have died before it asked."""
+        return self.approval in ("refused", "lapsed") or self.approval == "not asked" and self.why != "not_asked"
+
+
+@dataclass(frozen=True)
+class Approved:
+    """A call that a person has approved, and that was not made yet. Whoever reads it makes it, before a model thinks again."""
+
+    n: int
+    tool: str
+    letters: str = field(repr=False)
+    """The arguments to the letter, as they stand in the journal: what a person has approved are these letters."""
+    by: str | None
+    """Who approved it: the id of a person in Slack."""
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
@@ -61,9 +86,9 @@ def canonical(arguments: Mapping[str, Any]) -> str:
     return text
 
 
-# With a number, the tool's name, and the arguments as text.
-Make = Callable[[int, str, str], Call]
-Read = Callable[[], Sequence[Call]]
+# With a number, the tool's name, and the arguments as text. `Approved` is another call, which stands under the number.
+Make = Callable[[int, str, str], Call | Approved]
+Read = Callable[[], Sequence[Call | Approved]]
 
 
 class Journal:
@@ -74,30 +99,50 @@ class Journal:
         self._make, self._read, self._begun = make, read, begun
         self._lock = threading.Lock()
         self._next = 1
-        self._uncertain: list[Call] = []
+        self._settled: list[Call] = []
+        """Calls that are not asked for again: nobody knows what came of them, or a person has declined them."""
 
     def calls(self) -> tuple[Call, ...]:
-        """What earlier attempts have called. After this, `call` goes on behind it."""
+        """What earlier attempts have called. After this, `call` goes on behind it. A call that a person has approved meanwhile is
+        made now, and is among them with what came of it."""
         with self._lock:
-            calls = tuple(self._read()) if self._begun else ()
+            calls = tuple(self._made(call) for call in (self._read() if self._begun else ()))
             self._next = max(self._next, self._begun + 1)
-            self._uncertain += [call for call in calls if call.is_uncertain]
+            for call in calls:
+                self._remember(call)
             return calls
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Call:
         """Makes the call, or returns what stands in the journal under its number: an agent that does the same again from
         the beginning gets the same results. What stands there may be another call, of an earlier attempt. A call whose
-        outcome is unknown is not made again. Raises CannotCall and NoLongerOurs."""
+        outcome is unknown, or which a person has declined, is not asked for again. Raises CannotCall and NoLongerOurs; the latter
+        also if a person is asked first, which ends this attempt."""
         text = canonical(arguments)
         with self._lock:
-            for call in self._uncertain:
+            for call in self._settled:
                 if call.is_of(tool, arguments):
                     return call
             while True:
-                call = self._make(self._next, tool, text)
+                call = self._made(self._make(self._next, tool, text))
                 self._next += 1
-                if call.is_uncertain:
-                    self._uncertain.append(call)
+                self._remember(call)
                 # Under a number where an earlier attempt's call was not made, there is nothing to go on from.
                 if call.outcome != "not called" or call.is_of(tool, arguments):
                     return call
+
+    def _remember(self, call: Call) -> None:
+        if call.is_uncertain or call.is_declined:
+            self._settled.append(call)
+
+    def _made(self, call: Call | Approved) -> Call:
+        """The call; if it is one that was approved and not made yet, it is made now."""
+        if isinstance(call, Call):
+            return call
+        made = Call(call.n, call.tool, json.loads(call.letters), "not called", why="cannot_be_called")
+        with contextlib.suppress(CannotCall):
+            answer = self._make(call.n, call.tool, call.letters)
+            if isinstance(answer, Call):
+                made = answer
+        if made.approval is not None:
+            return made
+        return replace(made, approval="approved", approved_by=call.by)

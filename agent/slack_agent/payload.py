@@ -85,7 +85,8 @@ class Question:
     again; a coroutine awaits `asyncio.to_thread(question.history)`. If it cannot be read, one message says so."""
     call: Callable[[str, Mapping[str, Any]], Call] = field(default=no_calls, repr=False, compare=False)
     """Has agent-settle call a tool of the tools' Gateway (`<target>___<operation>`, arguments), once, and blocks until the
-    outcome is known. Raises NoLongerOurs and CannotCall."""
+    outcome is known. Raises NoLongerOurs and CannotCall. If a person is asked first, this turn is over and it raises
+    NoLongerOurs; a later turn goes on from the journal."""
     show: Callable[[str], None] = field(default=show_nothing, repr=False, compare=False)
     """Shows more of the text of the answer while it is being thought, if `ANSWER=stream`; otherwise it does nothing. Returns
     at once. What `think` returns takes the place of all that was shown."""
@@ -93,8 +94,8 @@ class Question:
     """Shows a step of the work in the same way: an id, a title of up to 100 characters, and `in_progress`, `complete` or
     `error`. The same id again changes its line."""
     calls: Callable[[], Sequence[Call]] = field(default=tuple, repr=False, compare=False)
-    """Asks agent-settle what earlier attempts at the question have called, in their order, and blocks. Raises
-    NoLongerOurs."""
+    """Asks agent-settle what earlier attempts at the question have called, in their order, makes what a person has approved
+    meanwhile, and blocks. Raises NoLongerOurs."""
     files: tuple[File, ...] = ()
     """The files that came with it, at most ten."""
     files_left_out: int = 0
@@ -143,6 +144,8 @@ class Invocation:
     """There is one if there is a question."""
     trace: traces.Trace | None = None
     """None if the payload has no trace, or one that is not well-formed."""
+    payload: Fields = field(default_factory=dict, repr=False)
+    """All of it, as it came: the turn after a person's decision gets it again."""
 
     def event(self, session_id: str) -> Event:
         return Event(self.event_id, session_id, self.attributes, self.body)
@@ -175,7 +178,7 @@ def parse(payload: Any) -> Invocation:
         raise InvalidPayload("question must be an object or null")
     trace = traces.parse(whole.get("trace_header"))
     if whole["question"] is None:
-        return Invocation(event_id, attributes, body, None, None, trace)
+        return Invocation(event_id, attributes, body, None, None, trace, whole)
     question = require(whole["question"], dict, "question")
     filled(question.get("id"), "question.id")
     require(question.get("text"), str, "question.text")
@@ -183,7 +186,7 @@ def parse(payload: Any) -> Invocation:
     check_files(question)
     work = require(whole.get("work"), dict, "work")
     ref = WorkRef(filled(work.get("record"), "work.record"), filled(work.get("token"), "work.token"))
-    return Invocation(event_id, attributes, body, question, ref, trace)
+    return Invocation(event_id, attributes, body, question, ref, trace, whole)
 
 
 def check_place(place: Fields) -> None:

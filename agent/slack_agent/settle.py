@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import botocore.session
 from botocore.config import Config
@@ -17,7 +17,7 @@ from botocore.config import Config
 from slack_agent import trace
 from slack_agent.files import FileContent
 from slack_agent.history import Said
-from slack_agent.journal import Call
+from slack_agent.journal import Approval, Approved, Call
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
 from slack_agent.usage import Usage
@@ -69,6 +69,24 @@ class Unreadable:
 
     why: str
     """A code, such as slack_missing_scope."""
+
+
+@dataclass(frozen=True)
+class Suspended:
+    """What came of asking a person about a call."""
+
+    outcome: Literal["suspended", "taken over", "gone", "not asked"]
+    """`suspended`: the message with the buttons stands. `taken over`: others post it. `gone`: the token is no longer the
+    record's. `not asked`: nobody was asked, the call is not made, and the thinking goes on."""
+    why: str | None = None
+    """A code, if nobody was asked, such as too_long_to_show."""
+
+
+# The answer to a call that a person must be asked about first.
+ASK_FIRST: Literal["ask first"] = "ask first"
+
+# Why a call was not made, if that is for want of an approval.
+DECLINED: dict[str, Approval] = {"refused": "refused", "lapsed": "lapsed", "not_asked": "not asked"}
 
 
 class Settle:
@@ -155,13 +173,17 @@ class Settle:
         except (KeyError, TypeError, ValueError) as error:
             raise OutcomeUnknown("the answer to file is not as agreed") from error
 
-    def call(self, record: str, token: str, n: int, tool: str, arguments: str) -> Call | None:
+    def call(self, record: str, token: str, n: int, tool: str,
+             arguments: str) -> Call | Approved | Literal["ask first"] | None:
         """Calls a tool, or says what stands in the journal under the number; None if the token is no longer the record's.
-        That the call is under way elsewhere is an unknown outcome: asking again tells."""
-        outcomes = ("called", "not called", "unknown", "under way", "another call", "gone")
+        `ask first`: it is not called before a person has approved it, and `suspend` asks for that. `Approved`: another call stands
+        there, which was approved. That the call is under way elsewhere is an unknown outcome: asking again tells."""
+        outcomes = ("called", "not called", "unknown", "under way", "another call", ASK_FIRST, "gone")
         answer = self._invoke(self._client, "call", record, token, outcomes, n=n, tool=tool, arguments=arguments)
         if answer["outcome"] == "gone":
             return None
+        if answer["outcome"] == ASK_FIRST:
+            return ASK_FIRST
         if answer["outcome"] == "under way":
             raise OutcomeUnknown("the call is under way")
         try:
@@ -170,7 +192,16 @@ class Settle:
         except (KeyError, TypeError, ValueError) as error:
             raise OutcomeUnknown("the answer to call is not as agreed") from error
 
-    def calls(self, record: str, token: str) -> tuple[Call, ...] | None:
+    def suspend(self, record: str, token: str, n: int, invocation: dict[str, Any], usage: Usage | None = None) -> Suspended:
+        """Has a person asked about the call with this number. `invocation` is the payload that the agent was invoked with, which the
+        turn after the decision gets again. After `suspended` and `taken over` the question is not ours any more. As with an answer,
+        the usage counts whatever is returned."""
+        outcomes = ("suspended", "taken over", "gone", "not asked")
+        answer = self._invoke(self._client, "suspend", record, token, outcomes, n=n, invocation=invocation, **reported(usage))
+        is_asked = answer["outcome"] != "not asked"
+        return Suspended(answer["outcome"], None if is_asked else str(answer.get("why", "not_asked")))
+
+    def calls(self, record: str, token: str) -> tuple[Call | Approved, ...] | None:
         """Reads the calls that were begun for the question; None if the token is no longer the record's."""
         answer = self._invoke(self._client, "calls", record, token, ("calls", "gone"))
         if answer["outcome"] == "gone":
@@ -217,10 +248,17 @@ def reported(usage: Usage | None) -> dict[str, Any]:
     return {} if usage is None else {"usage": asdict(usage)}
 
 
-def call_in(call: dict[str, Any]) -> Call:
-    why = call.get("why")
-    return Call(call["n"], call["tool"], json.loads(call["arguments"]), call["outcome"], call.get("result"),
-                None if why is None else str(why))
+def call_in(call: dict[str, Any]) -> Call | Approved:
+    n, tool, outcome, arguments = call["n"], call["tool"], call["outcome"], json.loads(call["arguments"])
+    if outcome == "approved":
+        return Approved(n, tool, call["arguments"], text_or_none(call.get("by")))
+    why, approved_by = text_or_none(call.get("why")), text_or_none(call.get("approved_by"))
+    approval = "approved" if approved_by is not None else DECLINED.get(why or "") if outcome == "not called" else None
+    return Call(n, tool, arguments, outcome, call.get("result"), why, approval, approved_by)
+
+
+def text_or_none(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def said(message: dict[str, Any]) -> Said:

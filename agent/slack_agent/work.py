@@ -7,6 +7,9 @@
 
 It beats from the claim to the end. A cancellation (a beat says so) or the end of the process counts while it is waiting
 or thinking. Once it is ending, agent-settle decides.
+
+It is over in the middle of its thinking if a person is asked about a call of a tool: then agent-settle has the question,
+nothing more is said of it here, and what the person decides begins another turn.
 """
 
 from __future__ import annotations
@@ -18,17 +21,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from slack_agent.files import CannotRead, File, FileContent
 from slack_agent.history import NOT_READ, Said
-from slack_agent.journal import Call, CannotCall, Journal, NoLongerOurs
+from slack_agent.journal import Approved, Call, CannotCall, Journal, NoLongerOurs
 from slack_agent.log import describe, log
 from slack_agent.patience import ask
 from slack_agent.payload import Question
 from slack_agent.settings import THINKING_LIMIT_SECONDS
 from slack_agent.shown import Outcome, Piece, Shown, Step
-from slack_agent.settle import Claimed, Invalid, OutcomeUnknown, Settle, Thread, Unreadable
+from slack_agent.settle import ASK_FIRST, Claimed, Invalid, OutcomeUnknown, Settle, Suspended, Thread, Unreadable
 from slack_agent.thought import Thinker, Thought
 from slack_agent.turns import Turns
 from slack_agent.usage import Meter, Usage
@@ -55,6 +58,8 @@ class Timing:
     """For how long the reading of a file is repeated. Then the question is thought about without it."""
     call: float = 60
     """For how long it is asked what came of a call of a tool. Then its outcome is unknown."""
+    suspend: float = 60
+    """For how long it is asked that a person is asked about a call. Then the question is left to its lease."""
     under_way: float = 35
     """For how long the end of an earlier attempt's call is waited for, which agent-settle still makes."""
     new_token: float = 2
@@ -79,9 +84,12 @@ class Ending:
 
 class Work:
     def __init__(self, question: Question, record: str, token: str, claimed: Claimed, settle: Settle, thinker: Thinker,
-                 turns: Turns, timing: Timing, on_over: Callable[[Work], None], shows: bool = False) -> None:
-        """`shows`: whether something of the answer is shown while it is being thought."""
+                 turns: Turns, timing: Timing, on_over: Callable[[Work], None], shows: bool = False,
+                 invocation: dict[str, Any] | None = None) -> None:
+        """`shows`: whether something of the answer is shown while it is being thought. `invocation`: what the agent was invoked
+        with."""
         self.record = record
+        self._invocation = invocation or {}
         journal = Journal(self._call, self._calls, claimed.tool_calls)
         self._question = replace(question, history=self._history, call=journal.call, calls=journal.calls,
                                  read_file=self._file)
@@ -102,6 +110,11 @@ class Work:
         self._claims_under_way = 0
         self._phase: Literal["waiting", "thinking", "ending", "over"] = "waiting"
         self._cancelled = False
+        # While a person is being asked, or would be: agent-settle decides, and nothing else ends the thinking.
+        self._is_suspending = False
+        # Set when the thinking is over because a person is asked, or because nobody knows whether one is.
+        self._left: Literal["suspended", "unknown"] | None = None
+        self._has_told_usage = False
         self._stop_by: float | None = None
         # Set when there is nothing to beat for any more.
         self._quiet = threading.Event()
@@ -160,6 +173,10 @@ class Work:
             if ending is not None and self._enter("ending"):
                 if self._end(ending) == "answered" and ending.text is not None:
                     self._tell(ending.text)
+            elif self._left is not None:
+                # A release would give back what waits for a person, or may do so.
+                if self._left == "suspended" and not self._has_told_usage:
+                    self._report_usage()
             elif self._stop_by is not None and not self._cancelled:
                 self._give_back(self._stop_by)
             elif self._cancelled:
@@ -193,9 +210,9 @@ class Work:
 
     def _cancel(self, why: str, token: str) -> None:
         with self._changed:
-            if why == "gone" and token != self._token:
+            if why == "gone" and (token != self._token or self._is_suspending):
                 return
-            if self._phase in ("waiting", "thinking") and not self._cancelled:
+            if self._left is None and self._phase in ("waiting", "thinking") and not self._cancelled:
                 self._cancelled = True
                 self._quiet.set()
                 self._changed.notify_all()
@@ -224,7 +241,7 @@ class Work:
         self._thought = thought = self._thinker.begin(self._question, self._notify)
         with self._changed:
             self._changed.wait_for(lambda: thought.ended or self._interrupted(), self._timing.thinking)
-            if thought.ended:
+            if thought.ended and self._left is None:
                 return self._ending_of(thought)
             thought.cancel()
             patience = self._timing.stopped_thought if self._stop_by is not None else self._timing.cancel
@@ -281,8 +298,10 @@ class Work:
             if not self._is_replaced(token):
                 raise NoLongerOurs()
 
-    def _call(self, n: int, tool: str, arguments: str) -> Call:
+    def _call(self, n: int, tool: str, arguments: str) -> Call | Approved:
         while True:
+            if self._left is not None:
+                raise NoLongerOurs()
             token = self._token
             try:
                 call = ask(self._question.id, lambda: self._settle.call(self.record, token, n, tool, arguments),
@@ -293,19 +312,63 @@ class Work:
             except Invalid as reason:
                 log.error("%s: %s cannot be called: %s", self._question.id, tool, reason)
                 raise CannotCall("it cannot be used here") from reason
+            if call == ASK_FIRST:
+                call = self._suspend(token, n, tool, arguments)
             if call is not None:
                 return call
             if not self._is_replaced(token):
                 raise NoLongerOurs()
 
-    def _calls(self) -> tuple[Call, ...]:
+    def _suspend(self, token: str, n: int, tool: str, arguments: str) -> Call | None:
+        """Has a person asked about the call. If one is, or if nobody knows whether one is, this turn is over, and NoLongerOurs is
+        raised. Returns the call if nobody was asked, so that the thinking goes on, and None if the token has gone."""
+        with self._changed:
+            if self._phase != "thinking" or self._interrupted() or self._question.cancelled.is_set():
+                raise NoLongerOurs()
+            self._is_suspending = True
+        usage, asked = self._meter.usage, None
+        try:
+            asked = ask(self._question.id, lambda: self._settle.suspend(self.record, token, n, self._invocation, usage),
+                        self._timing.suspend)
+        except Invalid as reason:
+            log.error("%s: nobody can be asked about call %d, of %s: %s", self._question.id, n, tool, reason)
+            asked = Suspended("not asked", "cannot_be_asked")
+        except OutcomeUnknown as reason:
+            log.error("%s: not known whether somebody is asked about call %d, of %s; left to its lease: %s",
+                      self._question.id, n, tool, reason)
+        finally:
+            is_left = self._end_suspending(token, asked, usage is not None)
+        if is_left:
+            raise NoLongerOurs()
+        if asked is None or asked.outcome != "not asked":
+            return None
+        log.warning("%s: nobody is asked about call %d, of %s: %s", self._question.id, n, tool, asked.why)
+        return Call(n, tool, json.loads(arguments), "not called", why=asked.why, approval="not asked")
+
+    def _end_suspending(self, token: str, asked: Suspended | None, has_told_usage: bool) -> bool:
+        """Returns whether this turn is over. It is not if a person has decided so soon that the question has come back to this very
+        process with a new token."""
+        with self._changed:
+            self._is_suspending = False
+            self._changed.notify_all()
+            if token != self._token or asked is not None and asked.outcome in ("gone", "not asked"):
+                return False
+            self._left = "unknown" if asked is None else "suspended"
+            self._has_told_usage = has_told_usage
+            self._quiet.set()
+            self._question.cancelled.set()
+        if asked is not None:
+            log.info("%s: a person is asked, and this turn is over: %s", self._question.id, asked.outcome)
+        return True
+
+    def _calls(self) -> tuple[Call | Approved, ...]:
         """Waits for calls that are under way: agent-settle goes on with them when the process that asked for them has ended."""
         deadline = time.monotonic() + self._timing.under_way
         while True:
             token = self._token
             calls = ask(self._question.id, lambda: self._settle.calls(self.record, token), self._timing.call)
             if calls is not None:
-                if time.monotonic() > deadline or all(call.outcome != "under way" for call in calls):
+                if time.monotonic() > deadline or not any(is_under_way(call) for call in calls):
                     return calls
                 if self._question.cancelled.wait(1):
                     raise NoLongerOurs()
@@ -400,14 +463,22 @@ class Work:
 
     def _enter(self, phase: Literal["thinking", "ending"]) -> bool:
         with self._changed:
+            # Another thread of the thinking may be at it. An answer would race with the question of a person.
+            self._changed.wait_for(lambda: not self._is_suspending or self._cancelled)
             if self._interrupted():
                 return False
             self._phase = phase
             return True
 
     def _interrupted(self) -> bool:
-        return self._cancelled or self._stop_by is not None and self._phase != "ending"
+        if self._cancelled or self._left is not None:
+            return True
+        return self._stop_by is not None and self._phase != "ending" and not self._is_suspending
 
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def is_under_way(call: Call | Approved) -> bool:
+    return isinstance(call, Call) and call.outcome == "under way"

@@ -149,7 +149,7 @@ class Worker:
         assert invocation.work is not None
         question = invocation.asked(session_id, claimed.attempt)
         work = Work(question, invocation.work.record, token, claimed, self._settle, self._thinker, self._turns,
-                    self._timing, self._over, self._shows)
+                    self._timing, self._over, self._shows, invocation.payload)
         self._at_work[work.record] = work
         self._works[work] = self.begin_busy("question")
         try:

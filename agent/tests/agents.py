@@ -50,6 +50,11 @@ async def fails(question: slack_agent.Question) -> str:
     raise ValueError(f"cannot say {question.text}")
 
 
+def makes_a_card(question: slack_agent.Question) -> str:
+    note(question)
+    return question.call("trello___create_card", {"name": question.text}).outcome
+
+
 def has_no_use_for_it(event: slack_agent.Event) -> None:
     raise ValueError("the-quarterly-figures")
 

@@ -40,7 +40,7 @@ REQUESTS, ANSWERS = checker("request"), checker("answer")
 
 @dataclass
 class Record:
-    state: Literal["free", "in_flight", "posting", "answered", "told"] = "free"
+    state: Literal["free", "in_flight", "posting", "suspended", "answered", "told"] = "free"
     token: str | None = None
     claimed_from: str | None = None
     attempts: int = 0
@@ -59,6 +59,18 @@ class Record:
     """What comes of the next pieces: `later`, `not shown` or `cancel`."""
     journal: dict[int, dict[str, Any]] = field(default_factory=dict)
     """The calls of tools, by their numbers."""
+    to_ask: set[int] = field(default_factory=set)
+    """The numbers of calls that are to be asked about, and nobody was."""
+    not_asked: list[str] = field(default_factory=list)
+    """Why nobody can be asked, of the next requests to ask."""
+    suspended_by: str | None = None
+    """The token that a person was asked with, for the same request again."""
+    waits_for: int | None = None
+    """The number of the call that a person is asked about."""
+    invocation: dict[str, Any] | None = None
+    """What the turn after the decision is invoked with."""
+    asks: int = 0
+    """How often a person was asked."""
     files: dict[str, bytes | str] = field(default_factory=dict)
     """The files of the question by their ids: the content, or why it cannot be read."""
     unreadable_now: int = 0
@@ -114,6 +126,10 @@ class Settle:
         """Requests that are not as the schema says, or not for Lambda."""
         self.tools: Tools = called
         """What comes of a call of a tool."""
+        self.approvals: set[str] = set()
+        """The tools whose calls a person decides about first."""
+        self.suspended: Literal["suspended", "taken over"] = "suspended"
+        """What is said when a person is asked."""
         self.most_tokens: int | None = None
         """What an answer to `claim` says that an attempt may use."""
         self._faults: list[Fault] = []
@@ -156,6 +172,7 @@ class Settle:
             self.beat_seconds = BEAT_SECONDS
             self.records, self.requests, self.wrong, self._faults = {}, [], [], []
             self.tools, self.most_tokens = called, None
+            self.approvals, self.suspended = set(), "suspended"
 
     # What the dispatcher does.
 
@@ -168,6 +185,23 @@ class Settle:
             it.state, it.token, it.claimed_from = "in_flight", secrets.token_hex(16), None
             return it.token
 
+    def decide(self, record: str, verdict: Literal["approved", "refused", "lapsed"], by: str = "U0DECIDES") -> None:
+        """A person has clicked, or nobody has in time: the question is on the queue again."""
+        with self._changed:
+            it = self.records[record]
+            assert it.state == "suspended" and it.waits_for is not None, it.state
+            call, it.waits_for = it.journal[it.waits_for], None
+            for name in ("outcome", "why"):
+                call.pop(name)
+            call |= {"outcome": "approved", "by": by} if verdict == "approved" else {"outcome": "not called", "why": verdict}
+            it.state = "free"
+
+    def next_turn(self, record: str) -> dict[str, Any]:
+        """Takes the record for the turn after the decision. Returns what the agent is invoked with."""
+        token, it = self.take(record), self.records[record]
+        assert it.invocation is not None
+        return it.invocation | {"event_id": "EvDECISION", "attempt": 1, "work": {"record": record, "token": token}}
+
     def cancel(self, record: str, why: str) -> None:
         with self._changed:
             it = self.records[record]
@@ -179,6 +213,10 @@ class Settle:
         with self._changed:
             self._faults.append(fault)
         return fault
+
+    def reset_faults(self) -> None:
+        with self._changed:
+            self._faults = []
 
     def of(self, record: str, operation: str | None = None) -> list[Request]:
         with self._changed:
@@ -311,15 +349,39 @@ class Settle:
             return {"outcome": "gone"}
         asked = {name: body[name] for name in ("n", "tool", "arguments")}
         stands = record.journal.get(body["n"])
+        if stands is None and body["tool"] in self.approvals:
+            record.to_ask.add(body["n"])
+            stands = record.journal[body["n"]] = asked | {"outcome": "not called", "why": "not_asked"}
         if stands is None:
             stands = record.journal[body["n"]] = asked | self.tools(body["tool"], json.loads(body["arguments"]))
         if stands | asked != stands:
             return {"outcome": "another call", "call": stands}
+        if body["n"] in record.to_ask:
+            return {"outcome": "ask first"}
+        if stands["outcome"] == "approved":
+            made = self.tools(body["tool"], json.loads(body["arguments"]))
+            stands = record.journal[body["n"]] = asked | made | {"approved_by": stands["by"]}
         return {name: value for name, value in stands.items() if name not in asked}
+
+    def _suspend(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
+        if record.suspended_by == body["token"]:
+            return {"outcome": self.suspended}
+        if record.token != body["token"] or record.state != "in_flight":
+            return {"outcome": "gone"}
+        if body["n"] not in record.to_ask:
+            return {"outcome": "invalid", "why": "no such call is to be asked about"}
+        record.to_ask.discard(body["n"])
+        if record.not_asked:
+            return {"outcome": "not asked", "why": record.not_asked.pop(0)}
+        record.state, record.token, record.suspended_by = "suspended", None, body["token"]
+        record.waits_for, record.invocation, record.asks = body["n"], body["invocation"], record.asks + 1
+        return {"outcome": self.suspended}
 
     def _calls(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":
             return {"outcome": "gone"}
+        # What was numbered, and not begun, is closed.
+        record.to_ask.clear()
         return {"outcome": "calls", "calls": [call for _, call in sorted(record.journal.items())]}
 
     def _release(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:

@@ -146,6 +146,24 @@ def test_at_sigterm_nothing_is_taken_any_more_and_a_claim_that_is_under_way_is_g
     assert settle.records[record] == Record() and not agent.thinks(id_of(record))
 
 
+def test_a_person_who_is_being_asked_at_sigterm_is_asked_and_nothing_is_given_back(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    settle.approvals = {"trello___create_card"}
+    settle.inject(Fault("delay", "suspend", seconds=0.8))
+    agent = start_agent("makes_a_card")
+    ask(agent, settle, record, "a card")
+    settle.wait_for(lambda: settle.of(record, "suspend"))
+    assert agent.terminate(seconds=5) == 0
+    assert [it.operation for it in settle.of(record) if it.operation != "beat"] == ["claim", "call", "suspend"]
+    assert settle.records[record].state == "suspended"
+    # Another process goes on when the person has decided.
+    settle.decide(record, "approved")
+    other = start_agent("makes_a_card")
+    assert other.invoke(settle.next_turn(record)) == WORKING
+    assert settle.wait_for_state(record, "answered").posts == ["called"]
+
+
 def test_an_answer_that_is_under_way_at_sigterm_arrives(
     start_agent: StartAgent, settle: Settle, record: str
 ) -> None:

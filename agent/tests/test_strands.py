@@ -257,6 +257,24 @@ def test_what_a_workspace_has_a_token_for_is_called_through_agent_settle_also_if
     assert called == [POST] and len(slack.posts) == before
 
 
+@pytest.mark.parametrize("named", ["post_to_slack", POST])
+def test_what_a_person_decides_about_is_called_through_agent_settle_also_if_it_only_reads(
+    converse: Converse, gateway: Gateway, slack: SlackApi, named: str
+) -> None:
+    called: list[str] = []
+
+    def call(tool: str, arguments: Any) -> Call:
+        called.append(tool)
+        return Call(1, tool, arguments, "called", {"content": [{"type": "text", "text": "posted"}]})
+
+    converse.turns = [calls((POST, ARGUMENTS)), says("Done.")]
+    before = len(slack.posts)
+    think = thinking({"THINKING": f"strands:{MODEL}", "AWS_REGION": "us-east-1", "TOOLS": "post_to_slack",
+                      "READ_TOOLS": "post_to_slack", "APPROVAL_TOOLS": named, "GATEWAY_URL": gateway.url})
+    assert think(replace(question(), call=call)) == "Done."
+    assert called == [POST] and len(slack.posts) == before
+
+
 @pytest.mark.parametrize(("name", "hint", "named", "reads"), [
     ("slack___post_to_slack", None, (), False),
     ("trello___get_card", None, (), True),

@@ -50,7 +50,8 @@ def strands(model_id: str, env: Mapping[str, str]) -> Think:
     if not tools:
         return StrandsAgent(model_id, region(env), limits, memory=memory).think
     from slack_agent.thinking.gateway import Gateway
-    gateway = Gateway(env["GATEWAY_URL"], region(env), tools, names(env, "READ_TOOLS"), names(env, "WORKSPACE_TOOLS"))
+    gateway = Gateway(env["GATEWAY_URL"], region(env), tools, names(env, "READ_TOOLS"), names(env, "WORKSPACE_TOOLS"),
+                      names(env, "APPROVAL_TOOLS"))
     return StrandsAgent(model_id, region(env), limits, gateway, memory).think
 
 

@@ -28,12 +28,13 @@ class NoTools(Exception):
 
 class Gateway:
     def __init__(self, url: str, region: str, wanted: tuple[str, ...], reads: tuple[str, ...] = (),
-                 by_workspace: tuple[str, ...] = ()) -> None:
+                 by_workspace: tuple[str, ...] = (), asked_first: tuple[str, ...] = ()) -> None:
         """`wanted` has the tools that a model may use: the names of operations, or with their target. Those in `reads` only
         read, whatever their names say. `by_workspace` has the targets whose tools work through agent-settle alone, those too
-        that read: it has the token of the question's workspace, and here they have none."""
+        that read: it has the token of the question's workspace, and here they have none. `asked_first` has the tools that a
+        person decides about: only agent-settle asks, so they work through it alone, whatever their names say."""
         self._url, self._region, self._wanted, self.reads = url, region, wanted, reads
-        self.by_workspace = by_workspace
+        self.by_workspace, self.asked_first = by_workspace, asked_first
         self._session = botocore.session.get_session()
 
     @contextlib.contextmanager

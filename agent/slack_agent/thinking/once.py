@@ -17,7 +17,7 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolResult, ToolResult
 from slack_agent.journal import Call, CannotCall, NoLongerOurs
 from slack_agent.payload import Question
 from slack_agent.thinking.gateway import SEPARATOR
-from slack_agent.thinking.words import ANOTHER_CALL, CANNOT_BE_SHOWN, NOT_CALLED, NOT_OURS, UNKNOWN
+from slack_agent.thinking.words import ANOTHER_CALL, CANNOT_BE_SHOWN, NOT_CALLED, NOT_OURS, UNKNOWN, not_called
 
 # An operation whose name begins so only reads. Whatever is called otherwise is taken for a change.
 READS = ("get_", "list_", "read_", "search_", "find_")
@@ -27,22 +27,29 @@ BUT_ALSO = re.compile("_(and|or)_")
 
 def only_reads(tool: MCPAgentTool, named: Iterable[str]) -> bool:
     """Whether the tool may be called twice without harm: it says so itself, its name does, or a setting."""
-    operation = tool.tool_name.rpartition(SEPARATOR)[2]
-    if not {operation, tool.tool_name}.isdisjoint(named):
+    if is_named(tool, named):
         return True
     # In the names of the protocol. Those of the Python class differ from version to version.
     hint = tool.tool_spec.get("annotations", {}).get("readOnlyHint")
     if isinstance(hint, bool):
         return hint
+    operation = tool.tool_name.rpartition(SEPARATOR)[2]
     return operation.startswith(READS) and not BUT_ALSO.search(operation)
 
 
+def is_named(tool: MCPAgentTool, names: Iterable[str]) -> bool:
+    """By its whole name, or by that of its operation."""
+    return not {tool.tool_name.rpartition(SEPARATOR)[2], tool.tool_name}.isdisjoint(names)
+
+
 def once(tools: Iterable[MCPAgentTool], reads: Iterable[str], by_workspace: Iterable[str],
-         question: Question) -> list[AgentTool]:
+         question: Question, asked_first: Iterable[str] = ()) -> list[AgentTool]:
     """The same tools; those that may change something are called through the question, and so is whatever a workspace has a
-    token of its own for."""
+    token of its own for, and whatever a person decides about."""
 
     def may_be_called_here(tool: MCPAgentTool) -> bool:
+        if is_named(tool, asked_first):
+            return False
         return tool.tool_name.partition(SEPARATOR)[0] not in by_workspace and only_reads(tool, reads)
 
     return [tool if may_be_called_here(tool) else Once(tool, question) for tool in tools]
@@ -85,10 +92,10 @@ class Once(AgentTool):
 
 def earlier_steps(calls: Iterable[Call], tools: Iterable[AgentTool]) -> Iterator[dict[str, Any]]:
     """What earlier attempts have called, as the model would see it if it had called it itself. Calls that were certainly not
-    made are left out."""
+    made are left out, but for those that a person was to decide about."""
     by_name = {tool.tool.mcp_tool.name: tool.tool for tool in tools if isinstance(tool, Once)}
     for call in calls:
-        if call.outcome == "not called":
+        if call.outcome == "not called" and call.approval is None:
             continue
         use = f"earlier-{call.n}"
         yield {"role": "assistant",
@@ -98,7 +105,7 @@ def earlier_steps(calls: Iterable[Call], tools: Iterable[AgentTool]) -> Iterator
 
 def result_of(call: Call, tool: MCPAgentTool | None, tool_use: str) -> ToolResult:
     if call.outcome == "not called":
-        return error(tool_use, f"{NOT_CALLED} ({call.why})")
+        return error(tool_use, not_called(call))
     shown = contents_of(call.result, tool) if call.result is not None else []
     if call.is_uncertain:
         said: ToolResultContent = {"text": f"{UNKNOWN} ({call.why or call.outcome})"}

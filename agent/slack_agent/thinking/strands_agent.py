@@ -80,11 +80,11 @@ class StrandsAgent:
             agent = self._agent(steps, said, tools, told)
             # The last word, without tools, reads all that was said once more.
             most_tokens = question.most_tokens and max(question.most_tokens * 3 // 4, 1)
-            stop_reason = self._run(agent, question, self._limits.turns - 1, most_tokens)
+            stop_reason = self._run(agent, question, self._limits.turns - 1, most_tokens, steps)
             used_up = stop_reason in ("limit_turns", "limit_total_tokens", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
             if used_up and not question.cancelled.is_set():
                 agent = self._agent(steps, agent.messages, [], f"{told}\n\n{LAST_WORD}")
-                stop_reason = self._run(agent, question, 1, None)
+                stop_reason = self._run(agent, question, 1, None, steps)
         log.info("%s: %d calls of the model, %d of tools%s; stop reason %s", question.id, steps.turns, steps.tool_calls,
                  ", and no more were allowed" if used_up else "", stop_reason)
         if stop_reason == "max_tokens" and steps.text:
@@ -106,7 +106,7 @@ class StrandsAgent:
             except NoTools as problem:
                 log.error("%s: %s", question.id, problem)
                 raise
-            yield once(tools, self._gateway.reads, self._gateway.by_workspace, question)
+            yield once(tools, self._gateway.reads, self._gateway.by_workspace, question, self._gateway.asked_first)
 
     def _agent(self, steps: Steps, said: Any, tools: Sequence[AgentTool], instructions: str) -> Agent:
         """An agent for this question alone: Strands refuses two calls of one agent at once."""
@@ -121,7 +121,7 @@ class StrandsAgent:
         )
 
     @staticmethod
-    def _run(agent: Agent, question: Question, turns: int, most_tokens: int | None) -> str:
+    def _run(agent: Agent, question: Question, turns: int, most_tokens: int | None, steps: Steps) -> str:
         # A conversation must end with the user. After a call of a tool that was cut off it does not.
         prompt = LAST_WORD if agent.messages[-1]["role"] == "assistant" else None
         limits: StrandsLimits = {"turns": turns}
@@ -133,11 +133,12 @@ class StrandsAgent:
         except MaxTokensReachedException:
             return "max_tokens"
         finally:
-            question.used(*used_in(agent.event_loop_metrics.accumulated_usage))
+            steps.count(agent)
 
 
 def earlier(question: Question, tools: Sequence[AgentTool]) -> list[Any]:
-    """What an attempt that died has called. So the model goes on from there, and does not begin anew."""
+    """What earlier attempts have called, and what people have decided about their calls. So the model goes on from there, and does
+    not begin anew."""
     calls = question.calls()
     if not calls:
         return []
@@ -177,6 +178,16 @@ class Steps(HookProvider):
         self.wanted_tools = False
         """Whether the model asked for tools last."""
         self._question, self._limits = question, limits
+        self._counted: tuple[Agent | None, int, int] = None, 0, 0
+
+    def count(self, agent: Agent) -> None:
+        """Reports what this agent has used since it was last counted."""
+        counted, read_before, written_before = self._counted
+        if counted is not agent:
+            read_before = written_before = 0
+        read, written = used_in(agent.event_loop_metrics.accumulated_usage)
+        self._counted = agent, read, written
+        self._question.used(read - read_before, written - written_before)
 
     def on_event(self, **event: Any) -> None:
         """Strands tells of each piece of the model's answer as it comes."""
@@ -207,6 +218,8 @@ class Steps(HookProvider):
             event.cancel_tool = "Not called: no more calls of tools are allowed."
         else:
             self.tool_calls += 1
+            # A call that a person is asked about first ends this turn, and with it goes what was used so far.
+            self.count(event.agent)
             log.info("%s: calls %s", self._question.id, event.tool_use["name"])
             self._question.step(event.tool_use["toolUseId"], title_of(event.tool_use["name"]), "in_progress")
 

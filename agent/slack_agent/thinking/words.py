@@ -1,5 +1,7 @@
 """What the model is told, and what people read when it could not finish."""
 
+from slack_agent.journal import Call
+
 INSTRUCTIONS = """\
 You answer people in Slack. Be brief and to the point. Write in the language of the question, in Slack's mrkdwn: \
 *bold*, _italic_, `code`; addresses of pages as they are; no headings, no tables. Where others have written before, \
@@ -18,6 +20,23 @@ Nobody knows whether this call took effect. Do not make it again. Find out with 
 otherwise say in your answer that it is uncertain.\
 """
 NOT_CALLED = "This call was certainly not made, and has changed nothing."
+REFUSED = f"""\
+A person was asked whether this call may be made, and refused it. {NOT_CALLED} Do not try it again in the same words unless they \
+ask for it. Say in your answer that it was refused, and do not look for another way to the same end.\
+"""
+LAPSED = f"""\
+A person was asked whether this call may be made, and nobody decided in time. {NOT_CALLED} Do not try it again in the same words \
+unless they ask for it. Say in your answer that nobody decided, and that they may ask again.\
+"""
+NOT_ASKED = f"""\
+This call is made only after a person has approved it, and nobody could be asked. {NOT_CALLED} Do not try it again in the same \
+words unless they ask for it. Say in your answer what was not done, and why.\
+"""
+NOBODY_ASKED = f"""\
+This call is made only after a person has approved it, and nobody was asked. {NOT_CALLED} If it is still needed, make it once \
+more, and a person is asked then; otherwise leave it.\
+"""
+APPROVED_NOT_CALLED = f"A person has approved this call, and it could not be made all the same. {NOT_CALLED}"
 ANOTHER_CALL = """\
 Your call was not made. An earlier attempt at this question has called a tool already, and that stands. Go on from there, \
 and make your call again only if it is still needed. The earlier call and its result:\
@@ -42,3 +61,18 @@ def instructions(with_files: bool) -> str:
 def cut_off(text: str) -> str:
     """An answer that has reached the limit on its length. If there is none, that is no answer either."""
     return f"{text}\n\n{CUT_OFF}" if text else ""
+
+
+def not_called(call: Call) -> str:
+    """Of a call that was not made: why, and what a person has decided about it."""
+    match call.approval:
+        case "refused":
+            return REFUSED
+        case "lapsed":
+            return LAPSED
+        case "not asked":
+            return f"{NOT_ASKED} ({call.why})" if call.is_declined else NOBODY_ASKED
+        case "approved":
+            return f"{APPROVED_NOT_CALLED} ({call.why})"
+        case None:
+            return f"{NOT_CALLED} ({call.why})"

@@ -62,7 +62,7 @@ def make_cards(question: slack_agent.Question, count: int) -> str:
         while told.get(name, "not called") == "not called" and not question.cancelled.wait(0.3):
             call = question.call(CREATE_CARD, {"idList": os.environ["TRELLO_LIST"], "name": name})
             told[name] = outcome_of(call)
-            if (call.why or "").startswith("over_limit"):
+            if call.approval is not None or (call.why or "").startswith("over_limit"):
                 break
     return "".join(f"\n{name}: {outcome}" for name, outcome in told.items())
 
