@@ -146,6 +146,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Some(place) = &record.place else {
             return self.not_asked(number, &asked, "no_place", call).await;
         };
+        if record.suspensions >= approval::MAX_ASKED {
+            return self.not_asked(number, &asked, "asked_too_often", call).await;
+        }
         let shown = shown(&asked, &asked.approval.who.mention(place.user.as_deref())).text();
         if self.blocks(number, &asked, place, call).is_none() {
             return self.not_asked(number, &asked, "too_long_to_show", call).await;

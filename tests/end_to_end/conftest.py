@@ -41,6 +41,11 @@ SETTINGS = {
     "model": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3,
                      agent_env={"THINKING": "strands:some.model",
                                 "TOOLS": "post_to_slack,create_card,create_canvas,find_canvas_sections,edit_canvas"}),
+    # Its tools are called when a person has approved that.
+    "approvals": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=4,
+                         approvals={"create_card": "asker", "create_canvas": ["U0FIRST", "U0SECOND"], "post_to_slack": "S0GROUP"},
+                         agent_env={"THINKING": "strands:some.model", "TOOLS": "post_to_slack,create_card,create_canvas",
+                                    "APPROVAL_TOOLS": "create_card,create_canvas,post_to_slack"}),
     # The app is installed in two workspaces. What waits for a token does not wait for a day.
     "workspaces": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3, give_up_after=60,
                           second_workspace="T0SECOND",

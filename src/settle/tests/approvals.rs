@@ -308,6 +308,18 @@ async fn an_attempt_that_dies_before_it_asks_leaves_nothing_to_approve() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_one_question_people_are_asked_ten_times_at_most() {
+    let scene = Scene::asks(Who::Asker).await;
+    let asked_ten_times = |record: Option<&Record>, _| {
+        let record = Record { suspensions: 10, ..record.unwrap().clone() };
+        receive::Decision::write(record, ())
+    };
+    update(&scene.world, &scene.world, &scene.key, asked_ten_times).await.unwrap();
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::NotAsked { why: "asked_too_often" });
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_tools_ask_nobody() {
     let scene = Scene::asks(Who::Asker).await;
     let delete = Operation::Call { number: 1, tool: DELETE.to_owned(), arguments: "{}".to_owned() };
