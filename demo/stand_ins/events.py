@@ -188,7 +188,8 @@ def press(message: dict[str, Any], channel: str, action_id: str, response_url: s
     thread = {"thread_ts": message["thread_ts"]} if "thread_ts" in message else {}
     trigger = f"{secrets.randbelow(10**12)}.1.{secrets.token_hex(16)}"
     payload = {
-        "type": "block_actions", "user": {"id": user, "username": "steve", "name": "steve", "team_id": team}, "api_app_id": APP, "token": "x",
+        "type": "block_actions", "user": {"id": user, "username": "steve", "name": "steve", "team_id": team},
+        "api_app_id": APP, "token": "x",
         "container": {"type": "message", "message_ts": message["ts"], "channel_id": channel, "is_ephemeral": False} | thread,
         "trigger_id": trigger, "team": {"id": team, "domain": "example"}, "enterprise": None, "is_enterprise_install": False,
         "channel": {"id": channel, "name": "general"}, "message": message, "state": {"values": {}}, "response_url": response_url,

@@ -262,10 +262,11 @@ def message_of(target: Any) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise Invalid("Invalid RequestJson provided. Reason: Input is no object.")
     for name in set(message) - MESSAGE_FIELDS:
-        raise Invalid(f"Invalid RequestJson provided. Reason The field '{name}' is not supported for api 'sendMessage' for the service 'sqs'.")
+        raise Invalid(f"Invalid RequestJson provided. Reason: The field '{name}' is not supported for api 'sendMessage'.")
     texts = [it for it in ("QueueUrl", "MessageBody", "MessageGroupId", "MessageDeduplicationId") if it in message]
     check({"QueueUrl", "MessageBody"} <= set(texts), "Invalid RequestJson provided. Reason: QueueUrl and MessageBody are needed.")
-    check(all(isinstance(message[it], str) and message[it] for it in texts), f"Invalid RequestJson provided. Reason: {texts} must be texts.")
+    check(all(isinstance(message[it], str) and message[it] for it in texts),
+          f"Invalid RequestJson provided. Reason: {texts} must be texts.")
     attributes = message.get("MessageAttributes", {})
     check(isinstance(attributes, dict) and all(map(is_attribute, attributes.values())),
           "Invalid RequestJson provided. Reason: MessageAttributes must be objects with DataType and StringValue.")

@@ -399,7 +399,8 @@ ACTIONS = {"type": "actions", "block_id": "decide", "elements": [
 def test_slack_refuses_a_post_with_buttons_that_it_could_not_show(wrong: list[dict]) -> None:
     with SlackApi() as slack:
         def error(*blocks: dict) -> str | None:
-            return slack.answer("chat.postMessage", f"Bearer {slack.token}", {"channel": "C1", "text": "x", "blocks": list(blocks)}).body.get("error")
+            fields = {"channel": "C1", "text": "x", "blocks": list(blocks)}
+            return slack.answer("chat.postMessage", f"Bearer {slack.token}", fields).body.get("error")
 
         assert error(SECTION, preformatted('{"name": "a card"}'), ACTIONS, CONTEXT) is None
         assert error(*wrong) == "invalid_blocks"
