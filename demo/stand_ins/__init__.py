@@ -16,6 +16,7 @@ In reading order:
     slack_views.py  plays modals and home tabs, for slack_api.py
     in_process/     is loaded into a Bolt app's process: leads it to the stand-ins of Slack, plays Lambda's Node.js runtime
     harness.py      plays a harness, AgentCore's managed loop
+    scheduler_api.py  plays EventBridge Scheduler: takes one-time schedules, and puts their messages on the queue
     memory_api.py   plays AgentCore Memory: takes events, finds records
     slack_hooks.py  plays hooks.slack.com: takes posts to a `response_url`
     sigv4.py        verifies AWS's signatures, for all of these

@@ -1,5 +1,5 @@
 """Makes what Slack sends to an app, each with ids of its own: mentions, their edits and deletions, the stop button,
-commands, the opening of the app's pane, clicks under answers."""
+commands, the opening of the app's pane, clicks under answers and on buttons."""
 
 from __future__ import annotations
 
@@ -178,3 +178,23 @@ def click_under(channel: str, ts: str, thread_ts: str | None, element: dict[str,
     }
     body = urllib.parse.urlencode({"payload": json.dumps(payload)}).encode()
     return Event(payload["trigger_id"], channel, "", "", body, thread_ts, FORM, response_url)
+
+
+def press(message: dict[str, Any], channel: str, action_id: str, response_url: str, user: str = PERSON, team: str = TEAM) -> Event:
+    """What Slack sends when somebody presses the button `action_id` of a message: an interaction, without an event id."""
+    [(number, block, button)] = [
+        (number, block, element) for number, block in enumerate(message["blocks"]) if block["type"] == "actions"
+        for element in block["elements"] if element.get("action_id") == action_id]
+    thread = {"thread_ts": message["thread_ts"]} if "thread_ts" in message else {}
+    trigger = f"{secrets.randbelow(10**12)}.1.{secrets.token_hex(16)}"
+    payload = {
+        "type": "block_actions", "user": {"id": user, "username": "steve", "name": "steve", "team_id": team},
+        "api_app_id": APP, "token": "x",
+        "container": {"type": "message", "message_ts": message["ts"], "channel_id": channel, "is_ephemeral": False} | thread,
+        "trigger_id": trigger, "team": {"id": team, "domain": "example"}, "enterprise": None, "is_enterprise_install": False,
+        "channel": {"id": channel, "name": "general"}, "message": message, "state": {"values": {}}, "response_url": response_url,
+        "actions": [{name: button[name] for name in ("action_id", "text", "value", "style", "type") if name in button}
+                    | {"block_id": block.get("block_id", f"b{number}"), "action_ts": new_ts()}],
+    }
+    body = urllib.parse.urlencode({"payload": json.dumps(payload)}).encode()
+    return Event(trigger, channel, "", "", body, message.get("thread_ts"), FORM, response_url, team)

@@ -8,12 +8,13 @@ interface.
     assistant.threads.setStatus  the same for an app that is no agent, and assistant.threads.setTitle its title
     assistant.threads.setSuggestedPrompts  suggests prompts in a direct message
     chat.startStream, chat.appendStream, chat.stopStream  a message that is being written (slack_streams.py)
-    chat.update, chat.delete     change a message of the app's
+    chat.update, chat.delete     change a message of the app's; chat.delete only one that was written
     reactions.add                adds an emoji to a message
     canvases.create              creates a canvas
     canvases.edit                makes one change to a canvas
     canvases.sections.lookup     finds sections of a canvas, and tells their ids only
     users.info                   tells who a person is: a member, unless `people` says something else
+    usergroups.users.list        tells who is in a user group, of which `user_groups` says so
     files.info                   tells what a file is, and where
     views.open, views.update, views.publish  modals and home tabs (slack_views.py)
     auth.test                    tells whose the token is
@@ -26,7 +27,7 @@ for.
 It answers as Slack documents: an error has status 200 and `ok` false; only `ratelimited` has status 429. It knows no
 idempotency: who posts a text twice finds it in the channel twice. Scopes, members, archived channels and deleted threads
 are checked if a test has set them, and so is a free plan, on which a canvas must be the only one of a channel. Of blocks
-(slack_blocks.py) it checks what a post with feedback buttons needs. Not checked: who may write in a canvas, and the rate of
+(slack_blocks.py) it checks what posts with buttons need. Not checked: who may write in a canvas, and the rate of
 posts, which is limited only when a test says so. That more than four prompts are refused, and with which error, is guessed:
 Slack's page says only that four can be set.
 """
@@ -40,7 +41,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,7 +49,7 @@ from stand_ins.canvases import SECTION_TYPES, BadChange, BadContent, Canvas, is_
 from stand_ins.events import APP as APP_ID
 from stand_ins.events import TEAM, new_ts
 from stand_ins.processes import HOST, Handler, HttpServer
-from stand_ins.slack_blocks import are_blocks
+from stand_ins.slack_blocks import are_blocks, are_too_long
 from stand_ins.slack_streams import Stream
 from stand_ins.slack_views import Refused, View, Views
 
@@ -58,14 +59,15 @@ HOLD_LIMIT_SECONDS = 120
 TEXT_LIMIT = 4000
 SESSION_STATUSES = ("active", "processing", "suspended", "closed")
 ALL_SCOPES = frozenset({"app_mentions:read", "chat:write", "reactions:write", "assistant:write", "channels:history", "groups:history",
-                        "im:history", "mpim:history", "canvases:read", "canvases:write", "files:read", "users:read"})
+                        "im:history", "mpim:history", "canvases:read", "canvases:write", "files:read", "users:read",
+                        "usergroups:read"})
 STREAM_METHODS = ("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update", "chat.delete")
 SCOPES = {"chat.postMessage": "chat:write", **dict.fromkeys(STREAM_METHODS, "chat:write"),
           "reactions.add": "reactions:write",
           "agents.sessions.setStatus": "assistant:write", "assistant.threads.setStatus": "chat:write",
           "canvases.create": "canvases:write", "canvases.edit": "canvases:write",
           "canvases.sections.lookup": "canvases:read",
-          "users.info": "users:read",
+          "users.info": "users:read", "usergroups.users.list": "usergroups:read",
           "files.info": "files:read", "assistant.threads.setTitle": "assistant:write", "assistant.threads.setSuggestedPrompts": "assistant:write"}
 TITLE_LIMIT, PROMPTS_LIMIT = 200, 4
 HISTORY_SCOPES = {"C": "channels:history", "G": "groups:history", "D": "im:history"}
@@ -171,6 +173,8 @@ class SlackApi:
         # The workspace, and what is said of its people, by their ids, that is not said of every member; or the error.
         self.team = TEAM
         self.people: dict[str, dict[str, Any] | str] = {}
+        # The members of each user group, by its id; or the error.
+        self.user_groups: dict[str, list[str] | str] = {}
         self.is_agent = True
         self.text_limit = TEXT_LIMIT
         self.unknown_channels, self.archived = set(unknown_channels), set[str]()
@@ -399,6 +403,7 @@ class SlackApi:
             "chat.delete": self._delete,
             "conversations.replies": self._replies,
             "users.info": self._user_info,
+            "usergroups.users.list": self._group_members,
             "files.info": self._file_info,
             "conversations.history": self._history,
             "agents.sessions.setStatus": self._set_session_status,
@@ -436,8 +441,8 @@ class SlackApi:
         if (channel, thread_ts) in self._deleted_threads:
             return failure("thread_not_found")
         metadata, blocks = from_form(metadata), from_form(fields.get("blocks"))
-        if blocks is not None and not are_blocks(blocks):
-            return failure("invalid_blocks")
+        if blocks is not None and (refusal := unfit(blocks)):
+            return refusal
         if metadata is not None and not (isinstance(metadata, dict) and isinstance(metadata.get("event_type"), str)
                                          and isinstance(metadata.get("event_payload"), dict)):
             return failure("invalid_metadata_format")
@@ -492,21 +497,41 @@ class SlackApi:
     def _update(self, channel: Any, fields: dict[str, Any]) -> Reply:
         stream, text = self._stream(fields.get("ts")), fields.get("text")
         metadata, blocks = from_form(fields.get("metadata")), from_form(fields.get("blocks"))
-        if stream is None or stream.channel != channel:
+        found = next((it["message"] for it in self._messages if it["channel"] == channel and it["message"]["ts"] == fields.get("ts")), None)
+        if found is None:
             return failure("message_not_found")
-        if stream.is_written:
+        if found["user"] != BOT_USER:
+            return failure("cant_update_message")
+        if stream is not None and stream.is_written:
             return failure("streaming_state_conflict")
         if not isinstance(text, str) or not text:
             return failure("no_text")
         if len(text) > self.text_limit:
             return failure("msg_too_long")
-        if blocks is not None and not are_blocks(blocks):
-            return failure("invalid_blocks")
+        if blocks and (refusal := unfit(blocks)):
+            return refusal
+        if stream is None:
+            return self._update_post(found, text, metadata, blocks)
         stream.answer = text
         post = Post(channel, text, stream.thread_ts, stream.ts, time.monotonic(), metadata, blocks)
         self._posts = [it for it in self._posts if it.ts != stream.ts] + [post]
-        self._show(stream.ts, text, **({"metadata": metadata} if metadata else {}))
+        self._show(stream.ts, text, **{name: it for name, it in (("metadata", metadata), ("blocks", blocks)) if it})
         return Reply({"ok": True, "channel": channel, "ts": stream.ts, "text": text})
+
+    def _update_post(self, message: dict[str, Any], text: str, metadata: Any, blocks: Any) -> Reply:
+        """Blocks and metadata that are not given stay; an empty list takes the blocks away."""
+        [post] = (it for it in self._posts if it.ts == message["ts"])
+        changed = replace(post, text=text, metadata=metadata or post.metadata, blocks=post.blocks if blocks is None else blocks or None)
+        self._posts = [changed if it is post else it for it in self._posts]
+        message |= {"text": text, "edited": {"user": BOT_USER, "ts": new_ts()}}
+        message.pop("blocks", None)
+        message |= {name: it for name, it in (("blocks", changed.blocks), ("metadata", changed.metadata)) if it}
+        return Reply({"ok": True, "channel": post.channel, "ts": post.ts, "text": text})
+
+    def message(self, channel: str, ts: str) -> dict[str, Any]:
+        """A message as it stands now. Raises StopIteration if there is none."""
+        with self._changed:
+            return dict(next(it for it in self._in(channel) if it["ts"] == ts))
 
     def _delete(self, _channel: Any, fields: dict[str, Any]) -> Reply:
         stream = self._stream(fields.get("ts"))
@@ -612,6 +637,10 @@ class SlackApi:
                   "is_restricted": False, "is_ultra_restricted": False}
         return Reply({"ok": True, "user": member | said})
 
+    def _group_members(self, _channel: Any, fields: dict[str, Any]) -> Reply:
+        members = self.user_groups.get(str(fields.get("usergroup")), "no_such_subteam")
+        return failure(members) if isinstance(members, str) else Reply({"ok": True, "users": members})
+
     def _file_info(self, _channel: Any, fields: dict[str, Any]) -> Reply:
         found = self._files.get(str(fields.get("file")))
         return Reply({"ok": True, "file": found[0], "comments": []}) if found else failure("file_not_found")
@@ -714,6 +743,13 @@ def is_title(title: Any) -> bool:
 def is_prompt(prompt: Any) -> bool:
     return isinstance(prompt, dict) and all(isinstance(prompt.get(name), str) and prompt[name]
                                             for name in ("title", "message"))
+
+
+def unfit(blocks: Any) -> Reply | None:
+    """Why Slack refuses these blocks."""
+    if not are_blocks(blocks):
+        return failure("invalid_blocks")
+    return failure("msg_blocks_too_long") if are_too_long(blocks) else None
 
 
 def from_form(value: Any) -> Any:

@@ -30,6 +30,8 @@ class Response:
     response_type: str
     at: float
     """When it arrived, by `time.monotonic()`."""
+    replaces: bool = False
+    """Whether it takes the place of the message that somebody has clicked in."""
 
 
 @dataclass
@@ -59,9 +61,9 @@ class SlackHooks:
             self.url = f"http://{HOST}:{port}"
             yield self
 
-    def new(self, age_seconds: float = 0) -> str:
-        """A `response_url` that Slack made up `age_seconds` ago."""
-        url = f"{self.url}/commands/T02QX7L8E/{secrets.randbelow(10**12)}/{secrets.token_urlsafe(18)}"
+    def new(self, age_seconds: float = 0, of: str = "commands") -> str:
+        """A `response_url` that Slack made up `age_seconds` ago, of a command or, with `actions`, of a click."""
+        url = f"{self.url}/{of}/T02QX7L8E/{secrets.randbelow(10**12)}/{secrets.token_urlsafe(18)}"
         self._born[url] = time.monotonic() - age_seconds
         return url
 
@@ -73,6 +75,7 @@ class SlackHooks:
         try:
             fields = json.loads(body)
             text, response_type = str(fields["text"]), str(fields.get("response_type", "ephemeral"))
+            replaces = str(fields.get("replace_original", False)).lower() == "true"
         except (ValueError, KeyError, TypeError, AttributeError):
             return 400, "invalid_payload"
         with self._lock:
@@ -82,7 +85,7 @@ class SlackHooks:
                 return 404, "expired_url"
             if sum(it.url == url for it in self.responses) >= USES:
                 return 404, "used_url"
-            self.responses.append(Response(url, text, response_type, time.monotonic()))
+            self.responses.append(Response(url, text, response_type, time.monotonic(), replaces))
             loses = self.to_lose > 0
             self.to_lose -= loses
         return None if loses else (200, "ok")

@@ -2,10 +2,10 @@
 
 The functions, the agent and the protocols between all parts are real. MiniStack stands in for SQS and DynamoDB,
 functions.py and lambda_api.py for Lambda, agentcore.py and machines.py for AgentCore Runtime, gateway.py for AgentCore
-Gateway, memory_api.py for its Memory, slack_api.py and slack_hooks.py for Slack, and trello_api.py for Trello. All keys and names are made up at the
+Gateway, memory_api.py for its Memory, scheduler_api.py for EventBridge Scheduler, slack_api.py and slack_hooks.py for Slack, and trello_api.py for Trello. All keys and names are made up at the
 start, all servers listen on the loopback interface, and all of it is always removed in the end.
 
-Each function and the agent sign with credentials of their own. The stand-ins of Lambda, AgentCore and the two Gateways let
+Each function and the agent sign with credentials of their own. The stand-ins of Lambda, AgentCore, the two Gateways and Scheduler let
 in only those whom the stacks let in; MiniStack lets in everybody.
 """
 
@@ -27,12 +27,13 @@ from dev import Failure
 from slack import Retry, Slack
 from stand_ins.agentcore import AgentCore
 from stand_ins.converse import Converse
-from stand_ins.events import APP, TEAM, Event, mention
+from stand_ins.events import APP, PERSON, TEAM, Event, mention, press
 from stand_ins.functions import ACCOUNT, REGION, EventSourceMapping, Function, http_api
 from stand_ins.lambda_api import LambdaApi
 from stand_ins.machines import AgentProgram, Machines
 from stand_ins.memory_api import MemoryApi
 from stand_ins.processes import HOST, ROOT, eventually, tail
+from stand_ins.scheduler_api import GROUP, SCHEDULE_ROLE, SchedulerApi
 from stand_ins.sigv4 import Identity
 from stand_ins.slack_api import Post, SlackApi
 from stand_ins.slack_hooks import SlackHooks
@@ -97,6 +98,9 @@ class Settings:
     has_token: bool = True
     # Whether agent-settle may read the bot's tokens, to download files.
     reads_files: bool = False
+    # The tools of which a person is asked before they are called, and who decides; None if nobody is asked.
+    approvals: Mapping[str, Any] | None = None
+    approval_seconds: int = 604_800
     # The second workspace that the app is installed in; None if it is installed in one only.
     second_workspace: str | None = None
     # The number of processes of each function.
@@ -119,6 +123,8 @@ class World:
     model: Converse
     # Answers only an agent that is told of it (`Settings.has_memory`), by the agent's credentials.
     memory: MemoryApi
+    # agent-settle makes schedules there if it is told of approvals (`Settings.approvals`).
+    scheduler: SchedulerApi
     bot_token: str
     # The token as the Gateways have it.
     credential: Credential
@@ -156,6 +162,14 @@ class World:
         if event.ts and retry is None and (workspace := self.workspaces.get(event.team)):
             workspace.say(event.channel, event.ts, event.text, event.thread_ts)
         return self.slack.post(event.body, retry, limit_seconds=10, content_type=event.content_type).status
+
+    def press(self, post: Post, action_id: str, user: str = PERSON, team: str = TEAM) -> Event:
+        """Somebody presses a button of a post, as it stands now. What they alone are told is in `hooks.of(event.response_url)`."""
+        message = self.workspaces[team].message(post.channel, post.ts)
+        event = press(message, post.channel, action_id, self.hooks.new(of="actions"), user, team)
+        if (status := self.send(event)) != 200:
+            raise Failure(f"the ingress answered the click with status {status}\n{self.report()}")
+        return event
 
     @property
     def workspaces(self) -> dict[str, SlackApi]:
@@ -257,6 +271,8 @@ class World:
         parts = {log.stem: tail(log) for log in sorted(self.logs.glob("*.log"))}
         parts["AgentCore stand-in"] = "\n".join(map(str, self.agentcore.calls[-20:]))
         parts["Lambda stand-in"] = "\n".join(map(str, self.lambda_api.invoked[-20:]))
+        parts["Scheduler stand-in"] = "\n".join(
+            map(str, [*self.scheduler.refused, *self.scheduler.dropped, *self.scheduler.schedules.values()][-20:]))
         parts["event source mapping stand-in"] = "\n".join(map(str, self.mapping.batches[-20:]))
         parts |= {f"Slack stand-in, {tenant}": "\n".join(str(post)[:300] for post in workspace.posts[-20:])
                   for tenant, workspace in self.workspaces.items()}
@@ -359,6 +375,13 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
             shared_records = {"AWS_ENDPOINT_URL_DYNAMODB": records.meta.endpoint_url, "DEDUP_STORE": f"dynamodb:{records_table}"}
         queue_url, queue_arn, dead_letter_url = create_queues(sqs, settings.visibility_timeout, settings.is_fifo)
 
+        scheduler = stack.enter_context(SchedulerApi(
+            client("sqs", emulator.url, tester), queue_url, REGION, [ingress_id, dispatch_id, settle_id, agent_id, tester],
+            {"agent-settle"}).serve())
+        approvals = {} if settings.approvals is None else {
+            "APPROVALS": json.dumps(settings.approvals), "APPROVAL_SECONDS": str(settings.approval_seconds),
+            "SCHEDULE_GROUP": GROUP, "SCHEDULE_ROLE": SCHEDULE_ROLE, "AWS_ENDPOINT_URL_SCHEDULER": scheduler.url}
+
         def function(binary: pathlib.Path, identity: Identity, env: dict[str, str], timeout: float,
                      concurrency: int) -> Function:
             shared = {"AWS_ENDPOINT_URL": emulator.url, "DEDUP_STORE": f"dynamodb:{table}", "RUST_LOG": "info"}
@@ -380,7 +403,8 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
             "SLACK_HOOKS_URL": hooks.url,
             "SLACK_FILES_URL": slack_api.files_url,
-            "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records | installations | tokens_of_files | settings.settle_env,
+            "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records | installations | tokens_of_files
+            | approvals | settings.settle_env,
             SETTLE_TIMEOUT, settings.settlers)
         dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",
@@ -397,7 +421,7 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
         stack.callback(mapping.stop)
         identities = {it.name: it for it in (ingress_id, dispatch_id, settle_id, agent_id, tester)}
         yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, memory,
-                    bot_token, credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress,
+                    scheduler, bot_token, credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress,
                     dispatcher, settle, lambda_api, mapping, identities, sqs, records, records_table, queue_url,
                     dead_letter_url, logs)
 

@@ -20,8 +20,8 @@ use crate::time::clock::UnixMillis;
 
 pub use crate::slack::approval::Verdict;
 
-/// The longest time that a person may take: Slack shows a `suspended` session for longer, but a question is old after a week.
-pub const MAX_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The longest time that a person may take: a week.
+pub const MAX_TIME: Duration = Duration::from_secs(604_800);
 
 /// How often people are asked about calls of one question. Whoever has taken over the agent cannot ask until somebody is tired of
 /// reading.

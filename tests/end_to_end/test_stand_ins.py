@@ -9,22 +9,27 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from expect import signed_call
-from stand_ins import lambda_api
+from stand_ins import lambda_api, scheduler_api
 from stand_ins.agentcore import Fault, agent_error
-from stand_ins.events import new_channel, new_ts
+from stand_ins.aws import Emulator, create_queues
+from stand_ins.aws import client as aws_client
+from stand_ins.events import APP, PERSON, TEAM, new_channel, new_ts, press
 from stand_ins.functions import REGION, Function
 from stand_ins.lambda_api import LambdaApi
 from stand_ins.processes import eventually
+from stand_ins.scheduler_api import GROUP, SCHEDULE_ROLE, TARGET, SchedulerApi
 from stand_ins.sigv4 import Identity
-from stand_ins.slack_api import SlackApi
+from stand_ins.slack_api import BOT_USER, SlackApi
 from stand_ins.slack_hooks import SlackHooks
 from stand_ins.slack_views import TRIGGER_SECONDS
 from stand_ins.world import RUNTIME_ARN, World
@@ -351,3 +356,236 @@ def test_slack_opens_a_modal_once_by_a_trigger_that_is_young() -> None:
         assert call("views.publish", user_id="U1", view={"type": "home", "blocks": []})["ok"]
         assert call("views.publish", user_id="U1", view=modal)["error"] == "invalid_arguments"
         assert set(slack.views.homes) == {"U1"}
+
+
+# ── Buttons ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def button(action_id: str = "approve", **more) -> dict:
+    return {"type": "button", "action_id": action_id, "text": {"type": "plain_text", "text": "Approve"}, "value": "1 a q"} | more
+
+
+def preformatted(text: str) -> dict:
+    return {"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}]}
+
+
+SECTION = {"type": "section", "text": {"type": "mrkdwn", "text": "May I?"}}
+CONTEXT = {"type": "context", "elements": [{"type": "mrkdwn", "text": "until tomorrow"}]}
+ACTIONS = {"type": "actions", "block_id": "decide", "elements": [
+    button(style="primary"), button("refuse", style="danger", value="x" * 2000)]}
+
+
+@pytest.mark.parametrize("wrong", [
+    [{"type": "actions", "elements": []}],
+    [{"type": "actions", "elements": [button(str(number)) for number in range(26)]}],
+    [{"type": "actions", "elements": [button(), button()]}],
+    [{"type": "actions", "elements": [button(value="x" * 2001)]}],
+    [{"type": "actions", "elements": [button(value="")]}],
+    [{"type": "actions", "elements": [button(text={"type": "plain_text", "text": "x" * 76})]}],
+    [{"type": "actions", "elements": [button(text={"type": "mrkdwn", "text": "Approve"})]}],
+    [{"type": "actions", "elements": [button(style="green")]}],
+    [{"type": "actions", "elements": [button("x" * 256)]}],
+    [{"type": "actions", "elements": [{"type": "knob", "action_id": "a"}]}],
+    [ACTIONS, ACTIONS],
+    [SECTION | {"block_id": "x" * 256}],
+    [SECTION] * 51,
+    [{"type": "context", "elements": []}],
+    [{"type": "context", "elements": CONTEXT["elements"] * 11}],
+    [{"type": "rich_text", "elements": []}],
+    [preformatted("")],
+    [{"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [{"type": "user", "user_id": "U1"}]}]}],
+    [{"type": "rich_text", "elements": [{"type": "text", "text": "bare"}]}],
+], ids=lambda blocks: json.dumps(blocks)[:60])
+def test_slack_refuses_a_post_with_buttons_that_it_could_not_show(wrong: list[dict]) -> None:
+    with SlackApi() as slack:
+        def error(*blocks: dict) -> str | None:
+            fields = {"channel": "C1", "text": "x", "blocks": list(blocks)}
+            return slack.answer("chat.postMessage", f"Bearer {slack.token}", fields).body.get("error")
+
+        assert error(SECTION, preformatted('{"name": "a card"}'), ACTIONS, CONTEXT) is None
+        assert error(*wrong) == "invalid_blocks"
+        assert error(preformatted("x" * 11_001)) == "msg_blocks_too_long"
+
+
+def test_an_update_replaces_the_text_and_the_blocks_of_a_post_that_is_the_apps() -> None:
+    with SlackApi() as slack:
+        def call(method: str, **fields) -> dict:
+            return slack.answer(method, f"Bearer {slack.token}", {"channel": "C1"} | fields).body
+
+        metadata = {"event_type": "slack_ingress_answer", "event_payload": {"nonce": "1"}}
+        ts = call("chat.postMessage", text="May I?", thread_ts="1.2", blocks=[SECTION, ACTIONS], metadata=metadata)["ts"]
+        call("chat.postMessage", text="behind it")
+        assert call("chat.update", ts=ts, text="Approved", blocks=[CONTEXT])["ok"]
+        [post, _] = slack.posts
+        assert (post.text, post.blocks, post.thread_ts, post.metadata) == ("Approved", [CONTEXT], "1.2", metadata)
+        assert slack.message("C1", ts)["blocks"] == [CONTEXT] and "edited" in slack.message("C1", ts)
+        assert call("chat.update", ts=ts, text="Approved again")["ok"] and slack.posts[0].blocks == [CONTEXT]
+        assert call("chat.update", ts=ts, text="Approved for good", blocks=[])["ok"] and slack.posts[0].blocks is None
+        assert call("chat.update", ts=ts, text="wrong", blocks=[{"type": "actions"}])["error"] == "invalid_blocks"
+        assert call("chat.update", ts="1.5", text="of nothing")["error"] == "message_not_found"
+        assert call("chat.update", ts=ts, channel="C2", text="elsewhere")["error"] == "message_not_found"
+        slack.say("C1", "1.9", "somebody's")
+        assert call("chat.update", ts="1.9", text="mine now")["error"] == "cant_update_message"
+
+
+def test_a_pressed_button_is_told_as_slack_tells_it() -> None:
+    with SlackApi() as slack:
+        fields = {"channel": "C1", "text": "May I?", "thread_ts": "1.2", "blocks": [SECTION, ACTIONS]}
+        ts = slack.answer("chat.postMessage", f"Bearer {slack.token}", fields).body["ts"]
+        event = press(slack.message("C1", ts), "C1", "refuse", "https://hooks.example/1", "U0OTHER")
+    assert event.content_type == "application/x-www-form-urlencoded" and event.response_url == "https://hooks.example/1"
+    [payload] = urllib.parse.parse_qs(event.body.decode())["payload"]
+    told = json.loads(payload)
+    assert (told["type"], told["user"]["id"], told["user"]["team_id"], told["team"]["id"], told["api_app_id"]) == (
+        "block_actions", "U0OTHER", TEAM, TEAM, APP)
+    assert told["container"] == {"type": "message", "message_ts": ts, "channel_id": "C1", "is_ephemeral": False, "thread_ts": "1.2"}
+    assert told["channel"]["id"] == "C1" and told["response_url"] == "https://hooks.example/1" and told["trigger_id"]
+    message = told["message"]
+    assert (message["ts"], message["thread_ts"], message["user"], message["app_id"]) == (ts, "1.2", BOT_USER, APP)
+    assert message["blocks"] == [SECTION, ACTIONS]
+    [action] = told["actions"]
+    assert (action["action_id"], action["block_id"], action["value"], action["type"]) == ("refuse", "decide", "x" * 2000, "button")
+    with pytest.raises(ValueError):
+        press(message, "C1", "another", "https://hooks.example/1", PERSON)
+
+
+def test_a_response_url_of_a_click_keeps_what_one_person_is_told() -> None:
+    with SlackHooks().serve() as hooks:
+        url = hooks.new(of="actions")
+        hooks.answer(url, b'{"text": "Not you.", "response_type": "ephemeral", "replace_original": false}')
+        hooks.answer(url, b'{"text": "Done.", "replace_original": "true"}')
+        assert "/actions/" in url
+        assert [(it.text, it.response_type, it.replaces) for it in hooks.of(url)] == [
+            ("Not you.", "ephemeral", False), ("Done.", "ephemeral", True)]
+
+
+def test_slack_tells_who_is_in_a_user_group_if_the_app_may_ask() -> None:
+    with SlackApi() as slack:
+        def members(group: str) -> dict:
+            return slack.answer("usergroups.users.list", f"Bearer {slack.token}", {"usergroup": group}).body
+
+        slack.user_groups |= {"S1": ["U1", "U2"], "S2": "plan_upgrade_required"}
+        assert members("S1") == {"ok": True, "users": ["U1", "U2"]}
+        assert members("S2")["error"] == "plan_upgrade_required" and members("S3")["error"] == "no_such_subteam"
+        slack.scopes.discard("usergroups:read")
+        assert members("S1")["error"] == "missing_scope"
+
+
+# ── EventBridge Scheduler ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Schedules:
+    """EventBridge Scheduler before MiniStack's SQS, called by AWS's own client as agent-settle, or as somebody else."""
+
+    def __init__(self, api: SchedulerApi, identities: dict[str, Identity]) -> None:
+        self.api, self.identities = api, identities
+
+    def create(self, name: str, at: datetime | str | None = None, who: str = "agent-settle", message: object = None, **more) -> str:
+        identity = self.identities[who]
+        client = boto3.client(
+            "scheduler", region_name=REGION, endpoint_url=self.api.url, aws_access_key_id=identity.access_key,
+            aws_secret_access_key=identity.secret_key, config=Config(retries={"max_attempts": 0}, parameter_validation=False))
+        at = at or datetime.now(timezone.utc) + timedelta(hours=1)
+        expression = at if isinstance(at, str) else f"at({at:%Y-%m-%dT%H:%M:%S})"
+        text = message if isinstance(message, str) else json.dumps(message or self.lapse(name))
+        target = {"Arn": TARGET, "RoleArn": SCHEDULE_ROLE, "Input": text} | more.pop("target", {})
+        given = {"Name": name, "GroupName": GROUP, "ClientToken": name, "ScheduleExpression": expression, "Target": target,
+                 "FlexibleTimeWindow": {"Mode": "OFF"}, "ActionAfterCompletion": "DELETE"} | more
+        return client.create_schedule(**given)["ScheduleArn"]
+
+    def lapse(self, name: str) -> dict:
+        attributes = {"kind": "lapse", "event_id": f"lapse:{name}"}
+        return {"QueueUrl": self.api.queue_url, "MessageBody": json.dumps({"approval": name}), "MessageGroupId": "T1:C1:1.2",
+                "MessageDeduplicationId": f"lapse:{name}",
+                "MessageAttributes": {it: {"DataType": "String", "StringValue": text} for it, text in attributes.items()}}
+
+    def received(self) -> list[dict]:
+        return self.api.sqs.receive_message(
+            QueueUrl=self.api.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"]).get("Messages", [])
+
+
+@pytest.fixture
+def schedules(tmp_path: pathlib.Path) -> Iterator[Schedules]:
+    identities = {name: Identity(name) for name in ("agent-settle", "agent-dispatch", "agent")}
+    emulator = Emulator(tmp_path)
+    try:
+        emulator.wait_until_it_answers()
+        sqs = aws_client("sqs", emulator.url, identities["agent"])
+        queue_url, _, _ = create_queues(sqs, 30)
+        with SchedulerApi(sqs, queue_url, REGION, list(identities.values()), {"agent-settle"}).serve() as api:
+            yield Schedules(api, identities)
+    finally:
+        emulator.stop()
+
+
+def test_a_schedule_puts_its_message_on_the_queue_when_it_is_due_and_is_gone(schedules: Schedules) -> None:
+    assert schedules.create("later").endswith(f":schedule/{GROUP}/later")
+    schedules.create("soon", datetime.now(timezone.utc) + timedelta(seconds=2))
+    assert set(schedules.api.schedules) == {"later", "soon"} and schedules.received() == []
+    [message] = eventually("it is due", schedules.received, 10)
+    assert json.loads(message["Body"]) == {"approval": "soon"}
+    assert {name: it["StringValue"] for name, it in message["MessageAttributes"].items()} == {"kind": "lapse", "event_id": "lapse:soon"}
+    assert (message["Attributes"]["MessageGroupId"], message["Attributes"]["MessageDeduplicationId"]) == ("T1:C1:1.2", "lapse:soon")
+    assert set(schedules.api.schedules) == {"later"}
+    schedules.api.sqs.delete_message(QueueUrl=schedules.api.queue_url, ReceiptHandle=message["ReceiptHandle"])
+    schedules.api.due_now("later")
+    assert [json.loads(it["Body"]) for it in schedules.received()] == [{"approval": "later"}]
+    assert [it.name for it in schedules.api.sent] == ["soon", "later"] and schedules.api.schedules == {}
+    with pytest.raises(KeyError):
+        schedules.api.due_now("later")
+
+
+def test_a_name_is_there_once_and_the_same_request_again_changes_nothing(schedules: Schedules) -> None:
+    at = datetime.now(timezone.utc) + timedelta(hours=1)
+    assert schedules.create("one", at) == schedules.create("one", at)
+    assert error_of(lambda: schedules.create("one", at, ClientToken="two")) == (409, "ConflictException")
+    assert error_of(lambda: schedules.create("one", at + timedelta(hours=1))) == (409, "ConflictException")
+    assert len(schedules.api.schedules) == 1
+
+
+@pytest.mark.parametrize(("wrong", "error"), [
+    ({"name": "x" * 65}, (400, "ValidationException")),
+    ({"name": "a name"}, (400, "ValidationException")),
+    ({"ClientToken": "x" * 65}, (400, "ValidationException")),
+    ({"at": "at(2100-01-01T00:00:00Z)"}, (400, "ValidationException")),
+    ({"at": "at(2100-02-30T00:00:00)"}, (400, "ValidationException")),
+    ({"at": "rate(1 hour)"}, (400, "ValidationException")),
+    ({"at": "at(2020-01-01T00:00:00)"}, (400, "ValidationException")),
+    ({"FlexibleTimeWindow": {}}, (400, "ValidationException")),
+    ({"ActionAfterCompletion": "KEEP"}, (400, "ValidationException")),
+    ({"target": {"Arn": "arn:aws:sqs:us-east-1:000000000000:events.fifo"}}, (400, "ValidationException")),
+    ({"target": {"RoleArn": "schedules"}}, (400, "ValidationException")),
+    ({"message": "not JSON"}, (400, "ValidationException")),
+    ({"message": {"MessageBody": "x"}}, (400, "ValidationException")),
+    ({"message": {"QueueUrl": "https://q", "MessageBody": {"n": 1}}}, (400, "ValidationException")),
+    ({"message": {"QueueUrl": "https://q", "MessageBody": "x", "GroupId": "x"}}, (400, "ValidationException")),
+    ({"message": {"QueueUrl": "https://q", "MessageBody": "x", "MessageAttributes": {"kind": "lapse"}}}, (400, "ValidationException")),
+    ({"GroupName": "default"}, (403, "AccessDeniedException")),
+    ({"target": {"RoleArn": "arn:aws:iam::000000000000:role/admin"}}, (403, "AccessDeniedException")),
+    ({"who": "agent"}, (403, "AccessDeniedException")),
+    ({"who": "agent-dispatch"}, (403, "AccessDeniedException")),
+    ({"who": "stranger"}, (403, "UnrecognizedClientException")),
+], ids=lambda it: json.dumps(it)[:70])
+def test_scheduler_refuses(schedules: Schedules, wrong: dict, error: tuple[int, str]) -> None:
+    schedules.identities["stranger"] = Identity("stranger")
+    assert error_of(lambda: schedules.create(**{"name": "one"} | wrong)) == error
+    assert schedules.api.schedules == {} and len(schedules.api.refused) == 1
+
+
+def test_scheduler_refuses_a_wrong_signature_and_fails_when_a_test_tells_it_to(schedules: Schedules) -> None:
+    right = schedules.identities["agent-settle"]
+    schedules.identities["forger"] = Identity("forger", right.access_key)
+    assert error_of(lambda: schedules.create("one", who="forger"))[0] == 403
+    schedules.api.inject(scheduler_api.Fault(error=scheduler_api.THROTTLED))
+    assert error_of(lambda: schedules.create("one")) == (429, "ThrottlingException")
+    schedules.api.inject(scheduler_api.Fault(lost=True))
+    with pytest.raises(BotoCoreError):
+        schedules.create("one")
+    assert set(schedules.api.schedules) == {"one"}, "it took effect"
+
+
+def test_a_schedule_reaches_no_other_queue(schedules: Schedules) -> None:
+    schedules.create("one", message={"QueueUrl": f"{schedules.api.queue_url}x", "MessageBody": "x"})
+    schedules.api.due_now("one")
+    assert [error for _, error in schedules.api.dropped] == ["AccessDenied"] and schedules.received() == []

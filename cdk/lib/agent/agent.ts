@@ -13,6 +13,7 @@ import { checkChoice } from '../common/limits';
 import { packagedCode } from '../common/packaged';
 import { KEPT } from '../common/removal';
 import { AgentAlarms } from './alarms';
+import { problemsOfTools } from './approvals';
 import { ApiCredential } from './credential';
 import { AgentDashboard } from './dashboard';
 import { AgentDispatch, type AgentTarget } from './dispatch';
@@ -103,6 +104,19 @@ export class SlackAgent extends Construct {
         'SlackAgent: with two regions there are no limits of a day: they are counted in transactions, which a strongly consistent global table does not support',
       );
     }
+    const { approvals } = rest;
+    if (!approvals && rest.approvalHours !== undefined) throw new Error('SlackAgent: approvalHours has no effect without approvals');
+    if (approvals && guardTable) {
+      throw new Error(
+        'SlackAgent: with two regions there are no approvals: the schedule that ends the time to decide is in one region, and lost with it',
+      );
+    }
+    if (approvals && rest.agentProtocol === 'plain') {
+      throw new Error('SlackAgent: approvals has no effect with agentProtocol plain: such an agent calls its tools without agent-settle');
+    }
+    if (approvals && isExisting(agent) && !agent.toolsGateway) {
+      throw new Error('SlackAgent: approvals needs agent.toolsGateway: without it agent-settle calls no tool of this agent');
+    }
     const codes = [dispatchCode, settleCode, ...(rotates ? [rotationCode] : [])];
     if (codes.includes(undefined) && codes.some((it) => it !== undefined)) {
       throw new Error('SlackAgent: the code of all functions must be given, or of none: dispatchCode, settleCode, rotationCode if tokens expire');
@@ -152,6 +166,9 @@ export class SlackAgent extends Construct {
       this.settle = settle({ url: this.gateway.url, arn: this.gateway.gateway.gatewayArn }, several?.toolsGateway());
       this.gateway._addTool(SLACK_TARGET, { document: SLACK_DOCUMENT }, () => reachable);
       this.gateway._addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT }, () => reachable);
+      const { gateway } = this;
+      // Tools may be added until the stack is synthesized.
+      if (approvals) this.node.addValidation({ validate: () => problemsOfTools(approvals, gateway._tools) });
       const { trello, memory: remembers, ...more } = agent;
       if (trello) {
         this.trelloCredential = trello.secret ?? trelloSecret(this, 'TrelloCredential', storage);
@@ -165,6 +182,7 @@ export class SlackAgent extends Construct {
         gateway: this.gateway,
         settle: this.settle,
         workspaceTools: several && WORKSPACE_TARGETS,
+        approvalTools: approvals && Object.keys(approvals),
         logRetention,
         removalPolicy,
         encryptionKey,

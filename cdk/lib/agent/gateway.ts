@@ -68,6 +68,11 @@ export class AgentGateway extends Construct {
   /** The Gateway's MCP endpoint, `https://…/mcp`. */
   readonly url: string;
   readonly role: iam.Role;
+  /**
+   * The names of the tools that were added.
+   * @internal
+   */
+  readonly _tools: string[] = [];
 
   constructor(scope: Construct, id: string, props: AgentGatewayProps = {}) {
     super(scope, id);
@@ -134,6 +139,8 @@ export class AgentGateway extends Construct {
     credentialIn: (scope: Construct) => ApiCredential,
   ): agentcore.CfnGatewayTarget {
     const document = openApiDocument(props.document, id);
+    const operations = Object.values(document.paths).flatMap((item) => Object.values(item));
+    this._tools.push(...operations.flatMap(({ operationId }) => (operationId === undefined ? [] : [`${id}___${operationId}`])));
     const location = props.credentialLocation ?? BEARER;
     const scope = new Construct(this, `Tool-${id}`);
     const credential = credentialIn(scope);

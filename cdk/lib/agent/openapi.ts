@@ -26,7 +26,7 @@ const SERIALIZERS = ['style', 'explode', 'allowReserved', 'content'];
 const METHODS = ['get', 'put', 'post', 'delete', 'patch', 'head', 'options', 'trace'];
 
 /** Models refuse tools with longer names. */
-const MAX_TOOL_NAME = 64;
+export const MAX_TOOL_NAME = 64;
 
 /**
  * Reads an OpenAPI document and checks that AgentCore accepts it as a target: version 3.0 or 3.1, one server, an

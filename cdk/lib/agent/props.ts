@@ -186,6 +186,16 @@ export interface SlackAgentProps {
   readonly giveUpAfter?: Duration;
   /** How many questions, tokens and calls of tools a person, a channel and a workspace may use within a day. @default no limits */
   readonly limits?: AgentLimits;
+  /**
+   * The tools of which a person is asked before they are called, and who decides: `{"create_card": "asker"}`. A tool is
+   * `<target>___<operation>`, or the operation alone. Who decides is `asker`, who asked the question; a list of users' ids, of whom
+   * any one decides; or the id of a user group, of whose members any one decides, for which the Slack app needs the scope
+   * `usergroups:read`. The agent goes on when somebody has decided.
+   * @default nobody is asked
+   */
+  readonly approvals?: Record<string, string | string[]>;
+  /** With `approvals`: how many hours a person may take to decide, 1 to 168. Then the tool is not called. @default 168, a week */
+  readonly approvalHours?: number;
 
   // ── the Slack app ────────────────────────────────────────────────────────────────────────────────────
   /**

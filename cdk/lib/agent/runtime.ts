@@ -37,6 +37,8 @@ export interface AgentRuntimeProps extends Omit<OwnAgent, 'trello' | 'memory'> {
    * reach. @default none
    */
   readonly workspaceTools?: string[];
+  /** The tools that a person decides about: the agent calls them through agent-settle, whatever their names say. */
+  readonly approvalTools?: string[];
   /** What the agent remembers of people. It needs a model. @default nothing */
   readonly memory?: AgentMemory;
   /** How long the agent's log is kept. */
@@ -133,6 +135,7 @@ export class AgentRuntime extends Construct implements AgentTarget {
         ANSWER: props.answer ?? 'post',
         ...(props.tools === undefined ? {} : { TOOLS: props.tools }),
         ...(props.workspaceTools ? { WORKSPACE_TOOLS: props.workspaceTools.join(',') } : {}),
+        ...(props.approvalTools ? { APPROVAL_TOOLS: props.approvalTools.join(',') } : {}),
         ...(props.memory ? { MEMORY_ID: props.memory.memoryId } : {}),
         // The distribution takes what was asked and answered out of a framework's spans, and would send it as log events.
         ...(isTraced ? { OTEL_LOGS_EXPORTER: 'none', OTEL_METRICS_EXPORTER: 'none' } : {}),

@@ -6,6 +6,7 @@ import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { AgentApprovals } from './approvals';
 import { grantReadSecret } from './credential';
 import { type AgentFunctionProps, agentFunction } from './function';
 import { type AgentGateway, SLACK_TARGET } from './gateway';
@@ -18,7 +19,7 @@ export const SETTLE_TIMEOUT = Duration.seconds(30);
 
 export interface AgentSettleProps
   extends AgentFunctionProps,
-    Pick<SlackAgentProps, 'limits' | 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'> {
+    Pick<SlackAgentProps, 'limits' | 'approvals' | 'approvalHours' | 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'> {
   /** The queue that the questions are on. The function renews a message's visibility, and deletes it at the end. */
   readonly queue: sqs.IQueue;
   /** The table of the work records: the ingress's, or that of two regions. */
@@ -46,10 +47,11 @@ export class AgentSettle extends Construct {
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
     const { queue, table, gateway, toolsGateway, workspaces, workspacesGateway } = props;
-    const { filesToken } = props;
+    const { filesToken, approvals: asked, approvalHours, encryptionKey } = props;
     const { suggestedPrompts, sessionTitles = false, feedbackButtons = false } = props;
     const count = suggestedPrompts?.prompts.length;
     if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
+    const approvals = asked && new AgentApprovals(this, 'Approvals', { approvals: asked, approvalHours, queue, encryptionKey });
     const own = agentFunction(this, props, {
       binary: 'agent-settle',
       name: 'agent-settle',
@@ -65,6 +67,7 @@ export class AgentSettle extends Construct {
           ? { WORKSPACE_TOOLS_GATEWAY_URL: workspacesGateway.url, WORKSPACE_TOOLS: WORKSPACE_TARGETS.join(',') }
           : {}),
         ...limitsEnvironment(props.limits),
+        ...approvals?.environment,
         ...(suggestedPrompts ? { SUGGESTED_PROMPTS: JSON.stringify(suggestedPrompts) } : {}),
         SESSION_TITLES: sessionTitles ? 'on' : 'off',
         FEEDBACK_BUTTONS: feedbackButtons ? 'on' : 'off',
@@ -79,6 +82,7 @@ export class AgentSettle extends Construct {
     for (const secret of tokens) {
       grantReadSecret(secret, (actions, resource, conditions) => own.grant(actions, [resource], conditions));
     }
+    approvals?.grantSchedules(own.function.role!, own.grant);
     this.function = own.function;
   }
 }

@@ -5,6 +5,7 @@ import type { Construct } from 'constructs';
 import { dashboardUrl } from '../common/console';
 import type { SlackIngress } from '../ingress/slack-ingress';
 import { SlackAgent } from './agent';
+import { asksUserGroups } from './approvals';
 import { whoMayAsk } from './dispatch';
 import type { SlackAgentProps } from './props';
 import { putAppCredentials } from './rotation';
@@ -86,6 +87,7 @@ export class AgentStack extends Stack {
     output('SuggestsPrompts', 'Whether prompts are suggested; its manifest needs to know', String(given.suggestedPrompts !== undefined));
     output('RotatesTokens', 'Whether the bot tokens may expire; its manifest needs to know', String(agent.rotation !== undefined));
     output('ReadsFiles', 'Whether files of questions are read; its manifest needs to know', String(given.files ?? false));
+    output('AsksUserGroups', 'Whether members of a user group decide; its manifest needs to know', String(asksUserGroups(given.approvals)));
     output('WhoMayAsk', 'Whose questions are answered', whoMayAsk(given.alsoAnswers));
     output('RuntimeArn', 'The agent', agent.runtimeArn);
     output('RuntimeQualifier', 'The endpoint of it that is called', agent.runtimeQualifier);

@@ -28,6 +28,8 @@ export interface ManifestProps {
   readonly rotatesTokens?: boolean;
   /** Whether agent-settle reads the files of questions, for which it needs a scope. @default false */
   readonly readsFiles?: boolean;
+  /** Whether members of a user group decide on calls of tools, for which agent-settle needs a scope to find out who they are. @default false */
+  readonly asksUserGroups?: boolean;
 }
 
 /** The redirect URL of `slack-dev install` (REDIRECT_URL in slack-dev/src/install). */
@@ -54,7 +56,7 @@ const ASKER_SCOPES = ['users:read'];
 /** Returns the manifest, in YAML, of a Slack app whose events go to an ingress. */
 export function slackAppManifest(props: ManifestProps): string {
   const { requestUrl, name = 'Agent', command, answers } = props;
-  const { suggestsPrompts = false, rotatesTokens = false, readsFiles = false } = props;
+  const { suggestsPrompts = false, rotatesTokens = false, readsFiles = false, asksUserGroups = false } = props;
   if (requestUrl !== undefined && !/^https?:\/\/[^\s"'\\]+\/slack\/events$/.test(requestUrl)) {
     throw new Error(`not a request URL, which ends in /slack/events: ${requestUrl}`);
   }
@@ -71,6 +73,7 @@ export function slackAppManifest(props: ManifestProps): string {
     ...(command === undefined ? [] : ['commands']),
     ...(answers !== undefined && readsFiles ? ['files:read'] : []),
     'im:history',
+    ...(answers !== undefined && asksUserGroups ? ['usergroups:read'] : []),
     ...(answers === undefined ? [] : [...READING_SCOPES, ...TOOL_SCOPES, ...ASKER_SCOPES]),
   ].sort();
   // A deletion comes with the messages: `message.im` brings it for direct messages. `message.channels` would bring it for
@@ -131,13 +134,14 @@ ${list(events)}\
 /** Finds in the file that `cdk deploy --outputs-file` wrote what the manifest needs to know of the deployment. */
 export function deploymentIn(
   outputs: string,
-): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts' | 'rotatesTokens' | 'readsFiles'> {
+): Pick<ManifestProps, 'requestUrl' | 'answers' | 'suggestsPrompts' | 'rotatesTokens' | 'readsFiles' | 'asksUserGroups'> {
   const stacks = Object.values(JSON.parse(outputs) as Record<string, Record<string, string>>);
   const urls = stacks.flatMap((stack) => stack.RequestUrl ?? []);
   if (urls.length !== 1) throw new Error(`the outputs contain ${urls.length} request URLs, not one: pass the URL itself`);
   const agentView = stacks.flatMap((stack) => stack.AgentView ?? [])[0];
   const answers = agentView === undefined ? undefined : agentView === 'true' ? 'agent' : 'app';
   const says = (output: string) => stacks.some((stack) => stack[output] === 'true');
-  const [suggestsPrompts, rotatesTokens, readsFiles] = [says('SuggestsPrompts'), says('RotatesTokens'), says('ReadsFiles')];
-  return { requestUrl: urls[0], answers, suggestsPrompts, rotatesTokens, readsFiles };
+  const [suggestsPrompts, rotatesTokens] = [says('SuggestsPrompts'), says('RotatesTokens')];
+  const [readsFiles, asksUserGroups] = [says('ReadsFiles'), says('AsksUserGroups')];
+  return { requestUrl: urls[0], answers, suggestsPrompts, rotatesTokens, readsFiles, asksUserGroups };
 }

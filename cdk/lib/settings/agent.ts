@@ -110,6 +110,8 @@ export function agentProps(scope: Construct): AgentProps {
       toolCallsADay: aDay('toolCallsADay', list('toolCallsADay')),
       tokensAQuestion: number('tokensAQuestion'),
     },
+    approvals: approvals(text('approvals')),
+    approvalHours: number('approvalHours'),
     alarmTokensADay: number('alarmTokensADay'),
     suggestedPrompts: suggestedPrompts(text('suggestedPrompts')),
     sessionTitles: isOn('sessionTitles'),
@@ -187,6 +189,20 @@ function aDay(name: Setting, limits: string[] | undefined): ADay | undefined {
     found[scope] = Number(digits);
   }
   return found;
+}
+
+/** Returns the approvals in a setting's JSON. What stands in the object is checked by the construct. */
+function approvals(json: string | undefined): Record<string, string | string[]> | undefined {
+  if (json === undefined) return undefined;
+  const problem = new Error('approvals must be JSON such as {"create_card": "asker"}: an object from a tool to who decides');
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw problem;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw problem;
+  return value as Record<string, string | string[]>;
 }
 
 /** Whether a tool is one of Trello's, by its operation or with its target. */

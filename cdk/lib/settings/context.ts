@@ -7,6 +7,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
+import { APPROVAL_HOURS } from '../agent/approvals';
 import { BATCH_SIZE, DISPATCH_CONCURRENCY, GIVE_UP_SECONDS, MAX_ATTEMPTS } from '../agent/dispatch';
 import { POST_WAIT_SECONDS } from '../agent/function';
 import { A_DAY, TOKENS_A_QUESTION } from '../agent/limits';
@@ -55,6 +56,7 @@ const NUMBERS = {
   dispatchBatchSize: BATCH_SIZE,
   tokensAQuestion: TOKENS_A_QUESTION,
   alarmTokensADay: A_DAY,
+  approvalHours: APPROVAL_HOURS,
 } satisfies Partial<Record<Setting, Bounds>>;
 
 /** The whole ARN of a secret. */

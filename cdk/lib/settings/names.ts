@@ -42,6 +42,8 @@ export const NEED_AN_AGENT = [
   'tokensADay',
   'toolCallsADay',
   'tokensAQuestion',
+  'approvals',
+  'approvalHours',
   'alarmTokensADay',
   'suggestedPrompts',
   'sessionTitles',

@@ -70,6 +70,11 @@ test('each role may use it through the services that it calls, and through no ot
   });
 });
 
+test('the schedules of approvals may use it through SQS alone, to send', () => {
+  const asking = uses(deployed({ encryptionKeyArn: key, approvals: '{"create_card":"asker"}' }));
+  assert.deepEqual(asking, { ...uses(deployed({ encryptionKeyArn: key })), 'schedules of agent-settle': [['sqs', write, key]] });
+});
+
 test('your own secrets are decrypted with their key by whoever reads them, and by nobody else', () => {
   const own = { botTokenSecretArn: secret('bot'), trelloSecretArn: secret('trello'), secretsKeyArn: secretsKey };
   const ofSecrets = [['secretsmanager', read, secretsKey]];

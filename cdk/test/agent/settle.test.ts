@@ -114,6 +114,7 @@ test('the Rust code calls every operation of its Gateway, and no other', () => {
   assert.deepEqual(ids.sort(), [
     'append_to_stream',
     'delete_message',
+    'list_group_members',
     'post_to_slack',
     'read_channel',
     'read_file_info',

@@ -79,6 +79,7 @@ test('the stack has these outputs', () => {
     'SuggestsPrompts',
     'RotatesTokens',
     'ReadsFiles',
+    'AsksUserGroups',
     'WhoMayAsk',
     'RuntimeArn',
     'RuntimeQualifier',

@@ -15,7 +15,7 @@ const CODE = codeSettings();
 /** Synthesises both stacks, in a region or for any. */
 function stacksIn(region: string | undefined, context: Record<string, string> = {}): Stack[] {
   const env = region === undefined ? undefined : { account: '111122223333', region };
-  const app = newApp({ ...CODE, agent: 'true', memory: 'user', thinking: 'strands:a.model', trello: 'true', rotatingTokens: 'true', ...context });
+  const app = newApp({ ...CODE, agent: 'true', memory: 'user', thinking: 'strands:a.model', trello: 'true', rotatingTokens: 'true', approvals: '{"create_card":"asker"}', ...context });
   const producer = new SlackIngressStack(app, 'SlackIngress', { env, ingress: ingressProps });
   return [producer, new AgentStack(app, 'SlackIngressAgent', { env, ingress: producer.ingress, agent: agentProps })];
 }

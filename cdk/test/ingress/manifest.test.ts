@@ -43,7 +43,7 @@ test('a URL that is not a request URL is refused', () => {
 test('the request URL is found in the outputs of a deployment, and whether an agent answers', () => {
   const ingress = { SlackIngress: { RequestUrl: requestUrl } };
   const found = (more: object) => deploymentIn(JSON.stringify({ Other: { X: 'y' }, ...ingress, ...more }));
-  const no = { suggestsPrompts: false, rotatesTokens: false, readsFiles: false };
+  const no = { suggestsPrompts: false, rotatesTokens: false, readsFiles: false, asksUserGroups: false };
   assert.deepEqual(found({}), { requestUrl, answers: undefined, ...no });
   const agent = (AgentView: string, SuggestsPrompts: string, ReadsFiles = 'false') =>
     found({ SlackIngressAgent: { AgentView, SuggestsPrompts, ReadsFiles } });
@@ -52,6 +52,7 @@ test('the request URL is found in the outputs of a deployment, and whether an ag
   assert.deepEqual(agent('true', 'false', 'true'), { requestUrl, answers: 'agent', ...no, readsFiles: true });
   assert.deepEqual(agent('false', 'false'), { requestUrl, answers: 'app', ...no });
   assert.equal(found({ SlackIngressAgent: { AgentView: 'true', RotatesTokens: 'true' } }).rotatesTokens, true);
+  assert.equal(found({ SlackIngressAgent: { AgentView: 'true', AsksUserGroups: 'true' } }).asksUserGroups, true);
   assert.throws(() => deploymentIn('{"A":{}}'), /0 request URLs/);
 });
 
@@ -96,6 +97,15 @@ test('an app whose files are read has the scope for it, and nobody else has', ()
   assert.ok(!scopes({ readsFiles: true }).includes('files:read'));
 });
 
+test('an app in which members of a user group decide has the scope to find out who they are, and nobody else has', () => {
+  const scopes = (props: object) => listed(slackAppManifest({ requestUrl, ...props }), 'bot')!;
+  for (const answers of ['agent', 'app']) {
+    assert.deepEqual(scopes({ answers, asksUserGroups: true }), [...scopes({ answers }), 'usergroups:read'].sort());
+    assert.ok(!scopes({ answers }).includes('usergroups:read'));
+  }
+  assert.ok(!scopes({ asksUserGroups: true }).includes('usergroups:read'));
+});
+
 test('an app of the agent\'s stack that is no agent may read too, and has no stop', () => {
   const manifest = slackAppManifest({ requestUrl, answers: 'app', command: '/ask' });
   assert.doesNotMatch(manifest, /agent_view|assistant:write|agent_session/);
@@ -110,7 +120,7 @@ test('no manifest subscribes to all messages of a channel: an app with app_menti
 
 test('every scope of every manifest is explained in docs/slack-app.md', () => {
   const guide = readFileSync(join(REPOSITORY, 'docs/slack-app.md'), 'utf8');
-  const scopes = (['agent', 'app', undefined] as const).flatMap((answers) => listed(slackAppManifest({ answers, command: '/a', readsFiles: true }), 'bot')!);
+  const scopes = (['agent', 'app', undefined] as const).flatMap((answers) => listed(slackAppManifest({ answers, command: '/a', readsFiles: true, asksUserGroups: true }), 'bot')!);
   for (const scope of scopes) assert.match(guide, new RegExp(`^\\| \`${scope}\``, 'm'));
 });
 
@@ -126,6 +136,8 @@ test('the command prints what a deployment needs, and refuses what it does not k
   assert.equal(print(requestUrl, name, '--answers=agent', '--prompts').stdout, withPrompts);
   const withFiles = slackAppManifest({ requestUrl, name, answers: 'app', readsFiles: true });
   assert.equal(print(requestUrl, name, '--answers=app', '--files').stdout, withFiles);
+  const withGroups = slackAppManifest({ requestUrl, name, answers: 'agent', asksUserGroups: true });
+  assert.equal(print(requestUrl, name, '--answers=agent', '--groups').stdout, withGroups);
   assert.equal(print('').stdout, slackAppManifest({}));
   assert.match(print('', '--answers=yes').stderr, /--answers must be agent or app/);
 });

@@ -252,6 +252,8 @@ test('refused: tokens that expire, because each region would use up the refresh 
   assert.throws(rotating, /with two regions the bot tokens must not expire/);
   const limited = () => deployed(ACTIVE, { standbyRegion: STANDBY, questionsADay: 'person:20' });
   assert.throws(limited, /with two regions there are no limits of a day/);
+  const asking = () => deployed(ACTIVE, { standbyRegion: STANDBY, approvals: '{"edit_canvas":"asker"}' });
+  assert.throws(asking, /with two regions there are no approvals/);
 });
 
 /** Runs the app as the CDK's command line does, in a region, with cdk-nag. */

@@ -125,6 +125,25 @@ test('the limits of a day reach agent-settle, and their alarm the stack', () => 
   );
 });
 
+test('the approvals reach agent-settle, and the manifest is told whether a user group decides', () => {
+  const approvals = (context: Record<string, unknown>) => {
+    const { template } = deployed(context);
+    const { APPROVALS, APPROVAL_SECONDS } = settleIn(template).Properties.Environment.Variables;
+    return [APPROVALS, APPROVAL_SECONDS, template.findOutputs('AsksUserGroups').AsksUserGroups!.Value];
+  };
+  const trello = 'true';
+  for (const context of [{}, { approvals: '', approvalHours: '' }]) assert.deepEqual(approvals(context), [undefined, undefined, 'false']);
+  const [some, group] = ['{"create_card":"asker","canvases___edit_canvas":["U0123ABC","W0123ABC"]}', '{"create_card":"S0FINANCE"}'];
+  assert.deepEqual(approvals({ trello, approvals: some }), [some, '604800', 'false']);
+  assert.deepEqual(approvals({ trello, approvals: group, approvalHours: '1' }), [group, '3600', 'true']);
+});
+
+test('approvals may name the tools of an agent that exists, whatever they are called', () => {
+  const [agentToolsGatewayArn, agentToolsGatewayUrl] = ['arn:aws:bedrock-agentcore:us-east-1:111122223333:gateway/tools-abcdefghij', 'https://tools.example.com/mcp'];
+  const { template } = deployed({ agentRuntimeArn: runtimeArn, agentToolsGatewayArn, agentToolsGatewayUrl, approvals: '{"pay":"S0FINANCE"}' });
+  assert.equal(settleIn(template).Properties.Environment.Variables.APPROVALS, '{"pay":"S0FINANCE"}');
+});
+
 test('with trello=true there are tools for Trello, with a secret of the stack or of your own', () => {
   const targets = (context: Record<string, unknown>) => {
     const { template } = deployed(context);
@@ -411,6 +430,17 @@ for (const [context, problem] of [
   [{ alarmTokensADay: '5e6' }, /alarmTokensADay must be a whole number/],
   [{ agent: 'false', questionsADay: 'person:20' }, /questionsADay has no effect without an agent/],
   [{ agent: 'false', alarmTokensADay: '5000000' }, /alarmTokensADay has no effect without an agent/],
+  ...['yes', '[]', 'null', '"asker"', '7'].map((wrong) => [{ approvals: wrong }, /approvals must be JSON such as \{"create_card": "asker"\}/] as const),
+  [{ approvals: '{}' }, /approvals must name a tool/],
+  [{ approvals: '{"create_canvas": "me"}' }, /approvals.create_canvas must be "asker", .*, and is: "me"/],
+  [{ approvals: '{"create_card": "asker"}' }, /approvals names create_card, which is none of the agent's tools: slack___post_to_slack, /],
+  [{ approvals: '{"trello___edit_canvas": "asker"}' }, /approvals names trello___edit_canvas, which is none of the agent's tools/],
+  [{ approvalHours: '24' }, /approvalHours has no effect without approvals/],
+  [{ approvals: '{"edit_canvas":"asker"}', approvalHours: '169' }, /approvalHours must be from 1 to 168, and is: 169/],
+  [{ approvals: '{"edit_canvas":"asker"}', agentProtocol: 'plain' }, /approvals has no effect with agentProtocol plain/],
+  [{ agentRuntimeArn: runtimeArn, approvals: '{"pay":"asker"}' }, /approvals needs agent.toolsGateway/],
+  [{ agent: 'false', approvals: '{"edit_canvas":"asker"}' }, /approvals has no effect without an agent/],
+  [{ agent: 'false', approvalHours: '24' }, /approvalHours has no effect without an agent/],
   [{ tracing: 'passive' }, /tracing must be one of active, off/],
   [{ agentTracing: 'true' }, /agentTracing must be one of adot, off/],
   [{ answer: 'edit' }, /answer must be one of post, stream/],
@@ -501,6 +531,7 @@ for (const context of [
   { agentImageUri: '111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/agent:v1.2' },
   { workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,E0456DEF', trello: 'true' },
   { rotatingTokens: 'true', workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC' },
+  { approvals: '{"edit_canvas":"asker"}' },
 ]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(context), '');

@@ -133,6 +133,8 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     postWait: ['postWaitSeconds'],
     unansweredAfter: ['unansweredAfterMinutes'],
     alarmTokensADay: ['alarmTokensADay'],
+    approvals: ['approvals'],
+    approvalHours: ['approvalHours'],
     alarmTopic: ['alarmTopicArn'],
     dashboard: ['dashboard'],
     logLevel: ['logLevel'],

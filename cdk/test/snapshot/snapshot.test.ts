@@ -46,6 +46,8 @@ for (const [name, context] of Object.entries<Record<string, string>>({
     tokensADay: 'workspace:5000000',
     toolCallsADay: 'person:50',
     tokensAQuestion: '100000',
+    approvals: '{"create_card":"asker","canvases___edit_canvas":["U0123ABC"],"add_reaction":"S0123ABC"}',
+    approvalHours: '24',
     alarmTokensADay: '10000000',
     suggestedPrompts: '{"prompts":[{"title":"Plan","message":"Plan my day."}]}',
   },
