@@ -367,6 +367,10 @@ impl SlackTools for AgentCoreGateway {
                     retry: Retry::AfterChange,
                 },
             },
+            // There is no such group, so nobody is in it.
+            Err(Failure { reason, .. }) if reason == code("no_such_subteam") => {
+                MembersOutcome::Known(Vec::new())
+            }
             Err(Failure { reason, retry, .. }) => MembersOutcome::Unknown { reason, retry },
         }
     }

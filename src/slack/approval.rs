@@ -184,7 +184,8 @@ pub enum NoEffect<'a> {
     Decided(Decided<'a>),
     /// The time is over.
     Over,
-    /// Nobody waits for it any more: the question was stopped or deleted, or has ended.
+    /// Nobody waits for it any more: the question was stopped or deleted, or has ended, and then nothing is kept of what was
+    /// decided.
     Gone,
 }
 
@@ -198,9 +199,12 @@ impl NoEffect<'_> {
             Self::Decided(decided) => {
                 format!("This was decided before, so your click has changed nothing. {}", decided.words())
             }
-            Self::Over => "The time for this is over, so nothing is done. Please ask me again.".to_owned(),
+            Self::Over => {
+                "The time for this is over, so your click has changed nothing. Please ask me again.".to_owned()
+            }
             Self::Gone => {
-                "Nobody waits for this any more, so nothing is done. Please ask me again.".to_owned()
+                "Nobody waits for this any more: it was decided, or the question has ended. Your click has changed nothing."
+                    .to_owned()
             }
         }
     }

@@ -49,7 +49,7 @@ pub struct Tool {
 }
 
 /// The tools of the Gateway of `agent-settle`.
-pub const SETTLE_TOOLS: [Tool; 14] = [
+pub const SETTLE_TOOLS: [Tool; 15] = [
     Tool {
         operation: "post_to_slack",
         method: "chat.postMessage",
@@ -118,6 +118,12 @@ pub const SETTLE_TOOLS: [Tool; 14] = [
     },
     Tool { operation: "delete_message", method: "chat.delete", is_get: false, arguments: &["channel", "ts"] },
     Tool { operation: "read_user", method: "users.info", is_get: true, arguments: &["user"] },
+    Tool {
+        operation: "list_group_members",
+        method: "usergroups.users.list",
+        is_get: true,
+        arguments: &["usergroup"],
+    },
     Tool { operation: "read_file_info", method: "files.info", is_get: true, arguments: &["file"] },
 ];
 

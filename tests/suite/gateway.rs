@@ -6,9 +6,10 @@ use slack_ingress::aws::signed_call::TimeLimits;
 use slack_ingress::gateway::agent_core::AgentCoreGateway;
 use slack_ingress::gateway::installations::Installations;
 use slack_ingress::gateway::prompts::Prompts;
+use slack_ingress::gateway::stream::{Replaced, StreamTools};
 use slack_ingress::gateway::{
-    Conversation, FindOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome, Retry, Search,
-    SessionStatus, SlackTools, StatusOutcome, StatusPlace,
+    Conversation, FindOutcome, MembersOutcome, Pane, PersonOutcome, Post, PostOutcome, ReadOutcome, Retry,
+    Search, SessionStatus, SlackTools, StatusOutcome, StatusPlace,
 };
 use slack_ingress::slack::asker::AskerKind;
 use slack_ingress::time::clock::{Clock, Moment, SystemClock, UnixMillis};
@@ -493,6 +494,38 @@ async fn who_a_person_is_is_read_and_who_slack_does_not_know_is_known_for_good()
     let unknown =
         PersonOutcome::Unknown { reason: "slack_invalid_auth".to_owned(), retry: Retry::AfterChange };
     assert_eq!(scene.tools.person(None, "UMEMBER", until()).await, unknown);
+}
+
+#[tokio::test]
+async fn who_is_in_a_user_group_is_read_and_of_a_group_that_slack_does_not_know_nobody_is() {
+    let scene = Scene::start().await;
+    scene.slack.put_into_group("S1", &["U1", "U2"]);
+    let known = |users: &[&str]| MembersOutcome::Known(users.iter().map(|id| (*id).to_owned()).collect());
+    assert_eq!(scene.tools.members(None, "S1", until()).await, known(&["U1", "U2"]));
+    assert_eq!(scene.tools.members(None, "S2", until()).await, known(&[]));
+    for (fault, reason, retry) in [
+        (SlackFault::Error("missing_scope"), "slack_missing_scope", Retry::AfterChange),
+        (SlackFault::Error("ratelimited"), "slack_ratelimited", Retry::Later),
+    ] {
+        scene.slack.fail_next("usergroups.users.list", fault);
+        let unknown = MembersOutcome::Unknown { reason: reason.to_owned(), retry };
+        assert_eq!(scene.tools.members(None, "S1", until()).await, unknown);
+    }
+}
+
+#[tokio::test]
+async fn a_post_with_blocks_of_its_own_shows_those_and_keeps_its_nonce() {
+    let scene = Scene::start().await;
+    let blocks = json!([{ "type": "section", "text": { "type": "mrkdwn", "text": "Decide." } }]);
+    let post = Post { blocks: Some(&blocks), ..POST };
+    let PostOutcome::Posted { ts: Some(ts) } = scene.tools.post(&post, until()).await else {
+        panic!("posted")
+    };
+    assert_eq!(scene.slack.calls("chat.postMessage")[0]["blocks"], blocks);
+    let decided = json!([{ "type": "section", "text": { "type": "mrkdwn", "text": "Decided." } }]);
+    let post = Post { blocks: Some(&decided), ..POST };
+    assert_eq!(scene.tools.replace(&ts, &post, until()).await, Replaced::Yes);
+    assert_eq!(scene.slack.calls("chat.update")[0]["blocks"], decided);
 }
 
 #[tokio::test]

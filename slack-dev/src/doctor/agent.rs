@@ -40,6 +40,7 @@ impl Agent {
         let app = App {
             is_agent_view: outputs.is_agent_view(),
             reads_files: outputs.reads_files(),
+            asks_user_groups: outputs.asks_user_groups(),
             looks_people_up: outputs.looks_people_up(),
         };
         Self { bot_tokens, gateway_url: lookup("TOOLS_GATEWAY_URL"), app, expected }

@@ -118,6 +118,11 @@ impl Outputs {
         self.get("ReadsFiles") == Some("true")
     }
 
+    /// Whether the members of a user group decide about a tool. No stack of before approvals says so.
+    pub(super) fn asks_user_groups(&self) -> bool {
+        self.get("AsksUserGroups") == Some("true")
+    }
+
     /// Whether Slack has to be asked who somebody is. It need not be if guests and people of another company may ask. `None`: the stack
     /// is of a version that lets everybody ask, or there are no outputs.
     pub(super) fn looks_people_up(&self) -> Option<bool> {
@@ -152,7 +157,7 @@ mod tests {
             "SlackIngress": { "RequestUrl": "https://x/slack/events", "TableName": "t", "QueueUrl": "https://sqs.x/q" },
             "SlackIngressAgent": {
                 "BotTokenSecretArn": "arn:1", "BotTokenSecretArnT0789GHI": "arn:2", "GatewayUrl": "https://g/mcp",
-                "AgentView": "false", "ReadsFiles": "true", "WhoMayAsk": "members,guests,external",
+                "AgentView": "false", "ReadsFiles": "true", "AsksUserGroups": "true", "WhoMayAsk": "members,guests,external",
             },
         }));
         assert_eq!(cdk.request_url(), Some("https://x/slack/events"));
@@ -164,6 +169,7 @@ mod tests {
         assert_eq!(cdk.variable("BOT_TOKEN_SECRET_ARN").as_deref(), Some("arn:1"));
         assert_eq!(cdk.more_bot_tokens().collect::<Vec<_>>(), [("T0789GHI", "arn:2")]);
         assert_eq!((cdk.looks_people_up(), of_two.looks_people_up()), (Some(false), None));
+        assert!(cdk.asks_user_groups() && !of_two.asks_user_groups());
         assert!(!cdk.is_agent_view() && cdk.reads_files() && cdk.has_gateway() && !cdk.has_trello());
 
         let pair = json!({ "OutputKey": "SigningSecretArn", "OutputValue": "arn:s", "Description": "words" });

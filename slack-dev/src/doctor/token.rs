@@ -2,7 +2,7 @@
 
 use super::report::Check;
 use super::slack::{NotDone, Reply, SlackApi};
-use crate::install::{FILES_SCOPE, SCOPES};
+use crate::install::{FILES_SCOPE, GROUPS_SCOPE, SCOPES};
 
 const WHOSE: &str = "bot token, Slack";
 const MAY: &str = "bot token, scopes";
@@ -10,7 +10,7 @@ const MAY: &str = "bot token, scopes";
 const INSTALL_AGAIN: &str = "Install the app again and put its token: slack-dev install --secret-id <this secret>, or docs/slack-app.md";
 
 /// What does not work without a scope: docs/slack-app.md, "What each scope is for".
-const WITHOUT: [(&str, &str); 12] = [
+const WITHOUT: [(&str, &str); 13] = [
     ("app_mentions:read", "no mention arrives"),
     ("im:history", "no direct message arrives"),
     ("chat:write", "nothing can be answered"),
@@ -22,6 +22,7 @@ const WITHOUT: [(&str, &str); 12] = [
     ("groups:history", "the same in private channels"),
     ("mpim:history", "the same in direct messages of several people"),
     ("files:read", "the files of a question are not read"),
+    ("usergroups:read", "where a user group decides, nobody can, and the tool is not called"),
     ("reactions:write", "the tool add_reaction"),
     ("canvases:write", "the tools create_canvas and edit_canvas"),
     ("canvases:read", "the tool find_canvas_sections"),
@@ -39,6 +40,8 @@ const PEOPLE_SCOPE: &str = "users:read";
 pub(super) struct App {
     pub(super) is_agent_view: bool,
     pub(super) reads_files: bool,
+    /// Whether the members of a user group decide about a tool.
+    pub(super) asks_user_groups: bool,
     /// Whether it is found out who somebody is, if the deployment says.
     pub(super) looks_people_up: Option<bool>,
 }
@@ -47,12 +50,13 @@ impl App {
     /// The scopes that its manifest asks for. That of a slash command is not among them: no output says whether there is one.
     fn scopes(self) -> impl Iterator<Item = &'static str> {
         let files = self.reads_files.then_some(FILES_SCOPE);
+        let groups = self.asks_user_groups.then_some(GROUPS_SCOPE);
         let is_asked_for = move |scope: &&str| match *scope {
             "assistant:write" => self.is_agent_view,
             PEOPLE_SCOPE => self.looks_people_up != Some(false),
             _ => true,
         };
-        SCOPES.split(',').filter(is_asked_for).chain(files)
+        SCOPES.split(',').filter(is_asked_for).chain(files).chain(groups)
     }
 }
 
@@ -176,11 +180,12 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const AGENT: App = App { is_agent_view: true, reads_files: false, looks_people_up: Some(true) };
+    const AGENT: App =
+        App { is_agent_view: true, reads_files: false, asks_user_groups: false, looks_people_up: Some(true) };
 
     #[test]
     fn each_scope_of_the_manifest_has_what_is_lost_without_it_here_and_in_the_docs() {
-        let all: Vec<_> = App { reads_files: true, ..AGENT }.scopes().collect();
+        let all: Vec<_> = App { reads_files: true, asks_user_groups: true, ..AGENT }.scopes().collect();
         assert_eq!(all.len(), WITHOUT.len());
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/slack-app.md");
         let docs = std::fs::read_to_string(docs).unwrap();
@@ -216,5 +221,7 @@ mod tests {
         assert_eq!(with(plain, &["assistant:write"]).status, Status::Ok, "it is not asked for");
         let files = App { reads_files: true, ..AGENT };
         assert_eq!(with(files, &["files:read"]).status, Status::Warn);
+        let groups = App { asks_user_groups: true, ..AGENT };
+        assert_eq!(with(groups, &["usergroups:read"]).status, Status::Warn);
     }
 }

@@ -26,8 +26,9 @@ use slack::{App, Slack};
 pub(crate) const SCOPES: &str = "app_mentions:read,assistant:write,canvases:read,canvases:write,channels:history,chat:write,\
                       groups:history,im:history,mpim:history,reactions:write,users:read";
 
-/// What the manifest has besides if files are read, and if there is a slash command.
+/// What the manifest has besides if files are read, if a user group decides about tools, and if there is a slash command.
 pub(crate) const FILES_SCOPE: &str = "files:read";
+pub(crate) const GROUPS_SCOPE: &str = "usergroups:read";
 const COMMAND_SCOPE: &str = "commands";
 
 /// What the app's redirect URL is, unless another one is given. Nothing answers there: the address is copied.
@@ -64,6 +65,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     files: bool,
 
+    /// Ask for the scope too that an agent needs of which a user group decides about tools (approvals)
+    #[arg(long)]
+    groups: bool,
+
     /// Ask for the scope too that an app needs that has a slash command
     #[arg(long)]
     command: bool,
@@ -89,7 +94,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// The scopes to ask for.
     fn scopes(&self) -> String {
-        let more = [(self.files, FILES_SCOPE), (self.command, COMMAND_SCOPE)];
+        let more = [(self.files, FILES_SCOPE), (self.groups, GROUPS_SCOPE), (self.command, COMMAND_SCOPE)];
         let more = more.into_iter().filter_map(|(is_wanted, scope)| is_wanted.then_some(scope));
         std::iter::once(self.scope.as_str()).chain(more).collect::<Vec<_>>().join(",")
     }
@@ -236,7 +241,7 @@ mod tests {
             wanted.extend(strings(&array(&format!("const {name} = ["))));
         }
         wanted.sort_unstable();
-        let mut all: Vec<_> = SCOPES.split(',').chain([FILES_SCOPE, COMMAND_SCOPE]).collect();
+        let mut all: Vec<_> = SCOPES.split(',').chain([FILES_SCOPE, GROUPS_SCOPE, COMMAND_SCOPE]).collect();
         all.sort_unstable();
         assert_eq!(all, wanted);
         assert_eq!(missing(SCOPES, &wanted.join(",")), None);

@@ -133,6 +133,7 @@ struct State {
     file_requests: Vec<FileRequest>,
     /// What is said of people, by their ids, who are not members.
     people: BTreeMap<String, Value>,
+    groups: BTreeMap<String, Vec<String>>,
     lacks_files_scope: bool,
     files_redirect_to: Option<String>,
 }
@@ -153,6 +154,7 @@ impl Default for State {
             files: Vec::new(),
             file_requests: Vec::new(),
             people: BTreeMap::new(),
+            groups: BTreeMap::new(),
             lacks_files_scope: false,
             files_redirect_to: None,
         }
@@ -223,6 +225,11 @@ impl SlackApi {
     /// Of this person, who is no member of the workspace, Slack says this (`users.info`).
     pub fn introduce(&self, id: &str, user: Value) {
         self.state().people.insert(id.to_owned(), user);
+    }
+
+    /// These people are in this user group (`usergroups.users.list`).
+    pub fn put_into_group(&self, group: &str, users: &[&str]) {
+        self.state().groups.insert(group.to_owned(), users.iter().map(|id| (*id).to_owned()).collect());
     }
 
     /// The next call of this method (`chat.postMessage`, or `response_url`) fails so; several such are used up in order.
@@ -490,6 +497,11 @@ impl State {
                     json!({ "id": id, "team_id": "T061EG9R6", "is_bot": false, "is_restricted": false });
                 let user = self.people.get(id).cloned().unwrap_or(member);
                 json_answer(&json!({ "ok": true, "user": user }))
+            }
+            "usergroups.users.list" => {
+                let members = text(arguments, "usergroup").and_then(|group| self.groups.get(group));
+                let found = members.map(|users| json_answer(&json!({ "ok": true, "users": users })));
+                found.unwrap_or_else(|| error("no_such_subteam"))
             }
             "files.info" if self.lacks_files_scope => error("missing_scope"),
             "files.info" => {
