@@ -6,6 +6,9 @@ time: another process takes the question up. The second question is asked in the
 what the model knows of the first one, it reads in the thread, and it posts elsewhere with a tool. Before, somebody opens the
 app's pane and is shown what they may ask; afterwards somebody says that the answer is good.
 
+Then the model wants a card made, which a person has to approve. While they think about it nothing is held: no message, and no process,
+for the agent's is killed. The click brings another one, which makes the card, once.
+
 Then somebody sends files: an image with a question in the thread, and to the app itself a document without a word. The model
 gets both.
 
@@ -57,6 +60,8 @@ QUESTION = "Größe der Warteschlange in Zürich? 東京 auch, s'il te plaît �
 ANSWER = "Keine Warteschlange, weder hier noch dort."
 SECOND_QUESTION = "And tell the others what I asked you."
 SECOND_ANSWER = "They know it now."
+BOOKING, BOOKED, CARD = "Put the train on our list, please.", "It is on the list.", "Book the train to Ulm"
+APPROVAL_TOOL, APPROVE = "trello___create_card", "slack_ingress_approve"
 IMAGE, DOCUMENT = "chart.png", "report.pdf"
 SIZE, LINE = (320, 180), "Revenue of the third quarter: 42 million"
 CONTENTS = {IMAGE: png(*SIZE), DOCUMENT: pdf(LINE)}
@@ -82,7 +87,8 @@ WAY = [
     ("Amazon Bedrock", "stand-in", f"ConverseStream; the model's words are made up, and first take {THINKING_SECONDS} seconds"),
     ("agent-settle", "real", "the release binary: keeps the work record, posts, and only then deletes the message"),
     ("AgentCore Gateway", "stand-in", "MCP; verifies the signature; agent-settle's with cdk/tools/settle.openapi.json"),
-    ("the agent's Gateway", "stand-in", "another one, with the other documents of cdk/tools; the model is offered one tool"),
+    ("the agent's Gateway", "stand-in", "another one, with the other documents of cdk/tools; the model is offered two tools"),
+    ("EventBridge Scheduler", "stand-in", "CreateSchedule: would put a message on the queue if nobody decided in time"),
     ("a third Gateway", "stand-in", "Slack's tools in each workspace, by its own token; only agent-settle may call it"),
     ("Secrets Manager", "stand-in", "MiniStack: a bot token for each workspace, with which agent-settle downloads files"),
     ("Slack's Web API", "stand-in", "posts, statuses, files; verifies the bot token, which says whose workspace it is"),
@@ -95,6 +101,7 @@ class Asked:
 
     first: Event
     second: Event
+    booking: Event
     image: Event
     document: Event
     there: Event
@@ -104,7 +111,7 @@ class Asked:
 
     @property
     def all(self) -> list[Event]:
-        return [self.first, self.second, self.image, self.document, self.there, self.here]
+        return [self.first, self.second, self.booking, self.image, self.document, self.there, self.here]
 
 
 def script(world: World) -> None:
@@ -129,6 +136,7 @@ def script(world: World) -> None:
 
     world.model.scripts = {
         QUESTION: [slowly, slowly], SECOND_QUESTION: [passes_on, says(SECOND_ANSWER, pause=1)],
+        BOOKING: [calls((APPROVAL_TOOL, {"idList": world.trello.lists["To do"], "name": CARD})), says(BOOKED)],
         ABOUT_IMAGE: [measures], DOCUMENT: [reads], IN_BOTH: [passes_on, lambda body: repeats(body, pause=1), repeats]}
 
 
@@ -163,6 +171,10 @@ def play(world: World) -> tuple[Story, Asked]:
     ask(story, "Slack posts a second mention in the thread", second)
     story.click()
 
+    story.remark("Now a tool that a person decides about.")
+    booking = mention(BOOKING, first.channel, first.thread)
+    approve(story, booking)
+
     story.remark("Now files. What is the same for each question is not printed again.")
     story.is_brief = True
     image = world.slack_api.upload(IMAGE, "image/png", CONTENTS[IMAGE])
@@ -178,7 +190,25 @@ def play(world: World) -> tuple[Story, Asked]:
     here = mention(IN_BOTH, first.channel, first.thread)
     ask(story, f"somebody in {TEAM} asks the same", here)
     wait_quietly(story)
-    return story, Asked(first, second, about_image, about_document, there, here)
+    return story, Asked(first, second, booking, about_image, about_document, there, here)
+
+
+def approve(story: Story, booking: Event) -> None:
+    """Has the model want a card, ends the agent's process while a person is asked, and has the person approve."""
+    world = story.world
+    story.go_on_with(booking)
+    story.deliver("Slack posts a mention that needs a tool")
+    eventually("somebody is asked", lambda: story.tell() or world.state(booking) == "suspended", ANSWER_LIMIT_SECONDS, world.report)
+    world.rest()
+    [call] = world.agentcore.worked_on(booking.event_id)
+    call.machine.kill()
+    story.remark(f"A person is asked. On the queue are {world.depth()} messages, and the agent's process is killed.")
+    [post] = [it for it in world.posts(booking) if it.blocks and "Please decide" in it.text]
+    story.remark("The person approves, and the click is a message of its own.")
+    world.press(post, APPROVE)
+    wait_for_the_answer(story)
+    world.rest()
+    story.tell()
 
 
 def ask(story: Story, title: str, event: Event) -> None:
@@ -210,11 +240,11 @@ def wait_quietly(story: Story) -> None:
 
 def judge(world: World, story: Story, asked: Asked) -> None:
     found = [*wrong_with_answers(world, story, asked), *wrong_with_sessions(world, story, asked),
-             *wrong_with_files(world, asked), *wrong_between_workspaces(world, asked)]
+             *wrong_with_approval(world, asked), *wrong_with_files(world, asked), *wrong_between_workspaces(world, asked)]
     if found:
         raise Failure("\n  ".join(["these checks failed:", *found]) + f"\n{world.report()}")
-    say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries of six questions, five processes of the agent, one answer "
-        "to each question, in its thread;\n        the model got the files as they were sent, and nothing went from one "
+    say(f"\n{painted('Proven:', '32')} {len(story.statuses)} deliveries of seven questions, six processes of the agent, one answer "
+        "to each question, in its thread;\n        the card was made once, after its approval; the model got the files as they were sent, and nothing went from one "
         "workspace to the other.")
 
 
@@ -223,13 +253,13 @@ def wrong_with_answers(world: World, story: Story, asked: Asked) -> Iterator[str
         if status != 200:
             yield f"delivery {number} was answered with status {status}, not 200"
     answers = {
-        asked.first: [ANSWER, SECOND_ANSWER, f"{SIZE[0]} × {SIZE[1]} pixels.", f"It was: {QUESTION}"],
+        asked.first: [ANSWER, SECOND_ANSWER, BOOKED, f"{SIZE[0]} × {SIZE[1]} pixels.", f"It was: {QUESTION}"],
         asked.document: [f"It says: {LINE}"], asked.there: [f"It was: {SAID_THERE}\n\n{NOT_READ}"],
     }
     for event, expected in answers.items():
         # In a direct message that is no thread, an answer is no thread either.
         thread = None if event is asked.document else event.thread
-        posts = [(it.text, it.thread_ts) for it in world.posts(event)]
+        posts = [(it.text, it.thread_ts) for it in world.posts(event) if APPROVAL_TOOL not in it.text]
         if posts != [(text, thread) for text in expected]:
             yield f"in {event.channel} of {event.team} are these answers, and not one for each question in its thread: {posts}"
         statuses = world.workspaces[event.team].statuses_of(event.channel, event.thread)
@@ -239,7 +269,7 @@ def wrong_with_answers(world: World, story: Story, asked: Asked) -> Iterator[str
         elsewhere = [it.text for it in world.workspaces[team].posts if it.channel == OTHERS]
         if elsewhere != [f"<@U0PERSON>: {said}"]:
             yield f"the model has not passed on, once, what it read in the thread in {team}: {elsewhere}"
-    if [len(it.posts) for it in world.workspaces.values()] != [6, 2]:
+    if [len(it.posts) for it in world.workspaces.values()] != [8, 2]:
         yield "there are more posts than the answers and what was passed on"
     streamed = [stream.answer for workspace in world.workspaces.values() for stream in workspace.streams]
     if not {ANSWER, SECOND_ANSWER} <= set(streamed) or None in streamed:
@@ -261,10 +291,21 @@ def wrong_with_sessions(world: World, story: Story, asked: Asked) -> Iterator[st
     worked = {event: {call.machine for call in world.agentcore.worked_on(event.event_id)} for event in asked.all}
     if len(worked[first]) != 2 or worked[first] & worked[asked.second]:
         yield "each thought was not in a process of its own"
-    if not worked[asked.second] == worked[asked.image] == worked[asked.here]:
+    turns = [call.machine for call in world.agentcore.calls if call.payload.get("work", {}).get("record") == asked.booking.record]
+    if not ({turns[0]} == worked[asked.second] and {turns[-1]} == worked[asked.image] == worked[asked.here]):
         yield "the thread's later questions have not gone to its session"
-    if world.machines.starts() != 5:
-        yield f"there were {world.machines.starts()} processes of the agent, and not five"
+    if len(turns) != 2 or turns[0] is turns[1]:
+        yield "what was approved was not done by another process than the one that wanted it"
+    if world.machines.starts() != 6:
+        yield f"there were {world.machines.starts()} processes of the agent, and not six"
+
+
+def wrong_with_approval(world: World, asked: Asked) -> Iterator[str]:
+    if [card.name for card in world.trello.cards] != [CARD]:
+        yield f"the card was not made once: {[card.name for card in world.trello.cards]}"
+    shown = [it.text for it in world.posts(asked.booking) if APPROVAL_TOOL in it.text]
+    if len(shown) != 1 or "Approved by <@" not in shown[0]:
+        yield f"the message that asked does not say, once, who has approved: {shown}"
 
 
 def wrong_with_files(world: World, asked: Asked) -> Iterator[str]:
@@ -324,9 +365,10 @@ def demo() -> None:
     say("\nSlack's own retries come at once, after 1 minute and after 5 minutes; here after "
         f"{', '.join(f'{delay:g}' for delay, _, _ in RETRIES)} seconds.")
     say(f"The first session of the agent ends after {SESSION_ENDS_SECONDS} seconds.")
-    agent_env = {"THINKING": "strands:some.model", "TOOLS": "post_to_slack", "ANSWER": "stream"}
+    agent_env = {"THINKING": "strands:some.model", "TOOLS": "post_to_slack,create_card", "APPROVAL_TOOLS": "create_card",
+                 "ANSWER": "stream"}
     settings = Settings(has_model=True, agent_env=agent_env, spares=2, settle_env=PANE, reads_files=True,
-                        second_workspace=SECOND_TEAM)
+                        approvals={"create_card": "asker"}, second_workspace=SECOND_TEAM)
     with world(settings) as it:
         judge(it, *play(it))
 
