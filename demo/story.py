@@ -75,7 +75,7 @@ class Story:
                        f"{call.outcome}: {self._who_says_what(call)}")
         for team, workspace in self.world.workspaces.items():
             for status in self._new(workspace.statuses, "statuses", team):
-                shown = "somebody is at work" if status.status == "processing" else "nobody is at work"
+                shown = {"processing": "somebody is at work", "suspended": "a person is waited for"}.get(status.status, "nobody is at work")
                 self._detail(status.at - self.start, f"agent-settle sets the status {status.status}", f"Slack shows: {shown}")
         operations = itertools.takewhile(has_ended, self.world.lambda_api.operations(self.event.record))
         for call in self._new(list(operations), "operations", self.event.record):

@@ -5,7 +5,8 @@ the ingress, the dispatcher, agent-settle and the agent are killed, asked to end
 Lambda and of AgentCore are lost, and invocations come late or twice. Then all of this ends. In the end each question that
 was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter. For some
 questions the agent shows something of its answer while it thinks: of that nothing may be left beside the answer. For some it
-makes cards in Trello: no card may be there twice, and each of which the answer says that it was made once. In each channel so
+makes cards in Trello, each of which a person has to approve: no card may be there twice or without an approval, and each of which
+the answer says that it was made once. In each channel so
 many questions may be asked in a day: no more may begin, who asks beyond is told so once, and no token that was used is not counted.
 
     KILLS=500       so many kills and pauses, instead of 120
@@ -34,8 +35,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1] / "demo")]
+sys.path[:0] = [str(HERE.parents[1] / "demo"), str(HERE)]
 
+from deciders import LAPSED, Deciders, is_about_approval  # noqa: E402
 from dev import Failure, signals  # noqa: E402
 from slack import NoAnswer, Retry  # noqa: E402
 from stand_ins import agentcore, lambda_api  # noqa: E402
@@ -72,7 +74,7 @@ FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
 REST_LIMIT_SECONDS = 600
 
 SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless.py"), spares=3, agent_timeout=12,
-                    agent_env={"ANSWER": "stream"}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8,
+                    agent_env={"ANSWER": "stream"}, approvals={"create_card": "asker"}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8,
                     settle_env={"QUESTIONS_A_DAY": f"channel:{QUESTIONS_A_DAY}", "TOKENS_A_DAY": "workspace:1000000000",
                                 "TOKENS_A_QUESTION": str(TOKENS_A_QUESTION)})
 
@@ -103,6 +105,7 @@ class Trial:
         self.name, self.world, self.kills, self.chance = name, it, kills, chance
         self.ledger = Ledger()
         self.over = threading.Event()
+        self.deciders = Deciders(it, random.Random(chance.random()))
         it.trello.loss = LOSS_AT_TRELLO
         it.trello.random = random.Random(chance.random())
         it.slack_api.random = random.Random(chance.random())
@@ -118,6 +121,8 @@ class Trial:
                   for _ in range(CONVERSATIONS)]
         for person in people:
             person.start()
+        deciding = threading.Thread(target=self._decide, daemon=True)
+        deciding.start()
         while self.ledger.kills < self.kills:
             self._strike()
             time.sleep(self.chance.uniform(*FAULT_SECONDS))
@@ -127,7 +132,14 @@ class Trial:
         self.world.agentcore.chance = lambda: None
         for person in people:
             person.join()
+        deciding.join()
         self._wait_for_rest()
+
+    def _decide(self) -> None:
+        try:
+            self.deciders.run(self.over)
+        except Failure as failure:
+            say(f"{self.name}: {failure}")
 
     # ── people ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -279,7 +291,7 @@ class Trial:
         """How many questions were lost and how many were doubled, and a line about each."""
         it, lost, doubled, lines = self.world, 0, 0, []
         letters = Counter(letter["MessageAttributes"]["event_id"]["StringValue"] for letter in it.dead_letters())
-        told, declined = Counter[str](), Counter[str]()
+        told, declined, lapsed = Counter[str](), Counter[str](), Counter[str]()
         for question in self.ledger.questions:
             event = question.event
             record = it.record(event)
@@ -295,6 +307,9 @@ class Trial:
                 declined[event.channel] += 1
                 if not answers and not letters[event.event_id]:
                     continue
+            if event.question_id in self.deciders.lapsed and state == "answered" and not answers:
+                lapsed[event.channel] += 1
+                continue
             if answers > 1 or (answers and is_told) or letters[event.event_id] > 1:
                 doubled += 1
                 verdict = "DOUBLED"
@@ -315,6 +330,9 @@ class Trial:
                 doubled += 1
                 lines.append(f"DOUBLED {self.name} {name!r}: {times} cards")
         cards = self._cards()
+        wrong = self.deciders.wrong(cards)
+        doubled += len(wrong)
+        lines += [f"DOUBLED {self.name} {line}" for line in wrong]
         for question in self.ledger.questions:
             for name, outcome in told_of_cards([post.text for post in it.posts(question.event)], question.event.question_id):
                 if outcome == "called" and not cards[name]:
@@ -322,7 +340,8 @@ class Trial:
                     lines.append(f"LOST {self.name} {name!r}: the answer says that it was made")
         for channel, expected in told.items():
             apologies = [post for post in it.slack_api.posts
-                         if post.channel == channel and not is_part_of_an_answer(post.text) and post.text != OVER_LIMIT]
+                         if post.channel == channel and not is_part_of_an_answer(post.text) and post.text != OVER_LIMIT
+                         and not is_about_approval(post.text)]
             if len(apologies) > expected:
                 doubled += 1
                 lines.append(f"DOUBLED {self.name} {channel}: {expected} questions told, {len(apologies)} apologies")
@@ -334,6 +353,10 @@ class Trial:
             if said != declined[channel]:
                 doubled, lost = doubled + (said > declined[channel]), lost + (said < declined[channel])
                 lines.append(f"{self.name} {channel}: {declined[channel]} questions over the limit, of which {said} were told")
+            said = sum(post.channel == channel and post.text == LAPSED for post in it.slack_api.posts)
+            if said != lapsed[channel]:
+                doubled, lost = doubled + (said > lapsed[channel]), lost + (said < lapsed[channel])
+                lines.append(f"{self.name} {channel}: {lapsed[channel]} questions whose time was over, of which {said} were told")
         if HAS_PROTOCOL:
             beyond = self._beyond_the_limits()
             doubled += len(beyond)
@@ -466,7 +489,7 @@ def main() -> int:
             faults = ", ".join(f"{times} {what}" for what, times in sorted(trial.ledger.faults.items()))
             say(f"{trial.name}: {len(trial.ledger.questions)} questions, {accepted} accepted; {faults}; "
                 f"{trial.world.slack_api.lost_answers} answers of Slack lost, {trial.world.trello.lost_answers} of Trello; "
-                f"{trial.streams_told()}; {trial.cards_told()} cards; {trial.world.machines.starts()} machines; "
+                f"{trial.streams_told()}; {trial.cards_told()} cards; {trial.deciders.told()}; {trial.world.machines.starts()} machines; "
                 f"{len(trial.world.dead_letters())} dead letters")
             for line in lines:
                 say(f"  {line}")

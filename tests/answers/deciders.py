@@ -1,0 +1,139 @@
+"""The people who are asked whether the agent may make a card. They approve or refuse, both at once, or nobody does until the time is
+over; and somebody clicks who may not decide. Slack does not send a click again, so whose click fails clicks once more."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from dev import Failure
+from slack import NoAnswer
+from stand_ins.events import PERSON
+from stand_ins.slack_api import Post
+from stand_ins.world import World
+
+APPROVE, REFUSE = "slack_ingress_approve", "slack_ingress_refuse"
+STRANGER = "U0STRANGER"
+LAPSED = ("Nobody has decided in time whether I may do what I had asked about, so I have not done it. Please ask me again "
+          "if it is still wanted.")
+PLANS = {"approve": 60, "refuse": 12, "both": 10, "stranger": 8, "lapse": 10}
+# How long they think about it.
+DECIDE_SECONDS = (0.2, 6)
+# After so long without effect somebody clicks once more.
+AGAIN_SECONDS = 20
+LIMIT_SECONDS = 300
+
+
+@dataclass
+class Asked:
+    """A message that asks somebody."""
+
+    post: Post
+    approval: str
+    question_id: str
+    card: str
+    plan: str
+    due: float
+
+
+@dataclass
+class Deciders:
+    world: World
+    chance: random.Random
+    asked: dict[str, Asked] = field(default_factory=dict)
+    # Which cards somebody has approved who may, and the questions about which nobody has clicked until the time was over.
+    approved: set[str] = field(default_factory=set)
+    lapsed: set[str] = field(default_factory=set)
+    plans: Counter[str] = field(default_factory=Counter)
+
+    def run(self, over: threading.Event) -> None:
+        """Decides until it is over, and then about what is left."""
+        while not over.wait(0.3):
+            self._decide()
+        until = time.monotonic() + LIMIT_SECONDS
+        while (waiting := self._waiting()) or self.world.depth():
+            if time.monotonic() > until:
+                raise Failure(f"after {LIMIT_SECONDS} seconds without faults people still wait: {sorted(waiting)}")
+            self._decide()
+            for asked in list(self.asked.values()):
+                if asked.plan == "done" and asked.question_id in waiting and time.monotonic() - asked.due > AGAIN_SECONDS:
+                    asked.plan, asked.due = "lapse" if asked.question_id in self.lapsed else "approve", time.monotonic()
+            time.sleep(0.5)
+
+    def _waiting(self) -> set[str]:
+        """The questions that wait for somebody."""
+        return {key.removeprefix("dispatch#") for key, record in self.world.records().items()
+                if record.get("state", {}).get("S") == "suspended"}
+
+    def _decide(self) -> None:
+        for post in list(self.world.slack_api.posts):
+            if (found := asks(post)) and found[0] not in self.asked:
+                plan = self.chance.choices(list(PLANS), list(PLANS.values()))[0]
+                self.plans[plan] += 1
+                due = time.monotonic() + self.chance.uniform(*DECIDE_SECONDS)
+                self.asked[found[0]] = Asked(post, *found, plan, due)
+        for asked in list(self.asked.values()):
+            if asked.plan != "done" and time.monotonic() >= asked.due:
+                self._act(asked)
+
+    def _act(self, asked: Asked) -> None:
+        match asked.plan:
+            case "lapse":
+                self.lapsed.add(asked.question_id)
+                try:
+                    self.world.scheduler.due_now(asked.approval)
+                except KeyError:
+                    pass  # It was due before, and its message is on the way.
+            case "both":
+                clicks = [threading.Thread(target=self._click, args=(asked, action)) for action in (APPROVE, REFUSE)]
+                for click in clicks:
+                    click.start()
+                for click in clicks:
+                    click.join()
+            case "stranger":
+                self._click(asked, APPROVE, STRANGER)
+                self._click(asked, APPROVE)
+            case plan:
+                self._click(asked, APPROVE if plan == "approve" else REFUSE)
+        asked.plan, asked.due = "done", time.monotonic()
+
+    def _click(self, asked: Asked, action: str, user: str = PERSON) -> None:
+        for _ in range(5):
+            if user == PERSON and action == APPROVE:
+                self.approved.add(asked.card)
+            try:
+                self.world.press(asked.post, action, user)
+                return
+            except ValueError:
+                return  # The message has no buttons any more.
+            except (Failure, NoAnswer):
+                time.sleep(0.5)
+
+    def wrong(self, cards: Counter[str]) -> list[str]:
+        """The cards that nobody has approved."""
+        return [f"{name!r}: nobody has approved it" for name in cards if name not in self.approved]
+
+    def told(self) -> str:
+        return f"{len(self.asked)} approvals ({', '.join(f'{times} {plan}' for plan, times in sorted(self.plans.items()))})"
+
+
+def asks(post: Post) -> tuple[str, str, str] | None:
+    """The approval, the question and the card that a message asks about; None if it asks nobody, or does not any more."""
+    blocks: list[Any] = post.blocks or []
+    values = [it["value"] for block in blocks if block["type"] == "actions" for it in block["elements"]
+              if it.get("action_id") == APPROVE]
+    if not values:
+        return None
+    [text] = [it["text"] for block in blocks if block["type"] == "rich_text" for part in block["elements"] for it in part["elements"]]
+    _, approval, question_id = values[0].split(" ", 2)
+    return approval, question_id, json.loads(text)["name"]
+
+
+def is_about_approval(text: str) -> bool:
+    """Whether it is a message that asks somebody, before or after they have decided; or says that nobody has."""
+    return "`trello___create_card`" in text or text == LAPSED
