@@ -5,7 +5,7 @@ use slack_ingress::every_work_scenario;
 use slack_ingress::work::contract;
 use slack_ingress::work::dynamodb::DynamoDbWork;
 use slack_ingress::work::memory::MemoryWork;
-use test_support::aws::Table;
+use test_support::aws::{AuditTable, Table};
 
 async fn memory() -> MemoryWork {
     MemoryWork::default()
@@ -13,7 +13,8 @@ async fn memory() -> MemoryWork {
 
 async fn dynamodb() -> DynamoDbWork {
     let table = Table::create().await;
-    DynamoDbWork::new(table.client, table.name)
+    let trail = AuditTable::create().await;
+    DynamoDbWork::new(table.client, table.name).with_audit(Some(trail.name))
 }
 
 /// Makes one test of each scenario of the contract, so that a failure has the scenario's name.

@@ -6,6 +6,7 @@ import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import type { AgentAudit } from './audit';
 import { grantReadSecret } from './credential';
 import { type AgentFunctionProps, agentFunction } from './function';
 import { type AgentGateway, SLACK_TARGET } from './gateway';
@@ -25,6 +26,8 @@ export interface AgentSettleProps
   readonly table: dynamodb.ITable;
   /** Its own Gateway, whose target `slack` has the operations of `SETTLE_DOCUMENT`. Nobody else may call it. */
   readonly gateway: AgentGateway;
+  /** The audit trail. @default there is none */
+  readonly audit?: AgentAudit;
   /** The Gateway with the agent's tools, of which it calls those that change something. @default the agent has none */
   readonly toolsGateway?: ToolsGateway;
   /** The installations of the app. @default the app is installed once, and it does not matter where */
@@ -46,7 +49,7 @@ export class AgentSettle extends Construct {
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
     const { queue, table, gateway, toolsGateway, workspaces, workspacesGateway } = props;
-    const { filesToken } = props;
+    const { filesToken, audit } = props;
     const { suggestedPrompts, sessionTitles = false, feedbackButtons = false } = props;
     const count = suggestedPrompts?.prompts.length;
     if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
@@ -65,6 +68,7 @@ export class AgentSettle extends Construct {
           ? { WORKSPACE_TOOLS_GATEWAY_URL: workspacesGateway.url, WORKSPACE_TOOLS: WORKSPACE_TARGETS.join(',') }
           : {}),
         ...limitsEnvironment(props.limits),
+        ...audit?.environment,
         ...(suggestedPrompts ? { SUGGESTED_PROMPTS: JSON.stringify(suggestedPrompts) } : {}),
         SESSION_TITLES: sessionTitles ? 'on' : 'off',
         FEEDBACK_BUTTONS: feedbackButtons ? 'on' : 'off',
@@ -72,6 +76,7 @@ export class AgentSettle extends Construct {
       },
     });
     own.grantRecords(table);
+    audit?.grantAdd(own.grant);
     own.grant(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], [queue.queueArn]);
     const gateways = [gateway.gateway.gatewayArn, toolsGateway?.arn, workspacesGateway?.gateway.gatewayArn];
     own.grant(['bedrock-agentcore:InvokeGateway'], gateways.filter((it) => it !== undefined));

@@ -9,6 +9,7 @@ import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { BATCH_SIZE, DISPATCH_CONCURRENCY, GIVE_UP_SECONDS, MAX_ATTEMPTS } from '../agent/dispatch';
 import { POST_WAIT_SECONDS } from '../agent/function';
+import { AUDIT_DAYS } from '../agent/audit';
 import { A_DAY, TOKENS_A_QUESTION } from '../agent/limits';
 import { MEMORY_DAYS } from '../agent/memory';
 import { type AgentCall, LONGEST_CALL } from '../common/agent-queue';
@@ -55,6 +56,8 @@ const NUMBERS = {
   dispatchBatchSize: BATCH_SIZE,
   tokensAQuestion: TOKENS_A_QUESTION,
   alarmTokensADay: A_DAY,
+  auditDays: AUDIT_DAYS,
+  auditExportDays: AUDIT_DAYS,
 } satisfies Partial<Record<Setting, Limits>>;
 
 /** The whole ARN of a secret. */

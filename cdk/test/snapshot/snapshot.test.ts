@@ -47,6 +47,9 @@ for (const [name, context] of Object.entries<Record<string, string>>({
     toolCallsADay: 'person:50',
     tokensAQuestion: '100000',
     alarmTokensADay: '10000000',
+    audit: 'true',
+    auditRedact: 'email,trello___create_card.desc',
+    auditExportDays: '30',
     suggestedPrompts: '{"prompts":[{"title":"Plan","message":"Plan my day."}]}',
   },
 })) {

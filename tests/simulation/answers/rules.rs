@@ -55,10 +55,12 @@ pub(crate) enum Rule {
     LimitsHold,
     /// A call of a tool is taken before it is made. Off: it is not.
     ToolCallsAreTaken,
+    /// What is done stands in the trail before it is done. Off: nothing is written into it.
+    TrailComesFirst,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -81,6 +83,7 @@ impl Rule {
         Self::AttemptsTake,
         Self::LimitsHold,
         Self::ToolCallsAreTaken,
+        Self::TrailComesFirst,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -101,6 +104,7 @@ impl Rule {
             Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
             Self::AskersAreAdmitted | Self::OneTellingADay => &["asker"],
             Self::AttemptsTake | Self::LimitsHold | Self::ToolCallsAreTaken => &["limits"],
+            Self::TrailComesFirst => &["trail"],
         }
     }
 
@@ -140,6 +144,7 @@ impl Rule {
                 let most = Limits { questions: Some(4), tokens: None, tool_calls: Some(3) };
                 settings.limits.scopes = vec![(Scope::Workspace, most)];
             }
+            Self::TrailComesFirst => settings.audit = true,
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {
                 settings.tools = 1000;
