@@ -24,7 +24,7 @@
 //! 8. [`audit`]: the trail of who asked, what was done, and what was answered.
 //! 9. [`update`]: how a decision becomes a write that nobody else's can come between.
 //! 10. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
-//!    name). [`queue`]: what is done with a receive's handle.
+//!     name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
 //! the functions run.
