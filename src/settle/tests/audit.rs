@@ -112,15 +112,14 @@ async fn one_failure_is_no_reason_to_stop() {
 #[tokio::test(start_paused = true)]
 async fn an_act_whose_outcome_cannot_be_written_down_is_answered_all_the_same() {
     let scene = Scene::with(settings()).into_taken().await.into_claimed().await;
-    let fails_after_the_call = async {
-        scene.world.tools.lock().unwrap().clear();
-        let answer = scene.run(CLAIMERS, call_of(1, "a"));
-        answer.await
-    };
-    let (answer, report) = fails_after_the_call.await;
-    assert_eq!((answer.outcome(), report.errors.is_empty()), ("called", true));
-    assert_eq!(scene.answer("42").await.outcome(), "answered");
-    assert_eq!(scene.in_the_trail("called", "outcome"), ["called"]);
+    *scene.world.audit_fails_on.lock().unwrap() = Some("called");
+    let (answer, report) = scene.run(CLAIMERS, call_of(1, "a")).await;
+    assert_eq!((answer.outcome(), report.errors.is_empty()), ("called", false));
+    *scene.world.audit_fails_on.lock().unwrap() = Some("end");
+    let (answer, report) = scene.run(CLAIMERS, answer_of("42")).await;
+    assert_eq!((answer.outcome(), report.errors.is_empty()), ("answered", false));
+    assert_eq!((scene.texts(), scene.cards().len()), (vec!["42".to_owned()], 1));
+    assert_eq!(scene.in_the_trail("called", "outcome"), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

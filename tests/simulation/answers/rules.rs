@@ -55,12 +55,16 @@ pub(crate) enum Rule {
     LimitsHold,
     /// A call of a tool is taken before it is made. Off: it is not.
     ToolCallsAreTaken,
-    /// What is done stands in the trail before it is done. Off: nothing is written into it.
-    TrailComesFirst,
+    /// Who asks stands in the trail before somebody works for them. Off: it does not.
+    TrailHasWhoAsks,
+    /// A call of a tool stands in the trail before it is made. Off: it does not.
+    TrailHasCalls,
+    /// A text stands in the trail before it is posted. Off: it does not.
+    TrailHasAnswers,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -83,7 +87,9 @@ impl Rule {
         Self::AttemptsTake,
         Self::LimitsHold,
         Self::ToolCallsAreTaken,
-        Self::TrailComesFirst,
+        Self::TrailHasWhoAsks,
+        Self::TrailHasCalls,
+        Self::TrailHasAnswers,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -104,7 +110,7 @@ impl Rule {
             Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
             Self::AskersAreAdmitted | Self::OneTellingADay => &["asker"],
             Self::AttemptsTake | Self::LimitsHold | Self::ToolCallsAreTaken => &["limits"],
-            Self::TrailComesFirst => &["trail"],
+            Self::TrailHasWhoAsks | Self::TrailHasCalls | Self::TrailHasAnswers => &["trail"],
         }
     }
 
@@ -144,7 +150,10 @@ impl Rule {
                 let most = Limits { questions: Some(4), tokens: None, tool_calls: Some(3) };
                 settings.limits.scopes = vec![(Scope::Workspace, most)];
             }
-            Self::TrailComesFirst => settings.audit = true,
+            Self::TrailHasWhoAsks | Self::TrailHasCalls | Self::TrailHasAnswers => {
+                settings.audit = true;
+                settings.tools = 1000;
+            }
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {
                 settings.tools = 1000;
