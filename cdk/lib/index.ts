@@ -6,6 +6,7 @@ export { AgentGateway, type AgentGatewayProps, type ToolProps } from './agent/ga
 export type {
   ADay,
   AgentLimits,
+  AuditTrail,
   ExistingAgent,
   MoreWorkspace,
   OwnAgent,

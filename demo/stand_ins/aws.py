@@ -77,6 +77,26 @@ def create_table(dynamodb: Any) -> str:
     return name
 
 
+def create_audit_table(dynamodb: Any) -> str:
+    """Creates the table of the audit trail as cdk/lib/agent/audit.ts does, and returns its name."""
+    name = "audit"
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "question_id", "KeyType": "HASH"}, {"AttributeName": "act", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": "question_id", "AttributeType": "S"},
+                              {"AttributeName": "act", "AttributeType": "S"},
+                              {"AttributeName": "person", "AttributeType": "S"},
+                              {"AttributeName": "at", "AttributeType": "N"}],
+        GlobalSecondaryIndexes=[{
+            "IndexName": "by_person",
+            "KeySchema": [{"AttributeName": "person", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
 def create_queues(
     sqs: Any, visibility_timeout: int, is_fifo: bool = True, max_receive_count: int = 1000
 ) -> tuple[str, str, str]:

@@ -40,7 +40,7 @@ from stand_ins.slack_hooks import SlackHooks
 from stand_ins.trello_api import TrelloApi
 
 try:
-    from stand_ins.aws import MINISTACK, Emulator, cleaned_up, client, create_queues, create_table, depth
+    from stand_ins.aws import MINISTACK, Emulator, cleaned_up, client, create_audit_table, create_queues, create_table, depth
     from stand_ins.gateway import Credential, Gateway, agent_targets, settle_targets, workspace_targets
 except ImportError as missing:
     raise SystemExit(f"{missing.name} is not installed: run this with agent/.venv/bin/python, which the Makefile "
@@ -101,6 +101,8 @@ class Settings:
     # The tools of which a person is asked before they are called, and who decides; None if nobody is asked.
     approvals: Mapping[str, Any] | None = None
     approval_seconds: int = 604_800
+    # Whether agent-settle writes down who asked, what was done and what was answered.
+    has_trail: bool = False
     # The second workspace that the app is installed in; None if it is installed in one only.
     second_workspace: str | None = None
     # The number of processes of each function.
@@ -257,6 +259,13 @@ class World:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return {item["event_id"]["S"]: item for page in pages for item in page["Items"]}
 
+    def trail(self, event: Event) -> list[dict[str, str]]:
+        """The entries of the audit trail of a question, in the order of the time that they have; all values as text."""
+        found = self.dynamodb.query(TableName="audit", ConsistentRead=True, KeyConditionExpression="question_id = :id",
+                                    ExpressionAttributeValues={":id": {"S": event.record.removeprefix("dispatch#")}})
+        entries = [{name: next(iter(value.values())) for name, value in item.items()} for item in found["Items"]]
+        return sorted(entries, key=lambda entry: (int(entry["at"]), entry["act"]))
+
     def lines(self, function: str) -> list[dict[str, Any]]:
         """The log lines of a function that are JSON, as CloudWatch would have them."""
         found = []
@@ -399,12 +408,13 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
             "WORKSPACE_TOOLS_GATEWAY_URL": workspaces_gateway.url, "WORKSPACE_TOOLS": "slack,canvases"}
         tokens_of_files = secrets_with(client("secretsmanager", emulator.url, tester), {
             TEAM: bot_token} | {it: token.secret for it, token in tokens.items()}) if settings.reads_files else {}
+        trail = {"AUDIT_TABLE": create_audit_table(dynamodb)} if settings.has_trail else {}
         settle = function(SETTLE, settle_id, {
             "EVENT_QUEUE": queue_url, "GATEWAY_URL": settle_gateway.url, "TOOLS_GATEWAY_URL": gateway.url,
             "SLACK_HOOKS_URL": hooks.url,
             "SLACK_FILES_URL": slack_api.files_url,
             "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records | installations | tokens_of_files
-            | approvals | settings.settle_env,
+            | approvals | trail | settings.settle_env,
             SETTLE_TIMEOUT, settings.settlers)
         dispatcher = function(DISPATCH, dispatch_id, {
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",

@@ -1,6 +1,7 @@
 //! `slack-dev`: a Slack to run on your own machine. It sends requests as Slack does, receives a real app's events, records
 //! deliveries to a file and sends them again.
 
+mod audit;
 mod aws;
 mod bridge;
 mod capture;
@@ -57,6 +58,8 @@ enum Command {
     Cost(Box<cost::Arguments>),
     /// Say what became of the question in a message, and where its trace and its log lines are
     Trace(trace::Arguments),
+    /// Find, export or delete what the audit trail holds of a person, or export a time of it
+    Audit(audit::Arguments),
 }
 
 #[tokio::main]
@@ -72,6 +75,7 @@ async fn main() -> ExitCode {
         Command::Install(arguments) => install::run(arguments).await,
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Trace(arguments) => trace::run(arguments).await,
+        Command::Audit(arguments) => audit::run(arguments).await,
     };
     done.unwrap_or_else(|error| {
         eprintln!("slack-dev: {}", with_causes(error.as_ref()));

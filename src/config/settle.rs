@@ -17,6 +17,7 @@ use crate::gateway::tools_gateway::WorkspaceTools;
 use crate::settle::SettleSettings;
 use crate::slack::scope::Scope;
 use crate::slack::token_secrets::TokenSecrets;
+use crate::work::audit::{AuditRules, Redact};
 use crate::work::lapse::ScheduleConfig;
 use crate::work::usage::{DailyLimits, Limits, Unit};
 
@@ -45,6 +46,8 @@ pub struct SettleConfig {
     pub slack_files: String,
     /// Where it is scheduled that nobody has decided in time (`SCHEDULE_GROUP`, `SCHEDULE_ROLE`); absent if no tool asks a person.
     pub schedules: Option<ScheduleConfig>,
+    /// The name or the ARN of the table with the audit trail (`AUDIT_TABLE`); absent if there is none.
+    pub audit_table: Option<String>,
     /// What is said about the operations.
     pub settings: SettleSettings,
     /// What goes to the log (`RUST_LOG`). Without the variable it is `info`.
@@ -56,6 +59,12 @@ const TOKENS_A_QUESTION: &str = "TOKENS_A_QUESTION";
 
 /// What one attempt at a question may use, if tokens are limited and nothing else is said: 20 calls of a model with some pages each.
 const DEFAULT_TOKENS_A_QUESTION: u64 = 200_000;
+
+/// For how many days an entry of the audit trail is kept, if nothing else is said.
+const DEFAULT_AUDIT_DAYS: u64 = 365;
+
+/// The most: ten years, and a day for each leap year in them.
+const MOST_AUDIT_DAYS: u64 = 3653;
 
 const MOST_A_DAY: u64 = 1_000_000_000_000;
 
@@ -126,6 +135,7 @@ impl SettleConfig {
         let (session_titles, feedback_buttons) = (is_on("SESSION_TITLES"), is_on("FEEDBACK_BUTTONS"));
         let limits = limits(&mut problems, get);
         let (approvals, schedules) = approvals(&mut problems, get);
+        let (audit_table, audit) = audit(&mut problems, get);
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
         match (table, queue_url, gateway_url, tools_gateway_url, installations, slack_files, post_wait, log) {
             (
@@ -146,6 +156,7 @@ impl SettleConfig {
                     feedback_buttons,
                     limits,
                     approvals,
+                    audit,
                 };
                 Ok(Self {
                     table,
@@ -158,6 +169,7 @@ impl SettleConfig {
                     bot_tokens,
                     slack_files,
                     schedules,
+                    audit_table,
                     settings,
                     log,
                 })
@@ -203,6 +215,33 @@ fn limits(problems: &mut Vec<String>, get: impl Fn(&str) -> Option<String>) -> D
         }
     }
     DailyLimits { scopes: limits.into_iter().collect(), tokens_a_question: a_question }
+}
+
+/// Reads what is said of the audit trail: `AUDIT_TABLE`, `AUDIT_DAYS`, `AUDIT_REDACT` and `AUDIT_TEXTS`.
+fn audit(
+    problems: &mut Vec<String>,
+    get: impl Fn(&str) -> Option<String>,
+) -> (Option<String>, Option<AuditRules>) {
+    let Some(table) = get("AUDIT_TABLE") else {
+        let rest = ["AUDIT_DAYS", "AUDIT_REDACT", "AUDIT_TEXTS"];
+        let useless = rest.into_iter().filter(|name| get(name).is_some());
+        problems.extend(useless.map(|name| format!("{name}: it has no effect without AUDIT_TABLE")));
+        return (None, None);
+    };
+    let table_is = |c: char| c.is_ascii_alphanumeric() || "_-.:/".contains(c);
+    if !table.chars().all(table_is) || table.len() > 1024 {
+        problems.push("AUDIT_TABLE: that is neither the name nor the ARN of a table".to_owned());
+    }
+    let days = number("AUDIT_DAYS", get("AUDIT_DAYS"), DEFAULT_AUDIT_DAYS, 1, MOST_AUDIT_DAYS);
+    let days = value_or_problem(problems, days);
+    let redact = Redact::read(get("AUDIT_REDACT").as_deref().unwrap_or_default());
+    let redact = value_or_problem(problems, redact.map_err(|problem| format!("AUDIT_REDACT: {problem}")));
+    let words = [("on", true), ("off", false)];
+    let texts = value_or_problem(problems, one_of("AUDIT_TEXTS", get("AUDIT_TEXTS"), words));
+    match (days, redact, texts) {
+        (Some(days), Some(redact), Some(texts)) => (Some(table), Some(AuditRules { days, redact, texts })),
+        _ => (Some(table), None),
+    }
 }
 
 /// Reads one limit, such as `person:20`.
@@ -405,6 +444,42 @@ mod tests {
         ] {
             let problems = config(&[(name, value)]).unwrap_err();
             assert!(matches!(&*problems, [one] if one.starts_with(name)), "{value}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn the_audit_trail_is_off_unless_a_table_is_named_for_it() {
+        let off = config(&[]).unwrap();
+        assert_eq!((off.audit_table, off.settings.audit), (None, None));
+        let on = config(&[("AUDIT_TABLE", "trail")]).unwrap();
+        let usual = AuditRules { days: 365, redact: Redact::default(), texts: true };
+        assert_eq!((on.audit_table.as_deref(), on.settings.audit), (Some("trail"), Some(usual)));
+        let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/trail";
+        let more =
+            [("AUDIT_TABLE", arn), ("AUDIT_DAYS", "30"), ("AUDIT_REDACT", "email"), ("AUDIT_TEXTS", "off")];
+        let rules = AuditRules { days: 30, redact: Redact::read("email").unwrap(), texts: false };
+        assert_eq!(config(&more).unwrap().settings.audit, Some(rules));
+    }
+
+    #[test]
+    fn a_trail_that_would_not_hold_what_is_said_is_refused() {
+        let table = ("AUDIT_TABLE", "trail");
+        for (changes, named) in [
+            (vec![("AUDIT_DAYS", "30")], vec!["AUDIT_DAYS"]),
+            (vec![("AUDIT_REDACT", "email"), ("AUDIT_TEXTS", "off")], vec!["AUDIT_REDACT", "AUDIT_TEXTS"]),
+            (vec![("AUDIT_TABLE", "a trail")], vec!["AUDIT_TABLE"]),
+            (vec![table, ("AUDIT_DAYS", "0")], vec!["AUDIT_DAYS"]),
+            (vec![table, ("AUDIT_DAYS", "4000")], vec!["AUDIT_DAYS"]),
+            (
+                vec![table, ("AUDIT_REDACT", "a b"), ("AUDIT_TEXTS", "no")],
+                vec!["AUDIT_REDACT", "AUDIT_TEXTS"],
+            ),
+        ] {
+            let problems = config(&changes).unwrap_err();
+            assert_eq!(problems.len(), named.len(), "{changes:?}: {problems:?}");
+            for (problem, name) in problems.iter().zip(named) {
+                assert!(problem.starts_with(name), "{name}: {problem}");
+            }
         }
     }
 

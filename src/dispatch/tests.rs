@@ -4,6 +4,7 @@ use crate::sink::message::Message;
 use crate::slack::asker::AskerKind;
 use crate::slack::question::SlackTs;
 use crate::work::askers::{AskerKey, AskerStore};
+use crate::work::audit::{AuditEntry, AuditStore};
 use crate::work::journal::{AskedCall, Entry, ToolEnd};
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
@@ -138,6 +139,12 @@ impl AskerStore for Arc<World> {
 
     async fn may_tell(&self, key: &AskerKey, question_id: &str, now: UnixMillis) -> Result<bool, StoreError> {
         self.store.may_tell(key, question_id, now).await
+    }
+}
+
+impl AuditStore for Arc<World> {
+    async fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.store.put_audit(entry).await
     }
 }
 

@@ -22,6 +22,7 @@ use crate::telemetry::report::settle::Ended;
 use crate::time::clock::Clock;
 use crate::work::WorkStore;
 use crate::work::approval::{self, Approval, Clicked, Decision, Verdict, Who};
+use crate::work::audit::Act;
 use crate::work::journal::{AskedCall, Entry};
 use crate::work::lapse::Lapse;
 use crate::work::operations::Now;
@@ -232,9 +233,16 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                         return Ok(Answer::Unreadable { why, again: true });
                     }
                 }
-                match self.write_decision(decide.number, &asked, decision, call).await? {
+                // It is the decider's entry, and not the asker's.
+                let decider = place.map(|place| Place { user: decide.by.clone(), ..place.clone() });
+                let (number, tool, arguments) = (decide.number, &*asked.tool, &*asked.arguments);
+                let act = Act::Decision { number, tool, arguments, decision: &decision };
+                self.before(&act, decider.as_ref(), call).await?;
+                match self.write_decision(number, &asked, decision.clone(), call).await? {
                     Ok(decision) => decision,
                     Err(first) => {
+                        let act = Act::NotDecided { number, decision: &decision };
+                        self.after(&act, decider.as_ref(), call).await;
                         let first = first.map_or(NoEffect::Gone, |_| NoEffect::Over);
                         return Ok(self.no_effect(first, decide, call).await);
                     }

@@ -18,7 +18,7 @@
 //! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
 //!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`file`](mod@file): the files that came with a question;
 //!    [`pane`]: what is suggested in the app's pane; [`admit`]: whether somebody may ask; [`limits`]: how much;
-//!    [`approvals`]: who decides before a tool is called.
+//!    [`approvals`]: who decides before a tool is called; [`audit`]: what is written down of it all.
 //! 3. [`work::operations`](crate::work::operations): what each operation does to the record.
 //!
 //! This room imports `dedup` (the error of a store), `gateway`, `slack` (the text of an answer), `telemetry` (the report),
@@ -28,6 +28,7 @@
 pub mod admit;
 pub mod answer;
 pub mod approvals;
+pub mod audit;
 pub mod calls;
 pub mod file;
 pub mod limits;
@@ -52,6 +53,7 @@ use crate::slack::question::{self, Place, SlackTs};
 use crate::telemetry::report::settle::{Ended, SettleReport};
 use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::approval::Verdict;
+use crate::work::audit::{Act, AuditRules};
 use crate::work::back_off::back_off_as_asked;
 use crate::work::journal::{AskedCall, Entry, ToolCall, ToolEnd};
 use crate::work::operations::{self, Beat, Claimed, Counted, Intent, Now, Posted};
@@ -101,13 +103,16 @@ pub struct SettleSettings {
     pub limits: DailyLimits,
     /// Which tools ask a person first (`APPROVALS`, `APPROVAL_SECONDS`).
     pub approvals: Approvals,
+    /// What is written into the audit trail (`AUDIT_DAYS`, `AUDIT_REDACT`, `AUDIT_TEXTS`). Absent: there is none.
+    pub audit: Option<AuditRules>,
 }
 
 impl SettleSettings {
     /// What is said when nothing but this wait is.
     pub fn new(post_wait: Duration) -> Self {
         let (limits, approvals) = (DailyLimits::default(), Approvals::default());
-        Self { post_wait, prompts: None, session_titles: false, feedback_buttons: false, limits, approvals }
+        let (session_titles, feedback_buttons) = (false, false);
+        Self { post_wait, prompts: None, session_titles, feedback_buttons, limits, approvals, audit: None }
     }
 }
 
@@ -131,6 +136,10 @@ struct Call<'a> {
     token: &'a Token,
     begun: Moment,
     report: SettleReport,
+    /// The record as it was read last, for the audit trail; `None` without one.
+    record: Option<Record>,
+    /// The record as it was when the trail said that a text is about to be posted.
+    written_for: Option<Record>,
 }
 
 impl Call<'_> {
@@ -169,12 +178,19 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 question_id: Some(request.key.question_id().to_owned()),
                 ..SettleReport::default()
             },
+            record: None,
+            written_for: None,
         };
         let answer = self.operate(&request.operation, &mut call).await;
         if let (Some(used), Ok(done)) = (request.used, &answer)
             && !matches!(done, Answer::Invalid { .. })
         {
             self.report_usage(used, &mut call).await;
+        }
+        if let Ok(done) = &answer
+            && !matches!(done, Answer::Invalid { .. })
+        {
+            self.after_all(request.used, done, &mut call).await;
         }
         match &answer {
             Ok(answer) => call.report.outcome = Some(answer.outcome()),
@@ -214,6 +230,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     async fn claim(&self, new: &Token, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let stop = self.stop(call).await?;
         let now = withdrawal(self.clock.now(), stop.as_ref());
+        self.before_claim(new, now, call).await?;
         if let Some(declined) = self.take_for_claim(new, now, call).await? {
             return Ok(declined);
         }
@@ -296,6 +313,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     /// Answers or refuses: writes down what is to be posted, then posts it. Without a text there is nothing to post.
     async fn end(&self, text: Option<&str>, end: End, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let stop = self.stop(call).await?;
+        self.before_answer(text, &end, call).await?;
+        call.written_for = call.record.clone();
         let (token, nonce) = (call.token, self.tokens.next());
         let intent = update(&self.store, &self.clock, call.key, |record, now| {
             operations::intend(record, token, text, &end, &nonce, withdrawal(now, stop.as_ref()))
@@ -335,8 +354,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
                 (End::Told { .. }, End::Answered | End::Declined(_) | End::Suspended(_)) => Answer::TakenOver,
             }),
-            Intent::NoPlace => Ok(Answer::Invalid { why: "the question has no place to answer in" }),
+            Intent::NoPlace => {
+                self.not_taken(text, &end, "no_place", call).await;
+                Ok(Answer::Invalid { why: "the question has no place to answer in" })
+            }
             Intent::Gone { visible } => {
+                self.not_taken(text, &end, "gone", call).await;
                 self.withdrawn(visible, call).await;
                 Ok(Answer::Gone)
             }
@@ -355,6 +378,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             State::Suspended { token, .. } if token == call.token => return Ok(Answer::Suspended),
             _ => return Ok(Answer::Gone),
         };
+        self.before_posting_on(&record, posting, call).await?;
         if posting.nonce.is_none() {
             return self.post_again(call).await;
         }
@@ -817,6 +841,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 begun.map_or(over, |entry| Answer::Called(self.called(&entry, number, tool, arguments)))
             );
         }
+        // It stands in the trail before it stands in the journal: after an error the same request makes the call.
+        self.before(&Act::Call { number, tool, arguments, by: token }, place.as_ref(), call).await?;
         let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
         let begun = ToolCall {
             tool: tool.to_owned(),
@@ -827,7 +853,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             end: None,
         };
         if let Some(stands) = self.begin_tool_call(number, begun, approved, call).await? {
-            return Ok(Answer::Called(self.called(&stands, number, tool, arguments)));
+            let called = self.called(&stands, number, tool, arguments);
+            if matches!(called, Called::Another(_)) || stands == Entry::Closed {
+                let end = ToolEnd::NotCalled { why: "another_stands".to_owned() };
+                let act = Act::Called { number, tool, arguments, by: token, end: &end };
+                self.after(&act, place.as_ref(), call).await;
+            }
+            return Ok(Answer::Called(called));
         }
         let tenant = place.as_ref().and_then(|place| place.tenant.as_deref());
         let end = calls::end_of(tools.call(tenant, tool, raw, call.until()).await, arguments);
@@ -842,6 +874,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if let Err(error) = written {
             call.report.errors.add("end of a call", &error);
         }
+        let act = Act::Called { number, tool, arguments, by: token, end: &end };
+        self.after(&act, place.as_ref(), call).await;
         Ok(Answer::Called(Called::Ended(end)))
     }
 
@@ -952,6 +986,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let record = self.store.read(call.key, self.clock.now()).await?.record;
         if let Some(place) = record.as_ref().and_then(|record| record.place.as_ref()) {
             call.report.team_id.clone_from(&place.team_id);
+        }
+        if self.settings.audit.is_some() {
+            call.record.clone_from(&record);
         }
         Ok(record)
     }

@@ -64,7 +64,7 @@ pub async fn settle(config: SettleConfig) -> Result<DeployedSettle, Box<dyn Erro
     let slack = slack.with_files(files);
     let schedules = config.schedules.map(|schedules| Schedules::new(&aws, schedules)).transpose()?;
     let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url).with_schedules(schedules);
-    let store = work_store(&aws, config.table);
+    let store = work_store(&aws, config.table).with_audit(config.audit_table);
     warm_up("store", store.warm_up()).await;
     let (installations, by_workspace) = (config.installations, config.workspace_tools);
     let tools = config.tools_gateway_url;

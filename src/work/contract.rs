@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::approval::{Approval, Decision, Verdict, Who};
 use super::askers::{AskerKey, KNOWN_FOR, TOLD_AGAIN_AFTER};
+use super::audit::{Act, AuditEntry, AuditRules, Redact};
 use super::journal::{AskedCall, Entry, ToolCall, ToolEnd};
 use super::record::{Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
@@ -57,12 +58,47 @@ macro_rules! every_work_scenario {
             each_day_has_counters_of_its_own
             who_was_refused_is_refused_again
             a_call_of_a_tool_is_not_what_a_question_counts_by
+            an_entry_of_the_trail_is_written_once_and_stays_as_it_is
+            the_longest_entry_of_the_trail_is_taken
             warming_up_changes_nothing
         }
     };
 }
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_531_420_618_000);
+
+fn trail() -> AuditRules {
+    AuditRules { days: 30, redact: Redact::default(), texts: true }
+}
+
+/// Nobody reads the trail through the store, so each store has a test of its own that the first one stays.
+pub async fn an_entry_of_the_trail_is_written_once_and_stays_as_it_is(store: &impl WorkStore) {
+    let (key, by, [place, least]) = (new_key(), token(7), places());
+    for (place, now) in [(Some(&place), NOW), (Some(&least), NOW.after(Duration::from_secs(1))), (None, NOW)]
+    {
+        let entry = AuditEntry::of(&trail(), &key, place, &Act::Asked { attempt: 1, by: &by }, now);
+        store.put_audit(&entry).await.expect("the entry stands");
+    }
+}
+
+/// An entry with the longest text, and one with the longest arguments, ids and names that a request may have.
+pub async fn the_longest_entry_of_the_trail_is_taken(store: &impl WorkStore) {
+    let long = "a".repeat(100 * 1024);
+    let (key, by) = (RecordKey::of_question(&"q".repeat(1024)), token(7));
+    let [mut place, _] = places();
+    (place.channel, place.user, place.team_id) = (long.clone(), Some(long.clone()), Some(long.clone()));
+    (place.tenant, place.thread_ts) = (Some(long.clone()), Some(long.clone()));
+    let (record, end) = (Record::new(Some(place.clone()), NOW), End::Answered);
+    let acts = [
+        Act::Answer { record: &record, text: Some(&long), end: &end },
+        Act::Call { number: 40, tool: &long, arguments: &format!("{{\"a\":\"{long}\"}}"), by: &by },
+        Act::Ended { how: "told", by: &by, why: Some(&long), ts: Some(&long) },
+    ];
+    for act in acts {
+        let entry = AuditEntry::of(&trail(), &key, Some(&place), &act, NOW);
+        store.put_audit(&entry).await.expect("the entry stands");
+    }
+}
 
 fn new_key() -> RecordKey {
     RecordKey::of_question(&format!("T1:C1:{}", RandomTokens.next().as_str()))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::askers::{AskerKey, AskerStore, KNOWN_FOR, TOLD_AGAIN_AFTER};
+use super::audit::{AuditEntry, AuditStore};
 use super::journal::{AskedCall, Entry, ToolEnd};
 use super::record::Record;
 use super::token::Token;
@@ -31,9 +32,20 @@ struct Items {
     told: BTreeMap<AskerKey, (String, UnixMillis)>,
     counters: BTreeMap<String, Amounts>,
     usages: BTreeMap<RecordKey, Usage>,
+    audit: BTreeMap<(String, String), AuditEntry>,
 }
 
 impl MemoryWork {
+    /// Whether the audit trail has such an entry.
+    pub fn has_audit(&self, is_it: impl FnMut(&AuditEntry) -> bool) -> bool {
+        self.items(|items| items.audit.values().any(is_it))
+    }
+
+    /// The audit trail, by question and act.
+    pub fn audit(&self) -> Vec<AuditEntry> {
+        self.items(|items| items.audit.values().cloned().collect())
+    }
+
     /// What each counter says, by its key with the day.
     pub fn counters(&self) -> BTreeMap<String, Amounts> {
         self.items(|items| items.counters.clone())
@@ -290,6 +302,16 @@ impl UsageStore for MemoryWork {
             }
             true
         }))
+    }
+}
+
+impl AuditStore for MemoryWork {
+    async fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let key = (entry.question_id.clone(), entry.act.clone());
+        self.items(|items| {
+            items.audit.entry(key).or_insert_with(|| entry.clone());
+        });
+        Ok(())
     }
 }
 

@@ -22,8 +22,9 @@
 //! 6. [`stream`]: the message in which people see the answer while it is being thought.
 //! 7. [`askers`]: what is known of those who ask.
 //! 8. [`usage`]: how much people have used in a day, and how much they may.
-//! 9. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 10. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//! 9. [`audit`]: the trail of who asked, what was done, and what was answered.
+//! 10. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 11. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
 //!     name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
@@ -34,6 +35,7 @@
 
 pub mod approval;
 pub mod askers;
+pub mod audit;
 pub mod back_off;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -58,6 +60,7 @@ use crate::dedup::StoreError;
 use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
 use askers::AskerStore;
+use audit::AuditStore;
 use journal::{AskedCall, Entry, ToolEnd};
 use record::Record;
 use token::Token;
@@ -174,7 +177,7 @@ impl Stopped {
 /// Where the work records are, and the stops.
 ///
 /// An error means that the outcome is unknown. The caller may drop the future at any time, and it is unknown then, too.
-pub trait WorkStore: AskerStore + UsageStore {
+pub trait WorkStore: AskerStore + UsageStore + AuditStore {
     /// Connects, and changes nothing. It is called once, at init.
     ///
     /// # Errors

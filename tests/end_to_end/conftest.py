@@ -68,6 +68,8 @@ SETTINGS = {
     "limits": replace(WORK, dispatchers=6, settle_env={
         "QUESTIONS_A_DAY": "person:2,channel:3", "TOKENS_A_DAY": "channel:300000", "TOKENS_A_QUESTION": "100000",
         "TOOL_CALLS_A_DAY": "channel:1"}),
+    # Who asked, what was done and what was answered is written down.
+    "trail": replace(WORK, dispatchers=4, has_trail=True, settle_env={"AUDIT_DAYS": "30", "AUDIT_REDACT": "name"}),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3,
                        settle_env={"SUGGESTED_PROMPTS": json.dumps(PROMPTS)}),
 }

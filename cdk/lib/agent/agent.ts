@@ -3,9 +3,11 @@
 import { Duration } from 'aws-cdk-lib';
 import type * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import type * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
+import type * as s3 from 'aws-cdk-lib/aws-s3';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { Binary } from '../common/bootstrap';
@@ -14,6 +16,7 @@ import { packagedCode } from '../common/packaged';
 import { KEPT } from '../common/removal';
 import { AgentAlarms } from './alarms';
 import { problemsOfTools } from './approvals';
+import { AgentAudit } from './audit';
 import { ApiCredential } from './credential';
 import { AgentDashboard } from './dashboard';
 import { AgentDispatch, type AgentTarget } from './dispatch';
@@ -67,6 +70,10 @@ export class SlackAgent extends Construct {
   readonly agentRole?: iam.Role;
   /** What the agent remembers of people; absent if it does not. */
   readonly memoryId?: string;
+  /** The table with the audit trail; absent without one. */
+  readonly auditTable?: dynamodb.ITable;
+  /** The bucket with its exports; absent without any. */
+  readonly auditExports?: s3.IBucket;
   readonly alarms: cloudwatch.Alarm[];
   readonly dashboard?: cloudwatch.Dashboard;
   /**
@@ -132,7 +139,10 @@ export class SlackAgent extends Construct {
     const botToken = rest.botToken ?? botTokenSecret(this, 'BotToken', storage);
     this.botToken = botToken;
     const credential = new ApiCredential(this, 'BotTokenCredential', { secret: botToken });
-    const shared = { ...rest, queue, table, logRetention, removalPolicy, encryptionKey };
+    const { audit: trail, ...withoutTrail } = rest;
+    const audit = trail && new AgentAudit(this, 'Audit', { ...trail, removalPolicy, encryptionKey });
+    [this.auditTable, this.auditExports] = [audit?.table, audit?.bucket];
+    const shared = { ...withoutTrail, queue, table, logRetention, removalPolicy, encryptionKey };
     const settleGateway = new AgentGateway(this, 'SettleGateway', { description: 'what agent-settle does in Slack' });
     settleGateway._addTool(SLACK_TARGET, { document: SETTLE_DOCUMENT }, () => credential);
     const workspaces =
@@ -144,6 +154,7 @@ export class SlackAgent extends Construct {
       new AgentSettle(this, 'Settle', {
         ...shared,
         code: code('agent-settle', settleCode),
+        audit,
         gateway: settleGateway,
         toolsGateway,
         workspaces,

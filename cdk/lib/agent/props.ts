@@ -149,6 +149,25 @@ export interface AgentLimits {
   readonly tokensAQuestion?: number;
 }
 
+/** What is kept of who asked, what was done and what was answered, and for how long. */
+export interface AuditTrail {
+  /** For how many days an entry is kept, 1 to 3653. @default 365 */
+  readonly days?: number;
+  /**
+   * Which arguments of tools are left out: their names, at any depth, or `tool.name` for one tool, such as
+   * `trello___create_card.desc`. `*` stands for all names.
+   * @default none
+   */
+  readonly redact?: string[];
+  /** Whether the texts of answers are kept, or only how long they are. @default true */
+  readonly texts?: boolean;
+  /**
+   * Has the whole trail exported to a bucket in S3 every day, where each export is kept for so many days, 1 to 3653.
+   * @default nothing is exported
+   */
+  readonly exportDays?: number;
+}
+
 /** The properties of an agent on an ingress's queue. */
 export interface SlackAgentProps {
   /**
@@ -196,6 +215,13 @@ export interface SlackAgentProps {
   readonly approvals?: Record<string, string | string[]>;
   /** With `approvals`: how many hours a person may take to decide, 1 to 168. Then the tool is not called. @default 168, a week */
   readonly approvalHours?: number;
+
+  /**
+   * Has agent-settle write down who asks, which tools are called and what is answered, before it is done, in a table of its own.
+   * What cannot be written down is not done.
+   * @default nothing is written down
+   */
+  readonly audit?: AuditTrail;
 
   // ── the Slack app ────────────────────────────────────────────────────────────────────────────────────
   /**
@@ -284,7 +310,7 @@ export interface SlackAgentProps {
   /** How long the logs of the functions and of the agent are kept. @default one month */
   readonly logRetention?: logs.RetentionDays;
   /**
-   * What happens to the secrets, the memory and the logs when they are removed from the stack.
+   * What happens to the secrets, the memory, the audit trail and the logs when they are removed from the stack.
    * @default RETAIN_ON_UPDATE_OR_DELETE: they are kept, unless the deployment that creates them fails
    */
   readonly removalPolicy?: RemovalPolicy;

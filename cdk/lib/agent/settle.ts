@@ -7,6 +7,7 @@ import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { AgentApprovals } from './approvals';
+import type { AgentAudit } from './audit';
 import { grantReadSecret } from './credential';
 import { type AgentFunctionProps, agentFunction } from './function';
 import { type AgentGateway, SLACK_TARGET } from './gateway';
@@ -26,6 +27,8 @@ export interface AgentSettleProps
   readonly table: dynamodb.ITable;
   /** Its own Gateway, whose target `slack` has the operations of `SETTLE_DOCUMENT`. Nobody else may call it. */
   readonly gateway: AgentGateway;
+  /** The audit trail. @default there is none */
+  readonly audit?: AgentAudit;
   /** The Gateway with the agent's tools, of which it calls those that change something. @default the agent has none */
   readonly toolsGateway?: ToolsGateway;
   /** The installations of the app. @default the app is installed once, and it does not matter where */
@@ -47,7 +50,7 @@ export class AgentSettle extends Construct {
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
     const { queue, table, gateway, toolsGateway, workspaces, workspacesGateway } = props;
-    const { filesToken, approvals: asked, approvalHours, encryptionKey } = props;
+    const { filesToken, approvals: asked, approvalHours, encryptionKey, audit } = props;
     const { suggestedPrompts, sessionTitles = false, feedbackButtons = false } = props;
     const count = suggestedPrompts?.prompts.length;
     if (count !== undefined && (count < 1 || count > 4)) throw new Error(`AgentSettle: Slack shows 1 to 4 prompts, not ${count}`);
@@ -68,6 +71,7 @@ export class AgentSettle extends Construct {
           : {}),
         ...limitsEnvironment(props.limits),
         ...approvals?.environment,
+        ...audit?.environment,
         ...(suggestedPrompts ? { SUGGESTED_PROMPTS: JSON.stringify(suggestedPrompts) } : {}),
         SESSION_TITLES: sessionTitles ? 'on' : 'off',
         FEEDBACK_BUTTONS: feedbackButtons ? 'on' : 'off',
@@ -75,6 +79,7 @@ export class AgentSettle extends Construct {
       },
     });
     own.grantRecords(table);
+    audit?.grantAdd(own.grant);
     own.grant(['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage'], [queue.queueArn]);
     const gateways = [gateway.gateway.gatewayArn, toolsGateway?.arn, workspacesGateway?.gateway.gatewayArn];
     own.grant(['bedrock-agentcore:InvokeGateway'], gateways.filter((it) => it !== undefined));

@@ -83,6 +83,8 @@ export class AgentStack extends Stack {
       );
       output('RotationFunctionName', 'What gets new bot tokens; also the dimension of its metrics', agent.rotation.functionName);
     }
+    if (agent.auditTable) output('AuditTableName', 'Who asked, what was done and what was answered', agent.auditTable.tableName);
+    if (agent.auditExports) output('AuditExportsBucketName', 'The exports of it', agent.auditExports.bucketName);
     output('AgentView', 'Whether the Slack app is an agent; its manifest needs to know', String(given.agentView ?? true));
     output('SuggestsPrompts', 'Whether prompts are suggested; its manifest needs to know', String(given.suggestedPrompts !== undefined));
     output('RotatesTokens', 'Whether the bot tokens may expire; its manifest needs to know', String(agent.rotation !== undefined));

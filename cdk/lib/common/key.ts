@@ -19,7 +19,7 @@ export const KEY_USE = {
  */
 export function throughService(
   scope: Construct,
-  service: 'dynamodb' | 'secretsmanager' | 'sns' | 'sqs',
+  service: 'dynamodb' | 's3' | 'secretsmanager' | 'sns' | 'sqs',
   actions: string[],
   ...keys: kms.IKey[]
 ): iam.PolicyStatement {

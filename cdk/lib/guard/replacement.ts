@@ -2,9 +2,10 @@
 
 /** The types of resources that are guarded, with what is lost or left behind. */
 const GUARDED: Record<string, string> = {
-  'AWS::DynamoDB::Table': 'the records of events, and events that are parked',
+  'AWS::DynamoDB::Table': 'the records of events, and events that are parked; or the audit trail',
   'AWS::DynamoDB::GlobalTable': 'what consumers in two regions have done: they would do it again',
   'AWS::SQS::Queue': 'messages; a consumer of yours would go on reading the old queue',
+  'AWS::S3::Bucket': 'the exports of the audit trail',
   'AWS::SecretsManager::Secret': 'the secret that was put there',
   'AWS::BedrockAgentCore::Memory': 'what is remembered of people',
   'AWS::ApiGatewayV2::Api': 'the request URL that is in the Slack app',

@@ -36,6 +36,9 @@ export function agentProps(scope: Construct): AgentProps {
   if (list('alsoAnswers')?.includes('bots') && (text('botEvents') ?? 'drop') === 'drop')
     throw new Error('alsoAnswers=bots has no effect while the ingress drops what bots write: set botEvents=own');
   if (!remembers && text('memoryDays') !== undefined) throw new Error('memoryDays has no effect without a memory: set memory=user');
+  const isAudited = isOn('audit');
+  const ofAudit = useless(['auditDays', 'auditRedact', 'auditTexts', 'auditExportDays']);
+  if (!isAudited && ofAudit) throw new Error(`${ofAudit} has no effect without an audit trail: set audit=true`);
   const withTrello = choice('trello', 'true', 'false') === 'true';
   if (!withTrello && text('trelloSecretArn') !== undefined) {
     throw new Error('trelloSecretArn has no effect without the tools for Trello: set trello=true');
@@ -113,6 +116,14 @@ export function agentProps(scope: Construct): AgentProps {
     approvals: approvals(text('approvals')),
     approvalHours: number('approvalHours'),
     alarmTokensADay: number('alarmTokensADay'),
+    audit: isAudited
+      ? {
+          days: number('auditDays'),
+          redact: list('auditRedact'),
+          texts: isOn('auditTexts', true),
+          exportDays: number('auditExportDays'),
+        }
+      : undefined,
     suggestedPrompts: suggestedPrompts(text('suggestedPrompts')),
     sessionTitles: isOn('sessionTitles'),
     feedbackButtons: isOn('feedbackButtons'),

@@ -10,6 +10,7 @@ import type { Construct } from 'constructs';
 import { APPROVAL_HOURS } from '../agent/approvals';
 import { BATCH_SIZE, DISPATCH_CONCURRENCY, GIVE_UP_SECONDS, MAX_ATTEMPTS } from '../agent/dispatch';
 import { POST_WAIT_SECONDS } from '../agent/function';
+import { AUDIT_DAYS } from '../agent/audit';
 import { A_DAY, TOKENS_A_QUESTION } from '../agent/limits';
 import { MEMORY_DAYS } from '../agent/memory';
 import { type AgentCall, LONGEST_CALL } from '../common/agent-queue';
@@ -57,6 +58,8 @@ const NUMBERS = {
   tokensAQuestion: TOKENS_A_QUESTION,
   alarmTokensADay: A_DAY,
   approvalHours: APPROVAL_HOURS,
+  auditDays: AUDIT_DAYS,
+  auditExportDays: AUDIT_DAYS,
 } satisfies Partial<Record<Setting, Bounds>>;
 
 /** The whole ARN of a secret. */

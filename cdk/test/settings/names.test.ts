@@ -115,6 +115,7 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     maxAttempts: ['maxAttempts'],
     giveUpAfter: ['giveUpAfterMinutes'],
     limits: ['questionsADay', 'tokensADay', 'toolCallsADay', 'tokensAQuestion'],
+    audit: ['audit', 'auditDays', 'auditRedact', 'auditTexts', 'auditExportDays'],
     botToken: ['botTokenSecretArn'],
     workspaces: ['workspace', 'moreWorkspaces'],
     rotatingTokens: ['rotatingTokens'],

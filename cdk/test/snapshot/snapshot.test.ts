@@ -49,6 +49,9 @@ for (const [name, context] of Object.entries<Record<string, string>>({
     approvals: '{"create_card":"asker","canvases___edit_canvas":["U0123ABC"],"add_reaction":"S0123ABC"}',
     approvalHours: '24',
     alarmTokensADay: '10000000',
+    audit: 'true',
+    auditRedact: 'email,trello___create_card.desc',
+    auditExportDays: '30',
     suggestedPrompts: '{"prompts":[{"title":"Plan","message":"Plan my day."}]}',
   },
 })) {

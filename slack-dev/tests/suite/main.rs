@@ -13,6 +13,7 @@
 )]
 
 #[cfg(unix)] // signals
+mod audit;
 mod bridge;
 mod capture;
 mod cost;

@@ -4,6 +4,7 @@ use super::*;
 use crate::settle::approvals::{Approvals, Decide};
 use crate::slack::approval::{self as message, Click};
 use crate::work::approval::{Verdict, Who};
+use crate::work::audit::{AuditRules, Field, Redact};
 
 const DELETE: &str = "trello___delete_card";
 
@@ -255,6 +256,49 @@ async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev2").await.0, no_effect("decided"));
     scene.next_turn().await;
     assert_eq!(scene.told(NEXT, call_of(1, "a")).await, json!({ "outcome": "not called", "why": "lapsed" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_decided_what_stands_in_the_trail_before_it_counts_as_an_entry_of_theirs() {
+    let redact = Redact::read("name").unwrap();
+    let mut settings = SettleSettings::new(WAIT);
+    let people = Who::People(vec!["U2".to_owned(), "U3".to_owned()]);
+    settings.approvals =
+        Approvals { tools: vec![("create_card".to_owned(), people)], time: Duration::from_secs(3600) };
+    settings.audit = Some(AuditRules { days: 30, redact, texts: true });
+    let scene = Scene::with(settings).into_taken().await.into_claimed().await;
+    assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
+    // An entry that cannot be written: the click does not count, and comes again.
+    *scene.world.audit_fails.lock().unwrap() = 2;
+    let button = scene.buttons_of_message().remove(0);
+    let approval = Token::parse(&button.approval).unwrap();
+    let decide = Decide {
+        number: 1,
+        approval,
+        verdict: Verdict::Approved,
+        by: Some("U2".to_owned()),
+        click: "Ev1".to_owned(),
+        tenant: Some("T1".to_owned()),
+        message_ts: None,
+        response_url: None,
+    };
+    let operation = Operation::Decide(Box::new(decide));
+    let request = Request { key: scene.key.clone(), token: token(50), operation, used: None };
+    assert!(scene.settle.run(&request).await.0.is_err());
+    assert_eq!(scene.press(Verdict::Approved, "U2", "Ev1").await.0.outcome(), "decided");
+    assert_eq!(scene.press(Verdict::Refused, "U3", "Ev2").await.0, no_effect("decided"));
+    let entries = scene.world.store.audit();
+    let decisions: Vec<_> = entries.iter().filter(|entry| entry.word() == "decision").collect();
+    let [decision] = decisions[..] else { panic!("{decisions:?}") };
+    for (name, value) in [
+        ("person", "T1:U2"),
+        ("verdict", "approved"),
+        ("tool", CARD),
+        ("arguments", r#"{"name":"[redacted]"}"#),
+    ] {
+        assert_eq!(decision.fields[name], Field::Text(value.to_owned()), "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

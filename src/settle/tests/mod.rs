@@ -10,6 +10,7 @@ use crate::slack::asker::AskerKind;
 use crate::slack::asker::{Asker, Home, Person, WhoMayAsk};
 use crate::slack::question::{File, SlackTs};
 use crate::work::askers::{AskerKey, AskerStore};
+use crate::work::audit::{AuditEntry, AuditStore};
 use crate::work::journal;
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 mod admit;
 mod approvals;
+mod audit;
 mod limits;
 mod streams;
 
@@ -83,6 +85,12 @@ struct World {
     members: Mutex<Vec<MembersOutcome>>,
     /// The blocks of the posts and of what took a message's place, where they had some.
     blocks: Mutex<Vec<Value>>,
+    /// How many of the next entries of the trail are not written.
+    audit_fails: Mutex<u32>,
+    /// The word of the entries that are never written.
+    audit_fails_on: Mutex<Option<&'static str>>,
+    /// The entries that were written, the posts and the calls of tools, in order.
+    done: Mutex<Vec<String>>,
     /// For which installations Slack was called, each once.
     tenants: Mutex<BTreeSet<String>>,
 }
@@ -107,6 +115,7 @@ impl World {
 
     fn take_post(&self, mark: &str, text: &str) -> PostOutcome {
         self.pass(*self.post_takes.lock().unwrap());
+        self.done.lock().unwrap().push("(posted)".to_owned());
         let mut scripted = self.posts.lock().unwrap();
         let outcome = if scripted.is_empty() { posted() } else { scripted.remove(0) };
         if matches!(outcome, PostOutcome::Posted { .. }) {
@@ -167,6 +176,22 @@ impl UsageStore for Arc<World> {
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         self.store.replace_taken(question, by, used_tokens, now).await
+    }
+}
+
+impl AuditStore for Arc<World> {
+    async fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let fails = {
+            let mut fails = self.audit_fails.lock().unwrap();
+            let is_failing = *fails > 0;
+            *fails = fails.saturating_sub(1);
+            is_failing
+        };
+        if fails || *self.audit_fails_on.lock().unwrap() == Some(entry.word()) {
+            return Err(StoreError::new("the trail", "has not answered"));
+        }
+        self.done.lock().unwrap().push(entry.word().to_owned());
+        self.store.put_audit(entry).await
     }
 }
 
@@ -274,6 +299,7 @@ impl AgentTools for Arc<World> {
     async fn call(&self, tenant: Option<&str>, tool: &str, arguments: &RawValue, _: Moment) -> ToolOutcome {
         self.acts_for(tenant);
         self.tool_calls.lock().unwrap().push(format!("{tool} {arguments}"));
+        self.done.lock().unwrap().push("(called)".to_owned());
         let mut scripted = self.tools.lock().unwrap();
         if scripted.is_empty() { ToolOutcome::Answered(made()) } else { scripted.remove(0) }
     }
@@ -1177,6 +1203,8 @@ async fn late_in_an_invocation_no_call_is_begun() {
         token: &token(CLAIMERS),
         begun: scene.world.moment(),
         report: SettleReport::default(),
+        record: None,
+        written_for: None,
     };
     tokio::time::pause();
     tokio::time::advance(LAST_CALL + SECOND).await;

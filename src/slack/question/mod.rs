@@ -162,6 +162,11 @@ impl Place {
         Some(payload::record_key(format!("asker:{}", parts.join(":"))))
     }
 
+    /// What people who look for somebody know them by: `<tenant>:<user>`; `None` if nobody is named.
+    pub fn person_key(&self) -> Option<String> {
+        Some(person_key(self.tenant.as_deref().unwrap_or_default(), self.user.as_deref()?))
+    }
+
     /// By what the use of the agent is counted in this scope: `<app>:<tenant>`, and for a person or a channel its id; `None` if the
     /// place does not say.
     pub fn counted_by(&self, scope: Scope) -> Option<String> {
@@ -186,6 +191,12 @@ impl Place {
     pub fn shown_to_the_agent(&self) -> Self {
         Self { response_url: None, ..self.clone() }
     }
+}
+
+/// What a person in an installation of the app is known by to people who look for them: `<tenant>:<user>`.
+pub fn person_key(tenant: &str, user: &str) -> String {
+    let [tenant, user] = [tenant, user].map(|id| payload::record_id(id.to_owned()));
+    payload::record_key(format!("{tenant}:{user}"))
 }
 
 /// What a message asks. `attributes` are the queue message's, and `dm_conversation` is the ingress's setting.

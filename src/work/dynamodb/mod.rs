@@ -5,6 +5,7 @@
 //! `UpdateItem`.
 
 mod askers;
+mod audit;
 mod journal;
 mod usage;
 
@@ -92,12 +93,20 @@ type Item = HashMap<String, AttributeValue>;
 pub struct DynamoDbWork {
     client: Client,
     table: String,
+    /// The table of the audit trail; `None` if there is no trail.
+    audit_table: Option<String>,
 }
 
 impl DynamoDbWork {
     /// The records in the table with this name or ARN.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self { client, table: table.into(), audit_table: None }
+    }
+
+    /// The same with an audit trail in the table with this name or ARN.
+    #[must_use]
+    pub fn with_audit(self, table: Option<String>) -> Self {
+        Self { audit_table: table, ..self }
     }
 
     async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {

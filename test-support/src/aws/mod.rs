@@ -1,6 +1,7 @@
 //! AWS: [`Table`], [`Queue`] and [`Topic`] are made on the emulators, as the stacks make them. Before an emulator stands a
 //! [`proxy`], which fails calls on demand and checks their signatures ([`sigv4`]), or a [`meter`], which only counts.
 
+mod audit_table;
 pub mod meter;
 pub mod proxy;
 mod queue;
@@ -8,6 +9,7 @@ pub mod sigv4;
 mod table;
 mod topic;
 
+pub use audit_table::AuditTable;
 pub use queue::{FOUR_DAYS, FOURTEEN_DAYS, Queue, QueueMessage};
 pub use table::{Schema, Table};
 pub use topic::Topic;

@@ -17,6 +17,7 @@
 //!   the agent is told was made was made.
 //! - **stream**: of what was shown of an answer while it was being thought nothing is left beside the answer: it stands in its place.
 //! - **asker**: nobody works on what a guest asks; a guest is told so, and not twice within a day; nobody else is.
+//! - **trail**: where there is an audit trail, what is posted, what tools are called and who is worked for stands in it.
 //! - **valid**: agent-settle understands every request.
 
 use serde_json::Value;
@@ -28,6 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit;
 use super::faults::{Counts, Fault};
 use super::process::Process;
 use super::queue::Content;
@@ -558,6 +560,31 @@ impl Ledger {
         self.check_guests(&mut violations);
         for (rule, id, what) in violations {
             self.violation(at, rule, &id, format_args!("{what}"));
+        }
+    }
+
+    /// A tool is called, and the trail does not say so.
+    pub(crate) fn not_in_the_trail(&mut self, at: Duration, arguments: &Value) {
+        let id = question_of(arguments["question"].as_str().unwrap()).to_owned();
+        self.violation(at, "trail", &id, format_args!("{arguments} is called, and is not in it"));
+    }
+
+    /// Compares what was done with the trail.
+    pub(crate) fn check_trail(&mut self, at: Duration, sim: &Sim) {
+        let mut missing = Vec::new();
+        for (id, question) in &self.questions {
+            for posted in &question.posts {
+                if !audit::has_text(sim, id, &posted.text) {
+                    missing.push((id.clone(), format!("{:?} was posted", posted.text)));
+                }
+            }
+            let was_claimed = question.record.as_ref().is_some_and(|record| record.attempts > 0);
+            if was_claimed && !audit::has_asked(sim, id) {
+                missing.push((id.clone(), "somebody has worked on it".to_owned()));
+            }
+        }
+        for (id, what) in missing {
+            self.violation(at, "trail", &id, format_args!("{what}, and is not in it"));
         }
     }
 

@@ -55,10 +55,16 @@ pub(crate) enum Rule {
     LimitsHold,
     /// A call of a tool is taken before it is made. Off: it is not.
     ToolCallsAreTaken,
+    /// Who asks stands in the trail before somebody works for them. Off: it does not.
+    TrailHasWhoAsks,
+    /// A call of a tool stands in the trail before it is made. Off: it does not.
+    TrailHasCalls,
+    /// A text stands in the trail before it is posted. Off: it does not.
+    TrailHasAnswers,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -81,6 +87,9 @@ impl Rule {
         Self::AttemptsTake,
         Self::LimitsHold,
         Self::ToolCallsAreTaken,
+        Self::TrailHasWhoAsks,
+        Self::TrailHasCalls,
+        Self::TrailHasAnswers,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -101,6 +110,7 @@ impl Rule {
             Self::OneBeginsACall | Self::JournalIsClosed | Self::UnknownIsNotRepeated => &["done"],
             Self::AskersAreAdmitted | Self::OneTellingADay => &["asker"],
             Self::AttemptsTake | Self::LimitsHold | Self::ToolCallsAreTaken => &["limits"],
+            Self::TrailHasWhoAsks | Self::TrailHasCalls | Self::TrailHasAnswers => &["trail"],
         }
     }
 
@@ -139,6 +149,10 @@ impl Rule {
                 settings.tools = 1000;
                 let most = Limits { questions: Some(4), tokens: None, tool_calls: Some(3) };
                 settings.limits.scopes = vec![(Scope::Workspace, most)];
+            }
+            Self::TrailHasWhoAsks | Self::TrailHasCalls | Self::TrailHasAnswers => {
+                settings.audit = true;
+                settings.tools = 1000;
             }
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {

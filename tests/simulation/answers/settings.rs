@@ -81,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) guests: u32,
     /// What may be used in a day.
     pub(crate) limits: DailyLimits,
+    /// Whether there is an audit trail.
+    pub(crate) audit: bool,
 }
 
 impl Settings {
@@ -156,6 +158,7 @@ impl Settings {
             streams: chance.choose(&[0, 500, 1000]),
             guests: chance.choose(&[0, 0, 300]),
             limits: if chance.per_mille(300) { usage::draw(chance) } else { DailyLimits::default() },
+            audit: chance.per_mille(300),
         }
     }
 }

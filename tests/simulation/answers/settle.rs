@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use super::audit;
 use super::faults::Fault;
 use super::process::{In, Process, Program};
 use super::rules::Rule;
@@ -105,7 +106,7 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
         ..Node::new(sim, Arc::clone(&process))
     };
     let limits = sim.settings.limits.clone();
-    let settings = SettleSettings { limits, ..SettleSettings::new(post_wait(sim)) };
+    let settings = SettleSettings { limits, audit: audit::rules(sim), ..SettleSettings::new(post_wait(sim)) };
     let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| node.clone());
     let settle = Settle::new(store, queue, slack, Some(tools), tokens, clock, settings);
     let invoked = async {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::agent::{One, ask_again, request};
+use super::audit;
 use super::faults::Fault;
 use super::rules::Rule;
 use super::sim::{Node, Sim};
@@ -163,6 +164,10 @@ fn takes_effect(sim: &Arc<Sim>, arguments: &RawValue, after: Duration) {
 impl AgentTools for Node {
     async fn call(&self, _tenant: Option<&str>, _tool: &str, arguments: &RawValue, _: Moment) -> ToolOutcome {
         let sim = &self.sim;
+        let said = serde_json::from_str::<Value>(arguments.get()).unwrap();
+        if !audit::has_call(sim, &said) {
+            sim.ledger().not_in_the_trail(sim.at(), &said);
+        }
         let (way, back, late, kind) = {
             let mut chance = sim.chance();
             (

@@ -104,6 +104,7 @@ impl World {
             let left: Vec<Arc<Content>> = sim.queue.lock().unwrap().left().cloned().collect();
             left.iter().for_each(|content| ledger.is_left(at, content));
             ledger.check_limits(at, &sim);
+            ledger.check_trail(at, &sim);
             ledger.check_end(at, &sim.settings, |text| answer_text::parts(text).len());
             ledger.check_streams(at, &sim.streams.lock().unwrap().with_words());
             History {
