@@ -61,7 +61,9 @@ use crate::work::askers::AskerKey;
 use crate::work::back_off::back_off;
 use crate::work::lapse::Lapse;
 use crate::work::queue::{Queue, QueueError};
-use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, UNTOLD};
+use crate::work::receive::{
+    self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD,
+};
 use crate::work::record::{LEASE, Receive, State};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -379,10 +381,36 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         match outcome {
             Some("decided") => self.resume(&work, click, report).await,
             // Nobody's button has such a value, or it is another question's by now.
-            Some("no effect" | "invalid") => MessageOutcome::NoEffect,
+            Some("no effect" | "invalid") => self.without_effect(&work, report).await,
             _ => {
                 report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
                 MessageOutcome::Deferred(Deferral::Settle)
+            }
+        }
+    }
+
+    /// A click that changes nothing is done. If the question went on by this very message, and was stopped since, the question is
+    /// counted for the stop as any other.
+    async fn without_effect(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
+        let read = async {
+            let read = self.store.read(work.key, self.clock.now());
+            let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
+            let stopped =
+                record.filter(|record| matches!(&record.state, State::Told { why, .. } if why == STOPPED));
+            let Some(record) = stopped else { return Ok(None) };
+            let stop = self.last_stop(record.place.as_ref()).await?;
+            Ok::<_, StepError<StoreError>>(Some((record.place, stop)))
+        };
+        match read.await {
+            Ok(None) => MessageOutcome::NoEffect,
+            Ok(Some((place, stop))) => {
+                let work = Work { place: place.as_ref(), ..*work };
+                self.stopped(&work, stop.as_ref(), report).await
+            }
+            Err(error) => {
+                report.errors.add("record", &error);
+                report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
+                MessageOutcome::Deferred(Deferral::Store)
             }
         }
     }
