@@ -141,6 +141,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
         let asked = match self.store.read_call(call.key, number).await? {
             Some(Entry::Asked(asked)) if asked.approval.decision.is_none() => asked,
+            // The same request was made before, and was decided about. Whoever takes the question next reads the journal.
+            Some(Entry::Asked(_)) => return self.go_on_by_the_journal(call).await,
+            Some(Entry::Call(made)) if made.approval.is_some() => {
+                return self.go_on_by_the_journal(call).await;
+            }
+            // The same request was made before, and nobody could be asked.
+            Some(Entry::Closed) => return Ok(Answer::NotAsked { why: "closed" }),
             _ => return Ok(Answer::Invalid { why: "nobody has to be asked about this call" }),
         };
         let Some(place) = &record.place else {
@@ -167,6 +174,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
         let asking = Asking { number, approval: asked.approval.id.clone() };
         self.end(Some(&shown), End::Suspended(asking), call).await
+    }
+
+    /// Ends the attempt, and has the question begin anew at once: nobody has to be asked any more.
+    async fn go_on_by_the_journal(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        Ok(match self.release(call).await? {
+            Answer::Released => Answer::TakenOver,
+            other => other,
+        })
     }
 
     /// Nobody is asked: the call is not made, and the attempt goes on.
