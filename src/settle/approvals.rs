@@ -33,6 +33,9 @@ use crate::work::token::{Token, Tokens};
 /// The longest invocation that is kept, in bytes of JSON. An item of DynamoDB's takes 400 KB.
 pub const MAX_INVOCATION_BYTES: usize = 300 * 1024;
 
+/// The reason why nobody is asked: nothing would say that nobody has decided in time.
+const CANNOT_WAIT: &str = "cannot_wait";
+
 /// Which tools ask a person first, and whom (`APPROVALS`, `APPROVAL_SECONDS`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approvals {
@@ -168,9 +171,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             scheduled = self.queue.put_at(&lapse, asked.approval.until).await;
         }
         if let Err(error) = scheduled {
-            // Nobody would ever be told that it has come to nothing.
+            // Nobody would ever be told that it has come to nothing. The entry is left as it is: if this answer is lost, the same
+            // request may succeed, and a write that took effect after that would close what a person is asked about.
             call.report.errors.add("schedule", &error);
-            return self.not_asked(number, &asked, "cannot_wait", call).await;
+            call.report.why = Some(CANNOT_WAIT.to_owned());
+            return Ok(Answer::NotAsked { why: CANNOT_WAIT });
         }
         let asking = Asking { number, approval: asked.approval.id.clone() };
         self.end(Some(&shown), End::Suspended(asking), call).await
