@@ -161,6 +161,8 @@ struct Work<'a> {
     files: &'a [File],
     /// The id of the approval that the message has decided about.
     resumes: Option<&'a Token>,
+    /// Whether it says that nobody has decided in time.
+    is_lapse: bool,
     lease_until: UnixMillis,
 }
 
@@ -310,6 +312,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: question.map(|question| &question.place),
             files: question.map_or(&[], |question| &question.files.listed),
             resumes: None,
+            is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
         };
         let (held, former, stop) = futures_util::join!(
@@ -363,6 +366,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: None,
             files: &[],
             resumes: Some(&click.approval),
+            is_lapse: click.verdict == Verdict::Lapsed,
             lease_until: self.clock.now().after(visible_in),
         };
         if let Some(outcome) = left_alone(self.hold(&work, visible_in).await, report) {
@@ -807,6 +811,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: Some(&place),
             files: &[],
             resumes: None,
+            is_lapse: false,
             lease_until,
         };
         let until = self.budget().settle_until();
@@ -924,6 +929,7 @@ impl<'a> Work<'a> {
             stopped_at: stop.map(|stop| &stop.at),
             trace_id: self.message.trace.as_ref().map(TraceHeader::trace_id),
             resumes: self.resumes,
+            is_lapse: self.is_lapse,
             was_dead_letter: self.message.published_attributes().contains_key(DEAD_LETTER_REASON),
         }
     }
