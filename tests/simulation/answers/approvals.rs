@@ -456,8 +456,10 @@ impl Node {
 
     /// Whether what stands in the journal is not looked at when an entry is put in its place.
     pub(crate) fn replaces_anything(&self) -> bool {
-        [Rule::FirstDecisionStands, Rule::RefusedIsNotCalled, Rule::LateClicksDecideNothing]
-            .into_iter()
-            .any(|rule| self.sim.is_off(rule))
+        match &*self.operation {
+            "decide" => self.sim.is_off(Rule::FirstDecisionStands),
+            "call" => self.sim.is_off(Rule::RefusedIsNotCalled),
+            _ => false,
+        }
     }
 }

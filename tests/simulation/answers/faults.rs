@@ -106,10 +106,12 @@ pub(crate) enum Fault {
     EditedCallStandsUnapproved,
     RefusedCallAskedForAgain,
     ApprovedCallMade,
+    SettleDiesAtASuspension,
+    SettleDiesAtADecision,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 99] = [
+    pub(crate) const ALL: [Self; 101] = [
         Self::OneReceiveRunTwice,
         Self::OneInvocationInTwoProcesses,
         Self::InvocationAfterTheDispatcherGaveUp,
@@ -209,6 +211,8 @@ impl Fault {
         Self::EditedCallStandsUnapproved,
         Self::RefusedCallAskedForAgain,
         Self::ApprovedCallMade,
+        Self::SettleDiesAtASuspension,
+        Self::SettleDiesAtADecision,
     ];
 }
 

@@ -607,7 +607,9 @@ impl Ledger {
         self.effects += 1;
         self.used.tool_calls += 1;
         let before = self.question(&id).effects.insert(goal, arguments.clone());
-        if let Some(before) = before {
+        // An agent that has not read the journal may ask for a second approval, and a person may give it.
+        let is_approved_again = tool == approvals::TOOL && self.questions[&id].ignores_its_journal;
+        if let Some(before) = before.filter(|_| !is_approved_again) {
             self.violation(at, "done", &id, format_args!("goal {goal} by {before} and {arguments}"));
         }
     }

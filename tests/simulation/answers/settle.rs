@@ -124,6 +124,11 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
             None
         }
     };
+    match &*node.operation {
+        "suspend" if process.is_dead() => sim.count(Fault::SettleDiesAtASuspension),
+        "decide" if process.is_dead() => sim.count(Fault::SettleDiesAtADecision),
+        _ => {}
+    }
     if answer.as_ref().is_some_and(|answer| answer["outcome"] == "invalid") {
         sim.ledger().invalid(sim.at(), &request);
     }
