@@ -680,15 +680,8 @@ impl Ledger {
     pub(crate) fn check_end(&mut self, at: Duration, settings: &Settings, parts: impl Fn(&str) -> usize) {
         let mut violations = Vec::new();
         for (id, question) in &self.questions {
-            question.check(
-                id,
-                settings,
-                &self.stops,
-                &self.intents,
-                &self.approvals,
-                &parts,
-                &mut violations,
-            );
+            let broken = question.check(id, settings, &self.stops, &self.intents, &self.approvals, &parts);
+            violations.extend(broken.into_iter().map(|(rule, what)| (rule, id.clone(), what)));
         }
         self.check_guests(&mut violations);
         for (rule, id, what) in violations {
@@ -875,11 +868,11 @@ impl Question {
         intents: &BTreeMap<String, Intent>,
         approvals: &Approvals,
         parts: &impl Fn(&str) -> usize,
-        violations: &mut Vec<(&'static str, String, String)>,
-    ) {
-        let mut broken = |rule, what: String| violations.push((rule, id.to_owned(), what));
+    ) -> Vec<(&'static str, String)> {
+        let mut violations = Vec::new();
+        let mut broken = |rule, what: String| violations.push((rule, what));
         if !self.is_accepted {
-            return;
+            return violations;
         }
         let last: Vec<&Posted> = self
             .posts
@@ -983,6 +976,7 @@ impl Question {
                 broken("answered", format!("neither answered nor told: {:.200}", other));
             }
         }
+        violations
     }
 }
 
