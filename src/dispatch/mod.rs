@@ -62,9 +62,9 @@ use crate::work::back_off::back_off;
 use crate::work::lapse::Lapse;
 use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{
-    self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD,
+    self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD, is_withdrawn,
 };
-use crate::work::record::{LEASE, Receive, State};
+use crate::work::record::{End, LEASE, Posting, Receive, State};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
 use crate::work::{RecordKey, Stopped, WorkStore};
@@ -393,23 +393,36 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
-    /// A click that changes nothing is done. If the question went on by this very message, and was stopped since, the question is
-    /// counted for the stop as any other.
+    /// A click that changes nothing is done. But if somebody has pressed stop, while the question went on by this very message or
+    /// waited for it, the question ends as stopped, and is counted for the stop as any other.
     async fn without_effect(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
         let read = async {
             let read = self.store.read(work.key, self.clock.now());
             let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
-            let stopped =
-                record.filter(|record| matches!(&record.state, State::Told { why, .. } if why == STOPPED));
-            let Some(record) = stopped else { return Ok(None) };
+            let Some(record) = record else { return Ok(None) };
+            let is_stopped = matches!(&record.state, State::Told { why, .. } if why == STOPPED);
+            let waits = match &record.state {
+                State::Suspended { asking, .. }
+                | State::Posting(Posting { end: End::Suspended(asking), .. }) => {
+                    work.resumes == Some(&asking.approval)
+                }
+                _ => false,
+            };
+            if !is_stopped && !waits {
+                return Ok(None);
+            }
             let stop = self.last_stop(record.place.as_ref()).await?;
-            Ok::<_, StepError<StoreError>>(Some((record.place, stop)))
+            if !is_stopped && !is_withdrawn(&record, stop.as_ref().map(|stop| &stop.at)) {
+                return Ok(None);
+            }
+            let errand = self.errand(&Work { place: record.place.as_ref(), ..*work }, stop.as_ref()).await?;
+            Ok::<_, StepError<StoreError>>(Some((errand, record.place, stop)))
         };
         match read.await {
             Ok(None) => MessageOutcome::NoEffect,
-            Ok(Some((place, stop))) => {
+            Ok(Some((errand, place, stop))) => {
                 let work = Work { place: place.as_ref(), ..*work };
-                self.stopped(&work, stop.as_ref(), report).await
+                self.finish(errand, &work, stop.as_ref(), report).await
             }
             Err(error) => {
                 report.errors.add("record", &error);
