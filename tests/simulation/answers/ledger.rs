@@ -842,17 +842,10 @@ impl Question {
             }
             Some(State::Told { why, .. }) => format!("told: {why}"),
             Some(State::Answered { .. }) => "answered".to_owned(),
-            Some(State::Suspended { .. }) => "suspended for good".to_owned(),
             _ if self.may_be_ignored => "ignored by the agent".to_owned(),
             _ if self.was_dropped => "dropped by the queue's own limits".to_owned(),
             _ => "lost".to_owned(),
         }
-    }
-
-    /// Whether somebody has pressed stop in its thread since it was asked.
-    fn is_stopped(&self, stops: &Stops) -> bool {
-        let mut put = stops.put.get(&self.thread).into_iter().flatten();
-        put.any(|(_, stop)| self.asked_at.as_ref() <= Some(stop))
     }
 
     fn doubled_letters(&self) -> u64 {
@@ -969,8 +962,6 @@ impl Question {
                 }
             }
             _ if self.may_be_ignored || self.was_dropped => {}
-            // Somebody has pressed stop while a person was asked: nothing goes on, whatever they decide.
-            Some(State::Suspended { .. }) if self.is_stopped(stops) => {}
             other => {
                 let other = format!("{other:?}");
                 broken("answered", format!("neither answered nor told: {:.200}", other));
