@@ -61,8 +61,10 @@ use crate::work::askers::AskerKey;
 use crate::work::back_off::back_off;
 use crate::work::lapse::Lapse;
 use crate::work::queue::{Queue, QueueError};
-use crate::work::receive::{self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, UNTOLD};
-use crate::work::record::{LEASE, Receive, State};
+use crate::work::receive::{
+    self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD, is_withdrawn,
+};
+use crate::work::record::{End, LEASE, Posting, Receive, State};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
 use crate::work::{RecordKey, Stopped, WorkStore};
@@ -159,6 +161,8 @@ struct Work<'a> {
     files: &'a [File],
     /// The id of the approval that the message has decided about.
     resumes: Option<&'a Token>,
+    /// Whether it says that nobody has decided in time.
+    is_lapse: bool,
     lease_until: UnixMillis,
 }
 
@@ -308,6 +312,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: question.map(|question| &question.place),
             files: question.map_or(&[], |question| &question.files.listed),
             resumes: None,
+            is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
         };
         let (held, former, stop) = futures_util::join!(
@@ -361,6 +366,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: None,
             files: &[],
             resumes: Some(&click.approval),
+            is_lapse: click.verdict == Verdict::Lapsed,
             lease_until: self.clock.now().after(visible_in),
         };
         if let Some(outcome) = left_alone(self.hold(&work, visible_in).await, report) {
@@ -379,10 +385,49 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         match outcome {
             Some("decided") => self.resume(&work, click, report).await,
             // Nobody's button has such a value, or it is another question's by now.
-            Some("no effect" | "invalid") => MessageOutcome::NoEffect,
+            Some("no effect" | "invalid") => self.without_effect(&work, report).await,
             _ => {
                 report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
                 MessageOutcome::Deferred(Deferral::Settle)
+            }
+        }
+    }
+
+    /// A click that changes nothing is done. But if somebody has pressed stop, while the question went on by this very message or
+    /// waited for it, the question ends as stopped, and is counted for the stop as any other.
+    async fn without_effect(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
+        let read = async {
+            let read = self.store.read(work.key, self.clock.now());
+            let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
+            let Some(record) = record else { return Ok(None) };
+            let is_stopped = matches!(&record.state, State::Told { why, .. } if why == STOPPED);
+            let waits = match &record.state {
+                State::Suspended { asking, .. }
+                | State::Posting(Posting { end: End::Suspended(asking), .. }) => {
+                    work.resumes == Some(&asking.approval)
+                }
+                _ => false,
+            };
+            if !is_stopped && !waits {
+                return Ok(None);
+            }
+            let stop = self.last_stop(record.place.as_ref()).await?;
+            if !is_stopped && !is_withdrawn(&record, stop.as_ref().map(|stop| &stop.at)) {
+                return Ok(None);
+            }
+            let errand = self.errand(&Work { place: record.place.as_ref(), ..*work }, stop.as_ref()).await?;
+            Ok::<_, StepError<StoreError>>(Some((errand, record.place, stop)))
+        };
+        match read.await {
+            Ok(None) => MessageOutcome::NoEffect,
+            Ok(Some((errand, place, stop))) => {
+                let work = Work { place: place.as_ref(), ..*work };
+                self.finish(errand, &work, stop.as_ref(), report).await
+            }
+            Err(error) => {
+                report.errors.add("record", &error);
+                report.put_off_for = Some(back_off(work.message.receive_count, &work.message.message_id));
+                MessageOutcome::Deferred(Deferral::Store)
             }
         }
     }
@@ -779,6 +824,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: Some(&place),
             files: &[],
             resumes: None,
+            is_lapse: false,
             lease_until,
         };
         let until = self.budget().settle_until();
@@ -896,6 +942,7 @@ impl<'a> Work<'a> {
             stopped_at: stop.map(|stop| &stop.at),
             trace_id: self.message.trace.as_ref().map(TraceHeader::trace_id),
             resumes: self.resumes,
+            is_lapse: self.is_lapse,
             was_dead_letter: self.message.published_attributes().contains_key(DEAD_LETTER_REASON),
         }
     }

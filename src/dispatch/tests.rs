@@ -794,7 +794,7 @@ async fn a_text_that_waits_is_posted_on_and_the_agent_is_not_called() {
     let scene = Scene::new();
     scene.one(message("Ev1", "C1")).await;
     let (key, token, nonce) = (key("C1"), scene.token(), scene.world.next());
-    let end = crate::work::record::End::Answered;
+    let end = End::Answered;
     let intent = update(&scene.world, &scene.world, &key, |record, now| {
         operations::intend(record, &token, Some("42"), &end, &nonce, Now { now, stopped_at: None })
     });

@@ -34,6 +34,9 @@ use crate::work::token::{Token, Tokens};
 /// The longest invocation that is kept, in bytes of JSON. An item of DynamoDB's takes 400 KB.
 pub const MAX_INVOCATION_BYTES: usize = 300 * 1024;
 
+/// The reason why nobody is asked: nothing would say that nobody has decided in time.
+const CANNOT_WAIT: &str = "cannot_wait";
+
 /// Which tools ask a person first, and whom (`APPROVALS`, `APPROVAL_SECONDS`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approvals {
@@ -142,6 +145,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
         let asked = match self.store.read_call(call.key, number).await? {
             Some(Entry::Asked(asked)) if asked.approval.decision.is_none() => asked,
+            // The same request was made before, and was decided about. Whoever takes the question next reads the journal.
+            Some(Entry::Asked(_)) => return self.go_on_by_the_journal(call).await,
+            Some(Entry::Call(made)) if made.approval.is_some() => {
+                return self.go_on_by_the_journal(call).await;
+            }
+            // The same request was made before, and nobody could be asked.
+            Some(Entry::Closed) => return Ok(Answer::NotAsked { why: "closed" }),
             _ => return Ok(Answer::Invalid { why: "nobody has to be asked about this call" }),
         };
         let Some(place) = &record.place else {
@@ -165,12 +175,22 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             scheduled = self.queue.put_at(&lapse, asked.approval.until).await;
         }
         if let Err(error) = scheduled {
-            // Nobody would ever be told that it has come to nothing.
+            // Nobody would ever be told that it has come to nothing. The entry is left as it is: if this answer is lost, the same
+            // request may succeed, and a write that took effect after that would close what a person is asked about.
             call.report.errors.add("schedule", &error);
-            return self.not_asked(number, &asked, "cannot_wait", call).await;
+            call.report.why = Some(CANNOT_WAIT.to_owned());
+            return Ok(Answer::NotAsked { why: CANNOT_WAIT });
         }
         let asking = Asking { number, approval: asked.approval.id.clone() };
         self.end(Some(&shown), End::Suspended(asking), call).await
+    }
+
+    /// Ends the attempt, and has the question begin anew at once: nobody has to be asked any more.
+    async fn go_on_by_the_journal(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        Ok(match self.release(call).await? {
+            Answer::Released => Answer::TakenOver,
+            other => other,
+        })
     }
 
     /// Nobody is asked: the call is not made, and the attempt goes on.

@@ -183,7 +183,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         let answer = self.operate(&request.operation, &mut call).await;
         if let (Some(used), Ok(done)) = (request.used, &answer)
-            && !matches!(done, Answer::Invalid { .. })
+            // An attempt that goes on says later what it has used.
+            && !matches!(done, Answer::Invalid { .. } | Answer::NotAsked { .. })
         {
             self.report_usage(used, &mut call).await;
         }

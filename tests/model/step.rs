@@ -164,6 +164,7 @@ impl Protocol {
                     stopped_at: stop.as_ref(),
                     trace_id: None,
                     resumes: None,
+                    is_lapse: false,
                     was_dead_letter: world.messages.get(message).is_some_and(|message| message.is_letter),
                 };
                 let limits = rules.limits(self.max_attempts);

@@ -93,6 +93,7 @@ impl Scene {
                 stopped_at: None,
                 trace_id: None,
                 resumes: Some(&approval),
+                is_lapse: false,
                 was_dead_letter: false,
             };
             receive::on_receive(record, &received, LIMITS)

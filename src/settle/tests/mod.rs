@@ -559,6 +559,7 @@ impl Scene {
                 stopped_at: stop.as_ref().map(|stop| &stop.at),
                 trace_id: None,
                 resumes: None,
+                is_lapse: false,
                 was_dead_letter: false,
             };
             receive::on_receive(record, &received, LIMITS)
@@ -1236,6 +1237,7 @@ async fn a_question_that_starts_over_knows_what_was_done_for_it() {
         stopped_at: None,
         trace_id: None,
         resumes: None,
+        is_lapse: false,
         was_dead_letter: true,
     };
     let taken = receive::on_receive(Some(&told), &received, LIMITS).write.unwrap();

@@ -62,6 +62,8 @@ pub struct Received<'a> {
     pub trace_id: Option<&'a str>,
     /// The id of the approval that the message has decided about; absent for a message that asks something itself.
     pub resumes: Option<&'a Token>,
+    /// Whether it says that nobody has decided in time.
+    pub is_lapse: bool,
     /// Whether the message was a dead letter of ours, and somebody sent it back.
     pub was_dead_letter: bool,
 }
@@ -139,6 +141,9 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
     if is_of_another_tenant(record, received) {
         return Decision::only(Errand::Done(Done::OfAnotherTenant));
     }
+    if let Some(wait) = lapse_waits(record, received, limits) {
+        return Decision::only(Errand::PutOff(wait));
+    }
     match &record.state {
         State::Free => take(record, received, limits),
         // This very call's write, whose answer was lost.
@@ -166,6 +171,22 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
         State::Posting(posting) => posting_found(record, posting, received, limits),
         State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
         State::Told { why, told_for, .. } => told(record, why, told_for.as_deref(), received, limits),
+    }
+}
+
+/// How long a lapse waits while the question goes on by another message, which comes again when nobody works on it: perhaps nobody
+/// was asked in the end, or will be within a moment. A lapse itself goes on with what waits for it, and never becomes free.
+fn lapse_waits(record: &Record, received: &Received<'_>, limits: Limits) -> Option<Duration> {
+    // The other message may have been lost.
+    if !received.is_lapse || is_overdue(record, received.now, limits) {
+        return None;
+    }
+    match &record.state {
+        State::Free => Some(LEASE),
+        State::InFlight(flight) if flight.receive.message_id != received.receive.message_id => {
+            Some(received.now.until(flight.lease_until) + LEASE)
+        }
+        _ => None,
     }
 }
 

@@ -131,6 +131,7 @@ fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
         stopped_at: case.stopped_at,
         trace_id: None,
         resumes: None,
+        is_lapse: false,
         was_dead_letter: case.was_dead_letter,
     };
     on_receive(record, &received, LIMITS)
@@ -199,6 +200,7 @@ fn only_calls_of_the_agent_make_a_lease_longer() {
         stopped_at: None,
         trace_id: None,
         resumes: None,
+        is_lapse: false,
         was_dead_letter: false,
     };
     let stop = on_stop(Some(&called_in_vain(2)), 1, &received, LIMITS).write.unwrap();
@@ -483,6 +485,7 @@ fn a_question_that_is_taken_keeps_the_trace_that_it_was_brought_in_last() {
             stopped_at: None,
             trace_id,
             resumes: None,
+            is_lapse: false,
             was_dead_letter: false,
         };
         let decision = on_receive(Some(record), &received, LIMITS);
@@ -548,6 +551,7 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
             stopped_at: None,
             trace_id: None,
             resumes: None,
+            is_lapse: false,
             was_dead_letter: false,
         };
         on_stop(record, ended, &received, LIMITS)
@@ -614,6 +618,7 @@ fn a_question_that_is_taken_has_the_files_of_its_message_until_it_ends() {
         stopped_at: None,
         trace_id: None,
         resumes: None,
+        is_lapse: false,
         was_dead_letter: false,
     };
     let former = Record { files: vec![file("F0")], ..free() };
@@ -624,4 +629,38 @@ fn a_question_that_is_taken_has_the_files_of_its_message_until_it_ends() {
         let deleted = on_deletion(Some(&taken), NOW).write.unwrap();
         assert_eq!(deleted.files, []);
     }
+}
+
+/// Perhaps nobody was asked in the end: then the question's own message goes on with it.
+#[test]
+fn a_lapse_takes_no_question_that_goes_on_by_another_message() {
+    let (approval, token) = (token(3), token(7));
+    let decide = |record: &Record, message_id: &str, now: UnixMillis, is_lapse: bool| {
+        let receive = receive(message_id, "h2");
+        let received = Received {
+            receive: &receive,
+            receives: 2,
+            now,
+            lease_until: now.after(WAIT),
+            token: &token,
+            place: None,
+            files: &[],
+            for_agent: true,
+            stopped_at: None,
+            trace_id: None,
+            resumes: Some(&approval),
+            is_lapse,
+            was_dead_letter: false,
+        };
+        on_receive(Some(record), &received, LIMITS).then
+    };
+    let over = in_flight(ago(Duration::from_secs(1)));
+    for record in [free(), over.clone()] {
+        assert_eq!(decide(&record, "m2", NOW, true), Errand::PutOff(LEASE), "{record:?}");
+        assert_eq!(decide(&record, "m2", NOW, false), Errand::Call, "{record:?}");
+        // The other message may have been lost.
+        let late = NOW.after(LIMITS.give_up_after);
+        assert_eq!(decide(&record, "m2", late, true), Errand::GiveUp, "{record:?}");
+    }
+    assert_eq!(decide(&over, "m1", NOW, true), Errand::Call);
 }

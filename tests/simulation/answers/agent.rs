@@ -221,13 +221,19 @@ async fn invoked(sim: &Arc<Sim>, machine: &Arc<Machine>, payload: &Value) -> Rep
         sleep(Duration::from_millis(50)).await;
     }
     machine.works.lock().unwrap().claims_under_way.insert(record.clone(), 1);
-    let reply = claim(sim, machine, &record, &token).await;
+    let reply = claim(sim, machine, &record, &token, payload).await;
     machine.works.lock().unwrap().claims_under_way.remove(&record);
     machine.process.changed.notify_waiters();
     reply
 }
 
-async fn claim(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, token: &str) -> Reply {
+async fn claim(
+    sim: &Arc<Sim>,
+    machine: &Arc<Machine>,
+    record: &str,
+    token: &str,
+    invocation: &Value,
+) -> Reply {
     let node = Node::new(sim, Arc::clone(&machine.process));
     let new = node.next().as_str().to_owned();
     let request = request("claim", record, token, json!({ "new": new }));
@@ -257,7 +263,7 @@ async fn claim(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, token: &str
             let work = Arc::new(Mutex::new(work));
             works.at_work.insert(record.to_owned(), Arc::clone(&work));
             drop(works);
-            begin(sim, machine, record, &work);
+            begin(sim, machine, record, invocation, &work);
             return Ok("working");
         }
     }
@@ -266,13 +272,14 @@ async fn claim(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, token: &str
     Ok("duplicate")
 }
 
-fn begin(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, work: &Arc<Mutex<Work>>) {
+fn begin(sim: &Arc<Sim>, machine: &Arc<Machine>, record: &str, invocation: &Value, work: &Arc<Mutex<Work>>) {
     let at = sim.at();
     sim.ledger().works(at, record, &machine.process, &sim.settings);
     let one = One {
         sim: Arc::clone(sim),
         machine: Arc::clone(machine),
         record: record.to_owned(),
+        invocation: invocation.clone(),
         work: Arc::clone(work),
     };
     let beating = one.clone();
@@ -293,6 +300,8 @@ pub(crate) struct One {
     pub(crate) sim: Arc<Sim>,
     machine: Arc<Machine>,
     pub(crate) record: String,
+    /// What the process was invoked with.
+    pub(crate) invocation: Value,
     work: Arc<Mutex<Work>>,
 }
 
@@ -415,7 +424,7 @@ impl One {
     async fn think(&self) -> Option<(Thought, u64)> {
         let used = usage::uses(&self.sim);
         self.sim.ledger().uses(&self.record, used);
-        if !self.use_tools().await {
+        if !self.use_tools(used).await {
             return None;
         }
         let (takes, thought) = self.draw();

@@ -17,11 +17,17 @@
 //!   the agent is told was made was made.
 //! - **stream**: of what was shown of an answer while it was being thought nothing is left beside the answer: it stands in its place.
 //! - **asker**: nobody works on what a guest asks; a guest is told so, and not twice within a day; nobody else is.
+//! - **approval**: nothing is called of a tool that asks first but what was approved, by whoever may, in time, to the letter as it
+//!   was shown, and once; the first decision stands, and a click without effect changes nothing; that nobody has decided in time is
+//!   said only then.
+//! - **held**: while a person is asked, no message of the question is on the queue, and nobody works on it.
 //! - **trail**: where there is an audit trail, what is posted, what tools are called and who is worked for stands in it.
 //! - **valid**: agent-settle understands every request.
 
 use serde_json::Value;
+use slack_ingress::slack::approval::LAPSED;
 use slack_ingress::slack::question::SlackTs;
+use slack_ingress::work::journal::{AskedCall, Entry};
 use slack_ingress::work::record::{Declined, End, Record, State, Via};
 use slack_ingress::work::stream::Stream;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +35,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::approvals::{self, Approvals, Shown, Wrongs};
 use super::audit;
 use super::faults::{Counts, Fault};
 use super::process::Process;
@@ -97,6 +104,10 @@ struct Question {
     workers: Vec<Worker>,
     /// The calls of tools that took effect, by their goals.
     effects: BTreeMap<u64, Value>,
+    /// Since when a person is asked.
+    suspended_since: Option<Duration>,
+    /// Whether an agent has not read what earlier attempts have called.
+    ignores_its_journal: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +128,9 @@ pub(crate) struct Totals {
     receives: u64,
     effects: u64,
     letters_doubled: u64,
+    suspensions: u64,
+    clicks: u64,
+    decisions: BTreeMap<&'static str, u64>,
 }
 
 /// The stops, by the keys of their threads.
@@ -153,11 +167,17 @@ pub(crate) struct Ledger {
     receives: u64,
     effects: u64,
     used: Used,
+    pub(crate) approvals: Approvals,
 }
 
 /// The id of the question in the key of a record.
 fn question_of(record: &str) -> &str {
     record.strip_prefix("dispatch#").unwrap_or(record)
+}
+
+/// Whether a text with this end asks a person.
+const fn asks(end: &End) -> bool {
+    matches!(end, End::Suspended(_))
 }
 
 impl Ledger {
@@ -206,6 +226,81 @@ impl Ledger {
         self.events.get(event_id).cloned()
     }
 
+    /// The question that a message is about, if it asks one or decides something about one.
+    fn question_of_message(&self, content: &Content) -> Option<String> {
+        let of_event = self.question_of_event(content.attribute("event_id").unwrap_or_default());
+        of_event.or_else(|| approvals::decided_question(content))
+    }
+
+    fn approvals_are_wrong(&mut self, at: Duration, wrongs: Wrongs) {
+        for (id, what) in wrongs {
+            self.violation(at, "approval", &id, format_args!("{what}"));
+        }
+    }
+
+    /// A message with buttons stands.
+    pub(crate) fn is_shown(&mut self, at: Duration, shown: &Shown) {
+        let wrongs = self.approvals.is_shown(shown);
+        self.approvals_are_wrong(at, wrongs);
+    }
+
+    /// An entry was written in the place of a call that a person is asked about.
+    pub(crate) fn asked_is_replaced(
+        &mut self,
+        at: Duration,
+        asked: &AskedCall,
+        entry: &Entry,
+        settings: &Settings,
+    ) {
+        let wrongs = self.approvals.is_replaced(asked, entry, settings);
+        self.approvals_are_wrong(at, wrongs);
+    }
+
+    /// A click was said to change nothing, and has decided.
+    pub(crate) fn changed_without_effect(&mut self, at: Duration, request: &Value) {
+        let record = request["record"].as_str().unwrap_or_default().to_owned();
+        self.violation(at, "approval", &record, format_args!("a click without effect has decided"));
+    }
+
+    /// The agent is told what came of a call, perhaps of one that a person was asked about.
+    pub(crate) fn is_told_of_approved(&mut self, record: &str, call: &Value) {
+        let text = |name: &str| call[name].as_str().unwrap_or_default();
+        self.approvals.is_told(question_of(record), text("tool"), text("arguments"));
+    }
+
+    pub(crate) fn ignores_its_journal(&mut self, record: &str) {
+        self.question(question_of(record)).ignores_its_journal = true;
+    }
+
+    /// While a person is asked nothing is held, where nothing has gone wrong on the way.
+    pub(crate) fn check_held(&mut self, at: Duration, left: &[Arc<Content>], settings: &Settings) {
+        let wrong = [settings.queue, settings.store, settings.settle, settings.deaths, settings.pauses];
+        if wrong.iter().any(|often| *often > 0) || settings.twice > 0 || settings.wrong_clocks > 0 {
+            return;
+        }
+        let of_event = |content: &Arc<Content>| {
+            self.question_of_event(content.attribute("event_id").unwrap_or_default())
+        };
+        let on_the_queue: BTreeSet<String> = left.iter().filter_map(of_event).collect();
+        let mut held = Vec::new();
+        for (id, question) in &self.questions {
+            let is_long = question.suspended_since.is_some_and(|since| at > since + Duration::from_secs(120));
+            if !is_long || question.messages != 1 || question.is_sent_back {
+                continue;
+            }
+            if on_the_queue.contains(id) {
+                held.push((id.clone(), "its message is on the queue"));
+            }
+            let lives = |worker: &Worker| !worker.process.is_dead() && worker.process.is_undisturbed();
+            if question.workers.iter().any(lives) {
+                held.push((id.clone(), "somebody works on it"));
+            }
+        }
+        for (id, what) in held {
+            self.violation(at, "held", &id, format_args!("a person is asked, and {what}"));
+        }
+    }
+
     pub(crate) fn is_accepted(&mut self, event_id: &str) {
         if let Some(id) = self.question_of_event(event_id) {
             self.question(&id).is_accepted = true;
@@ -239,8 +334,7 @@ impl Ledger {
 
     /// SQS's own limits took the message of an event off the queue.
     pub(crate) fn is_dropped(&mut self, content: &Content) {
-        let event_id = content.attribute("event_id").unwrap_or_default();
-        if let Some(id) = self.question_of_event(event_id) {
+        if let Some(id) = self.question_of_message(content) {
             self.question(&id).was_dropped = true;
         }
     }
@@ -334,6 +428,24 @@ impl Ledger {
             Some(State::InFlight(flight)) => Some(flight.claimed_from.is_some()),
             _ => None,
         };
+        let was_suspended = before.is_some_and(|record| match &record.state {
+            State::Suspended { .. } => true,
+            State::Posting(posting) => matches!(posting.end, End::Suspended(_)),
+            _ => false,
+        });
+        let is_resumed = was_suspended && matches!(after.state, State::InFlight(_));
+        let is_withdrawn_now = was_suspended
+            && matches!(&after.state, State::Told { why, .. } if why == "stopped")
+            && after.attempts == 0;
+        if is_resumed || is_withdrawn_now {
+            question.expected_attempts = 0;
+            question.first_received = Some(at);
+        }
+        question.suspended_since = match after.state {
+            State::Suspended { .. } => question.suspended_since.or(Some(at)),
+            _ => None,
+        };
+        let is_early = is_resumed && before.is_some_and(|record| matches!(record.state, State::Posting(_)));
         match (&after.state, was_claimed) {
             _ if operation == "claim" && matches!(after.state, State::InFlight(_)) => {
                 question.expected_attempts += 1;
@@ -358,6 +470,10 @@ impl Ledger {
             question.first_received = Some(at);
         }
         let expected = question.expected_attempts;
+        if is_early {
+            self.faults.add_one(Fault::ClickBeforeItIsKnownToStand);
+        }
+        let question = self.question(id);
         let asked_at = question.asked_at.clone();
         let is_stop = question.is_stop;
         if starts_over && !may_start_over {
@@ -436,7 +552,11 @@ impl Ledger {
             self.violation(at, "twice", &id, format_args!("one call is made twice"));
         }
         let question = self.question(&id);
-        let is_of_this = |posted: &&Posted| posted.generation == intent.generation && !posted.is_deleted;
+        let is_of_this = |posted: &&Posted| {
+            posted.generation == intent.generation
+                && !posted.is_deleted
+                && if asks(&intent.end) { posted.end == intent.end } else { !asks(&posted.end) }
+        };
         let of_this: Vec<&Posted> = question.posts.iter().filter(is_of_this).collect();
         let is_another = of_this.iter().any(|posted| posted.text != intent.text);
         let is_again = of_this.iter().any(|posted| posted.part == intent.part);
@@ -460,6 +580,8 @@ impl Ledger {
         }
         if let Some((group, place)) = group
             && intent.generation == 0
+            // While a person is asked, others have their turn.
+            && !self.approvals.has_suspended(&id)
         {
             let is_overtaken = |(_, other): &(&String, &Question)| {
                 other.group.as_ref().is_some_and(|(its, at)| *its == group && *at > place)
@@ -475,14 +597,21 @@ impl Ledger {
     }
 
     /// A call of a tool takes effect.
-    pub(crate) fn takes_effect(&mut self, at: Duration, arguments: &Value) {
+    pub(crate) fn takes_effect(&mut self, at: Duration, tool: &str, text: &str) {
+        let arguments: &Value = &serde_json::from_str(text).unwrap();
         let id = question_of(arguments["question"].as_str().unwrap()).to_owned();
+        if tool == approvals::TOOL {
+            let wrongs = self.approvals.takes_effect(&id, tool, text);
+            self.approvals_are_wrong(at, wrongs);
+        }
         let goal = arguments["goal"].as_u64().unwrap();
         self.say(at, "tool", &id, format_args!("call {} for goal {goal}", arguments["n"]));
         self.effects += 1;
         self.used.tool_calls += 1;
         let before = self.question(&id).effects.insert(goal, arguments.clone());
-        if let Some(before) = before {
+        // An agent that has not read the journal may ask for a second approval, and a person may give it.
+        let is_approved_again = tool == approvals::TOOL && self.questions[&id].ignores_its_journal;
+        if let Some(before) = before.filter(|_| !is_approved_again) {
             self.violation(at, "done", &id, format_args!("goal {goal} by {before} and {arguments}"));
         }
     }
@@ -514,15 +643,14 @@ impl Ledger {
 
     /// How often the question of an event has started over.
     pub(crate) fn generation(&self, content: &Content) -> u32 {
-        let event_id = content.attribute("event_id").unwrap_or_default();
-        self.events.get(event_id).map_or(0, |id| self.questions[id].generation)
+        self.question_of_message(content).map_or(0, |id| self.questions[&id].generation)
     }
 
     /// A dead letter is in its queue, which was sent when the question had started over so often.
     pub(crate) fn letter(&mut self, at: Duration, generation: u32, content: Arc<Content>) {
         let reason = content.attribute("dead_letter_reason").map(str::to_owned);
         let event_id = content.attribute("event_id").unwrap_or_default();
-        let id = self.question_of_event(event_id).unwrap_or_default();
+        let id = self.question_of_message(&content).unwrap_or_default();
         self.say(at, "letter", &id, format_args!("{reason:?}"));
         let Some(question) = self.questions.get_mut(&id) else {
             return self.violation(at, "letter", event_id, format_args!("no question: {reason:?}"));
@@ -538,8 +666,7 @@ impl Ledger {
 
     /// Somebody sends back the letter of a question. Not if its outcome is unknown, or it was sent back before.
     pub(crate) fn is_sent_back(&mut self, content: &Content) -> bool {
-        let event_id = content.attribute("event_id").unwrap_or_default();
-        let Some(id) = self.question_of_event(event_id) else { return false };
+        let Some(id) = self.question_of_message(content) else { return false };
         let question = self.question(&id);
         let reason = question.letters.last().and_then(|(_, reason)| reason.clone());
         let Some(reason) = reason else { return false };
@@ -555,7 +682,8 @@ impl Ledger {
     pub(crate) fn check_end(&mut self, at: Duration, settings: &Settings, parts: impl Fn(&str) -> usize) {
         let mut violations = Vec::new();
         for (id, question) in &self.questions {
-            question.check(id, settings, &self.stops, &self.intents, &parts, &mut violations);
+            let broken = question.check(id, settings, &self.stops, &self.intents, &self.approvals, &parts);
+            violations.extend(broken.into_iter().map(|(rule, what)| (rule, id.clone(), what)));
         }
         self.check_guests(&mut violations);
         for (rule, id, what) in violations {
@@ -690,7 +818,7 @@ impl Ledger {
 
     pub(crate) fn is_left(&mut self, at: Duration, content: &Content) {
         let event_id = content.attribute("event_id").unwrap_or_default();
-        let id = self.question_of_event(event_id).unwrap_or_else(|| event_id.to_owned());
+        let id = self.question_of_message(content).unwrap_or_else(|| event_id.to_owned());
         let record = self.questions.get(&id).and_then(|question| question.record.clone());
         let state = format!("{:?}", record.map(|record| record.state));
         let state: String = state.chars().take(300).collect();
@@ -712,6 +840,9 @@ impl Ledger {
             receives: self.receives,
             effects: self.effects,
             letters_doubled: self.questions.values().map(Question::doubled_letters).sum(),
+            suspensions: self.approvals.suspensions,
+            clicks: self.approvals.clicks,
+            decisions: self.approvals.decisions.clone(),
         }
     }
 }
@@ -733,8 +864,11 @@ impl Question {
             return "not accepted".to_owned();
         }
         match self.record.as_ref().map(|record| &record.state) {
-            Some(State::Answered { .. }) => "answered".to_owned(),
+            Some(State::Answered { .. }) if self.posts.iter().any(|posted| posted.text == LAPSED) => {
+                "answered: nobody has decided in time".to_owned()
+            }
             Some(State::Told { why, .. }) => format!("told: {why}"),
+            Some(State::Answered { .. }) => "answered".to_owned(),
             _ if self.may_be_ignored => "ignored by the agent".to_owned(),
             _ if self.was_dropped => "dropped by the queue's own limits".to_owned(),
             _ => "lost".to_owned(),
@@ -752,15 +886,19 @@ impl Question {
         settings: &Settings,
         stops: &Stops,
         intents: &BTreeMap<String, Intent>,
+        approvals: &Approvals,
         parts: &impl Fn(&str) -> usize,
-        violations: &mut Vec<(&'static str, String, String)>,
-    ) {
-        let mut broken = |rule, what: String| violations.push((rule, id.to_owned(), what));
+    ) -> Vec<(&'static str, String)> {
+        let mut violations = Vec::new();
+        let mut broken = |rule, what: String| violations.push((rule, what));
         if !self.is_accepted {
-            return;
+            return violations;
         }
-        let last: Vec<&Posted> =
-            self.posts.iter().filter(|posted| posted.generation == self.generation).collect();
+        let last: Vec<&Posted> = self
+            .posts
+            .iter()
+            .filter(|posted| posted.generation == self.generation && !asks(&posted.end))
+            .collect();
         let letters: Vec<Option<&str>> = self
             .letters
             .iter()
@@ -783,6 +921,15 @@ impl Question {
                 }
                 if !letters.is_empty() && !self.was_dropped {
                     broken("letter", "answered, and a dead letter".to_owned());
+                }
+                if last.iter().any(|posted| posted.text == LAPSED) && !approvals.has_lapsed(id) {
+                    broken("approval", "it is said that nobody has decided, and that is not so".to_owned());
+                }
+                // Whoever has used up what they may, or has not read the journal, makes no call.
+                if declined.is_none() && !self.ignores_its_journal && self.generation == 0 {
+                    for call in approvals.not_made(id) {
+                        broken("approval", format!("approved, and neither made nor told of: {call}"));
+                    }
                 }
             }
             Some(State::Told { why, .. }) if why == "stopped" || why == "deleted" => {
@@ -847,6 +994,7 @@ impl Question {
                 broken("answered", format!("neither answered nor told: {:.200}", other));
             }
         }
+        violations
     }
 }
 
@@ -859,6 +1007,11 @@ impl Totals {
         self.effects += other.effects;
         self.letters_doubled += other.letters_doubled;
         self.faults.add(&other.faults);
+        self.suspensions += other.suspensions;
+        self.clicks += other.clicks;
+        for (verdict, times) in &other.decisions {
+            *self.decisions.entry(verdict).or_default() += times;
+        }
         for (end, times) in &other.ends {
             *self.ends.entry(end.clone()).or_default() += times;
         }
@@ -867,12 +1020,14 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { histories, questions, faults, ends, posts, receives, effects, letters_doubled } = self;
+        let Self { histories, questions, faults, ends, posts, receives, effects, letters_doubled, .. } = self;
+        let Self { suspensions, clicks, decisions, .. } = self;
         writeln!(
             f,
             "{questions} questions in {histories} histories, {receives} receives, {posts} posts, {effects} calls of tools, {} faults",
             faults.total()
         )?;
+        writeln!(f, "{suspensions} messages with buttons, {clicks} clicks, decided {decisions:?}")?;
         for (end, times) in ends {
             writeln!(f, "  {end:<38} {times:>9}")?;
         }

@@ -57,6 +57,8 @@ pub(crate) struct Process {
     /// Notified when something about the process or its work has changed.
     pub(crate) changed: tokio::sync::Notify,
     sigterm_came: std::sync::atomic::AtomicBool,
+    /// Whether it has written down what a person decided.
+    pub(crate) has_decided: std::sync::atomic::AtomicBool,
     /// Whether it was paused.
     was_disturbed: std::sync::atomic::AtomicBool,
 }
@@ -102,6 +104,7 @@ impl Process {
             life: Mutex::default(),
             changed: tokio::sync::Notify::new(),
             sigterm_came: false.into(),
+            has_decided: false.into(),
             was_disturbed: false.into(),
         })
     }

@@ -4,6 +4,7 @@
 
 use slack_ingress::dispatch::message::QueueMessage;
 use slack_ingress::sink::message::Message;
+use slack_ingress::work::lapse::{KIND, Lapse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,15 @@ impl Content {
             group: group.clone(),
             deduplication_id: message.deduplication_id.clone(),
         })
+    }
+
+    /// What the schedule of a lapse sends: on a FIFO queue in a group of its own.
+    pub(crate) fn of_lapse(lapse: &Lapse) -> Arc<Self> {
+        let id = lapse.event_id();
+        let attributes =
+            BTreeMap::from([("kind".to_owned(), KIND.to_owned()), ("event_id".to_owned(), id.clone())]);
+        let body = lapse.to_json().to_string();
+        Arc::new(Self { body, attributes, group: id.clone(), deduplication_id: id })
     }
 
     pub(crate) fn attribute(&self, name: &str) -> Option<&str> {

@@ -2,6 +2,7 @@
 //! or says, and the ledger has to notice.
 
 use slack_ingress::slack::scope::Scope;
+use slack_ingress::work::approval::Who;
 use slack_ingress::work::usage::Limits;
 use std::time::Duration;
 
@@ -61,10 +62,28 @@ pub(crate) enum Rule {
     TrailHasCalls,
     /// A text stands in the trail before it is posted. Off: it does not.
     TrailHasAnswers,
+    /// A tool that is marked asks a person first. Off: it asks nobody.
+    CallsAreAskedFirst,
+    /// Only those decide who may. Off: everybody does.
+    OnlyApproversDecide,
+    /// The first decision stands. Off: each later one takes its place.
+    FirstDecisionStands,
+    /// A click after the time for it decides nothing. Off: it does.
+    LateClicksDecideNothing,
+    /// What is called is what was shown, to the letter. Off: an approval holds for any call under its number.
+    ShownIsCalled,
+    /// What was refused, or has lapsed, is not called. Off: whoever asks for it again makes it.
+    RefusedIsNotCalled,
+    /// A call that was approved is made once. Off: whoever asks for it again makes it again.
+    ApprovedIsCalledOnce,
+    /// Something says when nobody has decided in time. Off: nothing does.
+    LapseIsScheduled,
+    /// While a person is asked the question's message is deleted. Off: it comes again and again.
+    SuspensionHoldsNothing,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -90,6 +109,15 @@ impl Rule {
         Self::TrailHasWhoAsks,
         Self::TrailHasCalls,
         Self::TrailHasAnswers,
+        Self::CallsAreAskedFirst,
+        Self::OnlyApproversDecide,
+        Self::FirstDecisionStands,
+        Self::LateClicksDecideNothing,
+        Self::ShownIsCalled,
+        Self::RefusedIsNotCalled,
+        Self::ApprovedIsCalledOnce,
+        Self::LapseIsScheduled,
+        Self::SuspensionHoldsNothing,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -111,6 +139,15 @@ impl Rule {
             Self::AskersAreAdmitted | Self::OneTellingADay => &["asker"],
             Self::AttemptsTake | Self::LimitsHold | Self::ToolCallsAreTaken => &["limits"],
             Self::TrailHasWhoAsks | Self::TrailHasCalls | Self::TrailHasAnswers => &["trail"],
+            Self::CallsAreAskedFirst
+            | Self::OnlyApproversDecide
+            | Self::FirstDecisionStands
+            | Self::LateClicksDecideNothing
+            | Self::ShownIsCalled
+            | Self::RefusedIsNotCalled
+            | Self::ApprovedIsCalledOnce => &["approval"],
+            Self::LapseIsScheduled => &["answered"],
+            Self::SuspensionHoldsNothing => &["held"],
         }
     }
 
@@ -153,6 +190,28 @@ impl Rule {
             Self::TrailHasWhoAsks | Self::TrailHasCalls | Self::TrailHasAnswers => {
                 settings.audit = true;
                 settings.tools = 1000;
+            }
+            Self::CallsAreAskedFirst
+            | Self::OnlyApproversDecide
+            | Self::FirstDecisionStands
+            | Self::LateClicksDecideNothing
+            | Self::ShownIsCalled
+            | Self::RefusedIsNotCalled
+            | Self::ApprovedIsCalledOnce
+            | Self::LapseIsScheduled => {
+                settings.tools = 1000;
+                settings.approvals.get_or_insert(Who::Asker);
+            }
+            Self::SuspensionHoldsNothing => {
+                settings.tools = 1000;
+                settings.approvals.get_or_insert(Who::Asker);
+                settings.queue = 0;
+                settings.store = 0;
+                settings.settle = 0;
+                settings.deaths = 0;
+                settings.pauses = 0;
+                settings.twice = 0;
+                settings.wrong_clocks = 0;
             }
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {

@@ -1,10 +1,11 @@
 //! What a history is like: the settings of the functions, how often things go wrong, and what Slack is like. All of it is drawn
 //! from the history's seed.
 
+use slack_ingress::work::approval::Who;
 use slack_ingress::work::usage::DailyLimits;
 use std::time::Duration;
 
-use super::usage;
+use super::{approvals, usage};
 use crate::chance::Chance;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -83,6 +84,10 @@ pub(crate) struct Settings {
     pub(crate) limits: DailyLimits,
     /// Whether there is an audit trail.
     pub(crate) audit: bool,
+    /// Who decides before one of the tools is called; `None` if nobody is asked.
+    pub(crate) approvals: Option<Who>,
+    /// How long they may take.
+    pub(crate) approval_time: Duration,
 }
 
 impl Settings {
@@ -110,6 +115,7 @@ impl Settings {
             1 if chance.per_mille(100) => Duration::MAX,
             _ => Duration::ZERO,
         };
+        let approvals = approvals::draw(chance);
         Self {
             fifo: chance.per_mille(600),
             questions: chance.number(6..=24),
@@ -154,11 +160,13 @@ impl Settings {
             token_put_at,
             asking,
             letters_are_sent_back: chance.per_mille(200),
-            tools: chance.choose(&[0, 0, 500]),
+            tools: if approvals.is_some() { 700 } else { chance.choose(&[0, 0, 500]) },
             streams: chance.choose(&[0, 500, 1000]),
             guests: chance.choose(&[0, 0, 300]),
             limits: if chance.per_mille(300) { usage::draw(chance) } else { DailyLimits::default() },
             audit: chance.per_mille(300),
+            approvals,
+            approval_time: chance.choose(&[MINUTE, 5 * MINUTE, 20 * MINUTE, HOUR]),
         }
     }
 }

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use slack_ingress::settle::request::Request;
 use slack_ingress::settle::{Settle, SettleSettings};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use super::approvals;
 use super::audit;
 use super::faults::Fault;
 use super::process::{In, Process, Program};
@@ -105,8 +107,9 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
         operation: request["operation"].as_str().unwrap_or_default().into(),
         ..Node::new(sim, Arc::clone(&process))
     };
-    let limits = sim.settings.limits.clone();
-    let settings = SettleSettings { limits, audit: audit::rules(sim), ..SettleSettings::new(post_wait(sim)) };
+    let (limits, asking) = (sim.settings.limits.clone(), approvals::configured(sim));
+    let audit = audit::rules(sim);
+    let settings = SettleSettings { limits, approvals: asking, audit, ..SettleSettings::new(post_wait(sim)) };
     let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| node.clone());
     let settle = Settle::new(store, queue, slack, Some(tools), tokens, clock, settings);
     let invoked = async {
@@ -123,8 +126,19 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
             None
         }
     };
+    match &*node.operation {
+        "suspend" if process.is_dead() => sim.count(Fault::SettleDiesAtASuspension),
+        "decide" if process.is_dead() => sim.count(Fault::SettleDiesAtADecision),
+        _ => {}
+    }
     if answer.as_ref().is_some_and(|answer| answer["outcome"] == "invalid") {
         sim.ledger().invalid(sim.at(), &request);
+    }
+    if let Some(answer) = answer.as_ref().filter(|_| &*node.operation == "decide") {
+        approvals::count(sim, &request, answer);
+        if answer["outcome"] == "no effect" && process.has_decided.load(Ordering::Relaxed) {
+            sim.ledger().changed_without_effect(sim.at(), &request);
+        }
     }
     sim.say(
         &process.name,

@@ -23,7 +23,7 @@ use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
 use slack_ingress::work::stream::Stream;
 use slack_ingress::work::token::{Token, Tokens};
 use slack_ingress::work::{RecordKey, Seen, Stopped, WorkStore, Written};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::Sessions;
+use super::approvals::{self, Shown};
 use super::faults::Fault;
 use super::ledger::Ledger;
 use super::process::{Process, Program};
@@ -77,6 +78,13 @@ pub(crate) struct Sim {
     pub(crate) posts: Mutex<Posts>,
     pub(crate) streams: Mutex<Streams>,
     pub(crate) sessions: Mutex<Sessions>,
+    /// The schedules that are to send a message, by their names.
+    pub(crate) schedules: Mutex<BTreeSet<String>>,
+    /// How many schedules and people are still to come.
+    pub(crate) pending: AtomicU64,
+    /// The messages with buttons that nobody has seen yet, and what is notified of them.
+    pub(crate) shown: Mutex<Vec<Shown>>,
+    pub(crate) is_shown: Notify,
     tokens: AtomicU64,
     processes: AtomicU64,
     pub(crate) is_over: AtomicBool,
@@ -111,6 +119,10 @@ impl Sim {
             posts: Mutex::default(),
             streams: Mutex::default(),
             sessions: Mutex::default(),
+            schedules: Mutex::default(),
+            pending: AtomicU64::new(0),
+            shown: Mutex::default(),
+            is_shown: Notify::new(),
             tokens: AtomicU64::new(1),
             processes: AtomicU64::new(1),
             is_over: AtomicBool::new(false),
@@ -517,7 +529,7 @@ impl WorkStore for Node {
         }
         let entry = self.sim.store.read_call(key, number).await?;
         self.way().await;
-        Ok(entry)
+        Ok(self.read_under_rules(entry))
     }
 
     async fn forget_call(&self, key: &RecordKey, number: u32, now: UnixMillis) -> Result<(), StoreError> {
@@ -539,7 +551,7 @@ impl WorkStore for Node {
     ) -> Result<Option<Entry>, StoreError> {
         let wrong = self.wrong(self.sim.settings.store);
         self.count_write(wrong);
-        let (key, entry) = (key.clone(), entry.clone());
+        let (node, key, entry) = (self.clone(), key.clone(), entry.clone());
         let done = self.call(wrong, move |sim| {
             if entry == Entry::Closed
                 && sim.is_off(Rule::JournalIsClosed)
@@ -548,8 +560,11 @@ impl WorkStore for Node {
                 return None;
             }
             let stands = at_once(sim.store.begin_call(&key, number, &entry, now)).unwrap();
+            if let (None, Entry::Asked(asked)) = (&stands, &entry) {
+                sim.ledger().approvals.is_asked(key.question_id(), asked);
+            }
             let is_begun = matches!(entry, Entry::Call(_)) && sim.is_off(Rule::OneBeginsACall);
-            stands.filter(|_| !is_begun)
+            node.found_under_rules(stands, &entry).filter(|_| !is_begun)
         });
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
@@ -564,9 +579,21 @@ impl WorkStore for Node {
     ) -> Result<Option<Entry>, StoreError> {
         let wrong = self.wrong(self.sim.settings.store);
         self.count_write(wrong);
-        let (key, asked, entry) = (key.clone(), asked.clone(), entry.clone());
+        let (node, key, mut asked, entry) = (self.clone(), key.clone(), asked.clone(), entry.clone());
         let done = self.call(wrong, move |sim| {
-            at_once(sim.store.replace_asked(&key, number, &asked, &entry, now)).unwrap()
+            match at_once(sim.store.read_call(&key, number)).unwrap() {
+                Some(Entry::Asked(stands)) if node.replaces_anything() => asked = stands,
+                Some(Entry::Call(_)) if sim.is_off(Rule::ApprovedIsCalledOnce) => return None,
+                _ => {}
+            }
+            let stands = at_once(sim.store.replace_asked(&key, number, &asked, &entry, now)).unwrap();
+            if stands.is_none() {
+                let decides = matches!(&entry, Entry::Asked(asked) if asked.verdict().is_some());
+                node.process.has_decided.fetch_or(decides, Ordering::Relaxed);
+                sim.say(&node.process.name, key.question_id(), format_args!("entry {number}: {entry:?}"));
+                sim.ledger().asked_is_replaced(sim.at(), &asked, &entry, &sim.settings);
+            }
+            stands
         });
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
@@ -682,11 +709,14 @@ impl Queue for Node {
         answer_of(changed)
     }
 
-    async fn put_at(&self, _: &Lapse, _: UnixMillis) -> Result<(), QueueError> {
-        Err(QueueError::Unknown("no history has approvals yet".into()))
+    async fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> Result<(), QueueError> {
+        self.schedule(lapse, at).await
     }
 
     async fn delete(&self, handle: &str) -> Result<(), QueueError> {
+        if ["suspend", "post"].contains(&&*self.operation) && self.sim.is_off(Rule::SuspensionHoldsNothing) {
+            return Ok(());
+        }
         let wrong = self.wrong(self.sim.settings.queue);
         self.count_queue(wrong);
         let (name, called) = (self.process.name.clone(), handle.to_owned());
@@ -770,6 +800,8 @@ impl SlackTools for Node {
         }
         let thread = format!("{}:{}", post.channel, post.thread_ts.unwrap_or_default());
         let nonce = post.nonce.to_owned();
+        let (channel, thread_ts) = (post.channel.to_owned(), post.thread_ts.unwrap_or_default().to_owned());
+        let blocks = post.blocks.cloned();
         let stands = |sim: &Arc<Sim>, after: Duration| {
             let (sim, who) = (Arc::clone(sim), self.process.name.clone());
             tokio::spawn(async move {
@@ -778,6 +810,13 @@ impl SlackTools for Node {
                 let ts = sim.posts.lock().unwrap().add(&thread, &nonce, sim.true_time());
                 sim.say(&who, "", format_args!("posts {} into {thread}", short(&nonce)));
                 sim.ledger().is_posted(at, &thread, &nonce);
+                if let Some(shown) = blocks.and_then(|blocks| Shown::read(&channel, &thread_ts, &ts, &blocks))
+                {
+                    sim.ledger().is_shown(at, &shown);
+                    sim.pending.fetch_add(1, Ordering::Relaxed);
+                    sim.shown.lock().unwrap().push(shown);
+                    sim.is_shown.notify_waiters();
+                }
                 ts
             })
         };
@@ -832,8 +871,14 @@ impl SlackTools for Node {
         PersonOutcome::Known(Person::read(person.as_object().unwrap()))
     }
 
-    async fn members(&self, _: Option<&str>, _: &str, _: Moment) -> MembersOutcome {
-        MembersOutcome::Known(Vec::new())
+    async fn members(&self, _: Option<&str>, _group: &str, _: Moment) -> MembersOutcome {
+        let way = self.sim.millis(20..=300);
+        sleep(way).await;
+        if self.sim.goes_wrong(self.sim.settings.slack) {
+            self.sim.count(Fault::GroupCannotBeRead);
+            return MembersOutcome::Unknown { reason: "slack_ratelimited".to_owned(), retry: Retry::Later };
+        }
+        MembersOutcome::Known(approvals::members())
     }
 
     /// No question of the simulation has a file.
@@ -894,8 +939,13 @@ impl SlackTools for Node {
         unreachable!("nobody here opens the pane")
     }
 
-    async fn respond(&self, _response_url: &str, _text: &str, _: Moment) -> PostOutcome {
-        panic!("no question of the simulation has a response_url")
+    /// Whoever clicks is told what came of it; no question has a `response_url`.
+    async fn respond(&self, response_url: &str, text: &str, _: Moment) -> PostOutcome {
+        assert!(text.contains("nothing"), "{text} is not what a click is told");
+        let way = self.sim.millis(20..=300);
+        sleep(way).await;
+        self.sim.say(&self.process.name, response_url, format_args!("tells whoever clicked: {text}"));
+        PostOutcome::Posted { ts: None }
     }
 }
 

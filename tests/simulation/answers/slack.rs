@@ -31,6 +31,11 @@ impl Posts {
         ts
     }
 
+    /// Whether a message with this `ts` stands.
+    pub(crate) fn stands(&self, ts: &str) -> bool {
+        self.threads.values().flatten().any(|posted| posted.ts == ts)
+    }
+
     /// The `ts` of the post with this nonce, among those that are not too old.
     pub(crate) fn find(&self, thread: &str, nonce: &str, since: UnixMillis) -> Option<String> {
         let posts = self.threads.get(thread)?;

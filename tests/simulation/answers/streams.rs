@@ -231,7 +231,12 @@ impl StreamTools for Node {
         let replaced = self.stream_call(move |sim| {
             let at = sim.at();
             let mut streams = sim.streams.lock().unwrap();
-            let Some(message) = streams.0.get_mut(&ts) else { panic!("{ts} is no stream") };
+            let Some(message) = streams.0.get_mut(&ts) else {
+                // The message that asked a person says now what was decided.
+                assert!(sim.posts.lock().unwrap().stands(&ts), "{ts} is no message");
+                sim.say(&who, "", format_args!("has {ts} say what was decided"));
+                return Replaced::Yes;
+            };
             if message.state == Writing::Deleted {
                 return Replaced::NoSuchMessage { reason: "slack_message_not_found".to_owned() };
             }

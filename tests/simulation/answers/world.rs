@@ -1,7 +1,7 @@
 //! Runs one history: Slack sends questions, stops and deletions to the real ingress, and Lambda polls the queue for the real
 //! dispatcher.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use slack_ingress::dedup::memory::MemoryStore;
 use slack_ingress::dispatch::batch::Batch;
 use slack_ingress::dispatch::message::QueueMessage;
@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
+use super::approvals::{self, Press, Shown};
 use super::faults::Fault;
 use super::ledger::Totals;
 use super::process::{In, Process, Program};
@@ -95,10 +96,12 @@ impl World {
             let sim = Sim::new(seed, rule, is_off, narration);
             let world = Arc::new(Self { ingress: ingress(&sim), sim: Arc::clone(&sim) });
             let polling = tokio::spawn(poll(Arc::clone(&sim)));
+            let people = tokio::spawn(Arc::clone(&world).decide());
             world.play().await;
             world.end().await;
             sim.is_over.store(true, Ordering::Relaxed);
             polling.abort();
+            people.abort();
             let mut ledger = sim.ledger();
             let at = sim.at();
             let left: Vec<Arc<Content>> = sim.queue.lock().unwrap().left().cloned().collect();
@@ -225,7 +228,7 @@ impl World {
             self.sim.ledger().stop_is_pressed(&stop_key, SlackTs::parse(&ts).unwrap());
         }
         self.sim.say("slack", &event_id, format_args!("sends {act:?}, {ts} in {thread_ts}"));
-        self.deliver(&event_id, &body).await;
+        self.deliver(&event_id, &body.to_string(), "application/json", &[0, 1, 60, 300]).await;
         ts
     }
 
@@ -253,9 +256,46 @@ impl World {
         }
     }
 
-    async fn deliver(&self, event_id: &str, body: &Value) {
-        let body = body.to_string();
-        for (retry, pause) in [0, 1, 60, 300].into_iter().enumerate() {
+    /// Has people decide about what they are asked, for ever.
+    async fn decide(self: Arc<Self>) {
+        loop {
+            let is_shown = self.sim.is_shown.notified();
+            let mut is_shown = pin!(is_shown);
+            is_shown.as_mut().enable();
+            let messages = std::mem::take(&mut *self.sim.shown.lock().unwrap());
+            if messages.is_empty() {
+                is_shown.await;
+            }
+            for shown in messages {
+                for press in approvals::presses(&self.sim) {
+                    self.sim.pending.fetch_add(1, Ordering::Relaxed);
+                    let (world, shown) = (Arc::clone(&self), shown.clone());
+                    self.sim.spawn(async move {
+                        sleep(press.after).await;
+                        world.clicks(&shown, &press).await;
+                        world.sim.pending.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+                self.sim.pending.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Somebody presses a button. Slack sends that once.
+    async fn clicks(&self, shown: &Shown, press: &Press) {
+        let now = self.sim.true_time();
+        let number = self.sim.chance().number(0..=u64::MAX);
+        let at = format!("{}.{:06}", now.as_secs(), now.as_millis() % 1000 * 1000);
+        self.sim.say("slack", shown.question(), format_args!("{} presses {:?}", press.user, press.verdict));
+        self.sim.ledger().approvals.is_clicked(shown, press);
+        let interaction = approvals::interaction(shown, press, APP, &at, number).to_string();
+        let encoded = percent_encoding::utf8_percent_encode(&interaction, percent_encoding::NON_ALPHANUMERIC);
+        let body = format!("payload={encoded}");
+        self.deliver(&format!("click{number}"), &body, "application/x-www-form-urlencoded", &[0]).await;
+    }
+
+    async fn deliver(&self, event_id: &str, body: &str, content_type: &str, pauses: &[u64]) {
+        for (retry, pause) in pauses.iter().copied().enumerate() {
             sleep(Duration::from_secs(pause)).await;
             let retry_num = u32::try_from(retry).ok().filter(|retry| *retry > 0);
             let now = self.sim.true_time();
@@ -263,11 +303,11 @@ impl World {
             let inbound = Inbound {
                 signature: Some(SigningSecret::new(SECRET).sign(&timestamp, body.as_bytes())),
                 timestamp: Some(timestamp),
-                content_type: Some("application/json".to_owned()),
+                content_type: Some(content_type.to_owned()),
                 attempt: Attempt { retry_num, retry_reason: retry_num.map(|_| "http_error".to_owned()) },
                 delivery_id: None,
                 gateway_time: Some(now),
-                body: body.clone().into_bytes(),
+                body: body.as_bytes().to_vec(),
             };
             let request_id = self.sim.name("request");
             let request_id = format!("{request_id}{event_id}.{retry}");
@@ -295,7 +335,9 @@ impl World {
         while sim.at() < latest {
             sleep(Duration::from_secs(30)).await;
             self.send_letters_back();
-            if !sim.queue.lock().unwrap().is_empty() {
+            let left: Vec<Arc<Content>> = sim.queue.lock().unwrap().left().cloned().collect();
+            sim.ledger().check_held(sim.at(), &left, settings);
+            if sim.pending.load(Ordering::Relaxed) > 0 || !sim.queue.lock().unwrap().is_empty() {
                 quiet_since = None;
                 continue;
             }
@@ -476,7 +518,8 @@ async fn dispatch(sim: &Arc<Sim>, messages: Vec<QueueMessage>) -> Option<Vec<Str
             sim.count(Fault::BystandersPutOff);
         }
         let is_at_work = report.outcome == MessageOutcome::Dispatched && sim.is_off(Rule::NotDoneWhileAtWork);
-        if report.outcome.is_done() || is_at_work {
+        let is_held = report.outcome == MessageOutcome::Duplicate && sim.is_off(Rule::SuspensionHoldsNothing);
+        if report.outcome.is_done() && !is_held || is_at_work {
             done.push(report.message_id);
         }
     }
