@@ -161,7 +161,7 @@ struct Work<'a> {
     files: &'a [File],
     /// The id of the approval that the message has decided about.
     resumes: Option<&'a Token>,
-    /// Whether it says that nobody has decided in time.
+    /// Whether nobody has decided in time.
     is_lapse: bool,
     lease_until: UnixMillis,
 }
@@ -366,7 +366,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: None,
             files: &[],
             resumes: Some(&click.approval),
-            is_lapse: click.verdict == Verdict::Lapsed,
+            is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
         };
         if let Some(outcome) = left_alone(self.hold(&work, visible_in).await, report) {
@@ -383,7 +383,12 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
         };
         match outcome {
-            Some("decided") => self.resume(&work, click, report).await,
+            Some("decided") => {
+                // Whoever says that the time is over may find that somebody has decided.
+                let verdict = answer.iter().find_map(|answer| answer.get("verdict")?.as_str());
+                let is_lapse = verdict.and_then(Verdict::parse) == Some(Verdict::Lapsed);
+                self.resume(&Work { is_lapse, ..work }, report).await
+            }
             // Nobody's button has such a value, or it is another question's by now.
             Some("no effect" | "invalid") => self.without_effect(&work, report).await,
             _ => {
@@ -433,7 +438,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     }
 
     /// Goes on with a question that a person has decided about: with the message that says so in the place of its own.
-    async fn resume(&self, work: &Work<'_>, click: &Click<'_>, report: &mut MessageReport) -> MessageOutcome {
+    async fn resume(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
         let read = async {
             let read = self.store.read(work.key, self.clock.now());
             let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
@@ -461,7 +466,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         };
         let work = &Work { place: place.as_ref(), ..*work };
         match errand {
-            Errand::Call if click.verdict == Verdict::Lapsed => {
+            Errand::Call if work.is_lapse => {
                 let text = json!({ "text": LAPSED });
                 self.tell(&request("answer", work.key, work.token, text), report).await;
                 MessageOutcome::Deferred(Deferral::Settle)

@@ -233,6 +233,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let now = self.clock.now();
         let decision = match approval::click(approval, decide.verdict, by, &decide.click, now) {
             Clicked::HasDecided(decision) => decision,
+            // Of a click that decided late, the message may be gone. What says that the time is over carries the question on, and
+            // what becomes of that message is said by the record.
+            Clicked::TooLate(decision) if decide.verdict == Verdict::Lapsed => decision,
             Clicked::TooLate(decision) => {
                 return Ok(self.no_effect(NoEffect::Decided(decision.shown()), decide, call).await);
             }
@@ -259,17 +262,25 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 let act = Act::Decision { number, tool, arguments, decision: &decision };
                 self.before(&act, decider.as_ref(), call).await?;
                 match self.write_decision(number, &asked, decision.clone(), call).await? {
-                    Ok(decision) => decision,
+                    Ok(decision) => {
+                        call.report.decided = Some(decision.verdict);
+                        decision
+                    }
                     Err(first) => {
                         let act = Act::NotDecided { number, decision: &decision };
                         self.after(&act, decider.as_ref(), call).await;
-                        let first = first.map_or(NoEffect::Gone, |_| NoEffect::Over);
-                        return Ok(self.no_effect(first, decide, call).await);
+                        match first {
+                            Some(first) if decide.verdict == Verdict::Lapsed => first,
+                            first => {
+                                let shown = first.as_ref().map(Decision::shown);
+                                let why = shown.map_or(NoEffect::Gone, NoEffect::Decided);
+                                return Ok(self.no_effect(why, decide, call).await);
+                            }
+                        }
                     }
                 }
             }
         };
-        call.report.decided = Some(decision.verdict);
         self.show_decision(&asked, &decision, decide, &record, call).await;
         Ok(Answer::Decided { verdict: decision.verdict })
     }

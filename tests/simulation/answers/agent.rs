@@ -437,6 +437,8 @@ impl One {
         };
         let interrupted = async {
             tokio::select! {
+                // Otherwise it would be chance which of them is looked at first, and a seed would be several histories.
+                biased;
                 () = self.until(|| self.is_interrupted()) => {}
                 () = shown => {}
             }
