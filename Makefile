@@ -123,8 +123,8 @@ bolt/javascript/dist/index.js: bolt/javascript/node_modules/.package-lock.json $
 TWO_REGIONS = tests/end_to_end/test_two_regions.py
 test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 	cargo build $(EVERYTHING) --bin slack-dev
-	tests/beside.sh "agent/.venv/bin/python -m pytest -q tests/end_to_end --ignore $(TWO_REGIONS)" \
-		"agent/.venv/bin/python -m pytest -q $(TWO_REGIONS)"
+	tests/beside.sh "tests/once_more.sh agent/.venv/bin/python -m pytest -q -o cache_dir=target/pytest/end_to_end tests/end_to_end --ignore $(TWO_REGIONS)" \
+		"tests/once_more.sh agent/.venv/bin/python -m pytest -q -o cache_dir=target/pytest/two_regions $(TWO_REGIONS)"
 
 # The code of docs/migrate-bolt.md, before and after each of its commits.
 test-bolt-guide: $(VENV)/test.stamp $(VENV)/stack.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE)

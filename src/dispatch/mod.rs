@@ -472,11 +472,13 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 MessageOutcome::Deferred(Deferral::Settle)
             }
             Errand::Call => {
-                let session_id = report.session_id.clone().unwrap_or_default();
                 let invocation = invocation.unwrap_or_default();
-                let call = agent_call::resumed(work.message, &session_id, &invocation, work.key, work.token);
+                let call = agent_call::resumed(work.message, &invocation, work.key, work.token);
                 match call {
-                    Ok(call) => self.hand_over(&call, None, work, report).await,
+                    Ok(call) => {
+                        report.session_id = Some(call.session_id.clone());
+                        self.hand_over(&call, None, work, report).await
+                    }
                     Err(invalid) => {
                         self.give_back(work.key, work.token, report).await;
                         self.send_to_dead_letter_queue(work.message, invalid.as_str(), report).await

@@ -1263,6 +1263,7 @@ async fn a_click_that_decides_goes_on_with_the_question_by_its_own_message() {
     let scene = Scene::waits_for_a_person().await;
     scene.settle_answers(&json!({ "outcome": "decided", "verdict": "approved" }));
     let report = scene.one(click("0a1b")).await;
+    let report_session = report.session_id.clone();
     assert_eq!((report.outcome, report.question_id), (Dispatched, Some(format!("A1:C1:{TS}"))));
     let asked = scene.world.settled.lock().unwrap()[0].clone();
     for (name, value) in [
@@ -1278,6 +1279,8 @@ async fn a_click_that_decides_goes_on_with_the_question_by_its_own_message() {
     ] {
         assert_eq!(asked[name], value, "{name}");
     }
+    // In the session of the question, whatever message brings it.
+    assert_eq!(report_session, agent_call::session_id(&message("Ev1", "C1")));
     // The agent gets what it was invoked with, and a new right to the record, which holds the click's message.
     let payload = scene.world.payloads.lock().unwrap().last().unwrap().clone();
     assert_eq!(
@@ -1330,6 +1333,14 @@ async fn when_nobody_has_decided_in_time_that_is_said_and_the_agent_is_not_calle
         panic!("it is in flight")
     };
     assert_eq!(receive, lapse().receive());
+    // Somebody has decided, and the message that says so is gone: this one carries the question on, in its session.
+    let scene = Scene::waits_for_a_person().await;
+    scene.settle_answers(&json!({ "outcome": "decided", "verdict": "approved" }));
+    let report = scene.one(lapse()).await;
+    assert_eq!(
+        (report.outcome, report.session_id),
+        (Dispatched, agent_call::session_id(&message("Ev1", "C1")))
+    );
     // Somebody was earlier.
     let scene = Scene::waits_for_a_person().await;
     scene.settle_answers(&json!({ "outcome": "no effect", "why": "decided" }));

@@ -355,8 +355,15 @@ impl SlackTools for AgentCoreGateway {
         }
     }
 
-    async fn members(&self, tenant: Option<&str>, group: &str, until: Moment) -> MembersOutcome {
-        let arguments = arguments([("usergroup", Some(group.into()))]);
+    async fn members(
+        &self,
+        tenant: Option<&str>,
+        team: Option<&str>,
+        group: &str,
+        until: Moment,
+    ) -> MembersOutcome {
+        let team = team.filter(|_| tenant.is_some_and(payload::is_organisation));
+        let arguments = arguments([("usergroup", Some(group.into())), ("team_id", team.map(Value::from))]);
         match done(self.call(tenant, "list_group_members", &arguments, self.calls.deadline(until)).await) {
             Ok(answer) => match answer.get("users").and_then(Value::as_array) {
                 Some(users) => {

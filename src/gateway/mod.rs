@@ -94,10 +94,12 @@ pub trait SlackTools: StreamTools + Send + Sync {
         until: Moment,
     ) -> impl Future<Output = PersonOutcome> + Send;
 
-    /// Reads who is in a user group, in an installation. Nothing changes by it, and it may be repeated.
+    /// Reads who is in a user group, in an installation; `team` is the workspace, which Slack has to be told for an app that is installed
+    /// in all of an organisation. Nothing changes by it, and it may be repeated.
     fn members(
         &self,
         tenant: Option<&str>,
+        team: Option<&str>,
         group: &str,
         until: Moment,
     ) -> impl Future<Output = MembersOutcome> + Send;

@@ -49,7 +49,7 @@ pub struct Approvals {
 impl Approvals {
     /// Who decides about this tool; `None` if it asks nobody. A whole name comes before an operation alone.
     pub fn of(&self, tool: &str) -> Option<&Who> {
-        let operation = tool.rsplit_once("___").map_or(tool, |(_, operation)| operation);
+        let operation = tool.split_once("___").map_or(tool, |(_, operation)| operation);
         let named = |name: &str| self.tools.iter().find(|(tool, _)| tool == name).map(|(_, who)| who);
         named(tool).or_else(|| named(operation))
     }
@@ -157,6 +157,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Some(place) = &record.place else {
             return self.not_asked(number, &asked, "no_place", call).await;
         };
+        if asked.approval.who == Who::Asker && place.user.is_none() {
+            return self.not_asked(number, &asked, "no_asker", call).await;
+        }
         if record.suspensions >= approval::MAX_ASKED {
             return self.not_asked(number, &asked, "asked_too_often", call).await;
         }
@@ -247,11 +250,16 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 }
                 match self.may_decide(&approval.who, decide, place, call).await {
                     Ok(true) => {}
+                    // Somebody has to change something first, and meanwhile the thread goes on.
+                    Err((why, Retry::AfterChange | Retry::Never)) => {
+                        call.report.failure = Some(why);
+                        return Ok(self.no_effect(NoEffect::NobodyKnows, decide, call).await);
+                    }
                     Ok(false) => {
                         let who = approval.who.mention(asker);
                         return Ok(self.no_effect(NoEffect::NotYours { who: &who }, decide, call).await);
                     }
-                    Err(why) => {
+                    Err((why, Retry::Later)) => {
                         call.report.failure = Some(why.clone());
                         return Ok(Answer::Unreadable { why, again: true });
                     }
@@ -351,16 +359,17 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         decide: &Decide,
         place: Option<&Place>,
         call: &Call<'_>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, (String, Retry)> {
         let Some(by) = &decide.by else { return Ok(decide.verdict == Verdict::Lapsed) };
         match who {
             Who::Asker => Ok(place.and_then(|place| place.user.as_ref()) == Some(by)),
             Who::People(people) => Ok(people.contains(by)),
             Who::Group(group) => {
                 let tenant = place.and_then(|place| place.tenant.as_deref());
-                match self.slack.members(tenant, group, call.until()).await {
+                let team = place.and_then(|place| place.team_id.as_deref());
+                match self.slack.members(tenant, team, group, call.until()).await {
                     MembersOutcome::Known(members) => Ok(members.contains(by)),
-                    MembersOutcome::Unknown { reason, .. } => Err(reason),
+                    MembersOutcome::Unknown { reason, retry } => Err((reason, retry)),
                 }
             }
         }
@@ -372,6 +381,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             NoEffect::NotYours { .. } => "not_yours",
             NoEffect::Decided(_) => "decided",
             NoEffect::Over => "over",
+            NoEffect::NobodyKnows => "nobody_knows",
             NoEffect::Gone => "gone",
         };
         call.report.why = Some(why.to_owned());
@@ -456,6 +466,12 @@ mod tests {
         assert_eq!(approvals.of("other___create_card"), Some(&group));
         assert_eq!(approvals.of("trello___delete_card"), None);
         assert_eq!(Approvals::default().of("trello___create_card"), None);
+        // A target has no underscore, an operation may have several.
+        for operation in ["_archive", "create___card", "archive_"] {
+            let tools = vec![(operation.to_owned(), Who::Asker)];
+            let approvals = Approvals { tools, time: approval::MAX_TIME };
+            assert_eq!(approvals.of(&format!("trello___{operation}")), Some(&Who::Asker), "{operation}");
+        }
     }
 
     #[test]

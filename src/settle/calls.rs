@@ -128,7 +128,8 @@ impl JournalledCall {
             CallState::Approved => Map::from_iter([("outcome".to_owned(), "approved".into())]),
         };
         if let Some(by) = &self.approved_by {
-            call.insert("approved_by".to_owned(), by.as_str().into());
+            let name = if self.state == CallState::Approved { "by" } else { "approved_by" };
+            call.insert(name.to_owned(), by.as_str().into());
         }
         call.insert("n".to_owned(), self.number.into());
         call.insert("tool".to_owned(), self.tool.as_str().into());

@@ -182,6 +182,8 @@ pub enum NoEffect<'a> {
     },
     /// It was decided before.
     Decided(Decided<'a>),
+    /// Slack does not say who may decide, until somebody has changed something.
+    NobodyKnows,
     /// The time is over.
     Over,
     /// Nobody waits for it any more: the question was stopped or deleted, or has ended, and then nothing is kept of what was
@@ -199,6 +201,9 @@ impl NoEffect<'_> {
             Self::Decided(decided) => {
                 format!("This was decided before, so your click has changed nothing. {}", decided.words())
             }
+            Self::NobodyKnows => "I could not find out whether you may decide this, so your click has changed nothing. The people who look \
+                                  after me can see why. Please click again later."
+                .to_owned(),
             Self::Over => {
                 "The time for this is over, so your click has changed nothing. Please ask me again.".to_owned()
             }

@@ -16,7 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "demo"), str(HERE)]
 
 from beside import Beside, beside, needs_world, world_of  # noqa: E402
-from expect import comes_to_rest  # noqa: E402
+from expect import CertainlyWrong, comes_to_rest  # noqa: E402
 from stand_ins.world import AGENT, Settings, World  # noqa: E402
 
 AGENTS = HERE / "agents"
@@ -75,6 +75,9 @@ SETTINGS = {
 }
 
 BESIDE = pytest.StashKey[Beside]()
+IS_CERTAINLY_WRONG = pytest.StashKey[bool]()
+# What pytest itself ends with is 1 where tests have failed.
+CERTAINLY_WRONG_STATUS = 10
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,8 +110,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, CertainlyWrong):
+        item.config.stash[IS_CERTAINLY_WRONG] = True
     if report.failed and needs_world(item) and BESIDE in item.config.stash:
         last = item.config.stash[BESIDE].worlds.report(world_of(item))
         if last:
             report.sections.append(("the last log lines and requests of each part", last))
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.stash.get(IS_CERTAINLY_WRONG, False):
+        session.exitstatus = CERTAINLY_WRONG_STATUS

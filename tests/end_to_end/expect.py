@@ -33,6 +33,17 @@ QUICKLY = 85
 SLACK_DEV = ROOT / os.environ.get("SLACK_DEV", "target/debug/slack-dev")
 
 
+class CertainlyWrong(AssertionError):
+    """Something was done twice, or is never done. No machine is too slow for that, so the test is not run once more
+    (tests/once_more.sh)."""
+
+
+def once(what: list[Any], words: str) -> None:
+    if len(what) > 1:
+        raise CertainlyWrong(f"{words} {len(what)} times, not once: {what}")
+    assert len(what) == 1, f"{words} not once: {what}"
+
+
 def send(world: World, event: Event) -> Event:
     """Posts the event, checks that it is accepted, and returns it."""
     assert world.send(event) == 200
@@ -44,7 +55,7 @@ def answered_once(world: World, event: Event, limit_seconds: float = QUICKLY) ->
     answer. `comes_to_rest` looks once more when all tests are over."""
     world.eventually(f"{event.text!r} is answered", lambda: world.state(event) == "answered", limit_seconds)
     answers = answers_to(world, event)
-    assert len(answers) == 1, f"{event.text!r} was answered {len(answers)} times, not once: {answers}"
+    once(answers, f"{event.text!r} was answered")
     [answer] = answers
     assert (answer.thread_ts, answer.text) == (event.thread, f"You said: {event.text}")
     assert answer.metadata and answer.metadata["event_type"] == "slack_ingress_answer"
@@ -62,7 +73,7 @@ def told_once(world: World, event: Event, why: str, limit_seconds: float = QUICK
     dead_letter = dead_letter_of(world, event, limit_seconds)
     assert attributes(dead_letter)["dead_letter_reason"].startswith(why)
     posts = [post for post in world.posts(event) if post.thread_ts == event.thread]
-    assert len(posts) == 1, f"{event.text!r} was told {len(posts)} times, not once: {posts}"
+    once(posts, f"{event.text!r} was told")
     [post] = posts
     assert "You said" not in post.text and len(post.text) > 20
     return post
@@ -140,7 +151,8 @@ def comes_to_rest(world: World) -> None:
     posts = [post for workspace in world.workspaces.values() for post in workspace.posts if post.metadata]
     said = collections.Counter((post.channel, post.thread_ts, post.text) for post in posts)
     doubled = {what: times for what, times in said.items() if times > 1}
-    assert not doubled, doubled
+    if doubled:
+        raise CertainlyWrong(doubled)
 
 
 def signed_call(world: World, url: str, tool: str, arguments: dict[str, Any], who: str) -> dict[str, Any]:

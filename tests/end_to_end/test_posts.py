@@ -222,7 +222,8 @@ def test_a_question_before_the_token_is_put_is_answered_when_it_is(world: World)
     assert {name for name, it in checks.items() if it.status == "fail"} == {
         "table, TTL", "tools, token", "question"}
     assert "invalid_auth" in checks["tools, token"].found
-    assert "it waits on the queue" in checks["question"].found
+    # It waits on the queue, or has just been taken once more.
+    assert "no answer within 15 s" in checks["question"].found
     assert "slack-dev trace https://example.slack.com/archives/C" in checks["question"].todo
     world.put_token()
     answered_once(world, event, AFTER_A_LEASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from beside import Beside
+from expect import CertainlyWrong
 
 
 def test_nothing_is_left_to_do_and_nothing_was_said_twice(request: pytest.FixtureRequest, all_tests: Beside) -> None:
@@ -13,4 +14,4 @@ def test_nothing_is_left_to_do_and_nothing_was_said_twice(request: pytest.Fixtur
         try:
             end.result()
         except BaseException as error:
-            raise AssertionError(f"the world {name!r} did not start, come to rest or end") from error
+            raise CertainlyWrong(f"the world {name!r} did not start, come to rest or end") from error

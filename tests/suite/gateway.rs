@@ -501,15 +501,15 @@ async fn who_is_in_a_user_group_is_read_and_of_a_group_that_slack_does_not_know_
     let scene = Scene::start().await;
     scene.slack.put_into_group("S1", &["U1", "U2"]);
     let known = |users: &[&str]| MembersOutcome::Known(users.iter().map(|id| (*id).to_owned()).collect());
-    assert_eq!(scene.tools.members(None, "S1", until()).await, known(&["U1", "U2"]));
-    assert_eq!(scene.tools.members(None, "S2", until()).await, known(&[]));
+    assert_eq!(scene.tools.members(None, None, "S1", until()).await, known(&["U1", "U2"]));
+    assert_eq!(scene.tools.members(None, None, "S2", until()).await, known(&[]));
     for (fault, reason, retry) in [
         (SlackFault::Error("missing_scope"), "slack_missing_scope", Retry::AfterChange),
         (SlackFault::Error("ratelimited"), "slack_ratelimited", Retry::Later),
     ] {
         scene.slack.fail_next("usergroups.users.list", fault);
         let unknown = MembersOutcome::Unknown { reason: reason.to_owned(), retry };
-        assert_eq!(scene.tools.members(None, "S1", until()).await, unknown);
+        assert_eq!(scene.tools.members(None, None, "S1", until()).await, unknown);
     }
 }
 

@@ -33,13 +33,14 @@ def only_reads(tool: MCPAgentTool, named: Iterable[str]) -> bool:
     hint = tool.tool_spec.get("annotations", {}).get("readOnlyHint")
     if isinstance(hint, bool):
         return hint
-    operation = tool.tool_name.rpartition(SEPARATOR)[2]
+    operation = tool.tool_name.partition(SEPARATOR)[2]
     return operation.startswith(READS) and not BUT_ALSO.search(operation)
 
 
 def is_named(tool: MCPAgentTool, names: Iterable[str]) -> bool:
     """By its whole name, or by that of its operation."""
-    return not {tool.tool_name.rpartition(SEPARATOR)[2], tool.tool_name}.isdisjoint(names)
+    # A target has no underscore, an operation may have several.
+    return not {tool.tool_name.partition(SEPARATOR)[2], tool.tool_name}.isdisjoint(names)
 
 
 def once(tools: Iterable[MCPAgentTool], reads: Iterable[str], by_workspace: Iterable[str],

@@ -22,6 +22,9 @@ const TOOL = /^(?:(?:[0-9a-zA-Z]-?){1,100}___)?[a-zA-Z0-9_-]+$/;
 const USER = /^[UW][A-Z0-9]+$/;
 const USER_GROUP = /^S[A-Z0-9]+$/;
 
+/** How many people may be named for one tool: the message mentions each of them (src/config/approvals.rs). */
+const MAX_PEOPLE = 20;
+
 /** EventBridge Scheduler's limit on the length of a group's name. */
 const MAX_GROUP_NAME = 64;
 
@@ -91,7 +94,7 @@ export function asksUserGroups(approvals: Given = {}): boolean {
 /** Returns what is wrong with the names in approvals, for an agent with these tools: with a name that is misspelt nobody would ever be asked. */
 export function problemsOfTools(approvals: Given, tools: readonly string[]): string[] {
   return Object.keys(approvals).flatMap((name) => {
-    if (!tools.some((it) => it === name || it.endsWith(`___${name}`))) {
+    if (!tools.some((it) => it === name || operationOf(it) === name)) {
       return [`approvals names ${name}, which is none of the agent's tools: ${tools.join(', ')}`];
     }
     return [];
@@ -99,7 +102,8 @@ export function problemsOfTools(approvals: Given, tools: readonly string[]): str
 }
 
 function operationOf(tool: string): string {
-  return tool.split('___').at(-1)!;
+  // A target has no underscore, an operation may have several.
+  return tool.includes('___') ? tool.slice(tool.indexOf('___') + 3) : tool;
 }
 
 /** @throws Error if agent-settle would not start with these approvals, or would ask nobody; the tool is in the message */
@@ -115,10 +119,10 @@ function checkApprovals(approvals: Given): void {
       throw problem(`approvals must name tools, such as create_card or trello___create_card, and one is: ${tool}`);
     }
     const isRight = Array.isArray(who)
-      ? who.length > 0 && who.every((it) => typeof it === 'string' && (Token.isUnresolved(it) || USER.test(it)))
+      ? who.length > 0 && who.length <= MAX_PEOPLE && who.every((it) => typeof it === 'string' && (Token.isUnresolved(it) || USER.test(it)))
       : typeof who === 'string' && (who === 'asker' || Token.isUnresolved(who) || USER_GROUP.test(who));
     if (!isRight) {
-      const choices = '"asker", a list of ids of users such as ["U0123ABC"], or the id of a user group such as "S0123ABC"';
+      const choices = '"asker", a list of 1 to 20 ids of users such as ["U0123ABC"], or the id of a user group such as "S0123ABC"';
       throw problem(`approvals.${tool} must be ${choices}, and is: ${JSON.stringify(who)}`);
     }
   }

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
-import { APPROVAL_HOURS } from '../../lib/agent/approvals';
+import { APPROVAL_HOURS, problemsOfTools } from '../../lib/agent/approvals';
 import { TRELLO_DOCUMENT } from '../../lib/agent/trello';
 import {
   REPOSITORY,
@@ -118,6 +118,15 @@ test('a tool that is added to the Gateway may be named', () => {
   const { stack: later } = agentStacks({ approvals: { trello___create_card: 'asker' } });
   later.agent.gateway!.addTool('trello', { document: TRELLO_DOCUMENT, secret: later.agent.botToken });
   assert.doesNotThrow(() => Template.fromStack(later));
+});
+
+test('an operation may have underscores anywhere, and of people there are as many as agent-settle takes', () => {
+  assert.deepEqual(problemsOfTools({ _archive: 'asker', create___card: 'asker' }, ['trello____archive', 'trello___create___card']), []);
+  assert.equal(problemsOfTools({ archive: 'asker' }, ['trello____archive']).length, 1);
+  const people = (many: number) => Array.from({ length: many }, (_, it) => `U${it}`);
+  assert.doesNotThrow(() => agentStacks({ approvals: { add_reaction: people(20) } }));
+  assert.throws(() => agentStacks({ approvals: { add_reaction: people(21) } }), /a list of 1 to 20 ids of users/);
+  assert.ok(rustSource('src/config').includes('const MAX_PEOPLE: usize = 20;'));
 });
 
 test('the agent is told which tools a person decides about, so that it takes none of them for one that only reads', () => {

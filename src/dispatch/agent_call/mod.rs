@@ -167,14 +167,13 @@ impl<'a> FilePayload<'a> {
     }
 }
 
-/// The session of a question that goes on after a person was asked, and what the agent gets: what it was invoked with when it asked.
-/// The click is in the question's thread, so its session is the question's.
+/// The call by which a question goes on after a person was asked: the agent gets what it was invoked with when it asked, in the session
+/// of the question, whatever message says that it goes on.
 ///
 /// # Errors
 /// When nothing that can be read was kept.
 pub fn resumed(
     message: &QueueMessage,
-    session_id: &str,
     invocation: &str,
     key: &RecordKey,
     token: &Token,
@@ -182,6 +181,11 @@ pub fn resumed(
     let mut payload: Map<String, Value> =
         serde_json::from_str(invocation).map_err(|_| InvalidMessage::Body)?;
     let event_id = event_id(message)?;
+    let attributes = payload.get("attributes").ok_or(InvalidMessage::Body)?;
+    let attributes = serde_json::from_value(attributes.clone()).map_err(|_| InvalidMessage::Body)?;
+    let body = payload.get("body").map(Value::to_string).ok_or(InvalidMessage::Body)?;
+    let asked = QueueMessage { attributes, body, ..QueueMessage::default() };
+    let session_id = session_id_of(&conversation(&asked)?);
     let mut set = |name: &str, value: Value| payload.insert(name.to_owned(), value);
     set("event_id", event_id.into());
     set("attempt", message.receive_count.into());
@@ -192,7 +196,7 @@ pub fn resumed(
     };
     Ok(AgentCall {
         event_id: event_id.to_owned(),
-        session_id: session_id.to_owned(),
+        session_id,
         payload: serde_json::to_vec(&payload).map_err(|_| InvalidMessage::Body)?,
         trace: message.trace.clone(),
     })

@@ -165,7 +165,7 @@ async fn an_approved_call_is_made_once_and_exactly_as_it_was_shown() {
     let shown = scene.world.streams.lock().unwrap().last().cloned().unwrap();
     assert!(shown.starts_with("2.2 = ") && shown.contains("Approved by <@U1>"), "{shown}");
     scene.next_turn().await;
-    let approved = told_of("a", 1, &json!({ "outcome": "approved", "approved_by": "U1" }));
+    let approved = told_of("a", 1, &json!({ "outcome": "approved", "by": "U1" }));
     assert_eq!(scene.told(NEXT, Operation::Calls).await["calls"], json!([approved]));
     // Other arguments are another call, and need their own approval.
     let edited = scene.told(NEXT, call_of(1, "edited")).await;

@@ -371,7 +371,7 @@ impl SlackTools for Arc<World> {
         next_of(&self.people).unwrap_or_else(|| person(&json!({})))
     }
 
-    async fn members(&self, tenant: Option<&str>, group: &str, _: Moment) -> MembersOutcome {
+    async fn members(&self, tenant: Option<&str>, _: Option<&str>, group: &str, _: Moment) -> MembersOutcome {
         self.acts_for(tenant);
         self.people_read.lock().unwrap().push(group.to_owned());
         next_of(&self.members).unwrap_or(MembersOutcome::Known(Vec::new()))

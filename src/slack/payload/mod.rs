@@ -446,7 +446,7 @@ pub(crate) fn is_direct(channel: &str) -> bool {
 }
 
 /// Whether a team's id is that of an organisation, such as `E0ORG12345`. Slack has it in some fields that are for a workspace.
-pub(in crate::slack) fn is_organisation(team: &str) -> bool {
+pub(crate) fn is_organisation(team: &str) -> bool {
     team.starts_with('E')
 }
 

@@ -393,7 +393,10 @@ pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Decision<Option<
     let nobody = Record::new(None, now);
     let record = record.unwrap_or(&nobody);
     match &record.state {
-        State::Free | State::InFlight(_) | State::Suspended { .. } => {
+        State::Free
+        | State::InFlight(_)
+        | State::Suspended { .. }
+        | State::Posting(Posting { end: End::Suspended(_), .. }) => {
             let deleted = State::Told { why: DELETED.to_owned(), told_for: None, token: None };
             Decision::write(record.with(deleted), record.receive().cloned())
         }

@@ -871,7 +871,7 @@ impl SlackTools for Node {
         PersonOutcome::Known(Person::read(person.as_object().unwrap()))
     }
 
-    async fn members(&self, _: Option<&str>, _group: &str, _: Moment) -> MembersOutcome {
+    async fn members(&self, _: Option<&str>, _: Option<&str>, _group: &str, _: Moment) -> MembersOutcome {
         let way = self.sim.millis(20..=300);
         sleep(way).await;
         if self.sim.goes_wrong(self.sim.settings.slack) {
