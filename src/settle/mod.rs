@@ -837,10 +837,6 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if let Some(over) = self.take_tool_call(place.as_ref(), number, call).await? {
             // What was called before the day's limit was reached, or set, was called.
             let stands = self.store.read_call(call.key, number).await?;
-            if let Some(asked) = approved {
-                // The agent is told that it is not called. So it is not called later either, when there is something left again.
-                self.store.replace_asked(call.key, number, &asked, &Entry::Closed, self.clock.now()).await?;
-            }
             let begun = stands.filter(|entry| !matches!(entry, Entry::Asked(_)));
             return Ok(
                 begun.map_or(over, |entry| Answer::Called(self.called(&entry, number, tool, arguments)))
