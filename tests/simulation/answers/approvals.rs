@@ -340,13 +340,13 @@ impl Approvals {
 pub(crate) fn count(sim: &Sim, request: &Value, answer: &Value) {
     let is_lapse = request["verdict"] == "lapsed";
     let fault = match (answer["outcome"].as_str(), answer["why"].as_str()) {
+        (Some("decided"), _) if is_lapse && answer["verdict"] != "lapsed" => Fault::LapseAfterTheDecision,
         (Some("decided"), _) => match answer["verdict"].as_str() {
             Some("approved") => Fault::ClickApproves,
             Some("refused") => Fault::ClickRefuses,
             _ => Fault::LapseDecides,
         },
         (Some("no effect"), Some("not_yours")) => Fault::ClickOfAStranger,
-        (Some("no effect"), Some("decided")) if is_lapse => Fault::LapseAfterTheDecision,
         (Some("no effect"), Some("decided")) => Fault::ClickAfterTheDecision,
         (Some("no effect"), Some("over")) => Fault::ClickAfterItsTime,
         (Some("no effect"), Some("gone")) => Fault::ClickForNothing,
