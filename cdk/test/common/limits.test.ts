@@ -54,7 +54,7 @@ for (const [props, problem] of [
   [{ approvals: {} }, /SlackAgent: approvals must name a tool: leave it out if nobody is to be asked/],
   [{ approvals: { 'create card': 'asker' } }, /approvals must name tools, such as create_card or trello___create_card, and one is: create card/],
   [{ approvals: { ['x'.repeat(65)]: 'asker' } }, /approvals must name tools/],
-  [{ approvals: { edit_canvas: 'everybody' } }, /approvals.edit_canvas must be "asker", a list of ids of users .*, and is: "everybody"/],
+  [{ approvals: { edit_canvas: 'everybody' } }, /approvals.edit_canvas must be "asker", a list of 1 to 20 ids of users .*, and is: "everybody"/],
   [{ approvals: { edit_canvas: 'U0123ABC' } }, /or the id of a user group such as "S0123ABC", and is: "U0123ABC"/],
   [{ approvals: { edit_canvas: [] } }, /approvals.edit_canvas must be .*, and is: \[\]/],
   [{ approvals: { edit_canvas: ['U0123ABC', 'asker'] } }, /and is: \["U0123ABC","asker"\]/],
