@@ -167,6 +167,7 @@ impl Found<'_> {
             State::Posting(_) => ("posting", None, None),
             State::Suspended { ts, .. } => ("suspended", None, ts.as_deref()),
             State::Answered { ts, .. } => ("answered", record.declined.map(Declined::as_str), ts.as_deref()),
+            State::Joined { .. } => ("joined", None, None),
             State::Told { why, .. } => ("told", Some(why.as_str()), None),
         };
         json!({
@@ -255,6 +256,9 @@ pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
         State::Answered { ts: Some(ts), .. } => {
             let at = SlackTs::parse(ts).map(|ts| format!(", at {}", utc(ts.as_millis()))).unwrap_or_default();
             format!("answered: the last part stands as the message {ts}{at}")
+        }
+        State::Joined { to } => {
+            format!("answered together with another question of its thread, and it ends as that one does: {to}")
         }
         State::Told { why, told_for, .. } => match why.as_str() {
             STOPPED => "withdrawn: somebody pressed stop".to_owned(),

@@ -7,11 +7,10 @@ use tracing_subscriber::filter::Targets;
 use super::ConfigError;
 use super::parse::{
     QUEUE, WORK_STORES, dm_conversation, log, number, one_of, queue, required, sdk_shortcut, trimmed,
-    value_or_problem, work_table,
+    value_or_problem, who_may_ask, work_table,
 };
 use crate::dispatch::reply::AgentProtocol;
 use crate::dispatch::{AgentEvents, DispatchSettings};
-use crate::slack::asker::WhoMayAsk;
 use crate::work::receive::Limits;
 
 /// What the environment of `agent-dispatch` says.
@@ -59,8 +58,6 @@ impl fmt::Display for RuntimeArn {
 
 /// What `SETTLE_FUNCTION` may be, for the text of a problem.
 const FUNCTION: &str = "the name or the ARN of the function agent-settle";
-/// What `WHO_MAY_ASK` may be, for the text of a problem.
-const ASKERS: &str = "members, or members with some of guests, external and bots, divided by commas";
 /// What `AGENT_RUNTIME_ARN` may be, for the text of a problem.
 const RUNTIME: &str = "arn:…:bedrock-agentcore:<region>:<account>:runtime/<id>";
 
@@ -107,11 +104,7 @@ impl DispatchConfig {
             ),
         );
         let dm_conversation = value_or_problem(&mut problems, dm_conversation(get("DM_CONVERSATION")));
-        let who_may_ask = get("WHO_MAY_ASK").map(|value| {
-            WhoMayAsk::read(&value).map_err(|why| format!("WHO_MAY_ASK must be {ASKERS}; {why}"))
-        });
-        let who_may_ask =
-            value_or_problem(&mut problems, who_may_ask.unwrap_or_else(|| Ok(WhoMayAsk::default())));
+        let who_may_ask = value_or_problem(&mut problems, who_may_ask(get("WHO_MAY_ASK")));
         // A function runs for 15 minutes at the most, and needs a part of them for other calls.
         let longest = if protocol == Some(AgentProtocol::Plain) { 840 } else { 885 };
         let agent_timeout = value_or_problem(&mut problems, seconds("AGENT_TIMEOUT_SECONDS", 45, longest));
@@ -204,6 +197,7 @@ fn mismatch(queue: &str, dead_letters: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slack::asker::WhoMayAsk;
     use crate::slack::payload::DmConversation;
     use std::collections::HashMap;
 

@@ -6,6 +6,8 @@ use tracing_subscriber::filter::Targets;
 #[cfg(feature = "redis")]
 use super::RedisUrl;
 use super::{SinkConfig, StoreConfig};
+#[cfg(feature = "dispatch")]
+use crate::slack::asker::WhoMayAsk;
 use crate::slack::payload::DmConversation;
 
 /// The value without white space around it; `None` if nothing is left.
@@ -175,6 +177,14 @@ pub(super) fn one_of<T: Copy>(name: &str, value: Option<String>, words: [(&str, 
             .find_map(|(word, meaning)| (word == value).then_some(meaning))
             .ok_or_else(|| format!("{name} is neither {first} nor {second}")),
     }
+}
+
+/// Reads `WHO_MAY_ASK`. Without the variable it is members alone.
+#[cfg(feature = "dispatch")]
+pub(super) fn who_may_ask(value: Option<String>) -> Result<WhoMayAsk, String> {
+    const ASKERS: &str = "members, or members with some of guests, external and bots, divided by commas";
+    let Some(value) = value else { return Ok(WhoMayAsk::default()) };
+    WhoMayAsk::read(&value).map_err(|why| format!("WHO_MAY_ASK must be {ASKERS}; {why}"))
 }
 
 /// Checks the URL of an SQS queue.

@@ -7,7 +7,8 @@ use tracing_subscriber::filter::Targets;
 use super::ConfigError;
 use super::approvals::approvals;
 use super::parse::{
-    QUEUE, WORK_STORES, log, number, one_of, queue, required, trimmed, value_or_problem, work_table,
+    QUEUE, WORK_STORES, log, number, one_of, queue, required, trimmed, value_or_problem, who_may_ask,
+    work_table,
 };
 use crate::gateway::agent_core::SLACK_HOOKS;
 use crate::gateway::installations::{self, Installations};
@@ -15,6 +16,7 @@ use crate::gateway::prompts::Prompts;
 use crate::gateway::slack_files::SLACK_FILES;
 use crate::gateway::tools_gateway::WorkspaceTools;
 use crate::settle::SettleSettings;
+use crate::slack::asker::WhoMayAsk;
 use crate::slack::scope::Scope;
 use crate::slack::token_secrets::TokenSecrets;
 use crate::work::audit::{AuditRules, Redact};
@@ -136,6 +138,7 @@ impl SettleConfig {
         let limits = limits(&mut problems, get);
         let (approvals, schedules) = approvals(&mut problems, get);
         let (audit_table, audit) = audit(&mut problems, get);
+        let together = together(&mut problems, get);
         let log = value_or_problem(&mut problems, log(get("RUST_LOG")));
         match (table, queue_url, gateway_url, tools_gateway_url, installations, slack_files, post_wait, log) {
             (
@@ -157,6 +160,7 @@ impl SettleConfig {
                     limits,
                     approvals,
                     audit,
+                    together,
                 };
                 Ok(Self {
                     table,
@@ -215,6 +219,13 @@ fn limits(problems: &mut Vec<String>, get: impl Fn(&str) -> Option<String>) -> D
         }
     }
     DailyLimits { scopes: limits.into_iter().collect(), tokens_a_question: a_question }
+}
+
+/// Reads `TURNS`, and where questions are answered together `WHO_MAY_ASK`: whose they may be.
+fn together(problems: &mut Vec<String>, get: impl Fn(&str) -> Option<String>) -> Option<WhoMayAsk> {
+    let turns = one_of("TURNS", get("TURNS"), [("each", false), ("together", true)]);
+    let who = value_or_problem(problems, who_may_ask(get("WHO_MAY_ASK")));
+    value_or_problem(problems, turns).unwrap_or_default().then_some(who).flatten()
 }
 
 /// Reads what is said of the audit trail: `AUDIT_TABLE`, `AUDIT_DAYS`, `AUDIT_REDACT` and `AUDIT_TEXTS`.

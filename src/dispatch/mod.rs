@@ -65,6 +65,7 @@ use crate::work::receive::{
     self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD, is_withdrawn,
 };
 use crate::work::record::{End, LEASE, Posting, Receive, State};
+use crate::work::together;
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
 use crate::work::{RecordKey, Stopped, WorkStore};
@@ -159,6 +160,7 @@ struct Work<'a> {
     token: &'a Token,
     place: Option<&'a Place>,
     files: &'a [File],
+    app_users: &'a [String],
     /// The id of the approval that the message has decided about.
     resumes: Option<&'a Token>,
     /// Whether nobody has decided in time.
@@ -311,6 +313,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             token: &token,
             place: question.map(|question| &question.place),
             files: question.map_or(&[], |question| &question.files.listed),
+            app_users: question.map_or(&[], |question| &question.app_users),
             resumes: None,
             is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
@@ -365,6 +368,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             token: &token,
             place: None,
             files: &[],
+            app_users: &[],
             resumes: Some(&click.approval),
             is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
@@ -556,6 +560,32 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let decided = update(&self.store, &self.clock, work.key, |record, now| {
             receive::on_receive(record, &work.received(now, stop), self.settings.limits)
         });
+        let errand = run_until(&self.clock, self.budget().settle_until(), decided).await?;
+        match errand {
+            Errand::EndsWith { question_id } => self.errand_of_joined(&question_id, work, stop).await,
+            errand => Ok(errand),
+        }
+    }
+
+    /// What is to be done with the message of a question that ends as the one with the id `leading` does.
+    async fn errand_of_joined(
+        &self,
+        leading: &str,
+        work: &Work<'_>,
+        stop: Option<&Stopped>,
+    ) -> Result<Errand, StepError<StoreError>> {
+        let key = RecordKey::of_question(leading);
+        let read = self.store.read(&key, self.clock.now());
+        let read = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
+        let decided = update(&self.store, &self.clock, work.key, |record, now| {
+            let received = work.received(now, stop);
+            match record {
+                Some(record) if matches!(&record.state, State::Joined { to } if to == leading) => {
+                    together::found(record, read.as_ref(), &received, self.settings.limits)
+                }
+                record => receive::on_receive(record, &received, self.settings.limits),
+            }
+        });
         run_until(&self.clock, self.budget().settle_until(), decided).await
     }
 
@@ -606,7 +636,9 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 report.put_off_for = Some(delay);
                 MessageOutcome::Deferred(Deferral::InFlight)
             }
-            Errand::Leave | Errand::Call => MessageOutcome::Deferred(Deferral::InFlight),
+            Errand::Leave | Errand::Call | Errand::EndsWith { .. } => {
+                MessageOutcome::Deferred(Deferral::InFlight)
+            }
             Errand::GiveUp => {
                 self.tell(
                     &request("refuse", work.key, work.token, json!({ "why": receive::GAVE_UP })),
@@ -830,6 +862,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             token: &token,
             place: Some(&place),
             files: &[],
+            app_users: &[],
             resumes: None,
             is_lapse: false,
             lease_until,
@@ -945,6 +978,7 @@ impl<'a> Work<'a> {
             token: self.token,
             place: self.place,
             files: self.files,
+            app_users: self.app_users,
             for_agent: true,
             stopped_at: stop.map(|stop| &stop.at),
             trace_id: self.message.trace.as_ref().map(TraceHeader::trace_id),

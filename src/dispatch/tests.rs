@@ -188,6 +188,14 @@ impl WorkStore for Arc<World> {
         self.store.write(key, seen, record, now).await
     }
 
+    async fn write_together(
+        &self,
+        writes: &[crate::work::Write<'_>],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        self.store.write_together(writes, now).await
+    }
+
     async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
         self.store_result(Fault::Stop, ())?;
         self.store.stop(key).await

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::calls::{Called, JournalledCall};
 use super::file::Content;
 use super::thread::Said;
-use crate::slack::question::Place;
+use super::together;
+use crate::slack::question::{Place, Standing};
 use crate::work::approval::Verdict;
 use crate::work::record::BEAT;
 
@@ -74,6 +75,8 @@ pub enum Answer {
         messages: Vec<Said>,
         /// Whether these are all.
         is_whole: bool,
+        /// The other questions that stand in the thread, and may be answered together with this one; `None` if nobody asked for them.
+        together: Option<Vec<Standing>>,
     },
     /// To a reading: it could not be read.
     Unreadable {
@@ -150,9 +153,13 @@ impl Answer {
             | Self::NotAsked { why }
             | Self::NoEffect { why } => json!({ "outcome": outcome, "why": why }),
             Self::Unreadable { why, again } => json!({ "outcome": outcome, "why": why, "again": again }),
-            Self::Thread { messages, is_whole } => {
+            Self::Thread { messages, is_whole, together } => {
                 let messages: Vec<Value> = messages.iter().map(Said::to_json).collect();
-                json!({ "outcome": outcome, "messages": messages, "is_whole": is_whole })
+                let mut answer = json!({ "outcome": outcome, "messages": messages, "is_whole": is_whole });
+                if let (Some(together), Some(fields)) = (together, answer.as_object_mut()) {
+                    fields.insert("together".to_owned(), together.iter().map(together::to_json).collect());
+                }
+                answer
             }
             Self::File(file) => file.to_json(outcome),
             Self::Called(called) => called.to_json(),

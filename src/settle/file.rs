@@ -1,6 +1,6 @@
 //! The files that came with a question: agent-settle downloads them for whoever works on it, who has no token of Slack's.
 //!
-//! Only files are read that the question's record names. So nobody who works on one question can have files read that the app may
+//! Only files are read that the question's record names: its own, and those of questions that may be answered together with it. So nobody who works on one question can have files read that the app may
 //! see anywhere else, and the installation whose token is used is the one that the question was asked in.
 
 use base64::Engine as _;
@@ -47,7 +47,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     pub(super) async fn file(&self, id: &str, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let record = self.read(call).await?.filter(|record| record.flight_of(call.token).is_some());
         let Some(record) = record else { return Ok(Answer::Gone) };
-        let Some(file) = record.files.iter().find(|file| file.id == id) else {
+        let of_others = record.together.iter().flat_map(|other| &other.files);
+        let Some(file) = record.files.iter().chain(of_others).find(|file| file.id == id) else {
             let why = "not_of_this_question".to_owned();
             call.report.why = Some(why.clone());
             return Ok(Answer::Unreadable { why, again: false });

@@ -15,7 +15,8 @@
 //!
 //! In reading order:
 //! 1. This page: [`Settle::run`], then what it calls.
-//! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`calls`]:
+//! 2. [`request`] and [`answer`]: what it is asked, and what it answers; [`thread`]: what was said before a question; [`together`]: the
+//!    other questions that stand in its thread; [`calls`]:
 //!    the calls of tools; [`stream`]: what is shown while somebody thinks; [`file`](mod@file): the files that came with a question;
 //!    [`pane`]: what is suggested in the app's pane; [`admit`]: whether somebody may ask; [`limits`]: how much;
 //!    [`approvals`]: who decides before a tool is called; [`audit`]: what is written down of it all.
@@ -36,6 +37,7 @@ pub mod pane;
 pub mod request;
 pub mod stream;
 pub mod thread;
+pub mod together;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -48,6 +50,7 @@ use crate::gateway::{
     SlackTools, StatusOutcome, StatusPlace,
 };
 use crate::slack::answer_text;
+use crate::slack::asker::WhoMayAsk;
 use crate::slack::payload;
 use crate::slack::question::{self, Place, SlackTs};
 use crate::telemetry::report::settle::{Ended, SettleReport};
@@ -105,6 +108,9 @@ pub struct SettleSettings {
     pub approvals: Approvals,
     /// What is written into the audit trail (`AUDIT_DAYS`, `AUDIT_REDACT`, `AUDIT_TEXTS`). Absent: there is none.
     pub audit: Option<AuditRules>,
+    /// Whose questions are answered together with the one that somebody works on (`TURNS=together`, `WHO_MAY_ASK`). Absent: each is
+    /// answered by itself.
+    pub together: Option<WhoMayAsk>,
 }
 
 impl SettleSettings {
@@ -112,7 +118,16 @@ impl SettleSettings {
     pub fn new(post_wait: Duration) -> Self {
         let (limits, approvals) = (DailyLimits::default(), Approvals::default());
         let (session_titles, feedback_buttons) = (false, false);
-        Self { post_wait, prompts: None, session_titles, feedback_buttons, limits, approvals, audit: None }
+        Self {
+            post_wait,
+            prompts: None,
+            session_titles,
+            feedback_buttons,
+            limits,
+            approvals,
+            audit: None,
+            together: None,
+        }
     }
 }
 
@@ -205,9 +220,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Operation::Claim { new } => self.claim(new, call).await,
             Operation::Beat => self.beat(call).await,
             Operation::Sign { title } => self.sign(title.as_deref(), call).await,
-            Operation::Answer { text: None } => self.end(None, End::Answered, call).await,
-            Operation::Answer { text: Some(text) } => {
-                self.end(Some(&answer_text::within_limit(text)), End::Answered, call).await
+            Operation::Answer { text, together } => {
+                let text = text.as_deref().map(answer_text::within_limit);
+                self.end_together(text.as_deref(), End::Answered, together, call).await
             }
             Operation::Refuse { why } => {
                 call.report.why = Some(why.clone());
@@ -215,7 +230,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
             Operation::Post => self.post_on(call).await,
             Operation::Release => self.release(call).await,
-            Operation::Thread => self.thread(call).await,
+            Operation::Thread { together } => self.thread(*together, call).await,
             Operation::Call { number, tool, arguments } => {
                 self.call_tool(*number, tool, arguments, call).await
             }
@@ -313,14 +328,33 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
 
     /// Answers or refuses: writes down what is to be posted, then posts it. Without a text there is nothing to post.
     async fn end(&self, text: Option<&str>, end: End, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        self.end_together(text, end, &[], call).await
+    }
+
+    /// The same with the ids of the other questions that the text answers, too.
+    async fn end_together(
+        &self,
+        text: Option<&str>,
+        end: End,
+        together: &[String],
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
         let stop = self.stop(call).await?;
         self.before_answer(text, &end, call).await?;
         call.written_for = call.record.clone();
         let (token, nonce) = (call.token, self.tokens.next());
-        let intent = update(&self.store, &self.clock, call.key, |record, now| {
-            operations::intend(record, token, text, &end, &nonce, withdrawal(now, stop.as_ref()))
-        });
-        match intent.await? {
+        let intent = if together.is_empty() {
+            update(&self.store, &self.clock, call.key, |record, now| {
+                operations::intend(record, token, text, &end, &nonce, withdrawal(now, stop.as_ref()))
+            })
+            .await?
+        } else {
+            self.intend_together(text, together, &nonce, stop.as_ref(), call).await?
+        };
+        if matches!(intent, Intent::Post(_) | Intent::Ended { .. }) {
+            call.report.joined = together.len();
+        }
+        match intent {
             Intent::Post(record) => {
                 call.report.failure = refusal(&end);
                 if let Some(receive) = record.receive() {
@@ -355,6 +389,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
                 (End::Told { .. }, End::Answered | End::Declined(_) | End::Suspended(_)) => Answer::TakenOver,
             }),
+            Intent::Apart { visible } => {
+                self.not_taken(text, &end, "apart", call).await;
+                self.make_visible(&visible, call).await;
+                Ok(Answer::Gone)
+            }
+            // Whoever asks again finds the question as it was.
+            Intent::Soon => Err(StoreError::new("work record", "another question is just being taken")),
             Intent::NoPlace => {
                 self.not_taken(text, &end, "no_place", call).await;
                 Ok(Answer::Invalid { why: "the question has no place to answer in" })
@@ -754,35 +795,46 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         })
     }
 
-    /// Reads what was said before the question, in its own thread or direct message and nowhere else. Whoever works on it may.
-    async fn thread(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+    /// Reads what was said before the question, in its own thread or direct message and nowhere else. Whoever works on it may. With
+    /// `together` they are also given the other questions that stand there, if these are answered together.
+    async fn thread(&self, together: bool, call: &mut Call<'_>) -> Result<Answer, StoreError> {
         let record = self.read(call).await?.filter(|record| record.flight_of(call.token).is_some());
         let Some(record) = record else { return Ok(Answer::Gone) };
-        // A command belongs to no thread, and what else people say in its channel is none of its conversation. Before a question
-        // that begins a thread, nothing was said in it.
-        let has_one = |place: &&Place| match &place.thread_ts {
-            Some(thread_ts) => SlackTs::parse(thread_ts).as_ref() != Some(&place.asked_at),
-            None => payload::is_direct(&place.channel),
-        };
-        let Some(place) = record.place.as_ref().filter(has_one) else {
-            return Ok(Answer::Thread { messages: Vec::new(), is_whole: true });
-        };
+        let nothing =
+            || Answer::Thread { messages: Vec::new(), is_whole: true, together: together.then(Vec::new) };
+        // A command belongs to no thread, and what else people say in its channel is none of its conversation.
+        let has_one = |place: &&Place| place.thread_ts.is_some() || payload::is_direct(&place.channel);
+        let Some(place) = record.place.as_ref().filter(has_one) else { return Ok(nothing()) };
+        // Before a question that begins a thread, nothing was said in it.
+        let begins_it = place.thread_ts.as_deref().and_then(SlackTs::parse).as_ref() == Some(&place.asked_at);
+        let gives = together && self.settings.together.is_some() && !record.is_alone;
+        if begins_it && !gives {
+            return Ok(nothing());
+        }
         let conversation = Conversation {
             tenant: place.tenant.as_deref(),
             channel: &place.channel,
             thread_ts: place.thread_ts.as_deref(),
         };
-        Ok(match self.slack.read(&conversation, call.until()).await {
-            ReadOutcome::Read { messages, is_whole } => {
-                let (messages, is_cut) =
-                    thread::before(&messages, place, call.key.question_id(), shown_in(&record));
-                Answer::Thread { messages, is_whole: is_whole && !is_cut }
-            }
+        let (messages, is_whole) = match self.slack.read(&conversation, call.until()).await {
+            ReadOutcome::Read { messages, is_whole } => (messages, is_whole),
             ReadOutcome::Unreadable { reason, retry } => {
                 call.report.why = Some(reason.clone());
-                Answer::Unreadable { why: reason, again: retry == Retry::Later }
+                return Ok(Answer::Unreadable { why: reason, again: retry == Retry::Later });
             }
-        })
+        };
+        let given = if gives {
+            match self.give_others(&record, place, &messages, call).await? {
+                Some(given) => given,
+                None => return Ok(Answer::Gone),
+            }
+        } else {
+            Vec::new()
+        };
+        let shown = shown_in(&record).map(str::to_owned);
+        let but: Vec<String> = given.iter().map(|other| other.ts.to_string()).chain(shown).collect();
+        let (messages, is_cut) = thread::before(&messages, place, call.key.question_id(), &but);
+        Ok(Answer::Thread { messages, is_whole: is_whole && !is_cut, together: together.then_some(given) })
     }
 
     /// Calls a tool for the agent's model, and keeps in the journal that it was begun and what came of it.

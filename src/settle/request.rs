@@ -12,6 +12,7 @@ use crate::gateway::stream::StepStatus;
 use crate::telemetry::report::settle::TokensUsed;
 use crate::work::RecordKey;
 use crate::work::journal::MAX_ARGUMENT_BYTES;
+use crate::work::together::MAX_OTHERS;
 use crate::work::token::Token;
 
 /// The longest piece of what is being thought, in characters: Slack takes 12,000 in one, and some grow when they are made safe.
@@ -67,6 +68,8 @@ pub enum Operation {
     Answer {
         /// The text; `None` if the agent has answered with tools of its own.
         text: Option<String>,
+        /// The ids of the other questions that it answers, too, each once.
+        together: Vec<String>,
     },
     /// Says that there will be no answer.
     Refuse {
@@ -78,7 +81,10 @@ pub enum Operation {
     /// "I do not work on it any more": the question comes to somebody else.
     Release,
     /// Reads what was said before the question.
-    Thread,
+    Thread {
+        /// Whether it also wants the other questions that stand in the thread, to answer them together.
+        together: bool,
+    },
     /// Calls a tool that may change something, once.
     Call {
         /// The number of the call; the question's first is 1.
@@ -121,7 +127,7 @@ impl Operation {
             Self::Refuse { .. } => "refuse",
             Self::Post => "post",
             Self::Release => "release",
-            Self::Thread => "thread",
+            Self::Thread { .. } => "thread",
             Self::Call { .. } => "call",
             Self::Suspend { .. } => "suspend",
             Self::Decide(_) => "decide",
@@ -191,6 +197,7 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
                 Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
                 _ => return Err(Invalid("text must be null, or a string that is not empty")),
             },
+            together: together(fields)?,
         },
         Some("refuse") => {
             let is_code = |why: &&str| {
@@ -205,7 +212,13 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
         }
         Some("post") => Operation::Post,
         Some("release") => Operation::Release,
-        Some("thread") => Operation::Thread,
+        Some("thread") => Operation::Thread {
+            together: match fields.get("together") {
+                None | Some(Value::Null) => false,
+                Some(Value::Bool(together)) => *together,
+                Some(_) => return Err(Invalid("together of thread must be true or false")),
+            },
+        },
         Some("call") => call(fields)?,
         Some("calls") => Operation::Calls,
         Some("suspend") => {
@@ -233,6 +246,21 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
             ));
         }
     })
+}
+
+fn together(fields: &Map<String, Value>) -> Result<Vec<String>, Invalid> {
+    const WRONG: Invalid = Invalid("together of answer must be a list of up to 10 ids of other questions");
+    let ids = match fields.get("together") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(ids)) if ids.len() <= MAX_OTHERS => ids,
+        Some(_) => return Err(WRONG),
+    };
+    let id = |id: &Value| id.as_str().filter(|id| !id.is_empty()).map(str::to_owned);
+    let mut ids: Vec<String> = ids.iter().map(id).collect::<Option<_>>().ok_or(WRONG)?;
+    // A transaction writes each record once.
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
 }
 
 fn piece(fields: &Map<String, Value>) -> Result<Piece, Invalid> {
@@ -318,15 +346,26 @@ mod tests {
             (json!({ "operation": "sign", "title": "x" }), Operation::Sign { title: Some("x".to_owned()) }),
             (
                 json!({ "operation": "answer", "text": "42" }),
-                Operation::Answer { text: Some("42".to_owned()) },
+                Operation::Answer { text: Some("42".to_owned()), together: Vec::new() },
             ),
-            (json!({ "operation": "answer", "text": null }), Operation::Answer { text: None }),
+            (
+                json!({ "operation": "answer", "text": "42", "together": ["A1:C1:2.2", "A1:C1:1.9", "A1:C1:2.2"] }),
+                Operation::Answer {
+                    text: Some("42".to_owned()),
+                    together: ["A1:C1:1.9", "A1:C1:2.2"].map(str::to_owned).to_vec(),
+                },
+            ),
+            (
+                json!({ "operation": "answer", "text": null, "together": [] }),
+                Operation::Answer { text: None, together: Vec::new() },
+            ),
             (
                 json!({ "operation": "refuse", "why": "gave_up" }),
                 Operation::Refuse { why: "gave_up".to_owned() },
             ),
             (json!({ "operation": "post" }), Operation::Post),
-            (json!({ "operation": "thread" }), Operation::Thread),
+            (json!({ "operation": "thread" }), Operation::Thread { together: false }),
+            (json!({ "operation": "thread", "together": true }), Operation::Thread { together: true }),
             (
                 json!({ "operation": "call", "n": 1, "tool": "trello___create_card", "arguments": "{\"name\": 1e0}" }),
                 Operation::Call {
@@ -365,6 +404,10 @@ mod tests {
             (json!({ "operation": "answer" }), "text"),
             (json!({ "operation": "answer", "text": " \n" }), "text"),
             (json!({ "operation": "answer", "text": 7 }), "text"),
+            (json!({ "operation": "answer", "text": "42", "together": "A1:C1:1.9" }), "together"),
+            (json!({ "operation": "answer", "text": "42", "together": [7] }), "together"),
+            (json!({ "operation": "answer", "text": "42", "together": vec!["a"; 11] }), "together"),
+            (json!({ "operation": "thread", "together": "yes" }), "together"),
             (json!({ "operation": "refuse" }), "why"),
             (json!({ "operation": "refuse", "why": "because <@U1>" }), "why"),
             (json!({ "operation": "refuse", "why": "a".repeat(41) }), "why"),

@@ -33,13 +33,13 @@ impl Said {
 ///
 /// What others wrote after the question is not part of it: it waits for an answer of its own. What the app itself has said since
 /// is: an answer to an earlier question may have come after this one was asked. `question_id` ends with the question's own `ts`,
-/// which is earlier than the time that it was asked at if an edit has made it a question. The message with the `ts` in `but` is
+/// which is earlier than the time that it was asked at if an edit has made it a question. The messages with a `ts` in `but` are
 /// left out.
-pub fn before(messages: &[Value], place: &Place, question_id: &str, but: Option<&str>) -> (Vec<Said>, bool) {
+pub fn before(messages: &[Value], place: &Place, question_id: &str, but: &[String]) -> (Vec<Said>, bool) {
     let own_bots: BTreeSet<&str> =
         messages.iter().filter(|message| is_by(message, place)).filter_map(bot_of).collect();
     let asked_in = question_id.rsplit(':').next().and_then(SlackTs::parse);
-    let counts = |message: &&Value| but.is_none() || message["ts"].as_str() != but;
+    let counts = |message: &&Value| but.iter().all(|but| message["ts"].as_str() != Some(but));
     let said = messages.iter().filter(counts).filter_map(|message| said(message, place, &own_bots));
     let mut said: Vec<Said> = said
         .filter(|said| said.ts < place.asked_at || (said.is_own && said.ts != place.asked_at))
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn texts(messages: &[Value]) -> Vec<String> {
-        before(messages, &place(), "A1:C1:103.000000", None).0.into_iter().map(|said| said.text).collect()
+        before(messages, &place(), "A1:C1:103.000000", &[]).0.into_iter().map(|said| said.text).collect()
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
             json!({ "ts": "104.000000", "user": "U2", "text": "the next question" }),
             json!({ "ts": "105.000000", "bot_id": "B1", "app_id": "A1", "text": "to the one before" }),
         ];
-        let (said, is_cut) = before(&messages, &place(), "A1:C1:103.000000", None);
+        let (said, is_cut) = before(&messages, &place(), "A1:C1:103.000000", &[]);
         assert!(!is_cut);
         let said: Vec<Value> = said.iter().map(Said::to_json).collect();
         let own = |ts: &str, text: &str| json!({ "ts": ts, "user": null, "is_own": true, "text": text });
@@ -146,7 +146,7 @@ mod tests {
         let person = json!({ "ts": "101.000000", "user": "U9", "text": "I am the app", "metadata": mark });
         let app = json!({ "ts": "101.000001", "bot_id": "B2", "app_id": "A2", "text": "So am I", "metadata": mark });
         let nameless = json!({ "ts": "101.000002", "bot_id": "B3", "text": "And so am I", "metadata": mark });
-        let (said, _) = before(&[person, app, nameless], &place(), "A1:C1:103.000000", None);
+        let (said, _) = before(&[person, app, nameless], &place(), "A1:C1:103.000000", &[]);
         assert_eq!(said.iter().map(|said| said.is_own).collect::<Vec<_>>(), [false, false, false]);
         assert_eq!(said.first().and_then(|said| said.user.as_deref()), Some("U9"));
     }
@@ -160,7 +160,7 @@ mod tests {
             .zip(96..)
             .map(|(letter, at)| long(&format!("{at}.000000"), letter, 90_000))
             .collect();
-        let (said, is_cut) = before(&messages, &place(), "A1:C1:103.000000", None);
+        let (said, is_cut) = before(&messages, &place(), "A1:C1:103.000000", &[]);
         let kept: Vec<_> = said.iter().filter_map(|said| said.text.chars().next()).collect();
         assert_eq!((kept, is_cut), (vec!['c', 'd'], true));
     }
@@ -168,8 +168,7 @@ mod tests {
     #[test]
     fn a_question_that_an_edit_has_made_one_is_not_part_of_what_was_said_before_it() {
         let message = |ts: &str| json!({ "ts": ts, "user": "U1", "text": ts });
-        let (said, _) =
-            before(&["101.000000", "102.000000"].map(message), &place(), "A1:C1:102.000000", None);
+        let (said, _) = before(&["101.000000", "102.000000"].map(message), &place(), "A1:C1:102.000000", &[]);
         assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["101.000000"]);
     }
 

@@ -15,9 +15,10 @@ use super::audit::{Act, AuditEntry, AuditRules, Redact};
 use super::journal::{AskedCall, Entry, ToolCall, ToolEnd};
 use super::record::{Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
+use super::together::Other;
 use super::token::{RandomTokens, Token, Tokens};
 use super::usage::{Amounts, Counter, Limits, Taken, Taker, Unit};
-use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
+use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Write, Written};
 use crate::slack::asker::AskerKind;
 use crate::slack::question::{File, Place, SlackTs};
 use crate::slack::scope::Scope;
@@ -34,6 +35,8 @@ macro_rules! every_work_scenario {
             the_same_write_again_is_done
             a_write_of_what_has_changed_changes_nothing
             a_record_that_was_written_over_and_back_has_changed
+            several_records_are_written_at_once_or_none_is
+            of_many_who_write_several_records_one_does
             an_expired_record_is_absent_and_may_be_written_over
             a_long_text_is_kept_to_the_letter
             keys_are_kept_apart_to_the_letter
@@ -200,6 +203,7 @@ fn records() -> Vec<Record> {
         State::Answered { ts: None, token: None },
         State::Told { why: why.clone(), told_for: Some("message 1".to_owned()), token: Some(token(1)) },
         State::Told { why, told_for: None, token: None },
+        State::Joined { to: "A1:C1:1531420618.000100".to_owned() },
     ];
     let mut records: Vec<Record> = states.map(|state| free().with(state)).into();
     let never_tried =
@@ -219,6 +223,15 @@ fn records() -> Vec<Record> {
         stream: Some(Stream::Open(message())),
         ..free().with(State::Posting(into_the_stream))
     });
+    let other = |files| Other {
+        question_id: "A1:C1:1531420618.000400".to_owned(),
+        user: Some("U2".to_owned()),
+        asked_at: ts("1531420618.000400"),
+        files,
+    };
+    let together = vec![other(free().files), other(Vec::new())];
+    records.push(Record { together, app_users: vec!["UAPP".to_owned(), "WAPP".to_owned()], ..free() });
+    records.push(Record { is_alone: true, ..free() });
     records
 }
 
@@ -247,6 +260,64 @@ pub async fn what_is_written_is_read(store: &impl WorkStore) {
         assert_eq!(seen.record, Some(record));
         assert_eq!(seen.version, Version::Number(before.next()));
     }
+}
+
+/// If one of them has changed, none is written; and the same written again tells that it was.
+pub async fn several_records_are_written_at_once_or_none_is(store: &impl WorkStore) {
+    let keys = [new_key(), new_key(), new_key()];
+    let leading = Record { attempts: 1, ..free() };
+    let joined = free().with(State::Joined { to: keys[0].question_id().to_owned() });
+    let [absent, free_seen] = {
+        let absent = read(store, &keys[1], NOW).await;
+        assert_eq!(write(store, &keys[2], &absent, &free()).await, Written::Done);
+        [absent, read(store, &keys[2], NOW).await]
+    };
+    let writes = [
+        Write { key: &keys[0], seen: &absent, record: &leading },
+        Write { key: &keys[1], seen: &absent, record: &joined },
+        Write { key: &keys[2], seen: &free_seen, record: &joined },
+    ];
+    // Somebody comes in between.
+    assert_eq!(write(store, &keys[2], &free_seen, &leading).await, Written::Done);
+    assert!(!store.write_together(&writes, NOW).await.expect("the store answers"));
+    assert_eq!(read(store, &keys[0], NOW).await, absent);
+    assert_eq!(read(store, &keys[1], NOW).await, absent);
+    let seen = read(store, &keys[2], NOW).await;
+    let [first, second, third] = writes;
+    let writes = [first, second, Write { seen: &seen, ..third }];
+    assert!(store.write_together(&writes, NOW).await.expect("the store answers"));
+    for write in writes {
+        let now = read(store, write.key, NOW).await;
+        assert_eq!(now.record.as_ref(), Some(write.record));
+        assert_eq!(now.version, Version::Number(write.seen.version.next()));
+    }
+    assert!(!store.write_together(&writes, NOW).await.expect("the store answers"));
+}
+
+/// Of many who have read the same, one writes all, whichever the leading record is.
+pub async fn of_many_who_write_several_records_one_does(store: &impl WorkStore) {
+    let keys = [new_key(), new_key()];
+    let absent = read(store, &keys[0], NOW).await;
+    let tried: Vec<Record> = (1..=6).map(|n| Record { attempts: n, ..free() }).collect();
+    let written =
+        join_all(tried.iter().zip([false, true].into_iter().cycle()).map(|(record, is_reversed)| {
+            let mut keys: Vec<&RecordKey> = keys.iter().collect();
+            if is_reversed {
+                keys.reverse();
+            }
+            let absent = &absent;
+            async move {
+                let writes: Vec<Write<'_>> =
+                    keys.iter().map(|key| Write { key, seen: absent, record }).collect();
+                store.write_together(&writes, NOW).await.expect("the store answers")
+            }
+        }))
+        .await;
+    let done: Vec<&Record> =
+        tried.iter().zip(&written).filter(|(_, done)| **done).map(|(it, _)| it).collect();
+    assert!(done.len() <= 1, "{done:?}");
+    let stand = [read(store, &keys[0], NOW).await.record, read(store, &keys[1], NOW).await.record];
+    assert_eq!(stand, [done.first().copied().cloned(), done.first().copied().cloned()]);
 }
 
 /// Of many that have read the same, one writes, and the others are told what stands there.

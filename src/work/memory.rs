@@ -10,7 +10,7 @@ use super::journal::{AskedCall, Entry, ToolEnd};
 use super::record::Record;
 use super::token::Token;
 use super::usage::{Amounts, Counter, Taken, Taker, UsageStore, day_of};
-use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Written};
+use super::{KEPT_SECONDS, RecordKey, Seen, Stopped, Version, WorkStore, Write, Written};
 use crate::dedup::StoreError;
 use crate::slack::asker::AskerKind;
 use crate::slack::question::SlackTs;
@@ -134,6 +134,22 @@ impl WorkStore for MemoryWork {
             let expires_at = now.as_secs().saturating_add(KEPT_SECONDS);
             items.records.insert(key.clone(), Item { record: record.clone(), number, expires_at });
             Written::Done
+        }))
+    }
+
+    async fn write_together(&self, writes: &[Write<'_>], now: UnixMillis) -> Result<bool, StoreError> {
+        Ok(self.items(|items| {
+            let stands =
+                |write: &Write<'_>| seen(items.records.get(write.key), now).version == write.seen.version;
+            if !writes.iter().all(stands) {
+                return false;
+            }
+            let expires_at = now.as_secs().saturating_add(KEPT_SECONDS);
+            for Write { key, seen, record } in writes {
+                let item = Item { record: (*record).clone(), number: seen.version.next(), expires_at };
+                items.records.insert((*key).clone(), item);
+            }
+            true
         }))
     }
 

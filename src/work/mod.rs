@@ -11,6 +11,7 @@
 //!     ▲                │ ▲  └──▶ told: stopped, deleted                         │   ▲ part by part, each with a nonce
 //!     └── release, ────┘ │                                                      └───┘         └▶ suspended: a person is asked
 //!         not reached    └───────────────────── the click ──────────────────────────────────────────┘
+//!   free ─▶ joined: the answer to another question of the thread answers this one too
 //! ```
 //!
 //! In reading order:
@@ -20,11 +21,12 @@
 //! 4. [`journal`]: the calls of tools that were made for a question.
 //! 5. [`approval`]: what a person decides before a tool is called; [`lapse`]: what says that nobody has in time.
 //! 6. [`stream`]: the message in which people see the answer while it is being thought.
-//! 7. [`askers`]: what is known of those who ask.
-//! 8. [`usage`]: how much people have used in a day, and how much they may.
-//! 9. [`audit`]: the trail of who asked, what was done, and what was answered.
-//! 10. [`update`]: how a decision becomes a write that nobody else's can come between.
-//! 11. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
+//! 7. [`together`]: several questions of a thread that one answer answers.
+//! 8. [`askers`]: what is known of those who ask.
+//! 9. [`usage`]: how much people have used in a day, and how much they may.
+//! 10. [`audit`]: the trail of who asked, what was done, and what was answered.
+//! 11. [`update`]: how a decision becomes a write that nobody else's can come between.
+//! 12. [`dynamodb`] and [`memory`]: where records are kept; `contract`: what each of them has to do (the cargo feature of that
 //!     name). [`queue`]: what is done with a receive's handle.
 //!
 //! Every decision is a pure function from a record to a record, so the model checker and the simulation run the very rules that
@@ -48,6 +50,7 @@ pub mod queue;
 pub mod receive;
 pub mod record;
 pub mod stream;
+pub mod together;
 pub mod token;
 pub mod update;
 pub mod usage;
@@ -158,6 +161,17 @@ pub enum Written {
     Changed(Box<Seen>),
 }
 
+/// A record to be written, if nobody has written it since it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// Its key.
+    pub key: &'a RecordKey,
+    /// What was read.
+    pub seen: &'a Seen,
+    /// What is to stand there.
+    pub record: &'a Record,
+}
+
 /// What is known of the stops in a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
@@ -205,6 +219,17 @@ pub trait WorkStore: AskerStore + UsageStore + AuditStore {
         record: &Record,
         now: UnixMillis,
     ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// Writes several records, each if nobody has written it since it was read: all of them, or none. That is one atomic step. False:
+    /// nothing was written by this call. Either somebody has written one of them since, or an earlier call has written these.
+    ///
+    /// # Errors
+    /// When it is unknown whether they were written.
+    fn write_together(
+        &self,
+        writes: &[Write<'_>],
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// The stops in the thread with this [key](crate::slack::question::Place::stop_key).
     ///

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::stream::Stream;
+use super::together::Other;
 use super::token::Token;
 use crate::slack::question::{File, Place};
 use crate::time::clock::UnixMillis;
@@ -48,6 +49,12 @@ pub struct Record {
     pub place: Option<Place>,
     /// The files that came with it, as the message has them that was taken last. Only these are read for whoever works on it.
     pub files: Vec<File>,
+    /// The app's own users, as the message that was taken last names them: who mentions one asks the app.
+    pub app_users: Vec<String>,
+    /// The other questions of its thread that were given to whoever works on it, and which its answer may answer too.
+    pub together: Vec<Other>,
+    /// Whether it is answered alone from now on: one of the others was taken by somebody else before the answer.
+    pub is_alone: bool,
     /// Why nobody thinks about it, if so. It has ended as answered then, and a message says so: its own, or another one of the same day.
     pub declined: Option<Declined>,
     /// How far the work is.
@@ -79,6 +86,11 @@ pub enum State {
         ts: Option<String>,
         /// The token of whoever has suspended it.
         token: Token,
+    },
+    /// The answer to another question of its thread answers this one too (`joined`), and it ends as that one does.
+    Joined {
+        /// The id of that question.
+        to: String,
     },
     /// There will be no answer (`told`): a person has been told why, or the asker has withdrawn the question.
     Told {
@@ -223,6 +235,9 @@ impl Record {
             trace_id: None,
             place,
             files: Vec::new(),
+            app_users: Vec::new(),
+            together: Vec::new(),
+            is_alone: false,
             declined: None,
             state: State::Free,
         }
@@ -234,10 +249,14 @@ impl Record {
         let may_work = match &state {
             State::Free | State::InFlight(_) | State::Suspended { .. } => true,
             State::Posting(posting) => matches!(posting.end, End::Suspended(_)),
-            State::Answered { .. } | State::Told { .. } => false,
+            State::Answered { .. } | State::Joined { .. } | State::Told { .. } => false,
         };
-        let files = if may_work { self.files.clone() } else { Vec::new() };
-        Self { files, state, ..self.clone() }
+        let mut record = Self { state, ..self.clone() };
+        if !may_work {
+            record.files.clear();
+            record.together.iter_mut().for_each(|other| other.files.clear());
+        }
+        record
     }
 
     /// Whether the question is at an end, whichever.
@@ -290,7 +309,11 @@ impl Record {
             State::InFlight(Flight { receive, .. }) | State::Posting(Posting { receive, .. }) => {
                 Some(receive)
             }
-            State::Free | State::Answered { .. } | State::Suspended { .. } | State::Told { .. } => None,
+            State::Free
+            | State::Answered { .. }
+            | State::Suspended { .. }
+            | State::Joined { .. }
+            | State::Told { .. } => None,
         }
     }
 }

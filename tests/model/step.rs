@@ -163,6 +163,7 @@ impl Protocol {
                     for_agent: true,
                     stopped_at: stop.as_ref(),
                     trace_id: None,
+                    app_users: &[],
                     resumes: None,
                     is_lapse: false,
                     was_dead_letter: world.messages.get(message).is_some_and(|message| message.is_letter),
@@ -213,6 +214,9 @@ impl Protocol {
                     Intent::Untellable { visible } => Follow::visible(Some(visible)),
                     Intent::Gone { visible } => Follow::visible(visible),
                     Intent::TakenOver | Intent::Stands { .. } | Intent::NoPlace => Follow::default(),
+                    Intent::Apart { .. } | Intent::Soon => {
+                        unreachable!("each question is answered by itself here")
+                    }
                 })
             }
             Task::Start { token, nonce, by_response_url } => {
@@ -276,6 +280,7 @@ impl Protocol {
             Errand::Done(_) => Follow::queue(QueueCall::Delete(receive)),
             Errand::DeadLetter { .. } => Follow::queue(QueueCall::WriteLetter(receive)),
             Errand::PutOff(_) | Errand::Leave => Follow::default(),
+            Errand::EndsWith { .. } => unreachable!("each question is answered by itself here"),
             Errand::Call if self.is_stop => intend(token, Text::Answer),
             Errand::Call => {
                 let leaves = !self.rules.hold(Rule::MessagesStay);

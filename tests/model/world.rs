@@ -418,7 +418,7 @@ fn rank(process: &Process) -> (u8, u8) {
 
 fn tokens_of_record(record: &mut Record, with: &mut impl FnMut(&mut Token)) {
     match &mut record.state {
-        State::Free => {}
+        State::Free | State::Joined { .. } => {}
         State::InFlight(flight) => {
             flight.token.iter_mut().chain(flight.claimed_from.iter_mut()).for_each(with);
         }
@@ -440,7 +440,11 @@ fn receives_of_record(record: &mut Record, with: &mut impl FnMut(&mut Receive)) 
             with(&mut posting.receive);
             posting.sight.iter_mut().for_each(|sight| with(&mut sight.receive));
         }
-        State::Free | State::Suspended { .. } | State::Answered { .. } | State::Told { .. } => {}
+        State::Free
+        | State::Suspended { .. }
+        | State::Answered { .. }
+        | State::Joined { .. }
+        | State::Told { .. } => {}
     }
 }
 

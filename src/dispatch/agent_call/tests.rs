@@ -43,7 +43,14 @@ fn the_payload_is_the_documented_one() {
     };
     let files = Files::default();
     let asker = Asker { is_bot: false, home: Home::Ours, installation: Vec::new() };
-    let question = Question { id: "A1:C1:1.2".to_owned(), text: "höhö".to_owned(), files, place, asker };
+    let question = Question {
+        id: "A1:C1:1.2".to_owned(),
+        text: "höhö".to_owned(),
+        files,
+        place,
+        asker,
+        app_users: Vec::new(),
+    };
     let call = call(&message("event", &mention()), Some(&question)).unwrap();
     let payload: Value = serde_json::from_slice(&call.payload).unwrap();
     let expected = json!({

@@ -92,6 +92,7 @@ impl Scene {
                 for_agent: true,
                 stopped_at: None,
                 trace_id: None,
+                app_users: &[],
                 resumes: Some(&approval),
                 is_lapse: false,
                 was_dead_letter: false,
@@ -182,7 +183,10 @@ async fn an_approved_call_is_made_once_and_exactly_as_it_was_shown() {
     let made = told_of("a", 1, &json!({ "outcome": "called", "result": made(), "approved_by": "U1" }));
     assert_eq!(scene.told(NEXT, Operation::Calls).await["calls"][0], made);
     assert_eq!(
-        scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()) }).await.outcome(),
+        scene
+            .ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()), together: Vec::new() })
+            .await
+            .outcome(),
         "answered"
     );
     // The click's message was the question's last.
@@ -311,7 +315,7 @@ async fn the_end_of_the_time_changes_no_decision() {
     assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Approved });
     scene.next_turn().await;
     assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
-    scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()) }).await;
+    scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()), together: Vec::new() }).await;
     assert_eq!(scene.lapse().await, no_effect("gone"));
 }
 
@@ -386,7 +390,10 @@ async fn what_was_clicked_stands_although_nobody_knew_it_yet() {
     // The question's own message comes again, and waits until that is over.
     assert!(matches!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::PutOff(_)));
     assert_eq!(
-        scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()) }).await.outcome(),
+        scene
+            .ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()), together: Vec::new() })
+            .await
+            .outcome(),
         "answered"
     );
     assert_eq!(scene.receive("h3", 9, Some(Scene::place())).await, Errand::Done(receive::Done::Answered));

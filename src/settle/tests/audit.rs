@@ -37,7 +37,7 @@ impl Scene {
 }
 
 fn answer_of(text: &str) -> Operation {
-    Operation::Answer { text: Some(text.to_owned()) }
+    Operation::Answer { text: Some(text.to_owned()), together: Vec::new() }
 }
 
 #[tokio::test(start_paused = true)]

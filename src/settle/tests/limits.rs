@@ -92,7 +92,7 @@ async fn an_attempt_takes_what_it_may_use_and_settles_up_with_what_it_has_used()
         if answer == "claimed" {
             assert_eq!(claimed.to_json()["most_tokens"], 600);
             for _ in 0..2 {
-                let operation = Operation::Answer { text: Some("42".to_owned()) };
+                let operation = Operation::Answer { text: Some("42".to_owned()), together: Vec::new() };
                 assert_eq!(scene.end_with(operation, used).await.outcome(), "answered");
             }
         }
@@ -121,7 +121,7 @@ async fn who_is_refused_because_others_are_at_work_may_ask_again_when_they_have_
     assert_eq!(scene.claim_with(DISPATCHERS, 7).await.0, Answer::Gone);
     assert_eq!(scene.texts(), [SORRY_FOR_NOW]);
     let scene = Scene { key: at_work, ..scene };
-    let operation = Operation::Answer { text: Some("42".to_owned()) };
+    let operation = Operation::Answer { text: Some("42".to_owned()), together: Vec::new() };
     let used = TokensUsed { input: 250, output: 50 };
     assert_eq!(scene.end_with(operation, used).await.outcome(), "answered");
     let scene = scene.another("A1:C1:3.1").await;
@@ -168,7 +168,7 @@ async fn two_runs_of_one_claim_come_to_the_same_end() {
     let over = scene.claim_with(DISPATCHERS, 7).await.1.over_limit;
     assert_eq!(over, Some(OverLimit { unit: "tokens", scope: "person" }));
     let used = TokensUsed { input: 1, output: 1 };
-    let answer = Operation::Answer { text: Some("42".to_owned()) };
+    let answer = Operation::Answer { text: Some("42".to_owned()), together: Vec::new() };
     let request = Request { key: first_key, token: token(CLAIMERS), operation: answer, used: Some(used) };
     assert_eq!(scene.settle.run(&request).await.0.unwrap().outcome(), "answered");
     let counters = scene.settle.settings.limits.counters(Some(&Scene::place()));
@@ -195,7 +195,7 @@ async fn a_question_over_the_limit_has_used_no_attempt() {
 async fn without_limits_what_was_used_is_in_the_log_alone() {
     let scene = Scene::claimed().await;
     let used = TokensUsed { input: 250, output: 50 };
-    let operation = Operation::Answer { text: Some("42".to_owned()) };
+    let operation = Operation::Answer { text: Some("42".to_owned()), together: Vec::new() };
     let request = Request { key: scene.key.clone(), token: token(CLAIMERS), operation, used: Some(used) };
     assert_eq!(scene.settle.run(&request).await.1.used, Some(used));
     assert!(scene.world.store.takers(&scene.key).is_empty() && scene.world.store.counters().is_empty());

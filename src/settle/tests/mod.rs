@@ -28,6 +28,7 @@ mod approvals;
 mod audit;
 mod limits;
 mod streams;
+mod together;
 
 const NOW: u64 = 1_531_420_618_500;
 const SECOND: Duration = Duration::from_secs(1);
@@ -208,6 +209,14 @@ impl WorkStore for Arc<World> {
         now: UnixMillis,
     ) -> Result<crate::work::Written, StoreError> {
         self.store.write(key, seen, record, now).await
+    }
+
+    async fn write_together(
+        &self,
+        writes: &[crate::work::Write<'_>],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        self.store.write_together(writes, now).await
     }
 
     async fn stop(&self, key: &str) -> Result<Option<Stopped>, StoreError> {
@@ -558,6 +567,7 @@ impl Scene {
                 for_agent: true,
                 stopped_at: stop.as_ref().map(|stop| &stop.at),
                 trace_id: None,
+                app_users: &[],
                 resumes: None,
                 is_lapse: false,
                 was_dead_letter: false,
@@ -579,7 +589,7 @@ impl Scene {
     }
 
     async fn answer(&self, text: &str) -> Answer {
-        self.ask(CLAIMERS, Operation::Answer { text: Some(text.to_owned()) }).await
+        self.ask(CLAIMERS, Operation::Answer { text: Some(text.to_owned()), together: Vec::new() }).await
     }
 
     fn fails(self, outcomes: impl IntoIterator<Item = PostOutcome>) -> Self {
@@ -613,7 +623,8 @@ fn told(why: &str) -> State {
 async fn an_answer_is_posted_once_and_its_message_deleted() {
     let scene = Scene::claimed().await;
     scene.world.pass(4 * SECOND);
-    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    let (answer, report) =
+        scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()), together: Vec::new() }).await;
     assert_eq!(answer, Answer::Answered { ts: Some("2.2".to_owned()) });
     assert_eq!(
         (scene.texts(), scene.queue()),
@@ -634,8 +645,14 @@ async fn whoever_has_not_the_token_changes_nothing() {
     for bits in [DISPATCHERS, 3] {
         assert_eq!(scene.ask(bits, Operation::Claim { new: token(7) }).await, Answer::Gone);
         assert_eq!(scene.ask(bits, Operation::Beat).await, Answer::Cancel { why: "gone" });
-        assert_eq!(scene.ask(bits, Operation::Answer { text: Some("no".to_owned()) }).await, Answer::Gone);
-        assert_eq!(scene.ask(bits, Operation::Answer { text: None }).await, Answer::Gone);
+        assert_eq!(
+            scene.ask(bits, Operation::Answer { text: Some("no".to_owned()), together: Vec::new() }).await,
+            Answer::Gone
+        );
+        assert_eq!(
+            scene.ask(bits, Operation::Answer { text: None, together: Vec::new() }).await,
+            Answer::Gone
+        );
         assert_eq!(scene.ask(bits, Operation::Refuse { why: "x".to_owned() }).await, Answer::Gone);
         assert_eq!(scene.ask(bits, Operation::Post).await, Answer::Gone);
         assert_eq!(scene.ask(bits, Operation::Release).await, Answer::Gone);
@@ -712,7 +729,8 @@ async fn a_deleted_question_is_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_post_keeps_its_text_and_goes_out_later_without_another_thought() {
     let scene = Scene::claimed().await.fails([refused(Retry::AfterChange)]);
-    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    let (answer, report) =
+        scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()), together: Vec::new() }).await;
     assert_eq!((answer, report.failure.as_deref()), (Answer::TakenOver, Some("slack_invalid_auth")));
     let State::Posting(posting) = scene.state().await else { panic!("the text is kept") };
     assert_eq!((posting.text.as_str(), posting.nonce), ("42", None));
@@ -801,7 +819,8 @@ async fn a_refusal_tells_the_asker_and_the_message_becomes_a_dead_letter() {
 #[tokio::test(start_paused = true)]
 async fn a_post_that_slack_takes_never_is_a_dead_letter_at_once() {
     let scene = Scene::claimed().await.fails([refused(Retry::Never)]);
-    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    let (answer, report) =
+        scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()), together: Vec::new() }).await;
     assert_eq!((answer, report.ended), (Answer::TakenOver, Some(Ended::Untold)));
     assert_eq!(scene.queue().last().map(String::as_str), Some("h1 in 0"));
     assert_eq!(scene.state().await, told("untold"));
@@ -913,7 +932,10 @@ async fn the_sign_is_shown_while_somebody_works_and_taken_back_at_the_end() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_answers_by_itself_ends_its_question_without_a_post() {
     let scene = Scene::claimed().await;
-    assert_eq!(scene.ask(CLAIMERS, Operation::Answer { text: None }).await, Answer::Answered { ts: None });
+    assert_eq!(
+        scene.ask(CLAIMERS, Operation::Answer { text: None, together: Vec::new() }).await,
+        Answer::Answered { ts: None }
+    );
     assert_eq!((scene.texts(), scene.queue()), (vec![], vec!["h1 deleted".to_owned()]));
 }
 
@@ -964,17 +986,19 @@ async fn whoever_works_on_a_question_may_read_what_was_said_before_it() {
         ReadOutcome::Unreadable { reason: "slack_missing_scope".to_owned(), retry: Retry::AfterChange };
     let read = ReadOutcome::Read { messages, is_whole: true };
     scene.world.readings.lock().unwrap().extend([read, refused]);
-    let Answer::Thread { messages, is_whole: true } = scene.ask(CLAIMERS, Operation::Thread).await else {
+    let Answer::Thread { messages, is_whole: true, together: None } =
+        scene.ask(CLAIMERS, Operation::Thread { together: false }).await
+    else {
         panic!("it is read");
     };
     assert_eq!(messages.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["before"]);
-    let (answer, report) = scene.run(CLAIMERS, Operation::Thread).await;
+    let (answer, report) = scene.run(CLAIMERS, Operation::Thread { together: false }).await;
     assert_eq!(answer, Answer::Unreadable { why: "slack_missing_scope".to_owned(), again: false });
     assert_eq!((report.outcome, report.why.as_deref()), (Some("unreadable"), Some("slack_missing_scope")));
     // The token that the claimer came with is gone, and so is the claimer's when the question has ended.
-    assert_eq!(scene.ask(DISPATCHERS, Operation::Thread).await, Answer::Gone);
+    assert_eq!(scene.ask(DISPATCHERS, Operation::Thread { together: false }).await, Answer::Gone);
     scene.answer("42").await;
-    assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, Answer::Gone);
+    assert_eq!(scene.ask(CLAIMERS, Operation::Thread { together: false }).await, Answer::Gone);
 }
 
 /// The thread may have replies by then.
@@ -988,7 +1012,8 @@ async fn before_a_threads_first_message_that_an_edit_has_made_a_question_its_thr
     let message = |ts: &str| serde_json::json!({ "ts": ts, "user": "U1", "text": ts });
     let messages = vec![message("1531420618.000100"), message("1531420619.000000")];
     scene.world.readings.lock().unwrap().push(ReadOutcome::Read { messages, is_whole: true });
-    let Answer::Thread { messages, .. } = scene.ask(CLAIMERS, Operation::Thread).await else {
+    let Answer::Thread { messages, .. } = scene.ask(CLAIMERS, Operation::Thread { together: false }).await
+    else {
         panic!("it is read");
     };
     let texts: Vec<_> = messages.iter().map(|said| said.text.as_str()).collect();
@@ -1003,8 +1028,8 @@ async fn what_people_say_in_the_channel_of_a_command_is_not_read_and_before_a_th
         let place = Place { thread_ts, ..Scene::place() };
         assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
         scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
-        let nothing = Answer::Thread { messages: Vec::new(), is_whole: true };
-        assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await, nothing);
+        let nothing = Answer::Thread { messages: Vec::new(), is_whole: true, together: None };
+        assert_eq!(scene.ask(CLAIMERS, Operation::Thread { together: false }).await, nothing);
     }
 }
 
@@ -1160,7 +1185,10 @@ async fn of_an_answered_question_nothing_is_kept_of_what_its_tools_were_told() {
         let scene = Scene::claimed().await;
         scene.told(CLAIMERS, call_of(1, "a")).await;
         scene.told(CLAIMERS, call_of(2, "b")).await;
-        assert_eq!(scene.ask(CLAIMERS, Operation::Answer { text }).await.outcome(), "answered");
+        assert_eq!(
+            scene.ask(CLAIMERS, Operation::Answer { text, together: Vec::new() }).await.outcome(),
+            "answered"
+        );
         for number in [1, 2] {
             let stands = scene.world.store.read_call(&scene.key, number).await.unwrap();
             assert_eq!(stands, Some(Entry::Closed));
@@ -1236,6 +1264,7 @@ async fn a_question_that_starts_over_knows_what_was_done_for_it() {
         for_agent: true,
         stopped_at: None,
         trace_id: None,
+        app_users: &[],
         resumes: None,
         is_lapse: false,
         was_dead_letter: true,
@@ -1278,7 +1307,7 @@ async fn what_is_said_of_a_stop_has_no_buttons_and_the_answer_to_a_command_does(
         let scene = Scene { key: RecordKey::of_question(id), ..with_buttons() };
         let place = Place { response_url: response_url.map(str::to_owned), ..Scene::place() };
         assert_eq!(scene.receive("h1", DISPATCHERS, Some(place)).await, Errand::Call);
-        let text = Operation::Answer { text: Some("Stopped: 1 question.".to_owned()) };
+        let text = Operation::Answer { text: Some("Stopped: 1 question.".to_owned()), together: Vec::new() };
         assert_eq!(scene.ask(DISPATCHERS, text).await.outcome(), "answered");
         scene.world.buttons.lock().unwrap().clone()
     };
@@ -1301,7 +1330,9 @@ async fn what_goes_by_the_response_url_has_no_buttons() {
 async fn an_answer_whose_buttons_slack_refuses_stands_without_them() {
     for reason in REFUSED_BLOCKS {
         let scene = with_buttons().into_taken().await.into_claimed().await.fails([refused_for(reason)]);
-        let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+        let (answer, report) = scene
+            .run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()), together: Vec::new() })
+            .await;
         assert_eq!((answer.outcome(), report.failure.as_deref()), ("answered", Some(reason)));
         assert_eq!(*scene.world.buttons.lock().unwrap(), [Some(QUESTION.to_owned()), None]);
         assert_eq!(scene.texts(), ["42"]);
@@ -1368,7 +1399,7 @@ async fn whatever_is_done_for_a_question_is_done_for_the_installation_in_its_rec
         scene.ask(DISPATCHERS, Operation::Claim { new: token(CLAIMERS) }).await;
         let nothing = ReadOutcome::Read { messages: Vec::new(), is_whole: true };
         scene.world.readings.lock().unwrap().push(nothing);
-        assert_eq!(scene.ask(CLAIMERS, Operation::Thread).await.outcome(), "read");
+        assert_eq!(scene.ask(CLAIMERS, Operation::Thread { together: false }).await.outcome(), "read");
         assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "called");
         assert_eq!(scene.answer("42").await, Answer::TakenOver);
         // Nobody knows whether it stands, so Slack is asked, and it is posted once more.
@@ -1390,7 +1421,8 @@ async fn an_answer_for_an_installation_without_a_token_waits_and_ends_as_untold(
         retry_after: None,
     };
     let scene = Scene::claimed().await.fails([refusal()]);
-    let (answer, report) = scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()) }).await;
+    let (answer, report) =
+        scene.run(CLAIMERS, Operation::Answer { text: Some("42".to_owned()), together: Vec::new() }).await;
     assert_eq!((answer, report.failure.as_deref()), (Answer::TakenOver, Some("no_token_for_tenant")));
     assert!(scene.texts().is_empty() && matches!(scene.state().await, State::Posting(_)));
     // The token is put: the same text goes out.

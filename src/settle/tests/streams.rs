@@ -80,7 +80,7 @@ async fn a_later_attempt_goes_on_in_the_same_message() {
     // The former one is only late.
     assert_eq!(scene.ask(CLAIMERS, text("too late")).await, Answer::Gone);
     assert_eq!(scene.ask(31, first("Anew")).await, Answer::Shown);
-    let answer = scene.ask(31, Operation::Answer { text: Some("42".to_owned()) }).await;
+    let answer = scene.ask(31, Operation::Answer { text: Some("42".to_owned()), together: Vec::new() }).await;
     assert_eq!(answer, Answer::Answered { ts: Some("5.5".to_owned()) });
     assert_eq!(scene.streams(), ["5.5 + \n\n---\n\nAnew", "5.5 stop, active", "5.5 = 42"]);
 }
@@ -282,7 +282,10 @@ async fn what_an_earlier_attempt_has_shown_is_nothing_that_anybody_has_said() {
     let messages = vec![own("1531420618.000200", "Hello."), own("5.5", "It is")];
     let read = ReadOutcome::Read { messages, is_whole: true };
     scene.world.readings.lock().unwrap().push(read);
-    let Answer::Thread { messages, .. } = scene.ask(CLAIMERS, Operation::Thread).await else { panic!() };
+    let Answer::Thread { messages, .. } = scene.ask(CLAIMERS, Operation::Thread { together: false }).await
+    else {
+        panic!()
+    };
     assert_eq!(messages.into_iter().map(|said| said.text).collect::<Vec<_>>(), ["Hello."]);
 }
 
@@ -304,7 +307,10 @@ async fn that_there_is_no_answer_takes_the_place_of_what_was_shown_too() {
     assert_eq!(told, Answer::Told);
     assert!(scene.streams()[1].starts_with("5.5 = "), "the apology");
     let scene = Scene::streaming().await;
-    assert_eq!(scene.ask(CLAIMERS, Operation::Answer { text: None }).await, Answer::Answered { ts: None });
+    assert_eq!(
+        scene.ask(CLAIMERS, Operation::Answer { text: None, together: Vec::new() }).await,
+        Answer::Answered { ts: None }
+    );
     assert_eq!(scene.streams(), ["5.5 stop, active"]);
 }
 

@@ -6,7 +6,7 @@ use super::{Asked, Context, Files, Pane, Question, SlackTs, Stop, is_direct, sai
 use crate::slack::payload::Author;
 
 /// The subtypes of a message that somebody wrote. All others report that something happened.
-const WRITTEN: [&str; 3] = ["file_share", "thread_broadcast", "me_message"];
+pub(super) const WRITTEN: [&str; 3] = ["file_share", "thread_broadcast", "me_message"];
 
 /// What an event asks.
 pub(super) fn asked(context: &Context<'_>, author: Author) -> Asked {
@@ -74,14 +74,16 @@ fn message(context: &Context<'_>, event: &Value, author: Author) -> Asked {
     let thread_ts = context.thread(is_direct, text(&event["thread_ts"]), Some(ts.clone()));
     let place =
         context.place(channel.clone(), thread_ts, text(&event["user"]), asked_at(context, event, &ts));
-    let text = said::by(event, &bot_users(context.json));
+    let app_users = app_users(context.json);
+    let text = said::by(event, &app_users);
     let files = Files::of(event);
     let is_shared = context.json["is_ext_shared_channel"].as_bool();
     // In a shared channel, `team` may be the workspace that the event is sent to.
     let of_author = self::text(&event["user_team"]).map(|team| (team, true));
     let team = of_author.or_else(|| Some((self::text(&event["team"])?, is_shared != Some(true))));
     let asker = context.asker(author, team, is_shared);
-    Asked::Question(Box::new(Question { id: context.question_id(&channel, &ts), text, files, place, asker }))
+    let id = context.question_id(&channel, &ts);
+    Asked::Question(Box::new(Question { id, text, files, place, asker, app_users }))
 }
 
 /// The pane that was opened. In an app with `agent_view` prompts belong to the direct message, and with a thread Slack would not
@@ -116,7 +118,7 @@ fn stop(context: &Context<'_>, event: &Value) -> Asked {
 }
 
 /// The app's own users in the workspaces that the event was sent for.
-fn bot_users(envelope: &Value) -> Vec<String> {
+fn app_users(envelope: &Value) -> Vec<String> {
     let authorizations = envelope["authorizations"].as_array().into_iter().flatten();
     let bots = authorizations.filter(|authorization| authorization["is_bot"].as_bool() != Some(false));
     bots.filter_map(|authorization| text(&authorization["user_id"])).collect()

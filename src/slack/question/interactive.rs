@@ -86,7 +86,8 @@ fn question(context: &Context<'_>, text: String, files: Files, place: Place, tea
     let response_url = self::text(&context.json["response_url"]);
     let place = Place { response_url, ..place };
     let asker = context.asker(Author::Person, team.map(|team| (team, true)), None);
-    Asked::Question(Box::new(Question { id: context.recorded_id(), text, files, place, asker }))
+    let (id, app_users) = (context.recorded_id(), Vec::new());
+    Asked::Question(Box::new(Question { id, text, files, place, asker, app_users }))
 }
 
 /// What was chosen; `None` if nothing was that asks for an answer.

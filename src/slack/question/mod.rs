@@ -6,7 +6,8 @@
 //! 2. `event`: messages, mentions, stops, deletions and opened panes; `interactive`: commands, buttons, menus and shortcuts.
 //! 3. `said`: what a message says, with its attachments and blocks; `plain_text`: from Slack's mrkdwn to plain text.
 //! 4. `files`: the files that came with a message.
-//! 5. `ts`: Slack's points in time; `title`: the title of a question.
+//! 5. `standing`: the questions that stand in a conversation.
+//! 6. `ts`: Slack's points in time; `title`: the title of a question.
 //!
 //! What is read here came through the ingress, so Slack has signed it. Fields of another shape than Slack's count as absent.
 
@@ -20,10 +21,12 @@ mod files;
 mod interactive;
 mod plain_text;
 mod said;
+mod standing;
 mod title;
 mod ts;
 
 pub use files::{File, Files, MAX_FILES};
+pub use standing::Standing;
 pub use title::title;
 pub use ts::SlackTs;
 
@@ -111,6 +114,8 @@ pub struct Question {
     pub place: Place,
     /// What the message says of who asked.
     pub asker: Asker,
+    /// The app's own users, as the message names them; a command or a click names none.
+    pub app_users: Vec<String>,
 }
 
 /// Where a question was asked, and where alone its answer goes.
@@ -227,6 +232,12 @@ pub fn text_of(message: &Value) -> String {
     said::with_files(message)
 }
 
+/// The id of the question that a message asks. A part with a colon in it is hashed, so that no two have one id.
+fn id_of_message(app: &str, channel: &str, ts: &str) -> String {
+    let parts = [app, channel, ts].map(|part| payload::record_id(part.to_owned()));
+    payload::record_key(parts.join(":"))
+}
+
 /// What is known of a message beside what it asks.
 struct Context<'a> {
     json: &'a Value,
@@ -256,11 +267,9 @@ impl Context<'_> {
         SlackTs::from_millis(millis.unwrap_or_default())
     }
 
-    /// The id of the question that a message asks. A part with a colon in it is hashed, so that no two have one id.
+    /// The id of the question that a message asks.
     fn question_id(&self, channel: &str, ts: &str) -> String {
-        let parts =
-            [&self.app().unwrap_or_default(), channel, ts].map(|part| payload::record_id(part.to_owned()));
-        payload::record_key(parts.join(":"))
+        id_of_message(&self.app().unwrap_or_default(), channel, ts)
     }
 
     /// Who asked. `team` is the workspace that the asker is in, or its organisation, and whether that is certain; `is_shared` is whether

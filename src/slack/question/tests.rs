@@ -69,6 +69,7 @@ fn a_mention_asks_in_its_thread() {
         },
         // The mention does not say whether its channel is shared, nor whose workspace its author is in.
         asker: Asker { is_bot: false, home: Home::Unknown, installation: vec!["T1".to_owned()] },
+        app_users: vec!["UBOT".to_owned()],
     };
     assert_eq!(question(event(&mention())), expected);
     let in_thread = question(event(&with(mention(), &json!({ "thread_ts": "1.000200" }))));

@@ -44,6 +44,9 @@ pub fn line(report: &SettleReport, context: Context<'_>) -> String {
     if let Some(attempts) = report.attempts {
         line.metric("Attempts", "Count", json!(attempts));
     }
+    if report.joined > 0 {
+        line.metric("AnsweredTogether", "Count", json!(report.joined));
+    }
     line.duration("TimeToFirstSign", report.time_to_first_sign);
     line.duration("TimeToAnswer", report.time_to_answer);
     line.duration("OldestUnanswered", report.unanswered_for);

@@ -66,6 +66,8 @@ pub struct SettleReport {
     pub ended: Option<Ended>,
     /// How many attempts the question took, if it ended.
     pub attempts: Option<u32>,
+    /// How many other questions of the thread the answer answers, too, which was written down in this invocation.
+    pub joined: usize,
     /// From Slack's request until the sign stood that somebody works on it; absent if it was not shown now.
     pub time_to_first_sign: Option<Duration>,
     /// From Slack's request until the last part of the answer stood; absent if it does not now.

@@ -60,6 +60,20 @@ pub enum Act<'a> {
         /// The claimer's own token.
         by: &'a Token,
     },
+    /// Whoever works on another question is about to be given this one, to answer both together.
+    Given {
+        /// The id of the other question.
+        with: &'a str,
+        /// The token of whoever works on that one.
+        by: &'a Token,
+    },
+    /// The answer to another question, which is about to be posted, answers this one too.
+    Joined {
+        /// The id of the other question.
+        to: &'a str,
+        /// The token of whoever answers.
+        by: &'a Token,
+    },
     /// A tool is about to be called.
     Call {
         /// The number of the call in the question's journal.
@@ -226,6 +240,14 @@ fn add(rules: &AuditRules, act: &Act<'_>, fields: &mut BTreeMap<&'static str, Fi
         Act::Asked { attempt, by } => {
             fields.insert("attempt", Field::Number((*attempt).into()));
             format!("asked#{}", mark(&[by.as_str()]))
+        }
+        Act::Given { with, by } => {
+            fields.insert("with", Field::text(bounded(with)));
+            format!("given#{}", mark(&[with, by.as_str()]))
+        }
+        Act::Joined { to, by } => {
+            fields.insert("to", Field::text(bounded(to)));
+            format!("joined#{}", mark(&[to, by.as_str()]))
         }
         Act::Call { number, tool, arguments, by } => {
             add_call(rules, tool, arguments, fields);

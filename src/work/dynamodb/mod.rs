@@ -11,15 +11,18 @@ mod usage;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use std::collections::{BTreeMap, HashMap};
 
 use super::journal::{AskedCall, Entry, ToolEnd};
 use super::record::{Asking, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::Token;
-use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Written};
+use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Write, Written};
 use crate::dedup::StoreError;
 use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
@@ -37,9 +40,14 @@ const DECLINED: &str = "declined";
 const SUSPENDED: &str = "suspended";
 const ASKED_CALL: &str = "asked_call";
 const APPROVAL: &str = "approval";
+const APP_USERS: &str = "app_users";
+const TOGETHER: &str = "together";
+const IS_ALONE: &str = "is_alone";
+const JOINED: &str = "joined";
+const JOINED_TO: &str = "joined_to";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 43] = [
+const ATTRIBUTES: [&str; 47] = [
     VERSION,
     STATE,
     TOKEN,
@@ -81,6 +89,10 @@ const ATTRIBUTES: [&str; 43] = [
     "told_for",
     ASKED_CALL,
     APPROVAL,
+    APP_USERS,
+    TOGETHER,
+    IS_ALONE,
+    JOINED_TO,
     // What a dispatcher before work records wrote.
     "owner",
     "received_at",
@@ -163,58 +175,18 @@ impl WorkStore for DynamoDbWork {
         now: UnixMillis,
     ) -> Result<Written, StoreError> {
         let number = expected.version.next();
-        let item = item(record, number, now);
-        let mut update = self
+        let Expressions { update, condition, names, values } = expressions(expected, record, now);
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key(EVENT_ID, string(key.as_str()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let (mut set, mut remove) = (Vec::new(), Vec::new());
-        for (n, name) in ATTRIBUTES.iter().enumerate() {
-            update = update.expression_attribute_names(format!("#a{n}"), *name);
-            match item.get(*name) {
-                Some(value) => {
-                    set.push(format!("#a{n} = :a{n}"));
-                    update = update.expression_attribute_values(format!(":a{n}"), value.clone());
-                }
-                None => remove.push(format!("#a{n}")),
-            }
-        }
-        update = update.update_expression(format!("SET {} REMOVE {}", set.join(", "), remove.join(", ")));
-        let mut condition = Vec::new();
-        let mut require = |name: &str, value: Option<AttributeValue>| {
-            let n = condition.len();
-            let index = ATTRIBUTES.iter().position(|attribute| *attribute == name).unwrap_or_default();
-            condition.push(match &value {
-                Some(_) => format!("#a{index} = :c{n}"),
-                None => format!("attribute_not_exists(#a{index})"),
-            });
-            value.map(|value| (format!(":c{n}"), value))
-        };
-        let expected_item =
-            expected.record.as_ref().map(|record| self::item(record, 0, now)).unwrap_or_default();
-        let mut values = match expected.version {
-            Version::Absent => vec![require(VERSION, None), require(STATE, None)],
-            // Of such a record's states only `in_flight` is ever written over, and a dispatcher of that time may be about to
-            // confirm it.
-            Version::Unnumbered => {
-                let state = expected_item.get(STATE).cloned();
-                let state = if state.is_some() { require(STATE, state) } else { None };
-                vec![require(VERSION, None), state]
-            }
-            Version::Number(number) => vec![require(VERSION, Some(number_value(number)))],
-        };
-        // The version says it all. That the state and the token are also those that were read is for whoever writes an item by
-        // hand, and forgets the version.
-        if expected.record.is_some() && matches!(expected.version, Version::Number(_)) {
-            values.push(require(STATE, expected_item.get(STATE).cloned()));
-            values.push(require(TOKEN, expected_item.get(TOKEN).cloned()));
-        }
-        for (name, value) in values.into_iter().flatten() {
-            update = update.expression_attribute_values(name, value);
-        }
-        match update.condition_expression(condition.join(" AND ")).send().await {
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        match update.send().await {
             Ok(_) => Ok(Written::Done),
             Err(SdkError::ServiceError(error)) => match error.into_err() {
                 UpdateItemError::ConditionalCheckFailedException(failed) => {
@@ -227,6 +199,36 @@ impl WorkStore for DynamoDbWork {
                 error => Err(StoreError::new("DynamoDB UpdateItem", error)),
             },
             Err(error) => Err(StoreError::new("DynamoDB UpdateItem", error)),
+        }
+    }
+
+    async fn write_together(&self, writes: &[Write<'_>], now: UnixMillis) -> Result<bool, StoreError> {
+        const OPERATION: &str = "DynamoDB TransactWriteItems";
+        let mut transaction = self.client.transact_write_items();
+        for Write { key, seen, record } in writes {
+            let Expressions { update, condition, names, values } = expressions(seen, record, now);
+            let update = Update::builder()
+                .table_name(&self.table)
+                .key(EVENT_ID, string(key.as_str()))
+                .update_expression(update)
+                .condition_expression(condition)
+                .set_expression_attribute_names(Some(names))
+                .set_expression_attribute_values(Some(values))
+                .build()
+                .map_err(|error| StoreError::new(OPERATION, error))?;
+            transaction = transaction.transact_items(TransactWriteItem::builder().update(update).build());
+        }
+        match transaction.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                TransactWriteItemsError::TransactionCanceledException(cancelled)
+                    if has_lost_a_race(cancelled.cancellation_reasons()) =>
+                {
+                    Ok(false)
+                }
+                error => Err(StoreError::new(OPERATION, error)),
+            },
+            Err(error) => Err(StoreError::new(OPERATION, error)),
         }
     }
 
@@ -333,6 +335,74 @@ fn expires_at(now: UnixMillis) -> AttributeValue {
     number_value(now.as_secs().saturating_add(KEPT_SECONDS))
 }
 
+/// Whether a transaction was cancelled because somebody else has written one of its items, or was about to.
+fn has_lost_a_race(reasons: &[CancellationReason]) -> bool {
+    let is_one = |code: &str| ["ConditionalCheckFailed", "TransactionConflict"].contains(&code);
+    reasons.iter().filter_map(CancellationReason::code).any(is_one)
+}
+
+/// How a record is written over what was read.
+struct Expressions {
+    update: String,
+    condition: String,
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+fn expressions(expected: &Seen, record: &Record, now: UnixMillis) -> Expressions {
+    let item = item(record, expected.version.next(), now);
+    let (mut names, mut values) = (HashMap::new(), Item::new());
+    let (mut set, mut remove) = (Vec::new(), Vec::new());
+    for (n, name) in ATTRIBUTES.iter().enumerate() {
+        names.insert(format!("#a{n}"), (*name).to_owned());
+        match item.get(*name) {
+            Some(value) => {
+                set.push(format!("#a{n} = :a{n}"));
+                values.insert(format!(":a{n}"), value.clone());
+            }
+            None => remove.push(format!("#a{n}")),
+        }
+    }
+    let mut condition = Vec::new();
+    let mut require = |name: &str, value: Option<AttributeValue>| {
+        let n = condition.len();
+        let index = ATTRIBUTES.iter().position(|attribute| *attribute == name).unwrap_or_default();
+        condition.push(match &value {
+            Some(_) => format!("#a{index} = :c{n}"),
+            None => format!("attribute_not_exists(#a{index})"),
+        });
+        values.extend(value.map(|value| (format!(":c{n}"), value)));
+    };
+    let expected_item = expected.record.as_ref().map(|record| self::item(record, 0, now)).unwrap_or_default();
+    match expected.version {
+        Version::Absent => {
+            require(VERSION, None);
+            require(STATE, None);
+        }
+        // Of such a record's states only `in_flight` is ever written over, and a dispatcher of that time may be about to
+        // confirm it.
+        Version::Unnumbered => {
+            require(VERSION, None);
+            if let Some(state) = expected_item.get(STATE) {
+                require(STATE, Some(state.clone()));
+            }
+        }
+        Version::Number(number) => require(VERSION, Some(number_value(number))),
+    }
+    // The version says it all. That the state and the token are also those that were read is for whoever writes an item by
+    // hand, and forgets the version.
+    if expected.record.is_some() && matches!(expected.version, Version::Number(_)) {
+        require(STATE, expected_item.get(STATE).cloned());
+        require(TOKEN, expected_item.get(TOKEN).cloned());
+    }
+    Expressions {
+        update: format!("SET {} REMOVE {}", set.join(", "), remove.join(", ")),
+        condition: condition.join(" AND "),
+        names,
+        values,
+    }
+}
+
 /// What stands in the table.
 fn seen(item: Option<&Item>, now: UnixMillis) -> Result<Seen, StoreError> {
     // A read of an item that is not there gives none, a failed condition on one gives one without attributes.
@@ -404,6 +474,15 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
     if !record.files.is_empty() {
         set("files", string(&serde_json::to_string(&record.files).unwrap_or_default()));
     }
+    if !record.app_users.is_empty() {
+        set(APP_USERS, string(&record.app_users.join(",")));
+    }
+    if !record.together.is_empty() {
+        set(TOGETHER, string(&serde_json::to_string(&record.together).unwrap_or_default()));
+    }
+    if record.is_alone {
+        set(IS_ALONE, AttributeValue::Bool(true));
+    }
     let state = match &record.state {
         State::Free => "free",
         State::InFlight(Flight { token, claimed_from, lease_until, receive }) => {
@@ -473,6 +552,10 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             }
             set(TOKEN, string(token.as_str()));
             SUSPENDED
+        }
+        State::Joined { to } => {
+            set(JOINED_TO, string(to));
+            JOINED
         }
         State::Told { why, told_for, token } => {
             set("why", string(why));
@@ -548,6 +631,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             ts: read.text("ts"),
             token: read.token(TOKEN)?.ok_or_else(|| unreadable(TOKEN))?,
         },
+        Some(JOINED) => State::Joined { to: read.text(JOINED_TO).ok_or_else(|| unreadable(JOINED_TO))? },
         Some("told") => State::Told {
             why: read.text("why").unwrap_or_default(),
             told_for: read.text("told_for"),
@@ -579,6 +663,15 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             Some(files) => serde_json::from_str(&files).map_err(|_| unreadable("files"))?,
             None => Vec::new(),
         },
+        app_users: match read.text(APP_USERS) {
+            Some(users) => users.split(',').map(str::to_owned).collect(),
+            None => Vec::new(),
+        },
+        together: match read.text(TOGETHER) {
+            Some(others) => serde_json::from_str(&others).map_err(|_| unreadable(TOGETHER))?,
+            None => Vec::new(),
+        },
+        is_alone: read.is_set(IS_ALONE),
         declined: read.text(DECLINED).as_deref().and_then(Declined::parse),
         state,
     })

@@ -1,5 +1,6 @@
 use super::*;
 use crate::slack::question::{File, Place};
+use crate::work::together::Other;
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -51,7 +52,8 @@ fn state() -> impl Strategy<Value = State> {
         .prop_map(|(why, told_for, token)| State::Told { why, told_for, token });
     let suspended = (asking(), prop::option::of("[0-9.]{1,9}"), token())
         .prop_map(|(asking, ts, token)| State::Suspended { asking, ts, token });
-    prop_oneof![Just(State::Free), flight, posting(), answered, suspended, told]
+    let joined = "[A-Za-z0-9:.]{1,30}".prop_map(|to| State::Joined { to });
+    prop_oneof![Just(State::Free), flight, posting(), answered, suspended, joined, told]
 }
 
 fn place() -> impl Strategy<Value = Place> {
@@ -87,15 +89,29 @@ fn file() -> impl Strategy<Value = File> {
         .prop_map(|(id, name, mimetype, size, url)| File { id, name, mimetype, size, url })
 }
 
+/// What a record knows of the question's thread.
+fn thread() -> impl Strategy<Value = (Vec<String>, Vec<Other>, bool)> {
+    let files = prop::collection::vec(file(), 0..2);
+    let other = ("[A-Za-z0-9:.]{1,30}", prop::option::of("[A-Z0-9]{1,9}"), 0..4_000_000_000_000_u64, files)
+        .prop_map(|(question_id, user, asked_at, files)| Other {
+            question_id,
+            user,
+            asked_at: SlackTs::from_millis(asked_at),
+            files,
+        });
+    (prop::collection::vec("[A-Z0-9]{1,11}", 0..3), prop::collection::vec(other, 0..3), any::<bool>())
+}
+
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
         state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, tool_calls: u32, suspensions: u32, since in time(), version: u64,
         place in prop::option::of(place()), stream in prop::option::of(stream()), trace_id in prop::option::of("[0-9a-f-]{1,35}"),
-        files in prop::collection::vec(file(), 0..3), declined in prop::sample::select(&[None, Some(Declined::Asker), Some(Declined::OverLimit)]),
+        files in prop::collection::vec(file(), 0..3), (app_users, together, is_alone) in thread(), declined in prop::sample::select(&[None, Some(Declined::Asker), Some(Declined::OverLimit)]),
     ) {
         let record = Record {
-            attempts, deferrals, calls_in_vain, tool_calls, suspensions, stream, since, trace_id, place, files, declined, state,
+            attempts, deferrals, calls_in_vain, tool_calls, suspensions, stream, since, trace_id, place, files, app_users, together, is_alone,
+            declined, state,
         };
         let written = item(&record, version, NOW);
         prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());

@@ -187,6 +187,13 @@ pub enum Intent {
         /// Slack's `ts` of the last part, if there is one.
         ts: Option<String>,
     },
+    /// Another question that the text answers, too, is somebody else's by now. Nothing is posted, and this question was given back.
+    Apart {
+        /// The receive that is to be made visible.
+        visible: Receive,
+    },
+    /// A dispatcher has just taken such another question, and may give it back within a moment. Nothing was done.
+    Soon,
     /// There is no place to post an answer to.
     NoPlace,
     /// There is no place to say that there will be no answer, and the question is at its end.

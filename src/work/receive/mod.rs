@@ -54,6 +54,8 @@ pub struct Received<'a> {
     pub place: Option<&'a Place>,
     /// The files that came with it.
     pub files: &'a [File],
+    /// The app's own users, as the message names them.
+    pub app_users: &'a [String],
     /// Whether the agent is called for the message. For a stop it is not.
     pub for_agent: bool,
     /// When somebody last pressed stop in the question's thread.
@@ -88,6 +90,11 @@ pub enum Errand {
     GiveUp,
     /// The text that the record holds is posted on, by this receive's token.
     Post,
+    /// It ends as the question with this id does, whose record has to be read: [`together::found`](super::together::found) says what to do.
+    EndsWith {
+        /// The id.
+        question_id: String,
+    },
 }
 
 /// Why nothing is left to do for a message.
@@ -170,6 +177,7 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
         State::InFlight(flight) => in_flight(record, flight, received),
         State::Posting(posting) => posting_found(record, posting, received, limits),
         State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
+        State::Joined { to } => Decision::only(Errand::EndsWith { question_id: to.clone() }),
         State::Told { why, told_for, .. } => told(record, why, told_for.as_deref(), received, limits),
     }
 }
@@ -203,9 +211,12 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
     // The record of a dispatcher before work records has no place.
     let place = record.place.clone().or_else(|| received.place.cloned());
     let trace_id = received.trace_id.map(str::to_owned).or_else(|| record.trace_id.clone());
-    // A click brings no files: those of the question are the record's.
-    let files = if received.resumes.is_some() { record.files.clone() } else { received.files.to_vec() };
-    let record = &Record { place, trace_id, files, ..record.clone() };
+    // A click is no message of the thread: what is known of the question's is the record's.
+    let (files, app_users) = match received.resumes {
+        Some(_) => (record.files.clone(), record.app_users.clone()),
+        None => (received.files.to_vec(), received.app_users.to_vec()),
+    };
+    let record = &Record { place, trace_id, files, app_users, ..record.clone() };
     if is_withdrawn(record, received.stopped_at) {
         let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
         return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));
@@ -353,7 +364,7 @@ fn seen(
 }
 
 /// Ends a question whose text Slack takes for nothing: the dead letter and its alarm are what tells a person.
-fn untold(record: &Record, received: &Received<'_>, why: &str) -> Decision<Errand> {
+pub(super) fn untold(record: &Record, received: &Received<'_>, why: &str) -> Decision<Errand> {
     let told_for = Some(received.receive.message_id.clone());
     let told = State::Told { why: why.to_owned(), told_for, token: None };
     Decision::write(record.with(told), Errand::DeadLetter { why: why.to_owned() })
@@ -401,7 +412,9 @@ pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Decision<Option<
             Decision::write(record.with(deleted), record.receive().cloned())
         }
         // Its answer is on its way, or stands, or there will be none.
-        State::Posting(_) | State::Answered { .. } | State::Told { .. } => Decision::only(None),
+        State::Posting(_) | State::Answered { .. } | State::Joined { .. } | State::Told { .. } => {
+            Decision::only(None)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::process::{In, Process, Program};
 use super::rules::Rule;
 use super::settle;
 use super::sim::{Node, Sim, instant};
-use super::usage;
+use super::{together, usage};
 
 const BEAT: Duration = Duration::from_secs(10);
 /// How long the agent asks again whether a question is its own, and how long it brings an answer.
@@ -68,6 +68,10 @@ struct Work {
     token: String,
     /// How many calls of tools earlier attempts have made, or may have.
     tool_calls: u64,
+    /// The last call that it knows of: of an earlier attempt's, or its own.
+    last_call: u64,
+    /// The ids of the other questions that its answer answers, too.
+    others: Vec<String>,
     phase: Phase,
     is_cancelled: bool,
 }
@@ -216,6 +220,15 @@ async fn invoked(sim: &Arc<Sim>, machine: &Arc<Machine>, payload: &Value) -> Rep
         sim.count(Fault::AgentSaysLater);
         return Ok("later");
     }
+    let is_another = |other: &String| *other != record;
+    let is_busy = || {
+        let works = machine.works.lock().unwrap();
+        works.at_work.keys().any(is_another) || works.claims_under_way.keys().any(is_another)
+    };
+    if sim.settings.together && is_busy() {
+        sim.count(Fault::AgentIsBusy);
+        return Ok("later");
+    }
     // Claims of one record come one after another, so that only the first of them starts a work.
     while machine.works.lock().unwrap().claims_under_way.contains_key(&record) {
         sleep(Duration::from_millis(50)).await;
@@ -242,24 +255,39 @@ async fn claim(
     if claimed["outcome"] != "claimed" {
         return Ok("duplicate");
     }
+    let tool_calls = claimed["tool_calls"].as_u64().unwrap();
     {
         let mut works = machine.works.lock().unwrap();
         if let Some(work) = works.at_work.get(record) {
             let mut work = work.lock().unwrap();
             let is_interrupted =
                 work.is_cancelled || machine.process.is_stopping() && work.phase != Phase::Ending;
-            if work.phase != Phase::Over && !is_interrupted {
+            // Another process may have made calls meanwhile that this work knows nothing of.
+            let knows_all = tool_calls <= work.last_call || work.phase == Phase::Ending;
+            if work.phase != Phase::Over && !is_interrupted && knows_all {
                 work.token = new;
                 machine.process.changed.notify_waiters();
                 return Ok("working");
+            }
+            if !knows_all {
+                work.is_cancelled = true;
+                machine.process.changed.notify_waiters();
             }
         }
         if !machine.process.is_stopping() {
             let turn = works.next;
             works.next += 1;
             works.line.push_back(turn);
-            let tool_calls = claimed["tool_calls"].as_u64().unwrap();
-            let work = Work { turn, token: new, tool_calls, phase: Phase::Waiting, is_cancelled: false };
+            let (phase, others) = (Phase::Waiting, Vec::new());
+            let work = Work {
+                turn,
+                token: new,
+                tool_calls,
+                last_call: tool_calls,
+                others,
+                phase,
+                is_cancelled: false,
+            };
             let work = Arc::new(Mutex::new(work));
             works.at_work.insert(record.to_owned(), Arc::clone(&work));
             drop(works);
@@ -330,9 +358,20 @@ impl One {
         true
     }
 
+    /// It is about to ask for the call with this number.
+    pub(crate) fn calls(&self, number: u64) {
+        let mut work = self.work.lock().unwrap();
+        work.last_call = work.last_call.max(number);
+    }
+
     /// How many calls of tools earlier attempts have made, or may have.
     pub(crate) fn handed_over(&self) -> u64 {
         self.work.lock().unwrap().tool_calls
+    }
+
+    /// The other questions that its answer answers, too.
+    fn given(&self) -> Vec<String> {
+        self.work.lock().unwrap().others.clone()
     }
 
     pub(crate) fn token(&self) -> String {
@@ -422,12 +461,14 @@ impl One {
 
     /// Thinks. Returns what comes of it, and the tokens that it has used; `None` if it is interrupted.
     async fn think(&self) -> Option<(Thought, u64)> {
+        let others = self.others().await;
+        self.work.lock().unwrap().others.clone_from(&others);
         let used = usage::uses(&self.sim);
         self.sim.ledger().uses(&self.record, used);
         if !self.use_tools(used).await {
             return None;
         }
-        let (takes, thought) = self.draw();
+        let (takes, thought) = self.draw(&others);
         let is_shown = self.sim.chance().per_mille(self.sim.settings.streams);
         let shown = async {
             if is_shown {
@@ -454,7 +495,7 @@ impl One {
         Some((thought, used))
     }
 
-    fn draw(&self) -> (Duration, Thought) {
+    fn draw(&self, others: &[String]) -> (Duration, Thought) {
         let sim = &self.sim;
         let (takes, kind) = {
             let mut chance = sim.chance();
@@ -462,7 +503,7 @@ impl One {
             let range = if is_long { 60_000..=1_100_000 } else { 200..=40_000 };
             (chance.millis(range), chance.number(0..=99))
         };
-        let mut text = format!("{} by {}", self.record, self.token());
+        let mut text = together::text(&self.record, &self.token(), others);
         let thought = match kind {
             0 => {
                 sim.count(Fault::AgentFails);
@@ -487,8 +528,8 @@ impl One {
         loop {
             let token = self.token();
             let (operation, mut more) = match &thought {
-                Thought::Text(text) => ("answer", json!({ "text": text })),
-                Thought::ByItsOwnTools => ("answer", json!({ "text": null })),
+                Thought::Text(text) => ("answer", json!({ "text": text, "together": self.given() })),
+                Thought::ByItsOwnTools => ("answer", json!({ "text": null, "together": self.given() })),
                 Thought::Refusal(why) => ("refuse", json!({ "why": why })),
             };
             let report = usage::report(Some(used));

@@ -108,10 +108,14 @@ pub(crate) enum Fault {
     ApprovedCallMade,
     SettleDiesAtASuspension,
     SettleDiesAtADecision,
+    AgentIsBusy,
+    OthersGiven,
+    OthersAnswered,
+    OtherTakenMeanwhile,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 101] = [
+    pub(crate) const ALL: [Self; 105] = [
         Self::OneReceiveRunTwice,
         Self::OneInvocationInTwoProcesses,
         Self::InvocationAfterTheDispatcherGaveUp,
@@ -213,6 +217,10 @@ impl Fault {
         Self::ApprovedCallMade,
         Self::SettleDiesAtASuspension,
         Self::SettleDiesAtADecision,
+        Self::AgentIsBusy,
+        Self::OthersGiven,
+        Self::OthersAnswered,
+        Self::OtherTakenMeanwhile,
     ];
 }
 

@@ -21,6 +21,7 @@
 //!   was shown, and once; the first decision stands, and a click without effect changes nothing; that nobody has decided in time is
 //!   said only then.
 //! - **held**: while a person is asked, no message of the question is on the queue, and nobody works on it.
+//! - **together**: each question is in exactly one answer: its own, or that of the question to which its record is joined.
 //! - **trail**: where there is an audit trail, what is posted, what tools are called and who is worked for stands in it.
 //! - **valid**: agent-settle understands every request.
 
@@ -42,7 +43,7 @@ use super::process::Process;
 use super::queue::Content;
 use super::settings::Settings;
 use super::sim::Sim;
-use super::usage;
+use super::{together, usage};
 
 /// What a text is that is posted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -483,7 +484,15 @@ impl Ledger {
             let what = format_args!("{} are written, and there were {expected}", after.attempts);
             self.violation(at, "attempts", id, what);
         }
-        let is_intent = was_claimed.is_some() && matches!(after.state, State::Posting(_));
+        let was_joined = before.is_some_and(|record| matches!(record.state, State::Joined { .. }));
+        let is_joined_now = matches!(after.state, State::Joined { .. }) && !was_joined;
+        if is_joined_now {
+            self.faults.add_one(Fault::OthersAnswered);
+        }
+        if after.is_alone && before.is_some_and(|record| !record.is_alone) {
+            self.faults.add_one(Fault::OtherTakenMeanwhile);
+        }
+        let is_intent = was_claimed.is_some() && matches!(after.state, State::Posting(_)) || is_joined_now;
         if is_intent && !is_stop {
             let is_before =
                 |(put, stop): &&(Duration, SlackTs)| *put < process.began && asked_at.as_ref() <= Some(stop);
@@ -787,6 +796,53 @@ impl Ledger {
         }
     }
 
+    /// Checks that each question is in exactly one answer.
+    pub(crate) fn check_together(&mut self, at: Duration) {
+        let answers = |question: &Question| -> BTreeSet<String> {
+            let stands = question.posts.iter().filter(|post| post.end == End::Answered && !post.is_deleted);
+            stands.map(|post| post.text.clone()).collect()
+        };
+        let mut by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (leading, question) in self.questions.iter().filter(|(_, question)| !question.is_sent_back) {
+            for text in answers(question) {
+                for other in together::named(&text) {
+                    by.entry(other.to_owned()).or_default().insert(leading.clone());
+                }
+            }
+        }
+        let mut wrong = Vec::new();
+        for (id, question) in self.questions.iter().filter(|(_, question)| !question.is_sent_back) {
+            let by = by.remove(id).unwrap_or_default();
+            let own = usize::from(!answers(question).is_empty());
+            if own + by.len() > 1 {
+                wrong.push((id.clone(), format!("{own} answers of its own, and by those to {by:?}")));
+            }
+            match question.record.as_ref().map(|record| &record.state) {
+                Some(State::Joined { to }) => {
+                    let leading = self.questions.get(to);
+                    let state = leading.and_then(|leading| Some(&leading.record.as_ref()?.state));
+                    let is_ended = match state {
+                        Some(State::Answered { ts: Some(_), .. }) => by.contains(to),
+                        Some(State::Answered { ts: None, .. } | State::Told { .. }) => true,
+                        _ => false,
+                    };
+                    let is_excused =
+                        leading.is_none_or(|leading| leading.was_dropped || leading.is_sent_back);
+                    if !is_ended && !is_excused {
+                        wrong.push((id.clone(), format!("joined to {to}, which is {state:?}")));
+                    }
+                }
+                state if !by.is_empty() => {
+                    wrong.push((id.clone(), format!("answered by that to {by:?}, and it is {state:?}")));
+                }
+                _ => {}
+            }
+        }
+        for (id, what) in wrong {
+            self.violation(at, "together", &id, format_args!("{what:.300}"));
+        }
+    }
+
     /// Checks the messages in which something of an answer was shown, and nothing took its place.
     pub(crate) fn check_streams(&mut self, at: Duration, with_words: &[String]) {
         for ts in with_words {
@@ -867,6 +923,7 @@ impl Question {
             Some(State::Answered { .. }) if self.posts.iter().any(|posted| posted.text == LAPSED) => {
                 "answered: nobody has decided in time".to_owned()
             }
+            Some(State::Joined { .. }) => "answered with another one".to_owned(),
             Some(State::Told { why, .. }) => format!("told: {why}"),
             Some(State::Answered { .. }) => "answered".to_owned(),
             _ if self.may_be_ignored => "ignored by the agent".to_owned(),
@@ -930,6 +987,17 @@ impl Question {
                     for call in approvals.not_made(id) {
                         broken("approval", format!("approved, and neither made nor told of: {call}"));
                     }
+                }
+            }
+            Some(State::Joined { .. }) => {
+                if !last.is_empty() {
+                    broken("together", format!("joined, and {} posts of its own stand", last.len()));
+                }
+                if self.is_of_guest {
+                    broken("asker", "a guest is answered with another one".to_owned());
+                }
+                if !letters.is_empty() && !self.was_dropped {
+                    broken("letter", "joined, and a dead letter".to_owned());
                 }
             }
             Some(State::Told { why, .. }) if why == "stopped" || why == "deleted" => {

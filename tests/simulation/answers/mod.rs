@@ -14,7 +14,7 @@
 //! `world.rs` runs a history: it plays Slack, which sends questions, stops and deletions, and Lambda, which polls the queue.
 //! `queue.rs` plays SQS, `agent.rs` AgentCore and the agent, `settle.rs` Lambda for agent-settle, `slack.rs` what stands in Slack,
 //! `tools.rs` an agent's model with tools and the API behind them, `streams.rs` messages that are being written,
-//! `usage.rs` what may be used in a day, `approvals.rs` the people who are asked before a tool is called, `audit.rs` the audit trail.
+//! `together.rs` the questions that stand in a thread and are answered together, `usage.rs` what may be used in a day, `approvals.rs` the people who are asked before a tool is called, `audit.rs` the audit trail.
 //! `sim.rs` has the services as each process sees them, with what goes wrong on the way; `process.rs` pauses processes, and lets
 //! them die. `settings.rs` draws what a history is like. `ledger.rs` records what really happened and checks the rules, and
 //! `rules.rs` lists the rules of the protocol that can be switched off.
@@ -32,6 +32,7 @@ mod settle;
 mod sim;
 mod slack;
 mod streams;
+mod together;
 mod tools;
 mod usage;
 mod world;

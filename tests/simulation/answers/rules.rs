@@ -80,10 +80,14 @@ pub(crate) enum Rule {
     LapseIsScheduled,
     /// While a person is asked the question's message is deleted. Off: it comes again and again.
     SuspensionHoldsNothing,
+    /// Whoever answers other questions, too, writes that down with the answer. Off: they stay as they were.
+    OthersAreJoined,
+    /// Nobody's question is joined who works on it. Off: it is, whatever it was.
+    OnlyTheFreeAreJoined,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::WritesAreConditional,
         Self::WaitBeforeAsking,
         Self::SameMessageOnly,
@@ -118,6 +122,8 @@ impl Rule {
         Self::ApprovedIsCalledOnce,
         Self::LapseIsScheduled,
         Self::SuspensionHoldsNothing,
+        Self::OthersAreJoined,
+        Self::OnlyTheFreeAreJoined,
     ];
 
     /// What the ledger's violations begin with, one of which has to come up while the rule is off.
@@ -148,6 +154,7 @@ impl Rule {
             | Self::ApprovedIsCalledOnce => &["approval"],
             Self::LapseIsScheduled => &["answered"],
             Self::SuspensionHoldsNothing => &["held"],
+            Self::OthersAreJoined | Self::OnlyTheFreeAreJoined => &["together"],
         }
     }
 
@@ -212,6 +219,10 @@ impl Rule {
                 settings.pauses = 0;
                 settings.twice = 0;
                 settings.wrong_clocks = 0;
+            }
+            Self::OthersAreJoined | Self::OnlyTheFreeAreJoined => {
+                settings.together = true;
+                settings.threads = 2;
             }
             Self::StreamIsWrittenDown => settings.streams = 1000,
             Self::JournalIsClosed => {

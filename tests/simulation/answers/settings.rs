@@ -82,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) guests: u32,
     /// What may be used in a day.
     pub(crate) limits: DailyLimits,
+    /// Whether the questions of a thread are answered together.
+    pub(crate) together: bool,
     /// Whether there is an audit trail.
     pub(crate) audit: bool,
     /// Who decides before one of the tools is called; `None` if nobody is asked.
@@ -164,6 +166,7 @@ impl Settings {
             streams: chance.choose(&[0, 500, 1000]),
             guests: chance.choose(&[0, 0, 300]),
             limits: if chance.per_mille(300) { usage::draw(chance) } else { DailyLimits::default() },
+            together: chance.per_mille(400),
             audit: chance.per_mille(300),
             approvals,
             approval_time: chance.choose(&[MINUTE, 5 * MINUTE, 20 * MINUTE, HOUR]),

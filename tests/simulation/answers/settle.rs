@@ -16,6 +16,7 @@ use super::faults::Fault;
 use super::process::{In, Process, Program};
 use super::rules::Rule;
 use super::sim::{Node, Sim};
+use super::together;
 
 /// The function's time-out.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -105,11 +106,14 @@ async fn run(sim: &Arc<Sim>, request: Value) -> Option<Value> {
     let process = Process::start(sim, Program::Settle, sim.name("settle"));
     let node = Node {
         operation: request["operation"].as_str().unwrap_or_default().into(),
+        record: request["record"].as_str().unwrap_or_default().into(),
         ..Node::new(sim, Arc::clone(&process))
     };
     let (limits, asking) = (sim.settings.limits.clone(), approvals::configured(sim));
     let audit = audit::rules(sim);
-    let settings = SettleSettings { limits, approvals: asking, audit, ..SettleSettings::new(post_wait(sim)) };
+    let together = sim.settings.together.then(|| together::who_may_ask(sim));
+    let settings =
+        SettleSettings { limits, approvals: asking, audit, together, ..SettleSettings::new(post_wait(sim)) };
     let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| node.clone());
     let settle = Settle::new(store, queue, slack, Some(tools), tokens, clock, settings);
     let invoked = async {

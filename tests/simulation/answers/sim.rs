@@ -22,7 +22,7 @@ use slack_ingress::work::queue::{Queue, QueueError};
 use slack_ingress::work::record::{Flight, Posting, Record, Sight, State};
 use slack_ingress::work::stream::Stream;
 use slack_ingress::work::token::{Token, Tokens};
-use slack_ingress::work::{RecordKey, Seen, Stopped, WorkStore, Written};
+use slack_ingress::work::{RecordKey, Seen, Stopped, WorkStore, Write, Written};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -42,6 +42,7 @@ use super::settings::{Asking, Settings};
 use super::settle;
 use super::slack::Posts;
 use super::streams::Streams;
+use super::together::Said;
 use crate::chance::Chance;
 
 /// When every history begins, by a clock that is right, in milliseconds since the epoch.
@@ -78,6 +79,8 @@ pub(crate) struct Sim {
     pub(crate) posts: Mutex<Posts>,
     pub(crate) streams: Mutex<Streams>,
     pub(crate) sessions: Mutex<Sessions>,
+    /// What people have said in the threads.
+    pub(crate) said: Mutex<Said>,
     /// The schedules that are to send a message, by their names.
     pub(crate) schedules: Mutex<BTreeSet<String>>,
     /// How many schedules and people are still to come.
@@ -119,6 +122,7 @@ impl Sim {
             posts: Mutex::default(),
             streams: Mutex::default(),
             sessions: Mutex::default(),
+            said: Mutex::default(),
             schedules: Mutex::default(),
             pending: AtomicU64::new(0),
             shown: Mutex::default(),
@@ -242,6 +246,8 @@ pub(crate) struct Node {
     pub(crate) process: Arc<Process>,
     /// The operation of agent-settle that the process runs; empty in other processes.
     pub(crate) operation: Arc<str>,
+    /// The record that it is about; empty in other processes.
+    pub(crate) record: Arc<str>,
     /// Which message the dispatcher has of which question.
     pub(crate) messages: Arc<BTreeMap<String, String>>,
 }
@@ -258,7 +264,13 @@ pub(crate) enum Wrong {
 
 impl Node {
     pub(crate) fn new(sim: &Arc<Sim>, process: Arc<Process>) -> Self {
-        Self { sim: Arc::clone(sim), process, operation: "".into(), messages: Arc::default() }
+        Self {
+            sim: Arc::clone(sim),
+            process,
+            operation: "".into(),
+            record: "".into(),
+            messages: Arc::default(),
+        }
     }
 
     pub(crate) fn wrong(&self, per_mille: u32) -> Option<Wrong> {
@@ -335,6 +347,17 @@ impl Node {
             Wrong::Before | Wrong::HangsBefore => Fault::QueueCallNotDone,
             _ => Fault::QueueCallDoneAndItsAnswerLost,
         });
+    }
+
+    /// Tells the ledger of a record that was `before`, if it was written since.
+    fn is_written(&self, key: &RecordKey, before: &Seen, now: UnixMillis) {
+        let (sim, id) = (&self.sim, key.question_id());
+        let after = at_once(sim.store.read(key, now)).unwrap();
+        let Some(record) = after.record.as_ref().filter(|_| before.version != after.version) else { return };
+        let (name, operation) = (&self.process.name, &*self.operation);
+        sim.say(name, id, format_args!("{operation} writes {}", state_of(record)));
+        let at = sim.at();
+        sim.ledger().is_written(at, id, before.record.as_ref(), record, &self.process, operation);
     }
 
     /// The record as it is written while a rule is off; `None` if it is not written at all.
@@ -431,6 +454,13 @@ impl WorkStore for Node {
             receive.handle = "another".to_owned();
             *sight = Sight { receive, receives: 0, ..sight.clone() };
         }
+        if self.sim.is_off(Rule::OnlyTheFreeAreJoined)
+            && &*self.operation == "answer"
+            && key.as_str() != &*self.record
+            && let Some(record) = &mut seen.record
+        {
+            *record = Record { tool_calls: 0, suspensions: 0, stream: None, ..record.with(State::Free) };
+        }
         Ok(seen)
     }
 
@@ -449,29 +479,41 @@ impl WorkStore for Node {
         self.sim.ledger().intends(key.question_id(), record);
         let wrong = self.wrong(self.sim.settings.store);
         self.count_write(wrong);
-        let (key, seen, process) = (key.clone(), seen.clone(), Arc::clone(&self.process));
-        let operation = Arc::clone(&self.operation);
+        let (node, key, seen) = (self.clone(), key.clone(), seen.clone());
         let done = self.call(wrong, move |sim| {
             let before = at_once(sim.store.read(&key, now)).unwrap();
             let expected = if sim.is_off(Rule::WritesAreConditional) { &before } else { &seen };
             let result = at_once(sim.store.write(&key, expected, &written, now)).unwrap();
-            let after = at_once(sim.store.read(&key, now)).unwrap();
-            if before.version != after.version {
-                sim.say(
-                    &process.name,
-                    key.question_id(),
-                    format_args!("{operation} writes {}", state_of(&written)),
-                );
-                let at = sim.at();
-                let mut ledger = sim.ledger();
-                ledger.is_written(
-                    at,
-                    key.question_id(),
-                    before.record.as_ref(),
-                    &written,
-                    &process,
-                    &operation,
-                );
+            node.is_written(&key, &before, now);
+            result
+        });
+        done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
+    }
+
+    async fn write_together(&self, writes: &[Write<'_>], now: UnixMillis) -> Result<bool, StoreError> {
+        writes.iter().for_each(|write| self.sim.ledger().intends(write.key.question_id(), write.record));
+        let wrong = self.wrong(self.sim.settings.store);
+        self.count_write(wrong);
+        let mut writes: Vec<(RecordKey, Seen, Record)> = writes
+            .iter()
+            .map(|write| (write.key.clone(), write.seen.clone(), write.record.clone()))
+            .collect();
+        if self.sim.is_off(Rule::OthersAreJoined) {
+            writes.truncate(1);
+        }
+        let node = self.clone();
+        let done = self.call(wrong, move |sim| {
+            let before: Vec<Seen> =
+                writes.iter().map(|(key, ..)| at_once(sim.store.read(key, now)).unwrap()).collect();
+            let expected =
+                writes.iter().zip(&before).enumerate().map(|(n, ((key, seen, record), before))| {
+                    let is_blind = n > 0 && sim.is_off(Rule::OnlyTheFreeAreJoined);
+                    Write { key, seen: if is_blind { before } else { seen }, record }
+                });
+            let expected: Vec<Write<'_>> = expected.collect();
+            let result = at_once(sim.store.write_together(&expected, now)).unwrap();
+            for ((key, ..), before) in writes.iter().zip(&before) {
+                node.is_written(key, before, now);
             }
             result
         });
@@ -683,6 +725,7 @@ fn state_of(record: &Record) -> String {
             format!("suspended, call {}, approval {}, {ts:?}", asking.number, short(asking.approval.as_str()))
         }
         State::Answered { ts, .. } => format!("answered {ts:?}"),
+        State::Joined { to } => format!("joined to {to}"),
         State::Told { why, told_for, .. } => format!("told {why} for {told_for:?}"),
     }
 }
@@ -920,8 +963,16 @@ impl SlackTools for Node {
         found.map_or(FindOutcome::NotFound, |ts| FindOutcome::Found { ts })
     }
 
-    async fn read(&self, _: &Conversation<'_>, _: Moment) -> ReadOutcome {
-        unreachable!("no agent here reads its thread")
+    async fn read(&self, conversation: &Conversation<'_>, _: Moment) -> ReadOutcome {
+        let (sim, way) = (&self.sim, self.sim.millis(20..=300));
+        sleep(way).await;
+        if sim.goes_wrong(sim.settings.slack) {
+            sim.count(Fault::SlackCannotBeAskedNow);
+            let reason = "slack_ratelimited".to_owned();
+            return ReadOutcome::Unreadable { reason, retry: Retry::Later };
+        }
+        let thread_ts = conversation.thread_ts.unwrap_or_default();
+        ReadOutcome::Read { messages: sim.said.lock().unwrap().of(thread_ts), is_whole: true }
     }
 
     async fn set_status(&self, _: &StatusPlace<'_>, _: SessionStatus, _: Moment) -> StatusOutcome {

@@ -189,6 +189,7 @@ impl One {
     /// Makes one call. Returns false if the work is not its own any more.
     async fn reach(&self, goal: u64, is_from_the_beginning: bool, used: u64, journal: &mut Journal) -> bool {
         let number = journal.next;
+        self.calls(number);
         // Two attempts seldom word a call alike.
         let wording = if is_from_the_beginning { 0 } else { self.sim.chance().number(0..=3) };
         let mut arguments = json!({ "question": self.record, "goal": goal, "n": number, "wording": wording });
@@ -216,7 +217,8 @@ impl One {
             told["n"] = number.into();
         }
         self.take_note(&told, journal);
-        true
+        // A call that a person has approved meanwhile is made as soon as the agent hears of it.
+        self.make_approved(journal).await
     }
 
     fn take_note(&self, call: &Value, journal: &mut Journal) {
@@ -228,7 +230,6 @@ impl One {
         let is_reached = match call["outcome"].as_str().unwrap() {
             "approved" => {
                 journal.approved.push(call.clone());
-                // Whoever has not read the journal leaves it to the next attempt.
                 true
             }
             "not called" if matches!(call["why"].as_str(), Some("refused" | "lapsed")) => {

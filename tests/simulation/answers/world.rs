@@ -9,7 +9,6 @@ use slack_ingress::dispatch::reply::AgentProtocol;
 use slack_ingress::dispatch::{AgentEvents, Dispatch, DispatchSettings};
 use slack_ingress::ingress::{BotEvents, Inbound, Ingress, IngressSettings};
 use slack_ingress::slack::answer_text;
-use slack_ingress::slack::asker::WhoMayAsk;
 use slack_ingress::slack::payload::{ControlEvents, DedupKey, DmConversation};
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::slack::retries::Attempt;
@@ -34,6 +33,7 @@ use super::queue::{Content, Dropped};
 use super::rules::Rule;
 use super::settle::post_wait;
 use super::sim::{GUEST, MEMBER, Node, Sim};
+use super::together;
 use crate::slack::SECRET;
 
 const APP: &str = "A1";
@@ -109,6 +109,7 @@ impl World {
             ledger.check_limits(at, &sim);
             ledger.check_trail(at, &sim);
             ledger.check_end(at, &sim.settings, |text| answer_text::parts(text).len());
+            ledger.check_together(at);
             ledger.check_streams(at, &sim.streams.lock().unwrap().with_words());
             History {
                 totals: ledger.totals(),
@@ -238,6 +239,7 @@ impl World {
         let at = SlackTs::parse(ts).unwrap();
         match act {
             Act::Ask { user, .. } => {
+                self.sim.said.lock().unwrap().add(thread_ts, ts, user);
                 let id = format!("{APP}:{CHANNEL}:{ts}");
                 ledger.is_asked(&id, &stop_key, at, false);
                 if *user == GUEST {
@@ -252,7 +254,10 @@ impl World {
                 ledger.is_asked(event_id, &stop_key, at.next(), true);
                 ledger.event(event_id, event_id);
             }
-            Act::Delete { ts } => ledger.is_deleted(&format!("{APP}:{CHANNEL}:{ts}")),
+            Act::Delete { ts } => {
+                self.sim.said.lock().unwrap().delete(thread_ts, ts);
+                ledger.is_deleted(&format!("{APP}:{CHANNEL}:{ts}"));
+            }
         }
     }
 
@@ -469,11 +474,7 @@ async fn dispatch(sim: &Arc<Sim>, messages: Vec<QueueMessage>) -> Option<Vec<Str
         protocol: AgentProtocol::Work,
         events: AgentEvents::Questions,
         dm_conversation: DmConversation::Channel,
-        who_may_ask: if settings.guests == 0 || sim.is_off(Rule::AskersAreAdmitted) {
-            WhoMayAsk::EVERYBODY
-        } else {
-            WhoMayAsk::default()
-        },
+        who_may_ask: together::who_may_ask(sim),
     };
     let dispatch = Dispatch::new(
         node.clone(),
