@@ -19,6 +19,7 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
     work.py       one question, from the claim to its end
     usage.py      how many tokens of a model were used
     turns.py      the questions of a session come one after another
+    together.py   several questions of a thread that are answered together
     thought.py    runs `think`, stops it, and leaves behind what cannot be stopped
     patience.py   asks again when nobody knows what came of a call
     server.py     the server of AgentCore Runtime around it, and what happens at SIGTERM

@@ -8,7 +8,7 @@ words what it does not see, and so is the person who asked, by this code and not
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Block = dict[str, Any]
 
+# As many of a question are read.
+MAX_FILES = 10
 MAX_DOCUMENTS = 5
 # The request to a model has at most 20 MB, and base64 makes a third more of it.
 MAX_TOTAL_BYTES = 14_000_000
@@ -158,6 +160,11 @@ class Shown:
         why = "too_much" if kind == "text" else "refused_by_model"
         refused = (Missed(it.label, why) for it in self.seen if it.kind == kind)
         return Shown(tuple(it for it in self.seen if it.kind != kind), (*self.missed, *refused))
+
+
+def file_in(file: Mapping[str, Any]) -> File:
+    """A file as payloads and agent-settle describe it. Raises KeyError without an id."""
+    return File(file["id"], file.get("name"), file.get("mimetype"), file.get("size"))
 
 
 def words(why: str) -> str:

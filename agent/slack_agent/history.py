@@ -41,13 +41,19 @@ def conversation(question: Question, max_tokens: int) -> list[dict[str, Any]]:
 def messages(said: Iterable[Said], question: Question, max_tokens: int) -> list[dict[str, Any]]:
     """The conversation in the form of Bedrock's Converse API, which Strands has too: the roles alternate, the user begins,
     and the question is the last. Of what was said before, the newest is kept, up to `max_tokens` by an estimate."""
-    others = [it for it in said if it.ts != question.asked_at and it.text.strip()]
+    # What is asked together is in the question's text.
+    asked = {question.asked_at, *(it.ts for it in question.together)}
+    others = [it for it in said if it.ts not in asked and it.text.strip()]
     turns: list[tuple[Role, str]] = [(it.role, spoken(it)) for it in others]
     turns = newest(turns, max_tokens * CHARACTERS_PER_TOKEN)
-    # Converse refuses an empty text.
-    text = question.text if question.text.strip() else ABOUT_FILES if question.files else "Hello"
-    # Who asks matters only beside others.
-    turns.append(("user", by(question.user, text) if turns else text))
+    if question.text.strip():
+        # Who asks matters only beside others. If several ask together, the text says who.
+        text = by(question.user, question.text) if turns and not question.is_of_several else question.text
+    else:
+        # Converse refuses an empty text.
+        text = ABOUT_FILES if question.files else "Hello"
+        text = by(question.user, text) if turns else text
+    turns.append(("user", text))
     if turns[0][0] == "assistant":
         turns.insert(0, ("user", BEGINNING))
     return [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slack_agent import trace as traces
-from slack_agent.files import CannotRead, File, FileContent
+from slack_agent.files import CannotRead, File, FileContent, file_in
 from slack_agent.history import Said
 from slack_agent.journal import Call, CannotCall
 from slack_agent.shown import Status
@@ -55,7 +55,8 @@ class Question:
     """Identifies the question: two deliveries of one question have the same id."""
     text: str = field(repr=False)
     """Plain text without Slack's escapes. The app's own mention is left out. It may be empty. Of an upload without words it is
-    the names of the files."""
+    the names of the files. If other questions are answered together with it, it has the texts of all of them, divided by blank
+    lines, and if they are of several people each begins with who wrote it (`<@U1>: …`)."""
     channel: str
     thread_ts: str | None
     """The thread that the answer will be posted in; None for the channel or the direct message itself."""
@@ -97,7 +98,7 @@ class Question:
     """Asks agent-settle what earlier attempts at the question have called, in their order, makes what a person has approved
     meanwhile, and blocks. Raises NoLongerOurs."""
     files: tuple[File, ...] = ()
-    """The files that came with it, at most ten."""
+    """The files that came with it, and with those that are answered together with it, at most ten."""
     files_left_out: int = 0
     """How many more there were, which cannot be read."""
     read_file: Callable[[File], FileContent] = field(default=no_files, repr=False, compare=False)
@@ -110,6 +111,14 @@ class Question:
     used: Callable[[int, int], None] = field(default=count_nothing, repr=False, compare=False)
     """Reports tokens that a model has used (in, out), after each call of it; it adds up. If `think` reports nothing, raises an
     error or is cancelled, nobody knows what was used, and the attempt counts with all of `most_tokens`. `question.used(0, 0)` says that no model was used."""
+    together: tuple[Said, ...] = ()
+    """The other questions of the thread that are answered together with it (`TURNS=together`), oldest first, each as it was asked.
+    `text` and `files` have theirs, and `history()` has not."""
+
+    @property
+    def is_of_several(self) -> bool:
+        """Whether those that are answered together are of several people."""
+        return any(it.user != self.user for it in self.together)
 
 
 @dataclass(frozen=True)
@@ -204,10 +213,6 @@ def check_files(question: Fields) -> None:
             if file.get(name) is not None:
                 require(file[name], kind, f"question.files.{name}")
     require(question.get("files_left_out", 0), int, "question.files_left_out")
-
-
-def file_in(file: Fields) -> File:
-    return File(file["id"], file.get("name"), file.get("mimetype"), file.get("size"))
 
 
 def filled(value: Any, name: str) -> str:

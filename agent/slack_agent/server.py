@@ -59,7 +59,7 @@ def app(think: Think, *, on_event: OnEvent | None = None, settings: Settings | N
     settings = settings or Settings.of(os.environ)
     settle = Settle(settings.settle_function, settings.region)
     worker = Worker(think, settle, on_event=on_event, timing=Timing(thinking=settings.thinking_limit_seconds),
-                    shows=settings.answer == "stream")
+                    shows=settings.answer == "stream", together=settings.turns == "together")
     server = BedrockAgentCoreApp(lifespan=lifespan(worker))
     attach(worker, server)
     return server

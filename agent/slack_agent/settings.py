@@ -25,6 +25,9 @@ class Settings:
     port: int = AGENTCORE_PORT
     answer: str = "post"
     """`stream`: something of an answer is shown while it is being thought. `post`: it is posted when it is there."""
+    turns: str = "each"
+    """`together`: all questions that stand in a thread when a turn begins are answered by one answer. `each`: each question has a turn
+    of its own."""
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Settings:
@@ -35,6 +38,7 @@ class Settings:
             number(env, "THINKING_LIMIT_SECONDS", THINKING_LIMIT_SECONDS, LONGEST_THINKING_LIMIT_SECONDS),
             int(number(env, "PORT", AGENTCORE_PORT, 65535)),
             one_of(env, "ANSWER", "post", "stream"),
+            one_of(env, "TURNS", "each", "together"),
         )
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,11 +16,12 @@ import botocore.session
 from botocore.config import Config
 
 from slack_agent import trace
-from slack_agent.files import FileContent
+from slack_agent.files import FileContent, file_in
 from slack_agent.history import Said
 from slack_agent.journal import Approval, Approved, Call
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
+from slack_agent.together import AlsoAsked
 from slack_agent.usage import Usage
 
 VERSION = 1
@@ -61,6 +63,9 @@ class Thread:
     """Oldest first, without the question."""
     is_whole: bool
     """False if older messages were left out."""
+    together: tuple[AlsoAsked, ...] = ()
+    """The other questions that stand there and may be answered together with this one, oldest first, if they were asked for. They are
+    not among the messages."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,14 @@ class Settle:
         answer = self._invoke(self._beats, "beat", record, token, ("go on", "cancel"))
         return None if answer["outcome"] == "go on" else str(answer.get("why", "gone"))
 
-    def answer(self, record: str, token: str, text: str | None, usage: Usage | None = None) -> str:
-        """Posts the text. With None nothing is posted: the agent has answered with its own tools. Returns `answered`,
-        `taken over` (others post it), or `gone` (the token is no longer the record's)."""
-        answer = self._invoke(self._client, "answer", record, token, ("answered", "taken over", "gone"), text=text,
+    def answer(self, record: str, token: str, text: str | None, usage: Usage | None = None,
+               together: Sequence[str] = ()) -> str:
+        """Posts the text. With None nothing is posted: the agent has answered with its own tools. `together`: the ids of the other
+        questions that this answers, of those that `thread` has named. Returns `answered`, `taken over` (others post it), or `gone`:
+        the token is no longer the record's, also because one of the other questions is somebody else's by now, and this one was given
+        back."""
+        more = {"together": list(together)} if together else {}
+        answer = self._invoke(self._client, "answer", record, token, ("answered", "taken over", "gone"), text=text, **more,
                               **reported(usage))
         return answer["outcome"]
 
@@ -143,10 +152,11 @@ class Settle:
         refusal, the usage counts whatever is returned."""
         return self._invoke(self._client, "release", record, token, ("released", "gone"), **reported(usage))["outcome"]
 
-    def thread(self, record: str, token: str) -> Thread | Unreadable | None:
-        """Reads what was said before the question; None if the token is no longer the record's. That Slack does not show it
-        now is an unknown outcome, too: asking again may help."""
-        answer = self._invoke(self._client, "thread", record, token, ("read", "unreadable", "gone"))
+    def thread(self, record: str, token: str, together: bool = False) -> Thread | Unreadable | None:
+        """Reads what was said before the question, and with `together` which other questions stand there; None if the token is no longer
+        the record's. That Slack does not show it now is an unknown outcome, too: asking again may help."""
+        more = {"together": True} if together else {}
+        answer = self._invoke(self._client, "thread", record, token, ("read", "unreadable", "gone"), **more)
         if answer["outcome"] == "gone":
             return None
         if answer["outcome"] == "unreadable":
@@ -154,8 +164,10 @@ class Settle:
                 raise OutcomeUnknown(f"Slack does not show the thread now: {answer.get('why')}")
             return Unreadable(str(answer.get("why")))
         try:
-            return Thread(tuple(said(message) for message in answer["messages"]), answer.get("is_whole") is True)
-        except (KeyError, TypeError) as error:
+            # An agent-settle of before joint turns names none.
+            others = tuple(map(also_asked, answer.get("together") or ()))
+            return Thread(tuple(map(said, answer["messages"])), answer.get("is_whole") is True, others)
+        except (KeyError, TypeError, ValueError) as error:
             raise OutcomeUnknown("the answer to thread is not as agreed") from error
 
     def file(self, record: str, token: str, id: str) -> FileContent | Unreadable | None:
@@ -264,6 +276,12 @@ def text_or_none(value: Any) -> str | None:
 def said(message: dict[str, Any]) -> Said:
     role, user = "assistant" if message["is_own"] is True else "user", message.get("user")
     return Said(role, None if user is None else str(user), str(message["ts"]), str(message["text"]))
+
+
+def also_asked(question: dict[str, Any]) -> AlsoAsked:
+    asked = Said("user", text_or_none(question.get("user")), str(question["ts"]), str(question["text"]))
+    files = tuple(map(file_in, question.get("files") or ()))
+    return AlsoAsked(str(question["question_id"]), asked, files, int(question.get("files_left_out") or 0))
 
 
 def is_positive(value: Any) -> bool:

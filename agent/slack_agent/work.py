@@ -8,6 +8,8 @@
 It beats from the claim to the end. A cancellation (a beat says so) or the end of the process counts while it is waiting
 or thinking. Once it is ending, agent-settle decides.
 
+If questions are answered together (`TURNS=together`), the thinking begins with a look at what else stands in the thread.
+
 It is over in the middle of its thinking if a person is asked about a call of a tool: then agent-settle has the question,
 nothing more is said of it here, and what the person decides begins another turn.
 """
@@ -20,6 +22,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -33,6 +36,7 @@ from slack_agent.settings import THINKING_LIMIT_SECONDS
 from slack_agent.shown import Outcome, Piece, Shown, Step
 from slack_agent.settle import ASK_FIRST, Claimed, Invalid, OutcomeUnknown, Settle, Suspended, Thread, Unreadable
 from slack_agent.thought import Thinker, Thought
+from slack_agent.together import joined
 from slack_agent.turns import Turns
 from slack_agent.usage import Meter, Usage
 
@@ -53,7 +57,8 @@ class Timing:
     answer: float = 15 * 60
     """For how long an answer is repeated."""
     history: float = 5
-    """For how long the reading of what was said before is repeated. Then the question is thought about without it."""
+    """For how long the reading of what was said before, or of what else is asked, is repeated. Then the question is thought about
+    without it."""
     file: float = 20
     """For how long the reading of a file is repeated. Then the question is thought about without it."""
     call: float = 60
@@ -85,10 +90,13 @@ class Ending:
 class Work:
     def __init__(self, question: Question, record: str, token: str, claimed: Claimed, settle: Settle, thinker: Thinker,
                  turns: Turns, timing: Timing, on_over: Callable[[Work], None], shows: bool = False,
-                 invocation: dict[str, Any] | None = None) -> None:
+                 invocation: dict[str, Any] | None = None, together: bool = False) -> None:
         """`shows`: whether something of the answer is shown while it is being thought. `invocation`: what the agent was invoked
-        with."""
+        with. `together`: whether the other questions of the thread are answered with it."""
         self.record = record
+        self._is_together = together
+        # The ids of the others that the answer answers, too.
+        self._others: tuple[str, ...] = ()
         self._invocation = invocation or {}
         journal = Journal(self._call, self._calls, claimed.tool_calls)
         self._question = replace(question, history=self._history, call=journal.call, calls=journal.calls,
@@ -112,13 +120,14 @@ class Work:
         self._cancelled = False
         # While a person is being asked, or would be: agent-settle decides, and nothing else ends the thinking.
         self._is_suspending = False
-        # Set when the thinking is over because a person is asked, or because nobody knows whether one is.
-        self._left: Literal["suspended", "unknown"] | None = None
+        # Set when the thinking is over because a person is asked, or because nobody knows whether one is; or when the question was given
+        # back because its answer would have answered another one that is somebody else's by now.
+        self._left: Literal["suspended", "unknown", "apart"] | None = None
         self._has_told_usage = False
         self._stop_by: float | None = None
         # Set when there is nothing to beat for any more.
         self._quiet = threading.Event()
-        self._turn = turns.join(question.session_id, self._notify)
+        self._turn = turns.join(question.session_id, record, self._notify)
 
     def start(self) -> None:
         """If no thread can be started, the work is over at once, and the question is left to its lease."""
@@ -238,6 +247,8 @@ class Work:
         """Returns None if it was interrupted."""
         if self._shown is not None and self._question.attempt > 1:
             self._shown.begin()
+        if self._is_together and not self._join_others():
+            return None
         self._thought = thought = self._thinker.begin(self._question, self._notify)
         with self._changed:
             self._changed.wait_for(lambda: thought.ended or self._interrupted(), self._timing.thinking)
@@ -252,6 +263,32 @@ class Work:
         log.error("%s: thinking took longer than %g s", self._question.id, self._timing.thinking)
         return Ending(refusal="took_too_long")
 
+    def _join_others(self) -> bool:
+        """Makes one question of all that stand in the thread. If it cannot be read, the question is thought about alone. Returns False
+        if it was interrupted."""
+        read: Future[Thread | None] = Future()
+
+        def look() -> None:
+            try:
+                read.set_result(self._read_thread(together=True))
+            except Exception as error:
+                read.set_exception(error)
+            self._notify()
+
+        # Reading may take half a minute, and neither a stop nor the end of the process waits for it.
+        self._start(look)
+        with self._changed:
+            self._changed.wait_for(lambda: read.done() or self._interrupted())
+            if self._interrupted():
+                return False
+        thread = read.result()
+        if thread is not None:
+            self._others = tuple(other.id for other in thread.together)
+            self._question = replace(joined(self._question, thread.together), history=lambda: thread.messages)
+            if self._others:
+                log.info("%s: is answered together with %s", self._question.id, ", ".join(self._others))
+        return True
+
     def _show(self, piece: Piece) -> Outcome:
         if isinstance(piece, Step):
             request = {"step": {"id": piece.id, "title": piece.title, "status": piece.status}}
@@ -265,20 +302,29 @@ class Work:
         self._cancel("stopped", self._token)
 
     def _history(self) -> tuple[Said, ...]:
+        thread = self._read_thread()
+        return NOTHING_KNOWN if thread is None else thread.messages
+
+    def _read_thread(self, together: bool = False) -> Thread | None:
+        """Returns None if it cannot be read, and an empty one if the token has gone."""
+        what = "what else is asked in its thread" if together else "what was said before it"
         while True:
             token = self._token
             try:
-                read = ask(self._question.id, lambda: self._settle.thread(self.record, token), self._timing.history)
+                read = ask(self._question.id, lambda: self._settle.thread(self.record, token, together), self._timing.history)
             except (OutcomeUnknown, Invalid) as reason:
-                log.warning("%s: what was said before it is not known: %s", self._question.id, reason)
-                return NOTHING_KNOWN
+                log.warning("%s: %s is not known: %s", self._question.id, what, reason)
+                return None
             if isinstance(read, Thread):
-                return read.messages
+                return read
             if isinstance(read, Unreadable):
-                log.warning("%s: what was said before it cannot be read: %s", self._question.id, read.why)
-                return NOTHING_KNOWN
+                log.warning("%s: %s cannot be read: %s", self._question.id, what, read.why)
+                return None
             if not self._is_replaced(token):
-                return ()
+                if together:
+                    # Nobody thinks yet, so nobody begins to.
+                    self._cancel("gone", token)
+                return Thread((), True)
 
     def _file(self, file: File) -> FileContent:
         while True:
@@ -412,7 +458,7 @@ class Work:
         def tell() -> str:
             if ending.refusal is not None:
                 return self._settle.refuse(self.record, token, ending.refusal, usage)
-            return self._settle.answer(self.record, token, ending.text, usage)
+            return self._settle.answer(self.record, token, ending.text, usage, self._others)
 
         what = f"refused ({ending.refusal})" if ending.refusal else "answered"
         while True:
@@ -422,9 +468,22 @@ class Work:
             except (OutcomeUnknown, Invalid) as reason:
                 log.error("%s: %s, but agent-settle did not take it: %s", self._question.id, what, reason)
                 return None
-            if outcome != "gone" or not self._is_replaced(token):
+            if outcome != "gone" or self._leave_apart(token, ending) or not self._is_replaced(token):
                 log.info("%s: %s: %s", self._question.id, what, outcome)
                 return outcome
+
+    def _leave_apart(self, token: str, ending: Ending) -> bool:
+        """Ends the work on an answer that was to answer other questions, too, and was told that its token has gone. If agent-settle has
+        given the question back because one of the others is somebody else's by now, the question comes to this very process again
+        within a moment, and the same answer would be given back again and again. So the new token is for a work that begins anew.
+        Returns False if it was no such answer, or if there is a new token already, which it is to be tried with."""
+        with self._changed:
+            if not self._others or ending.refusal is not None or token != self._token:
+                return False
+            self._left = "apart"
+            self._quiet.set()
+            self._changed.notify_all()
+            return True
 
     def _tell(self, answer: str) -> None:
         """The question has ended: there is nothing to beat for, and the next one of the session does not wait for this."""

@@ -38,9 +38,11 @@ class Worker:
     """Works on questions with `think`. `on_event` is called for what is no question."""
 
     def __init__(self, think: Think, settle: Settle, *, on_event: OnEvent | None = None,
-                 timing: Timing = Timing(), shows: bool = False) -> None:
-        """`shows`: whether something of an answer is shown while it is being thought."""
+                 timing: Timing = Timing(), shows: bool = False, together: bool = False) -> None:
+        """`shows`: whether something of an answer is shown while it is being thought. `together`: whether the questions that stand in
+        a thread are answered together."""
         self._settle, self._on_event, self._timing, self._shows = settle, on_event, timing, shows
+        self._together = together
         self._thinker, self._turns = Thinker(think), Turns()
         self.begin_busy: Callable[[str], Any] = lambda name: None
         self.end_busy: Callable[[Any], object] = lambda task: None
@@ -73,7 +75,7 @@ class Worker:
             if invocation.question is None:
                 self._handle(invocation.event(session_id))
                 return {"status": "ignored"}
-            return {"status": self._claim(invocation, session_id)}
+            return {"status": self._take(invocation, session_id)}
         finally:
             with self._changed:
                 self._invocations -= 1
@@ -110,6 +112,18 @@ class Worker:
         except Exception as error:
             log.error("%s: on_event failed: %s", event.event_id, describe(error))
             raise Unclaimed("on_event failed") from error
+
+    def _take(self, invocation: Invocation, session_id: str) -> str:
+        """Claims the question. If questions are answered together and another one of its session has its turn, this one is not claimed:
+        whoever works on that one may answer this one too, which agent-settle allows only for a question that nobody has."""
+        if not self._together:
+            return self._claim(invocation, session_id)
+        assert invocation.question is not None and invocation.work is not None
+        with self._turns.entering(session_id, invocation.work.record) as may_enter:
+            if may_enter:
+                return self._claim(invocation, session_id)
+        log.info("%s: later: another question of its session has its turn", invocation.question["id"])
+        return "later"
 
     def _claim(self, invocation: Invocation, session_id: str) -> str:
         assert invocation.question is not None and invocation.work is not None
@@ -149,7 +163,7 @@ class Worker:
         assert invocation.work is not None
         question = invocation.asked(session_id, claimed.attempt)
         work = Work(question, invocation.work.record, token, claimed, self._settle, self._thinker, self._turns,
-                    self._timing, self._over, self._shows, invocation.payload)
+                    self._timing, self._over, self._shows, invocation.payload, self._together)
         self._at_work[work.record] = work
         self._works[work] = self.begin_busy("question")
         try:

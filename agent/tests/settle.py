@@ -40,7 +40,7 @@ REQUESTS, ANSWERS = checker("request"), checker("answer")
 
 @dataclass
 class Record:
-    state: Literal["free", "in_flight", "posting", "suspended", "answered", "told"] = "free"
+    state: Literal["free", "in_flight", "posting", "suspended", "answered", "told", "joined"] = "free"
     token: str | None = None
     claimed_from: str | None = None
     attempts: int = 0
@@ -51,6 +51,14 @@ class Record:
     why: str | None = None
     thread: list[dict[str, Any]] = field(default_factory=list)
     """What `thread` answers: what was said before the question, oldest first."""
+    standing: list[dict[str, Any]] = field(default_factory=list)
+    """The other questions that stand in the thread, oldest first."""
+    given: set[str] = field(default_factory=set)
+    """The ids of those that were given to whoever works on it, and may be answered with it."""
+    is_alone: bool = False
+    """Whether it is given no others any more, because one of them was somebody else's when it was answered."""
+    joined_to: str | None = None
+    """The record of the question that it was answered with."""
     unreadable: str | None = None
     """Why Slack does not show the thread."""
     shown: list[dict[str, Any]] = field(default_factory=list)
@@ -132,6 +140,8 @@ class Settle:
         """What is said when a person is asked."""
         self.most_tokens: int | None = None
         """What an answer to `claim` says that an attempt may use."""
+        self.knows_together = True
+        """Whether it knows of questions that are answered together; an older one does not."""
         self._faults: list[Fault] = []
         self._changed = threading.Condition()
         self._port = free_port()
@@ -173,6 +183,7 @@ class Settle:
             self.records, self.requests, self.wrong, self._faults = {}, [], [], []
             self.tools, self.most_tokens = called, None
             self.approvals, self.suspended = set(), "suspended"
+            self.knows_together = True
 
     # What the dispatcher does.
 
@@ -299,6 +310,14 @@ class Settle:
         if record.token != body["token"]:
             return {"outcome": "gone"}
         if record.state in ("in_flight", "posting"):
+            others = body.get("together", [])
+            if not all(it in record.given and self._is_free(it, body["record"]) for it in others):
+                self._give_back(record)
+                record.is_alone, record.given = True, set()
+                return {"outcome": "gone"}
+            for it in others:
+                other = self.records.setdefault(f"dispatch#{it}", Record())
+                other.state, other.joined_to = "joined", body["record"]
             record.state = "answered"
             record.posts.append(body["text"])
         if record.state != "answered":
@@ -319,7 +338,17 @@ class Settle:
             return {"outcome": "unreadable", "why": "slack_ratelimited", "again": True}
         if record.unreadable:
             return {"outcome": "unreadable", "why": record.unreadable, "again": False}
-        return {"outcome": "read", "messages": record.thread, "is_whole": True}
+        read = {"outcome": "read", "messages": record.thread, "is_whole": True}
+        if not body.get("together") or not self.knows_together:
+            return read
+        others = [it for it in record.standing if not record.is_alone and self._is_free(it["question_id"], body["record"])]
+        record.given |= {it["question_id"] for it in others}
+        return read | {"together": others}
+
+    def _is_free(self, question_id: str, leading: str) -> bool:
+        """Whether a question may be answered with the leading one."""
+        record = self.records.get(f"dispatch#{question_id}", Record())
+        return record.state == "free" or (record.state, record.joined_to) == ("joined", leading)
 
     def _stream(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":
@@ -338,7 +367,10 @@ class Settle:
         if record.unreadable_now > 0:
             record.unreadable_now -= 1
             return {"outcome": "unreadable", "why": "files_503", "again": True}
-        content = record.files.get(body["id"], "not_of_this_question")
+        readable = dict(record.files)
+        for it in record.given:
+            readable |= self.records.get(f"dispatch#{it}", Record()).files
+        content = readable.get(body["id"], "not_of_this_question")
         if isinstance(content, str):
             return {"outcome": "unreadable", "why": content, "again": False}
         return {"outcome": "read", "name": f"{body['id']}.txt", "mimetype": "text/plain",
@@ -387,9 +419,13 @@ class Settle:
     def _release(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":
             return {"outcome": "gone"}
+        self._give_back(record)
+        return {"outcome": "released"}
+
+    @staticmethod
+    def _give_back(record: Record) -> None:
         record.state, record.token, record.claimed_from = "free", None, None
         record.attempts -= 1
-        return {"outcome": "released"}
 
 
 def handler(settle: Settle) -> type[Handler]:

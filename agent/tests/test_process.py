@@ -243,6 +243,28 @@ def test_an_event_that_cannot_be_handled_fails_the_invocation(start_agent: Start
     assert "on_event failed: ValueError" in agent.log and "quarterly" not in agent.log
 
 
+def test_what_comes_while_a_question_is_thought_about_is_answered_with_the_next_one(
+    start_agent: StartAgent, settle: Settle, record: str
+) -> None:
+    agent, second, third = start_agent(ECHO_SECONDS="0.5", TURNS="together"), new_record(), new_record()
+    payloads = [asked(it, settle.take(it), text) for it, text in ((second, "and now?"), (third, "still?"))]
+    assert ask(agent, settle, record, "hello") == WORKING
+    # The dispatcher frees both.
+    assert [agent.invoke(it) for it in payloads] == [Answer(200, {"status": "later"})] * 2
+    for it in (second, third):
+        assert settle.of(it) == []
+        settle.records[it] = Record()
+    assert settle.wait_for_state(record, "answered").posts == ["You said: hello"]
+    agent.wait_until_healthy()
+    settle.records[second].standing = [{"question_id": third.removeprefix("dispatch#"), "ts": third.rpartition(":")[2],
+                                        "user": "U0ASKS", "text": "still?", "files": [], "files_left_out": 0}]
+    assert ask(agent, settle, second, "and now?") == WORKING
+    assert settle.wait_for_state(second, "answered").posts == ["You said: and now?\n\nstill?"]
+    assert settle.records[third].joined_to == second
+    agent.wait_until_healthy()
+    assert "still?" not in agent.log and "later: another question of its session has its turn" in agent.log
+
+
 def test_a_model_answers_and_if_it_fails_the_person_who_asked_is_told(
     start_agent: StartAgent, settle: Settle, record: str
 ) -> None:
@@ -334,6 +356,8 @@ def test_a_missing_or_wrong_setting_ends_the_agent_with_a_message(settle: Settle
         "MAX_TURNS must be a whole number from 2 to 100": {"THINKING": "strands:some.model", "MAX_TURNS": "many"},
         "ECHO_SECONDS must be a number": {"ECHO_SECONDS": "long"},
         "THINKING_LIMIT_SECONDS must be a number above 0 and at most 28800": {"THINKING_LIMIT_SECONDS": "28801"},
+        "ANSWER must be post or stream": {"ANSWER": "later"},
+        "TURNS must be each or together": {"TURNS": "both"},
     }
     with ThreadPoolExecutor(len(problems)) as pool:
         ends = list(pool.map(end_of, problems.values()))

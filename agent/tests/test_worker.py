@@ -30,10 +30,10 @@ class Setup:
     """A worker, and what it says of being busy."""
 
     def __init__(self, settle: StandIn, client: Settle, think: Think, timing: Timing = QUICK,
-                 on_event: Callable[[Event], Any] | None = None) -> None:
+                 on_event: Callable[[Event], Any] | None = None, together: bool = False) -> None:
         self.settle = settle
         self.busy: list[str] = []
-        self.worker = Worker(think, client, on_event=on_event, timing=timing)
+        self.worker = Worker(think, client, on_event=on_event, timing=timing, together=together)
         self.worker.begin_busy = lambda name: self.busy.append(name)
         self.worker.end_busy = lambda _: self.busy.pop()
 

@@ -102,8 +102,10 @@ class Memory:
 
 
 def remembering(memory: Memory | None, question: Question, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The conversation, with what is remembered of who asks. What is answered will be kept."""
-    if memory is None:
+    """The conversation, with what is remembered of who asks. What is answered will be kept. If several people ask together, nothing is
+    looked up, because what one of them has said elsewhere would be found by the words of another, and nothing is kept, because it would
+    be kept as said by one."""
+    if memory is None or question.is_of_several:
         return messages
     question.when_answered(lambda answer: memory.keep(question, answer))
     notes = memory.recall(question)
