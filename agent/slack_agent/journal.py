@@ -99,6 +99,8 @@ class Journal:
         self._make, self._read, self._begun = make, read, begun
         self._lock = threading.Lock()
         self._next = 1
+        self.last = begun
+        """The highest number that this journal knows of: of an earlier attempt's call, or of one that was asked for here."""
         self._settled: list[Call] = []
         """Calls that are not asked for again: nobody knows what came of them, or a person has declined them."""
 
@@ -123,6 +125,7 @@ class Journal:
                 if call.is_of(tool, arguments):
                     return call
             while True:
+                self.last = max(self.last, self._next)
                 call = self._made(self._make(self._next, tool, text))
                 self._next += 1
                 self._remember(call)

@@ -98,7 +98,7 @@ class Work:
         # The ids of the others that the answer answers, too.
         self._others: tuple[str, ...] = ()
         self._invocation = invocation or {}
-        journal = Journal(self._call, self._calls, claimed.tool_calls)
+        self._journal = journal = Journal(self._call, self._calls, claimed.tool_calls)
         self._question = replace(question, history=self._history, call=journal.call, calls=journal.calls,
                                  read_file=self._file)
         self._shown = Shown(question.id, self._show, self._stopped) if shows else None
@@ -155,11 +155,18 @@ class Work:
                 self._claims_under_way -= 1
                 self._changed.notify_all()
 
-    def go_on_with(self, token: str) -> str | None:
+    def go_on_with(self, token: str, tool_calls: int) -> str | None:
         """Takes a new token for the work that is being done, and returns the one before. None if this work is over, or will be
-        without an end."""
+        without an end. So will one that knows nothing of a call among the first `tool_calls`: another process has made it, or a
+        person was asked about it, since this work began."""
         with self._changed:
             if self._phase == "over" or self._interrupted():
+                return None
+            if self._phase != "ending" and tool_calls > self._journal.last:
+                self._cancelled = True
+                self._quiet.set()
+                self._changed.notify_all()
+                log.info("%s: cancelled: another process has used tools for it", self._question.id)
                 return None
             before, self._token = self._token, token
             self._changed.notify_all()

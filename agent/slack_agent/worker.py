@@ -138,7 +138,7 @@ class Worker:
                     return "duplicate"
                 with self._changed:
                     under_way = self._at_work.get(record)
-                    before = None if under_way is None else under_way.go_on_with(token)
+                    before = None if under_way is None else under_way.go_on_with(token, claimed.tool_calls)
                     if before is None and not self._stopping:
                         self._begin(invocation, session_id, token, claimed)
                         log.info("%s: working (attempt %d)", question_id, claimed.attempt)

@@ -147,6 +147,30 @@ def test_the_next_attempt_goes_on_behind_the_calls_of_the_one_that_died(
     assert first.error is None and len(first.made) == 2
 
 
+def test_a_work_that_knows_nothing_of_another_processs_calls_does_not_go_on_by_a_new_token(
+    work_on: Any, settle: StandIn, record: str
+) -> None:
+    began, turns = threading.Event(), []
+
+    def think(question: Question) -> str | None:
+        turns.append([call.n for call in question.calls()])
+        began.set()
+        if len(turns) == 1:
+            question.cancelled.wait(5)
+            return None
+        return "done"
+
+    paused: Setup = work_on(think)
+    assert paused.ask(record) == "working" and began.wait(5)
+    # The process stands still, another one takes the question over, makes a call, and dies.
+    other = Calls("a", "b", dies_after=1)
+    dies: Setup = work_on(other)
+    assert dies.ask(record) == "working" and other.died.wait(5)
+    assert paused.ask(record) == "working"
+    assert settle.wait_for_state(record, "answered").posts == ["done"]
+    assert turns == [[], [1]]
+
+
 def test_a_lost_answer_is_asked_for_again_and_the_call_is_made_once(work_on: Any, settle: StandIn, record: str) -> None:
     settle.inject(Fault("lose", "call"))
     thinks = Calls("a")

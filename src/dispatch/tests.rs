@@ -840,6 +840,33 @@ async fn what_an_earlier_dispatcher_handed_over_is_not_handed_over_again() {
     assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
 }
 
+/// A later question of the thread whose record says that the answer to the first one answers it, too.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_another_answer_answers_is_done_when_that_stands() {
+    let scene = Scene::new();
+    let second = || message("Ev2", "C2");
+    let leading = key("C1");
+    let write = async |key: &RecordKey, state: State| {
+        let write = |record: Option<&Record>, now| {
+            let record = record.cloned().unwrap_or_else(|| Record::new(None, now));
+            receive::Decision::write(record.with(state.clone()), ())
+        };
+        update(&scene.world, &scene.world, key, write).await.unwrap();
+    };
+    assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
+    write(&key("C2"), State::Joined { to: leading.question_id().to_owned() }).await;
+    let waits = scene.one(second()).await;
+    assert_eq!(waits.outcome, Deferred(Deferral::InFlight));
+    assert!(waits.put_off_for.unwrap() > LEASE);
+    write(&leading, State::Answered { ts: Some("1.2".to_owned()), token: None }).await;
+    assert_eq!(scene.one(again(2, second())).await.outcome, Duplicate);
+    // Nobody has worked on it.
+    assert_eq!(scene.invoked(), ["Ev1"]);
+    let told = State::Told { why: "untold".to_owned(), told_for: Some("m1".to_owned()), token: None };
+    write(&leading, told).await;
+    assert_eq!(scene.one(again(3, second())).await.outcome, MessageOutcome::Told);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_can_never_be_read_is_a_dead_letter_at_once_and_stays_if_no_queue_takes_it() {
     let unreadable = || QueueMessage { body: "no JSON".to_owned(), ..message("Ev1", "C1") };

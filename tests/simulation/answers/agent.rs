@@ -536,7 +536,15 @@ impl One {
             more.as_object_mut().unwrap().extend(report.as_object().unwrap().clone());
             let request = request(operation, &self.record, &token, more);
             let Some(answer) = ask_again(&self.sim, &request, ANSWER_PATIENCE).await else { return };
-            if answer["outcome"] != "gone" || !self.is_replaced(&token).await {
+            if answer["outcome"] != "gone" {
+                return;
+            }
+            if !self.given().is_empty() && self.token() == token {
+                // Perhaps it was given back, because one of the others is somebody else's by now: the same answer would be, too.
+                self.work.lock().unwrap().phase = Phase::Over;
+                return;
+            }
+            if !self.is_replaced(&token).await {
                 return;
             }
         }
