@@ -27,6 +27,7 @@ PROMPTS = {"title": "How can I help?", "prompts": [
 WORK = Settings(agent=AGENTS / "scripted.py", agent_env={"THINKING_LIMIT_SECONDS": "20"}, spares=3, agent_timeout=20,
                 function_timeout=34, visibility_timeout=36, post_wait=5, batch_size=1, dispatchers=10, settlers=10)
 PLAIN = replace(WORK, agent=AGENTS / "plain.py", protocol="plain", function_timeout=75, visibility_timeout=80, dispatchers=4)
+TOGETHER = replace(WORK, dispatchers=4, agent_env=WORK.agent_env | {"TURNS": "together"}, settle_env={"TURNS": "together"})
 SETTINGS = {
     "work": WORK,
     "posts": WORK,
@@ -70,6 +71,9 @@ SETTINGS = {
         "TOOL_CALLS_A_DAY": "channel:1"}),
     # Who asked, what was done and what was answered is written down.
     "trail": replace(WORK, dispatchers=4, has_trail=True, settle_env={"AUDIT_DAYS": "30", "AUDIT_REDACT": "name"}),
+    # One answer answers all that stand in a thread.
+    "together": TOGETHER,
+    "together, standard": replace(TOGETHER, is_fifo=False),
     "hostile": replace(WORK, agent=AGENTS / "hostile.py", agent_knows_addresses=True, spares=0, dispatchers=3,
                        settle_env={"SUGGESTED_PROMPTS": json.dumps(PROMPTS)}),
 }

@@ -124,6 +124,15 @@ export class SlackAgent extends Construct {
     if (approvals && isExisting(agent) && !agent.toolsGateway) {
       throw new Error('SlackAgent: approvals needs agent.toolsGateway: without it agent-settle calls no tool of this agent');
     }
+    const together = rest.turns === 'together';
+    if (together && rest.agentProtocol === 'plain') {
+      throw new Error('SlackAgent: turns together has no effect with agentProtocol plain: such an agent knows of one question');
+    }
+    if (together && guardTable) {
+      throw new Error(
+        'SlackAgent: with two regions turns must be each: several questions are answered in a transaction, which a strongly consistent global table does not support',
+      );
+    }
     const codes = [dispatchCode, settleCode, ...(rotates ? [rotationCode] : [])];
     if (codes.includes(undefined) && codes.some((it) => it !== undefined)) {
       throw new Error('SlackAgent: the code of all functions must be given, or of none: dispatchCode, settleCode, rotationCode if tokens expire');
@@ -194,6 +203,7 @@ export class SlackAgent extends Construct {
         settle: this.settle,
         workspaceTools: several && WORKSPACE_TARGETS,
         approvalTools: approvals && Object.keys(approvals),
+        together,
         logRetention,
         removalPolicy,
         encryptionKey,
@@ -240,10 +250,11 @@ function isExisting(agent: OwnAgent | ExistingAgent): agent is ExistingAgent {
   return (agent as ExistingAgent).runtimeArn !== undefined;
 }
 
-function checkChoices({ agent, agentProtocol, agentEvents, alsoAnswers, tracing }: SlackAgentProps): void {
+function checkChoices({ agent, agentProtocol, agentEvents, alsoAnswers, turns, tracing }: SlackAgentProps): void {
   checkChoice('SlackAgent: agentProtocol', agentProtocol, ['work', 'plain']);
   checkChoice('SlackAgent: agentEvents', agentEvents, ['questions', 'all']);
   for (const it of alsoAnswers ?? []) checkChoice('SlackAgent: alsoAnswers (beside members)', it, ['guests', 'external', 'bots']);
+  checkChoice('SlackAgent: turns', turns, ['each', 'together']);
   checkChoice('SlackAgent: tracing', tracing, ['active', 'off']);
   if (isExisting(agent)) return;
   checkChoice('SlackAgent: agent.tracing', agent.tracing, ['adot', 'off']);

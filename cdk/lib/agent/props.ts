@@ -199,6 +199,12 @@ export interface SlackAgentProps {
    * @default nobody else's
    */
   readonly alsoAnswers?: string[];
+  /**
+   * `each`: every question has an answer of its own. `together`: all questions that stand in a thread when a turn begins are answered
+   * by one answer. An agent that exists must be told so too (`TURNS`).
+   * @default 'each'
+   */
+  readonly turns?: 'each' | 'together';
   /** How often a question is tried, 1 to 100. Only an agent that claimed it has tried. @default 3 */
   readonly maxAttempts?: number;
   /** How long after its first receive a question is tried, or its answer posted, at most 13 days. @default 24 hours */

@@ -39,6 +39,8 @@ export interface AgentRuntimeProps extends Omit<OwnAgent, 'trello' | 'memory'> {
   readonly workspaceTools?: string[];
   /** The tools that a person decides about: the agent calls them through agent-settle, whatever their names say. */
   readonly approvalTools?: string[];
+  /** Whether the agent answers all questions that stand in a thread at once. @default false */
+  readonly together?: boolean;
   /** What the agent remembers of people. It needs a model. @default nothing */
   readonly memory?: AgentMemory;
   /** How long the agent's log is kept. */
@@ -133,6 +135,7 @@ export class AgentRuntime extends Construct implements AgentTarget {
         GATEWAY_URL: props.gateway.url,
         THINKING: thinking,
         ANSWER: props.answer ?? 'post',
+        ...(props.together ? { TURNS: 'together' } : {}),
         ...(props.tools === undefined ? {} : { TOOLS: props.tools }),
         ...(props.workspaceTools ? { WORKSPACE_TOOLS: props.workspaceTools.join(',') } : {}),
         ...(props.approvalTools ? { APPROVAL_TOOLS: props.approvalTools.join(',') } : {}),

@@ -9,6 +9,7 @@ import { Construct } from 'constructs';
 import { AgentApprovals } from './approvals';
 import type { AgentAudit } from './audit';
 import { grantReadSecret } from './credential';
+import { whoMayAsk } from './dispatch';
 import { type AgentFunctionProps, agentFunction } from './function';
 import { type AgentGateway, SLACK_TARGET } from './gateway';
 import { limitsEnvironment } from './limits';
@@ -20,7 +21,17 @@ export const SETTLE_TIMEOUT = Duration.seconds(30);
 
 export interface AgentSettleProps
   extends AgentFunctionProps,
-    Pick<SlackAgentProps, 'limits' | 'approvals' | 'approvalHours' | 'suggestedPrompts' | 'sessionTitles' | 'feedbackButtons'> {
+    Pick<
+      SlackAgentProps,
+      | 'alsoAnswers'
+      | 'turns'
+      | 'limits'
+      | 'approvals'
+      | 'approvalHours'
+      | 'suggestedPrompts'
+      | 'sessionTitles'
+      | 'feedbackButtons'
+    > {
   /** The queue that the questions are on. The function renews a message's visibility, and deletes it at the end. */
   readonly queue: sqs.IQueue;
   /** The table of the work records: the ingress's, or that of two regions. */
@@ -69,6 +80,7 @@ export class AgentSettle extends Construct {
         ...(workspacesGateway
           ? { WORKSPACE_TOOLS_GATEWAY_URL: workspacesGateway.url, WORKSPACE_TOOLS: WORKSPACE_TARGETS.join(',') }
           : {}),
+        ...(props.turns === 'together' ? { TURNS: 'together', WHO_MAY_ASK: whoMayAsk(props.alsoAnswers) } : {}),
         ...limitsEnvironment(props.limits),
         ...approvals?.environment,
         ...audit?.environment,

@@ -102,6 +102,7 @@ export function agentProps(scope: Construct): AgentProps {
     ...agentCall(scope),
     agentEvents: choice('agentEvents', 'questions', 'all'),
     alsoAnswers: list('alsoAnswers'),
+    turns: choice('turns', 'each', 'together'),
     maxAttempts: number('maxAttempts'),
     giveUpAfter: minutes('giveUpAfterMinutes'),
     postWait: seconds('postWaitSeconds'),

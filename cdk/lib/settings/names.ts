@@ -30,6 +30,7 @@ export const NEED_AN_AGENT = [
   'agentProtocol',
   'agentEvents',
   'alsoAnswers',
+  'turns',
   'agentTimeoutSeconds',
   'maxAttempts',
   'giveUpAfterMinutes',

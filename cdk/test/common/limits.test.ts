@@ -37,6 +37,8 @@ for (const [props, problem] of [
   [{ agentEvents: 'some' }, /agentEvents must be one of/],
   [{ alsoAnswers: ['everybody'] }, /alsoAnswers \(beside members\) must be one of guests, external, bots, and is: everybody/],
   [{ tracing: 'on' }, /tracing must be one of/],
+  [{ turns: 'all' }, /SlackAgent: turns must be one of each, together, and is: all/],
+  [{ turns: 'together', agentProtocol: 'plain' }, /turns together has no effect with agentProtocol plain/],
   [{ agent: { code: '.', answer: 'edit' } }, /agent.answer must be one of post, stream/],
   [{ agent: { code: '.', tracing: 'on' } }, /agent.tracing must be one of adot, off/],
   [{ agent: {} }, /the agent's code is needed/],

@@ -254,6 +254,8 @@ test('refused: tokens that expire, because each region would use up the refresh 
   assert.throws(limited, /with two regions there are no limits of a day/);
   const asking = () => deployed(ACTIVE, { standbyRegion: STANDBY, approvals: '{"edit_canvas":"asker"}' });
   assert.throws(asking, /with two regions there are no approvals/);
+  const together = () => deployed(ACTIVE, { standbyRegion: STANDBY, turns: 'together' });
+  assert.throws(together, /with two regions turns must be each/);
 });
 
 /** Runs the app as the CDK's command line does, in a region, with cdk-nag. */

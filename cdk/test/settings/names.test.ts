@@ -112,6 +112,7 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     agentTimeout: ['agentTimeoutSeconds'],
     agentEvents: ['agentEvents'],
     alsoAnswers: ['alsoAnswers'],
+    turns: ['turns'],
     maxAttempts: ['maxAttempts'],
     giveUpAfter: ['giveUpAfterMinutes'],
     limits: ['questionsADay', 'tokensADay', 'toolCallsADay', 'tokensAQuestion'],

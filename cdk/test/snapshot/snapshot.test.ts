@@ -48,6 +48,7 @@ for (const [name, context] of Object.entries<Record<string, string>>({
     tokensAQuestion: '100000',
     approvals: '{"create_card":"asker","canvases___edit_canvas":["U0123ABC"],"add_reaction":"S0123ABC"}',
     approvalHours: '24',
+    turns: 'together',
     alarmTokensADay: '10000000',
     audit: 'true',
     auditRedact: 'email,trello___create_card.desc',

@@ -31,7 +31,7 @@ async def think(question: slack_agent.Question) -> str | None:
     sys.stdout.write(f"thinks about {question.id}\n")
     sys.stdout.flush()
     text = f"You said: {question.text}"
-    for order, argument in ORDER.findall(question.text):
+    for order, argument in orders_in(question.text):
         match order:
             case "sleep":
                 await asyncio.sleep(float(argument))
@@ -52,6 +52,17 @@ async def think(question: slack_agent.Question) -> str | None:
             case "cards":
                 text += await asyncio.to_thread(make_cards, question, int(argument))
     return text
+
+
+def orders_in(text: str) -> list[tuple[str, str]]:
+    """Where several questions are answered together, cards and long answers are ordered once: as many as any of them wants."""
+    orders, most = [], dict[str, str]()
+    for order, argument in ORDER.findall(text):
+        if order in ("cards", "long"):
+            most[order] = max(most.get(order, ""), argument, key=lambda it: int(it or 0))
+        else:
+            orders.append((order, argument))
+    return orders + sorted(most.items(), reverse=True)
 
 
 def make_cards(question: slack_agent.Question, count: int) -> str:
