@@ -1,6 +1,7 @@
 """`make answers`: kills and pauses the real processes at random moments, while people ask questions.
 
-People ask in several conversations of two worlds, one with a FIFO queue and one with a standard queue. Meanwhile processes of
+People ask in several conversations of three worlds: one with a FIFO queue, one with a standard queue, and one in which one answer
+answers all that stands in a thread (TURNS=together). Meanwhile processes of
 the ingress, the dispatcher, agent-settle and the agent are killed, asked to end or stopped for a while, answers of Slack, of
 Lambda and of AgentCore are lost, and invocations come late or twice. Then all of this ends. In the end each question that
 was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter. For some
@@ -41,7 +42,7 @@ from deciders import LAPSED, Deciders, is_about_approval  # noqa: E402
 from dev import Failure, signals  # noqa: E402
 from slack import NoAnswer, Retry  # noqa: E402
 from stand_ins import agentcore, lambda_api  # noqa: E402
-from stand_ins.events import Event, mention, new_channel  # noqa: E402
+from stand_ins.events import BOT, PERSON, Event, mention, new_channel  # noqa: E402
 from stand_ins.functions import Function  # noqa: E402
 from stand_ins.world import Settings, World, world  # noqa: E402
 
@@ -49,6 +50,8 @@ AGENTS = HERE.parent / "end_to_end/agents"
 KILLS = int(os.environ.get("KILLS") or 120)
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 HAS_PROTOCOL = os.environ.get("PROTOCOL", "work") != "none"
+# The states of a question that has ended. A joined one ends as the one that it is joined to.
+ENDS = ("answered", "told", "joined")
 # The pause between two faults in one world.
 FAULT_SECONDS = (0.3, 1.5)
 CONVERSATIONS = 7
@@ -77,6 +80,9 @@ SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless
                     agent_env={"ANSWER": "stream"}, approvals={"create_card": "asker"}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8,
                     settle_env={"QUESTIONS_A_DAY": f"channel:{QUESTIONS_A_DAY}", "TOKENS_A_DAY": "workspace:1000000000",
                                 "TOKENS_A_QUESTION": str(TOKENS_A_QUESTION)})
+
+
+TOGETHER = {"TURNS": "together"}
 
 
 @dataclass
@@ -169,7 +175,7 @@ class Trial:
 
     def _deliver(self, question: Question) -> None:
         event = question.event
-        self.world.slack_api.say(event.channel, event.ts, event.text, event.thread_ts)
+        self.world.slack_api.say(event.channel, event.ts, f"<@{BOT}> {event.text}", event.thread, PERSON)
         for number, pause in enumerate(SLACK_PAUSES):
             time.sleep(pause)
             retry = Retry(number, "http_timeout") if number else None
@@ -184,7 +190,7 @@ class Trial:
                 return
 
     def _has_ended(self, question: Question) -> bool:
-        return (not HAS_PROTOCOL or self.world.state(question.event) in ("answered", "told")
+        return (not HAS_PROTOCOL or self.world.state(question.event) in ENDS
                 or not question.accepted and len(question.statuses) == len(SLACK_PAUSES))
 
     def _is_declined(self, question: Question) -> bool:
@@ -257,6 +263,10 @@ class Trial:
         said = ", ".join(f"{times} {outcome}" for outcome, times in sorted(outcomes.items()))
         return f"{len(self.world.trello.cards)} ({said})"
 
+    def joined_told(self) -> str:
+        joined = sum(self.world.state(it.event) == "joined" for it in self.ledger.questions)
+        return f"{joined} questions answered with another one"
+
     def streams_told(self) -> str:
         streams = self.world.slack_api.streams
         answers = sum(it.answer is not None for it in streams)
@@ -267,7 +277,7 @@ class Trial:
         """Whether the question whose id these words name was answered, or its asker told, by something that is posted."""
         ids = {it.event.question_id: it.event for it in self.ledger.questions}
         event = ids.get(shown.split(" ")[0].removeprefix("\n\n---\n\n"))
-        return event is None or self.world.state(event) in ("answered", "told")
+        return event is None or self.world.state(event) in ENDS
 
     def _cards(self) -> Counter[str]:
         return Counter(card.name for card in self.world.trello.cards)
@@ -299,7 +309,8 @@ class Trial:
             posts = [post for post in it.posts(event) if event.text in post.text]
             answers = len(posts)
             if "[long" in event.text and answers == 1:
-                answers = times_complete(event, [post.text for post in it.posts(event)])
+                named = record.get("joined_to", {}).get("S", event.question_id)
+                answers = times_complete(named, [post.text for post in it.posts(event)])
             is_told = state == "told"
             told[event.channel] += is_told
             is_answered = answers == 1 and posts[0].thread_ts == event.thread and not is_told
@@ -406,11 +417,11 @@ def is_part_of_an_answer(text: str) -> bool:
     return text.startswith(("You said", "line ")) or bool(told_of_cards([text]))
 
 
-def times_complete(event: Event, texts: list[str]) -> int:
-    """How often the lines of a long answer stand in the channel: 1 if each is there once and in order, 2 if one is there more
+def times_complete(question_id: str, texts: list[str]) -> int:
+    """How often the lines of the long answer to a question stand in its channel: 1 if each is there once and in order, 2 if one is there more
     often, 0 if one is missing."""
     numbers = [int(line.split()[1]) for text in texts for line in text.splitlines()
-               if line.startswith("line ") and line.endswith(f" {event.question_id}")]
+               if line.startswith("line ") and line.endswith(f" {question_id}")]
     if len(set(numbers)) < len(numbers):
         return 2
     return int(numbers == list(range(1, len(numbers) + 1)) and len(numbers) > LONG // 100)
@@ -422,13 +433,15 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def trials(chance: random.Random) -> Iterator[list[Trial]]:
-    """Both worlds. Each lives in a thread of its own: the kernel ends the processes of a thread that ends."""
-    names = {"fifo": True, "standard": False}
+    """The worlds. Each lives in a thread of its own: the kernel ends the processes of a thread that ends."""
+    names = {"fifo": SETTINGS, "standard": replace(SETTINGS, is_fifo=False)}
+    if HAS_PROTOCOL:
+        names["together"] = replace(SETTINGS, agent_env=SETTINGS.agent_env | TOGETHER, settle_env=SETTINGS.settle_env | TOGETHER)
     started, over, found, failures = threading.Semaphore(0), threading.Event(), dict[str, World](), list[BaseException]()
 
-    def live(name: str, is_fifo: bool) -> None:
+    def live(name: str, settings: Settings) -> None:
         try:
-            with world(settings_of(is_fifo)) as it:
+            with world(settings) as it:
                 found[name] = it
                 started.release()
                 over.wait()
@@ -444,16 +457,12 @@ def trials(chance: random.Random) -> Iterator[list[Trial]]:
             started.acquire()
         if failures:
             raise Failure(f"a world did not start: {failures[0]}")
-        yield [Trial(name, found[name], KILLS // 2 + (KILLS % 2) * is_fifo, random.Random(chance.random()))
-               for name, is_fifo in names.items()]
+        yield [Trial(name, found[name], KILLS // len(names) + (number < KILLS % len(names)), random.Random(chance.random()))
+               for number, name in enumerate(names)]
     finally:
         over.set()
         for thread in threads:
             thread.join()
-
-
-def settings_of(is_fifo: bool) -> Settings:
-    return replace(SETTINGS, is_fifo=is_fifo)
 
 
 def keep_reports(them: list[Trial]) -> pathlib.Path:
@@ -489,7 +498,7 @@ def main() -> int:
             faults = ", ".join(f"{times} {what}" for what, times in sorted(trial.ledger.faults.items()))
             say(f"{trial.name}: {len(trial.ledger.questions)} questions, {accepted} accepted; {faults}; "
                 f"{trial.world.slack_api.lost_answers} answers of Slack lost, {trial.world.trello.lost_answers} of Trello; "
-                f"{trial.streams_told()}; {trial.cards_told()} cards; {trial.deciders.told()}; {trial.world.machines.starts()} machines; "
+                f"{trial.joined_told()}; {trial.streams_told()}; {trial.cards_told()} cards; {trial.deciders.told()}; {trial.world.machines.starts()} machines; "
                 f"{len(trial.world.dead_letters())} dead letters")
             for line in lines:
                 say(f"  {line}")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from expect import AFTER_A_LEASE, CertainlyWrong, QUICKLY, at_work, send, stays
-from stand_ins.events import BOT, deletion_of, mention, stop_in
+from stand_ins.events import BOT, PERSON, deletion_of, mention, stop_in
 from stand_ins.world import Event, World
 
 SAID_LIMIT_SECONDS = 120
@@ -16,7 +16,7 @@ SAID_LIMIT_SECONDS = 120
 def asks(world: World, text: str, before: Event | None = None) -> Event:
     """Somebody asks in a new thread, or in that of an earlier question, where Slack shows it from then on."""
     event = mention(text) if before is None else mention(text, before.channel, before.thread)
-    world.slack_api.say(event.channel, event.ts, f"<@{BOT}> {text}", event.thread)
+    world.slack_api.say(event.channel, event.ts, f"<@{BOT}> {text}", event.thread, PERSON)
     return send(world, event)
 
 
