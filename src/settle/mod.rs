@@ -834,13 +834,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Some(stands) => return Ok(Answer::Called(self.called(&stands, number, tool, arguments))),
             }
         }
-        if let Some(over) = self.take_tool_call(place.as_ref(), number, call).await? {
-            // What was called before the day's limit was reached, or set, was called.
-            let stands = self.store.read_call(call.key, number).await?;
-            let begun = stands.filter(|entry| !matches!(entry, Entry::Asked(_)));
-            return Ok(
-                begun.map_or(over, |entry| Answer::Called(self.called(&entry, number, tool, arguments)))
-            );
+        if let Some(end) = self.take_tool_call(place.as_ref(), number, call).await? {
+            return self.over_limit(number, tool, arguments, end, call).await;
         }
         // It stands in the trail before it stands in the journal: after an error the same request makes the call.
         self.before(&Act::Call { number, tool, arguments, by: token }, place.as_ref(), call).await?;
@@ -950,10 +945,21 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 stands => return Ok(stands),
             },
         };
+        self.begin_approved(number, begun, &asked, call).await
+    }
+
+    /// Writes a call in the place of the approval that it is made by. The answer is what stands there otherwise.
+    async fn begin_approved(
+        &self,
+        number: u32,
+        begun: ToolCall,
+        asked: &AskedCall,
+        call: &Call<'_>,
+    ) -> Result<Option<Entry>, StoreError> {
         let entry = Entry::Call(ToolCall { approval: Some(asked.approval.clone()), ..begun });
-        match self.store.replace_asked(call.key, number, &asked, &entry, self.clock.now()).await {
+        match self.store.replace_asked(call.key, number, asked, &entry, self.clock.now()).await {
             // Perhaps it was written. The same entry again has the same answer.
-            Err(_) => self.store.replace_asked(call.key, number, &asked, &entry, self.clock.now()).await,
+            Err(_) => self.store.replace_asked(call.key, number, asked, &entry, self.clock.now()).await,
             begun => begun,
         }
     }

@@ -3,21 +3,38 @@
 use super::*;
 use crate::settle::approvals::{Approvals, Decide};
 use crate::slack::approval::{self as message, Click};
+use crate::slack::scope::Scope;
 use crate::work::approval::{Verdict, Who};
 use crate::work::audit::{AuditRules, Field, Redact};
+use crate::work::usage::{self, DailyLimits};
 
 const DELETE: &str = "trello___delete_card";
 
 /// The claimer of the turn that goes on.
 const NEXT: u128 = 20;
 
+/// A stack whose tool asks `who` first.
+fn asking(who: Who) -> SettleSettings {
+    let mut settings = SettleSettings::new(WAIT);
+    settings.approvals =
+        Approvals { tools: vec![("create_card".to_owned(), who)], time: Duration::from_secs(3600) };
+    settings
+}
+
 impl Scene {
     /// A question at work, in a stack whose tool asks `who` first.
     async fn asks(who: Who) -> Self {
-        let mut settings = SettleSettings::new(WAIT);
-        settings.approvals =
-            Approvals { tools: vec![("create_card".to_owned(), who)], time: Duration::from_secs(3600) };
+        Self::asks_with(asking(who)).await
+    }
+
+    async fn asks_with(settings: SettleSettings) -> Self {
         Self::with(settings).into_taken().await.into_claimed().await
+    }
+
+    /// agent-settle in the same world, with other settings.
+    fn settle_with(&self, settings: SettleSettings) -> Settle<Here, Here, Here, Here, Here, Here> {
+        let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| Arc::clone(&self.world));
+        Settle::new(store, queue, slack, Some(tools), tokens, clock, settings)
     }
 
     /// A question that waits for its asker to decide about the first call.
@@ -188,6 +205,39 @@ async fn an_approved_call_is_made_once_and_exactly_as_it_was_shown() {
     // The click's message was the question's last.
     assert_eq!(scene.queue().last().map(String::as_str), Some("h7 deleted"));
     assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approved_call_beyond_the_days_limit_is_over_and_its_click_is_still_found() {
+    let none = usage::Limits { tool_calls: Some(0), ..usage::Limits::default() };
+    let mut settings = asking(Who::Asker);
+    settings.limits = DailyLimits { scopes: vec![(Scope::Person, none)], tokens_a_question: None };
+    let scene = Scene::asks_with(settings).await;
+    assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    scene.next_turn().await;
+    let over = json!({ "outcome": "not called", "why": "over_limit_of_person" });
+    for _again in 0..2 {
+        assert_eq!(scene.told(NEXT, call_of(1, "a")).await, over);
+    }
+    // The click that decided is delivered once more, and what says that the time is over finds the decision, too: both carry on.
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Approved });
+    assert_eq!(scene.press(Verdict::Refused, "U1", "Ev2").await.0, no_effect("decided"));
+    assert_eq!(
+        scene.suspend(NEXT, 1).await,
+        Answer::TakenOver,
+        "whoever asks once more goes on by the journal"
+    );
+    // No later attempt makes it, also not when the limit is gone.
+    let scene = Scene { settle: scene.settle_with(asking(Who::Asker)), ..scene };
+    assert_eq!(scene.taken_over(7).await["tool_calls"], 1);
+    let told = json!({ "outcome": "not called", "why": "over_limit_of_person", "approved_by": "U1" });
+    assert_eq!(scene.told(7, Operation::Calls).await["calls"], json!([told_of("a", 1, &told)]));
+    assert_eq!(scene.told(7, call_of(1, "a")).await, over);
+    assert_eq!(scene.told(7, call_of(2, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.called(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
