@@ -16,6 +16,7 @@ use super::{Call, Settle};
 use crate::dedup::StoreError;
 use crate::gateway::stream::Replaced;
 use crate::gateway::{AgentTools, MembersOutcome, Post, Retry, SessionStatus, SlackTools};
+use crate::slack::answer_text;
 use crate::slack::approval::{MAX_SHOWN, NoEffect, Shown, legible};
 use crate::slack::question::Place;
 use crate::telemetry::report::settle::Ended;
@@ -25,11 +26,12 @@ use crate::work::approval::{self, Approval, Clicked, Decision, Verdict, Who};
 use crate::work::audit::Act;
 use crate::work::journal::{AskedCall, Entry};
 use crate::work::lapse::Lapse;
-use crate::work::operations::Now;
+use crate::work::operations::{self, Now};
 use crate::work::queue::Queue;
 use crate::work::receive::is_withdrawn;
-use crate::work::record::{Asking, End, Record, State};
+use crate::work::record::{Asking, End, Posting, Record, State, Via};
 use crate::work::token::{Token, Tokens};
+use crate::work::update::update;
 
 /// The longest invocation that is kept, in bytes of JSON. An item of DynamoDB's takes 400 KB.
 pub const MAX_INVOCATION_BYTES: usize = 300 * 1024;
@@ -185,7 +187,61 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             return Ok(Answer::NotAsked { why: CANNOT_WAIT });
         }
         let asking = Asking { number, approval: asked.approval.id.clone() };
-        self.end(Some(&shown), End::Suspended(asking), call).await
+        Ok(match self.end(Some(&shown), End::Suspended(asking), call).await? {
+            // Slack does not take the message, and the asker was told so. To the agent it is as if others posted it.
+            Answer::Told => Answer::TakenOver,
+            answer => answer,
+        })
+    }
+
+    /// What follows when Slack has refused the message with the buttons, and will refuse it again until somebody has changed
+    /// something: for example, the app is no member of the channel. The asker is told so now, and does not wait for a question that
+    /// nobody sees. The answer is the text that is to be posted in its place, and the record that says so; `None` if others go on.
+    ///
+    /// The record comes before the entry of the call. Once it says that there will be no answer, nobody posts buttons any more,
+    /// so that the entry can be closed. If this invocation dies in between, the text is posted all the same, and whoever reads the
+    /// journal later closes the entry.
+    pub(super) async fn cannot_be_asked(
+        &self,
+        refused: &Record,
+        posting: &Posting,
+        asking: &Asking,
+        reason: &str,
+        call: &mut Call<'_>,
+    ) -> Result<Option<(Vec<String>, Record)>, StoreError> {
+        let asked = match self.store.read_call(call.key, asking.number).await? {
+            None | Some(Entry::Closed) => None,
+            Some(Entry::Asked(asked)) if asked.verdict().is_none() => Some(asked),
+            // Somebody has decided, so an earlier message stands, although it was not found. Their click carries the question on.
+            Some(Entry::Asked(_) | Entry::Call(_)) => {
+                self.back_off(refused, None, call).await;
+                return Ok(None);
+            }
+        };
+        let why = answer_text::CANNOT_BE_ASKED;
+        let text = answer_text::apology(why);
+        let told = End::Told { why: why.to_owned() };
+        let place = refused.place.as_ref();
+        self.before(&Act::Answer { record: refused, text: Some(text), end: &told }, place, call).await?;
+        let parts = answer_text::parts(text);
+        let by_url = place.is_some_and(|place| self.may_respond(posting, place, parts.len(), call));
+        let via = if by_url { Via::ResponseUrl } else { Via::Channel };
+        let (token, nonce) = (call.token, self.tokens.next());
+        let instead = update(&self.store, &self.clock, call.key, |record, now| {
+            operations::tell_instead(record, token, (text, why), &nonce, via, now)
+        });
+        let Some(record) = instead.await? else { return Ok(None) };
+        if let Some(asked) = asked
+            && let Err(error) = self
+                .store
+                .replace_asked(call.key, asking.number, &asked, &Entry::Closed, self.clock.now())
+                .await
+        {
+            call.report.errors.add("close", &error);
+        }
+        let (text, end) = (Some(posting.text.as_str()), &posting.end);
+        self.after(&Act::NotPosted { record: refused, text, end, why: reason }, place, call).await;
+        Ok(Some((parts, record)))
     }
 
     /// Ends the attempt, and has the question begin anew at once: nobody has to be asked any more.

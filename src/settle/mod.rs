@@ -482,11 +482,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
 
     /// Posts the part whose nonce is written down, and then those after it.
     async fn post_parts(&self, mut record: Record, call: &mut Call<'_>) -> Result<Answer, StoreError> {
-        let parts = match &record.state {
+        let mut parts = match &record.state {
             State::Posting(posting) => parts(posting),
             _ => return Ok(Answer::Gone),
         };
-        let asks = self.asks(&record, call).await?;
+        let mut asks = self.asks(&record, call).await?;
         let mut with_buttons = self.settings.feedback_buttons;
         loop {
             let State::Posting(posting) = record.state.clone() else { return Ok(Answer::Gone) };
@@ -545,7 +545,17 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                         operations::refused(record, &nonce)
                     });
                     let Some(refused) = refused.await? else { return Ok(Answer::TakenOver) };
-                    if has_buttons && REFUSED_BLOCKS.contains(&reason.as_str()) {
+                    if let End::Suspended(asking) = &posting.end
+                        && retry != Retry::Later
+                    {
+                        match self.cannot_be_asked(&refused, &posting, asking, &reason, call).await? {
+                            Some(told) => {
+                                (parts, record) = told;
+                                asks = None;
+                            }
+                            None => return Ok(Answer::TakenOver),
+                        }
+                    } else if has_buttons && REFUSED_BLOCKS.contains(&reason.as_str()) {
                         // An answer without buttons is better than none.
                         with_buttons = false;
                         match self.start(Via::Channel, call).await? {
@@ -635,7 +645,6 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     /// Whether a text that was refused in the channel may be posted by the `response_url`: all of it, or what is left.
     fn may_respond(&self, posting: &Posting, place: &Place, parts: usize, call: &Call<'_>) -> bool {
         posting.via == Via::Channel
-            && !matches!(posting.end, End::Suspended(_))
             && place.response_url.is_some()
             && since_asked(place, self.clock.now()) < RESPONSE_URL_LIFE
             && parts <= RESPONSE_URL_USES

@@ -416,6 +416,99 @@ async fn of_one_question_people_are_asked_ten_times_at_most() {
     assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::NotAsked { why: "asked_too_often" });
 }
 
+/// A command's question, and one that was asked in a message: in the end both have no answer, and no buttons were seen.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_message_that_slack_does_not_take_is_told_so_at_once() {
+    let url = "https://hooks.slack.com/commands/T1/1/x";
+    for (retry, response_url) in [
+        (Retry::AfterChange, None),
+        (Retry::Never, None),
+        (Retry::AfterChange, Some(url.to_owned())),
+        (Retry::Never, Some(url.to_owned())),
+    ] {
+        let scene = Scene::with(asking(Who::Asker)).fails([refused(retry)]);
+        let place = Place { response_url: response_url.clone(), ..Scene::place() };
+        assert_eq!(scene.receive("h1", DISPATCHERS, Some(place.clone())).await, Errand::Call);
+        let scene = scene.into_claimed().await;
+        assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+        let invocation = "{}".to_owned();
+        let (answer, report) = scene.run(CLAIMERS, Operation::Suspend { number: 1, invocation }).await;
+        assert_eq!((answer, report.ended), (Answer::TakenOver, Some(Ended::Told)));
+        assert_eq!(report.failure.as_deref(), Some("slack_invalid_auth"));
+        assert_eq!(scene.texts(), [answer_text::apology("cannot_be_asked")]);
+        assert_eq!(scene.world.blocks.lock().unwrap().len(), 1, "only what was refused had buttons");
+        let by_url = scene.world.posted.lock().unwrap()[0].0 == url;
+        assert_eq!(by_url, response_url.is_some(), "{retry:?}");
+        assert_eq!(scene.state().await, told("cannot_be_asked"));
+        let entry = scene.world.store.read_call(&scene.key, 1).await.unwrap();
+        assert_eq!(entry, Some(Entry::Closed));
+        // Its message becomes the dead letter, the agent's turn is over, and nothing comes of the lapse.
+        assert_eq!(scene.queue().last().map(String::as_str), Some("h1 in 0"));
+        let letter = Errand::DeadLetter { why: "cannot_be_asked".to_owned() };
+        assert_eq!(scene.receive("h2", 8, Some(place)).await, letter);
+        assert_eq!(scene.answer("42").await, Answer::TakenOver);
+        assert_eq!(scene.lapse().await, no_effect("gone"));
+        assert_eq!((scene.texts().len(), scene.called().len()), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_slack_may_take_later_is_waited_for_and_a_refused_apology_too() {
+    let scene = Scene::asks(Who::Asker).await.fails([refused(Retry::Later)]);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+    assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::Post);
+    assert_eq!(scene.ask(8, Operation::Post).await, Answer::Suspended);
+
+    let both = [refused(Retry::AfterChange), refused(Retry::AfterChange)];
+    let scene = Scene::asks(Who::Asker).await.fails(both);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+    let State::Posting(posting) = scene.state().await else { panic!("the apology is kept") };
+    let why = "cannot_be_asked".to_owned();
+    assert_eq!((posting.end, posting.nonce), (End::Told { why }, None));
+    assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::Post);
+    assert_eq!(scene.ask(8, Operation::Post).await, Answer::Told);
+    assert_eq!(scene.texts(), [answer_text::apology("cannot_be_asked")]);
+}
+
+/// The invocation that was refused has died: before anything was changed, or before the entry of the call was closed.
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_on_after_a_refusal_comes_to_the_same_end() {
+    for is_closed in [true, false] {
+        let scene = Scene::asks(Who::Asker).await.fails([refused(Retry::Later)]);
+        assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+        assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+        if is_closed {
+            // Nothing is left that a person could be asked about.
+            scene.world.store.forget_call(&scene.key, 1, scene.world.now()).await.unwrap();
+        } else {
+            scene.world.posts.lock().unwrap().push(refused(Retry::Never));
+        }
+        assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::Post);
+        assert_eq!(scene.ask(8, Operation::Post).await, Answer::Told);
+        assert_eq!(scene.texts(), [answer_text::apology("cannot_be_asked")]);
+        assert_eq!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Closed));
+    }
+}
+
+/// A message stands that Slack's search has not found, and somebody has clicked on it.
+#[tokio::test(start_paused = true)]
+async fn a_decision_is_not_lost_because_the_message_is_refused_later() {
+    let scene = Scene::asks(Who::Asker).await.fails([unknown()]);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::PutOff(WAIT));
+    scene.world.pass(WAIT);
+    assert_eq!(scene.receive("h3", 9, Some(Scene::place())).await, Errand::Post);
+    scene.world.posts.lock().unwrap().push(refused(Retry::AfterChange));
+    assert_eq!(scene.ask(9, Operation::Post).await, Answer::TakenOver);
+    scene.next_turn().await;
+    assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
+    assert!(scene.texts().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn other_tools_ask_nobody() {
     let scene = Scene::asks(Who::Asker).await;

@@ -332,6 +332,13 @@ impl Approvals {
             .collect()
     }
 
+    /// Whether buttons stand about which nobody has decided.
+    pub(crate) fn is_waiting(&self, question: &str) -> bool {
+        self.asked
+            .values()
+            .any(|asked| asked.question == question && asked.posts > 0 && asked.decision.is_none())
+    }
+
     /// Whether the last that a person was asked about a question has lapsed.
     pub(crate) fn has_lapsed(&self, question: &str) -> bool {
         let lapsed = |asked: &Asked| {
