@@ -104,6 +104,30 @@ impl Decide {
     }
 }
 
+/// What a person was asked about a question when it was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The number of the call in the question's journal.
+    pub number: u32,
+    /// The id of the approval.
+    pub approval: Token,
+    /// The `ts` of the message with the buttons, if it is known.
+    pub message_ts: Option<String>,
+}
+
+impl Asked {
+    /// Reads it from a request; `None` if it is none.
+    pub(super) fn read(asked: &Value) -> Option<Self> {
+        let text = |name: &str| asked.get(name).and_then(Value::as_str);
+        let number = asked.get("n").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        Some(Self {
+            number: number.filter(|number| *number > 0)?,
+            approval: Token::parse(text("approval")?)?,
+            message_ts: text("message_ts").map(str::to_owned),
+        })
+    }
+}
+
 /// Whether the call can be shown to a person as it is.
 fn can_be_shown(tool: &str, arguments: &str) -> bool {
     // What else a name could say would be read as words of ours.
@@ -466,16 +490,49 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let (Some(ts), Some(place)) = (ts, &record.place) else { return };
         let who = asked.approval.who.mention(place.user.as_deref());
         let shown = shown(asked, &who);
-        let (text, nonce) = (shown.decided_text(decision.shown()), self.tokens.next());
         let Some(blocks) = shown.decided_blocks(decision.shown()) else { return };
+        self.replace_buttons(ts, place, &shown.decided_text(decision.shown()), &blocks, call).await;
+    }
+
+    /// A question was withdrawn of which people were asked something, and nobody will start it over: nothing is kept of it any more. If
+    /// it was deleted while it waited, the message with the buttons says so. That comes first: by the entry of the call it is known
+    /// which message may be changed, because nobody but the dispatcher knows the id that stands there.
+    pub(super) async fn ask_no_more(
+        &self,
+        record: &Record,
+        asked: Option<&Asked>,
+        call: &mut Call<'_>,
+    ) -> Result<(), StoreError> {
+        if let (Some(Asked { number, approval, message_ts: Some(ts) }), Some(place)) = (asked, &record.place)
+            && let Some(Entry::Asked(entry)) = self.store.read_call(call.key, *number).await?
+            && entry.approval.id == *approval
+        {
+            let who = entry.approval.who.mention(place.user.as_deref());
+            let shown = shown(&entry, &who);
+            self.replace_buttons(ts, place, &shown.deleted_text(), &shown.deleted_blocks(), call).await;
+        }
+        self.forget(record, call).await;
+        Ok(())
+    }
+
+    /// Has a message without buttons take the place of the one with them.
+    async fn replace_buttons(
+        &self,
+        ts: &str,
+        place: &Place,
+        text: &str,
+        blocks: &Value,
+        call: &mut Call<'_>,
+    ) {
+        let nonce = self.tokens.next();
         let post = Post {
             tenant: place.tenant.as_deref(),
             channel: &place.channel,
             thread_ts: place.thread_ts.as_deref(),
-            text: &text,
+            text,
             nonce: nonce.as_str(),
             feedback_for: None,
-            blocks: Some(&blocks),
+            blocks: Some(blocks),
         };
         let mut replaced = self.slack.replace(ts, &post, call.until()).await;
         if matches!(&replaced, Replaced::NotYet(trouble) if trouble.retry == Retry::Later) {

@@ -58,7 +58,7 @@ use crate::work::back_off::back_off_as_asked;
 use crate::work::journal::{AskedCall, Entry, ToolCall, ToolEnd};
 use crate::work::operations::{self, Beat, Claimed, Counted, Intent, Now, Posted};
 use crate::work::queue::Queue;
-use crate::work::receive::STOPPED;
+use crate::work::receive::{DELETED, STOPPED};
 use crate::work::record::{Declined, End, LEASE, Posting, Receive, Record, State, Via};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -66,7 +66,7 @@ use crate::work::usage::DailyLimits;
 use crate::work::{RecordKey, Stopped, WorkStore};
 
 use answer::Answer;
-use approvals::Approvals;
+use approvals::{Approvals, Asked};
 use calls::{Called, JournalledCall};
 use request::{Operation, Request};
 use stream::Put;
@@ -204,7 +204,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         match operation {
             Operation::Claim { new } => self.claim(new, call).await,
             Operation::Beat => self.beat(call).await,
-            Operation::Sign { title } => self.sign(title.as_deref(), call).await,
+            Operation::Sign { title, asked } => self.sign(title.as_deref(), asked.as_deref(), call).await,
             Operation::Answer { text: None } => self.end(None, End::Answered, call).await,
             Operation::Answer { text: Some(text) } => {
                 self.end(Some(&answer_text::within_limit(text)), End::Answered, call).await
@@ -281,14 +281,22 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Shows that somebody works, and takes it back if the question has ended: before, or while it was shown.
-    async fn sign(&self, title: Option<&str>, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+    async fn sign(
+        &self,
+        title: Option<&str>,
+        asked: Option<&Asked>,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
         let Some(record) = self.read(call).await? else { return Ok(Answer::NotShown) };
         let Some(place) = &record.place else { return Ok(Answer::NotShown) };
         // A free record is one that was given back: whoever takes the question next shows the sign anew.
         if record.has_ended() || record.state == State::Free {
-            if matches!(record.state, State::Told { .. }) {
+            if let State::Told { why, .. } = &record.state {
                 // The dispatcher, which has no Slack, may have ended it.
                 self.close_stream(&record, call).await;
+                if record.suspensions > 0 && [STOPPED, DELETED].contains(&why.as_str()) {
+                    self.ask_no_more(&record, asked, call).await?;
+                }
             }
             self.take_sign_back(place, call).await;
             return Ok(Answer::Ended);

@@ -132,6 +132,18 @@ impl Shown<'_> {
         Some(Value::Array(blocks))
     }
 
+    /// The text of the message when the question was deleted before anybody has decided. Of the arguments it shows nothing any
+    /// more: they come from what somebody has deleted.
+    pub fn deleted_text(&self) -> String {
+        let tool = safe(self.tool);
+        format!("I had asked whether I may use `{tool}`. The question was deleted, so I do not.")
+    }
+
+    /// The blocks of that message.
+    pub fn deleted_blocks(&self) -> Value {
+        json!([section(&self.deleted_text())])
+    }
+
     fn call(&self, first: &str) -> Option<Vec<Value>> {
         let arguments = legible(self.arguments);
         if arguments.chars().count() > MAX_SHOWN {

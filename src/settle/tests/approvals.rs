@@ -1,11 +1,12 @@
 //! A person decides before a tool is called.
 
 use super::*;
-use crate::settle::approvals::{Approvals, Decide};
+use crate::settle::approvals::{Approvals, Asked, Decide};
 use crate::slack::approval::{self as message, Click};
 use crate::slack::scope::Scope;
 use crate::work::approval::{Verdict, Who};
 use crate::work::audit::{AuditRules, Field, Redact};
+use crate::work::record::Asking;
 use crate::work::usage::{self, DailyLimits};
 
 const DELETE: &str = "trello___delete_card";
@@ -79,9 +80,13 @@ impl Scene {
     async fn lapse(&self) -> Answer {
         let button = self.buttons_of_message().remove(0);
         let approval = Token::parse(&button.approval).unwrap();
+        self.lapse_of(&Asking { number: button.number, approval }).await
+    }
+
+    async fn lapse_of(&self, asking: &Asking) -> Answer {
         let decide = Decide {
-            number: button.number,
-            approval,
+            number: asking.number,
+            approval: asking.approval.clone(),
             verdict: Verdict::Lapsed,
             by: None,
             click: "lapse:1".to_owned(),
@@ -375,6 +380,56 @@ async fn nothing_is_approved_after_a_stop_or_when_the_message_was_deleted() {
     update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0, no_effect("gone"));
     assert!(scene.whispers()[0].contains("Nobody waits for this any more"), "{:?}", scene.whispers());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_question_that_is_deleted_while_it_waits_nothing_is_kept_and_its_buttons_go() {
+    let scene = Scene::suspended(Who::Asker).await;
+    let State::Suspended { asking, ts, .. } = scene.state().await else { panic!() };
+    update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+    let sign = |approval: Token| {
+        let asked = Asked { number: asking.number, approval, message_ts: ts.clone() };
+        Operation::Sign { title: None, asked: Some(Box::new(asked)) }
+    };
+    for _again in 0..2 {
+        assert_eq!(scene.ask(50, sign(asking.approval.clone())).await, Answer::Ended);
+        let shown = scene.world.streams.lock().unwrap().clone();
+        let [shown] = &shown[..] else { panic!("once: {shown:?}") };
+        assert!(shown.starts_with("2.2 = ") && shown.contains("The question was deleted"), "{shown}");
+        let blocks = scene.world.blocks.lock().unwrap().last().unwrap().to_string();
+        assert!(!blocks.contains("actions") && !blocks.contains("name"), "{blocks}");
+        assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+        assert_eq!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Closed));
+        assert_eq!(scene.world.statuses.lock().unwrap().last(), Some(&"active"));
+    }
+    assert_eq!(scene.lapse_of(&asking).await, no_effect("gone"));
+
+    // Who does not know the id changes no message; and one of which nobody knows where it stands stays.
+    for (approval, ts) in [(token(999), ts.clone()), (asking.approval.clone(), None)] {
+        let scene = Scene::suspended(Who::Asker).await;
+        update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+        let asked = Asked { number: 1, approval, message_ts: ts };
+        scene.ask(50, Operation::Sign { title: None, asked: Some(Box::new(asked)) }).await;
+        assert!(scene.world.streams.lock().unwrap().is_empty());
+        assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+    }
+}
+
+/// A question that was told has its dead letter, and starts over when somebody sends that back: what it has called stands.
+#[tokio::test(start_paused = true)]
+async fn only_of_a_question_that_was_withdrawn_nothing_is_kept() {
+    let scene = Scene::suspended(Who::Asker).await;
+    let end = |why: &'static str| {
+        update(&scene.world, &scene.world, &scene.key, move |record, _| {
+            receive::Decision::write(record.unwrap().with(told(why)), ())
+        })
+    };
+    end("gave_up").await.unwrap();
+    scene.ask(50, SIGN).await;
+    assert!(scene.world.store.invocation(&scene.key).await.unwrap().is_some());
+    end("stopped").await.unwrap();
+    scene.ask(50, SIGN).await;
+    assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
