@@ -1278,6 +1278,7 @@ async fn a_click_that_decides_goes_on_with_the_question_by_its_own_message() {
         ("by", "U7"),
         ("click", "0a1b"),
         ("tenant", "T1"),
+        ("channel", "C1"),
         ("message_ts", "9.000100"),
         ("response_url", "https://hooks.slack.com/x"),
     ] {

@@ -72,6 +72,8 @@ pub struct Decide {
     pub click: String,
     /// The installation, as the click names it; absent if nobody clicked.
     pub tenant: Option<String>,
+    /// Where the message stands that was clicked; absent if nobody clicked, or a dispatcher asks that is of before this field.
+    pub channel: Option<String>,
     /// The `ts` of the message that was clicked.
     pub message_ts: Option<String>,
     /// Where whoever clicked can be told something alone.
@@ -98,6 +100,7 @@ impl Decide {
             by,
             click: owned("click").ok_or(Invalid("click must be the id of the event"))?,
             tenant,
+            channel: owned("channel"),
             message_ts: owned("message_ts"),
             response_url: owned("response_url"),
         })
@@ -373,7 +376,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         Ok(Answer::Decided { verdict: decision.verdict })
     }
 
-    /// The call that the click is about, if such an approval stands in the journal of a question of this installation.
+    /// The call that the click is about, if such an approval stands in the journal of a question of this installation and this
+    /// channel. The id is what a click must know; but whoever has got hold of it somehow, for example an agent whose own tool reads
+    /// messages, cannot have a person click on it elsewhere, where other words stand above the button.
     async fn asked_about(
         &self,
         decide: &Decide,
@@ -381,8 +386,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call: &Call<'_>,
     ) -> Result<Option<AskedCall>, StoreError> {
         let Some(record) = record else { return Ok(None) };
-        let tenant = record.place.as_ref().and_then(|place| place.tenant.as_deref());
-        if decide.verdict != Verdict::Lapsed && decide.tenant.as_deref() != tenant {
+        let place = record.place.as_ref();
+        let tenant = place.and_then(|place| place.tenant.as_deref());
+        let is_elsewhere = decide
+            .channel
+            .as_deref()
+            .is_some_and(|channel| place.map(|place| &*place.channel) != Some(channel));
+        if decide.verdict != Verdict::Lapsed && (is_elsewhere || decide.tenant.as_deref() != tenant) {
             return Ok(None);
         }
         Ok(match self.store.read_call(call.key, decide.number).await? {

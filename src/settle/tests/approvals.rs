@@ -71,6 +71,7 @@ impl Scene {
             by: Some(by.to_owned()),
             click: click.to_owned(),
             tenant: Some("T1".to_owned()),
+            channel: Some("C1".to_owned()),
             message_ts: Some("2.2".to_owned()),
             response_url: Some("https://hooks.slack.com/1".to_owned()),
         };
@@ -91,6 +92,7 @@ impl Scene {
             by: None,
             click: "lapse:1".to_owned(),
             tenant: None,
+            channel: None,
             message_ts: None,
             response_url: None,
         };
@@ -291,19 +293,26 @@ async fn only_whoever_is_asked_can_decide() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another_workspace() {
+async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another_workspace_or_channel() {
     let scene = Scene::suspended(Who::Asker).await;
     let button = scene.buttons_of_message().remove(0);
-    let decide = |approval: Token, tenant: &str| {
-        let (by, click) = (Some("U1".to_owned()), "Ev1".to_owned());
-        let (number, tenant, verdict) = (button.number, Some(tenant.to_owned()), Verdict::Approved);
-        let decide =
-            Decide { number, approval, verdict, by, click, tenant, message_ts: None, response_url: None };
-        Operation::Decide(Box::new(decide))
+    let decide = |approval: &Token, tenant: &str, channel: &str| {
+        Operation::Decide(Box::new(Decide {
+            number: button.number,
+            approval: approval.clone(),
+            verdict: Verdict::Approved,
+            by: Some("U1".to_owned()),
+            click: "Ev1".to_owned(),
+            tenant: Some(tenant.to_owned()),
+            channel: Some(channel.to_owned()),
+            message_ts: None,
+            response_url: None,
+        }))
     };
-    assert_eq!(scene.ask(50, decide(token(999), "T1")).await, no_effect("gone"));
+    assert_eq!(scene.ask(50, decide(&token(999), "T1", "C1")).await, no_effect("gone"));
     let id = Token::parse(&button.approval).unwrap();
-    assert_eq!(scene.ask(50, decide(id, "T2")).await, no_effect("gone"));
+    assert_eq!(scene.ask(50, decide(&id, "T2", "C1")).await, no_effect("gone"));
+    assert_eq!(scene.ask(50, decide(&id, "T1", "D1")).await, no_effect("gone"));
     scene.world.pass(Duration::from_secs(3601));
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0, no_effect("over"));
     assert_eq!(scene.lapse().await.to_json()["verdict"], "lapsed");
@@ -336,6 +345,7 @@ async fn who_decided_what_stands_in_the_trail_before_it_counts_as_an_entry_of_th
         by: Some("U2".to_owned()),
         click: "Ev1".to_owned(),
         tenant: Some("T1".to_owned()),
+        channel: Some("C1".to_owned()),
         message_ts: None,
         response_url: None,
     };
