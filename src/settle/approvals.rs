@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! call ─▶ entry: asked ─▶ "ask first" ─▶ suspend ─▶ the invocation is kept ─▶ the lapse is scheduled ─▶ intent ─▶ post ─▶ suspended
+//!                                                                      not taken by Slack: the asker is told, entry: closed ◀─┘
 //! decide ─▶ was it stopped? ─▶ whose click is it? ─▶ entry: decided ─▶ the message says so
 //! call again ─▶ entry: approved ─▶ the call
 //! ```
