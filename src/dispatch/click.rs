@@ -58,6 +58,7 @@ impl<'a> Click<'a> {
             "click": self.id,
             "by": decision.map(|decision| &decision.user),
             "tenant": decision.and_then(|decision| decision.tenant.as_ref()),
+            "channel": decision.map(|decision| &decision.channel),
             "message_ts": decision.and_then(|decision| decision.message_ts.as_ref()),
             "response_url": decision.and_then(|decision| decision.response_url.as_ref()),
         })

@@ -64,7 +64,7 @@ use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{
     self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD, is_withdrawn,
 };
-use crate::work::record::{End, LEASE, Posting, Receive, State};
+use crate::work::record::{Asking, End, LEASE, Posting, Receive, State};
 use crate::work::together;
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -902,17 +902,26 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     /// Withdraws the question that stood in a message which was deleted.
     async fn delete(&self, question_id: &str, report: &mut MessageReport) -> MessageOutcome {
         let key = RecordKey::of_question(question_id);
-        let deleted = update(&self.store, &self.clock, &key, receive::on_deletion);
+        let deleted = update(&self.store, &self.clock, &key, |record, now| {
+            let receive::Decision { write, then } = receive::on_deletion(record, now);
+            // The record that is written no longer knows what a person was asked.
+            let asked = record.filter(|_| write.is_some()).and_then(|record| record.asks()).map(asked_json);
+            receive::Decision { write, then: (then, asked) }
+        });
         match run_until(&self.clock, self.budget().settle_until(), deleted).await {
-            Ok(Some(receive)) => {
-                let visible = self.queue.put_off(&receive.handle, Duration::ZERO);
-                if let Err(error) = run_until(&self.clock, self.budget().settle_until(), visible).await {
-                    report.errors.add("put off", &error);
+            Ok((receive, asked)) => {
+                if let Some(receive) = &receive {
+                    let visible = self.queue.put_off(&receive.handle, Duration::ZERO);
+                    if let Err(error) = run_until(&self.clock, self.budget().settle_until(), visible).await {
+                        report.errors.add("put off", &error);
+                    }
                 }
-                self.tell_sign(&key, &self.tokens.next(), report).await;
+                if receive.is_some() || asked.is_some() {
+                    let sign = request("sign", &key, &self.tokens.next(), json!({ "asked": asked }));
+                    self.tell(&sign, report).await;
+                }
                 MessageOutcome::Deletion
             }
-            Ok(None) => MessageOutcome::Deletion,
             Err(error) => {
                 report.errors.add("record", &error);
                 report.put_off_for = Some(back_off(report.receive_count, &report.message_id));
@@ -996,6 +1005,11 @@ fn left_alone(held: Result<(), StepError<QueueError>>, report: &mut MessageRepor
     report.errors.add("hold", &error);
     let is_over = matches!(error, StepError::Failed(QueueError::Over { .. }));
     is_over.then_some(MessageOutcome::Deferred(Deferral::InFlight))
+}
+
+/// What a person was asked about a question that was deleted, as agent-settle is told it.
+fn asked_json((asking, message_ts): (&Asking, Option<&str>)) -> serde_json::Value {
+    json!({ "n": asking.number, "approval": asking.approval.as_str(), "message_ts": message_ts })
 }
 
 /// What the question's session in Slack may be called. What a command or a click asks is not for all to see who see its thread.

@@ -80,6 +80,8 @@ struct World {
     traces: Mutex<Vec<Option<String>>>,
     /// The titles that came with a `sign`.
     titles: Mutex<Vec<Value>>,
+    /// What a person had been asked, as a `sign` said it.
+    asked: Mutex<Vec<Value>>,
     /// What agent-settle answers to the next questions.
     answers: Mutex<Vec<Value>>,
     /// How many of the next calls with an answer fail.
@@ -104,6 +106,7 @@ impl World {
         if request["operation"] == "sign" {
             self.signs.fetch_add(1, Ordering::Relaxed);
             self.titles.lock().unwrap().extend(request.get("title").cloned());
+            self.asked.lock().unwrap().extend(request.get("asked").filter(|asked| !asked.is_null()).cloned());
             return Ok(());
         }
         self.settled.lock().unwrap().push(request.clone());
@@ -1277,7 +1280,8 @@ impl Scene {
         let invocation = scene.world.payloads.lock().unwrap().remove(0).to_string();
         scene.world.store.keep_invocation(&key("C1"), &invocation, scene.world.now()).await.unwrap();
         let asking = Asking { number: 1, approval: Token::parse(APPROVAL).unwrap() };
-        let suspended = State::Suspended { asking, ts: None, token: Token::from_bits(99) };
+        let ts = Some("9.000100".to_owned());
+        let suspended = State::Suspended { asking, ts, token: Token::from_bits(99) };
         update(&scene.world, &scene.world, &key("C1"), |record, _| {
             receive::Decision::write(record.unwrap().with(suspended.clone()), ())
         })
@@ -1309,6 +1313,7 @@ async fn a_click_that_decides_goes_on_with_the_question_by_its_own_message() {
         ("by", "U7"),
         ("click", "0a1b"),
         ("tenant", "T1"),
+        ("channel", "C1"),
         ("message_ts", "9.000100"),
         ("response_url", "https://hooks.slack.com/x"),
     ] {
@@ -1389,6 +1394,13 @@ async fn a_question_that_waits_for_a_person_needs_no_message() {
         let report = scene.one(again(2, message("Ev1", "C1"))).await;
         assert_eq!((report.outcome, report.outcome.is_done()), (Duplicate, true));
     }
-    assert_eq!(scene.one(deletion("Ev9", "C1")).await.outcome, Deletion);
-    assert!(matches!(scene.record("C1").await.state, State::Told { why, .. } if why == receive::DELETED));
+    let signs = || scene.world.signs.load(Ordering::Relaxed);
+    let before = signs();
+    for _again in 0..2 {
+        assert_eq!(scene.one(deletion("Ev9", "C1")).await.outcome, Deletion);
+        assert!(matches!(scene.record("C1").await.state, State::Told { why, .. } if why == receive::DELETED));
+        // agent-settle is told once what was asked, and where: the record does not know it any more.
+        let asked = json!({ "n": 1, "approval": APPROVAL, "message_ts": "9.000100" });
+        assert_eq!((signs(), &*scene.world.asked.lock().unwrap()), (before + 1, &vec![asked]));
+    }
 }

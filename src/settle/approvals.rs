@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! call ─▶ entry: asked ─▶ "ask first" ─▶ suspend ─▶ the invocation is kept ─▶ the lapse is scheduled ─▶ intent ─▶ post ─▶ suspended
+//!                                                                      not taken by Slack: the asker is told, entry: closed ◀─┘
 //! decide ─▶ was it stopped? ─▶ whose click is it? ─▶ entry: decided ─▶ the message says so
 //! call again ─▶ entry: approved ─▶ the call
 //! ```
@@ -16,6 +17,7 @@ use super::{Call, Settle};
 use crate::dedup::StoreError;
 use crate::gateway::stream::Replaced;
 use crate::gateway::{AgentTools, MembersOutcome, Post, Retry, SessionStatus, SlackTools};
+use crate::slack::answer_text;
 use crate::slack::approval::{MAX_SHOWN, NoEffect, Shown, legible};
 use crate::slack::question::Place;
 use crate::telemetry::report::settle::Ended;
@@ -25,11 +27,12 @@ use crate::work::approval::{self, Approval, Clicked, Decision, Verdict, Who};
 use crate::work::audit::Act;
 use crate::work::journal::{AskedCall, Entry};
 use crate::work::lapse::Lapse;
-use crate::work::operations::Now;
+use crate::work::operations::{self, Now};
 use crate::work::queue::Queue;
 use crate::work::receive::is_withdrawn;
-use crate::work::record::{Asking, End, Record, State};
+use crate::work::record::{Asking, End, Posting, Record, State, Via};
 use crate::work::token::{Token, Tokens};
+use crate::work::update::update;
 
 /// The longest invocation that is kept, in bytes of JSON. An item of DynamoDB's takes 400 KB.
 pub const MAX_INVOCATION_BYTES: usize = 300 * 1024;
@@ -70,6 +73,8 @@ pub struct Decide {
     pub click: String,
     /// The installation, as the click names it; absent if nobody clicked.
     pub tenant: Option<String>,
+    /// Where the message stands that was clicked; absent if nobody clicked, or a dispatcher asks that is of before this field.
+    pub channel: Option<String>,
     /// The `ts` of the message that was clicked.
     pub message_ts: Option<String>,
     /// Where whoever clicked can be told something alone.
@@ -96,8 +101,33 @@ impl Decide {
             by,
             click: owned("click").ok_or(Invalid("click must be the id of the event"))?,
             tenant,
+            channel: owned("channel"),
             message_ts: owned("message_ts"),
             response_url: owned("response_url"),
+        })
+    }
+}
+
+/// What a person was asked about a question when it was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The number of the call in the question's journal.
+    pub number: u32,
+    /// The id of the approval.
+    pub approval: Token,
+    /// The `ts` of the message with the buttons, if it is known.
+    pub message_ts: Option<String>,
+}
+
+impl Asked {
+    /// Reads it from a request; `None` if it is none.
+    pub(super) fn read(asked: &Value) -> Option<Self> {
+        let text = |name: &str| asked.get(name).and_then(Value::as_str);
+        let number = asked.get("n").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        Some(Self {
+            number: number.filter(|number| *number > 0)?,
+            approval: Token::parse(text("approval")?)?,
+            message_ts: text("message_ts").map(str::to_owned),
         })
     }
 }
@@ -185,7 +215,61 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             return Ok(Answer::NotAsked { why: CANNOT_WAIT });
         }
         let asking = Asking { number, approval: asked.approval.id.clone() };
-        self.end(Some(&shown), End::Suspended(asking), call).await
+        Ok(match self.end(Some(&shown), End::Suspended(asking), call).await? {
+            // Slack does not take the message, and the asker was told so. To the agent it is as if others posted it.
+            Answer::Told => Answer::TakenOver,
+            answer => answer,
+        })
+    }
+
+    /// What follows when Slack has refused the message with the buttons, and will refuse it again until somebody has changed
+    /// something: for example, the app is no member of the channel. The asker is told so now, and does not wait for a question that
+    /// nobody sees. The answer is the text that is to be posted in its place, and the record that says so; `None` if others go on.
+    ///
+    /// The record comes before the entry of the call. Once it says that there will be no answer, nobody posts buttons any more,
+    /// so that the entry can be closed. If this invocation dies in between, the text is posted all the same, and whoever reads the
+    /// journal later closes the entry.
+    pub(super) async fn cannot_be_asked(
+        &self,
+        refused: &Record,
+        posting: &Posting,
+        asking: &Asking,
+        reason: &str,
+        call: &mut Call<'_>,
+    ) -> Result<Option<(Vec<String>, Record)>, StoreError> {
+        let asked = match self.store.read_call(call.key, asking.number).await? {
+            None | Some(Entry::Closed) => None,
+            Some(Entry::Asked(asked)) if asked.verdict().is_none() => Some(asked),
+            // Somebody has decided, so an earlier message stands, although it was not found. Their click carries the question on.
+            Some(Entry::Asked(_) | Entry::Call(_)) => {
+                self.back_off(refused, None, call).await;
+                return Ok(None);
+            }
+        };
+        let why = answer_text::CANNOT_BE_ASKED;
+        let text = answer_text::apology(why);
+        let told = End::Told { why: why.to_owned() };
+        let place = refused.place.as_ref();
+        self.before(&Act::Answer { record: refused, text: Some(text), end: &told }, place, call).await?;
+        let parts = answer_text::parts(text);
+        let by_url = place.is_some_and(|place| self.may_respond(posting, place, parts.len(), call));
+        let via = if by_url { Via::ResponseUrl } else { Via::Channel };
+        let (token, nonce) = (call.token, self.tokens.next());
+        let instead = update(&self.store, &self.clock, call.key, |record, now| {
+            operations::tell_instead(record, token, (text, why), &nonce, via, now)
+        });
+        let Some(record) = instead.await? else { return Ok(None) };
+        if let Some(asked) = asked
+            && let Err(error) = self
+                .store
+                .replace_asked(call.key, asking.number, &asked, &Entry::Closed, self.clock.now())
+                .await
+        {
+            call.report.errors.add("close", &error);
+        }
+        let (text, end) = (Some(posting.text.as_str()), &posting.end);
+        self.after(&Act::NotPosted { record: refused, text, end, why: reason }, place, call).await;
+        Ok(Some((parts, record)))
     }
 
     /// Ends the attempt, and has the question begin anew at once: nobody has to be asked any more.
@@ -293,7 +377,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         Ok(Answer::Decided { verdict: decision.verdict })
     }
 
-    /// The call that the click is about, if such an approval stands in the journal of a question of this installation.
+    /// The call that the click is about, if such an approval stands in the journal of a question of this installation and this
+    /// channel. The id is what a click must know; but whoever has got hold of it somehow, for example an agent whose own tool reads
+    /// messages, cannot have a person click on it elsewhere, where other words stand above the button.
     async fn asked_about(
         &self,
         decide: &Decide,
@@ -301,8 +387,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call: &Call<'_>,
     ) -> Result<Option<AskedCall>, StoreError> {
         let Some(record) = record else { return Ok(None) };
-        let tenant = record.place.as_ref().and_then(|place| place.tenant.as_deref());
-        if decide.verdict != Verdict::Lapsed && decide.tenant.as_deref() != tenant {
+        let place = record.place.as_ref();
+        let tenant = place.and_then(|place| place.tenant.as_deref());
+        let is_elsewhere = decide
+            .channel
+            .as_deref()
+            .is_some_and(|channel| place.map(|place| &*place.channel) != Some(channel));
+        if decide.verdict != Verdict::Lapsed && (is_elsewhere || decide.tenant.as_deref() != tenant) {
             return Ok(None);
         }
         Ok(match self.store.read_call(call.key, decide.number).await? {
@@ -410,16 +501,49 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let (Some(ts), Some(place)) = (ts, &record.place) else { return };
         let who = asked.approval.who.mention(place.user.as_deref());
         let shown = shown(asked, &who);
-        let (text, nonce) = (shown.decided_text(decision.shown()), self.tokens.next());
         let Some(blocks) = shown.decided_blocks(decision.shown()) else { return };
+        self.replace_buttons(ts, place, &shown.decided_text(decision.shown()), &blocks, call).await;
+    }
+
+    /// A question was withdrawn of which people were asked something, and nobody will start it over: nothing is kept of it any more. If
+    /// it was deleted while it waited, the message with the buttons says so. That comes first: by the entry of the call it is known
+    /// which message may be changed, because nobody but the dispatcher knows the id that stands there.
+    pub(super) async fn ask_no_more(
+        &self,
+        record: &Record,
+        asked: Option<&Asked>,
+        call: &mut Call<'_>,
+    ) -> Result<(), StoreError> {
+        if let (Some(Asked { number, approval, message_ts: Some(ts) }), Some(place)) = (asked, &record.place)
+            && let Some(Entry::Asked(entry)) = self.store.read_call(call.key, *number).await?
+            && entry.approval.id == *approval
+        {
+            let who = entry.approval.who.mention(place.user.as_deref());
+            let shown = shown(&entry, &who);
+            self.replace_buttons(ts, place, &shown.deleted_text(), &shown.deleted_blocks(), call).await;
+        }
+        self.forget(record, call).await;
+        Ok(())
+    }
+
+    /// Has a message without buttons take the place of the one with them.
+    async fn replace_buttons(
+        &self,
+        ts: &str,
+        place: &Place,
+        text: &str,
+        blocks: &Value,
+        call: &mut Call<'_>,
+    ) {
+        let nonce = self.tokens.next();
         let post = Post {
             tenant: place.tenant.as_deref(),
             channel: &place.channel,
             thread_ts: place.thread_ts.as_deref(),
-            text: &text,
+            text,
             nonce: nonce.as_str(),
             feedback_for: None,
-            blocks: Some(&blocks),
+            blocks: Some(blocks),
         };
         let mut replaced = self.slack.replace(ts, &post, call.until()).await;
         if matches!(&replaced, Replaced::NotYet(trouble) if trouble.retry == Retry::Later) {

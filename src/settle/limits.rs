@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::answer::Answer;
 use super::calls::Called;
 use super::request::Invalid;
-use super::{Call, Settle};
+use super::{Call, Settle, is_approved};
 use crate::dedup::StoreError;
 use crate::gateway::{AgentTools, SlackTools};
 use crate::slack::answer_text;
@@ -14,7 +14,7 @@ use crate::slack::question::Place;
 use crate::telemetry::report::settle::{OverLimit, TokensUsed};
 use crate::time::clock::Clock;
 use crate::work::WorkStore;
-use crate::work::journal::ToolEnd;
+use crate::work::journal::{Entry, ToolCall, ToolEnd};
 use crate::work::operations::{self, Claimed, Now};
 use crate::work::queue::Queue;
 use crate::work::record::{Declined, End};
@@ -39,22 +39,55 @@ const MOST_TOKENS: u64 = 1_000_000_000_000;
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
     /// Takes one call of a tool. `None`: it is counted, or nothing limits it, and no limit keeps it from being made. The journal decides
-    /// whether it is made now: a number under which a call stands is told what became of that call.
+    /// whether it is made now: a number under which a call stands is told what became of that call. Otherwise it is the end that the
+    /// call has because of a limit.
     pub(super) async fn take_tool_call(
         &self,
         place: Option<&Place>,
         number: u32,
         call: &mut Call<'_>,
-    ) -> Result<Option<Answer>, StoreError> {
+    ) -> Result<Option<ToolEnd>, StoreError> {
         let one = Amounts { tool_calls: 1, ..Amounts::default() };
         match self.take(place, &Taker::ToolCall(number), &one, call).await? {
             Taken::Done => Ok(None),
             Taken::Over(scope, unit) => {
                 call.report.over_limit = Some(OverLimit { unit: unit.as_str(), scope: scope.as_str() });
                 let why = format!("over_limit_of_{}", scope.as_str());
-                Ok(Some(Answer::Called(Called::Ended(ToolEnd::NotCalled { why }))))
+                Ok(Some(ToolEnd::NotCalled { why }))
             }
         }
+    }
+
+    /// What is answered about a call that a limit of the day refuses. One that a person has approved is over then, and its entry says
+    /// so: a later attempt would otherwise find it approved, and might make it beside another one that a person was asked about
+    /// since. The approval stays in the entry, because whoever looks for the click that decided still has to find it there.
+    pub(super) async fn over_limit(
+        &self,
+        number: u32,
+        tool: &str,
+        arguments: &str,
+        end: ToolEnd,
+        call: &Call<'_>,
+    ) -> Result<Answer, StoreError> {
+        let stands = match self.store.read_call(call.key, number).await? {
+            Some(Entry::Asked(asked)) if is_approved(&asked, tool, arguments) => {
+                let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
+                let over = ToolCall {
+                    tool: tool.to_owned(),
+                    arguments: arguments.to_owned(),
+                    nonce,
+                    begun_at,
+                    approval: None,
+                    end: Some(end.clone()),
+                };
+                self.begin_approved(number, over, &asked, call).await?
+            }
+            stands => stands,
+        };
+        // What was called before the day's limit was reached, or set, was called.
+        let begun = stands.filter(|entry| !matches!(entry, Entry::Asked(_)));
+        let told = |entry: Entry| self.called(&entry, number, tool, arguments);
+        Ok(Answer::Called(begun.map_or(Called::Ended(end), told)))
     }
 
     /// Takes from the counters of a place; `Done` if it has none.

@@ -61,7 +61,7 @@ use crate::work::back_off::back_off_as_asked;
 use crate::work::journal::{AskedCall, Entry, ToolCall, ToolEnd};
 use crate::work::operations::{self, Beat, Claimed, Counted, Intent, Now, Posted};
 use crate::work::queue::Queue;
-use crate::work::receive::STOPPED;
+use crate::work::receive::{DELETED, STOPPED};
 use crate::work::record::{Declined, End, LEASE, Posting, Receive, Record, State, Via};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -69,7 +69,7 @@ use crate::work::usage::DailyLimits;
 use crate::work::{RecordKey, Stopped, WorkStore};
 
 use answer::Answer;
-use approvals::Approvals;
+use approvals::{Approvals, Asked};
 use calls::{Called, JournalledCall};
 use request::{Operation, Request};
 use stream::Put;
@@ -219,7 +219,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         match operation {
             Operation::Claim { new } => self.claim(new, call).await,
             Operation::Beat => self.beat(call).await,
-            Operation::Sign { title } => self.sign(title.as_deref(), call).await,
+            Operation::Sign { title, asked } => self.sign(title.as_deref(), asked.as_deref(), call).await,
             Operation::Answer { text, together } => {
                 let text = text.as_deref().map(answer_text::within_limit);
                 self.end_together(text.as_deref(), End::Answered, together, call).await
@@ -296,14 +296,22 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Shows that somebody works, and takes it back if the question has ended: before, or while it was shown.
-    async fn sign(&self, title: Option<&str>, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+    async fn sign(
+        &self,
+        title: Option<&str>,
+        asked: Option<&Asked>,
+        call: &mut Call<'_>,
+    ) -> Result<Answer, StoreError> {
         let Some(record) = self.read(call).await? else { return Ok(Answer::NotShown) };
         let Some(place) = &record.place else { return Ok(Answer::NotShown) };
         // A free record is one that was given back: whoever takes the question next shows the sign anew.
         if record.has_ended() || record.state == State::Free {
-            if matches!(record.state, State::Told { .. }) {
+            if let State::Told { why, .. } = &record.state {
                 // The dispatcher, which has no Slack, may have ended it.
                 self.close_stream(&record, call).await;
+                if record.suspensions > 0 && [STOPPED, DELETED].contains(&why.as_str()) {
+                    self.ask_no_more(&record, asked, call).await?;
+                }
             }
             self.take_sign_back(place, call).await;
             return Ok(Answer::Ended);
@@ -523,11 +531,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
 
     /// Posts the part whose nonce is written down, and then those after it.
     async fn post_parts(&self, mut record: Record, call: &mut Call<'_>) -> Result<Answer, StoreError> {
-        let parts = match &record.state {
+        let mut parts = match &record.state {
             State::Posting(posting) => parts(posting),
             _ => return Ok(Answer::Gone),
         };
-        let asks = self.asks(&record, call).await?;
+        let mut asks = self.asks(&record, call).await?;
         let mut with_buttons = self.settings.feedback_buttons;
         loop {
             let State::Posting(posting) = record.state.clone() else { return Ok(Answer::Gone) };
@@ -586,7 +594,17 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                         operations::refused(record, &nonce)
                     });
                     let Some(refused) = refused.await? else { return Ok(Answer::TakenOver) };
-                    if has_buttons && REFUSED_BLOCKS.contains(&reason.as_str()) {
+                    if let End::Suspended(asking) = &posting.end
+                        && retry != Retry::Later
+                    {
+                        match self.cannot_be_asked(&refused, &posting, asking, &reason, call).await? {
+                            Some(told) => {
+                                (parts, record) = told;
+                                asks = None;
+                            }
+                            None => return Ok(Answer::TakenOver),
+                        }
+                    } else if has_buttons && REFUSED_BLOCKS.contains(&reason.as_str()) {
                         // An answer without buttons is better than none.
                         with_buttons = false;
                         match self.start(Via::Channel, call).await? {
@@ -676,7 +694,6 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     /// Whether a text that was refused in the channel may be posted by the `response_url`: all of it, or what is left.
     fn may_respond(&self, posting: &Posting, place: &Place, parts: usize, call: &Call<'_>) -> bool {
         posting.via == Via::Channel
-            && !matches!(posting.end, End::Suspended(_))
             && place.response_url.is_some()
             && since_asked(place, self.clock.now()) < RESPONSE_URL_LIFE
             && parts <= RESPONSE_URL_USES
@@ -886,13 +903,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Some(stands) => return Ok(Answer::Called(self.called(&stands, number, tool, arguments))),
             }
         }
-        if let Some(over) = self.take_tool_call(place.as_ref(), number, call).await? {
-            // What was called before the day's limit was reached, or set, was called.
-            let stands = self.store.read_call(call.key, number).await?;
-            let begun = stands.filter(|entry| !matches!(entry, Entry::Asked(_)));
-            return Ok(
-                begun.map_or(over, |entry| Answer::Called(self.called(&entry, number, tool, arguments)))
-            );
+        if let Some(end) = self.take_tool_call(place.as_ref(), number, call).await? {
+            return self.over_limit(number, tool, arguments, end, call).await;
         }
         // It stands in the trail before it stands in the journal: after an error the same request makes the call.
         self.before(&Act::Call { number, tool, arguments, by: token }, place.as_ref(), call).await?;
@@ -1002,10 +1014,21 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 stands => return Ok(stands),
             },
         };
+        self.begin_approved(number, begun, &asked, call).await
+    }
+
+    /// Writes a call in the place of the approval that it is made by. The answer is what stands there otherwise.
+    async fn begin_approved(
+        &self,
+        number: u32,
+        begun: ToolCall,
+        asked: &AskedCall,
+        call: &Call<'_>,
+    ) -> Result<Option<Entry>, StoreError> {
         let entry = Entry::Call(ToolCall { approval: Some(asked.approval.clone()), ..begun });
-        match self.store.replace_asked(call.key, number, &asked, &entry, self.clock.now()).await {
+        match self.store.replace_asked(call.key, number, asked, &entry, self.clock.now()).await {
             // Perhaps it was written. The same entry again has the same answer.
-            Err(_) => self.store.replace_asked(call.key, number, &asked, &entry, self.clock.now()).await,
+            Err(_) => self.store.replace_asked(call.key, number, asked, &entry, self.clock.now()).await,
             begun => begun,
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 use super::admit::Admission;
-use super::approvals::{Decide, MAX_INVOCATION_BYTES};
+use super::approvals::{Asked, Decide, MAX_INVOCATION_BYTES};
 use super::limits;
 use super::stream::Piece;
 use crate::gateway::stream::StepStatus;
@@ -63,6 +63,8 @@ pub enum Operation {
     Sign {
         /// What the thread's session may be called: the first words of the question.
         title: Option<String>,
+        /// What a person was asked when the question was deleted; absent otherwise.
+        asked: Option<Box<Asked>>,
     },
     /// Posts the answer.
     Answer {
@@ -190,6 +192,7 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
                 Some(Value::String(title)) => Some(title.clone()),
                 Some(_) => return Err(Invalid("title must be null or a string")),
             },
+            asked: fields.get("asked").and_then(Asked::read).map(Box::new),
         },
         Some("answer") => Operation::Answer {
             text: match fields.get("text") {
@@ -342,8 +345,22 @@ mod tests {
         for (request, operation) in [
             (json!({ "operation": "claim", "new": OTHER }), Operation::Claim { new: token(OTHER) }),
             (json!({ "operation": "beat" }), Operation::Beat),
-            (json!({ "operation": "sign" }), Operation::Sign { title: None }),
-            (json!({ "operation": "sign", "title": "x" }), Operation::Sign { title: Some("x".to_owned()) }),
+            (json!({ "operation": "sign" }), Operation::Sign { title: None, asked: None }),
+            (
+                json!({ "operation": "sign", "title": "x", "asked": null }),
+                Operation::Sign { title: Some("x".to_owned()), asked: None },
+            ),
+            (
+                json!({ "operation": "sign", "asked": { "n": 2, "approval": OTHER, "message_ts": "2.2" } }),
+                Operation::Sign {
+                    title: None,
+                    asked: Some(Box::new(Asked {
+                        number: 2,
+                        approval: token(OTHER),
+                        message_ts: Some("2.2".to_owned()),
+                    })),
+                },
+            ),
             (
                 json!({ "operation": "answer", "text": "42" }),
                 Operation::Answer { text: Some("42".to_owned()), together: Vec::new() },

@@ -4,8 +4,9 @@
 //! What is shown is made here from the very call that would be made, and from nothing that a model says about it. The arguments
 //! stand in a block whose text Slack does not interpret
 //! (<https://docs.slack.dev/reference/block-kit/blocks/rich-text-block>): they cannot look like a link, a mention, or a part of
-//! the message. Characters that nobody sees, or that turn others around, are written as the escapes of JSON. A call whose
-//! arguments are too long to be shown as a whole is not asked about.
+//! the message. Characters that nobody sees, or that turn others around, are written as the escapes of JSON. Letters that are
+//! written from right to left stay as they are, or their readers could not read them; a string that has some is isolated, so that
+//! it turns nothing around outside of itself. A call whose arguments are too long to be shown as a whole is not asked about.
 
 use serde_json::{Value, json};
 
@@ -132,6 +133,18 @@ impl Shown<'_> {
         Some(Value::Array(blocks))
     }
 
+    /// The text of the message when the question was deleted before anybody has decided. Of the arguments it shows nothing any
+    /// more: they come from what somebody has deleted.
+    pub fn deleted_text(&self) -> String {
+        let tool = safe(self.tool);
+        format!("I had asked whether I may use `{tool}`. The question was deleted, so I do not.")
+    }
+
+    /// The blocks of that message.
+    pub fn deleted_blocks(&self) -> Value {
+        json!([section(&self.deleted_text())])
+    }
+
     fn call(&self, first: &str) -> Option<Vec<Value>> {
         let arguments = legible(self.arguments);
         if arguments.chars().count() > MAX_SHOWN {
@@ -231,8 +244,12 @@ pub fn click(action: &Value) -> Option<Click> {
 }
 
 /// The arguments as a person can read them: JSON of the same meaning, in which characters that nobody sees, or that change how
-/// others are shown, are escapes.
+/// others are shown, are escapes. Around a string with letters from right to left stand the two marks that isolate it.
 pub fn legible(arguments: &str) -> String {
+    isolated(&escaped(arguments))
+}
+
+fn escaped(arguments: &str) -> String {
     let mut shown = String::with_capacity(arguments.len());
     for c in arguments.chars() {
         if matches!(c, '\n' | '\r' | '\t') {
@@ -248,6 +265,44 @@ pub fn legible(arguments: &str) -> String {
         }
     }
     shown
+}
+
+/// The JSON with each string isolated that has letters from right to left. Without that, `["א",1,2,"ב"]` would be shown as
+/// `["ב",2,1,"א"]`: by [Unicode's rules](https://www.unicode.org/reports/tr9/) such letters also turn around the digits, the marks
+/// and the strings between them. What stands within one string is shown as its readers are used to it.
+fn isolated(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    let (mut string, mut is_in_string, mut is_escape) = (String::new(), false, false);
+    for c in json.chars() {
+        if !is_in_string && c != '"' {
+            shown.push(c);
+            continue;
+        }
+        string.push(c);
+        let ends = is_in_string && c == '"' && !is_escape;
+        is_escape = is_in_string && c == '\\' && !is_escape;
+        is_in_string = !ends;
+        if ends {
+            let turns = string.chars().any(is_right_to_left);
+            shown.extend(turns.then_some(FIRST_STRONG_ISOLATE));
+            shown.push_str(&string);
+            shown.extend(turns.then_some(POP_ISOLATE));
+            string.clear();
+        }
+    }
+    shown.push_str(&string);
+    shown
+}
+
+/// What isolates the text behind it, which is written in the direction of its first letter, until [`POP_ISOLATE`].
+const FIRST_STRONG_ISOLATE: char = '\u{2068}';
+const POP_ISOLATE: char = '\u{2069}';
+
+/// The blocks of Unicode for scripts from right to left, with their digits.
+const fn is_right_to_left(c: char) -> bool {
+    matches!(c,
+        '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' | '\u{10800}'..='\u{10fff}'
+        | '\u{1e800}'..='\u{1efff}')
 }
 
 /// Controls, formats (Unicode's category Cf), fillers, and variation selectors.
@@ -327,8 +382,26 @@ mod tests {
                 serde_json::from_str::<Value>(&arguments).unwrap()
             );
         }
-        let plain = r#"{"name":"Grüße 🙂 ﷽","n":1e0}"#;
+        let plain = r#"{"name":"Grüße 🙂","n":1e0}"#;
         assert_eq!(legible(plain), plain);
+    }
+
+    #[test]
+    fn what_is_written_from_right_to_left_stays_legible_and_turns_nothing_else_around() {
+        for (arguments, shown) in [
+            (r#"{"to":["א",1,2,"ب"]}"#, "{\"to\":[\u{2068}\"א\"\u{2069},1,2,\u{2068}\"ب\"\u{2069}]}"),
+            (r#"{"שלום":"a"}"#, "{\u{2068}\"שלום\"\u{2069}:\"a\"}"),
+            (r#"{"a":"\"א\\"}"#, "{\"a\":\u{2068}\"\\\"א\\\\\"\u{2069}}"),
+            (r#"{"name":"﷽"}"#, "{\"name\":\u{2068}\"﷽\"\u{2069}}"),
+            // Whoever is asked sees no marks but ours.
+            ("{\"a\":\"א\u{2069}1\"}", "{\"a\":\u{2068}\"א\\u20691\"\u{2069}}"),
+        ] {
+            assert_eq!(legible(arguments), shown);
+            let without: String = shown.chars().filter(|c| !('\u{2068}'..='\u{2069}').contains(c)).collect();
+            let [shown, given] =
+                [&*without, arguments].map(|json| serde_json::from_str::<Value>(json).unwrap());
+            assert_eq!(shown, given);
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum Entry {
     Closed,
     /// A call that is begun when a person has approved it, and not before.
     Asked(AskedCall),
-    /// A call that was begun.
+    /// A call that was begun; or one that a person has approved and that a limit of the day has refused, which has an end at once.
     Call(ToolCall),
 }
 

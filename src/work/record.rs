@@ -259,6 +259,16 @@ impl Record {
         record
     }
 
+    /// What a person is asked about the question, or is about to be, with the `ts` of the message that asks if it is known; `None` if
+    /// it waits for nobody.
+    pub fn asks(&self) -> Option<(&Asking, Option<&str>)> {
+        match &self.state {
+            State::Suspended { asking, ts, .. } => Some((asking, ts.as_deref())),
+            State::Posting(Posting { end: End::Suspended(asking), .. }) => Some((asking, None)),
+            _ => None,
+        }
+    }
+
     /// Whether the question is at an end, whichever.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, State::Answered { .. } | State::Told { .. })

@@ -1,23 +1,41 @@
 //! A person decides before a tool is called.
 
 use super::*;
-use crate::settle::approvals::{Approvals, Decide};
+use crate::settle::approvals::{Approvals, Asked, Decide};
 use crate::slack::approval::{self as message, Click};
+use crate::slack::scope::Scope;
 use crate::work::approval::{Verdict, Who};
 use crate::work::audit::{AuditRules, Field, Redact};
+use crate::work::record::Asking;
+use crate::work::usage::{self, DailyLimits};
 
 const DELETE: &str = "trello___delete_card";
 
 /// The claimer of the turn that goes on.
 const NEXT: u128 = 20;
 
+/// A stack whose tool asks `who` first.
+fn asking(who: Who) -> SettleSettings {
+    let mut settings = SettleSettings::new(WAIT);
+    settings.approvals =
+        Approvals { tools: vec![("create_card".to_owned(), who)], time: Duration::from_secs(3600) };
+    settings
+}
+
 impl Scene {
     /// A question at work, in a stack whose tool asks `who` first.
     async fn asks(who: Who) -> Self {
-        let mut settings = SettleSettings::new(WAIT);
-        settings.approvals =
-            Approvals { tools: vec![("create_card".to_owned(), who)], time: Duration::from_secs(3600) };
+        Self::asks_with(asking(who)).await
+    }
+
+    async fn asks_with(settings: SettleSettings) -> Self {
         Self::with(settings).into_taken().await.into_claimed().await
+    }
+
+    /// agent-settle in the same world, with other settings.
+    fn settle_with(&self, settings: SettleSettings) -> Settle<Here, Here, Here, Here, Here, Here> {
+        let [store, queue, slack, tools, tokens, clock] = std::array::from_fn(|_| Arc::clone(&self.world));
+        Settle::new(store, queue, slack, Some(tools), tokens, clock, settings)
     }
 
     /// A question that waits for its asker to decide about the first call.
@@ -53,6 +71,7 @@ impl Scene {
             by: Some(by.to_owned()),
             click: click.to_owned(),
             tenant: Some("T1".to_owned()),
+            channel: Some("C1".to_owned()),
             message_ts: Some("2.2".to_owned()),
             response_url: Some("https://hooks.slack.com/1".to_owned()),
         };
@@ -62,13 +81,18 @@ impl Scene {
     async fn lapse(&self) -> Answer {
         let button = self.buttons_of_message().remove(0);
         let approval = Token::parse(&button.approval).unwrap();
+        self.lapse_of(&Asking { number: button.number, approval }).await
+    }
+
+    async fn lapse_of(&self, asking: &Asking) -> Answer {
         let decide = Decide {
-            number: button.number,
-            approval,
+            number: asking.number,
+            approval: asking.approval.clone(),
             verdict: Verdict::Lapsed,
             by: None,
             click: "lapse:1".to_owned(),
             tenant: None,
+            channel: None,
             message_ts: None,
             response_url: None,
         };
@@ -195,6 +219,39 @@ async fn an_approved_call_is_made_once_and_exactly_as_it_was_shown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_approved_call_beyond_the_days_limit_is_over_and_its_click_is_still_found() {
+    let none = usage::Limits { tool_calls: Some(0), ..usage::Limits::default() };
+    let mut settings = asking(Who::Asker);
+    settings.limits = DailyLimits { scopes: vec![(Scope::Person, none)], tokens_a_question: None };
+    let scene = Scene::asks_with(settings).await;
+    assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    scene.next_turn().await;
+    let over = json!({ "outcome": "not called", "why": "over_limit_of_person" });
+    for _again in 0..2 {
+        assert_eq!(scene.told(NEXT, call_of(1, "a")).await, over);
+    }
+    // The click that decided is delivered once more, and what says that the time is over finds the decision, too: both carry on.
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Approved });
+    assert_eq!(scene.press(Verdict::Refused, "U1", "Ev2").await.0, no_effect("decided"));
+    assert_eq!(
+        scene.suspend(NEXT, 1).await,
+        Answer::TakenOver,
+        "whoever asks once more goes on by the journal"
+    );
+    // No later attempt makes it, also not when the limit is gone.
+    let scene = Scene { settle: scene.settle_with(asking(Who::Asker)), ..scene };
+    assert_eq!(scene.taken_over(7).await["tool_calls"], 1);
+    let told = json!({ "outcome": "not called", "why": "over_limit_of_person", "approved_by": "U1" });
+    assert_eq!(scene.told(7, Operation::Calls).await["calls"], json!([told_of("a", 1, &told)]));
+    assert_eq!(scene.told(7, call_of(1, "a")).await, over);
+    assert_eq!(scene.told(7, call_of(2, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.called(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_refused_is_not_called() {
     let scene = Scene::suspended(Who::Asker).await;
     assert_eq!(scene.press(Verdict::Refused, "U1", "Ev1").await.0.outcome(), "decided");
@@ -240,19 +297,26 @@ async fn only_whoever_is_asked_can_decide() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another_workspace() {
+async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another_workspace_or_channel() {
     let scene = Scene::suspended(Who::Asker).await;
     let button = scene.buttons_of_message().remove(0);
-    let decide = |approval: Token, tenant: &str| {
-        let (by, click) = (Some("U1".to_owned()), "Ev1".to_owned());
-        let (number, tenant, verdict) = (button.number, Some(tenant.to_owned()), Verdict::Approved);
-        let decide =
-            Decide { number, approval, verdict, by, click, tenant, message_ts: None, response_url: None };
-        Operation::Decide(Box::new(decide))
+    let decide = |approval: &Token, tenant: &str, channel: &str| {
+        Operation::Decide(Box::new(Decide {
+            number: button.number,
+            approval: approval.clone(),
+            verdict: Verdict::Approved,
+            by: Some("U1".to_owned()),
+            click: "Ev1".to_owned(),
+            tenant: Some(tenant.to_owned()),
+            channel: Some(channel.to_owned()),
+            message_ts: None,
+            response_url: None,
+        }))
     };
-    assert_eq!(scene.ask(50, decide(token(999), "T1")).await, no_effect("gone"));
+    assert_eq!(scene.ask(50, decide(&token(999), "T1", "C1")).await, no_effect("gone"));
     let id = Token::parse(&button.approval).unwrap();
-    assert_eq!(scene.ask(50, decide(id, "T2")).await, no_effect("gone"));
+    assert_eq!(scene.ask(50, decide(&id, "T2", "C1")).await, no_effect("gone"));
+    assert_eq!(scene.ask(50, decide(&id, "T1", "D1")).await, no_effect("gone"));
     scene.world.pass(Duration::from_secs(3601));
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0, no_effect("over"));
     assert_eq!(scene.lapse().await.to_json()["verdict"], "lapsed");
@@ -285,6 +349,7 @@ async fn who_decided_what_stands_in_the_trail_before_it_counts_as_an_entry_of_th
         by: Some("U2".to_owned()),
         click: "Ev1".to_owned(),
         tenant: Some("T1".to_owned()),
+        channel: Some("C1".to_owned()),
         message_ts: None,
         response_url: None,
     };
@@ -332,6 +397,56 @@ async fn nothing_is_approved_after_a_stop_or_when_the_message_was_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_question_that_is_deleted_while_it_waits_nothing_is_kept_and_its_buttons_go() {
+    let scene = Scene::suspended(Who::Asker).await;
+    let State::Suspended { asking, ts, .. } = scene.state().await else { panic!() };
+    update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+    let sign = |approval: Token| {
+        let asked = Asked { number: asking.number, approval, message_ts: ts.clone() };
+        Operation::Sign { title: None, asked: Some(Box::new(asked)) }
+    };
+    for _again in 0..2 {
+        assert_eq!(scene.ask(50, sign(asking.approval.clone())).await, Answer::Ended);
+        let shown = scene.world.streams.lock().unwrap().clone();
+        let [shown] = &shown[..] else { panic!("once: {shown:?}") };
+        assert!(shown.starts_with("2.2 = ") && shown.contains("The question was deleted"), "{shown}");
+        let blocks = scene.world.blocks.lock().unwrap().last().unwrap().to_string();
+        assert!(!blocks.contains("actions") && !blocks.contains("name"), "{blocks}");
+        assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+        assert_eq!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Closed));
+        assert_eq!(scene.world.statuses.lock().unwrap().last(), Some(&"active"));
+    }
+    assert_eq!(scene.lapse_of(&asking).await, no_effect("gone"));
+
+    // Who does not know the id changes no message; and one of which nobody knows where it stands stays.
+    for (approval, ts) in [(token(999), ts.clone()), (asking.approval.clone(), None)] {
+        let scene = Scene::suspended(Who::Asker).await;
+        update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+        let asked = Asked { number: 1, approval, message_ts: ts };
+        scene.ask(50, Operation::Sign { title: None, asked: Some(Box::new(asked)) }).await;
+        assert!(scene.world.streams.lock().unwrap().is_empty());
+        assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+    }
+}
+
+/// A question that was told has its dead letter, and starts over when somebody sends that back: what it has called stands.
+#[tokio::test(start_paused = true)]
+async fn only_of_a_question_that_was_withdrawn_nothing_is_kept() {
+    let scene = Scene::suspended(Who::Asker).await;
+    let end = |why: &'static str| {
+        update(&scene.world, &scene.world, &scene.key, move |record, _| {
+            receive::Decision::write(record.unwrap().with(told(why)), ())
+        })
+    };
+    end("gave_up").await.unwrap();
+    scene.ask(50, SIGN).await;
+    assert!(scene.world.store.invocation(&scene.key).await.unwrap().is_some());
+    end("stopped").await.unwrap();
+    scene.ask(50, SIGN).await;
+    assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_is_asked_who_could_not_be_shown_all_of_it_or_would_never_be_told_of_its_end() {
     let scene = Scene::asks(Who::Asker).await;
     let long = "a".repeat(3000);
@@ -368,6 +483,99 @@ async fn of_one_question_people_are_asked_ten_times_at_most() {
     update(&scene.world, &scene.world, &scene.key, asked_ten_times).await.unwrap();
     assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
     assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::NotAsked { why: "asked_too_often" });
+}
+
+/// A command's question, and one that was asked in a message: in the end both have no answer, and no buttons were seen.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_message_that_slack_does_not_take_is_told_so_at_once() {
+    let url = "https://hooks.slack.com/commands/T1/1/x";
+    for (retry, response_url) in [
+        (Retry::AfterChange, None),
+        (Retry::Never, None),
+        (Retry::AfterChange, Some(url.to_owned())),
+        (Retry::Never, Some(url.to_owned())),
+    ] {
+        let scene = Scene::with(asking(Who::Asker)).fails([refused(retry)]);
+        let place = Place { response_url: response_url.clone(), ..Scene::place() };
+        assert_eq!(scene.receive("h1", DISPATCHERS, Some(place.clone())).await, Errand::Call);
+        let scene = scene.into_claimed().await;
+        assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+        let invocation = "{}".to_owned();
+        let (answer, report) = scene.run(CLAIMERS, Operation::Suspend { number: 1, invocation }).await;
+        assert_eq!((answer, report.ended), (Answer::TakenOver, Some(Ended::Told)));
+        assert_eq!(report.failure.as_deref(), Some("slack_invalid_auth"));
+        assert_eq!(scene.texts(), [answer_text::apology("cannot_be_asked")]);
+        assert_eq!(scene.world.blocks.lock().unwrap().len(), 1, "only what was refused had buttons");
+        let by_url = scene.world.posted.lock().unwrap()[0].0 == url;
+        assert_eq!(by_url, response_url.is_some(), "{retry:?}");
+        assert_eq!(scene.state().await, told("cannot_be_asked"));
+        let entry = scene.world.store.read_call(&scene.key, 1).await.unwrap();
+        assert_eq!(entry, Some(Entry::Closed));
+        // Its message becomes the dead letter, the agent's turn is over, and nothing comes of the lapse.
+        assert_eq!(scene.queue().last().map(String::as_str), Some("h1 in 0"));
+        let letter = Errand::DeadLetter { why: "cannot_be_asked".to_owned() };
+        assert_eq!(scene.receive("h2", 8, Some(place)).await, letter);
+        assert_eq!(scene.answer("42").await, Answer::TakenOver);
+        assert_eq!(scene.lapse().await, no_effect("gone"));
+        assert_eq!((scene.texts().len(), scene.called().len()), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_slack_may_take_later_is_waited_for_and_a_refused_apology_too() {
+    let scene = Scene::asks(Who::Asker).await.fails([refused(Retry::Later)]);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+    assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::Post);
+    assert_eq!(scene.ask(8, Operation::Post).await, Answer::Suspended);
+
+    let both = [refused(Retry::AfterChange), refused(Retry::AfterChange)];
+    let scene = Scene::asks(Who::Asker).await.fails(both);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+    let State::Posting(posting) = scene.state().await else { panic!("the apology is kept") };
+    let why = "cannot_be_asked".to_owned();
+    assert_eq!((posting.end, posting.nonce), (End::Told { why }, None));
+    assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::Post);
+    assert_eq!(scene.ask(8, Operation::Post).await, Answer::Told);
+    assert_eq!(scene.texts(), [answer_text::apology("cannot_be_asked")]);
+}
+
+/// The invocation that was refused has died: before anything was changed, or before the entry of the call was closed.
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_on_after_a_refusal_comes_to_the_same_end() {
+    for is_closed in [true, false] {
+        let scene = Scene::asks(Who::Asker).await.fails([refused(Retry::Later)]);
+        assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+        assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+        if is_closed {
+            // Nothing is left that a person could be asked about.
+            scene.world.store.forget_call(&scene.key, 1, scene.world.now()).await.unwrap();
+        } else {
+            scene.world.posts.lock().unwrap().push(refused(Retry::Never));
+        }
+        assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::Post);
+        assert_eq!(scene.ask(8, Operation::Post).await, Answer::Told);
+        assert_eq!(scene.texts(), [answer_text::apology("cannot_be_asked")]);
+        assert_eq!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Closed));
+    }
+}
+
+/// A message stands that Slack's search has not found, and somebody has clicked on it.
+#[tokio::test(start_paused = true)]
+async fn a_decision_is_not_lost_because_the_message_is_refused_later() {
+    let scene = Scene::asks(Who::Asker).await.fails([unknown()]);
+    assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::TakenOver);
+    assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
+    assert_eq!(scene.receive("h2", 8, Some(Scene::place())).await, Errand::PutOff(WAIT));
+    scene.world.pass(WAIT);
+    assert_eq!(scene.receive("h3", 9, Some(Scene::place())).await, Errand::Post);
+    scene.world.posts.lock().unwrap().push(refused(Retry::AfterChange));
+    assert_eq!(scene.ask(9, Operation::Post).await, Answer::TakenOver);
+    scene.next_turn().await;
+    assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
+    assert!(scene.texts().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -496,7 +496,7 @@ fn token(bits: u128) -> Token {
 const DISPATCHERS: u128 = 1;
 const CLAIMERS: u128 = 2;
 
-const SIGN: Operation = Operation::Sign { title: None };
+const SIGN: Operation = Operation::Sign { title: None, asked: None };
 
 impl Scene {
     fn new() -> Self {
@@ -1346,7 +1346,8 @@ async fn an_answer_whose_buttons_slack_refuses_stands_without_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_called_by_its_question_with_the_first_sign_if_that_is_set() {
-    let sign = || Operation::Sign { title: Some(format!("how\n<!channel> {}", "far ".repeat(100))) };
+    let title = format!("how\n<!channel> {}", "far ".repeat(100));
+    let sign = || Operation::Sign { title: Some(title.clone()), asked: None };
     let titles = |scene: &Scene| scene.world.titles.lock().unwrap().clone();
     let set = SettleSettings { session_titles: true, ..SettleSettings::new(WAIT) };
     let scene = Scene::with(set).into_taken().await;

@@ -43,6 +43,9 @@ const CLOSED: &str = "\n```";
 /// several code points, a letter with its accents). Nothing that is meant to be read is longer.
 const LONGEST_CHARACTER: usize = 64;
 
+/// Why a question has no answer: Slack does not take the message by which a person would be asked to approve a call of a tool.
+pub const CANNOT_BE_ASKED: &str = "cannot_be_asked";
+
 /// The text as mrkdwn in which nothing is markup but what needs no angle brackets, such as `*bold*`.
 pub fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -143,6 +146,11 @@ pub fn apology(why: &str) -> &'static str {
         "gave_up" => {
             "Sorry, I have tried this several times and could not finish it, so there will be no answer. The people who look \
              after me can see that it failed. You can ask me again."
+        }
+        CANNOT_BE_ASKED => {
+            "Sorry, a person would have to approve what I wanted to do next, and I could not post the message that asks for that here. I \
+             have not done it, and I have stopped without an answer. Please ask me where I am a member; if that does not help, tell \
+             the people who look after me."
         }
         _ => {
             "Sorry, I could not answer this. Please ask me again; if it happens again, tell the people who look after me."

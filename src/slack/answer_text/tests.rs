@@ -163,7 +163,7 @@ fn a_very_long_text_is_cut_in_words_and_only_once() {
 
 #[test]
 fn an_apology_is_plain_and_safe() {
-    let known = ["thinking_failed", "took_too_long", "no_answer", "too_large", "gave_up"];
+    let known = ["thinking_failed", "took_too_long", "no_answer", "too_large", "gave_up", CANNOT_BE_ASKED];
     for why in known.into_iter().chain(["anything_else", ""]) {
         let text = apology(why);
         assert_eq!(parts(text), [text], "{why}");

@@ -70,11 +70,15 @@ fn made_decision(context: &Context<'_>) -> Option<Decision> {
         return None;
     }
     let click = interaction["actions"].as_array()?.iter().find_map(approval::click)?;
-    let message_ts = text(&interaction["container"]["message_ts"]);
+    let container = &interaction["container"];
+    // Our buttons stand in a channel. A modal has none, and no message of ours is in one.
+    let channel = text(&interaction["channel"]["id"]).or_else(|| text(&container["channel_id"]))?;
+    let message_ts = text(&container["message_ts"]);
     Some(Decision {
         click,
         user: text(&interaction["user"]["id"])?,
         tenant: context.tenant.clone(),
+        channel,
         message_ts: message_ts.or_else(|| text(&interaction["message"]["ts"])),
         response_url: text(&interaction["response_url"]),
     })

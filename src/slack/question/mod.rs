@@ -93,6 +93,8 @@ pub struct Decision {
     pub user: String,
     /// The installation of the app, as in a question's [place](Place::tenant).
     pub tenant: Option<String>,
+    /// Where the message with the buttons stands.
+    pub channel: String,
     /// The `ts` of the message with the buttons.
     pub message_ts: Option<String>,
     /// Where whoever clicked can be told something alone.

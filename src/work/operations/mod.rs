@@ -408,6 +408,39 @@ pub fn start(
     }
 }
 
+/// Has a text say why there will be no answer, in the place of one that asks a person, which Slack has certainly not taken and will
+/// not take. It begins the post of that text as [`start`] does, in the same write: so nobody posts the question once more behind
+/// it. The answer is the record with the nonce; `None` if the token is not the record's, or another call is under way.
+pub fn tell_instead(
+    record: Option<&Record>,
+    token: &Token,
+    (text, why): (&str, &str),
+    nonce: &Token,
+    via: Via,
+    now: UnixMillis,
+) -> Decision<Option<Record>> {
+    match record.map(|record| (record, &record.state)) {
+        Some((record, State::Posting(posting)))
+            if posting.token == *token
+                && posting.nonce.is_none()
+                && matches!(posting.end, End::Suspended(_)) =>
+        {
+            let end = End::Told { why: why.to_owned() };
+            let told = Posting { text: text.to_owned(), end, ..posting.clone() };
+            let told = record.with(State::Posting(told));
+            let started = start(Some(&told), token, nonce, via, now).then;
+            Decision { write: started.clone(), then: started }
+        }
+        // This very call's write, whose answer was lost.
+        Some((record, State::Posting(posting)))
+            if posting.token == *token && posting.nonce.as_ref() == Some(nonce) =>
+        {
+            Decision::only(Some(record.clone()))
+        }
+        _ => Decision::only(None),
+    }
+}
+
 /// Whether the holder of this token may look for the post with an unknown outcome: when the token was taken after the
 /// wait in which the post's call ends, and the wait is over by this clock, too. The answer has the post's nonce.
 pub fn may_look_for(record: &Record, token: &Token, post_wait: Duration, now: UnixMillis) -> Option<Token> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::work::receive::give_back;
-use crate::work::record::Sight;
+use crate::work::record::{Asking, Sight};
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -184,6 +184,7 @@ proptest! {
             intend(some, &by, Some("x"), &End::Answered, &token(50), now).write,
             intend(some, &by, None, &End::Answered, &token(50), now).write,
             start(some, &by, &token(50), Via::Channel, NOW).write,
+            tell_instead(some, &by, ("no", "cannot_be_asked"), &token(50), Via::Channel, NOW).write,
             posted(some, &by, &by, None, 2, Some(&token(50)), NOW).write,
             refused(some, &by).write,
             asked_in_vain(some, &by, &token(NONCE)).write,
@@ -241,4 +242,29 @@ fn a_claim_of_a_long_lease_has_the_message_put_off_for_no_longer_than_its_own() 
         let yours = Claimed::Yours { attempt: 2, place: Some(place()), tool_calls: 0, shorten };
         assert_eq!(claimed.then, yours, "{left:?}");
     }
+}
+
+#[test]
+fn a_text_that_says_that_nobody_is_asked_takes_the_place_of_the_one_that_asks_and_of_no_other() {
+    let asking = Asking { number: 1, approval: token(6) };
+    let waits = |nonce, end: End| {
+        let State::Posting(waiting) = posting(nonce, 0) else { panic!() };
+        record(State::Posting(Posting { end, ..waiting }))
+    };
+    let tell = |before: &Record, by| {
+        tell_instead(Some(before), &token(by), ("no", "cannot_be_asked"), &token(7), Via::ResponseUrl, NOW)
+    };
+    let asks = waits(None, End::Suspended(asking.clone()));
+    let told = tell(&asks, OURS);
+    let written = told.write.unwrap();
+    let State::Posting(posting) = &written.state else { panic!() };
+    let why = "cannot_be_asked".to_owned();
+    assert_eq!((posting.text.as_str(), &posting.end), ("no", &End::Told { why }));
+    assert_eq!((posting.via, posting.nonce.as_ref()), (Via::ResponseUrl, Some(&token(7))));
+    // The same again, because the answer of the write was lost.
+    assert_eq!(tell(&written, OURS), Decision::only(Some(written.clone())));
+    // Others post it by now; or the message is on its way, and may be taken.
+    assert_eq!(tell(&asks, FOREIGN), Decision::only(None));
+    assert_eq!(tell(&waits(Some(NONCE), End::Suspended(asking)), OURS), Decision::only(None));
+    assert_eq!(tell(&waits(None, End::Answered), OURS), Decision::only(None));
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use slack_ingress::settle::approvals::Approvals as Asking;
 use slack_ingress::work::approval::{Approval, Decision, Verdict, Who};
-use slack_ingress::work::journal::{AskedCall, Entry};
+use slack_ingress::work::journal::{AskedCall, Entry, ToolCall};
 use slack_ingress::work::lapse::Lapse;
 use slack_ingress::work::queue::QueueError;
 use std::collections::BTreeMap;
@@ -185,6 +185,8 @@ struct Asked {
     posts: u32,
     clicks: Vec<(String, Verdict)>,
     decision: Option<Decision>,
+    /// Whether it is written down that it was not called after all.
+    is_over: bool,
     effects: u32,
     /// Whether an agent was told what came of the call.
     is_told: bool,
@@ -211,6 +213,7 @@ impl Approvals {
             posts: 0,
             clicks: Vec::new(),
             decision: None,
+            is_over: false,
             effects: 0,
             is_told: false,
         });
@@ -273,6 +276,7 @@ impl Approvals {
                 *self.decisions.entry(decision.verdict.as_str()).or_default() += 1;
             }
             Entry::Closed if asked.decision.is_some() => broken("closed after it was decided".to_owned()),
+            Entry::Call(ToolCall { end: Some(_), .. }) => asked.is_over = true,
             Entry::Closed | Entry::Asked(_) | Entry::Call(_) => {}
         }
         wrong
@@ -284,6 +288,7 @@ impl Approvals {
         let mut of_this: Vec<&mut Asked> = self.asked.values_mut().filter(is_it).collect();
         let approved = |asked: &Asked| {
             asked.posts > 0
+                && !asked.is_over
                 && asked.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Approved)
         };
         let wrong = |what: String| vec![(question.to_owned(), what)];
@@ -325,6 +330,13 @@ impl Approvals {
             .filter(|asked| asked.effects == 0 && !asked.is_told)
             .map(|asked| asked.call.arguments.clone())
             .collect()
+    }
+
+    /// Whether buttons stand about which nobody has decided.
+    pub(crate) fn is_waiting(&self, question: &str) -> bool {
+        self.asked
+            .values()
+            .any(|asked| asked.question == question && asked.posts > 0 && asked.decision.is_none())
     }
 
     /// Whether the last that a person was asked about a question has lapsed.

@@ -26,6 +26,7 @@
 //! - **valid**: agent-settle understands every request.
 
 use serde_json::Value;
+use slack_ingress::slack::answer_text;
 use slack_ingress::slack::approval::LAPSED;
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::work::journal::{AskedCall, Entry};
@@ -1044,6 +1045,12 @@ impl Question {
                     }
                 } else if why != "untold" && !all_stand {
                     broken("answered", format!("told {why}, and {} posts stand", last.len()));
+                }
+                if why == answer_text::CANNOT_BE_ASKED && approvals.is_waiting(id) {
+                    broken(
+                        "approval",
+                        "it is said that nobody can be asked, and the buttons stand".to_owned(),
+                    );
                 }
                 if why == "gave_up" {
                     let attempts = self.record.as_ref().map_or(0, |record| record.attempts);
