@@ -194,6 +194,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             return self.not_asked(number, &asked, "asked_too_often", call).await;
         }
         let shown = shown(&asked, &asked.approval.who.mention(place.user.as_deref())).text();
+        let (tool, arguments) = (&*asked.tool, &*asked.arguments);
+        self.before(&Act::Approval { number, tool, arguments, by: call.token }, Some(place), call).await?;
         if self.blocks(number, &asked, place, call).is_none() {
             return self.not_asked(number, &asked, "too_long_to_show", call).await;
         }
@@ -324,12 +326,17 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             // what becomes of that message is said by the record.
             Clicked::TooLate(decision) if decide.verdict == Verdict::Lapsed => decision,
             Clicked::TooLate(decision) => {
+                self.did_not_count(decide, place, call).await;
                 return Ok(self.no_effect(NoEffect::Decided(decision.shown()), decide, call).await);
             }
-            Clicked::Over => return Ok(self.no_effect(NoEffect::Over, decide, call).await),
+            Clicked::Over => {
+                self.did_not_count(decide, place, call).await;
+                return Ok(self.no_effect(NoEffect::Over, decide, call).await);
+            }
             Clicked::Decides(decision) => {
                 let withdrawn = Now { now, stopped_at: stop.as_ref().map(|stop| &stop.at) };
                 if record.has_ended() || is_withdrawn(&record, withdrawn.stopped_at) {
+                    self.did_not_count(decide, place, call).await;
                     return Ok(self.no_effect(NoEffect::Gone, decide, call).await);
                 }
                 match self.may_decide(&approval.who, decide, place, call).await {
@@ -348,10 +355,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                         return Ok(Answer::Unreadable { why, again: true });
                     }
                 }
-                // It is the decider's entry, and not the asker's.
-                let decider = place.map(|place| Place { user: decide.by.clone(), ..place.clone() });
-                let (number, tool, arguments) = (decide.number, &*asked.tool, &*asked.arguments);
-                let act = Act::Decision { number, tool, arguments, decision: &decision };
+                let decider = place.map(|place| decider(decide, place));
+                let (number, tool) = (decide.number, &*asked.tool);
+                let act = Act::Decision { number, tool, decision: &decision };
                 self.before(&act, decider.as_ref(), call).await?;
                 match self.write_decision(number, &asked, decision.clone(), call).await? {
                     Ok(decision) => {
@@ -375,6 +381,19 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         self.show_decision(&asked, &decision, decide, &record, call).await;
         Ok(Answer::Decided { verdict: decision.verdict })
+    }
+
+    /// Writes down that a decision did not count. An earlier run of the same click may have written that it was about to be made.
+    async fn did_not_count(&self, decide: &Decide, place: Option<&Place>, call: &mut Call<'_>) {
+        let decision = Decision {
+            verdict: decide.verdict,
+            by: decide.by.clone(),
+            click: decide.click.clone(),
+            at: self.clock.now(),
+        };
+        let decider = place.map(|place| decider(decide, place));
+        let act = Act::NotDecided { number: decide.number, decision: &decision };
+        self.after(&act, decider.as_ref(), call).await;
     }
 
     /// The call that the click is about, if such an approval stands in the journal of a question of this installation and this
@@ -569,6 +588,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             self.set_status(place, SessionStatus::Suspended, None, call).await;
         }
         Ok(())
+    }
+}
+
+/// The place of whoever decides: it is their entry in the trail, and not the asker's. That nobody has decided is the asker's.
+fn decider(decide: &Decide, place: &Place) -> Place {
+    match decide.verdict {
+        Verdict::Lapsed => place.clone(),
+        Verdict::Approved | Verdict::Refused => Place { user: decide.by.clone(), ..place.clone() },
     }
 }
 

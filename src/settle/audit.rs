@@ -63,8 +63,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         end: &End,
         call: &Call<'_>,
     ) -> Result<(), StoreError> {
-        // Nobody's token is good for a record that there is not, or for one that has ended.
-        let Some(record) = call.record.as_ref().filter(|record| !record.has_ended()) else { return Ok(()) };
+        // Nobody else's text is taken, so it is not about to be posted.
+        let is_theirs = |record: &&Record| record.flight_of(call.token).is_some();
+        let Some(record) = call.record.as_ref().filter(is_theirs) else { return Ok(()) };
         self.before(&Act::Answer { record, text, end }, record.place.as_ref(), call).await
     }
 
@@ -94,6 +95,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
         let place = call.record.as_ref().and_then(|record| record.place.clone());
         let by = call.token;
+        // An attempt that goes on says later what it has used.
+        let used = used.filter(|_| !matches!(answer, Answer::NotAsked { .. }));
         if let Some(TokensUsed { input: input_tokens, output: output_tokens }) = used {
             self.after(&Act::Used { by, input_tokens, output_tokens }, place.as_ref(), call).await;
         }

@@ -349,8 +349,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     ) -> Result<Answer, StoreError> {
         let stop = self.stop(call).await?;
         self.before_answer(text, &end, call).await?;
-        call.written_for = call.record.clone();
         let (token, nonce) = (call.token, self.tokens.next());
+        call.written_for = call.record.clone().filter(|record| record.flight_of(token).is_some());
         let intent = if together.is_empty() {
             update(&self.store, &self.clock, call.key, |record, now| {
                 operations::intend(record, token, text, &end, &nonce, withdrawal(now, stop.as_ref()))
@@ -800,6 +800,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     async fn release(&self, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        if self.settings.audit.is_some() {
+            // What the attempt has used is written down as its asker's.
+            self.read(call).await?;
+        }
         let token = call.token;
         let released =
             update(&self.store, &self.clock, call.key, |record, _| operations::release(record, token));

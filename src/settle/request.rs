@@ -306,7 +306,11 @@ fn call(fields: &Map<String, Value>) -> Result<Operation, Invalid> {
     let is_name = |tool: &&str| !tool.is_empty() && tool.len() <= MAX_TOOL_CHARS;
     let tool = text(fields, "tool").filter(is_name);
     let tool = tool.ok_or(Invalid("tool must be the name of a tool of the Gateway's"))?.to_owned();
-    let is_object = |arguments: &&str| serde_json::from_str::<BTreeMap<String, &RawValue>>(arguments).is_ok();
+    // Both: the one reads only the top, and the other what is kept of it in the audit trail.
+    let is_object = |arguments: &&str| {
+        serde_json::from_str::<BTreeMap<String, &RawValue>>(arguments).is_ok()
+            && serde_json::from_str::<Map<String, Value>>(arguments).is_ok()
+    };
     let arguments = text(fields, "arguments").filter(is_object);
     let arguments = arguments.ok_or(Invalid("arguments must be a JSON object as text"))?.to_owned();
     if arguments.len() > MAX_ARGUMENT_BYTES {
@@ -439,6 +443,11 @@ mod tests {
                 "arguments",
             ),
             (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": "[]" }), "arguments"),
+            (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": "{\"a\":1e999}" }), "arguments"),
+            (
+                json!({ "operation": "call", "n": 1, "tool": "a", "arguments": "{\"a\":\"\\ud83d\"}" }),
+                "arguments",
+            ),
             (json!({ "operation": "call", "n": 1, "tool": "a", "arguments": {} }), "arguments"),
             (json!({ "operation": "file" }), "id"),
             (json!({ "operation": "file", "id": "" }), "id"),

@@ -18,6 +18,9 @@ export const AUDIT_DAYS: Bounds = { least: 1, most: 3653 };
 /** A rule of what is left out (src/work/audit/redact.rs, which says more about it). */
 const RULE = /^([A-Za-z0-9_-]+\.)?(\*|[^\s,"'{}[\]/.*]+)$/;
 
+/** How many rules there may be at most (src/work/audit/redact.rs). */
+const MOST_RULES = 200;
+
 /** The index by which a person's entries are found; `slack-dev audit` asks for it. */
 export const BY_PERSON = 'by_person';
 
@@ -46,6 +49,10 @@ export class AgentAudit extends Construct {
     if (wrong !== undefined) {
       throw new Error(`AgentAudit: redact must be names of arguments, such as email or trello___create_card.desc, and one is: ${wrong}`);
     }
+    const lower = redact.map((rule) => rule.toLowerCase());
+    const twice = lower.find((rule, at) => lower.indexOf(rule) < at);
+    if (twice !== undefined) throw new Error(`AgentAudit: redact must name each argument once, whatever its case, and has twice: ${twice}`);
+    if (redact.length > MOST_RULES) throw new Error(`AgentAudit: redact must have at most ${MOST_RULES} rules, and has ${redact.length}`);
     const days = whole('AgentAudit: days', props.days, AUDIT_DAYS);
     whole('AgentAudit: exportDays', exportDays, AUDIT_DAYS);
     this.table = new dynamodb.Table(this, 'Table', {

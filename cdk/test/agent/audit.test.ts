@@ -70,6 +70,10 @@ test('what agent-settle would refuse is refused here', () => {
   for (const redact of ['a b', 'a,b', 'mail*', '.name', 'tool.', '"a"', 't*.a']) {
     assert.throws(() => audited({ redact: [redact] }), /redact must be names of arguments/, redact);
   }
+  // agent-settle would not start.
+  assert.throws(() => audited({ redact: ['email', 'Email'] }), /redact must name each argument once, whatever its case, and has twice: email/);
+  const many = Array.from({ length: 201 }, (_, n) => `a${n}`);
+  assert.throws(() => audited({ redact: many }), /redact must have at most 200 rules, and has 201/);
   for (const days of [0, 1.5, 3654]) {
     assert.throws(() => audited({ days }), /AgentAudit: days must be/);
     assert.throws(() => audited({ exportDays: days }), /AgentAudit: exportDays must be/);

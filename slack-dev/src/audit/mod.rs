@@ -57,8 +57,8 @@ enum Command {
         #[arg(long, value_parser = time)]
         from: Option<u64>,
 
-        /// Until when, and not later; the default is the end
-        #[arg(long, value_parser = time)]
+        /// Until when, with all of that day or second; the default is the end
+        #[arg(long, value_parser = end)]
         to: Option<u64>,
     },
 }
@@ -93,6 +93,16 @@ fn time(text: &str) -> Result<u64, String> {
     millis.and_then(|millis| u64::try_from(millis).ok()).ok_or_else(|| {
         "it must be a day such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned()
     })
+}
+
+/// The end of a day or a second, as milliseconds since 1970.
+fn end(text: &str) -> Result<u64, String> {
+    let last = match text.split_once('T') {
+        None => 24 * 60 * 60 * 1000 - 1,
+        Some((_, of_day)) if !of_day.contains('.') => 999,
+        Some(_) => 0,
+    };
+    time(text).map(|begin| begin.saturating_add(last))
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
@@ -176,5 +186,17 @@ mod tests {
         for wrong in ["yesterday", "2026-13-01", "1969-12-31", ""] {
             assert!(time(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_day_or_a_second_is_taken_with_all_of_it() {
+        for (text, begin, last) in [
+            ("2026-11-30", "2026-11-30T00:00:00Z", 86_399_999),
+            ("2026-11-30T23:59:59Z", "2026-11-30T23:59:59Z", 999),
+            ("2026-11-30T23:59:59.5Z", "2026-11-30T23:59:59.5Z", 0),
+        ] {
+            assert_eq!(end(text), time(begin).map(|begin| begin + last), "{text}");
+        }
+        assert!(end("yesterday").is_err());
     }
 }

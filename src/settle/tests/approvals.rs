@@ -361,14 +361,37 @@ async fn who_decided_what_stands_in_the_trail_before_it_counts_as_an_entry_of_th
     let entries = scene.world.store.audit();
     let decisions: Vec<_> = entries.iter().filter(|entry| entry.word() == "decision").collect();
     let [decision] = decisions[..] else { panic!("{decisions:?}") };
-    for (name, value) in [
-        ("person", "T1:U2"),
-        ("verdict", "approved"),
-        ("tool", CARD),
-        ("arguments", r#"{"name":"[redacted]"}"#),
-    ] {
+    for (name, value) in [("person", "T1:U2"), ("verdict", "approved"), ("tool", CARD)] {
         assert_eq!(decision.fields[name], Field::Text(value.to_owned()), "{name}");
     }
+    // What the call was about is the asker's, and goes with their entries.
+    assert!(!decision.fields.contains_key("arguments"));
+    let approvals: Vec<_> = entries.iter().filter(|entry| entry.word() == "approval").collect();
+    let [approval] = approvals[..] else { panic!("{approvals:?}") };
+    for (name, value) in [("person", "T1:U1"), ("tool", CARD), ("arguments", r#"{"name":"[redacted]"}"#)] {
+        assert_eq!(approval.fields[name], Field::Text(value.to_owned()), "{name}");
+    }
+    // The other click came too late, and says so.
+    let late = entries.iter().find(|entry| entry.word() == "not_decided").unwrap();
+    assert_eq!(late.fields["person"], Field::Text("T1:U3".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_nobody_has_decided_is_an_entry_of_the_askers() {
+    let mut settings = SettleSettings::new(WAIT);
+    settings.approvals = Approvals {
+        tools: vec![("create_card".to_owned(), Who::People(vec!["U2".to_owned()]))],
+        time: Duration::from_secs(60),
+    };
+    settings.audit = Some(AuditRules { days: 30, redact: Redact::default(), texts: true });
+    let scene = Scene::with(settings).into_taken().await.into_claimed().await;
+    assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "ask first");
+    assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
+    scene.world.pass(Duration::from_secs(61));
+    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Lapsed });
+    let entries = scene.world.store.audit();
+    let decision = entries.iter().find(|entry| entry.word() == "decision").unwrap();
+    assert_eq!(decision.fields["person"], Field::Text("T1:U1".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,6 +139,46 @@ async fn what_is_repeated_has_one_entry() {
     assert_eq!(words, ["answer", "asked", "call", "called", "end"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_has_used_that_gives_the_question_back_is_its_askers() {
+    let scene = Scene::with(settings()).into_taken().await.into_claimed().await;
+    let used = Some(TokensUsed { input: 7, output: 5 });
+    let (key, operation) = (scene.key.clone(), Operation::Release);
+    let request = Request { key, token: token(CLAIMERS), operation, used };
+    assert_eq!(scene.settle.run(&request).await.0.unwrap(), Answer::Released);
+    assert_eq!(scene.in_the_trail("used", "person"), ["T1:U1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_goes_on_after_nobody_was_asked_says_in_the_end_what_it_has_used() {
+    let tools = vec![("create_card".to_owned(), crate::work::approval::Who::Asker)];
+    let approvals = Approvals { tools, time: Duration::from_secs(3600) };
+    let scene = Scene::with(SettleSettings { approvals, ..settings() });
+    let nobody = Place { user: None, ..Scene::place() };
+    assert_eq!(scene.receive("h1", DISPATCHERS, Some(nobody)).await, Errand::Call);
+    let scene = scene.into_claimed().await;
+    assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "ask first");
+    let suspend = Operation::Suspend { number: 1, invocation: "{}".to_owned() };
+    for (operation, input, outcome) in [(suspend, 7, "not asked"), (answer_of("42"), 70, "answered")] {
+        let (key, used) = (scene.key.clone(), Some(TokensUsed { input, output: 0 }));
+        let request = Request { key, token: token(CLAIMERS), operation, used };
+        assert_eq!(scene.settle.run(&request).await.0.unwrap().outcome(), outcome);
+    }
+    assert_eq!(scene.in_the_trail("used", "input_tokens"), ["70"]);
+}
+
+/// Two attempts refuse in the same words, and the late one's refusal is not the one that stands.
+#[tokio::test(start_paused = true)]
+async fn the_text_of_somebody_who_has_lost_the_question_is_not_in_it() {
+    let refuse = || Operation::Refuse { why: "thinking_failed".to_owned() };
+    let scene = Scene::with(settings()).into_taken().await.into_claimed().await;
+    scene.taken_over(7).await;
+    assert_eq!(scene.ask(7, refuse()).await, Answer::Told);
+    assert_eq!(scene.ask(CLAIMERS, refuse()).await, Answer::Gone);
+    assert_eq!(scene.in_the_trail("answer", "becomes"), ["told"]);
+    assert_eq!(scene.in_the_trail("not_posted", "why"), [""; 0]);
+}
+
 /// The second attempt does something else under the same number: it is told so, and the trail has both, with what came of each.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_not_made_says_so() {

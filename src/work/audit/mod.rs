@@ -35,7 +35,7 @@ use crate::slack::question::Place;
 use crate::time::clock::UnixMillis;
 
 /// The most that is kept of arguments, in bytes of JSON. With the longest answer an entry has a third of what DynamoDB takes.
-pub const MAX_ARGUMENT_BYTES: usize = 32 * 1024;
+pub const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
@@ -85,14 +85,23 @@ pub enum Act<'a> {
         /// The token of whoever wants it called.
         by: &'a Token,
     },
-    /// Somebody is about to decide whether a call may be made; or nobody has in time.
-    Decision {
+    /// A person is about to be asked whether a call may be made.
+    Approval {
         /// The number of the call in the question's journal.
         number: u32,
         /// The tool.
         tool: &'a str,
-        /// Its arguments, as JSON, which were shown.
+        /// Its arguments, as JSON, which are shown.
         arguments: &'a str,
+        /// The token of whoever wants it called.
+        by: &'a Token,
+    },
+    /// Somebody is about to decide whether a call may be made; or nobody has in time.
+    Decision {
+        /// The number of the call in the question's journal.
+        number: u32,
+        /// The tool. Its arguments are in the asker's entry of the approval.
+        tool: &'a str,
         /// What is decided.
         decision: &'a Decision,
     },
@@ -253,8 +262,12 @@ fn add(rules: &AuditRules, act: &Act<'_>, fields: &mut BTreeMap<&'static str, Fi
             add_call(rules, tool, arguments, fields);
             call_key("call", *number, by, tool, arguments)
         }
-        Act::Decision { number, tool, arguments, decision } => {
+        Act::Approval { number, tool, arguments, by } => {
             add_call(rules, tool, arguments, fields);
+            call_key("approval", *number, by, tool, arguments)
+        }
+        Act::Decision { number, tool, decision } => {
+            fields.insert("tool", Field::text(start_of(tool, 256)));
             fields.insert("verdict", Field::text(decision.verdict.as_str()));
             decision_key("decision", *number, decision)
         }
@@ -493,12 +506,12 @@ mod tests {
     #[test]
     fn long_arguments_are_cut_after_they_were_redacted_and_the_entry_says_so() {
         let by = token(7);
-        let long = format!(r#"{{"password":"hidden","text":"{}"}}"#, "\u{1f642}".repeat(15_000));
+        let long = format!(r#"{{"password":"hidden","text":"{}"}}"#, "\u{1f642}".repeat(20_000));
         let entry =
             entry(&rules("password", true), &Act::Call { number: 1, tool: "t", arguments: &long, by: &by });
         let kept = text(&entry, "arguments").unwrap();
         assert!(kept.len() <= MAX_ARGUMENT_BYTES && kept.len() > MAX_ARGUMENT_BYTES - 4);
         assert!(!kept.contains("hidden"));
-        assert!(matches!(entry.fields["arguments_cut_from_bytes"], Field::Number(60_000..=61_000)));
+        assert!(matches!(entry.fields["arguments_cut_from_bytes"], Field::Number(80_000..=81_000)));
     }
 }

@@ -73,7 +73,10 @@ impl Redact {
     /// of what is in it, so nothing of it is kept.
     pub fn arguments(&self, tool: &str, arguments: &str) -> String {
         let tool = tool.to_lowercase();
-        let rules = self.rules.iter().filter(|rule| rule.tool.as_ref().is_none_or(|it| *it == tool));
+        // A tool's name is its target's, three underscores, and the operation.
+        let operation = tool.split_once("___").map_or(&*tool, |(_, operation)| operation);
+        let is_of = |it: &String| *it == tool || *it == operation;
+        let rules = self.rules.iter().filter(|rule| rule.tool.as_ref().is_none_or(is_of));
         let names: Vec<&str> = rules.map(|rule| rule.name.as_str()).collect();
         match serde_json::from_str(arguments) {
             Ok(Value::Object(mut object)) => {
@@ -135,7 +138,10 @@ mod tests {
         let arguments = json!({ "desc": "a", "name": "b" });
         let left = json!({ "desc": "[redacted]", "name": "b" });
         assert_eq!(kept("Trello___Create_Card.desc", &arguments), left);
-        assert_eq!(kept("trello___delete_card.desc", &arguments), arguments);
+        assert_eq!(kept("create_card.desc", &arguments), left);
+        for other in ["trello___delete_card.desc", "delete_card.desc", "trello.desc"] {
+            assert_eq!(kept(other, &arguments), arguments);
+        }
         let nothing = json!({ "desc": "[redacted]", "name": "[redacted]" });
         assert_eq!(kept("trello___create_card.*", &arguments), nothing);
         assert_eq!(kept("*", &arguments), nothing);
