@@ -257,7 +257,7 @@ pub(crate) fn state(record: &Record, now: UnixMillis) -> String {
             let at = SlackTs::parse(ts).map(|ts| format!(", at {}", utc(ts.as_millis()))).unwrap_or_default();
             format!("answered: the last part stands as the message {ts}{at}")
         }
-        State::Joined { to } => {
+        State::Joined { to, .. } => {
             format!("answered together with another question of its thread, and it ends as that one does: {to}")
         }
         State::Told { why, told_for, .. } => match why.as_str() {

@@ -64,7 +64,7 @@ use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{
     self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD, is_withdrawn,
 };
-use crate::work::record::{Asking, End, LEASE, Posting, Receive, State};
+use crate::work::record::{Asking, End, LEASE, Posting, Receive, Record, State};
 use crate::work::together;
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -580,8 +580,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let decided = update(&self.store, &self.clock, work.key, |record, now| {
             let received = work.received(now, stop);
             match record {
-                Some(record) if matches!(&record.state, State::Joined { to } if to == leading) => {
-                    together::found(record, read.as_ref(), &received, self.settings.limits)
+                Some(record @ Record { state: State::Joined { to, since }, .. }) if to == leading => {
+                    together::found(record, *since, read.as_ref(), &received, self.settings.limits)
                 }
                 record => receive::on_receive(record, &received, self.settings.limits),
             }

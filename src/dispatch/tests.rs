@@ -857,17 +857,20 @@ async fn a_question_that_another_answer_answers_is_done_when_that_stands() {
         update(&scene.world, &scene.world, key, write).await.unwrap();
     };
     assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
-    write(&key("C2"), State::Joined { to: leading.question_id().to_owned() }).await;
-    let waits = scene.one(second()).await;
-    assert_eq!(waits.outcome, Deferred(Deferral::InFlight));
-    assert!(waits.put_off_for.unwrap() > LEASE);
+    let since = scene.world.store.read(&leading, scene.world.now()).await.unwrap().record.unwrap().since;
+    let joined = || State::Joined { to: leading.question_id().to_owned(), since };
+    write(&key("C2"), joined()).await;
     write(&leading, State::Answered { ts: Some("1.2".to_owned()), token: None }).await;
     assert_eq!(scene.one(again(2, second())).await.outcome, Duplicate);
     // Nobody has worked on it.
     assert_eq!(scene.invoked(), ["Ev1"]);
     let told = State::Told { why: "untold".to_owned(), told_for: Some("m1".to_owned()), token: None };
     write(&leading, told).await;
-    assert_eq!(scene.one(again(3, second())).await.outcome, MessageOutcome::Told);
+    assert!(matches!(scene.one(again(3, second())).await.outcome, DeadLettered));
+    // The first one has started over.
+    write(&key("C2"), State::Joined { to: leading.question_id().to_owned(), since: since.after(SECOND) })
+        .await;
+    assert_eq!(scene.one(again(4, second())).await.outcome, Dispatched);
 }
 
 #[tokio::test(start_paused = true)]

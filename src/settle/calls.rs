@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::gateway::ToolOutcome;
 use crate::time::clock::UnixMillis;
-use crate::work::approval::Verdict;
+use crate::work::approval::{Approval, Verdict};
 use crate::work::journal::{AskedCall, Entry, MAX_BYTES, ToolCall, ToolEnd};
 
 /// What is answered to the request for a call.
@@ -13,7 +13,12 @@ pub enum Called {
     /// A person has to be asked first.
     AskFirst,
     /// What came of it.
-    Ended(ToolEnd),
+    Ended {
+        /// That.
+        end: ToolEnd,
+        /// Who has approved it; absent if it needed nobody's approval, or has none.
+        approved_by: Option<String>,
+    },
     /// Another invocation makes this very call right now. Asking again will tell what came of it.
     UnderWay,
     /// Another call stands under this number: an earlier attempt made that one.
@@ -30,9 +35,11 @@ impl Called {
     /// What stands in the journal, for whoever wants this tool called with these arguments.
     pub fn of(stands: &Entry, number: u32, tool: &str, arguments: &str, now: UnixMillis) -> Self {
         match stands {
-            Entry::Closed => Self::Ended(ToolEnd::NotCalled { why: CLOSED.to_owned() }),
+            Entry::Closed => Self::ended(ToolEnd::NotCalled { why: CLOSED.to_owned() }),
             Entry::Call(call) if call.is_of(tool, arguments) => {
-                call.end_at(now).map_or(Self::UnderWay, Self::Ended)
+                let approval = call.approval.as_ref();
+                let approved_by = approval.and_then(Approval::decided_by).map(str::to_owned);
+                call.end_at(now).map_or(Self::UnderWay, |end| Self::Ended { end, approved_by })
             }
             Entry::Call(call) => Self::Another(Box::new(JournalledCall::of(call, number, now))),
             Entry::Asked(asked) if asked.is_of(tool, arguments) => match asked.verdict() {
@@ -40,17 +47,22 @@ impl Called {
                 // Whoever asks for it again makes it.
                 Some(Verdict::Approved) => Self::UnderWay,
                 Some(verdict @ (Verdict::Refused | Verdict::Lapsed)) => {
-                    Self::Ended(ToolEnd::NotCalled { why: verdict.as_str().to_owned() })
+                    Self::ended(ToolEnd::NotCalled { why: verdict.as_str().to_owned() })
                 }
             },
             Entry::Asked(asked) => Self::Another(Box::new(JournalledCall::of_asked(asked, number))),
         }
     }
 
+    /// What came of a call that needs nobody's approval, or was not made.
+    pub const fn ended(end: ToolEnd) -> Self {
+        Self::Ended { end, approved_by: None }
+    }
+
     /// The value of `outcome`.
     pub const fn outcome(&self) -> &'static str {
         match self {
-            Self::Ended(end) => outcome(Some(end)),
+            Self::Ended { end, .. } => outcome(Some(end)),
             Self::UnderWay => outcome(None),
             Self::AskFirst => "ask first",
             Self::Another(_) => "another call",
@@ -60,7 +72,13 @@ impl Called {
     /// The answer as JSON.
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Ended(end) => Value::Object(told(Some(end))),
+            Self::Ended { end, approved_by } => {
+                let mut told = told(Some(end));
+                if let Some(by) = approved_by {
+                    told.insert("approved_by".to_owned(), by.as_str().into());
+                }
+                Value::Object(told)
+            }
             Self::UnderWay => Value::Object(told(None)),
             Self::AskFirst => json!({ "outcome": self.outcome() }),
             Self::Another(call) => json!({ "outcome": self.outcome(), "call": call.to_json() }),
@@ -95,13 +113,13 @@ impl JournalledCall {
     pub fn of(call: &ToolCall, number: u32, now: UnixMillis) -> Self {
         let (tool, arguments) = (call.tool.clone(), call.arguments.clone());
         let state = call.end_at(now).map_or(CallState::UnderWay, CallState::Ended);
-        let decision = call.approval.as_ref().and_then(|approval| approval.decision.as_ref());
+        let approval = call.approval.as_ref();
         Self {
             number,
             tool,
             arguments,
             state,
-            approved_by: decision.and_then(|decision| decision.by.clone()),
+            approved_by: approval.and_then(Approval::decided_by).map(str::to_owned),
         }
     }
 
@@ -114,7 +132,7 @@ impl JournalledCall {
             None => Some(NOT_ASKED),
         };
         let not_called = |why: &str| CallState::Ended(ToolEnd::NotCalled { why: why.to_owned() });
-        let by = asked.approval.decision.as_ref().and_then(|decision| decision.by.clone());
+        let by = asked.approval.decided_by().map(str::to_owned);
         let approved_by = if why.is_none() { by } else { None };
         let (tool, arguments) = (asked.tool.clone(), asked.arguments.clone());
         Self { number, tool, arguments, state: why.map_or(CallState::Approved, not_called), approved_by }

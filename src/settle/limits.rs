@@ -87,7 +87,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         // What was called before the day's limit was reached, or set, was called.
         let begun = stands.filter(|entry| !matches!(entry, Entry::Asked(_)));
         let told = |entry: Entry| self.called(&entry, number, tool, arguments);
-        Ok(Answer::Called(begun.map_or(Called::Ended(end), told)))
+        Ok(Answer::Called(begun.map_or(Called::ended(end), told)))
     }
 
     /// Takes from the counters of a place; `Done` if it has none.

@@ -63,6 +63,7 @@ use crate::work::operations::{self, Beat, Claimed, Counted, Intent, Now, Posted}
 use crate::work::queue::Queue;
 use crate::work::receive::{DELETED, STOPPED};
 use crate::work::record::{Declined, End, LEASE, Posting, Receive, Record, State, Via};
+use crate::work::together::is_given_others;
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
 use crate::work::usage::DailyLimits;
@@ -225,6 +226,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.end_together(text.as_deref(), End::Answered, together, call).await
             }
             Operation::Refuse { why } => {
+                if self.has_parted(call).await? {
+                    return Ok(Answer::Gone);
+                }
                 call.report.why = Some(why.clone());
                 self.end(Some(answer_text::apology(why)), End::Told { why: why.clone() }, call).await
             }
@@ -305,6 +309,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Some(record) = self.read(call).await? else { return Ok(Answer::NotShown) };
         let Some(place) = &record.place else { return Ok(Answer::NotShown) };
         // A free record is one that was given back: whoever takes the question next shows the sign anew.
+        let waits_for_another =
+            self.settings.together.is_some() && record.state == State::Free && record.deferrals > 0;
+        if waits_for_another {
+            // The agent works on another question of the thread, whose sign it is.
+            return Ok(Answer::NotShown);
+        }
         if record.has_ended() || record.state == State::Free {
             if let State::Told { why, .. } = &record.state {
                 // The dispatcher, which has no Slack, may have ended it.
@@ -357,7 +367,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             })
             .await?
         } else {
-            self.intend_together(text, together, &nonce, stop.as_ref(), call).await?
+            self.intend_together(text, together, &nonce, stop, call).await?
         };
         if matches!(intent, Intent::Post(_) | Intent::Ended { .. }) {
             call.report.joined = together.len();
@@ -828,7 +838,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Some(place) = record.place.as_ref().filter(has_one) else { return Ok(nothing()) };
         // Before a question that begins a thread, nothing was said in it.
         let begins_it = place.thread_ts.as_deref().and_then(SlackTs::parse).as_ref() == Some(&place.asked_at);
-        let gives = together && self.settings.together.is_some() && !record.is_alone;
+        let is_message =
+            is_of_a_message(call.key.question_id(), &place.channel) && place.response_url.is_none();
+        let gives = together && self.settings.together.is_some() && is_given_others(&record) && is_message;
         if begins_it && !gives {
             return Ok(nothing());
         }
@@ -874,6 +886,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Ok(raw) = serde_json::from_str::<&RawValue>(arguments) else {
             return Ok(Answer::Invalid { why: "arguments must be a JSON object as text" });
         };
+        if self.has_parted(call).await? {
+            return Ok(Answer::Gone);
+        }
         let stop = self.stop(call).await?;
         let token = call.token;
         let counted = update(&self.store, &self.clock, call.key, |record, now| {
@@ -883,7 +898,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Counted::Yes { place } => place,
             Counted::TooMany => {
                 let why = "too_many_calls".to_owned();
-                return Ok(Answer::Called(Called::Ended(ToolEnd::NotCalled { why })));
+                return Ok(Answer::Called(Called::ended(ToolEnd::NotCalled { why })));
             }
             Counted::Gone { visible } => {
                 self.withdrawn(visible, call).await;
@@ -900,7 +915,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             match self.begin(number, first, call).await? {
                 None if *first == Entry::Closed => {
                     let why = "too_long_to_show".to_owned();
-                    return Ok(Answer::Called(Called::Ended(ToolEnd::NotCalled { why })));
+                    return Ok(Answer::Called(Called::ended(ToolEnd::NotCalled { why })));
                 }
                 None => return Ok(Answer::Called(self.called(first, number, tool, arguments))),
                 Some(Entry::Asked(asked)) if is_approved(&asked, tool, arguments) => approved = Some(asked),
@@ -921,6 +936,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             approval: None,
             end: None,
         };
+        let approved_by = approved.as_ref().and_then(|asked| asked.approval.decided_by()).map(str::to_owned);
         if let Some(stands) = self.begin_tool_call(number, begun, approved, call).await? {
             let called = self.called(&stands, number, tool, arguments);
             if matches!(called, Called::Another(_)) || stands == Entry::Closed {
@@ -945,7 +961,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
         let act = Act::Called { number, tool, arguments, by: token, end: &end };
         self.after(&act, place.as_ref(), call).await;
-        Ok(Answer::Called(Called::Ended(end)))
+        Ok(Answer::Called(Called::Ended { end, approved_by }))
     }
 
     /// Reads the journal. What was counted and not begun is closed, so that the process of an earlier attempt, which may only be
@@ -1221,12 +1237,15 @@ fn refusal(end: &End) -> Option<String> {
 /// what is said of a stop, whose record has neither the id of a message nor a `response_url`. What only the asker sees, by the
 /// `response_url`, has no `ts` that a click could be told by later.
 fn takes_feedback(posting: &Posting, place: &Place, question_id: &str) -> bool {
-    let mut parts = question_id.rsplit(':');
-    let is_of_a_message =
-        parts.next().and_then(SlackTs::parse).is_some() && parts.next() == Some(&*place.channel);
     posting.end == End::Answered
         && posting.via != Via::ResponseUrl
-        && (is_of_a_message || place.response_url.is_some())
+        && (is_of_a_message(question_id, &place.channel) || place.response_url.is_some())
+}
+
+/// Whether the id is that of a question that a message of this channel asks.
+fn is_of_a_message(question_id: &str, channel: &str) -> bool {
+    let mut parts = question_id.rsplit(':');
+    parts.next().and_then(SlackTs::parse).is_some() && parts.next() == Some(channel)
 }
 
 fn withdrawal(now: UnixMillis, stop: Option<&Stopped>) -> Now<'_> {

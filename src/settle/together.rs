@@ -9,7 +9,7 @@ use super::{Call, Settle, withdrawal};
 use crate::dedup::StoreError;
 use crate::gateway::{AgentTools, SlackTools};
 use crate::slack::asker::{Asker, Home};
-use crate::slack::question::{Files, Place, SlackTs, Standing};
+use crate::slack::question::{Files, Place, Standing};
 use crate::time::clock::Clock;
 use crate::work::askers::AskerKey;
 use crate::work::audit::{Act, AuditEntry};
@@ -21,6 +21,9 @@ use crate::work::token::{Token, Tokens};
 use crate::work::update::{update, update_together};
 use crate::work::usage::{Amounts, Taken, Taker};
 use crate::work::{RecordKey, Stopped, WorkStore};
+
+/// Most bytes of text, all that are given together: as much as one question may have.
+const MAX_BYTES: usize = 100 * 1024;
 
 /// For how long an answer waits for a question that a dispatcher has just taken, and gives back when the agent says that it is busy.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -54,17 +57,24 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     ) -> Result<Option<Vec<Standing>>, StoreError> {
         let stop = self.stop(call).await?;
         let stopped_at = stop.as_ref().map(|stop| &stop.at);
-        let mut given = Vec::new();
+        let (mut given, mut left) = (Vec::new(), MAX_BYTES);
         for (standing, is_later) in standing(messages, place, leading, call.key.question_id()) {
+            if given.len() == MAX_OTHERS {
+                break;
+            }
+            if standing.text.len() > left {
+                continue;
+            }
             let (key, other) = (RecordKey::of_question(&standing.id), other(&standing));
             let record = self.store.read(&key, self.clock.now()).await?.record;
             let is_known = is_later || record.is_some();
             let may = is_known
-                && together::may_join(&other, record.as_ref(), call.key.question_id(), stopped_at)
+                && together::may_join(&other, record.as_ref(), stopped_at)
                 && is_of_tenant(record.as_ref(), place)
                 && self.may_ask(&other, place).await?
                 && self.is_within_limits(&key, &other.place(place), call).await?;
-            if may && given.len() < MAX_OTHERS {
+            if may {
+                left = left.saturating_sub(standing.text.len());
                 given.push(standing);
             }
         }
@@ -163,7 +173,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         text: Option<&str>,
         others: &[String],
         nonce: &Token,
-        stop: Option<&Stopped>,
+        mut stop: Option<Stopped>,
         call: &mut Call<'_>,
     ) -> Result<Intent, StoreError> {
         let (token, leading_id) = (call.token, call.key.question_id());
@@ -188,17 +198,30 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 update_together(&self.store, &self.clock, call.key, &keys, |leading, records, now| {
                     let records: Vec<_> =
                         others.iter().map(String::as_str).zip(records.iter().copied()).collect();
-                    let now = withdrawal(now, stop);
+                    let now = withdrawal(now, stop.as_ref());
                     together::intend(leading, leading_id, &records, token, text, nonce, now)
                 });
             match intent.await? {
                 Intent::Soon if !self.clock.is_past(until) => {
                     self.clock.sleep_until(self.clock.instant() + PAUSE).await;
+                    stop = self.stop(call).await?;
                 }
                 Intent::Soon => return self.apart(call).await,
                 intent => return Ok(intent),
             }
         }
+    }
+
+    /// Gives the question back, to be answered alone, if its worker was given others. Returns whether it was.
+    pub(super) async fn has_parted(&self, call: &mut Call<'_>) -> Result<bool, StoreError> {
+        if self.settings.together.is_none() {
+            return Ok(false);
+        }
+        let token = call.token;
+        let parted = update(&self.store, &self.clock, call.key, |record, _| together::parted(record, token));
+        let Some(visible) = parted.await? else { return Ok(false) };
+        self.make_visible(&visible, call).await;
+        Ok(true)
     }
 
     /// Gives the leading question back, because one that was to be answered with it is somebody else's by now.
@@ -226,10 +249,9 @@ fn standing(messages: &[Value], place: &Place, leading: &Record, leading_id: &st
     all.sort_by(|one, another| one.ts.cmp(&another.ts));
     // The message that a thread begins with may come with each page.
     all.dedup_by(|later, earlier| later.ts == earlier.ts);
-    let own_ts = leading_id.rsplit(':').next().and_then(SlackTs::parse);
-    let asked_at = own_ts.unwrap_or_else(|| place.asked_at.clone());
+    // Of a message that an edit has made a question, what was asked before the edit is not later.
     let (later, before): (Vec<Standing>, Vec<Standing>) =
-        all.into_iter().partition(|standing| standing.ts > asked_at);
+        all.into_iter().partition(|standing| standing.ts > place.asked_at);
     let last = before.len().saturating_sub(MAX_OTHERS);
     let later = later.into_iter().take(MAX_OTHERS).map(|standing| (standing, true));
     later.chain(before.into_iter().skip(last).map(|standing| (standing, false))).collect()

@@ -42,6 +42,13 @@ pub struct Approval {
     pub decision: Option<Decision>,
 }
 
+impl Approval {
+    /// Who has decided; `None` if nobody has, or nobody has in time.
+    pub fn decided_by(&self) -> Option<&str> {
+        self.decision.as_ref()?.by.as_deref()
+    }
+}
+
 /// Who may decide.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Who {

@@ -203,7 +203,7 @@ fn records() -> Vec<Record> {
         State::Answered { ts: None, token: None },
         State::Told { why: why.clone(), told_for: Some("message 1".to_owned()), token: Some(token(1)) },
         State::Told { why, told_for: None, token: None },
-        State::Joined { to: "A1:C1:1531420618.000100".to_owned() },
+        State::Joined { to: "A1:C1:1531420618.000100".to_owned(), since: NOW },
     ];
     let mut records: Vec<Record> = states.map(|state| free().with(state)).into();
     let never_tried =
@@ -266,7 +266,7 @@ pub async fn what_is_written_is_read(store: &impl WorkStore) {
 pub async fn several_records_are_written_at_once_or_none_is(store: &impl WorkStore) {
     let keys = [new_key(), new_key(), new_key()];
     let leading = Record { attempts: 1, ..free() };
-    let joined = free().with(State::Joined { to: keys[0].question_id().to_owned() });
+    let joined = free().with(State::Joined { to: keys[0].question_id().to_owned(), since: NOW });
     let [absent, free_seen] = {
         let absent = read(store, &keys[1], NOW).await;
         assert_eq!(write(store, &keys[2], &absent, &free()).await, Written::Done);

@@ -91,6 +91,8 @@ pub enum State {
     Joined {
         /// The id of that question.
         to: String,
+        /// When that one was first received: one that has started over since is another.
+        since: UnixMillis,
     },
     /// There will be no answer (`told`): a person has been told why, or the asker has withdrawn the question.
     Told {

@@ -228,9 +228,9 @@ async fn an_approved_call_beyond_the_days_limit_is_over_and_its_click_is_still_f
     assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
     scene.next_turn().await;
-    let over = json!({ "outcome": "not called", "why": "over_limit_of_person" });
     for _again in 0..2 {
-        assert_eq!(scene.told(NEXT, call_of(1, "a")).await, over);
+        let told = scene.told(NEXT, call_of(1, "a")).await;
+        assert_eq!((&told["outcome"], &told["why"]), (&json!("not called"), &json!("over_limit_of_person")));
     }
     // The click that decided is delivered once more, and what says that the time is over finds the decision, too: both carry on.
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
@@ -246,7 +246,7 @@ async fn an_approved_call_beyond_the_days_limit_is_over_and_its_click_is_still_f
     assert_eq!(scene.taken_over(7).await["tool_calls"], 1);
     let told = json!({ "outcome": "not called", "why": "over_limit_of_person", "approved_by": "U1" });
     assert_eq!(scene.told(7, Operation::Calls).await["calls"], json!([told_of("a", 1, &told)]));
-    assert_eq!(scene.told(7, call_of(1, "a")).await, over);
+    assert_eq!(scene.told(7, call_of(1, "a")).await["why"], "over_limit_of_person");
     assert_eq!(scene.told(7, call_of(2, "a")).await["outcome"], "ask first");
     assert_eq!(scene.called(), Vec::<String>::new());
 }

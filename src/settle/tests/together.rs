@@ -101,7 +101,8 @@ async fn what_stands_in_the_thread_is_given_and_answered_by_one_answer() {
     assert_eq!(scene.world.posted.lock().unwrap().len(), 1);
     for ts in [LATER, LATEST] {
         let record = scene.record_of(ts).await.unwrap();
-        assert_eq!(record.state, State::Joined { to: scene.key.question_id().to_owned() });
+        let since = scene.record().await.since;
+        assert_eq!(record.state, State::Joined { to: scene.key.question_id().to_owned(), since });
         assert_eq!(record.place.unwrap().asked_at, SlackTs::parse(ts).unwrap());
     }
 }
@@ -175,6 +176,48 @@ async fn one_that_was_taken_meanwhile_has_the_question_asked_anew_and_alone() {
     assert_eq!(scene.queue(), ["h1 in 0"]);
     assert_eq!(scene.record_of(LATEST).await, None);
     assert_eq!(scene.world.posted.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn before_a_tool_is_called_or_a_refusal_is_said_the_others_are_let_go() {
+    for operation in [call_of(1, "a"), Operation::Refuse { why: "thinking_failed".to_owned() }] {
+        let scene = Scene::with_others(Some(WhoMayAsk::EVERYBODY)).await;
+        scene.given().await;
+        assert_eq!(scene.ask(CLAIMERS, operation).await, Answer::Gone);
+        let record = scene.record().await;
+        assert_eq!((&record.state, record.is_alone, record.tool_calls), (&State::Free, true, 0));
+        assert_eq!(scene.queue(), ["h1 in 0"]);
+        assert!(scene.world.tool_calls.lock().unwrap().is_empty());
+        assert!(scene.world.posted.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_no_message_is_given_none() {
+    let scene = Scene::with_others(Some(WhoMayAsk::EVERYBODY)).await;
+    let seen = scene.world.store.read(&scene.key, scene.world.now()).await.unwrap();
+    let place = Place { response_url: Some("https://hooks.slack.com/x".to_owned()), ..Scene::place() };
+    let record = Record { place: Some(place), ..seen.record.clone().unwrap() };
+    scene.world.store.write(&scene.key, &seen, &record, scene.world.now()).await.unwrap();
+    assert_eq!(scene.given().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn after_an_attempt_that_came_to_nothing_each_is_answered_by_itself() {
+    let scene = Scene::with_others(Some(WhoMayAsk::EVERYBODY)).await;
+    let seen = scene.world.store.read(&scene.key, scene.world.now()).await.unwrap();
+    let record = Record { attempts: 2, ..seen.record.clone().unwrap() };
+    scene.world.store.write(&scene.key, &seen, &record, scene.world.now()).await.unwrap();
+    assert_eq!(scene.given().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn together_they_are_no_longer_than_a_question_may_be() {
+    let scene = Scene::with_others(Some(WhoMayAsk::EVERYBODY)).await;
+    let long = |ts: &str, letter: &str| said(ts, "U1", &format!("<@UAPP> {}", letter.repeat(60_000)));
+    scene.world.readings.lock().unwrap().clear();
+    scene.stands(vec![long(LATER, "a"), long(LATEST, "b"), said("1531420621.000100", "U1", "<@UAPP> short")]);
+    assert_eq!(scene.given().await, [id(LATER), id("1531420621.000100")]);
 }
 
 #[tokio::test]

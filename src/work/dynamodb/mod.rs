@@ -45,9 +45,10 @@ const TOGETHER: &str = "together";
 const IS_ALONE: &str = "is_alone";
 const JOINED: &str = "joined";
 const JOINED_TO: &str = "joined_to";
+const JOINED_SINCE: &str = "joined_since";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 47] = [
+const ATTRIBUTES: [&str; 48] = [
     VERSION,
     STATE,
     TOKEN,
@@ -93,6 +94,7 @@ const ATTRIBUTES: [&str; 47] = [
     TOGETHER,
     IS_ALONE,
     JOINED_TO,
+    JOINED_SINCE,
     // What a dispatcher before work records wrote.
     "owner",
     "received_at",
@@ -553,8 +555,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             set(TOKEN, string(token.as_str()));
             SUSPENDED
         }
-        State::Joined { to } => {
+        State::Joined { to, since } => {
             set(JOINED_TO, string(to));
+            set(JOINED_SINCE, number_value(since.as_millis()));
             JOINED
         }
         State::Told { why, told_for, token } => {
@@ -631,7 +634,12 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             ts: read.text("ts"),
             token: read.token(TOKEN)?.ok_or_else(|| unreadable(TOKEN))?,
         },
-        Some(JOINED) => State::Joined { to: read.text(JOINED_TO).ok_or_else(|| unreadable(JOINED_TO))? },
+        Some(JOINED) => State::Joined {
+            to: read.text(JOINED_TO).ok_or_else(|| unreadable(JOINED_TO))?,
+            since: UnixMillis::from_millis(
+                read.number(JOINED_SINCE)?.ok_or_else(|| unreadable(JOINED_SINCE))?,
+            ),
+        },
         Some("told") => State::Told {
             why: read.text("why").unwrap_or_default(),
             told_for: read.text("told_for"),

@@ -52,7 +52,7 @@ fn state() -> impl Strategy<Value = State> {
         .prop_map(|(why, told_for, token)| State::Told { why, told_for, token });
     let suspended = (asking(), prop::option::of("[0-9.]{1,9}"), token())
         .prop_map(|(asking, ts, token)| State::Suspended { asking, ts, token });
-    let joined = "[A-Za-z0-9:.]{1,30}".prop_map(|to| State::Joined { to });
+    let joined = ("[A-Za-z0-9:.]{1,30}", time()).prop_map(|(to, since)| State::Joined { to, since });
     prop_oneof![Just(State::Free), flight, posting(), answered, suspended, joined, told]
 }
 

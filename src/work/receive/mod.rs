@@ -177,7 +177,7 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
         State::InFlight(flight) => in_flight(record, flight, received),
         State::Posting(posting) => posting_found(record, posting, received, limits),
         State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
-        State::Joined { to } => Decision::only(Errand::EndsWith { question_id: to.clone() }),
+        State::Joined { to, .. } => Decision::only(Errand::EndsWith { question_id: to.clone() }),
         State::Told { why, told_for, .. } => told(record, why, told_for.as_deref(), received, limits),
     }
 }

@@ -14,9 +14,12 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use super::back_off::back_off;
 use super::operations::{self, Intent, Now};
-use super::receive::{self, Decision, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, is_withdrawn};
-use super::record::{End, LEASE, Record, State};
+use super::receive::{
+    self, DELETED, Decision, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOPPED, is_withdrawn,
+};
+use super::record::{End, LEASE, Receive, Record, State};
 use super::token::Token;
 use crate::slack::question::{File, MAX_FILES, Place, SlackTs};
 use crate::time::clock::UnixMillis;
@@ -69,9 +72,9 @@ impl<T> Joint<T> {
     }
 }
 
-/// Whether somebody may answer a question with the one with the id `leading`: nobody works on it, nothing was done for it yet, and
-/// nobody has withdrawn it. `record` is its own.
-pub fn may_join(other: &Other, record: Option<&Record>, leading: &str, stopped_at: Option<&SlackTs>) -> bool {
+/// Whether somebody may answer a question together with another one: nobody works on it, nothing was done for it yet, and nobody has
+/// withdrawn it. `record` is its own.
+pub fn may_join(other: &Other, record: Option<&Record>, stopped_at: Option<&SlackTs>) -> bool {
     if stopped_at.is_some_and(|stopped_at| other.asked_at <= *stopped_at) {
         return false;
     }
@@ -82,13 +85,39 @@ pub fn may_join(other: &Other, record: Option<&Record>, leading: &str, stopped_a
             let is_untouched = record.tool_calls == 0 && record.suspensions == 0 && record.stream.is_none();
             is_untouched && !is_withdrawn(record, stopped_at)
         }
-        // It was, by an answer that was never posted.
-        State::Joined { to } => to == leading,
         State::InFlight(_)
         | State::Posting(_)
         | State::Answered { .. }
         | State::Suspended { .. }
+        | State::Joined { .. }
         | State::Told { .. } => false,
+    }
+}
+
+/// Whether whoever works on a question is given others: not if it is to be answered alone. After an attempt that came to nothing it is,
+/// too: what keeps one of them from being answered shall not keep the others from it.
+pub fn is_given_others(record: &Record) -> bool {
+    !record.is_alone && record.attempts <= 1
+}
+
+/// Gives the leading question back, to be answered alone, if whoever has this token was given others. The answer is the receive that
+/// is to be made visible; `None`: it goes on.
+///
+/// That is so before a tool is called that may change something: it would be called for all of them, and what it did would stand in the
+/// journal of the leading one alone, so that another one that is answered by itself after all would have it called again. And it is so
+/// before somebody is told that there will be no answer: that may be the fault of one of them.
+pub fn parted(record: Option<&Record>, token: &Token) -> Decision<Option<Receive>> {
+    let has_others = record.is_some_and(|record| {
+        let is_claimed = record.flight_of(token).is_some_and(|flight| flight.claimed_from.is_some());
+        is_claimed && !record.is_alone && !record.together.is_empty()
+    });
+    if !has_others {
+        return Decision::only(None);
+    }
+    let Decision { write, then } = apart(record, token);
+    match then {
+        Intent::Apart { visible } => Decision { write, then: Some(visible) },
+        _ => Decision::only(None),
     }
 }
 
@@ -98,7 +127,7 @@ pub fn give(record: Option<&Record>, token: &Token, others: &[Other]) -> Decisio
     let Some(record) = record.filter(|record| record.flight_of(token).is_some()) else {
         return Decision::only(None);
     };
-    if record.is_alone {
+    if !is_given_others(record) {
         return Decision::only(Some(Vec::new()));
     }
     let mut left = MAX_FILES.saturating_sub(record.files.len());
@@ -144,7 +173,7 @@ pub fn intend(
     let mut are_all_free = true;
     for (id, other_record) in others {
         let other = record.together.iter().find(|other| other.question_id == *id);
-        let other = other.filter(|other| may_join(other, *other_record, leading_id, now.stopped_at));
+        let other = other.filter(|other| may_join(other, *other_record, now.stopped_at));
         let Some(other) = other else {
             are_all_free = false;
             waits_for_a_moment &= is_in_a_dispatchers_hands(*other_record, now.now);
@@ -152,7 +181,8 @@ pub fn intend(
         };
         let place = record.place.as_ref().map(|place| other.place(place));
         let before = other_record.cloned().unwrap_or_else(|| Record::new(place, now.now));
-        joined.push(before.with(State::Joined { to: leading_id.to_owned() }));
+        let state = State::Joined { to: leading_id.to_owned(), since: record.since };
+        joined.push(before.with(state));
     }
     if are_all_free {
         return Joint { write: alone.write, others: joined, then: alone.then };
@@ -186,30 +216,47 @@ fn is_in_a_dispatchers_hands(record: Option<&Record>, now: UnixMillis) -> bool {
 }
 
 /// What is to be done with a message whose question is joined to another, the `leading` one, by that one's record: it ends as that one
-/// does. `record` is the message's own, and is joined.
+/// does. `record` is the message's own, and `since` says which life of the leading one it is joined to.
 pub fn found(
     record: &Record,
+    since: UnixMillis,
     leading: Option<&Record>,
     received: &Received<'_>,
     limits: Limits,
 ) -> Decision<Errand> {
-    let rest = match leading.map(|leading| &leading.state) {
-        // A record that has expired was answered long ago.
-        None | Some(State::Answered { .. }) => return Decision::only(Errand::Done(Done::Answered)),
-        Some(State::Told { .. }) => return Decision::only(Errand::Done(Done::Told)),
-        Some(State::Suspended { .. } | State::Joined { .. }) => {
-            return Decision::only(Errand::Done(Done::Told));
+    // A record that has expired was answered long ago.
+    let Some(leading) = leading else { return Decision::only(Errand::Done(Done::Answered)) };
+    // Nobody could post the answer, and somebody has sent the leading question's letter back: its answer will be another one.
+    let has_started_over = leading.since != since;
+    match &leading.state {
+        _ if has_started_over => by_itself(record, received, limits),
+        State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
+        // Slack took nothing of the answer, or nobody knows what. Each has a letter of its own, which can be sent back.
+        State::Told { why, .. } if ![STOPPED, DELETED].contains(&why.as_str()) => {
+            receive::untold(record, received, why)
         }
-        Some(State::InFlight(flight)) => received.now.until(flight.lease_until),
-        Some(State::Free | State::Posting(_)) => Duration::ZERO,
-    };
-    // The message of the leading question drives the post, and gives it up in time. If that message was lost, nobody would ever hear
-    // of this question.
-    let since = leading.map_or(record.since, |leading| leading.since.max(record.since));
-    if since.until(received.now) >= limits.give_up_after + LONGEST_WAIT {
-        return receive::untold(record, received, OUTCOME_UNKNOWN);
+        State::Posting(_) => {
+            // The message of the leading question drives the post, and gives it up in time. If that message was lost, nobody would
+            // ever hear of this question.
+            let since = leading.since.max(record.since);
+            if since.until(received.now) >= limits.give_up_after + LONGEST_WAIT {
+                return receive::untold(record, received, OUTCOME_UNKNOWN);
+            }
+            Decision::only(Errand::PutOff(
+                back_off(received.receives, &received.receive.message_id).max(LEASE),
+            ))
+        }
+        State::Told { .. }
+        | State::Free
+        | State::InFlight(_)
+        | State::Suspended { .. }
+        | State::Joined { .. } => by_itself(record, received, limits),
     }
-    Decision::only(Errand::PutOff(rest + LEASE))
+}
+
+/// The question is answered by itself after all.
+fn by_itself(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+    receive::on_receive(Some(&record.with(State::Free)), received, limits)
 }
 
 #[cfg(test)]

@@ -80,7 +80,12 @@ fn intend_with(
 fn taken() -> Vec<Record> {
     let told = State::Told { why: "deleted".to_owned(), told_for: None, token: None };
     let to = "A1:C1:1.1".to_owned();
-    let states = [in_flight(Some(2)), State::Answered { ts: None, token: None }, told, State::Joined { to }];
+    let states = [
+        in_flight(Some(2)),
+        State::Answered { ts: None, token: None },
+        told,
+        State::Joined { to, since: NOW },
+    ];
     let mut taken: Vec<Record> = states.map(|state| free().with(state)).into();
     taken.push(Record { tool_calls: 1, ..free() });
     taken.push(Record { suspensions: 1, ..free() });
@@ -94,7 +99,7 @@ fn the_others_are_joined_in_the_step_in_which_the_answer_is_written_down() {
     let joint = intend_with(&leading, &[(LATER, None), (LATEST, Some(&waiting))], None);
     assert!(matches!(joint.then, Intent::Post(_)), "{:?}", joint.then);
     assert!(matches!(joint.write.unwrap().state, State::Posting(_)));
-    let joined = State::Joined { to: LEADING.to_owned() };
+    let joined = State::Joined { to: LEADING.to_owned(), since: NOW };
     assert_eq!(joint.others.iter().map(|record| &record.state).collect::<Vec<_>>(), [&joined, &joined]);
     // Where it was asked is known, and the way to post without being a member is the leading question's alone.
     let [absent, waited] = joint.others.as_slice() else { panic!() };
@@ -149,15 +154,9 @@ fn a_stop_ends_all_that_was_asked_before_it() {
 #[test]
 fn the_same_call_again_finds_what_it_has_written() {
     let written = intend_with(&leading(), &[(LATER, None)], None).write.unwrap();
-    let joined = free().with(State::Joined { to: LEADING.to_owned() });
+    let joined = free().with(State::Joined { to: LEADING.to_owned(), since: NOW });
     let again = intend_with(&written, &[(LATER, Some(&joined))], None);
     assert_eq!(again, Joint { write: None, others: Vec::new(), then: Intent::Post(Box::new(written)) });
-}
-
-#[test]
-fn an_answer_that_starts_over_may_answer_the_same_others() {
-    let joined = free().with(State::Joined { to: LEADING.to_owned() });
-    assert!(matches!(intend_with(&leading(), &[(LATER, Some(&joined))], None).then, Intent::Post(_)));
 }
 
 #[test]
@@ -194,14 +193,14 @@ fn a_record_names_no_more_files_than_a_question_may_have() {
     assert!(ended.together.iter().all(|other| other.files.is_empty()) && ended.together.len() == 2);
 }
 
-fn found_with(leading: Option<&Record>, since: UnixMillis) -> Decision<Errand> {
-    let joined = Record { since, ..free().with(State::Joined { to: LEADING.to_owned() }) };
+fn found_with(leading: Option<&Record>, now: UnixMillis) -> Decision<Errand> {
+    let joined = free().with(State::Joined { to: LEADING.to_owned(), since: NOW });
     let (receive, token) = (receive("m2"), token(7));
     let received = Received {
         receive: &receive,
         receives: 3,
-        now: NOW,
-        lease_until: NOW.after(LEASE),
+        now,
+        lease_until: now.after(LEASE),
         token: &token,
         place: None,
         files: &[],
@@ -213,18 +212,36 @@ fn found_with(leading: Option<&Record>, since: UnixMillis) -> Decision<Errand> {
         is_lapse: false,
         was_dead_letter: false,
     };
-    found(&joined, leading, &received, LIMITS)
+    found(&joined, NOW, leading, &received, LIMITS)
+}
+
+fn told(why: &str) -> Record {
+    leading().with(State::Told { why: why.to_owned(), told_for: Some("m1".to_owned()), token: None })
 }
 
 #[test]
 fn a_joined_question_ends_as_the_leading_one_does() {
-    let with = |state| leading().with(state);
-    let answered = with(State::Answered { ts: Some("1.2".to_owned()), token: None });
-    let told = with(State::Told { why: "untold".to_owned(), told_for: None, token: None });
-    for (leading, done) in
-        [(Some(&answered), Done::Answered), (None, Done::Answered), (Some(&told), Done::Told)]
-    {
-        assert_eq!(found_with(leading, NOW), Decision::only(Errand::Done(done)));
+    let answered = leading().with(State::Answered { ts: Some("1.2".to_owned()), token: None });
+    for leading in [Some(&answered), None] {
+        assert_eq!(found_with(leading, NOW), Decision::only(Errand::Done(Done::Answered)));
+    }
+    // With a letter of its own, which can be sent back.
+    for why in ["untold", OUTCOME_UNKNOWN] {
+        let found = found_with(Some(&told(why)), NOW);
+        assert_eq!(found.then, Errand::DeadLetter { why: why.to_owned() });
+        let State::Told { told_for, .. } = found.write.unwrap().state else { panic!() };
+        assert_eq!(told_for.as_deref(), Some("m2"));
+    }
+}
+
+#[test]
+fn if_the_leading_one_has_started_over_or_goes_on_without_it_it_is_answered_by_itself() {
+    let started_over = Record { since: NOW.after(LEASE), ..leading() };
+    let answered_anew = started_over.with(State::Answered { ts: None, token: None });
+    for leading in [&started_over, &answered_anew, &leading(), &told("stopped"), &told("deleted")] {
+        let found = found_with(Some(leading), NOW);
+        assert_eq!(found.then, Errand::Call, "{leading:?}");
+        assert!(matches!(found.write.unwrap().state, State::InFlight(_)));
     }
 }
 
@@ -242,13 +259,25 @@ fn while_the_answer_is_on_its_way_the_message_waits_and_not_for_ever() {
         sight: None,
     }));
     assert_eq!(found_with(Some(&posting), NOW), Decision::only(Errand::PutOff(LEASE)));
-    let at_work = found_with(Some(&leading()), NOW);
-    assert_eq!(at_work, Decision::only(Errand::PutOff(LEASE * 2)));
-    let long_ago = UnixMillis::from_millis(NOW.as_millis() - 90_000_000);
     // The leading question is given up first, by its own message.
-    assert_eq!(found_with(Some(&posting), long_ago).then, Errand::PutOff(LEASE));
-    let posting = Record { since: long_ago, ..posting };
-    let over = found_with(Some(&posting), long_ago);
+    let a_day = NOW.after(LIMITS.give_up_after);
+    assert_eq!(found_with(Some(&posting), a_day).then, Errand::PutOff(LEASE));
+    let over = found_with(Some(&posting), a_day.after(LONGEST_WAIT));
     assert_eq!(over.then, Errand::DeadLetter { why: OUTCOME_UNKNOWN.to_owned() });
-    assert!(matches!(over.write.unwrap().state, State::Told { told_for: Some(id), .. } if id == "m2"));
+}
+
+#[test]
+fn whoever_works_on_several_lets_the_others_go_and_nobody_else_does() {
+    let parted_by = |record: &Record, bits| parted(Some(record), &token(bits));
+    let gone = parted_by(&leading(), 1);
+    assert_eq!(gone.then, Some(receive("m1")));
+    let record = gone.write.unwrap();
+    assert_eq!((&record.state, record.is_alone, record.attempts), (&State::Free, true, 0));
+    let alone = Record { is_alone: true, ..leading() };
+    let without = Record { together: Vec::new(), ..leading() };
+    // The dispatcher's own token, by which it gives up.
+    let unclaimed = leading().with(in_flight(None));
+    for (record, bits) in [(&leading(), 9), (&alone, 1), (&without, 1), (&unclaimed, 1)] {
+        assert_eq!(parted_by(record, bits), Decision::only(None));
+    }
 }

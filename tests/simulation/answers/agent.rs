@@ -364,6 +364,17 @@ impl One {
         work.last_call = work.last_call.max(number);
     }
 
+    /// Ends the work if other questions were to be answered with this one: no new token is taken for it.
+    pub(crate) fn leaves_the_others(&self) -> bool {
+        let has_others = !self.given().is_empty();
+        if has_others {
+            // As soon as it is given back the next attempt may begin, while this one still waits to hear of it.
+            self.sim.ledger().is_disturbed(&self.record);
+            self.cancel();
+        }
+        has_others
+    }
+
     /// How many calls of tools earlier attempts have made, or may have.
     pub(crate) fn handed_over(&self) -> u64 {
         self.work.lock().unwrap().tool_calls
@@ -525,6 +536,10 @@ impl One {
     }
 
     async fn end(&self, thought: Thought, used: u64) {
+        if !self.given().is_empty() {
+            // It may be given back, and the next attempt begin, while this one still waits to hear of it.
+            self.sim.ledger().is_disturbed(&self.record);
+        }
         loop {
             let token = self.token();
             let (operation, mut more) = match &thought {

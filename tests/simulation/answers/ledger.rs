@@ -110,6 +110,8 @@ struct Question {
     suspended_since: Option<Duration>,
     /// Whether an agent has not read what earlier attempts have called.
     ignores_its_journal: bool,
+    /// Whether the answer to another question was to answer it.
+    was_joined: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -488,6 +490,7 @@ impl Ledger {
         let was_joined = before.is_some_and(|record| matches!(record.state, State::Joined { .. }));
         let is_joined_now = matches!(after.state, State::Joined { .. }) && !was_joined;
         if is_joined_now {
+            self.question(id).was_joined = true;
             self.faults.add_one(Fault::OthersAnswered);
         }
         if after.is_alone && before.is_some_and(|record| !record.is_alone) {
@@ -570,7 +573,13 @@ impl Ledger {
         let of_this: Vec<&Posted> = question.posts.iter().filter(is_of_this).collect();
         let is_another = of_this.iter().any(|posted| posted.text != intent.text);
         let is_again = of_this.iter().any(|posted| posted.part == intent.part);
-        let in_order = u32::try_from(of_this.len()).unwrap() == intent.part;
+        // Also a part has stood that somebody has deleted in Slack since.
+        let has_stood = |part: u32| {
+            let of_life =
+                |posted: &&Posted| posted.generation == intent.generation && posted.text == intent.text;
+            question.posts.iter().filter(of_life).any(|posted| posted.part == part)
+        };
+        let in_order = (0..intent.part).all(has_stood);
         let group = question.group.clone();
         question.posts.push(Posted {
             at,
@@ -797,6 +806,11 @@ impl Ledger {
         }
     }
 
+    fn is_answered(&self, id: &str) -> bool {
+        let record = self.questions.get(id).and_then(|question| question.record.as_ref());
+        record.is_some_and(|record| matches!(record.state, State::Answered { .. }))
+    }
+
     /// Checks that each question is in exactly one answer.
     pub(crate) fn check_together(&mut self, at: Duration) {
         let answers = |question: &Question| -> BTreeSet<String> {
@@ -819,12 +833,12 @@ impl Ledger {
                 wrong.push((id.clone(), format!("{own} answers of its own, and by those to {by:?}")));
             }
             match question.record.as_ref().map(|record| &record.state) {
-                Some(State::Joined { to }) => {
+                Some(State::Joined { to, .. }) => {
                     let leading = self.questions.get(to);
                     let state = leading.and_then(|leading| Some(&leading.record.as_ref()?.state));
                     let is_ended = match state {
                         Some(State::Answered { ts: Some(_), .. }) => by.contains(to),
-                        Some(State::Answered { ts: None, .. } | State::Told { .. }) => true,
+                        Some(State::Answered { ts: None, .. }) => true,
                         _ => false,
                     };
                     let is_excused =
@@ -833,6 +847,8 @@ impl Ledger {
                         wrong.push((id.clone(), format!("joined to {to}, which is {state:?}")));
                     }
                 }
+                // Not all of an answer that nobody could post stands, and each of its questions has a letter.
+                Some(State::Told { .. }) if by.iter().all(|leading| !self.is_answered(leading)) => {}
                 state if !by.is_empty() => {
                     wrong.push((id.clone(), format!("answered by that to {by:?}, and it is {state:?}")));
                 }
@@ -1038,12 +1054,12 @@ impl Question {
                 {
                     broken("letter", format!("told {why}, and the letter says {other:?}"));
                 }
-                if why == "outcome_unknown" {
+                if why == "outcome_unknown" && !self.was_joined {
                     let mut own = intents.values().filter(|intent| intent.question == id);
                     if !own.any(|intent| intent.could_not_be_asked) {
                         broken("unknown", "and Slack could be asked".to_owned());
                     }
-                } else if why != "untold" && !all_stand {
+                } else if why != "untold" && why != "outcome_unknown" && !all_stand {
                     broken("answered", format!("told {why}, and {} posts stand", last.len()));
                 }
                 if why == answer_text::CANNOT_BE_ASKED && approvals.is_waiting(id) {

@@ -725,7 +725,7 @@ fn state_of(record: &Record) -> String {
             format!("suspended, call {}, approval {}, {ts:?}", asking.number, short(asking.approval.as_str()))
         }
         State::Answered { ts, .. } => format!("answered {ts:?}"),
-        State::Joined { to } => format!("joined to {to}"),
+        State::Joined { to, .. } => format!("joined to {to}"),
         State::Told { why, told_for, .. } => format!("told {why} for {told_for:?}"),
     }
 }

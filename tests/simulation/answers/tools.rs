@@ -199,6 +199,11 @@ impl One {
         }
         let tool = if asks { approvals::TOOL } else { TOOL };
         let call = json!({ "n": number, "tool": tool, "arguments": arguments.to_string() });
+        if self.leaves_the_others() {
+            // agent-settle gives the question back, to be answered alone.
+            self.call_until_known(&call).await;
+            return false;
+        }
         let Some(mut told) = self.call_until_known(&call).await else { return false };
         if told["outcome"] == "ask first" {
             let Some(answer) = self.suspend(number, used).await else { return false };
