@@ -67,6 +67,8 @@ class Timing:
     """For how long it is asked that a person is asked about a call. Then the question is left to its lease."""
     under_way: float = 35
     """For how long the end of an earlier attempt's call is waited for, which agent-settle still makes."""
+    ending: float = 3
+    """Where questions are answered together: how long the next one of a session waits for an answer that is being brought."""
     new_token: float = 2
     """When the token has gone, the dispatcher may be about to bring a new one to this very process."""
     cancel: float = 5
@@ -191,7 +193,7 @@ class Work:
                     self._tell(ending.text)
             elif self._left is not None:
                 # A release would give back what waits for a person, or may do so.
-                if self._left == "suspended" and not self._has_told_usage:
+                if self._left in ("suspended", "apart") and not self._has_told_usage:
                     self._report_usage()
             elif self._stop_by is not None and not self._cancelled:
                 self._give_back(self._stop_by)
@@ -352,6 +354,8 @@ class Work:
                 raise NoLongerOurs()
 
     def _call(self, n: int, tool: str, arguments: str) -> Call | Approved:
+        if self._others:
+            self._part(n, tool, arguments)
         while True:
             if self._left is not None:
                 raise NoLongerOurs()
@@ -371,6 +375,22 @@ class Work:
                 return call
             if not self._is_replaced(token):
                 raise NoLongerOurs()
+
+    def _part(self, n: int, tool: str, arguments: str) -> None:
+        """A tool that may change something is not called for several questions at once: what it does stands in the journal of one of
+        them. So agent-settle gives the question back when it is asked for the call, and it is thought about anew, alone. This thinking
+        is over, and takes no new token. Raises NoLongerOurs."""
+        with self._changed:
+            if self._left is not None or self._interrupted():
+                raise NoLongerOurs()
+            self._left, token = "apart", self._token
+            self._quiet.set()
+            self._question.cancelled.set()
+            self._changed.notify_all()
+        log.info("%s: wants to call %s, and is thought about alone", self._question.id, tool)
+        with contextlib.suppress(OutcomeUnknown, Invalid):
+            ask(self._question.id, lambda: self._settle.call(self.record, token, n, tool, arguments), self._timing.call)
+        raise NoLongerOurs()
 
     def _suspend(self, token: str, n: int, tool: str, arguments: str) -> Call | None:
         """Has a person asked about the call. If one is, or if nobody knows whether one is, this turn is over, and NoLongerOurs is
@@ -475,22 +495,26 @@ class Work:
             except (OutcomeUnknown, Invalid) as reason:
                 log.error("%s: %s, but agent-settle did not take it: %s", self._question.id, what, reason)
                 return None
-            if outcome != "gone" or self._leave_apart(token, ending) or not self._is_replaced(token):
+            if outcome != "gone" or self._leave_apart(token) or not self._is_replaced(token):
                 log.info("%s: %s: %s", self._question.id, what, outcome)
                 return outcome
 
-    def _leave_apart(self, token: str, ending: Ending) -> bool:
-        """Ends the work on an answer that was to answer other questions, too, and was told that its token has gone. If agent-settle has
-        given the question back because one of the others is somebody else's by now, the question comes to this very process again
-        within a moment, and the same answer would be given back again and again. So the new token is for a work that begins anew.
-        Returns False if it was no such answer, or if there is a new token already, which it is to be tried with."""
+    def _leave_apart(self, token: str) -> bool:
+        """Ends the work on several questions whose answer or refusal was told that its token has gone. If agent-settle has given the
+        question back because one of the others is somebody else's by now, or to have it answered alone, it comes to this very process
+        again within a moment, and the same words would be given back again and again. So the new token is for a work that begins anew.
+        Returns False if there is one question, or a new token already, which the words are to be tried with."""
         with self._changed:
-            if not self._others or ending.refusal is not None or token != self._token:
+            if not self._others or token != self._token:
                 return False
-            self._left = "apart"
+            self._left, self._has_told_usage = "apart", True
             self._quiet.set()
             self._changed.notify_all()
             return True
+
+    def is_ending_in(self, session_id: str) -> bool:
+        """Whether its answer is being brought to agent-settle, in this session."""
+        return self._question.session_id == session_id and self._phase == "ending"
 
     def _tell(self, answer: str) -> None:
         """The question has ended: there is nothing to beat for, and the next one of the session does not wait for this."""

@@ -119,9 +119,17 @@ class Worker:
         if not self._together:
             return self._claim(invocation, session_id)
         assert invocation.question is not None and invocation.work is not None
-        with self._turns.entering(session_id, invocation.work.record) as may_enter:
-            if may_enter:
-                return self._claim(invocation, session_id)
+        # On a FIFO queue the next question comes as soon as the answer stands, before this process has heard of that.
+        deadline = time.monotonic() + self._timing.ending
+        while True:
+            with self._turns.entering(session_id, invocation.work.record) as may_enter:
+                if may_enter:
+                    return self._claim(invocation, session_id)
+            with self._changed:
+                is_ending = any(work.is_ending_in(session_id) for work in self._works)
+            if not is_ending or time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
         log.info("%s: later: another question of its session has its turn", invocation.question["id"])
         return "later"
 

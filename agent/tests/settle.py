@@ -311,7 +311,7 @@ class Settle:
             return {"outcome": "gone"}
         if record.state in ("in_flight", "posting"):
             others = body.get("together", [])
-            if not all(it in record.given and self._is_free(it, body["record"]) for it in others):
+            if not all(it in record.given and self._is_free(it) for it in others):
                 self._give_back(record)
                 record.is_alone, record.given = True, set()
                 return {"outcome": "gone"}
@@ -325,7 +325,7 @@ class Settle:
         return {"outcome": "answered", "ts": None if body["text"] is None else "1795554001.000200"}
 
     def _refuse(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
-        if record.token != body["token"] or record.state not in ("in_flight", "told"):
+        if record.token != body["token"] or record.state not in ("in_flight", "told") or self._parts(record):
             return {"outcome": "gone"}
         record.state, record.why = "told", body["why"]
         return {"outcome": "told"}
@@ -341,14 +341,22 @@ class Settle:
         read = {"outcome": "read", "messages": record.thread, "is_whole": True}
         if not body.get("together") or not self.knows_together:
             return read
-        others = [it for it in record.standing if not record.is_alone and self._is_free(it["question_id"], body["record"])]
+        may_lead = not record.is_alone and record.attempts <= 1
+        others = [it for it in record.standing if may_lead and self._is_free(it["question_id"])]
         record.given |= {it["question_id"] for it in others}
         return read | {"together": others}
 
-    def _is_free(self, question_id: str, leading: str) -> bool:
-        """Whether a question may be answered with the leading one."""
-        record = self.records.get(f"dispatch#{question_id}", Record())
-        return record.state == "free" or (record.state, record.joined_to) == ("joined", leading)
+    def _is_free(self, question_id: str) -> bool:
+        """Whether a question may be answered with another one."""
+        return self.records.get(f"dispatch#{question_id}", Record()).state == "free"
+
+    def _parts(self, record: Record) -> bool:
+        """Gives a question back whose worker was given others: it is answered alone."""
+        parts = record.state == "in_flight" and bool(record.given) and not record.is_alone
+        if parts:
+            self._give_back(record)
+            record.is_alone, record.given = True, set()
+        return parts
 
     def _stream(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
         if record.token != body["token"] or record.state != "in_flight":
@@ -377,7 +385,7 @@ class Settle:
                 "content": base64.b64encode(content).decode()}
 
     def _call(self, record: Record, body: dict[str, Any]) -> dict[str, Any]:
-        if record.token != body["token"] or record.state != "in_flight":
+        if record.token != body["token"] or record.state != "in_flight" or self._parts(record):
             return {"outcome": "gone"}
         asked = {name: body[name] for name in ("n", "tool", "arguments")}
         stands = record.journal.get(body["n"])

@@ -399,39 +399,67 @@ def test_a_think_that_has_answered_with_its_own_tools_has_answered_all(work_on: 
     assert settle.records[record].posts == [None] and settle.records[second].joined_to == record
 
 
-def test_a_refusal_is_about_the_one_question(work_on: WorkOn, settle: StandIn, record: str) -> None:
-    second = new_record()
-    setup = work_on(Says(" "), together=True)
-    setup.invoke(asked_beside(settle, record, standing(second, "second")))
-    setup.idle()
-    assert settle.records[record].why == "no_answer" and second not in settle.records
-    assert "together" not in settle.of(record, "refuse")[0].body
-
-
-def test_while_a_person_is_asked_about_a_call_the_others_have_turns_of_their_own(
+def test_a_refusal_is_thought_about_again_alone_and_is_about_the_one_question(
     work_on: WorkOn, settle: StandIn, record: str
 ) -> None:
-    second = new_record()
-    settle.approvals = {"trello___create_card"}
+    second, thought = new_record(), []
 
     def think(question: Question) -> str:
+        thought.append(question.text)
+        return " "
+
+    setup = work_on(think, together=True)
+    setup.invoke(asked_beside(settle, record, standing(second, "second")))
+    settle.wait_for_state(record, "free")
+    assert settle.records[record].posts == [] and settle.records[record].why is None
+    # It comes again, perhaps before the work has ended that was told so.
+    assert setup.ask(record, "first") == "working"
+    settle.wait_for_state(record, "told")
+    setup.idle()
+    assert settle.records[record].why == "no_answer" and second not in settle.records
+    assert thought == ["first\n\nsecond", "first"]
+    assert all("together" not in it.body for it in settle.of(record, "refuse"))
+
+
+def test_no_tool_is_called_for_several_and_whoever_wants_one_is_thought_about_alone(
+    work_on: WorkOn, settle: StandIn, record: str
+) -> None:
+    second, thought, made = new_record(), [], []
+
+    def tools(tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        made.append(arguments)
+        return {"outcome": "called", "result": {"content": []}}
+
+    def think(question: Question) -> str:
+        thought.append(question.text)
         if question.text.startswith("first") and not question.calls():
             question.call("trello___create_card", {"name": "a card"})
         return question.text
 
+    settle.tools = tools
     setup = work_on(think, together=True)
     setup.invoke(asked_beside(settle, record, standing(second, "second")))
-    settle.wait_for_state(record, "suspended")
+    settle.wait_for_state(record, "free")
+    assert made == []
+    assert setup.ask(record, "first") == "working"
+    settle.wait_for_state(record, "answered")
     setup.idle()
-    assert "together" not in settle.of(record, "suspend")[0].body
+    assert setup.ask(second, "second") == "working"
+    setup.idle()
+    assert (thought, made) == (["first\n\nsecond", "first", "second"], [{"name": "a card"}])
+    assert (settle.records[record].posts, settle.records[second].posts) == (["first"], ["second"])
+
+
+def test_the_next_question_waits_for_an_answer_that_is_being_brought(work_on: WorkOn, settle: StandIn, record: str) -> None:
+    second = new_record()
+    settle.inject(Fault("delay", "answer", seconds=0.5))
+    setup = work_on(Says(), together=True)
+    assert setup.ask(record, "first") == "working"
+    settle.wait_for_state(record, "answered")
+    # agent-settle has answered Slack, and perhaps not this process yet.
     assert setup.ask(second, "second") == "working"
     setup.idle()
     assert settle.records[second].posts == ["second"]
-    # The turn after the decision finds it answered.
-    settle.decide(record, "refused")
-    assert setup.invoke(settle.next_turn(record)) == "working"
-    setup.idle()
-    assert settle.records[record].posts == ["first"]
 
 
 def test_if_another_one_is_somebody_elses_by_now_the_question_is_thought_about_anew_and_alone(
@@ -551,7 +579,8 @@ def test_a_token_that_is_replaced_while_it_is_read_with_is_read_with_again(
     assert setup.invoke(payload) == "working"
     setup.idle()
     assert settle.of(record, "thread")[-1].outcome == "read"
-    assert settle.records[record].posts == ["first\n\nsecond"]
+    # It is the second attempt, which is alone.
+    assert settle.records[record].posts == ["first"]
 
 
 def test_whoever_has_lost_the_question_does_not_begin_to_think(
