@@ -122,6 +122,8 @@ class Work:
         self._cancelled = False
         # While a person is being asked, or would be: agent-settle decides, and nothing else ends the thinking.
         self._is_suspending = False
+        # Set while agent-settle is asked for a call that it gives the question back for.
+        self._is_parting = False
         # Set when the thinking is over because a person is asked, or because nobody knows whether one is; or when the question was given
         # back because its answer would have answered another one that is somebody else's by now.
         self._left: Literal["suspended", "unknown", "apart"] | None = None
@@ -162,7 +164,10 @@ class Work:
         without an end. So will one that knows nothing of a call among the first `tool_calls`: another process has made it, or a
         person was asked about it, since this work began."""
         with self._changed:
-            if self._phase == "over" or self._interrupted():
+            # A claim that succeeded shows that what was said for several questions by the token before was not taken: it was given
+            # back, to be thought about alone.
+            is_apart = self._is_parting or self._phase == "ending" and bool(self._others)
+            if self._phase == "over" or self._interrupted() or is_apart:
                 return None
             if self._phase != "ending" and tool_calls > self._journal.last:
                 self._cancelled = True
@@ -331,9 +336,10 @@ class Work:
                 return None
             if not self._is_replaced(token):
                 if together:
-                    # Nobody thinks yet, so nobody begins to.
+                    # Nobody thinks yet, so nobody begins to. If a new token has come after all, it does nothing.
                     self._cancel("gone", token)
-                return Thread((), True)
+                if token == self._token:
+                    return Thread((), True)
 
     def _file(self, file: File) -> FileContent:
         while True:
@@ -379,17 +385,28 @@ class Work:
     def _part(self, n: int, tool: str, arguments: str) -> None:
         """A tool that may change something is not called for several questions at once: what it does stands in the journal of one of
         them. So agent-settle gives the question back when it is asked for the call, and it is thought about anew, alone. This thinking
-        is over, and takes no new token. Raises NoLongerOurs."""
+        is over, and takes no new token. Raises NoLongerOurs, and CannotCall if there is no such tool."""
         with self._changed:
-            if self._left is not None or self._interrupted():
+            if self._left is not None or self._is_parting or self._interrupted():
                 raise NoLongerOurs()
-            self._left, token = "apart", self._token
+            self._is_parting, token, usage = True, self._token, self._meter.usage
+        log.info("%s: wants to call %s, and is thought about alone", self._question.id, tool)
+        try:
+            ask(self._question.id, lambda: self._settle.call(self.record, token, n, tool, arguments), self._timing.call)
+        except Invalid as reason:
+            log.error("%s: %s cannot be called: %s", self._question.id, tool, reason)
+            self._is_parting = False
+            raise CannotCall("it cannot be used here") from reason
+        except OutcomeUnknown as reason:
+            log.warning("%s: not known whether it was given back: %s", self._question.id, reason)
+        with self._changed:
+            self._left, self._has_told_usage = "apart", True
             self._quiet.set()
             self._question.cancelled.set()
             self._changed.notify_all()
-        log.info("%s: wants to call %s, and is thought about alone", self._question.id, tool)
+        # If it was given back, this only says what was used; otherwise it gives it back.
         with contextlib.suppress(OutcomeUnknown, Invalid):
-            ask(self._question.id, lambda: self._settle.call(self.record, token, n, tool, arguments), self._timing.call)
+            ask(self._question.id, lambda: self._settle.release(self.record, token, usage), self._timing.usage)
         raise NoLongerOurs()
 
     def _suspend(self, token: str, n: int, tool: str, arguments: str) -> Call | None:
@@ -512,9 +529,11 @@ class Work:
             self._changed.notify_all()
             return True
 
-    def is_ending_in(self, session_id: str) -> bool:
-        """Whether its answer is being brought to agent-settle, in this session."""
-        return self._question.session_id == session_id and self._phase == "ending"
+    def is_ending_in(self, session_id: str, but: str) -> bool:
+        """Whether its answer is being brought to agent-settle, in this session. Not if it answers the question with the id `but`, too:
+        agent-settle waits then until nobody has that one."""
+        is_of_session = self._question.session_id == session_id
+        return is_of_session and self._phase == "ending" and but not in self._others
 
     def _tell(self, answer: str) -> None:
         """The question has ended: there is nothing to beat for, and the next one of the session does not wait for this."""

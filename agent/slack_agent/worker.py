@@ -126,8 +126,8 @@ class Worker:
                 if may_enter:
                     return self._claim(invocation, session_id)
             with self._changed:
-                is_ending = any(work.is_ending_in(session_id) for work in self._works)
-            if not is_ending or time.monotonic() > deadline:
+                is_ending = any(work.is_ending_in(session_id, invocation.question["id"]) for work in self._works)
+            if not is_ending or self._stopping or time.monotonic() > deadline:
                 break
             time.sleep(0.02)
         log.info("%s: later: another question of its session has its turn", invocation.question["id"])

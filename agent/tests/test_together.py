@@ -432,6 +432,7 @@ def test_no_tool_is_called_for_several_and_whoever_wants_one_is_thought_about_al
 
     def think(question: Question) -> str:
         thought.append(question.text)
+        question.used(7, 3)
         if question.text.startswith("first") and not question.calls():
             question.call("trello___create_card", {"name": "a card"})
         return question.text
@@ -441,6 +442,9 @@ def test_no_tool_is_called_for_several_and_whoever_wants_one_is_thought_about_al
     setup.invoke(asked_beside(settle, record, standing(second, "second")))
     settle.wait_for_state(record, "free")
     assert made == []
+    # What it has used until then is said, and takes the place of what it might have used.
+    [release] = settle.wait_for(lambda: settle.of(record, "release"))
+    assert release.body["usage"] == {"input_tokens": 7, "output_tokens": 3}
     assert setup.ask(record, "first") == "working"
     settle.wait_for_state(record, "answered")
     setup.idle()

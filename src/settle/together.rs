@@ -217,6 +217,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if self.settings.together.is_none() {
             return Ok(false);
         }
+        if self.settings.audit.is_some() {
+            // What the attempt has used is written down as its asker's.
+            self.read(call).await?;
+        }
         let token = call.token;
         let parted = update(&self.store, &self.clock, call.key, |record, _| together::parted(record, token));
         let Some(visible) = parted.await? else { return Ok(false) };

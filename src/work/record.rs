@@ -289,7 +289,8 @@ impl Record {
     pub fn given_back_by(&self, token: &Token) -> Option<Self> {
         let is_claimed = self.flight_of(token)?.claimed_from.is_some();
         let attempts = self.attempts.saturating_sub(u32::from(is_claimed));
-        Some(Self { attempts, calls_in_vain: 0, ..self.with(State::Free) })
+        // What was given to this attempt is given anew to the next.
+        Some(Self { attempts, calls_in_vain: 0, together: Vec::new(), ..self.with(State::Free) })
     }
 
     /// The answer on its way, if it is posted with this nonce right now.
@@ -312,7 +313,7 @@ impl Record {
     #[must_use]
     pub fn resumed(&self, now: UnixMillis) -> Self {
         let free = self.with(State::Free);
-        Self { attempts: 0, deferrals: 0, calls_in_vain: 0, since: now, ..free }
+        Self { attempts: 0, deferrals: 0, calls_in_vain: 0, since: now, together: Vec::new(), ..free }
     }
 
     /// The receive that holds the question's message, while there is one.

@@ -82,8 +82,7 @@ pub fn may_join(other: &Other, record: Option<&Record>, stopped_at: Option<&Slac
     match &record.state {
         // What its tools have done stands in its own journal, which whoever works on the leading question does not see.
         State::Free => {
-            let is_untouched = record.tool_calls == 0 && record.suspensions == 0 && record.stream.is_none();
-            is_untouched && !is_withdrawn(record, stopped_at)
+            is_untouched(record) && record.stream.is_none() && !is_withdrawn(record, stopped_at)
         }
         State::InFlight(_)
         | State::Posting(_)
@@ -94,10 +93,16 @@ pub fn may_join(other: &Other, record: Option<&Record>, stopped_at: Option<&Slac
     }
 }
 
+/// Whether a question may be answered together with others, as far as it is its own affair: nobody has claimed it without giving it
+/// back, no tool was called for it, and it was not given back to be answered alone.
+fn is_untouched(record: &Record) -> bool {
+    !record.is_alone && record.attempts == 0 && record.tool_calls == 0 && record.suspensions == 0
+}
+
 /// Whether whoever works on a question is given others: not if it is to be answered alone. After an attempt that came to nothing it is,
 /// too: what keeps one of them from being answered shall not keep the others from it.
 pub fn is_given_others(record: &Record) -> bool {
-    !record.is_alone && record.attempts <= 1
+    is_untouched(&Record { attempts: record.attempts.saturating_sub(1), ..record.clone() })
 }
 
 /// Gives the leading question back, to be answered alone, if whoever has this token was given others. The answer is the receive that
@@ -199,7 +204,10 @@ pub fn apart(leading: Option<&Record>, token: &Token) -> Decision<Intent> {
         leading.and_then(|leading| Some((leading.given_back_by(token)?, leading.receive()?.clone())));
     match given_back {
         Some((free, visible)) => {
-            let free = Record { is_alone: true, together: Vec::new(), ..free };
+            // It was alone already: an agent that says the same again and again uses its attempts up.
+            let was_alone = leading.is_some_and(|leading| leading.is_alone);
+            let attempts = leading.filter(|_| was_alone).map_or(free.attempts, |leading| leading.attempts);
+            let free = Record { is_alone: true, together: Vec::new(), attempts, ..free };
             Decision::write(free, Intent::Apart { visible })
         }
         None => Decision::only(Intent::Gone { visible: None }),
@@ -254,9 +262,9 @@ pub fn found(
     }
 }
 
-/// The question is answered by itself after all.
+/// The question is answered by itself after all. Its attempts and its time begin anew: nobody has worked on it.
 fn by_itself(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
-    receive::on_receive(Some(&record.with(State::Free)), received, limits)
+    receive::on_receive(Some(&record.resumed(received.now)), received, limits)
 }
 
 #[cfg(test)]

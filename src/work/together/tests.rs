@@ -89,13 +89,16 @@ fn taken() -> Vec<Record> {
     let mut taken: Vec<Record> = states.map(|state| free().with(state)).into();
     taken.push(Record { tool_calls: 1, ..free() });
     taken.push(Record { suspensions: 1, ..free() });
+    // It was to be answered alone, or an attempt at it has come to nothing.
+    taken.push(Record { is_alone: true, ..free() });
+    taken.push(Record { attempts: 1, ..free() });
     taken
 }
 
 #[test]
 fn the_others_are_joined_in_the_step_in_which_the_answer_is_written_down() {
     let leading = leading();
-    let waiting = Record { attempts: 1, ..free() };
+    let waiting = Record { deferrals: 1, ..free() };
     let joint = intend_with(&leading, &[(LATER, None), (LATEST, Some(&waiting))], None);
     assert!(matches!(joint.then, Intent::Post(_)), "{:?}", joint.then);
     assert!(matches!(joint.write.unwrap().state, State::Posting(_)));
@@ -105,7 +108,7 @@ fn the_others_are_joined_in_the_step_in_which_the_answer_is_written_down() {
     let [absent, waited] = joint.others.as_slice() else { panic!() };
     assert_eq!(absent.place, Some(other(LATER).place(&place())));
     assert_eq!(absent.place.as_ref().unwrap().response_url, None);
-    assert_eq!((waited.attempts, &waited.place), (1, &waiting.place));
+    assert_eq!((waited.deferrals, &waited.place), (1, &waiting.place));
 }
 
 #[test]
@@ -217,6 +220,28 @@ fn found_with(leading: Option<&Record>, now: UnixMillis) -> Decision<Errand> {
 
 fn told(why: &str) -> Record {
     leading().with(State::Told { why: why.to_owned(), told_for: Some("m1".to_owned()), token: None })
+}
+
+#[test]
+fn an_agent_that_says_the_same_again_and_again_uses_its_attempts_up() {
+    let alone = Record { is_alone: true, together: Vec::new(), attempts: 2, ..leading() };
+    let joint = intend_with(&alone, &[(LATER, None)], None);
+    assert!(matches!(joint.then, Intent::Apart { .. }));
+    let record = joint.write.unwrap();
+    assert_eq!((&record.state, record.attempts), (&State::Free, 2));
+}
+
+#[test]
+fn nobody_is_given_others_for_a_question_whose_tools_were_called_or_whose_attempt_came_to_nothing() {
+    assert!(is_given_others(&leading()));
+    for record in [
+        Record { attempts: 2, ..leading() },
+        Record { tool_calls: 1, ..leading() },
+        Record { suspensions: 1, ..leading() },
+        Record { is_alone: true, ..leading() },
+    ] {
+        assert!(!is_given_others(&record), "{record:?}");
+    }
 }
 
 #[test]

@@ -264,6 +264,8 @@ async fn claim(
                 work.is_cancelled || machine.process.is_stopping() && work.phase != Phase::Ending;
             // Another process may have made calls meanwhile that this work knows nothing of.
             let knows_all = tool_calls <= work.last_call || work.phase == Phase::Ending;
+            // What it says for several questions was not taken: the question was given back, to be thought about alone.
+            let knows_all = knows_all && !(work.phase == Phase::Ending && !work.others.is_empty());
             if work.phase != Phase::Over && !is_interrupted && knows_all {
                 work.token = new;
                 machine.process.changed.notify_waiters();
