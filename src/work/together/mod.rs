@@ -81,9 +81,7 @@ pub fn may_join(other: &Other, record: Option<&Record>, stopped_at: Option<&Slac
     let Some(record) = record else { return true };
     match &record.state {
         // What its tools have done stands in its own journal, which whoever works on the leading question does not see.
-        State::Free => {
-            is_untouched(record) && record.stream.is_none() && !is_withdrawn(record, stopped_at)
-        }
+        State::Free => is_untouched(record) && record.stream.is_none() && !is_withdrawn(record, stopped_at),
         State::InFlight(_)
         | State::Posting(_)
         | State::Answered { .. }

@@ -265,7 +265,8 @@ async fn claim(
             // Another process may have made calls meanwhile that this work knows nothing of.
             let knows_all = tool_calls <= work.last_call || work.phase == Phase::Ending;
             // What it says for several questions was not taken: the question was given back, to be thought about alone.
-            let knows_all = knows_all && !(work.phase == Phase::Ending && !work.others.is_empty());
+            let is_apart = work.phase == Phase::Ending && !work.others.is_empty();
+            let knows_all = knows_all && !is_apart;
             if work.phase != Phase::Over && !is_interrupted && knows_all {
                 work.token = new;
                 machine.process.changed.notify_waiters();
