@@ -30,20 +30,30 @@ pub(super) struct Check {
 }
 
 impl Condition {
-    /// Whether the values of a view meet the condition. Of several values, as a menu with several choices has them, each has to.
-    /// Where there is none, only [`Condition::is_required`] is asked, as forms do.
-    pub(super) fn is_met(&self, fields: &Value) -> bool {
+    /// Whether a check lets the values of a view pass. Where there is none, only [`Condition::is_required`] is asked, as forms do.
+    pub(super) fn lets_pass(&self, fields: &Value) -> bool {
+        self.is_met(fields).unwrap_or(!self.is_required)
+    }
+
+    /// Whether the values of a view choose a rule. Where there is none, nobody has chosen.
+    pub(super) fn chooses(&self, fields: &Value) -> bool {
+        self.is_met(fields).unwrap_or(false)
+    }
+
+    /// Whether the values of a view meet the condition; `None` if there is none. Of several values, as a menu with several choices
+    /// has them, each has to.
+    fn is_met(&self, fields: &Value) -> Option<bool> {
         let values = self.values(fields);
         if values.iter().all(|value| value.trim().is_empty()) {
-            return !self.is_required;
+            return None;
         }
-        values.iter().all(|value| {
+        Some(values.iter().all(|value| {
             let length = value.chars().count();
             self.min_length.is_none_or(|min| length >= min)
                 && self.max_length.is_none_or(|max| length <= max)
                 && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(value))
                 && self.one_of.as_ref().is_none_or(|known| known.contains(value))
-        })
+        }))
     }
 
     fn values(&self, fields: &Value) -> Vec<String> {
@@ -117,7 +127,7 @@ fn texts_of(value: &Value) -> Vec<String> {
 /// counts.
 pub(super) fn refusal(checks: &[Check], fields: &Value) -> Option<Value> {
     let mut errors = Map::new();
-    for Check { condition, message } in checks.iter().filter(|check| !check.condition.is_met(fields)) {
+    for Check { condition, message } in checks.iter().filter(|check| !check.condition.lets_pass(fields)) {
         let message = || template::fill(&json!(message), fields);
         errors.entry(condition.block_id.clone()).or_insert_with(message);
     }
@@ -159,7 +169,7 @@ mod tests {
             view(&json!({"b": {"a": {"rich_text_value": {"type": "rich_text", "elements": [section]}}}}))
         };
         let short = condition(|it| (it.is_required, it.max_length) = (true, Some(2)));
-        assert_eq!(["hi", "long", " "].map(|text| short.is_met(&rich(text))), [true, false, false]);
+        assert_eq!(["hi", "long", " "].map(|text| short.lets_pass(&rich(text))), [true, false, false]);
     }
 
     #[test]
@@ -177,12 +187,17 @@ mod tests {
             (json!(null), [false, true, true, true]),
             (json!(" \n"), [false, true, true, true]),
         ] {
-            let found = [&required, &long, &digits, &known].map(|it| it.is_met(&fields(value.clone())));
+            let fields = fields(value.clone());
+            let found = [&required, &long, &digits, &known].map(|it| it.lets_pass(&fields));
             assert_eq!(found, met, "{value}");
+            // A rule is chosen by a value alone.
+            let is_there = required.lets_pass(&fields);
+            let chosen = [&required, &long, &digits, &known].map(|it| it.chooses(&fields));
+            assert_eq!(chosen, met.map(|met| met && is_there), "{value}");
         }
-        assert!(!required.is_met(&view(&json!({}))) && !required.is_met(&json!({})));
+        assert!(!required.lets_pass(&view(&json!({}))) && !required.lets_pass(&json!({})));
         let other = condition(|it| (it.is_required, it.action_id) = (true, Some("other".to_owned())));
-        assert!(!other.is_met(&fields(json!("12"))));
+        assert!(!other.lets_pass(&fields(json!("12"))));
     }
 
     #[test]

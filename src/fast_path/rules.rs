@@ -101,7 +101,7 @@ impl When {
             && is(&self.action_id, asked.action_id())
             && is(&self.block_id, asked.block_id())
             && is(&self.api_app_id, asked.api_app_id())
-            && self.values.iter().all(|condition| condition.is_met(&asked.fields))
+            && self.values.iter().all(|condition| condition.chooses(&asked.fields))
     }
 
     /// Whether each request that this is for is one that `other` is for.

@@ -154,12 +154,16 @@ fn a_view_can_be_chosen_by_what_was_put_in() {
          "answer": {"response_action": "update", "view": modal("Large")}},
         {"when": {"type": "view_submission"}, "answer": {"response_action": "clear"}},
     ]));
-    let title = |size: &str| {
-        let payload = json!({"type": "view_submission", "view": {"state": {"values": {"size": {"s": {
-            "type": "static_select", "selected_option": {"value": size}}}}}}});
+    let action = |values: Value| {
+        let payload = json!({"type": "view_submission", "view": {"state": {"values": values}}});
         answer_of(&rules, &interaction(&payload)).unwrap()["response_action"].clone()
     };
-    assert_eq!((title("xl"), title("s")), (json!("update"), json!("clear")));
+    let selected = |option: Value| json!({"size": {"s": {"type": "static_select", "selected_option": option}}});
+    assert_eq!(action(selected(json!({"value": "xl"}))), "update");
+    // Nor does whoever leaves the menu empty get the large view, or a modal without this menu.
+    for values in [selected(json!({"value": "s"})), selected(json!(null)), json!({})] {
+        assert_eq!(action(values.clone()), "clear", "{values}");
+    }
 }
 
 /// A document with one rule, and a part of what is wrong with it.
