@@ -127,16 +127,17 @@ impl Calls {
         Ok(ImmediateAnswer { is_json: true, body })
     }
 
-    /// Hands Slack's request to a Lambda function as an HTTP API of API Gateway would (payload 2.0), with the bytes and the
-    /// headers that Slack signed, so that it can verify them: a Bolt app on Lambda is such a function.
+    /// Hands Slack's request to a Lambda function as an HTTP API of API Gateway would (payload 2.0) for this path, with the bytes
+    /// that Slack signed and the headers to verify them: a Bolt app on Lambda is such a function.
     pub(super) async fn function(
         &self,
         function: &str,
+        path: &str,
         asked: &Asked,
         until: Moment,
     ) -> Result<ImmediateAnswer, Failure> {
         let url = self.function_url(function)?;
-        let event = http_event(asked).to_string();
+        let event = http_event(path, asked).to_string();
         let headers = [("content-type", JSON), ("x-amz-invocation-type", "RequestResponse")];
         let post = Post { url: &url, service: Some("lambda"), headers: &headers, body: event.as_bytes() };
         let answer = self.post(post, until).await;
@@ -184,19 +185,21 @@ fn code(error: &str) -> String {
 
 /// The event of an HTTP API ([payload
 /// 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
-fn http_event(asked: &Asked) -> Value {
+///
+/// The path is the rule's and not the one that Slack posted to: Slack does not sign it, and Socket Mode has none.
+fn http_event(path: &str, asked: &Asked) -> Value {
     let headers: Map<String, Value> =
         asked.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-    let path = "/slack/events";
+    let route = format!("POST {path}");
     json!({
         "version": "2.0",
-        "routeKey": format!("POST {path}"),
+        "routeKey": route,
         "rawPath": path,
         "rawQueryString": "",
         "headers": headers,
         "requestContext": {
             "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "", "userAgent": ""},
-            "routeKey": format!("POST {path}"),
+            "routeKey": route,
             "stage": "$default",
             "timeEpoch": SystemClock.now().as_millis(),
         },

@@ -20,6 +20,9 @@ const SOURCE_TIMEOUT: u64 = 1000;
 const FUNCTION_TIMEOUT: u64 = 2000;
 const MAX_TIMEOUT: u64 = 3000;
 
+/// The path that a function is asked for if the rule does not say it: Bolt's own default, in Python and in JavaScript.
+const FUNCTION_PATH: &str = "/slack/events";
+
 impl Rules {
     /// Reads a document.
     ///
@@ -447,7 +450,7 @@ fn is_callable(url: &str) -> bool {
 }
 
 fn read_function(value: &Value, question: Question, place: &mut Place<'_>) -> Option<Ask> {
-    let object = place.object(value, &["name", "timeout_ms", "fallback"])?;
+    let object = place.object(value, &["name", "path", "timeout_ms", "fallback"])?;
     let (timeout, fallback) = read_limits(object, question, FUNCTION_TIMEOUT, place);
     let Some(name) = place.text(object, "name") else {
         place.problem("name is missing: the name or the ARN of a Lambda function");
@@ -460,7 +463,12 @@ fn read_function(value: &Value, question: Question, place: &mut Place<'_>) -> Op
     if name.len() > 170 || !is_whole || !name.bytes().all(is_known) {
         place.at("name").problem("is neither the name nor the ARN of a Lambda function");
     }
-    Some(Ask { whom: Whom::Function(name), timeout, fallback })
+    let path = place.text(object, "path").unwrap_or_else(|| FUNCTION_PATH.to_owned());
+    let is_in_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    if !path.starts_with('/') || !path.bytes().all(is_in_path) {
+        place.at("path").problem("is no path, such as /slack/commands");
+    }
+    Some(Ask { whom: Whom::Function { name, path }, timeout, fallback })
 }
 
 fn read_limits(

@@ -131,7 +131,9 @@ impl FastPath {
                 let until = until.min(SystemClock.moment().after(*timeout));
                 let answer = match whom {
                     Whom::Source(url) => within(until, self.calls.source(url, &asked, until)).await,
-                    Whom::Function(name) => within(until, self.calls.function(name, &asked, until)).await,
+                    Whom::Function { name, path } => {
+                        within(until, self.calls.function(name, path, &asked, until)).await
+                    }
                 };
                 let fallback =
                     || fallback.as_ref().map(|it| ImmediateAnswer::json(&template::fill(it, &asked.fields)));

@@ -72,8 +72,8 @@ pub(super) struct Ask {
 pub(super) enum Whom {
     /// A server of the user's own gets Slack's request by HTTPS.
     Source(String),
-    /// A Lambda function of the user's own gets it as API Gateway would hand it over. Its name or ARN.
-    Function(String),
+    /// A Lambda function of the user's own gets it as API Gateway would hand it over, for this path. `name` may be its ARN.
+    Function { name: String, path: String },
 }
 
 /// What a rule says about a request.
@@ -152,7 +152,7 @@ impl Rules {
 
     /// Whether a rule asks a Lambda function.
     pub fn ask_functions(&self) -> bool {
-        let is_function = |act: &Act| matches!(act, Act::Ask(Ask { whom: Whom::Function(_), .. }));
+        let is_function = |act: &Act| matches!(act, Act::Ask(Ask { whom: Whom::Function { .. }, .. }));
         self.0.iter().any(|rule| is_function(&rule.act))
     }
 

@@ -75,7 +75,7 @@ fn the_first_rule_counts_that_is_for_a_request() {
     let from = |payload: Value| {
         rules.plan(&interaction(&payload), "").map(|plan| match plan.step {
             Step::Answer(Some(answer)) => answer["from"].as_str().unwrap().to_owned(),
-            Step::Ask(Ask { whom: Whom::Function(name), .. }) => name.clone(),
+            Step::Ask(Ask { whom: Whom::Function { name, .. }, .. }) => name.clone(),
             other => panic!("{other:?}"),
         })
     };
@@ -206,6 +206,8 @@ fn wrong_rules() -> Vec<(Value, &'static str)> {
         ),
         (json!({"when": command, "source": {"url": "https://x"}}), "only a menu"),
         (json!({"when": command, "function": {"name": "a/b"}}), "neither the name nor the ARN"),
+        (json!({"when": command, "function": {"name": "f", "path": "slack"}}), "is no path"),
+        (json!({"when": command, "function": {"name": "f", "path": "/slack?a=b"}}), "is no path"),
         (json!({"when": {"type": "shortcut"}, "answer": {"text": "x"}}), "takes no answer"),
         (json!({"when": command, "open": {"type": "home"}}), "is not of the type modal"),
         (
@@ -284,7 +286,7 @@ fn the_rules_of_the_documentation_are_read_as_they_are_meant() {
         Act::Open { .. } => "open",
         Act::Options(_) => "options",
         Act::Ask(Ask { whom: Whom::Source(_), .. }) => "source",
-        Act::Ask(Ask { whom: Whom::Function(_), .. }) => "function",
+        Act::Ask(Ask { whom: Whom::Function { .. }, .. }) => "function",
     });
     let acts: std::collections::BTreeSet<_> = acts.collect();
     assert_eq!(acts.len(), 5, "an example of each: {acts:?}");

@@ -54,6 +54,7 @@ GOOD: dict[str, Callable[[dict[str, Any]], object]] = {
     "any request": lambda it: rule("bolt")(it).update(when={"type": "*"}),
     "an alias": lambda it: rule("bolt")(it)["function"].update(
         name="arn:aws:lambda:eu-central-1:123456789012:function:app:live"),
+    "a path": lambda it: rule("bolt")(it)["function"].update(path="/slack/interactive-endpoint"),
     "one's own machine": lambda it: rule("customer")(it)["source"].update(url="http://localhost:8080/options"),
     "Slack's own options": lambda it: rule("city")(it).update(
         options=[{"text": {"type": "plain_text", "text": "Bern"}, "value": "brn"}], filter="prefix"),
@@ -80,6 +81,7 @@ BAD: dict[str, Callable[[dict[str, Any]], object]] = {
     "a source without TLS": lambda it: rule("customer")(it)["source"].update(url="http://crm.example.com/"),
     "too much time": lambda it: rule("customer")(it)["source"].update(timeout_ms=9000),
     "a function by its path": lambda it: rule("bolt")(it)["function"].update(name="functions/app"),
+    "a path with a query": lambda it: rule("bolt")(it)["function"].update(path="/slack/events?a=b"),
 }
 
 

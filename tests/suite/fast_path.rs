@@ -202,6 +202,7 @@ async fn a_function_gets_slacks_bytes_and_headers_and_its_answer_is_slacks() {
     let proxy = Proxy::start(&api.url()).await;
     let mut variables = local(json!([
         {"when": {"command": "/x"}, "function": {"name": "bolt-app"}},
+        {"when": {"command": "/y"}, "function": {"name": "bolt-app", "path": "/slack/commands"}},
         {"when": {"command": "/wrong"}, "function": {"name": "another", "fallback": "Nobody is there"}},
         {"when": {"command": "/alone"}, "queue": false, "function": {"name": "another"}},
     ]));
@@ -214,14 +215,27 @@ async fn a_function_gets_slacks_bytes_and_headers_and_its_answer_is_slacks() {
         (&invocation.payload["version"], &invocation.payload["requestContext"]["http"]["method"]),
         (&json!("2.0"), &json!("POST"))
     );
+    // These three headers and no others.
+    let mut headers: Vec<_> = invocation.payload["headers"].as_object().expect("headers").keys().collect();
+    headers.sort();
+    assert_eq!(headers, ["content-type", "x-slack-request-timestamp", "x-slack-signature"]);
+    // A receiver with several endpoints chooses by the path.
+    assert_eq!(post(&lambda, &command("/y", "")).await.status, 200);
+    let paths = api.invoked().into_iter().map(|it| {
+        let payload = it.payload;
+        assert_eq!(payload["rawPath"], payload["requestContext"]["http"]["path"]);
+        assert_eq!(payload["routeKey"], format!("POST {}", payload["rawPath"].as_str().expect("a path")));
+        payload["rawPath"].clone()
+    });
+    assert_eq!(paths.collect::<Vec<_>>(), ["/slack/events", "/slack/commands"]);
     // Where there is no answer, the event is on the queue all the same.
     let nobody = json!({"response_type": "ephemeral", "text": "Nobody is there"});
     assert_eq!(post(&lambda, &command("/wrong", "")).await, json_ok(&nobody));
-    assert_eq!(lambda.messages(2).await.len(), 2);
-    assert_eq!(report(&lambda, 2).await["fast_path_error"], "status_404");
+    assert_eq!(lambda.messages(3).await.len(), 3);
+    assert_eq!(report(&lambda, 3).await["fast_path_error"], "status_404");
     // What is not on the queue and was answered by nobody did not work, and Slack says so.
     assert_eq!(post(&lambda, &command("/alone", "")).await, ask_again());
-    let lost = report(&lambda, 3).await;
+    let lost = report(&lambda, 4).await;
     assert_eq!(
         (&lost["outcome"], &lost["reason"], &lost["Lost"]),
         (&json!("unavailable"), &json!("fast_path"), &json!(1))
