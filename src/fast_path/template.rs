@@ -6,7 +6,7 @@
 //! What a person typed must not become a mention or a link. So `&`, `<` and `>` are escaped as Slack wants it
 //! ([formatting](https://docs.slack.dev/messaging/formatting-message-text/#escaping)), in a URL, and within a link `<https://…|text>`, everything but letters and digits is
 //! percent-encoded, and only what Slack hands back to the app unread ([`UNREAD`]) gets a field as it is; or, where that is written as
-//! JSON, as the inside of a JSON string.
+//! JSON, as the inside of a JSON string. A block of type `markdown` takes no template.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
@@ -105,9 +105,22 @@ pub(super) fn problems(template: &Value) -> Vec<String> {
     match template {
         Value::String(text) => problems_of_text(text),
         Value::Array(list) => list.iter().flat_map(problems).collect(),
+        Value::Object(object) if is_markdown(object) && template.to_string().contains("{{") => {
+            vec![
+                "a block of type markdown takes no {{…}}: what a person typed could be a link there"
+                    .to_owned(),
+            ]
+        }
         Value::Object(object) => object.values().flat_map(problems).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Whether Slack reads the text of this block as standard Markdown
+/// ([markdown block](https://docs.slack.dev/reference/block-kit/blocks/markdown-block/)), where `[the bank](https://evil.example)` is a
+/// link although nothing of it is escaped.
+fn is_markdown(block: &Map<String, Value>) -> bool {
+    block.get("type").and_then(Value::as_str) == Some("markdown")
 }
 
 fn problems_of_text(text: &str) -> Vec<String> {
@@ -193,6 +206,9 @@ mod tests {
         ] {
             assert_eq!(problems(&json!({"a": [wrong]})).len(), 1, "{wrong}");
         }
+        let block = |text: &str| json!({"blocks": [{"type": "markdown", "text": text}]});
+        assert_eq!(problems(&block("[the bank](https://bank.example) {{text}}")).len(), 1);
+        assert!(problems(&block("[the bank](https://bank.example)")).is_empty());
         assert!(problems(&json!({"text": "{{user.id}} {{view.state.values.b-1.a_2.value}}"})).is_empty());
     }
 }

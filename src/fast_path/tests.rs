@@ -184,6 +184,10 @@ fn wrong_rules() -> Vec<(Value, &'static str)> {
         (json!({"when": command, "answer": {"text": 1}}), "neither a text nor blocks"),
         (json!({"when": command, "answer": "{{token}}"}), "is a secret"),
         (json!({"when": command, "answer": "{{user"}), "has no }}"),
+        (
+            json!({"when": command, "answer": {"blocks": [{"type": "markdown", "text": "{{text}}"}]}}),
+            "of type markdown",
+        ),
         (json!({"when": command, "answer": "x", "queue": "if_valid"}), "if_valid needs checks"),
         (json!({"when": command, "answer": "x", "queue": "no"}), "none of true, false"),
         (json!({"when": suggestion, "options": ["x"], "queue": true}), "never on the queue"),
