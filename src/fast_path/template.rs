@@ -15,8 +15,10 @@ use serde_json::{Map, Value};
 const UNREAD: [&str; 6] =
     ["private_metadata", "value", "initial_value", "block_id", "action_id", "callback_id"];
 
-/// Fields that are no template's, wherever they stand: a verification token is a secret, although an old one, and so is the other.
-const HIDDEN: [&str; 2] = ["token", "bot_access_token"];
+/// Fields that are no template's, wherever they stand: whoever reads one of them can act as the app. A verification token is a
+/// secret, although an old one, and so are a workflow's; a `response_url` lets anybody post for half an hour, and a trigger open a modal.
+const HIDDEN: [&str; 6] =
+    ["token", "bot_access_token", "response_url", "trigger_id", "interactivity_pointer", "secret"];
 
 /// Whether a field has what Slack calls or links: `url`, `image_url`, `title_link` …
 fn is_url(key: &str) -> bool {
@@ -201,6 +203,11 @@ mod tests {
             "{{user.id",
             "{{token}}",
             "{{event.bot_access_token}}",
+            "{{response_url}}",
+            "{{response_urls.0.response_url}}",
+            "{{trigger_id}}",
+            "{{interactivity.interactivity_pointer}}",
+            "{{interactivity.interactor.secret}}",
             "{{a|b}}",
             "{{f()}}",
         ] {

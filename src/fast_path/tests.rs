@@ -183,6 +183,11 @@ fn wrong_rules() -> Vec<(Value, &'static str)> {
         (json!({"when": command, "answr": "x"}), "answr is unknown"),
         (json!({"when": command, "answer": {"text": 1}}), "neither a text nor blocks"),
         (json!({"when": command, "answer": "{{token}}"}), "is a secret"),
+        (
+            json!({"when": command, "open": {"type": "modal", "title": {"type": "plain_text", "text": "t"}, "blocks": [],
+                "private_metadata": "{{response_url}}"}}),
+            "is a secret",
+        ),
         (json!({"when": command, "answer": "{{user"}), "has no }}"),
         (
             json!({"when": command, "answer": {"blocks": [{"type": "markdown", "text": "{{text}}"}]}}),
