@@ -13,6 +13,8 @@ use test_support::lambda::invoke_api::InvokeApi;
 use test_support::lambda::{Lambda, Reply, variables};
 use test_support::servers::{fresh_name, server};
 use test_support::slack::Request;
+use test_support::wait::eventually;
+use tokio::time::sleep;
 
 use crate::forms::{body_of, form, post, sha256};
 use crate::support::ingress::{self, run_to_end};
@@ -39,8 +41,12 @@ fn interaction(payload: &Value) -> Request {
 }
 
 fn shortcut() -> Request {
+    shortcut_with("1.2.x")
+}
+
+pub(crate) fn shortcut_with(trigger_id: &str) -> Request {
     interaction(
-        &json!({"type": "shortcut", "callback_id": "new", "trigger_id": "1.2.x", "team": {"id": "T1"},
+        &json!({"type": "shortcut", "callback_id": "new", "trigger_id": trigger_id, "team": {"id": "T1"},
         "user": {"id": "U1", "username": "ann"}, "api_app_id": "A1"}),
     )
 }
@@ -242,14 +248,14 @@ async fn a_function_gets_slacks_bytes_and_headers_and_its_answer_is_slacks() {
     );
 }
 
-struct Token {
+pub(crate) struct Token {
     client: aws_sdk_secretsmanager::Client,
     arn: String,
     proxy: Proxy,
 }
 
 impl Token {
-    async fn create(text: &str) -> Self {
+    pub(crate) async fn create(text: &str) -> Self {
         let client = aws_sdk_secretsmanager::Client::new(&sdk_config(&server("MINISTACK_URL")));
         let created = client.create_secret().name(fresh_name("bot-token")).secret_string(text).send().await;
         let arn = created.expect("the secret is created").arn.expect("its ARN");
@@ -266,7 +272,12 @@ impl Token {
             .expect("it is put");
     }
 
-    fn variables(&self, slack: &Endpoint, mut variables: HashMap<String, String>) -> HashMap<String, String> {
+    /// Those variables, and what is needed to open modals.
+    pub(crate) fn variables(
+        &self,
+        slack: &Endpoint,
+        mut variables: HashMap<String, String>,
+    ) -> HashMap<String, String> {
         let api = slack.url.replace("/slack/events", "/api");
         let more = [
             ("SLACK_BOT_TOKEN_ARN", &self.arn),
@@ -282,8 +293,15 @@ fn opens() -> Value {
     json!([{"name": "new", "when": {"type": "shortcut", "callback_id": "new"}, "open": modal()}])
 }
 
+/// The variables of a deployment whose rule opens a modal.
+pub(crate) fn opens_on(stage: &Stage, token: &Token, slack: &Endpoint) -> HashMap<String, String> {
+    let mut variables = token.variables(slack, stage.variables());
+    variables.insert("FAST_PATH".to_owned(), document(opens()));
+    variables
+}
+
 /// Slack, which opens modals for this token.
-async fn slack(token: &'static str) -> Endpoint {
+pub(crate) async fn slack(token: &'static str) -> Endpoint {
     Endpoint::start(move |_, request: ReceivedRequest| {
         let is_good = request.header("authorization") == Some(&format!("Bearer {token}"));
         let answer =
@@ -369,6 +387,35 @@ async fn a_token_that_cannot_be_read_costs_the_modal_and_nothing_else() {
     );
     assert_eq!(post(&lambda, &other).await, empty_ok());
     assert_eq!(report(&lambda, 2).await["fast_path_outcome"], "opened");
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_modal_is_opened_after_the_record_and_beside_the_send_and_the_answer_waits_for_the_send() {
+    let (stage, token, slack) = (Stage::fifo().await, Token::create("xoxb-1").await, slack("xoxb-1").await);
+    let lambda = ingress::start(opens_on(&stage, &token, &slack)).await;
+    assert_eq!(lambda.post(&command("/warm-up", "")).await, empty_ok());
+    assert_eq!(stage.queue.take_event_ids().await.len(), 1);
+    let (asked, moment) = (shortcut(), Duration::from_millis(100));
+    stage.dynamodb.always("PutItem", Fault::Hang);
+    stage.sqs.always("SendMessage", Fault::Hang);
+    let posted = tokio::spawn(lambda.post(&asked));
+    // Nothing is recorded: a process that dies now has opened nothing.
+    stage.dynamodb.reached("PutItem", 2).await;
+    sleep(moment).await;
+    assert!(slack.received().is_empty() && stage.sqs.calls("SendMessage") == 1);
+    stage.dynamodb.heal();
+    // The event is not on the queue: the modal does not wait for that, and the 200 does.
+    eventually("the call of views.open", async || (!slack.received().is_empty()).then_some(())).await;
+    stage.sqs.reached("SendMessage", 2).await;
+    sleep(moment).await;
+    assert!(!posted.is_finished());
+    stage.sqs.heal();
+    assert_eq!(posted.await.expect("an answer"), empty_ok());
+    assert_eq!(stage.queue.take_event_ids().await, [sha256(&asked.body)]);
+    let report = report(&lambda, 2).await;
+    assert_eq!((&report["outcome"], &report["fast_path_outcome"]), (&json!("accepted"), &json!("opened")));
+    assert_eq!(slack.received().len(), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //!
 //! The variable KILLS sets another number of kills.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use slack_ingress::time::clock::{Clock, SystemClock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::fast_path::{self, Token};
+use crate::forms::sha256;
+use crate::support::ingress;
 use crate::support::stage::Stage;
 
 /// How many processes are killed for each kind of queue, unless KILLS says otherwise.
@@ -159,11 +162,15 @@ impl Deployment {
     }
 }
 
+/// How many processes are to be killed.
+fn wanted() -> usize {
+    std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().expect("KILLS is a number"))
+}
+
 /// Delivers events until enough processes have been killed. Returns the history of each event and the number of its messages on
 /// the queue.
 async fn kill_until_enough(queue: Queue) -> BTreeMap<String, (EventHistory, usize)> {
-    let wanted = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().expect("KILLS is a number"));
-    let town = Deployment::build(Stage::with(queue).await, wanted).await;
+    let town = Deployment::build(Stage::with(queue).await, wanted()).await;
     let mut others = JoinSet::new();
     let (outages, redrives) = (Arc::clone(&town), Arc::clone(&town));
     others.spawn(async move { outages.outages().await });
@@ -226,4 +233,44 @@ async fn on_a_standard_queue_each_event_that_was_answered_200_is_there_and_twice
     for (id, (history, times)) in kill_until_enough(Queue::standard().await).await {
         assert!(times <= 1 || history.is_in_doubt, "{id} is there {times} times: {history:?}");
     }
+}
+
+/// A shortcut comes once, so nobody repeats what a killed process has begun.
+#[tokio::test]
+#[ignore = "needs servers: make test"]
+async fn a_modal_that_a_killed_process_has_opened_belongs_to_an_event_that_is_recorded() {
+    let (stage, token) = (Stage::fifo().await, Token::create("xoxb-1").await);
+    let slack = fast_path::slack("xoxb-1").await;
+    let variables = fast_path::opens_on(&stage, &token, &slack);
+    let mut environment = ingress::start(variables.clone()).await;
+    let (mut kills, mut events) = (0, Vec::new());
+    while kills < wanted() / 5 {
+        environment.is_ready().await;
+        let asked = fast_path::shortcut_with(&format!("{}.x", events.len()));
+        let answer = tokio::select! {
+            answer = environment.post(&asked) => Some(answer),
+            () = sleep(Duration::from_millis(fastrand::u64(0..25))) => None,
+        };
+        if answer.is_none() {
+            environment.kill().await;
+            kills += 1;
+            environment = ingress::start(variables.clone()).await;
+        }
+        events.push((sha256(&asked.body), answer.is_some_and(|answer| answer.status == 200)));
+    }
+    let on_queue = stage.queue.take_event_ids().await;
+    let opened: Vec<String> = slack.received().iter().map(|it| external_id(&it.body)).collect();
+    let times = |ids: &[String], id: &String| ids.iter().filter(|it| *it == id).count();
+    let half = events.iter().filter(|(id, promised)| !promised && opened.contains(id)).count();
+    println!("{kills} kills, {} events, {half} with a modal and no answer", events.len());
+    for (id, promised) in &events {
+        assert!(times(&opened, id) <= 1 && times(&on_queue, id) <= 1, "{id}");
+        assert!(!promised || times(&on_queue, id) == 1, "{id} was promised, and is nowhere");
+        assert!(!opened.contains(id) || stage.table.item(id).await.is_some(), "{id} was not recorded");
+    }
+}
+
+fn external_id(call: &[u8]) -> String {
+    let call: Value = serde_json::from_slice(call).expect("JSON");
+    call["view"]["external_id"].as_str().expect("an id").to_owned()
 }
