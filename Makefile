@@ -348,6 +348,7 @@ release-packages: cdk/node_modules/.package-lock.json $(VENV)/release.stamp
 	$(PYTHON) release/packages.py target/packages target/package $(ASSETS)
 	$(PYTHON) release/archive.py target/agent $(ASSETS)/slack-ingress-agent.zip
 	$(PYTHON) release/sam.py --version "$$TAG" $(ASSETS)
+	cp docs/fast-path.schema.json $(ASSETS)/
 
 # Installs nothing: it runs in the job that may sign and publish. RELEASED= is for a dry run, which has less.
 release-seal:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable
 
 import checksums
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 ARCHITECTURES = ("arm64", "x86_64")
 FUNCTIONS = ("slack-ingress", "redrive", "agent-dispatch", "agent-settle", "token-rotation")
 # The functions that send events, and what the default build of them does without.
@@ -38,6 +39,8 @@ MACHINES = {"arm64": 0xB7, "x86_64": 0x3E}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 AGENT = "slack-ingress-agent.zip"
+# For editors, beside the rules of a user. It is the repository's file.
+SCHEMA = "fast-path.schema.json"
 SBOMS = ("slack-ingress-functions.cdx.json", "slack-ingress-agent.cdx.json", "slack-ingress-cdk.cdx.json")
 
 
@@ -88,6 +91,7 @@ def expected(version: str, architectures: Iterable[str] = ARCHITECTURES,
     found[bolt["npm"]] = npm_check("slack-ingress-bolt", version, ["dist/index.js", "dist/index.d.ts"])
     found[bolt["wheel"]] = wheel_check("slack_ingress_bolt", version)
     found[bolt["sdist"]] = sdist_check("slack-ingress-bolt", version)
+    found[SCHEMA] = check_schema
     for name in SBOMS:
         found[name] = sbom_check(version if name != "slack-ingress-agent.cdx.json" else None)
     return found
@@ -149,6 +153,11 @@ def check_agent(content: bytes) -> None:
         others = [name for name in libraries if machine(archive.read(name)) != MACHINES["arm64"]]
     if not libraries or others:
         raise Wrong(f"its libraries are not all for arm64: {others or 'it has none'}")
+
+
+def check_schema(content: bytes) -> None:
+    if content != (ROOT / "docs" / SCHEMA).read_bytes():
+        raise Wrong("it is not the schema of this commit")
 
 
 def sam_check(architecture: str, version: str) -> Callable[[bytes], None]:

@@ -96,7 +96,7 @@ class Assets(unittest.TestCase):
         for it in ("slack-ingress-redrive-sns-arm64.zip", "slack-ingress-redis-x86_64.zip", "slack-ingress-agent.zip",
                    "slack-ingress-agent-settle-arm64.zip", "slack-ingress-token-rotation-x86_64.zip", "slack-ingress-sam-arm64.zip",
                    "slack-ingress-cdk-1.2.3.tgz", "slack_ingress_cdk-1.2.3-py3-none-any.whl", "slack_ingress_bolt-1.2.3.tar.gz",
-                   "slack-ingress-bolt-1.2.3.tgz", "slack-ingress-functions.cdx.json"):
+                   "slack-ingress-bolt-1.2.3.tgz", "slack-ingress-functions.cdx.json", "fast-path.schema.json"):
             self.assertIn(it, names)
 
     def test_one_that_is_missing_one_that_is_too_many_and_one_that_was_changed_are_named(self):
@@ -138,6 +138,7 @@ class Assets(unittest.TestCase):
             (package["wheel"], zipped(bootstrap=program), "METADATA"),
             (package["sdist"], (ASSETS / assets.bolt_packages(VERSION)["sdist"]).read_bytes(), "no source distribution"),
             (assets.SBOMS[2], b"{}", "no bill of materials"),
+            (assets.SCHEMA, b"{}", "not the schema of this commit"),
         ]:
             # Alone in a directory: all others are missing, which takes no time.
             with self.subTest(asset=name, problem=problem), tempfile.TemporaryDirectory() as directory:

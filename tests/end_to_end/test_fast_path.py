@@ -58,6 +58,13 @@ GOOD: dict[str, Callable[[dict[str, Any]], object]] = {
     "one's own machine": lambda it: rule("customer")(it)["source"].update(url="http://localhost:8080/options"),
     "Slack's own options": lambda it: rule("city")(it).update(
         options=[{"text": {"type": "plain_text", "text": "Bern"}, "value": "brn"}], filter="prefix"),
+    "a command's answer beside its modal": lambda it: rule("new-order")(it).update(
+        when={"command": "/order"}, answer="One moment", fallback="Not today"),
+    "a function behind checks": lambda it: rule("bolt")(it).update(checks=rule("order")(it)["checks"]),
+    "a fallback of a function": lambda it: rule("bolt")(it).update(
+        when={"command": "/wizard"}, function={"name": "my-bolt-app", "fallback": "Not today"}),
+    "one button": lambda it: rule("new-order")(it).update(when={"type": "block_actions", "action_id": "new", "block_id": "b"}),
+    "a menu that is not on the queue": lambda it: rule("city")(it).update(queue=False),
     "chosen by values": lambda it: rule("order")(it)["when"].update(values=[{"block_id": "size", "one_of": ["xl"]}]),
 }
 BAD: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -81,6 +88,24 @@ BAD: dict[str, Callable[[dict[str, Any]], object]] = {
     "a source without TLS": lambda it: rule("customer")(it)["source"].update(url="http://crm.example.com/"),
     "too much time": lambda it: rule("customer")(it)["source"].update(timeout_ms=9000),
     "a function by its path": lambda it: rule("bolt")(it)["function"].update(name="functions/app"),
+    "an answer beside a function": lambda it: rule("bolt")(it).update(answer={"response_action": "clear"}),
+    "a source beside options": lambda it: rule("city")(it).update(source=rule("customer")(it)["source"]),
+    "checks on a command": lambda it: rule("deploy")(it).update(checks=rule("order")(it)["checks"]),
+    "values of a command": lambda it: rule("deploy")(it)["when"].update(values=[{"block_id": "size", "one_of": ["xl"]}]),
+    "a button of a submission": lambda it: rule("bolt")(it)["when"].update(action_id="go"),
+    "a callback_id of a command": lambda it: rule("deploy")(it)["when"].update(callback_id="x"),
+    "a fallback without a modal": lambda it: rule("deploy")(it).update(fallback="Not today"),
+    "a filter without options": lambda it: rule("deploy")(it).update(filter="prefix"),
+    "a modal on a submission": lambda it: rule("new-order")(it).update(when={"type": "view_submission"}),
+    "a modal on everything": lambda it: rule("new-order")(it).update(when={"type": "*"}),
+    "options of a command": lambda it: rule("city")(it).update(when={"command": "/city"}),
+    "a source of a submission": lambda it: rule("customer")(it).update(when={"type": "view_submission"}),
+    "an answer to a shortcut": lambda it: rule("new-order")(it).update(answer={"text": "One moment"}),
+    "a fallback that nobody sees": lambda it: rule("bolt")(it).update(
+        when={"type": "shortcut"}, function={"name": "my-bolt-app", "fallback": {"text": "Not today"}}),
+    "a text to a submission": lambda it: rule("order")(it).update(answer="Thank you"),
+    "valid without checks": lambda it: rule("deploy")(it).update(queue="if_valid"),
+    "a menu on the queue": lambda it: rule("city")(it).update(queue=True),
     "a path with a query": lambda it: rule("bolt")(it)["function"].update(path="/slack/events?a=b"),
 }
 
