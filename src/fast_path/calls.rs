@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-use super::request::Asked;
+use super::request::SignedForm;
 use crate::aws::signed_call::{Answer, CallError, Post, SignedCalls, TimeLimits};
 use crate::slack::token_secrets::{BotTokens, Installation, TokenText};
 use crate::telemetry::report::ingress::ImmediateAnswer;
@@ -67,11 +67,11 @@ impl Calls {
     pub(super) async fn open(
         &self,
         view: &Value,
-        asked: &Asked,
+        form: &SignedForm,
         installation: &Installation,
         until: Moment,
     ) -> Result<(), Failure> {
-        let trigger_id = asked.trigger_id().ok_or("no_trigger_id")?;
+        let trigger_id = form.trigger_id().ok_or("no_trigger_id")?;
         let tokens = self.tokens.as_ref().ok_or("no_bot_token")?;
         let body = json!({"trigger_id": trigger_id, "view": view}).to_string();
         let (token, was_known) = tokens.of(installation).await.map_err(|missing| missing.reason)?;
@@ -108,12 +108,12 @@ impl Calls {
     pub(super) async fn source(
         &self,
         url: &str,
-        asked: &Asked,
+        form: &SignedForm,
         until: Moment,
     ) -> Result<ImmediateAnswer, Failure> {
         let headers: Vec<(&'static str, &str)> =
-            asked.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let post = Post { url, service: None, headers: &headers, body: asked.body.as_bytes() };
+            form.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let post = Post { url, service: None, headers: &headers, body: form.body.as_bytes() };
         let answer = whole(self.post(post, until).await)?;
         let options: Value = serde_json::from_slice(&answer).map_err(|_| "source_not_json")?;
         let is_list = |name: &str| {
@@ -133,11 +133,11 @@ impl Calls {
         &self,
         function: &str,
         path: &str,
-        asked: &Asked,
+        form: &SignedForm,
         until: Moment,
     ) -> Result<ImmediateAnswer, Failure> {
         let url = self.function_url(function)?;
-        let event = http_event(path, asked).to_string();
+        let event = http_event(path, form).to_string();
         let headers = [("content-type", JSON), ("x-amz-invocation-type", "RequestResponse")];
         let post = Post { url: &url, service: Some("lambda"), headers: &headers, body: event.as_bytes() };
         let answer = self.post(post, until).await;
@@ -187,9 +187,9 @@ fn code(error: &str) -> String {
 /// 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
 ///
 /// The path is the rule's and not the one that Slack posted to: Slack does not sign it, and Socket Mode has none.
-fn http_event(path: &str, asked: &Asked) -> Value {
+fn http_event(path: &str, form: &SignedForm) -> Value {
     let headers: Map<String, Value> =
-        asked.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        form.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     let route = format!("POST {path}");
     json!({
         "version": "2.0",
@@ -203,7 +203,7 @@ fn http_event(path: &str, asked: &Asked) -> Value {
             "stage": "$default",
             "timeEpoch": SystemClock.now().as_millis(),
         },
-        "body": asked.body,
+        "body": form.body,
         "isBase64Encoded": false,
     })
 }

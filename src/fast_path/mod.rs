@@ -35,7 +35,7 @@ use crate::telemetry::report::ingress::{FastPathOutcome, FastPathReport, Immedia
 use crate::time::clock::{Clock, Moment, SystemClock};
 
 use calls::{Calls, Failure};
-use request::Asked;
+use request::SignedForm;
 use rules::{Ask, Plan, Rules, Step, Whom};
 
 /// The rules, and what their calls are made with.
@@ -48,7 +48,7 @@ pub struct FastPath {
 /// What is to be done about a request by the rule that is for it.
 #[derive(Debug)]
 pub struct Planned<'a> {
-    asked: Asked,
+    form: SignedForm,
     plan: Plan<'a>,
 }
 
@@ -62,7 +62,7 @@ impl Planned<'_> {
     /// button of the old style is, whose rules say other things.
     pub fn is_for_a_menu(&self) -> bool {
         match &self.plan.step {
-            Step::Answer(_) => self.asked.name.ends_with("_suggestion"),
+            Step::Answer(_) => self.form.name.ends_with("_suggestion"),
             Step::Open { .. } => false,
             Step::Ask(_) => true,
         }
@@ -92,11 +92,11 @@ impl FastPath {
     }
 
     /// What the rules say about a request; `None` if none is for it. `recorded_id` is the id that it is recorded under.
-    pub fn plan(&self, asked: Asked, recorded_id: &str) -> Option<Planned<'_>> {
+    pub fn plan(&self, form: SignedForm, recorded_id: &str) -> Option<Planned<'_>> {
         // A fault of ours in a rule must not cost the event. The panic hook logs where it was.
-        let plan = catch_unwind(AssertUnwindSafe(|| self.rules.plan(&asked, recorded_id)));
+        let plan = catch_unwind(AssertUnwindSafe(|| self.rules.plan(&form, recorded_id)));
         let plan = plan.unwrap_or_default()?;
-        Some(Planned { asked, plan })
+        Some(Planned { form, plan })
     }
 
     /// Does what was planned, once, and is over at `until`. `installation` is the one that the request is for.
@@ -114,14 +114,14 @@ impl FastPath {
 
     async fn call(&self, planned: Planned<'_>, installation: Installation, until: Moment) -> FastPathReport {
         let start = SystemClock.instant();
-        let Planned { asked, plan } = planned;
+        let Planned { form, plan } = planned;
         let done = match plan.step {
             Step::Answer(answer) => {
                 let answer = answer.as_ref().map(ImmediateAnswer::json);
                 return FastPathReport::new(plan.rule, FastPathOutcome::Answered, answer);
             }
             Step::Open { view, answer, fallback } => {
-                let opened = within(until, self.calls.open(&view, &asked, &installation, until)).await;
+                let opened = within(until, self.calls.open(&view, &form, &installation, until)).await;
                 let json = |it: Option<Value>| it.as_ref().map(ImmediateAnswer::json);
                 opened
                     .map(|()| (FastPathOutcome::Opened, json(answer)))
@@ -130,13 +130,13 @@ impl FastPath {
             Step::Ask(Ask { whom, timeout, fallback }) => {
                 let until = until.min(SystemClock.moment().after(*timeout));
                 let answer = match whom {
-                    Whom::Source(url) => within(until, self.calls.source(url, &asked, until)).await,
+                    Whom::Source(url) => within(until, self.calls.source(url, &form, until)).await,
                     Whom::Function { name, path } => {
-                        within(until, self.calls.function(name, path, &asked, until)).await
+                        within(until, self.calls.function(name, path, &form, until)).await
                     }
                 };
                 let fallback =
-                    || fallback.as_ref().map(|it| ImmediateAnswer::json(&template::fill(it, &asked.fields)));
+                    || fallback.as_ref().map(|it| ImmediateAnswer::json(&template::fill(it, &form.fields)));
                 answer
                     .map(|answer| (FastPathOutcome::Answered, Some(answer)))
                     .map_err(|failure| (failure, fallback()))

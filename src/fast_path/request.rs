@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::slack::payload::{self, Fields};
 use crate::slack::signature::{SignatureHeaders, Verified};
 
-/// A request that may be answered by a rule. It is made of signed bytes only. `Debug` shows nothing that a person wrote.
-pub struct Asked {
+/// A form that Slack has signed: a request that may be answered by a rule. What a rule reads of it is signed. `Debug` shows nothing
+/// that a person wrote.
+pub struct SignedForm {
     /// The name of a command, such as `/weather`; of an interaction its type, such as `view_submission`.
     pub(super) name: String,
     /// The fields of a command, or the payload of an interaction.
@@ -19,7 +20,7 @@ pub struct Asked {
     pub(super) headers: Vec<(&'static str, String)>,
 }
 
-impl Asked {
+impl SignedForm {
     /// Reads a form. `None` if it is neither a command nor an interaction, or cannot be read as JSON whole: [`classify`](payload::classify)
     /// reads only the fields that decide something, and takes more.
     pub fn read(
@@ -79,9 +80,9 @@ impl Asked {
     }
 }
 
-impl std::fmt::Debug for Asked {
+impl std::fmt::Debug for SignedForm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Asked({})", self.name)
+        write!(f, "SignedForm({})", self.name)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::conditions::{Check, Condition, refusal};
 use super::options::Options;
-use super::request::Asked;
+use super::request::SignedForm;
 use super::template;
 
 /// The rules of a document, in its order. `document` reads them.
@@ -93,15 +93,15 @@ pub(super) enum Step<'a> {
 }
 
 impl When {
-    fn is_met(&self, asked: &Asked) -> bool {
+    fn is_met(&self, form: &SignedForm) -> bool {
         let is =
             |wanted: &Option<String>, found: Option<&str>| wanted.is_none() || wanted.as_deref() == found;
-        (self.name == asked.name || self.name == "*")
-            && is(&self.callback_id, asked.callback_id())
-            && is(&self.action_id, asked.action_id())
-            && is(&self.block_id, asked.block_id())
-            && is(&self.api_app_id, asked.api_app_id())
-            && self.values.iter().all(|condition| condition.chooses(&asked.fields))
+        (self.name == form.name || self.name == "*")
+            && is(&self.callback_id, form.callback_id())
+            && is(&self.action_id, form.action_id())
+            && is(&self.block_id, form.block_id())
+            && is(&self.api_app_id, form.api_app_id())
+            && self.values.iter().all(|condition| condition.chooses(&form.fields))
     }
 
     /// Whether each request that this is for is one that `other` is for.
@@ -118,15 +118,15 @@ impl When {
 
 impl Rules {
     /// What the first rule says that is for this request. `recorded_id` is the id that it is recorded under.
-    pub(super) fn plan(&self, asked: &Asked, recorded_id: &str) -> Option<Plan<'_>> {
-        let rule = self.0.iter().find(|rule| rule.when.is_met(asked))?;
-        let refused = refusal(&rule.checks, &asked.fields);
+    pub(super) fn plan(&self, form: &SignedForm, recorded_id: &str) -> Option<Plan<'_>> {
+        let rule = self.0.iter().find(|rule| rule.when.is_met(form))?;
+        let refused = refusal(&rule.checks, &form.fields);
         let is_on_queue = match rule.queue {
             Queue::Always => true,
             Queue::Never => false,
             Queue::IfValid => refused.is_none(),
         };
-        let fill = |template: &Value| template::fill(template, &asked.fields);
+        let fill = |template: &Value| template::fill(template, &form.fields);
         let step = match (refused, &rule.act) {
             (Some(errors), _) => Step::Answer(Some(errors)),
             (None, Act::Answer(answer)) => {
@@ -139,7 +139,7 @@ impl Rules {
                 }
                 Step::Open { view, answer: answer.as_ref().map(fill), fallback: fallback.as_ref().map(fill) }
             }
-            (None, Act::Options(options)) => Step::Answer(Some(options.answer(asked.typed()))),
+            (None, Act::Options(options)) => Step::Answer(Some(options.answer(form.typed()))),
             (None, Act::Ask(ask)) => Step::Ask(ask),
         };
         Some(Plan { rule: &rule.name, is_on_queue, step })

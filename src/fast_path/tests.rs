@@ -18,16 +18,16 @@ fn signed(body: &str) -> Verified {
     signature::verify(headers, body.as_bytes().to_vec(), &[secret], UnixMillis::from_secs(NOW)).unwrap()
 }
 
-fn asked_by(body: &str) -> Asked {
+fn form_of(body: &str) -> SignedForm {
     let headers = SignatureHeaders { signature: Some("v0=1"), timestamp: Some("1531420618") };
-    Asked::read(&signed(body), headers, Some("application/x-www-form-urlencoded")).unwrap()
+    SignedForm::read(&signed(body), headers, Some("application/x-www-form-urlencoded")).unwrap()
 }
 
-fn interaction(payload: &Value) -> Asked {
+fn interaction(payload: &Value) -> SignedForm {
     let payload =
         percent_encoding::utf8_percent_encode(&payload.to_string(), percent_encoding::NON_ALPHANUMERIC)
             .to_string();
-    asked_by(&format!("payload={payload}"))
+    form_of(&format!("payload={payload}"))
 }
 
 fn rules(rules: Value) -> Rules {
@@ -35,8 +35,8 @@ fn rules(rules: Value) -> Rules {
     Rules::parse(&document).unwrap()
 }
 
-fn answer_of(rules: &Rules, asked: &Asked) -> Option<Value> {
-    match rules.plan(asked, "recorded")?.step {
+fn answer_of(rules: &Rules, form: &SignedForm) -> Option<Value> {
+    match rules.plan(form, "recorded")?.step {
         Step::Answer(answer) => answer,
         other => panic!("{other:?}"),
     }
@@ -51,13 +51,13 @@ fn a_command_gets_its_text_and_goes_on_the_queue() {
     let rules = rules(
         json!([{"name": "deploy", "when": {"command": "/deploy"}, "answer": "On it, {{user_name}}: {{text}}"}]),
     );
-    let asked = asked_by("token=secret&command=%2Fdeploy&text=%3C%21channel%3E&user_name=ann&api_app_id=A1");
-    let plan = rules.plan(&asked, "recorded").unwrap();
+    let form = form_of("token=secret&command=%2Fdeploy&text=%3C%21channel%3E&user_name=ann&api_app_id=A1");
+    let plan = rules.plan(&form, "recorded").unwrap();
     assert!(plan.is_on_queue && plan.rule == "deploy");
     let text = json!({"response_type": "ephemeral", "text": "On it, ann: &lt;!channel&gt;"});
-    assert_eq!(answer_of(&rules, &asked), Some(text));
-    assert_eq!(rules.plan(&asked_by("command=%2Fother"), "recorded"), None);
-    assert!(!format!("{asked:?}").contains("channel"));
+    assert_eq!(answer_of(&rules, &form), Some(text));
+    assert_eq!(rules.plan(&form_of("command=%2Fother"), "recorded"), None);
+    assert!(!format!("{form:?}").contains("channel"));
 }
 
 #[test]
@@ -158,7 +158,8 @@ fn a_view_can_be_chosen_by_what_was_put_in() {
         let payload = json!({"type": "view_submission", "view": {"state": {"values": values}}});
         answer_of(&rules, &interaction(&payload)).unwrap()["response_action"].clone()
     };
-    let selected = |option: Value| json!({"size": {"s": {"type": "static_select", "selected_option": option}}});
+    let selected =
+        |option: Value| json!({"size": {"s": {"type": "static_select", "selected_option": option}}});
     assert_eq!(action(selected(json!({"value": "xl"}))), "update");
     // Nor does whoever leaves the menu empty get the large view, or a modal without this menu.
     for values in [selected(json!({"value": "s"})), selected(json!(null)), json!({})] {
@@ -369,7 +370,7 @@ fn a_panic_in_a_rule_costs_its_answer_and_nothing_else() {
     let calls =
         Calls::new(crate::aws::signed_call::SignedCalls::unsigned(calls::TIME_LIMITS), None, "", None);
     let fast_path = FastPath::new(rules, calls);
-    let planned = fast_path.plan(asked_by("command=%2Fx"), "").unwrap();
+    let planned = fast_path.plan(form_of("command=%2Fx"), "").unwrap();
     let until = SystemClock.moment().after(Duration::from_secs(2));
     let done =
         fast_path.carry_out(planned, Installation::of_tenant(None, true), until).now_or_never().unwrap();
@@ -386,8 +387,8 @@ async fn an_answer_that_a_template_has_made_too_long_is_none() {
     let calls =
         Calls::new(crate::aws::signed_call::SignedCalls::unsigned(calls::TIME_LIMITS), None, "", None);
     let fast_path = FastPath::new(rules, calls);
-    let asked = asked_by(&format!("command=%2Fx&text={}", "x".repeat(10_000)));
-    let done = fast_path.plan(asked, "").unwrap().without_calls().unwrap();
+    let form = form_of(&format!("command=%2Fx&text={}", "x".repeat(10_000)));
+    let done = fast_path.plan(form, "").unwrap().without_calls().unwrap();
     assert_eq!(
         (done.outcome, done.error.as_deref(), done.answer),
         (FastPathOutcome::Failed, Some("answer_too_long"), None)

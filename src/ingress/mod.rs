@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::dedup::settling::{SettleError, settle};
 use crate::dedup::{Claim, LEASE_MARGIN, Lease, Left, MAX_LEASE, Recorded, Settled, Store, StoreError};
-use crate::fast_path::request::{Asked, Unreadable};
+use crate::fast_path::request::{SignedForm, Unreadable};
 use crate::fast_path::{FastPath, Planned};
 use crate::sink::message::{Arrival, Message};
 use crate::sink::{SendError, Sink};
@@ -298,11 +298,11 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         let signer = verified.signer().clone();
         // Only a form can be answered by a rule, and only where there are rules are its fields read.
         let fast_path = self.fast_path.as_ref().filter(|_| encoding == Some(Encoding::Form));
-        let asked = fast_path.and_then(|_| Asked::read(&verified, headers, content_type.as_deref()));
-        if fast_path.is_some() && asked.is_none() {
+        let form = fast_path.and_then(|_| SignedForm::read(&verified, headers, content_type.as_deref()));
+        if fast_path.is_some() && form.is_none() {
             details.errors.add("fast path", &Unreadable);
         }
-        let plan = |asked: Option<Asked>, id: &str| fast_path?.plan(asked?, id);
+        let plan = |form: Option<SignedForm>, id: &str| fast_path?.plan(form?, id);
         let delivery = match payload::classify(verified, encoding).map_err(RequestOutcome::Malformed)? {
             // A challenge names no app, so any of the secrets may sign it.
             Payload::Challenge(challenge) => return Err(RequestOutcome::Challenge(challenge)),
@@ -318,7 +318,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
                 control_events: &self.settings.control_events,
             }),
             Payload::Suggestion { .. } => {
-                let planned = plan(asked, "").filter(Planned::is_for_a_menu);
+                let planned = plan(form, "").filter(Planned::is_for_a_menu);
                 if let (Some(fast_path), Some(planned)) = (fast_path, planned) {
                     let done = fast_path.carry_out(
                         planned,
@@ -337,7 +337,7 @@ impl<S: Store, Q: Sink, C: Clock> Ingress<S, Q, C> {
         details.delivery = Some(LoggedDelivery::from(&delivery));
         let is_last = is_last_attempt(&attempt, encoding);
         let times = self.times(start, own_time, now, deadline);
-        let planned = plan(asked, &delivery.id);
+        let planned = plan(form, &delivery.id);
         Ok(Received { delivery, planned, attempt, is_last, is_by_socket, times })
     }
 
