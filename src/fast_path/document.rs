@@ -44,9 +44,8 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn problem(&mut self, what: impl AsRef<str>) {
+    fn problem(&mut self, what: &str) {
         let Self { path, problems } = self;
-        let what = what.as_ref();
         problems.push(if path.is_empty() { what.to_owned() } else { format!("{path}: {what}") });
     }
 
@@ -66,7 +65,7 @@ impl Place<'_> {
             return None;
         };
         for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.problem(format!("{name} is unknown; known are {}", known.join(", ")));
+            self.problem(&format!("{name} is unknown; known are {}", known.join(", ")));
         }
         Some(object)
     }
@@ -84,7 +83,7 @@ impl Place<'_> {
     fn number(&mut self, object: &Map<String, Value>, name: &str, max: u64) -> Option<u64> {
         let number = object.get(name)?.as_u64().filter(|number| *number <= max);
         if number.is_none() {
-            self.at(name).problem(format!("is no whole number up to {max}"));
+            self.at(name).problem(&format!("is no whole number up to {max}"));
         }
         number
     }
@@ -112,9 +111,9 @@ impl Place<'_> {
         }
     }
 
-    fn all(&mut self, found: impl IntoIterator<Item = String>) {
+    fn all(&mut self, found: Vec<String>) {
         for problem in found {
-            self.problem(problem);
+            self.problem(&problem);
         }
     }
 }
@@ -122,7 +121,7 @@ impl Place<'_> {
 fn read_document(document: &Value, place: &mut Place<'_>) -> Option<Rules> {
     let object = place.object(document, &["$schema", "version", "rules"])?;
     if object.get("version").and_then(Value::as_u64) != Some(VERSION) {
-        place.problem(format!("version is not {VERSION}"));
+        place.problem(&format!("version is not {VERSION}"));
     }
     if !object.contains_key("rules") {
         place.problem("rules is missing");
@@ -133,13 +132,13 @@ fn read_document(document: &Value, place: &mut Place<'_>) -> Option<Rules> {
         let mut place = list.item(index);
         let Some(rule) = read_rule(value, index, &mut place) else { continue };
         if let Some(before) = rules.iter().find(|before| rule.when.is_within(&before.when)) {
-            place.problem(format!(
+            place.problem(&format!(
                 "is never reached: the rule {} before it is for the same requests",
                 before.name
             ));
         }
         if rules.iter().any(|before| before.name == rule.name) {
-            place.problem(format!("has the name {} of another rule", rule.name));
+            place.problem(&format!("has the name {} of another rule", rule.name));
         }
         rules.push(rule);
     }
@@ -186,7 +185,7 @@ fn read_when(value: &Value, place: &mut Place<'_>) -> Option<(When, Question)> {
             None => {
                 let why =
                     if name == "view_closed" { "cannot be answered" } else { "is no type of an interaction" };
-                place.at("type").problem(format!("{name} {why}"));
+                place.at("type").problem(&format!("{name} {why}"));
                 return None;
             }
         },
@@ -198,7 +197,7 @@ fn read_when(value: &Value, place: &mut Place<'_>) -> Option<(When, Question)> {
     let mut only = |field: &str, is_there: bool| {
         let text = place.text(object, field);
         if text.is_some() && !is_there {
-            place.at(field).problem(format!("{name} has none, so the rule is for nothing"));
+            place.at(field).problem(&format!("{name} has none, so the rule is for nothing"));
         }
         text
     };
@@ -235,7 +234,7 @@ fn read_condition(object: &Map<String, Value>, place: &mut Place<'_>) -> Option<
     let pattern = place.text(object, "pattern").and_then(|text| match Pattern::parse(&text) {
         Ok(pattern) => Some(pattern),
         Err(why) => {
-            place.at("pattern").problem(why);
+            place.at("pattern").problem(&why);
             None
         }
     });
@@ -252,7 +251,7 @@ fn read_condition(object: &Map<String, Value>, place: &mut Place<'_>) -> Option<
         place.problem("min_length is more than max_length");
     }
     if !CONDITION.iter().skip(2).any(|name| object.contains_key(*name)) {
-        place.problem(format!("asks for nothing: it has none of {}", CONDITION[2..].join(", ")));
+        place.problem(&format!("asks for nothing: it has none of {}", CONDITION[2..].join(", ")));
     }
     let Some(block_id) = place.text(object, "block_id") else {
         place.problem("block_id is missing");
@@ -330,13 +329,13 @@ fn read_act(
     let given: Vec<&str> = ACTS.into_iter().filter(|name| object.contains_key(*name)).collect();
     for (name, of) in [("filter", "options"), ("fallback", "open")] {
         if object.contains_key(name) && !object.contains_key(of) {
-            place.at(name).problem(format!("is for {of} here"));
+            place.at(name).problem(&format!("is for {of} here"));
         }
     }
     match given.as_slice() {
         [] if has_checks => Some(Act::Answer(None)),
         [] => {
-            place.problem(format!("says nothing to do: it has none of {}", ACTS.join(", ")));
+            place.problem(&format!("says nothing to do: it has none of {}", ACTS.join(", ")));
             None
         }
         ["answer"] => read_answer(object.get("answer")?, question, &mut place.at("answer"))
@@ -348,7 +347,7 @@ fn read_act(
             read_function(object.get("function")?, question, &mut place.at("function")).map(Act::Ask)
         }
         several => {
-            place.problem(format!("has {}, and can do only one of them", several.join(" and ")));
+            place.problem(&format!("has {}, and can do only one of them", several.join(" and ")));
             None
         }
     }
