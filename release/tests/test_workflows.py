@@ -48,6 +48,18 @@ class Thin(unittest.TestCase):
         self.assertNotIn("$(TAG)", (ROOT / "Makefile").read_text())
 
 
+class Concurrency(unittest.TestCase):
+    def test_no_workflow_that_is_called_has_the_group_of_its_caller(self):
+        callers = sorted(path.name for path in (ROOT / ".github/workflows").glob("*.yml"))
+        called = [(name, it) for name in callers for it in calls(workflow(name))]
+        self.assertIn(("release.yml", "ci.yml"), called)
+        for caller, name in called:
+            with self.subTest(caller=caller, called=name):
+                # In both of them `github.workflow` is the name of the caller.
+                groups = [group for it in (caller, name) for group in groups_of(workflow(it), workflow(caller)["name"])]
+                self.assertEqual(len(groups), len(set(groups)), "GitHub cancels it: a deadlock for the concurrency group")
+
+
 class Release(unittest.TestCase):
     jobs = RELEASE["jobs"]
 
@@ -145,6 +157,18 @@ class Deploy(unittest.TestCase):
             self.assertEqual({it.removeprefix("../target/deploy/") for it in settings.values()},
                              {f"{name}.zip" for name in (*assets.FUNCTIONS, "agent")})
         self.assertEqual(DEPLOY["env"], {"ARCHITECTURE": "${{ inputs.architecture }}"})
+
+
+def calls(content: dict) -> set[str]:
+    """The workflows of this repository that a workflow calls, those that they call in turn too."""
+    its = {job["uses"].rpartition("/")[2] for job in content["jobs"].values() if "/.github/workflows/" in job.get("uses", "")}
+    return its.union(*(calls(workflow(it)) for it in its))
+
+
+def groups_of(content: dict, started: str) -> set[str]:
+    """The concurrency groups of a workflow and of its jobs, in a run of the workflow with the name `started`."""
+    its = [it["concurrency"] for it in (content, *content["jobs"].values()) if "concurrency" in it]
+    return {re.sub(r"\$\{\{ *github\.workflow *\}\}", started, it if isinstance(it, str) else it["group"]) for it in its}
 
 
 def option(command: list[str], name: str) -> str:
