@@ -139,6 +139,19 @@ test('the approvals reach agent-settle, and the manifest is told whether a user 
 });
 
 test('approvals may name the tools of an agent that exists, whatever they are called', () => {
+test('what is JSON on the command line may be an object in cdk.json', () => {
+  const [approvals, suggestedPrompts] = [{ create_card: 'asker' }, { prompts: [{ title: 'Plan', message: "Plan my friend's day for $5." }] }];
+  const { template } = deployed({ trello: 'true', approvals, suggestedPrompts, agentEnvironment: { ECHO_SECONDS: '3' } });
+  const { APPROVALS, SUGGESTED_PROMPTS } = settleIn(template).Properties.Environment.Variables;
+  assert.deepEqual([JSON.parse(APPROVALS), JSON.parse(SUGGESTED_PROMPTS)], [approvals, suggestedPrompts]);
+  assert.equal(only(template, 'AWS::BedrockAgentCore::Runtime').Properties.EnvironmentVariables.ECHO_SECONDS, '3');
+  // And a list may be one.
+  const { template: guests } = deployed({ alsoAnswers: ['guests', 'external'] });
+  assert.equal(dispatchIn(guests).Properties.Environment.Variables.WHO_MAY_ASK, 'members,guests,external');
+  assert.throws(() => deployed({ approvals: ['create_card'] }), /approvals must be JSON/);
+  assert.throws(() => deployed({ turns: { together: 'true' } }), /turns must be one of each, together, and is: \{"together":"true"\}/);
+});
+
   const [agentToolsGatewayArn, agentToolsGatewayUrl] = ['arn:aws:bedrock-agentcore:us-east-1:111122223333:gateway/tools-abcdefghij', 'https://tools.example.com/mcp'];
   const { template } = deployed({ agentRuntimeArn: runtimeArn, agentToolsGatewayArn, agentToolsGatewayUrl, approvals: '{"pay":"S0FINANCE"}' });
   assert.equal(settleIn(template).Properties.Environment.Variables.APPROVALS, '{"pay":"S0FINANCE"}');
