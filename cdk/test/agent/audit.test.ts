@@ -1,13 +1,15 @@
 // The audit trail: its table, who may do what with it, and its exports.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import { AUDIT_DAYS, BY_PERSON } from '../../lib/agent/audit';
 import type { AuditTrail } from '../../lib/agent/props';
-import { agentStacks, agentTemplate, newApp, only, roleOf, rustSource, settleIn } from '../support';
+import { REPOSITORY, agentStacks, agentTemplate, newApp, only, roleOf, rustSource, settleIn } from '../support';
 
 const audited = (audit: AuditTrail = {}) => agentTemplate({ audit }).template;
 
@@ -27,7 +29,8 @@ test('the table ends its entries, can be restored, stays, and finds a person', (
   ]);
   assert.deepEqual(Properties.TimeToLiveSpecification, { AttributeName: 'expires_at', Enabled: true });
   assert.deepEqual(Properties.PointInTimeRecoverySpecification, { PointInTimeRecoveryEnabled: true });
-  assert.equal(Properties.DeletionProtectionEnabled, true);
+  // CloudFormation could not delete it again when the deployment that creates it fails, nor could whoever has removed the stack.
+  assert.equal(Properties.DeletionProtectionEnabled, undefined);
   const [index, ...more] = Properties.GlobalSecondaryIndexes;
   assert.equal(more.length, 0);
   assert.deepEqual([index.IndexName, index.Projection], [BY_PERSON, { ProjectionType: 'KEYS_ONLY' }]);
@@ -36,7 +39,7 @@ test('the table ends its entries, can be restored, stays, and finds a person', (
     { AttributeName: 'at', KeyType: 'RANGE' },
   ]);
   const { template } = agentTemplate({ audit: {}, removalPolicy: RemovalPolicy.DESTROY });
-  assert.equal(only(template, 'AWS::DynamoDB::Table').Properties.DeletionProtectionEnabled, false);
+  assert.equal(only(template, 'AWS::DynamoDB::Table').DeletionPolicy, 'Delete');
 });
 
 test('agent-settle may add entries, and neither read nor change nor delete any; nobody else may do anything with them', () => {
@@ -143,6 +146,18 @@ test('a key of your own encrypts table and exports, and the roles may use it thr
   const { SSESpecification } = only(own, 'AWS::DynamoDB::Table').Properties;
   assert.deepEqual(SSESpecification, { KMSMasterKeyId: arn, SSEEnabled: true, SSEType: 'KMS' });
   const { BucketEncryption } = only(own, 'AWS::S3::Bucket').Properties;
+test('docs/operate.md says how what stays of an agent is deleted', () => {
+  const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
+  const [later = ''] = /^- \*\*Deleting it later\*\*[^]*?^```$/m.exec(guide) ?? [];
+  for (const [command, output] of [
+    ['aws dynamodb delete-table', 'AuditTableName'],
+    ['aws s3 rb --force', 'AuditExportsBucketName'],
+    ['aws bedrock-agentcore-control delete-memory', 'MemoryId'],
+  ] as const) {
+    assert.match(later, new RegExp(`\`${command}\`\\s+\\([^)]*\`${output}\`\\)`));
+  }
+});
+
   assert.equal(BucketEncryption.ServerSideEncryptionConfiguration[0].ServerSideEncryptionByDefault.KMSMasterKeyID, arn);
   const { Input, RoleArn } = only(own, 'AWS::Scheduler::Schedule').Properties.Target;
   assert.match(JSON.stringify(Input), /S3SseAlgorithm\\":\\"KMS\\",\\"S3SseKmsKeyId\\":\\"arn:aws:kms:/);

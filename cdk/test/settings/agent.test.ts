@@ -31,6 +31,7 @@ import {
   tracedAgentDirectory,
   withImports,
 } from '../support';
+import { CONTEXTS } from '../snapshot/contexts';
 
 const codePath = codeDirectory();
 const x86 = codeDirectory('x86_64');
@@ -138,7 +139,6 @@ test('the approvals reach agent-settle, and the manifest is told whether a user 
   assert.deepEqual(approvals({ trello, approvals: group, approvalHours: '1' }), [group, '3600', 'true']);
 });
 
-test('approvals may name the tools of an agent that exists, whatever they are called', () => {
 test('what is JSON on the command line may be an object in cdk.json', () => {
   const [approvals, suggestedPrompts] = [{ create_card: 'asker' }, { prompts: [{ title: 'Plan', message: "Plan my friend's day for $5." }] }];
   const { template } = deployed({ trello: 'true', approvals, suggestedPrompts, agentEnvironment: { ECHO_SECONDS: '3' } });
@@ -152,6 +152,7 @@ test('what is JSON on the command line may be an object in cdk.json', () => {
   assert.throws(() => deployed({ turns: { together: 'true' } }), /turns must be one of each, together, and is: \{"together":"true"\}/);
 });
 
+test('approvals may name the tools of an agent that exists, whatever they are called', () => {
   const [agentToolsGatewayArn, agentToolsGatewayUrl] = ['arn:aws:bedrock-agentcore:us-east-1:111122223333:gateway/tools-abcdefghij', 'https://tools.example.com/mcp'];
   const { template } = deployed({ agentRuntimeArn: runtimeArn, agentToolsGatewayArn, agentToolsGatewayUrl, approvals: '{"pay":"S0FINANCE"}' });
   assert.equal(settleIn(template).Properties.Environment.Variables.APPROVALS, '{"pay":"S0FINANCE"}');
@@ -536,7 +537,10 @@ function checked(context: Record<string, unknown>, prepare: (stack: AgentStack) 
   }
 }
 
+const encryptionKeyArn = 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+
 for (const context of [
+  ...Object.values(CONTEXTS).filter((it) => it.agent === 'true'),
   {},
   { thinking: 'bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0', botTokenSecretArn: secret },
   { trello: 'true' },
@@ -550,6 +554,12 @@ for (const context of [
   { workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,E0456DEF', trello: 'true' },
   { rotatingTokens: 'true', workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC' },
   { approvals: '{"edit_canvas":"asker"}' },
+  { audit: 'true' },
+  { audit: 'true', auditExportDays: '30' },
+  { audit: 'true', auditExportDays: '30', encryptionKeyArn, files: 'true', rotatingTokens: 'true', approvals: '{"edit_canvas":"asker"}' },
+  { files: 'true', workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC' },
+  { turns: 'together', questionsADay: 'person:20', tokensADay: 'workspace:5000000', alarmTokensADay: '10000000' },
+  { gradualDeployment: 'canary10percent10minutes' },
 ]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(context), '');
