@@ -112,7 +112,9 @@ test('DynamoDB itself exports the whole table every day, by a role that may do n
   const template = audited({ exportDays: 30 });
   const table = only(template, 'AWS::DynamoDB::Table');
   const bucket = only(template, 'AWS::S3::Bucket');
-  const { ScheduleExpression, Target } = only(template, 'AWS::Scheduler::Schedule').Properties;
+  const { ScheduleExpression, Target, GroupName } = only(template, 'AWS::Scheduler::Schedule').Properties;
+  const group = only(template, 'AWS::Scheduler::ScheduleGroup');
+  assert.deepEqual([GroupName, group.DeletionPolicy], [group.Properties.Name, 'Delete']);
   assert.equal(ScheduleExpression, 'cron(0 2 * * ? *)');
   assert.deepEqual(Target.Arn, {
     'Fn::Join': ['', ['arn:', { Ref: 'AWS::Partition' }, ':scheduler:::aws-sdk:dynamodb:exportTableToPointInTime']],
@@ -127,6 +129,11 @@ test('DynamoDB itself exports the whole table every day, by a role that may do n
     ClientToken: '<aws.scheduler.execution-id>',
   });
   const role = Target.RoleArn['Fn::GetAtt'][0];
+  const [{ Condition, Principal }] = template.findResources('AWS::IAM::Role')[role]!.Properties.AssumeRolePolicyDocument.Statement;
+  assert.deepEqual(Principal, { Service: 'scheduler.amazonaws.com' });
+  assert.deepEqual(Condition, {
+    StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' }, 'aws:SourceArn': { 'Fn::GetAtt': [group.id, 'Arn'] } },
+  });
   const policies = Object.values(template.findResources('AWS::IAM::Policy')).map((it) => it.Properties);
   const statements = policies.filter((it) => it.Roles[0].Ref === role).flatMap((it) => it.PolicyDocument.Statement);
   assert.deepEqual(statements, [
@@ -139,13 +146,6 @@ test('DynamoDB itself exports the whole table every day, by a role that may do n
   ]);
 });
 
-test('a key of your own encrypts table and exports, and the roles may use it through these services alone', () => {
-  assert.doesNotMatch(JSON.stringify(audited({ exportDays: 7 }).toJSON()), /kms/i);
-  const arn = 'arn:aws:kms:us-east-1:111122223333:key/data';
-  const own = agentStacksWithKey(arn);
-  const { SSESpecification } = only(own, 'AWS::DynamoDB::Table').Properties;
-  assert.deepEqual(SSESpecification, { KMSMasterKeyId: arn, SSEEnabled: true, SSEType: 'KMS' });
-  const { BucketEncryption } = only(own, 'AWS::S3::Bucket').Properties;
 test('docs/operate.md says how what stays of an agent is deleted', () => {
   const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
   const [later = ''] = /^- \*\*Deleting it later\*\*[^]*?^```$/m.exec(guide) ?? [];
@@ -158,6 +158,13 @@ test('docs/operate.md says how what stays of an agent is deleted', () => {
   }
 });
 
+test('a key of your own encrypts table and exports, and the roles may use it through these services alone', () => {
+  assert.doesNotMatch(JSON.stringify(audited({ exportDays: 7 }).toJSON()), /kms/i);
+  const arn = 'arn:aws:kms:us-east-1:111122223333:key/data';
+  const own = agentStacksWithKey(arn);
+  const { SSESpecification } = only(own, 'AWS::DynamoDB::Table').Properties;
+  assert.deepEqual(SSESpecification, { KMSMasterKeyId: arn, SSEEnabled: true, SSEType: 'KMS' });
+  const { BucketEncryption } = only(own, 'AWS::S3::Bucket').Properties;
   assert.equal(BucketEncryption.ServerSideEncryptionConfiguration[0].ServerSideEncryptionByDefault.KMSMasterKeyID, arn);
   const { Input, RoleArn } = only(own, 'AWS::Scheduler::Schedule').Properties.Target;
   assert.match(JSON.stringify(Input), /S3SseAlgorithm\\":\\"KMS\\",\\"S3SseKmsKeyId\\":\\"arn:aws:kms:/);
