@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import tempfile
 import unittest
 
-from support import ROOT, make, needed, runs, steps, workflow, would_run
+from support import ROOT, environment, make, needed, runs, steps, workflow, would_run
 
 import assets
 
@@ -46,6 +49,18 @@ class Thin(unittest.TestCase):
         written = make("release-check", check=False, TAG=strange)
         self.assertIn(f"{strange!r} is no tag of a release", written)
         self.assertNotIn("$(TAG)", (ROOT / "Makefile").read_text())
+
+
+class Concurrency(unittest.TestCase):
+    def test_no_workflow_that_is_called_has_the_group_of_its_caller(self):
+        callers = sorted(path.name for path in (ROOT / ".github/workflows").glob("*.yml"))
+        called = [(name, it) for name in callers for it in calls(workflow(name))]
+        self.assertIn(("release.yml", "ci.yml"), called)
+        for caller, name in called:
+            with self.subTest(caller=caller, called=name):
+                # In both of them `github.workflow` is the name of the caller.
+                groups = [group for it in (caller, name) for group in groups_of(workflow(it), workflow(caller)["name"])]
+                self.assertEqual(len(groups), len(set(groups)), "GitHub cancels it: a deadlock for the concurrency group")
 
 
 class Release(unittest.TestCase):
@@ -118,6 +133,29 @@ class Release(unittest.TestCase):
 class Deploy(unittest.TestCase):
     jobs = DEPLOY["jobs"]
 
+    def test_a_setting_in_json_gets_through_the_shell_make_and_npm_as_the_guide_quotes_it(self):
+        guide = (ROOT / "docs/deploy.md").read_text()
+        [command] = re.findall(r'`(make deploy CONTEXT="-c \'approvals=[^`]*)`', guide)
+        [context] = re.findall(r"`(-c 'approvals=[^`]*)`", guide)
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        # The real npm, with a script that shows its arguments in place of the deployment.
+        (directory / "package.json").write_text(json.dumps({"scripts": {"deploy": "node show.js"}}))
+        (directory / "show.js").write_text("console.log(JSON.stringify(process.argv.slice(2)))")
+        (directory / "npm").write_text(f'#!/bin/sh\ncd {directory} && exec {shutil.which("npm")} "$@"\n')
+        (directory / "npm").chmod(0o755)
+        variables = environment(PATH=f"{directory}{os.pathsep}{os.environ['PATH']}")
+        built = f"make --silent --no-print-directory --directory {ROOT} deploy-built"
+        command = command.replace("make deploy", built)
+        # Of a person's command, in both shells; and of the environment, as deploy.yml has it from the variable of GitHub's.
+        strange = "-c 'approvals={\"create_card\": \"\\u0027 \\u0024(HOME)\"}'"
+        ways = [(shell, command, {}, "asker") for shell in ("bash", "zsh") if shutil.which(shell)]
+        ways += [("bash", built, {"CONTEXT": it}, who) for it, who in ((context, "asker"), (strange, "' $(HOME)"))]
+        for shell, line, more, who in ways:
+            with self.subTest(shell=shell, line=line, **more):
+                done = subprocess.run([shell, "-c", line], env=variables | more, text=True, stdout=subprocess.PIPE, check=True)
+                given = [it for it in json.loads(done.stdout) if it.startswith("approvals=")]
+                self.assertEqual([json.loads(it.removeprefix("approvals=")) for it in given], [{"create_card": who}])
+
     def test_only_the_job_that_deploys_may_become_the_role(self):
         for name, job in self.jobs.items():
             with self.subTest(job=name):
@@ -145,6 +183,18 @@ class Deploy(unittest.TestCase):
             self.assertEqual({it.removeprefix("../target/deploy/") for it in settings.values()},
                              {f"{name}.zip" for name in (*assets.FUNCTIONS, "agent")})
         self.assertEqual(DEPLOY["env"], {"ARCHITECTURE": "${{ inputs.architecture }}"})
+
+
+def calls(content: dict) -> set[str]:
+    """The workflows of this repository that a workflow calls, those that they call in turn too."""
+    its = {job["uses"].rpartition("/")[2] for job in content["jobs"].values() if "/.github/workflows/" in job.get("uses", "")}
+    return its.union(*(calls(workflow(it)) for it in its))
+
+
+def groups_of(content: dict, started: str) -> set[str]:
+    """The concurrency groups of a workflow and of its jobs, in a run of the workflow with the name `started`."""
+    its = [it["concurrency"] for it in (content, *content["jobs"].values()) if "concurrency" in it]
+    return {re.sub(r"\$\{\{ *github\.workflow *\}\}", started, it if isinstance(it, str) else it["group"]) for it in its}
 
 
 def option(command: list[str], name: str) -> str:

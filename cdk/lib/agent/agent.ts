@@ -169,13 +169,14 @@ export class SlackAgent extends Construct {
         workspaces,
         workspacesGateway,
         filesToken: rest.files ? botToken : undefined,
-      }).function;
+      });
 
     // ── the agent and its tools ────────────────────────────────────────────────────────────────────────
     let target: AgentTarget;
+    let settles: AgentSettle;
     let own: AgentRuntime | undefined;
     if (isExisting(agent)) {
-      this.settle = settle(agent.toolsGateway);
+      settles = settle(agent.toolsGateway);
       const qualifier = agent.qualifier ?? 'DEFAULT';
       target = { runtimeArn: agent.runtimeArn, qualifier, endpointArn: `${agent.runtimeArn}/runtime-endpoint/${qualifier}` };
     } else {
@@ -183,7 +184,7 @@ export class SlackAgent extends Construct {
       // With several installations the agent's role must reach none of their tokens.
       const several = workspaces?.areSeveral ? workspaces : undefined;
       const reachable = several?.noToken() ?? credential;
-      this.settle = settle({ url: this.gateway.url, arn: this.gateway.gateway.gatewayArn }, several?.toolsGateway());
+      settles = settle({ url: this.gateway.url, arn: this.gateway.gateway.gatewayArn }, several?.toolsGateway());
       this.gateway._addTool(SLACK_TARGET, { document: SLACK_DOCUMENT }, () => reachable);
       this.gateway._addTool(CANVASES_TARGET, { document: CANVASES_DOCUMENT }, () => reachable);
       const { gateway } = this;
@@ -200,7 +201,7 @@ export class SlackAgent extends Construct {
         ...more,
         memory,
         gateway: this.gateway,
-        settle: this.settle,
+        settle: settles.function,
         workspaceTools: several && WORKSPACE_TARGETS,
         approvalTools: approvals && Object.keys(approvals),
         together,
@@ -211,6 +212,7 @@ export class SlackAgent extends Construct {
       target = own;
       [this.runtime, this.agentRole] = [own.runtime, own.role];
     }
+    this.settle = settles.function;
     [this.runtimeArn, this.runtimeQualifier] = [target.runtimeArn, target.qualifier];
 
     // ── the dispatcher, and tokens that expire ─────────────────────────────────────────────────────────
@@ -232,7 +234,15 @@ export class SlackAgent extends Construct {
     const metrics = new AgentMetrics(this.dispatch, this.settle, queue, deadLetterQueue);
     const rotation = this.rotation && new RotationMetrics(this.rotation);
     const { alarmTokensADay } = rest;
-    this.alarms = new AgentAlarms(this, 'Alarms', { metrics, rotation, unansweredAfter, alarmTokensADay, topic: alarmTopic }).all;
+    this.alarms = new AgentAlarms(this, 'Alarms', {
+      metrics,
+      rotation,
+      unansweredAfter,
+      alarmTokensADay,
+      approvalSchedules: settles.approvalSchedules,
+      exportSchedules: audit?.exportSchedules,
+      topic: alarmTopic,
+    }).all;
     if (rest.dashboard ?? true) {
       this.dashboard = new AgentDashboard(this, 'Dashboard', {
         metrics,

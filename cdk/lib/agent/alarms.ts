@@ -2,10 +2,11 @@
 
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import type * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { alarmFactory } from '../common/alarm';
-import type { AgentMetrics, RotationMetrics } from './metrics';
+import { type AgentMetrics, type RotationMetrics, schedulesFailed } from './metrics';
 import { ROTATION_EVERY } from './rotation';
 import { SETTLE_TIMEOUT } from './settle';
 
@@ -17,6 +18,10 @@ export interface AgentAlarmsProps {
   readonly unansweredAfter: Duration;
   /** How many tokens all questions together may use within a day. @default as many as they like: there is no alarm */
   readonly alarmTokensADay?: number;
+  /** The group of the schedules by which the time to decide ends. @default nobody is asked */
+  readonly approvalSchedules?: scheduler.IScheduleGroup;
+  /** The group of the schedule that exports the audit trail. @default nothing is exported */
+  readonly exportSchedules?: scheduler.IScheduleGroup;
   /** The topic that alarms notify. @default none: an alarm only changes its state */
   readonly topic?: sns.ITopic;
 }
@@ -32,7 +37,7 @@ export class AgentAlarms extends Construct {
 
   constructor(scope: Construct, id: string, props: AgentAlarmsProps) {
     super(scope, id);
-    const { metrics, rotation, unansweredAfter, alarmTokensADay, topic } = props;
+    const { metrics, rotation, unansweredAfter, alarmTokensADay, approvalSchedules, exportSchedules, topic } = props;
     const { dispatch, settle } = metrics;
     const alarm = alarmFactory(this, this.all, topic);
     // ── what a person notices ──────────────────────────────────────────────────────────────────────────
@@ -95,6 +100,16 @@ export class AgentAlarms extends Construct {
       SETTLE_TIMEOUT.toMilliseconds() - 5000,
       [2, 3],
     );
+    // ── what EventBridge Scheduler does ────────────────────────────────────────────────────────────────
+    // An hour: what fails is tried again after pauses that grow, and the alarm must not end in between.
+    if (approvalSchedules) {
+      alarm('ApprovalEndFails', 'the end of the time to decide does not get onto the queue', schedulesFailed(approvalSchedules), 0, [1, 12]);
+    }
+    // From one export to the next, which may come an hour later in its day.
+    if (exportSchedules) {
+      const failed = schedulesFailed(exportSchedules, Duration.hours(1));
+      alarm('AuditExportFails', 'an export of the audit trail could not be begun', failed, 0, [1, 25]);
+    }
     // ── the bill ───────────────────────────────────────────────────────────────────────────────────────
     if (alarmTokensADay !== undefined) {
       alarm(

@@ -44,6 +44,8 @@ export interface AgentApprovalsProps {
 export class AgentApprovals extends Construct {
   /** What agent-settle is told. */
   readonly environment: Record<string, string>;
+  /** The group of the schedules by which the time to answer ends. */
+  readonly schedules: scheduler.IScheduleGroup;
   private readonly scheduleArns: string;
   private readonly role: iam.Role;
 
@@ -57,6 +59,7 @@ export class AgentApprovals extends Construct {
     // With the group all of its schedules are deleted. Without agent-settle nobody would know what their messages mean.
     const scheduleGroupName = Names.uniqueResourceName(this, { maxLength: MAX_GROUP_NAME, separator: '-' });
     const group = new scheduler.ScheduleGroup(this, 'Schedules', { scheduleGroupName, removalPolicy: RemovalPolicy.DESTROY });
+    this.schedules = group;
     this.scheduleArns = `arn:${partition}:scheduler:${region}:${account}:schedule/${scheduleGroupName}/*`;
     this.role = new iam.Role(this, 'ScheduleRole', {
       description: 'slack-ingress: what the schedules of agent-settle may do, and nothing more',

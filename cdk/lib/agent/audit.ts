@@ -1,6 +1,6 @@
 // The audit trail: its table, what agent-settle may do with it and is told of it, and its export to S3 every day.
 
-import { CfnDeletionPolicy, type CfnResource, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { CfnDeletionPolicy, type CfnElement, type CfnResource, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as kms from 'aws-cdk-lib/aws-kms';
@@ -39,6 +39,8 @@ export class AgentAudit extends Construct {
   readonly table: dynamodb.Table;
   /** Where the exports are; absent if nothing is exported. */
   readonly bucket?: s3.Bucket;
+  /** The group of the schedule that exports; absent likewise. */
+  readonly exportSchedules?: scheduler.IScheduleGroup;
   /** What agent-settle is told. */
   readonly environment: Record<string, string>;
 
@@ -64,7 +66,6 @@ export class AgentAudit extends Construct {
       encryptionKey,
       // It is what an export is made of, and what is left if somebody deletes or overwrites entries.
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: removalPolicy !== RemovalPolicy.DESTROY,
       removalPolicy,
     });
     this.table.addGlobalSecondaryIndex({
@@ -81,7 +82,7 @@ export class AgentAudit extends Construct {
       ...(redact.length === 0 ? {} : { AUDIT_REDACT: redact.join(',') }),
       AUDIT_TEXTS: texts ? 'on' : 'off',
     };
-    if (exportDays !== undefined) this.bucket = this.exports(exportDays, props);
+    if (exportDays !== undefined) [this.bucket, this.exportSchedules] = this.exports(exportDays, props);
   }
 
   /** Lets a function add entries. It can neither read nor change nor delete any. */
@@ -90,7 +91,7 @@ export class AgentAudit extends Construct {
   }
 
   /** A bucket, and a schedule by which DynamoDB exports the whole table into it every night. No code of ours runs for it. */
-  private exports(days: number, { removalPolicy, encryptionKey }: AgentAuditProps): s3.Bucket {
+  private exports(days: number, { removalPolicy, encryptionKey }: AgentAuditProps): [s3.Bucket, scheduler.IScheduleGroup] {
     const bucket = new s3.Bucket(this, 'Exports', {
       blockPublicAccess: s3.BlockPublicAccess.BLOCK_ALL,
       enforceSSL: true,
@@ -106,22 +107,31 @@ export class AgentAudit extends Construct {
       id: 'AwsSolutions-S1',
       reason: 'Who reads the exports is known to CloudTrail, if its data events are on: docs/audit.md says how.',
     });
-    const { partition } = Stack.of(this);
+    const { partition, account } = Stack.of(this);
+    // EventBridge Scheduler sends metrics of a group, and none of a schedule.
+    const group = new scheduler.ScheduleGroup(this, 'ExportSchedules', { removalPolicy: RemovalPolicy.DESTROY });
     const role = new iam.Role(this, 'ExportRole', {
       description: 'slack-ingress: what the export of the audit trail may do, and nothing more',
       assumedBy: new iam.ServicePrincipal('scheduler.amazonaws.com', {
-        conditions: { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } },
+        // Of its schedules, that of this group alone: nobody else's can have the service act by this role.
+        conditions: { StringEquals: { 'aws:SourceAccount': account, 'aws:SourceArn': group.scheduleGroupArn } },
       }),
     });
     const grant = (actions: string[], resources: string[]) => role.addToPolicy(new iam.PolicyStatement({ actions, resources }));
     grant(['dynamodb:ExportTableToPointInTime'], [this.table.tableArn]);
     grant(['s3:AbortMultipartUpload', 's3:PutObject', 's3:PutObjectAcl'], [bucket.arnForObjects(`${PREFIX}/*`)]);
+    const bucketId = Stack.of(this).getLogicalId(bucket.node.defaultChild as CfnElement);
+    Validations.of(role).acknowledge({
+      id: `AwsSolutions-IAM5[Resource::<${bucketId}.Arn>/${PREFIX}/*]`,
+      reason: 'DynamoDB chooses the names of the objects of an export; the bucket is of this stack alone.',
+    });
     if (encryptionKey) {
       role.addToPolicy(throughService(this, 'dynamodb', KEY_USE.read, encryptionKey));
       role.addToPolicy(throughService(this, 's3', KEY_USE.write, encryptionKey));
     }
     new scheduler.CfnSchedule(this, 'Export', {
       description: 'slack-ingress: exports the audit trail to S3',
+      groupName: group.scheduleGroupName,
       scheduleExpression: 'cron(0 2 * * ? *)',
       flexibleTimeWindow: { mode: 'FLEXIBLE', maximumWindowInMinutes: 60 },
       target: {
@@ -140,7 +150,7 @@ export class AgentAudit extends Construct {
         }),
       },
     });
-    return bucket;
+    return [bucket, group];
   }
 }
 

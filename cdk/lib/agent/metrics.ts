@@ -3,6 +3,7 @@
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 
 /** The counts that the dispatcher sends after each message. It sends no count that is zero. */
@@ -136,6 +137,16 @@ export class SettleMetrics extends FunctionMetrics<SettleCountName, SettleTimeNa
       period: PERIOD,
     });
   }
+}
+
+/** How often a target refused what the schedules of a group brought, or EventBridge Scheduler gave up bringing it. */
+export function schedulesFailed(group: scheduler.IScheduleGroup, period = PERIOD): cloudwatch.MathExpression {
+  return new cloudwatch.MathExpression({
+    label: 'calls of schedules that failed',
+    expression: 'FILL(refused, 0) + FILL(dropped, 0)',
+    usingMetrics: { refused: group.metricTargetErrors({ period }), dropped: group.metricDropped({ period }) },
+    period,
+  });
 }
 
 /** The metrics of the whole way from the queue to the answer, over both functions and both queues. */

@@ -3,6 +3,7 @@
 import { Duration } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
@@ -57,6 +58,8 @@ export interface AgentSettleProps
 /** The function `agent-settle`. The dispatcher and the agent invoke it. */
 export class AgentSettle extends Construct {
   readonly function: lambda.Function;
+  /** The group of the schedules by which the time to decide ends; absent if nobody is asked. */
+  readonly approvalSchedules?: scheduler.IScheduleGroup;
 
   constructor(scope: Construct, id: string, props: AgentSettleProps) {
     super(scope, id);
@@ -100,6 +103,6 @@ export class AgentSettle extends Construct {
       grantReadSecret(secret, (actions, resource, conditions) => own.grant(actions, [resource], conditions));
     }
     approvals?.grantSchedules(own.function.role!, own.grant);
-    this.function = own.function;
+    [this.function, this.approvalSchedules] = [own.function, approvals?.schedules];
   }
 }

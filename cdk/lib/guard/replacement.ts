@@ -6,6 +6,8 @@ const GUARDED: Record<string, string> = {
   'AWS::DynamoDB::GlobalTable': 'what consumers in two regions have done: they would do it again',
   'AWS::SQS::Queue': 'messages; a consumer of yours would go on reading the old queue',
   'AWS::S3::Bucket': 'the exports of the audit trail',
+  'AWS::Scheduler::ScheduleGroup':
+    'the ends of the time to decide of everybody who has been asked, and tools are called without asking; or the export of the audit trail',
   'AWS::SecretsManager::Secret': 'the secret that was put there',
   'AWS::BedrockAgentCore::Memory': 'what is remembered of people',
   'AWS::ApiGatewayV2::Api': 'the request URL that is in the Slack app',

@@ -110,10 +110,14 @@ const RETENTIONS = Object.values(logs.RetentionDays).filter(
   (it): it is logs.RetentionDays => typeof it === 'number' && it !== logs.RetentionDays.INFINITE,
 );
 
-/** Returns the value of a setting. A setting with an empty value counts as not given. */
+/**
+ * Returns the value of a setting. A setting with an empty value counts as not given. In cdk.json a list may be a list, and what is
+ * JSON on the command line an object.
+ */
 export function setting(scope: Construct, name: Setting): string | undefined {
   const value: unknown = scope.node.tryGetContext(name);
-  return value === undefined || value === '' ? undefined : String(value);
+  if (value === undefined || value === '') return undefined;
+  return typeof value === 'object' && !Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
 /**

@@ -70,9 +70,39 @@ test('the tokens of a day have an alarm if their number is set', () => {
   });
 });
 
+test('what the schedules fail at has alarms, if there are schedules', () => {
+  const { template } = agentTemplate({ approvals: { add_reaction: 'asker' }, audit: { exportDays: 7 } });
+  const groups = template.findResources('AWS::Scheduler::ScheduleGroup');
+  for (const [name, group, period, periods] of [
+    ['ApprovalEndFails', /^SettleApprovals/, 300, 12],
+    ['AuditExportFails', /^AuditExport/, 3600, 25],
+  ] as const) {
+    const all = template.findResources('AWS::CloudWatch::Alarm');
+    const [id = ''] = Object.keys(all).filter((it) => it.startsWith(`Alarms${name}`));
+    const { Metrics, Threshold, EvaluationPeriods, DatapointsToAlarm, ComparisonOperator } = all[id]!.Properties;
+    assert.deepEqual([Threshold, DatapointsToAlarm, EvaluationPeriods, ComparisonOperator], [0, 1, periods, 'GreaterThanThreshold']);
+    const [[, its] = []] = Object.entries(groups).filter(([it]) => group.test(it));
+    const metric = (Id: string, MetricName: string) => ({
+      Id,
+      MetricStat: {
+        Metric: { Namespace: 'AWS/Scheduler', MetricName, Dimensions: [{ Name: 'ScheduleGroup', Value: its!.Properties.Name }] },
+        Period: period,
+        Stat: 'Sum',
+      },
+      ReturnData: false,
+    });
+    const [{ Expression }, ...metrics] = Metrics;
+    assert.equal(Expression, 'FILL(refused, 0) + FILL(dropped, 0)');
+    assert.deepEqual(metrics, [metric('refused', 'TargetErrorCount'), metric('dropped', 'InvocationDroppedCount')], name);
+  }
+  // The next export may be late by the window of its schedule.
+  const { FlexibleTimeWindow } = only(template, 'AWS::Scheduler::Schedule').Properties;
+  assert.ok(24 + FlexibleTimeWindow.MaximumWindowInMinutes / 60 <= 25);
+});
+
 test('every alarm has its section in docs/operate.md', () => {
   const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
-  for (const name of [...alarms.map((it) => it.name), 'TokensOfADay']) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
+  for (const name of [...alarms.map((it) => it.name), 'ApprovalEndFails', 'AuditExportFails', 'TokensOfADay']) assert.match(guide, new RegExp(`^### ${name}$`, 'm'));
 });
 
 test('every alarm notifies the topic, if there is one, and once more when it is over', () => {

@@ -105,7 +105,7 @@ test('without approvals nothing of it exists, and nothing else changes', () => {
   const without = agentTemplate().template.toJSON();
   assert.doesNotMatch(JSON.stringify(without), /scheduler|APPROVAL|SCHEDULE_/i);
   const added = Object.entries<any>(template.toJSON().Resources).filter(([id]) => !(id in without.Resources));
-  assert.deepEqual(added.map(([, it]) => it.Type).sort(), ['AWS::IAM::Policy', 'AWS::IAM::Role', 'AWS::Scheduler::ScheduleGroup']);
+  assert.deepEqual(added.map(([, it]) => it.Type).sort(), ['AWS::CloudWatch::Alarm', 'AWS::IAM::Policy', 'AWS::IAM::Role', 'AWS::Scheduler::ScheduleGroup']);
 });
 
 test('with the group its schedules are deleted when the stack is removed, or nobody is to be asked any more', () => {

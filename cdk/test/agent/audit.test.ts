@@ -1,13 +1,15 @@
 // The audit trail: its table, who may do what with it, and its exports.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import { AUDIT_DAYS, BY_PERSON } from '../../lib/agent/audit';
 import type { AuditTrail } from '../../lib/agent/props';
-import { agentStacks, agentTemplate, newApp, only, roleOf, rustSource, settleIn } from '../support';
+import { REPOSITORY, agentStacks, agentTemplate, newApp, only, roleOf, rustSource, settleIn } from '../support';
 
 const audited = (audit: AuditTrail = {}) => agentTemplate({ audit }).template;
 
@@ -27,7 +29,8 @@ test('the table ends its entries, can be restored, stays, and finds a person', (
   ]);
   assert.deepEqual(Properties.TimeToLiveSpecification, { AttributeName: 'expires_at', Enabled: true });
   assert.deepEqual(Properties.PointInTimeRecoverySpecification, { PointInTimeRecoveryEnabled: true });
-  assert.equal(Properties.DeletionProtectionEnabled, true);
+  // CloudFormation could not delete it again when the deployment that creates it fails, nor could whoever has removed the stack.
+  assert.equal(Properties.DeletionProtectionEnabled, undefined);
   const [index, ...more] = Properties.GlobalSecondaryIndexes;
   assert.equal(more.length, 0);
   assert.deepEqual([index.IndexName, index.Projection], [BY_PERSON, { ProjectionType: 'KEYS_ONLY' }]);
@@ -36,7 +39,7 @@ test('the table ends its entries, can be restored, stays, and finds a person', (
     { AttributeName: 'at', KeyType: 'RANGE' },
   ]);
   const { template } = agentTemplate({ audit: {}, removalPolicy: RemovalPolicy.DESTROY });
-  assert.equal(only(template, 'AWS::DynamoDB::Table').Properties.DeletionProtectionEnabled, false);
+  assert.equal(only(template, 'AWS::DynamoDB::Table').DeletionPolicy, 'Delete');
 });
 
 test('agent-settle may add entries, and neither read nor change nor delete any; nobody else may do anything with them', () => {
@@ -109,7 +112,9 @@ test('DynamoDB itself exports the whole table every day, by a role that may do n
   const template = audited({ exportDays: 30 });
   const table = only(template, 'AWS::DynamoDB::Table');
   const bucket = only(template, 'AWS::S3::Bucket');
-  const { ScheduleExpression, Target } = only(template, 'AWS::Scheduler::Schedule').Properties;
+  const { ScheduleExpression, Target, GroupName } = only(template, 'AWS::Scheduler::Schedule').Properties;
+  const group = only(template, 'AWS::Scheduler::ScheduleGroup');
+  assert.deepEqual([GroupName, group.DeletionPolicy], [group.Properties.Name, 'Delete']);
   assert.equal(ScheduleExpression, 'cron(0 2 * * ? *)');
   assert.deepEqual(Target.Arn, {
     'Fn::Join': ['', ['arn:', { Ref: 'AWS::Partition' }, ':scheduler:::aws-sdk:dynamodb:exportTableToPointInTime']],
@@ -124,6 +129,11 @@ test('DynamoDB itself exports the whole table every day, by a role that may do n
     ClientToken: '<aws.scheduler.execution-id>',
   });
   const role = Target.RoleArn['Fn::GetAtt'][0];
+  const [{ Condition, Principal }] = template.findResources('AWS::IAM::Role')[role]!.Properties.AssumeRolePolicyDocument.Statement;
+  assert.deepEqual(Principal, { Service: 'scheduler.amazonaws.com' });
+  assert.deepEqual(Condition, {
+    StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' }, 'aws:SourceArn': { 'Fn::GetAtt': [group.id, 'Arn'] } },
+  });
   const policies = Object.values(template.findResources('AWS::IAM::Policy')).map((it) => it.Properties);
   const statements = policies.filter((it) => it.Roles[0].Ref === role).flatMap((it) => it.PolicyDocument.Statement);
   assert.deepEqual(statements, [
@@ -134,6 +144,18 @@ test('DynamoDB itself exports the whole table every day, by a role that may do n
       Resource: { 'Fn::Join': ['', [{ 'Fn::GetAtt': [bucket.id, 'Arn'] }, '/audit/*']] },
     },
   ]);
+});
+
+test('docs/operate.md says how what stays of an agent is deleted', () => {
+  const guide = readFileSync(join(REPOSITORY, 'docs/operate.md'), 'utf8');
+  const [later = ''] = /^- \*\*Deleting it later\*\*[^]*?^```$/m.exec(guide) ?? [];
+  for (const [command, output] of [
+    ['aws dynamodb delete-table', 'AuditTableName'],
+    ['aws s3 rb --force', 'AuditExportsBucketName'],
+    ['aws bedrock-agentcore-control delete-memory', 'MemoryId'],
+  ] as const) {
+    assert.match(later, new RegExp(`\`${command}\`\\s+\\([^)]*\`${output}\`\\)`));
+  }
 });
 
 test('a key of your own encrypts table and exports, and the roles may use it through these services alone', () => {

@@ -1,12 +1,16 @@
 // The exact rights of the dispatcher, agent-settle, the two Gateways and the agent, and who may assume their roles.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import * as path from 'node:path';
 import { test } from 'node:test';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import {
+  REPOSITORY,
+  type Resource,
   agentCoreRole,
   agentDirectory,
   agentTemplate,
@@ -376,5 +380,31 @@ test("AgentCore's resources are created after the rights of their roles", () => 
     [runtime, runtimeRole],
   ] as const) {
     assert.ok((resource as any).DependsOn.includes(role.policy.id), resource.Type);
+  }
+});
+
+test('docs/agent.md names every right of these roles but those to their log and their traces, and no other', () => {
+  const guide = readFileSync(path.join(REPOSITORY, 'docs/agent.md'), 'utf8');
+  const { template } = agentTemplate({
+    agent: { code, trello: {} },
+    workspaces: { first: 'T0FIRST', more: ['T0123ABC'] },
+    files: true,
+    turns: 'together',
+    limits: { questionsADay: { person: 20 } },
+    approvals: { create_card: 'asker' },
+    audit: { exportDays: 30 },
+  });
+  const roles = template.findResources('AWS::IAM::Role');
+  for (const [row, owner] of [
+    [/^\| `agent-dispatch` \| (.*?) \|/m, 'the dispatcher'],
+    [/^\| `agent-settle` \| (.*?) \|/m, 'agent-settle'],
+    [/^\| the schedules of `approvals` \| (.*?) \|/m, 'the schedules of agent-settle'],
+    [/^\| the \[export\].*? \| (.*?) \|/m, 'the export of the audit trail'],
+  ] as const) {
+    const isOwners = (it: Resource) => roles[it.Properties.Roles[0].Ref]!.Properties.Description === `slack-ingress: what ${owner} may do, and nothing more`;
+    const { Statement } = only(template, 'AWS::IAM::Policy', isOwners).Properties.PolicyDocument;
+    const actions = new Set<string>(Statement.flatMap((it: any) => it.Action).filter((it: string) => !/^(logs|xray):/.test(it)));
+    const named = [...(row.exec(guide)?.[1] ?? '').matchAll(/`([A-Z]\w+)`/g)].map(([, it]) => it!);
+    assert.deepEqual([...new Set(named)].sort(), [...new Set([...actions].map((it) => it.split(':')[1]!))].sort(), owner);
   }
 });

@@ -11,7 +11,7 @@ The parts, all of which run if none is named:
     iam    cdk deploy to an emulator that enforces the IAM roles of the functions
 
 BOOTSTRAP_DIR contains the functions, built for this machine: `slack-ingress/bootstrap`, `redrive/bootstrap`,
-`agent-dispatch/bootstrap`, `agent-settle/bootstrap`. MiniStack is started on a free port of the loopback interface and is always stopped in the
+`agent-dispatch/bootstrap`, `agent-settle/bootstrap`, `token-rotation/bootstrap`. MiniStack is started on a free port of the loopback interface and is always stopped in the
 end. With DEPLOY_MINISTACK_URL, the parts `cdk` and `sam` use a MiniStack that runs already. Its AWS_ENDPOINT_URL must
 be its own address, because its functions inherit that variable; the MiniStack that the Rust tests use does not have it.
 

@@ -45,6 +45,15 @@ test('what holds data, and what Slack calls, is refused by name, and nothing els
   assert.equal(refusal(others, []), undefined);
 });
 
+test('approvals that are left out are refused, with what happens without them', () => {
+  const left = `Found 1 destructive change(s)
+  SlackIngressAgent: AWS::Scheduler::ScheduleGroup Settle/Approvals/Schedules SettleApprovalsSchedules1C881486 will be destroyed
+`;
+  const reason = refusal(destructiveChanges(left), [])!;
+  assert.match(reason, /Settle\/Approvals\/Schedules \(AWS::Scheduler::ScheduleGroup\) will be destroyed: .*tools are called without asking/);
+  assert.equal(refusal(destructiveChanges(left), ['Settle/Approvals/Schedules']), undefined);
+});
+
 test('what is named may be replaced, and the way out names it again beside the rest', () => {
   const changes = destructiveChanges(OUTPUT);
   const reason = refusal(changes, ['Ingress/Queue', 'Ingress/DeadLetterQueue'])!;

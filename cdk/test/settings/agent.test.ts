@@ -31,6 +31,7 @@ import {
   tracedAgentDirectory,
   withImports,
 } from '../support';
+import { CONTEXTS } from '../snapshot/contexts';
 
 const codePath = codeDirectory();
 const x86 = codeDirectory('x86_64');
@@ -136,6 +137,19 @@ test('the approvals reach agent-settle, and the manifest is told whether a user 
   const [some, group] = ['{"create_card":"asker","canvases___edit_canvas":["U0123ABC","W0123ABC"]}', '{"create_card":"S0FINANCE"}'];
   assert.deepEqual(approvals({ trello, approvals: some }), [some, '604800', 'false']);
   assert.deepEqual(approvals({ trello, approvals: group, approvalHours: '1' }), [group, '3600', 'true']);
+});
+
+test('what is JSON on the command line may be an object in cdk.json', () => {
+  const [approvals, suggestedPrompts] = [{ create_card: 'asker' }, { prompts: [{ title: 'Plan', message: "Plan my friend's day for $5." }] }];
+  const { template } = deployed({ trello: 'true', approvals, suggestedPrompts, agentEnvironment: { ECHO_SECONDS: '3' } });
+  const { APPROVALS, SUGGESTED_PROMPTS } = settleIn(template).Properties.Environment.Variables;
+  assert.deepEqual([JSON.parse(APPROVALS), JSON.parse(SUGGESTED_PROMPTS)], [approvals, suggestedPrompts]);
+  assert.equal(only(template, 'AWS::BedrockAgentCore::Runtime').Properties.EnvironmentVariables.ECHO_SECONDS, '3');
+  // And a list may be one.
+  const { template: guests } = deployed({ alsoAnswers: ['guests', 'external'] });
+  assert.equal(dispatchIn(guests).Properties.Environment.Variables.WHO_MAY_ASK, 'members,guests,external');
+  assert.throws(() => deployed({ approvals: ['create_card'] }), /approvals must be JSON/);
+  assert.throws(() => deployed({ turns: { together: 'true' } }), /turns must be one of each, together, and is: \{"together":"true"\}/);
 });
 
 test('approvals may name the tools of an agent that exists, whatever they are called', () => {
@@ -523,7 +537,10 @@ function checked(context: Record<string, unknown>, prepare: (stack: AgentStack) 
   }
 }
 
+const encryptionKeyArn = 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+
 for (const context of [
+  ...Object.values(CONTEXTS).filter((it) => it.agent === 'true'),
   {},
   { thinking: 'bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0', botTokenSecretArn: secret },
   { trello: 'true' },
@@ -537,6 +554,12 @@ for (const context of [
   { workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC,E0456DEF', trello: 'true' },
   { rotatingTokens: 'true', workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC' },
   { approvals: '{"edit_canvas":"asker"}' },
+  { audit: 'true' },
+  { audit: 'true', auditExportDays: '30' },
+  { audit: 'true', auditExportDays: '30', encryptionKeyArn, files: 'true', rotatingTokens: 'true', approvals: '{"edit_canvas":"asker"}' },
+  { files: 'true', workspace: 'T0FIRST', moreWorkspaces: 'T0123ABC' },
+  { turns: 'together', questionsADay: 'person:20', tokensADay: 'workspace:5000000', alarmTokensADay: '10000000' },
+  { gradualDeployment: 'canary10percent10minutes' },
 ]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(context), '');

@@ -24,6 +24,7 @@ import {
   temporaryDirectory,
   zipOf,
 } from '../support';
+import { CONTEXTS } from '../snapshot/contexts';
 
 const code = (architecture?: unknown) => {
   const codePath = architecture === 'x86_64' ? x86 : arm;
@@ -227,7 +228,14 @@ function checked(prepare: (stack: SlackIngressStack) => void, context: Record<st
   }
 }
 
-for (const context of [{}, { frontDoor: 'function-url', queueType: 'standard' }, { canary: 'true' }]) {
+for (const context of [
+  ...Object.values(CONTEXTS).filter((it) => it.agent === undefined),
+  { frontDoor: 'function-url', queueType: 'standard' },
+  { canary: 'true' },
+  { gradualDeployment: 'all-at-once' },
+  { gradualDeployment: 'canary10percent10minutes' },
+  { encryptionKeyArn: 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab', canary: 'true' },
+]) {
   test(`cdk-nag has no finding that is not acknowledged: ${JSON.stringify(context)}`, () => {
     assert.equal(checked(() => {}, context), '');
   });
