@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from slack_agent import trace
 from slack_agent.files import FileContent, file_in
-from slack_agent.history import Said
+from slack_agent.history import LEFT_OUT, Said, note
 from slack_agent.journal import Approval, Approved, Call
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
@@ -60,9 +60,7 @@ class Thread:
     """What was said before the question."""
 
     messages: tuple[Said, ...]
-    """Oldest first, without the question."""
-    is_whole: bool
-    """False if older messages were left out."""
+    """Oldest first, without the question. They begin with a note if older ones were left out."""
     together: tuple[AlsoAsked, ...] = ()
     """The other questions that stand there and may be answered together with this one, oldest first, if they were asked for. They are
     not among the messages."""
@@ -166,7 +164,8 @@ class Settle:
         try:
             # An agent-settle of before joint turns names none.
             others = tuple(map(also_asked, answer.get("together") or ()))
-            return Thread(tuple(map(said, answer["messages"])), answer.get("is_whole") is True, others)
+            left_out = (note(LEFT_OUT),) if answer.get("is_whole") is False else ()
+            return Thread((*left_out, *map(said, answer["messages"])), others)
         except (KeyError, TypeError, ValueError) as error:
             raise OutcomeUnknown("the answer to thread is not as agreed") from error
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from slack_agent.files import CannotRead, File, FileContent
-from slack_agent.history import NOT_READ, Said
+from slack_agent.history import NOT_READ, Said, note
 from slack_agent.journal import Approved, Call, CannotCall, Journal, NoLongerOurs
 from slack_agent.log import describe, log
 from slack_agent.patience import ask
@@ -43,7 +43,7 @@ from slack_agent.usage import Meter, Usage
 # agent-settle cuts an answer at 100 KB, and Lambda takes requests of up to 6 MB. What is longer than this is no answer.
 MAX_TEXT_BYTES = 1_000_000
 # In the place of what was said before, so that a model does not take it for nothing.
-NOTHING_KNOWN = (Said("user", None, "", NOT_READ),)
+NOTHING_KNOWN = (note(NOT_READ),)
 
 
 @dataclass(frozen=True)
@@ -339,7 +339,7 @@ class Work:
                     # Nobody thinks yet, so nobody begins to. If a new token has come after all, it does nothing.
                     self._cancel("gone", token)
                 if token == self._token:
-                    return Thread((), True)
+                    return Thread(())
 
     def _file(self, file: File) -> FileContent:
         while True:

@@ -324,7 +324,7 @@ def test_a_thread_that_cannot_be_read_is_no_reason_not_to_answer(
         assert settle.wait_for_state(record, "answered").posts == ["Forty-two."]
         agent.wait_until_healthy()
         said = [block["text"] for block in converse.bodies[0]["messages"][0]["content"]]
-        assert said[0] == f"An app: {NOT_READ}" and said[1].endswith("the-quarterly-figures") and len(said) == 2
+        assert said[0] == NOT_READ and said[1].endswith("the-quarterly-figures") and len(said) == 2
     assert "what was said before it cannot be read: missing_scope" in agent.log and "quarterly" not in agent.log
 
 
