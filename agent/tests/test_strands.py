@@ -474,6 +474,7 @@ def test_a_cancelled_question_ends_while_the_model_speaks(converse: Converse, an
     ({"MAX_TOKENS": "1.5"}, "MAX_TOKENS must be a whole number from 1 to 64000"),
     ({"HISTORY_TOKENS": "-1"}, "HISTORY_TOKENS must be a whole number from 0 to 200000"),
     ({"TOOLS": "post_to_slack"}, "TOOLS is set, and GATEWAY_URL, which has them, is not"),
+    ({"MAX_QUESTION_TOKENS": "999"}, "MAX_QUESTION_TOKENS must be a whole number from 1000 to 10000000"),
     ({"AWS_REGION": ""}, "AWS_REGION is not set"),
 ])
 def test_a_wrong_setting_is_refused(env: dict[str, str], problem: str) -> None:
