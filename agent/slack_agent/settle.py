@@ -225,7 +225,8 @@ class Settle:
     def stream(self, record: str, token: str, piece: dict[str, Any]) -> str:
         """Shows a piece of what is being thought: `text`, with `first` if it is the attempt's first, or a `step`. Returns
         `shown` (it may have been lost on the way), `later` (it was not, and may be sent once more), `not shown` (nothing will
-        be), `cancel` (somebody has pressed stop) or `gone`. It is the one request that is not to be repeated."""
+        be; if the text is empty, there is no message to close either), `cancel` (somebody has pressed stop) or `gone`. It is the one
+        request that is not to be repeated."""
         outcomes = ("shown", "later", "not shown", "cancel", "gone")
         return self._invoke(self._client, "stream", record, token, outcomes, **piece)["outcome"]
 
