@@ -88,8 +88,8 @@ class Suspended:
 # The answer to a call that a person must be asked about first.
 ASK_FIRST: Literal["ask first"] = "ask first"
 
-# Why a call was not made, if that is for want of an approval.
-DECLINED: dict[str, Approval] = {"refused": "refused", "lapsed": "lapsed", "not_asked": "not asked"}
+# What was decided about a call that was not made for want of an approval, by the code that says why.
+APPROVAL_BY_WHY: dict[str, Approval] = {"refused": "refused", "lapsed": "lapsed", "not_asked": "never asked"}
 
 
 class Settle:
@@ -265,7 +265,7 @@ def call_in(call: dict[str, Any]) -> Call | Approved:
     if outcome == "approved":
         return Approved(n, tool, call["arguments"], text_or_none(call.get("by")))
     why, approved_by = text_or_none(call.get("why")), text_or_none(call.get("approved_by"))
-    approval = "approved" if approved_by is not None else DECLINED.get(why or "") if outcome == "not called" else None
+    approval = "approved" if approved_by is not None else APPROVAL_BY_WHY.get(why or "") if outcome == "not called" else None
     return Call(n, tool, arguments, outcome, call.get("result"), why, approval, approved_by)
 
 

@@ -433,7 +433,7 @@ class Work:
         if asked is None or asked.outcome != "not asked":
             return None
         log.warning("%s: nobody is asked about call %d, of %s: %s", self._question.id, n, tool, asked.why)
-        return Call(n, tool, json.loads(arguments), "not called", why=asked.why, approval="not asked")
+        return Call(n, tool, json.loads(arguments), "not called", why=asked.why, approval="cannot ask")
 
     def _end_suspending(self, token: str, asked: Suspended | None, has_told_usage: bool) -> bool:
         """Returns whether this turn is over. It is not if a person has decided so soon that the question has come back to this very
