@@ -164,8 +164,8 @@ class Work:
         without an end. So will one that knows nothing of a call among the first `tool_calls`: another process has made it, or a
         person was asked about it, since this work began."""
         with self._changed:
-            # A claim that succeeded shows that what was said for several questions by the token before was not taken: it was given
-            # back, to be thought about alone.
+            # The claim succeeded, so agent-settle did not accept what this work sent for several questions with its old token. The
+            # question was given back, to be answered alone.
             is_apart = self._is_parting or self._phase == "ending" and bool(self._others)
             if self._phase == "over" or self._interrupted() or is_apart:
                 return None
