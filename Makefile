@@ -220,6 +220,15 @@ bench: $(RELEASE) bench-harness $(VENV)/bench.stamp $(BENCH)/peers/node/node_mod
 bench-signs: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE) ## How long a person waits for a sign, and how long a stop takes
 	agent/.venv/bin/python benches/answers/signs.py
 
+bench-agent: agent/.venv/stamp target/agent-traced/stamp ## How long the agent takes to start, and its memory; ROUNDS=7
+	agent/.venv/bin/python benches/agent/start.py --tracing target/agent-traced/bin/python
+
+# What is traced needs an earlier OpenTelemetry than what is not.
+target/agent-traced/stamp: agent/requirements-tracing.txt
+	test -d target/agent-traced || $(PYTHON) -m venv target/agent-traced
+	target/agent-traced/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 bench-harness: FORCE
 	cargo build --locked --profile tool -p functions-bench
 
@@ -318,6 +327,7 @@ agent-zip: $(VENV)/demo.stamp ## The agent with all it imports, for AgentCore, i
 		--only-binary=:all: --implementation cp --python-version 3.12 --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
 		-r $(AGENT_REQUIREMENTS)
 	cp -r agent/main.py agent/slack_agent target/agent/ && find target/agent/slack_agent -name __pycache__ -prune -exec rm -rf {} +
+	$(PYTHON) release/agent_size.py target/agent
 
 # The steps of .github/workflows/release.yml, in its order; release/README.md. TAG comes by the environment and is never a word
 # of make's: a tag may have any character in it.
@@ -477,4 +487,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-docs test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs size bootstraps package test-package release-check release-functions release-packages release-seal release-publish release-dry-run deployables deployables-of-release deploy-packages deploy-built deploy-summary audit audit-npm audit-pip FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-docs test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs bench-agent size bootstraps package test-package release-check release-functions release-packages release-seal release-publish release-dry-run deployables deployables-of-release deploy-packages deploy-built deploy-summary audit audit-npm audit-pip FORCE

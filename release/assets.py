@@ -22,6 +22,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
 
+import agent_size
 import checksums
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -143,7 +144,9 @@ def machine(program: bytes) -> int | None:
 
 
 def check_agent(content: bytes) -> None:
-    """AgentCore starts main.py at the root of the zip, on arm64."""
+    """AgentCore starts main.py at the root of the zip, on arm64, and takes no more than so much."""
+    if too_large := agent_size.problems(agent_size.sizes(content)):
+        raise Wrong("; ".join(too_large))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = set(archive.namelist())
         for name in ("main.py", "slack_agent/__init__.py", "bedrock_agentcore/__init__.py", "strands/__init__.py"):

@@ -211,6 +211,14 @@ def shown(question: Question) -> Shown:
     return Shown(tuple(seen), tuple(missed))
 
 
+def unread(question: Question) -> Shown:
+    """For a `think` that reads no files: none is asked for, and the model and the person are told so."""
+    missed = [Missed(file.label, "files_are_off") for file in question.files]
+    if question.files_left_out:
+        missed.append(Missed(f"{question.files_left_out} more", "files_are_off"))
+    return Shown(missed=tuple(missed))
+
+
 class Room:
     """How much may still be shown."""
 

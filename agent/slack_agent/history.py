@@ -15,7 +15,12 @@ Role = Literal["assistant", "user"]
 # An estimate for English. Other languages take more tokens for as many characters, Chinese about four times as many.
 CHARACTERS_PER_TOKEN = 4
 NOT_READ = "(What was said before could not be read.)"
-# A conversation must begin with the user, and may begin with the app in Slack, or where the older part was left out.
+LEFT_OUT = "(Earlier messages are left out.)"
+# At the end of a message that is too long. Its beginning is what was kept.
+CUT = "… (The rest of this message is left out.)"
+# Less than this of a message says too little.
+SHORTEST_CUT_CHARACTERS = 200
+# A conversation must begin with the user, and may begin with the app in Slack.
 BEGINNING = "(What you see of the conversation begins here.)"
 # In the place of the words of an upload that has none.
 ABOUT_FILES = "(This message has no words. It is about its files.)"
@@ -30,7 +35,17 @@ class Said:
     user: str | None
     """The person who said it; None for an app."""
     ts: str
+    """Empty for a note of this package's in the place of messages that are missing."""
     text: str = field(repr=False)
+
+    @property
+    def is_note(self) -> bool:
+        """Whether nobody has said it: it tells that messages are missing here."""
+        return not self.ts
+
+
+def note(text: str) -> Said:
+    return Said("user", None, "", text)
 
 
 def conversation(question: Question, max_tokens: int) -> list[dict[str, Any]]:
@@ -40,12 +55,18 @@ def conversation(question: Question, max_tokens: int) -> list[dict[str, Any]]:
 
 def messages(said: Iterable[Said], question: Question, max_tokens: int) -> list[dict[str, Any]]:
     """The conversation in the form of Bedrock's Converse API, which Strands has too: the roles alternate, the user begins,
-    and the question is the last. Of what was said before, the newest is kept, up to `max_tokens` by an estimate."""
+    and the question is the last. Of what was said before, the newest is kept, up to `max_tokens` by an estimate. The message that
+    does not fit is cut, and a note says that earlier ones are left out: a model that does not know of it would guess."""
     # What is asked together is in the question's text.
     asked = {question.asked_at, *(it.ts for it in question.together)}
     others = [it for it in said if it.ts not in asked and it.text.strip()]
-    turns: list[tuple[Role, str]] = [(it.role, spoken(it)) for it in others]
-    turns = newest(turns, max_tokens * CHARACTERS_PER_TOKEN)
+    notes = [it.text for it in others if it.is_note]
+    all_turns: list[tuple[Role, str]] = [(it.role, spoken(it)) for it in others if not it.is_note]
+    turns = newest(all_turns, max_tokens * CHARACTERS_PER_TOKEN)
+    if len(turns) < len(all_turns) and LEFT_OUT not in notes:
+        notes.append(LEFT_OUT)
+    if max_tokens > 0:
+        turns = [*(("user", text) for text in notes), *turns]
     if question.text.strip():
         # Who asks matters only beside others. If several ask together, the text says who.
         text = by(question.user, question.text) if turns and not question.is_of_several else question.text
@@ -63,13 +84,17 @@ def messages(said: Iterable[Said], question: Question, max_tokens: int) -> list[
 
 
 def newest(turns: list[tuple[Role, str]], characters: int) -> list[tuple[Role, str]]:
-    kept = 0
-    for _, text in reversed(turns):
-        characters -= len(text)
-        if characters < 0:
+    """The newest of them that have no more characters than this. Of the next older one the beginning is kept, if there is room for
+    more than a few words: it may be the long text that the question is about."""
+    kept: list[tuple[Role, str]] = []
+    for role, text in reversed(turns):
+        if len(text) > characters:
+            if characters >= SHORTEST_CUT_CHARACTERS:
+                kept.append((role, f"{text[:characters]} {CUT}"))
             break
-        kept += 1
-    return turns[len(turns) - kept:]
+        characters -= len(text)
+        kept.append((role, text))
+    return kept[::-1]
 
 
 def spoken(said: Said) -> str:

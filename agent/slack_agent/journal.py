@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Outcome = Literal["called", "not called", "unknown", "under way"]
-Approval = Literal["approved", "refused", "lapsed", "not asked"]
+Approval = Literal["approved", "refused", "lapsed", "cannot ask", "never asked"]
 
 MAX_ARGUMENT_BYTES = 64 * 1024
 
@@ -41,8 +41,9 @@ class Call:
     why: str | None = None
     """A code, if it was not called or its outcome is unknown."""
     approval: Approval | None = None
-    """Of a call that a person decides about first: what was decided. `lapsed`: nobody decided in time. `not asked`: nobody could
-    be asked. None if the call needs no approval. What was not approved is `not called`."""
+    """Of a call that a person decides about first: what was decided. `lapsed`: nobody decided in time. `cannot ask`: nobody could
+    be asked. `never asked`: an earlier attempt ended before it asked, so somebody would be asked about the same call now. None if the
+    call needs no approval. What was not approved is `not called`."""
     approved_by: str | None = None
     """Who approved it: the id of a person in Slack."""
 
@@ -55,9 +56,8 @@ class Call:
 
     @property
     def is_declined(self) -> bool:
-        """Whether a person would be asked in vain for the same again. Of one that an earlier attempt has left (`not_asked`) it is
-        not known that nobody can be asked: the attempt may have died before it asked."""
-        return self.approval in ("refused", "lapsed") or self.approval == "not asked" and self.why != "not_asked"
+        """Whether a person would be asked in vain for the same again."""
+        return self.approval in ("refused", "lapsed", "cannot ask")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from slack_agent import trace
 from slack_agent.files import FileContent, file_in
-from slack_agent.history import Said
+from slack_agent.history import LEFT_OUT, Said, note
 from slack_agent.journal import Approval, Approved, Call
 from slack_agent.log import kind_of
 from slack_agent.settings import WrongSetting
@@ -60,9 +60,7 @@ class Thread:
     """What was said before the question."""
 
     messages: tuple[Said, ...]
-    """Oldest first, without the question."""
-    is_whole: bool
-    """False if older messages were left out."""
+    """Oldest first, without the question. They begin with a note if older ones were left out."""
     together: tuple[AlsoAsked, ...] = ()
     """The other questions that stand there and may be answered together with this one, oldest first, if they were asked for. They are
     not among the messages."""
@@ -90,8 +88,8 @@ class Suspended:
 # The answer to a call that a person must be asked about first.
 ASK_FIRST: Literal["ask first"] = "ask first"
 
-# Why a call was not made, if that is for want of an approval.
-DECLINED: dict[str, Approval] = {"refused": "refused", "lapsed": "lapsed", "not_asked": "not asked"}
+# What was decided about a call that was not made for want of an approval, by the code that says why.
+APPROVAL_BY_WHY: dict[str, Approval] = {"refused": "refused", "lapsed": "lapsed", "not_asked": "never asked"}
 
 
 class Settle:
@@ -166,7 +164,8 @@ class Settle:
         try:
             # An agent-settle of before joint turns names none.
             others = tuple(map(also_asked, answer.get("together") or ()))
-            return Thread(tuple(map(said, answer["messages"])), answer.get("is_whole") is True, others)
+            left_out = (note(LEFT_OUT),) if answer.get("is_whole") is False else ()
+            return Thread((*left_out, *map(said, answer["messages"])), others)
         except (KeyError, TypeError, ValueError) as error:
             raise OutcomeUnknown("the answer to thread is not as agreed") from error
 
@@ -226,7 +225,8 @@ class Settle:
     def stream(self, record: str, token: str, piece: dict[str, Any]) -> str:
         """Shows a piece of what is being thought: `text`, with `first` if it is the attempt's first, or a `step`. Returns
         `shown` (it may have been lost on the way), `later` (it was not, and may be sent once more), `not shown` (nothing will
-        be), `cancel` (somebody has pressed stop) or `gone`. It is the one request that is not to be repeated."""
+        be; if the text is empty, there is no message to close either), `cancel` (somebody has pressed stop) or `gone`. It is the one
+        request that is not to be repeated."""
         outcomes = ("shown", "later", "not shown", "cancel", "gone")
         return self._invoke(self._client, "stream", record, token, outcomes, **piece)["outcome"]
 
@@ -265,7 +265,7 @@ def call_in(call: dict[str, Any]) -> Call | Approved:
     if outcome == "approved":
         return Approved(n, tool, call["arguments"], text_or_none(call.get("by")))
     why, approved_by = text_or_none(call.get("why")), text_or_none(call.get("approved_by"))
-    approval = "approved" if approved_by is not None else DECLINED.get(why or "") if outcome == "not called" else None
+    approval = "approved" if approved_by is not None else APPROVAL_BY_WHY.get(why or "") if outcome == "not called" else None
     return Call(n, tool, arguments, outcome, call.get("result"), why, approval, approved_by)
 
 

@@ -49,6 +49,7 @@ class Text:
 
 
 Piece = Text | Step
+NOTHING_NEW = Text("", False)
 
 
 class Shown:
@@ -64,13 +65,15 @@ class Shown:
         self._left = SHOWN_CHARACTERS
         self._is_first = True
         self._has_begun = False
+        # Whether a piece was refused. No more are sent then, but a message may stand, and is still to be closed.
+        self._is_refused = False
         self._sent_at = time.monotonic()
         self._over = threading.Event()
 
     def text(self, more: str) -> None:
         """Shows more of the text, in a moment."""
         with self._lock:
-            if self._over.is_set() or not more or self._left == 0:
+            if self._over.is_set() or self._is_refused or not more or self._left == 0:
                 return
             self._text += more[:self._left]
             self._left -= min(len(more), self._left)
@@ -81,7 +84,7 @@ class Shown:
     def step(self, id: str, title: str, status: Status) -> None:
         """Shows a step of the work, in a moment."""
         with self._lock:
-            if not self._over.is_set() and id and title:
+            if not self._over.is_set() and not self._is_refused and id and title:
                 self._steps.append(Step(id[:STEP_CHARACTERS], title[:STEP_CHARACTERS], status))
                 self._begin()
 
@@ -112,10 +115,18 @@ class Shown:
         while not self._over.wait(pause):
             piece = self._next()
             outcome = self._bring(piece) if piece is not None else "shown"
-            if outcome not in ("shown", "later"):
+            if outcome == "not shown" and piece != NOTHING_NEW:
+                self._refuse_more()
+            elif outcome not in ("shown", "later"):
                 self._over.set()
             # Slack takes no more calls for now, of this question and of all others.
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if outcome == "later" else self._pause
+
+    def _refuse_more(self) -> None:
+        """Drops what was to be shown. Whether there is a message to be closed is known by agent-settle: it refuses a piece without
+        words, too, if there is none."""
+        with self._lock:
+            self._is_refused, self._text, self._steps = True, "", []
 
     def _next(self) -> Piece | None:
         with self._lock:
@@ -127,7 +138,7 @@ class Shown:
                 first, self._is_first = self._is_first, False
                 return Text(piece, first)
         is_idle = time.monotonic() > self._sent_at + IDLE_SECONDS
-        return Text("", False) if is_idle else None
+        return NOTHING_NEW if is_idle else None
 
     def _bring(self, piece: Piece) -> Outcome:
         self._sent_at = time.monotonic()
@@ -154,3 +165,6 @@ class Shown:
             else:
                 self._text = piece.text + self._text
                 self._is_first |= piece.first
+            if piece == NOTHING_NEW:
+                # The message was to be closed now, and Slack does it with an error before another half minute is over.
+                self._sent_at -= IDLE_SECONDS

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from slack_agent.files import CannotRead, File, FileContent
-from slack_agent.history import NOT_READ, Said
+from slack_agent.history import NOT_READ, Said, note
 from slack_agent.journal import Approved, Call, CannotCall, Journal, NoLongerOurs
 from slack_agent.log import describe, log
 from slack_agent.patience import ask
@@ -43,7 +43,7 @@ from slack_agent.usage import Meter, Usage
 # agent-settle cuts an answer at 100 KB, and Lambda takes requests of up to 6 MB. What is longer than this is no answer.
 MAX_TEXT_BYTES = 1_000_000
 # In the place of what was said before, so that a model does not take it for nothing.
-NOTHING_KNOWN = (Said("user", None, "", NOT_READ),)
+NOTHING_KNOWN = (note(NOT_READ),)
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ class Work:
         without an end. So will one that knows nothing of a call among the first `tool_calls`: another process has made it, or a
         person was asked about it, since this work began."""
         with self._changed:
-            # A claim that succeeded shows that what was said for several questions by the token before was not taken: it was given
-            # back, to be thought about alone.
+            # The claim succeeded, so agent-settle did not accept what this work sent for several questions with its old token. The
+            # question was given back, to be answered alone.
             is_apart = self._is_parting or self._phase == "ending" and bool(self._others)
             if self._phase == "over" or self._interrupted() or is_apart:
                 return None
@@ -339,7 +339,7 @@ class Work:
                     # Nobody thinks yet, so nobody begins to. If a new token has come after all, it does nothing.
                     self._cancel("gone", token)
                 if token == self._token:
-                    return Thread((), True)
+                    return Thread(())
 
     def _file(self, file: File) -> FileContent:
         while True:
@@ -433,7 +433,7 @@ class Work:
         if asked is None or asked.outcome != "not asked":
             return None
         log.warning("%s: nobody is asked about call %d, of %s: %s", self._question.id, n, tool, asked.why)
-        return Call(n, tool, json.loads(arguments), "not called", why=asked.why, approval="not asked")
+        return Call(n, tool, json.loads(arguments), "not called", why=asked.why, approval="cannot ask")
 
     def _end_suspending(self, token: str, asked: Suspended | None, has_told_usage: bool) -> bool:
         """Returns whether this turn is over. It is not if a person has decided so soon that the question has come back to this very

@@ -51,6 +51,8 @@ class Record:
     why: str | None = None
     thread: list[dict[str, Any]] = field(default_factory=list)
     """What `thread` answers: what was said before the question, oldest first."""
+    thread_is_whole: bool = True
+    """Whether no older messages were left out of it."""
     standing: list[dict[str, Any]] = field(default_factory=list)
     """The other questions that stand in the thread, oldest first."""
     given: set[str] = field(default_factory=set)
@@ -338,7 +340,7 @@ class Settle:
             return {"outcome": "unreadable", "why": "slack_ratelimited", "again": True}
         if record.unreadable:
             return {"outcome": "unreadable", "why": record.unreadable, "again": False}
-        read = {"outcome": "read", "messages": record.thread, "is_whole": True}
+        read = {"outcome": "read", "messages": record.thread, "is_whole": record.thread_is_whole}
         if not body.get("together") or not self.knows_together:
             return read
         may_lead = not record.is_alone and record.attempts <= 1

@@ -24,7 +24,7 @@ from slack_agent import Call, NoLongerOurs, Question, Think
 from slack_agent.journal import Approved, Journal
 from slack_agent.payload import parse
 from slack_agent.thinking import thinking
-from slack_agent.thinking.words import NOBODY_ASKED, REFUSED
+from slack_agent.thinking.words import NEVER_ASKED, REFUSED
 
 __all__ = ["client", "gateway", "record", "slack", "work_on"]
 
@@ -367,7 +367,7 @@ def test_if_nobody_can_be_asked_the_call_is_not_made_and_the_thinking_goes_on(
     setup.ask(record)
     it = settle.wait_for_state(record, "answered")
     assert [(call.n, call.outcome, call.why, call.approval) for call in thinks.made] == [
-        (1, "not called", why, "not asked")] * 2
+        (1, "not called", why, "cannot ask")] * 2
     assert len(settle.of(record, "suspend")) == 1, "the same words would lead to the same"
     assert made == [] and it.posts == ["2 made, 0 before"] and not thinks.questions[0].cancelled.is_set()
 
@@ -593,7 +593,7 @@ def test_a_call_of_an_attempt_that_died_before_it_asked_may_be_asked_about(
         question.call(CARD, {"name": "a"})
 
     it = suspended(settle, work_on(think), record)
-    assert earlier[0].approval == "not asked" and it.waits_for == 2
+    assert earlier[0].approval == "never asked" and it.waits_for == 2
 
 
 def test_an_approved_call_that_is_not_made_says_so(work_on: WorkOn, settle: StandIn, record: str) -> None:
@@ -751,4 +751,4 @@ def test_a_model_is_told_of_a_call_that_an_earlier_attempt_did_not_ask_about(
     converse.turns = [says("I leave it.")]
     work_on(model).ask(record)
     settle.wait_for_state(record, "answered")
-    assert [text for *_, text in steps_in(converse.bodies[0])] == [NOBODY_ASKED, REFUSED]
+    assert [text for *_, text in steps_in(converse.bodies[0])] == [NEVER_ASKED, REFUSED]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from payloads import asked, new_record
 
 from slack_agent import Question, Said, messages
-from slack_agent.history import BEGINNING
+from slack_agent.history import BEGINNING, CUT, LEFT_OUT, NOT_READ, note
 from slack_agent.payload import parse
 
 
@@ -53,15 +54,43 @@ def test_where_the_app_began_the_user_is_put_before_it() -> None:
     ]
 
 
-def test_of_too_much_the_newest_is_kept_and_the_question_always() -> None:
+def texts(told: list[dict[str, Any]]) -> list[str]:
+    return [block["text"] for message in told for block in message["content"]]
+
+
+def test_of_too_much_the_newest_is_kept_and_the_question_always_and_the_rest_is_not_left_out_in_silence() -> None:
     # As told, each of these has 40 characters, which count as 10 tokens.
     said = [person(letter * 33) for letter in "abc"]
 
     def kept(tokens: int) -> list[str]:
-        return [block["text"][-1] for block in messages(said, question("?" * 9), tokens)[0]["content"]]
+        return [text if text == LEFT_OUT else text[-1] for text in texts(messages(said, question("?" * 9), tokens))]
 
-    assert (kept(30), kept(29), kept(10)) == (["a", "b", "c", "?"], ["b", "c", "?"], ["c", "?"])
-    assert messages(said, question(), 9) == messages(said, question(), 0) == [turn("user", "and now?")]
+    assert (kept(30), kept(29), kept(10)) == (["a", "b", "c", "?"], [LEFT_OUT, "b", "c", "?"], [LEFT_OUT, "c", "?"])
+    assert messages(said, question(), 9) == [turn("user", LEFT_OUT, "<@U0ASKS>: and now?")]
+    assert messages(said, question(), 0) == [turn("user", "and now?")]
+
+
+def test_of_a_message_that_is_too_long_the_beginning_is_kept_and_the_model_is_told() -> None:
+    log = person("started, " + "x" * 33_000)
+    kept = f"<@U1>: started, {'x' * (32_000 - 16)} {CUT}"
+    asks = "<@U0ASKS>: and now?"
+    assert texts(messages([log], question(), 8000)) == [kept, asks]
+    assert texts(messages([person("before"), log], question(), 8000)) == [LEFT_OUT, kept, asks]
+    # What is newer is kept whole, and what is left is for the beginning of the older one.
+    newer = person("y" * 993)
+    assert texts(messages([log, newer], question(), 300)) == [f"<@U1>: started, {'x' * 184} {CUT}", "<@U1>: " + "y" * 993, asks]
+    # So little of it would say nothing.
+    assert texts(messages([log, newer], question(), 299)) == [LEFT_OUT, "<@U1>: " + "y" * 993, asks]
+
+
+@pytest.mark.parametrize("text", [LEFT_OUT, NOT_READ])
+def test_what_is_missing_is_told_first_and_once_and_as_said_by_nobody(text: str) -> None:
+    asks = "<@U0ASKS>: and now?"
+    assert texts(messages([note(text)], question(), 8000)) == [text, asks]
+    assert messages([note(text), app("It is.")], question(), 8000) == [
+        turn("user", text), turn("assistant", "It is."), turn("user", asks)]
+    told = texts(messages([note(text), *(person(letter * 33) for letter in "ab")], question(), 10))
+    assert told.count(LEFT_OUT) == 1 and told[0] == text and told[-2] == "<@U1>: " + "b" * 33
 
 
 def test_what_was_said_is_in_no_repr() -> None:

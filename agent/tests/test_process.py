@@ -34,8 +34,13 @@ def id_of(record: str) -> str:
     return record.removeprefix("dispatch#")
 
 
-def ask(agent: AgentProcess, settle: Settle, record: str, text: str = "0", session: str = SESSION) -> Answer:
-    return agent.invoke(asked(record, settle.take(record), text), session)
+def ask(agent: AgentProcess, settle: Settle, record: str, text: str = "0", session: str = SESSION,
+        files: list[dict[str, Any]] | None = None) -> Answer:
+    return agent.invoke(asked(record, settle.take(record), text, files=files), session)
+
+
+LOG_FILE = {"id": "F1", "name": "app.log", "mimetype": "text/plain", "size": 7}
+FILM_FILE = {"id": "F2", "name": "film.mp4", "mimetype": "video/mp4", "size": 7}
 
 
 def test_the_example_answers_at_once_is_busy_while_it_works_and_logs_no_text(
@@ -324,7 +329,7 @@ def test_a_thread_that_cannot_be_read_is_no_reason_not_to_answer(
         assert settle.wait_for_state(record, "answered").posts == ["Forty-two."]
         agent.wait_until_healthy()
         said = [block["text"] for block in converse.bodies[0]["messages"][0]["content"]]
-        assert said[0] == f"An app: {NOT_READ}" and said[1].endswith("the-quarterly-figures") and len(said) == 2
+        assert said[0] == NOT_READ and said[1].endswith("the-quarterly-figures") and len(said) == 2
     assert "what was said before it cannot be read: missing_scope" in agent.log and "quarterly" not in agent.log
 
 
@@ -416,6 +421,25 @@ def test_the_example_without_a_framework_calls_its_tool_and_answers(
         assert converse.wrong == [] and "toolResult" in converse.bodies[1]["messages"][-1]["content"][0]
 
 
+def test_the_example_without_a_framework_shows_the_files_and_says_which_it_has_not_read(
+    tmp_path: Any, settle: Settle, record: str
+) -> None:
+    settle.records[record] = Record(files={"F1": b"started"})
+    with Converse() as converse:
+        env = converse.env | settle.env | {"MODEL": "some.model"}
+        agent = AgentProcess(tmp_path / "log", env, (str(AGENT.parent / "examples/agents/converse.py"),))
+        try:
+            agent.wait_until_it_answers()
+            assert ask(agent, settle, record, "what is this?", files=[LOG_FILE, FILM_FILE]) == WORKING
+            assert settle.wait_for_state(record, "answered").posts == [
+                "Forty-two.\n\nI have not read all of your files: film.mp4 (of a type that I cannot read)."]
+            agent.wait_until_healthy()
+        finally:
+            agent.stop()
+        told = [block["text"] for block in converse.bodies[0]["messages"][0]["content"]]
+        assert any(text.endswith("\nstarted") for text in told) and told[-1] == "what is this?" and converse.wrong == []
+
+
 @pytest.mark.parametrize(("end", "state"), [("end_turn", "answered"), ("max_iterations_exceeded", "told")])
 def test_the_example_with_agentcores_managed_loop_answers_once_with_what_it_said_last(
     tmp_path: Any, settle: Settle, record: str, end: str, state: str
@@ -438,6 +462,26 @@ def test_the_example_with_agentcores_managed_loop_answers_once_with_what_it_said
         [(session, messages)] = harness.asked
         assert (session, messages) == (SESSION, [{"role": "user", "content": [{"text": "how late is it?"}]}])
         assert harness.wrong == [] and found.shown[0]["text"].startswith("Let")
+
+
+def test_the_example_with_agentcores_managed_loop_says_that_it_has_read_no_files(
+    tmp_path: Any, settle: Settle, record: str
+) -> None:
+    with Harness() as harness:
+        harness.turns = [says("It is late.")]
+        agent = AgentProcess(tmp_path / "log", settle.env | harness.env, (str(AGENT.parent / "examples/agents/harness.py"),))
+        try:
+            agent.wait_until_it_answers()
+            assert ask(agent, settle, record, "what is this?", files=[LOG_FILE, FILM_FILE]) == WORKING
+            assert settle.wait_for_state(record, "answered").posts == [
+                "It is late.\n\nI cannot read files here, so I have not seen app.log, film.mp4."]
+            agent.wait_until_healthy()
+        finally:
+            agent.stop()
+        [(_, [message])] = harness.asked
+        told, question = (block["text"] for block in message["content"])
+        assert "do not guess" in told and "- app.log: " in told and question == "what is this?"
+        assert harness.wrong == [] and not settle.of(record, "file")
 
 
 def test_agentcores_port_is_open_to_everybody() -> None:

@@ -11,7 +11,7 @@ from payloads import SESSION, asked, new_record
 from settle import FUNCTION, REGION, Fault, Record, Settle
 
 import slack_agent
-from slack_agent.settle import OutcomeUnknown
+from slack_agent.settle import Invalid, OutcomeUnknown
 from slack_agent.shown import MORE, PIECE_CHARACTERS, SHOWN_CHARACTERS, Outcome, Piece, Shown, Step, Text
 
 PAUSE = 0.01
@@ -115,6 +115,39 @@ def test_who_has_nothing_new_says_so_from_time_to_time_and_the_message_can_be_cl
     left = Sent("not shown")
     left.shown.begin()
     assert left.wait_for(1) == [Text("", False)]
+
+
+@pytest.mark.parametrize("refused", ["not shown", Invalid("made up")])
+def test_after_a_refusal_nothing_more_is_said_and_the_message_can_still_be_closed(
+    monkeypatch: pytest.MonkeyPatch, refused: Outcome | Exception
+) -> None:
+    monkeypatch.setattr("slack_agent.shown.IDLE_SECONDS", 0.1)
+    sent = Sent("shown", refused, "shown", "shown", "not shown")
+    sent.shown.text("one")
+    sent.wait_for(1)
+    sent.shown.text("two")
+    sent.shown.step("1", "search", "in_progress")
+    sent.wait_for(3)
+    sent.shown.text("three")
+    sent.shown.step("1", "search", "complete")
+    assert sent.wait_for(5) == [Text("one", True), Text("two", False), *[Text("", False)] * 3]
+    assert sent.is_quiet()
+
+
+def test_a_message_that_cannot_be_closed_now_is_closed_before_another_half_minute_is_over(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sends(Sent):
+        def send(self, piece: Piece) -> Outcome:
+            outcome = super().send(piece)
+            if outcome == "later":
+                monkeypatch.setattr("slack_agent.shown.IDLE_SECONDS", 3600)
+            return outcome
+
+    monkeypatch.setattr("slack_agent.shown.IDLE_SECONDS", 0.1)
+    sent = Sends("shown", "later", "not shown")
+    sent.shown.text("one")
+    assert sent.wait_for(3) == [Text("one", True), Text("", False), Text("", False)]
 
 
 def test_a_step_is_shown_while_it_goes_on_although_the_words_before_it_end_with_an_empty_line() -> None:

@@ -20,7 +20,9 @@ from slack_agent import Question
 from slack_agent.payload import parse
 from slack_agent.thinking import strands_agent, thinking
 from slack_agent.thinking.bedrock import used_in
+from slack_agent.thinking.limits import Limits
 from slack_agent.thinking.words import LAST_WORD
+from slack_agent.thought import Think
 from slack_agent.usage import Meter, Usage
 
 # The fixtures of the worker's tests.
@@ -320,8 +322,8 @@ class Counts:
         it = parse(asked(new_record(), "0" * 32)).asked("a session", 1)
         self.question = replace(it, most_tokens=most_tokens, used=self.meter.add)
 
-    def think(self, name: str) -> str:
-        result = thinking({"THINKING": f"{name}:{MODEL}", "AWS_REGION": "us-east-1"})(self.question)
+    def think(self, name: str, think: Think | None = None) -> str:
+        result = (think or thinking({"THINKING": f"{name}:{MODEL}", "AWS_REGION": "us-east-1"}))(self.question)
         assert isinstance(result, str)
         return result
 
@@ -369,10 +371,13 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strands_agent.StrandsAgent, "_tools", lambda *_: Tools())
 
 
-# Of 8 tokens the loop gets 6, which are three calls of the stand-in's. The last one is without tools.
-@pytest.mark.parametrize(("most_tokens", "requests"), [(8, 4), (1, 2), (None, 6)])
+# Of 8 tokens the loop gets 6, which are three calls of the stand-in's. The last one is without tools. The agent's own limit
+# counts where the claim brings none.
+@pytest.mark.parametrize(("most_tokens", "own_limit", "requests"), [
+    (8, None, 4), (1, None, 2), (None, None, 6), (None, 8, 4), (8, 4, 4), (4, 8, 3),
+])
 def test_a_loop_ends_with_an_answer_when_its_tokens_are_used_up(
-    converse: Converse, monkeypatch: pytest.MonkeyPatch, most_tokens: int | None, requests: int
+    converse: Converse, monkeypatch: pytest.MonkeyPatch, most_tokens: int | None, own_limit: int | None, requests: int
 ) -> None:
     loops(monkeypatch)
     it = Counts(most_tokens)
@@ -381,10 +386,16 @@ def test_a_loop_ends_with_an_answer_when_its_tokens_are_used_up(
         return says("This far.") if "look" not in tools_in(body) or len(converse.requests) == 6 else calls(("look", {}))
 
     monkeypatch.setattr(converse, "next_turn", next_turn)
-    assert it.think("strands") == "This far."
+    limits = Limits() if own_limit is None else Limits(question_tokens=own_limit)
+    assert it.think("strands", strands_agent.StrandsAgent(MODEL, "us-east-1", limits).think) == "This far."
     assert len(converse.requests) == requests
     assert it.meter.usage == Usage(requests, requests), "each call counts once, those of both loops"
-    assert (LAST_WORD in converse.bodies[-1]["system"][0]["text"]) == (most_tokens is not None)
+    assert (LAST_WORD in converse.bodies[-1]["system"][0]["text"]) == ((most_tokens or own_limit) is not None)
+
+
+def test_a_question_has_a_limit_on_its_tokens_also_if_nobody_sets_one() -> None:
+    assert Limits.of({}).question_tokens == 200_000
+    assert Limits.of({"MAX_QUESTION_TOKENS": "1000"}).question_tokens == 1000
 
 
 @pytest.mark.parametrize("name", ["bedrock", "strands"])

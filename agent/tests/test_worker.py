@@ -19,7 +19,7 @@ from settle import BEAT_SECONDS, FUNCTION, REGION, Fault, Record
 from settle import Settle as StandIn
 
 from slack_agent import CannotRead, Event, InvalidPayload, Question, Settle, Think, Timing, Unclaimed, Worker, patience
-from slack_agent.history import NOT_READ
+from slack_agent.history import LEFT_OUT, NOT_READ
 from slack_agent.settle import OutcomeUnknown
 
 QUICK = Timing(thinking=30, claim=3, answer=10, new_token=0.5, cancel=0.5, stop=3, stopped_thought=0.2)
@@ -877,6 +877,17 @@ def test_of_what_cannot_be_read_in_time_or_at_all_that_is_said(
     # The stand-in for `think` says role, user, ts and text of each message.
     assert [settle.records[it].posts for it in (record, other)] == [[f"user/None//{NOT_READ}"]] * 2
     assert len(settle.of(other, "thread")) == 1
+
+
+def test_if_older_messages_were_left_out_that_is_said_before_the_others(
+    work_on: Callable[..., Setup], settle: StandIn, record: str
+) -> None:
+    setup = work_on(Reads())
+    payload = asked_in_a_thread(settle, record)
+    settle.records[record].thread_is_whole = False
+    setup.invoke(payload)
+    setup.idle()
+    assert settle.records[record].posts == [f"user/None//{LEFT_OUT} {AS_READ}"]
 
 
 def test_a_token_that_is_replaced_while_it_is_read_with_is_read_with_again(

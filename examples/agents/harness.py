@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 
 import slack_agent
+from slack_agent.files import unread
 
 # Nothing may come while a tool of the harness's is at work. To repeat a call would be to ask twice.
 CLIENT = Config(read_timeout=900, retries={"mode": "standard", "total_max_attempts": 1})
@@ -31,8 +32,9 @@ class Harness:
         self._client = boto3.client("bedrock-agentcore", region_name=os.environ["AWS_REGION"], config=CLIENT)
 
     def think(self, question: slack_agent.Question) -> str:
-        """A harness keeps what was said in a session, so it is told the question alone."""
-        asked: list[dict[str, Any]] = [{"role": "user", "content": [{"text": question.text.strip() or "Hello"}]}]
+        """A harness keeps what was said in a session, so it is told the question alone. It takes no files."""
+        files = unread(question)
+        asked: list[dict[str, Any]] = files.put_before(slack_agent.messages((), question, max_tokens=0))
         stream = self._client.invoke_harness(
             harnessArn=self._arn, runtimeSessionId=question.session_id, messages=asked)["stream"]
         text, why = "", None
@@ -51,7 +53,7 @@ class Harness:
                 question.show("\n\n")
         if why not in ENDS:
             raise NotFinished(why)
-        return text
+        return files.with_note(text)
 
 
 if __name__ == "__main__":

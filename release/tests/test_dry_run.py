@@ -22,10 +22,12 @@ import tarfile
 import tempfile
 import tomllib
 import unittest
+import unittest.mock
 import zipfile
 
 from support import ROOT, environment, make, put_gh, runs, workflow, would_run
 
+import agent_size
 import archive
 import assets
 import sam
@@ -146,6 +148,18 @@ class Assets(unittest.TestCase):
                 problems = [it for it in assets.check(pathlib.Path(directory), expected()) if not it.endswith(": is missing")]
                 self.assertEqual(len(problems), 1, problems)
                 self.assertRegex(problems[0], problem)
+
+    def test_an_agent_that_is_larger_than_agentcore_takes_is_refused(self):
+        content = (ASSETS / assets.AGENT).read_bytes()
+        found = agent_size.sizes(content)
+        self.assertGreater(found["unpacked"], found["zipped"])
+        self.assertAlmostEqual(found["zipped"], len(content) / 1e6)
+        for what, size in found.items():
+            with self.subTest(what), unittest.mock.patch.dict(agent_size.LIMITS, {what: size - 0.001}):
+                with self.assertRaisesRegex(assets.Wrong, f"^{what} it has .* MB, and AgentCore takes"):
+                    assets.check_agent(content)
+            with self.subTest(what), unittest.mock.patch.dict(agent_size.LIMITS, {what: size}):
+                assets.check_agent(content)
 
     def test_functions_with_a_feature_must_have_it(self):
         with zipfile.ZipFile(ASSETS / assets.function_zip("redrive", MACHINE)) as it:

@@ -79,7 +79,7 @@ class StrandsAgent:
             told = instructions(sees_files)
             agent = self._agent(steps, said, tools, told)
             # The last word, without tools, reads all that was said once more.
-            most_tokens = question.most_tokens and max(question.most_tokens * 3 // 4, 1)
+            most_tokens = max((question.most_tokens or self._limits.question_tokens) * 3 // 4, 1)
             stop_reason = self._run(agent, question, self._limits.turns - 1, most_tokens, steps)
             used_up = stop_reason in ("limit_turns", "limit_total_tokens", "cancelled") or stop_reason == "max_tokens" and steps.wanted_tools
             if used_up and not question.cancelled.is_set():

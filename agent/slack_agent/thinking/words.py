@@ -28,11 +28,11 @@ LAPSED = f"""\
 A person was asked whether this call may be made, and nobody decided in time. {NOT_CALLED} Do not try it again in the same words \
 unless they ask for it. Say in your answer that nobody decided, and that they may ask again.\
 """
-NOT_ASKED = f"""\
+CANNOT_ASK = f"""\
 This call is made only after a person has approved it, and nobody could be asked. {NOT_CALLED} Do not try it again in the same \
 words unless they ask for it. Say in your answer what was not done, and why.\
 """
-NOBODY_ASKED = f"""\
+NEVER_ASKED = f"""\
 This call is made only after a person has approved it, and nobody was asked. {NOT_CALLED} If it is still needed, make it once \
 more, and a person is asked then; otherwise leave it.\
 """
@@ -70,8 +70,10 @@ def not_called(call: Call) -> str:
             return REFUSED
         case "lapsed":
             return LAPSED
-        case "not asked":
-            return f"{NOT_ASKED} ({call.why})" if call.is_declined else NOBODY_ASKED
+        case "cannot ask":
+            return f"{CANNOT_ASK} ({call.why})"
+        case "never asked":
+            return NEVER_ASKED
         case "approved":
             return f"{APPROVED_NOT_CALLED} ({call.why})"
         case None:
