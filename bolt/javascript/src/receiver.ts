@@ -1,4 +1,5 @@
 import type { App, Receiver } from '@slack/bolt';
+import { askAgain } from './authorization';
 import { atMost, groups, inOrder } from './batch';
 import { Dispatch, type Lease, type Result } from './dispatch';
 import { DynamoDbGuard } from './dynamodb';
@@ -51,6 +52,8 @@ export class SqsReceiver implements Receiver {
   /** Bolt calls it for the app that has this receiver. Call it yourself for an app that has another one. */
   init(app: App): void {
     watch(app);
+    // An app has one receiver, but `sqsHandler` may give it another one.
+    if (receiverOf(app) === undefined) askAgain(app);
     attach(app, this);
     this.#dispatch = new Dispatch(app, this.#guard, this.#log, {
       origins: this.#settings.origins,

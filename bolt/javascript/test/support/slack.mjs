@@ -11,7 +11,8 @@ export const WORKSPACES = {
 };
 
 export async function startSlack() {
-  const slack = { calls: [], status: 200 };
+  // `failing`: how many calls of a method fail from now on.
+  const slack = { calls: [], status: 200, failing: {} };
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -28,8 +29,11 @@ export async function startSlack() {
     const method = path.slice('/api/'.length);
     const workspace = WORKSPACES[token];
     if (method !== 'auth.test') slack.calls.push({ to: method, token, args });
-    const answer = workspace === undefined
-      ? { ok: false, error: 'invalid_auth' }
+    const fails = slack.failing[method] > 0;
+    if (fails) slack.failing[method] -= 1;
+    const answer = fails ? { ok: false, error: 'internal_error' }
+      : method === 'oauth.v2.access' ? INSTALLED
+      : workspace === undefined ? { ok: false, error: 'invalid_auth' }
       : method === 'auth.test' ? { ok: true, ...workspace } : { ok: true, ts: '1700000000.000100', channel: args.channel, view: { id: 'V1' } };
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   });
