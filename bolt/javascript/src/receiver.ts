@@ -87,13 +87,20 @@ export class SqsReceiver implements Receiver {
 
   /**
    * With a queue's URL, polls that queue until `stop`. Resolves to the handler, as Bolt's `AwsLambdaReceiver` does.
+   *
+   * @throws SlackIngressBoltError if the queue cannot be asked for the first time, which is a fault of the set-up
    */
   async start(options: StartOptions = {}): Promise<SqsHandler> {
     const queueUrl = options.queueUrl ?? this.#options.queueUrl;
     if (queueUrl !== undefined) {
       if (this.#worker !== undefined) throw new SlackIngressBoltError('the worker is running already');
       this.#worker = new Worker(queueUrl, this.#ready(), this.#log, this.#settings);
-      this.#worker.start();
+      try {
+        await this.#worker.start();
+      } catch (error) {
+        this.#worker = undefined;
+        throw error;
+      }
     }
     return this.toHandler();
   }
