@@ -10,6 +10,12 @@ export const WORKSPACES = {
   'xoxb-org': { enterprise_id: 'E0ORG12345', is_enterprise_install: true, user_id: 'U0ORGBOT00', bot_id: 'B0ORGBOT00' },
 };
 
+/** What Slack gives for a code, when somebody has installed the app in the second workspace. */
+const INSTALLED = {
+  ok: true, access_token: 'xoxb-two', token_type: 'bot', scope: 'chat:write', bot_user_id: 'U0SECOND00', app_id: 'A0F7YS25R',
+  team: { id: 'T0SECOND00', name: 'Second' }, enterprise: null, authed_user: { id: 'U061F7AUR' }, is_enterprise_install: false,
+};
+
 export async function startSlack() {
   // `failing`: how many calls of a method fail from now on.
   const slack = { calls: [], status: 200, failing: {} };
