@@ -19,6 +19,7 @@ export type {
   WorkspacesProps,
 } from './agent/props';
 export { type FastPathProps } from './ingress/fast-path';
+export { type InstallPagesProps } from './ingress/http-api';
 export { IngressMetrics } from './ingress/metrics';
 export { SlackIngress, type SlackIngressProps } from './ingress/slack-ingress';
 export { type TwoRegionsProps } from './ingress/two-regions';

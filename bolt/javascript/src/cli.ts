@@ -37,8 +37,8 @@ async function main(): Promise<void> {
   }
   const app = await loadApp(path);
   const receiver = receiverOf(app) ?? attached(app);
-  await receiver.start({ queueUrl });
   stopOnSignal(receiver);
+  await receiver.start({ queueUrl });
 }
 
 function attached(app: Parameters<SqsReceiver['init']>[0]): SqsReceiver {

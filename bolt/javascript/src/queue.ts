@@ -26,12 +26,12 @@ export class Queue {
     this.#client = new this.#sdk.SQSClient({ maxAttempts: 3, requestHandler: answersWithin((LONG_POLL_SECONDS + 5) * 1_000) });
   }
 
-  async receive(most: number, visibilitySeconds: number): Promise<Received[]> {
+  async receive(most: number, visibilitySeconds: number, waitSeconds = LONG_POLL_SECONDS): Promise<Received[]> {
     const { Messages } = await this.#client.send(new this.#sdk.ReceiveMessageCommand({
       QueueUrl: this.#url,
       MaxNumberOfMessages: Math.min(most, 10),
       VisibilityTimeout: visibilitySeconds,
-      WaitTimeSeconds: LONG_POLL_SECONDS,
+      WaitTimeSeconds: waitSeconds,
       MessageAttributeNames: ['All'],
       MessageSystemAttributeNames: ['All'],
     }));

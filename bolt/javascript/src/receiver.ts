@@ -1,4 +1,5 @@
 import type { App, Receiver } from '@slack/bolt';
+import { askAgain } from './authorization';
 import { atMost, groups, inOrder } from './batch';
 import { Dispatch, type Lease, type Result } from './dispatch';
 import { DynamoDbGuard } from './dynamodb';
@@ -51,6 +52,8 @@ export class SqsReceiver implements Receiver {
   /** Bolt calls it for the app that has this receiver. Call it yourself for an app that has another one. */
   init(app: App): void {
     watch(app);
+    // An app has one receiver, but `sqsHandler` may give it another one.
+    if (receiverOf(app) === undefined) askAgain(app);
     attach(app, this);
     this.#dispatch = new Dispatch(app, this.#guard, this.#log, {
       origins: this.#settings.origins,
@@ -84,13 +87,20 @@ export class SqsReceiver implements Receiver {
 
   /**
    * With a queue's URL, polls that queue until `stop`. Resolves to the handler, as Bolt's `AwsLambdaReceiver` does.
+   *
+   * @throws SlackIngressBoltError if the queue cannot be asked for the first time, which is a fault of the set-up
    */
   async start(options: StartOptions = {}): Promise<SqsHandler> {
     const queueUrl = options.queueUrl ?? this.#options.queueUrl;
     if (queueUrl !== undefined) {
       if (this.#worker !== undefined) throw new SlackIngressBoltError('the worker is running already');
       this.#worker = new Worker(queueUrl, this.#ready(), this.#log, this.#settings);
-      this.#worker.start();
+      try {
+        await this.#worker.start();
+      } catch (error) {
+        this.#worker = undefined;
+        throw error;
+      }
     }
     return this.toHandler();
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatch, Lease, Result } from './dispatch';
-import { describe } from './errors';
+import { describe, SlackIngressBoltError } from './errors';
 import { type Claim, TOLERATED_SKEW_MS } from './guard';
 import { isFinished, type Log } from './log';
 import { Queue, type Received } from './queue';
@@ -24,6 +24,7 @@ const LONGEST_BACK_OFF_SECONDS = 900;
  * Where messages wait, a receive is as short as the way to SQS and back, so one after the other keeps the worker busy.
  */
 export class Worker {
+  readonly #url: string;
   readonly #queue: Queue;
   readonly #isFifo: boolean;
   readonly #dispatch: Dispatch;
@@ -36,6 +37,7 @@ export class Worker {
   #polling: Promise<void> | undefined;
 
   constructor(queueUrl: string, dispatch: Dispatch, log: Log, settings: Pick<Settings, 'concurrency' | 'leaseSeconds'>) {
+    this.#url = queueUrl;
     this.#queue = new Queue(queueUrl);
     this.#isFifo = queueUrl.endsWith('.fifo');
     this.#dispatch = dispatch;
@@ -44,9 +46,22 @@ export class Worker {
     this.#hidden = settings.leaseSeconds + TOLERATED_SKEW_MS / 1000;
   }
 
-  start(): void {
+  /**
+   * Resolves when the queue has been asked for the first time.
+   *
+   * @throws SlackIngressBoltError if it could not be. That is a wrong URL or a right that is missing, and a worker that went on
+   *   would look healthy and do nothing
+   */
+  async start(): Promise<void> {
+    const first = this.#receive(0);
+    this.#polling = first.then(() => this.#poll(), () => {});
+    try {
+      await first;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : '';
+      throw new SlackIngressBoltError(`the queue ${this.#url} could not be asked: ${describe(error)}: ${why}`, { cause: error });
+    }
     this.#log.info('the worker polls its queue', { concurrency: this.#settings.concurrency });
-    this.#polling = this.#poll();
   }
 
   /** Gives back what has not begun, and resolves when what runs has ended; not before the receive that is under way has. */
@@ -59,15 +74,13 @@ export class Worker {
   async #poll(): Promise<void> {
     let pause = FIRST_PAUSE_MS;
     while (!this.#stopping.signal.aborted) {
-      const free = this.#settings.concurrency - this.#atWork.size;
-      if (free <= 0) {
+      if (this.#atWork.size >= this.#settings.concurrency) {
         await Promise.race(this.#atWork);
         continue;
       }
       try {
-        const messages = await this.#queue.receive(this.#isFifo ? 1 : free, this.#hidden);
+        await this.#receive();
         pause = FIRST_PAUSE_MS;
-        for (const message of messages) this.#begin(message);
       } catch (error) {
         this.#log.warn('the queue could not be asked', { error: describe(error) });
         await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => {});
@@ -75,6 +88,13 @@ export class Worker {
       }
     }
     while (this.#atWork.size > 0) await Promise.all(this.#atWork);
+  }
+
+  /** @param waitSeconds for how long a message is waited for */
+  async #receive(waitSeconds?: number): Promise<void> {
+    const free = this.#settings.concurrency - this.#atWork.size;
+    const messages = await this.#queue.receive(this.#isFifo ? 1 : free, this.#hidden, waitSeconds);
+    for (const message of messages) this.#begin(message);
   }
 
   #begin(message: Received): void {

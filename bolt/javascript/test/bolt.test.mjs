@@ -70,3 +70,22 @@ test('Bolt acknowledges an event before it asks a listener, and nothing else', a
   assert.equal(await acknowledged({ command: '/x', team_id: 'T061EG9R6', user_id: 'U' }), 0);
   assert.equal(await acknowledged({ event: { type: 'function_executed', function: {}, function_execution_id: 'Fx1', inputs: {} }, team_id: 'T061EG9R6' }), 0);
 });
+
+test('an app with a token keeps the answer of auth.test, also an error; and its authorize may be replaced', async () => {
+  slack.failing['auth.test'] = 1;
+  const app = newApp();
+  const rejected = () => app.authorize({ isEnterpriseInstall: false }).then(() => assert.fail('authorized'), (error) => error);
+  const first = await rejected();
+  // This is why the package looks there. By the very error it knows that Bolt keeps it.
+  assert.equal(await rejected(), first);
+  assert.equal(app.client.token, 'xoxb-one');
+  let context;
+  app.authorize = async () => ({ botId: 'B', botUserId: 'U', botToken: 'xoxb-one' });
+  app.event('app_mention', async (args) => { context = args.context; });
+  await app.processEvent({ body: mention('x'), ack: async () => {} });
+  assert.equal(context.botId, 'B');
+});
+
+test('an app with OAuth or an authorize of its own has no token', () => {
+  assert.equal(new bolt.App({ authorize: async () => ({}), signingSecret: 's', logger: quiet }).client.token, undefined);
+});

@@ -96,6 +96,60 @@ test('authorization that fails, with and without app.error', async () => {
   await fails({ app: { authorize }, set: (app) => app.error(async () => {}), error: /slack_bolt_authorization_error/ });
 });
 
+test('an auth.test that failed is asked again by the message that finds it, and a good answer counts from then on', async () => {
+  slack.failing['auth.test'] = 1;
+  const { app, run, outcomes } = behindTheQueue(slack);
+  const contexts = [];
+  app.event('app_mention', async ({ context }) => { contexts.push([context.botId, context.botUserId, context.botToken, context.isEnterpriseInstall]); });
+  for (let n = 0; n < 2; n += 1) assert.deepEqual(await run(record(mention('x'))), []);
+  assert.deepEqual(outcomes(), ['done', 'done']);
+  // What Bolt itself would have given.
+  const plain = behindTheQueue(slack);
+  plain.app.event('app_mention', async ({ context }) => { contexts.push([context.botId, context.botUserId, context.botToken, context.isEnterpriseInstall]); });
+  await plain.run(record(mention('x')));
+  assert.deepEqual(contexts, [contexts[2], contexts[2], contexts[2]]);
+});
+
+for (const [what, make] of [
+  ['an app with this receiver', (options) => behindTheQueue(slack, { app: options })],
+  ['an app with a receiver of Bolt\'s own', (options) => {
+    const lines = [];
+    const app = new bolt.App({ token: 'xoxb-one', signingSecret: 's', clientOptions: slack.clientOptions, logger: quiet, ...options });
+    const handle = sqsHandler(app, { metrics: false, writeLog: (line) => lines.push(JSON.parse(line)) });
+    return {
+      app,
+      run: async (...records) => (await handle({ Records: records }, invocation())).batchItemFailures.map((failure) => failure.itemIdentifier),
+      outcomes: () => lines.filter((line) => line.outcome).map((line) => line.outcome),
+    };
+  }],
+]) {
+  for (const tokenVerificationEnabled of [true, false]) {
+    test(`as long as auth.test fails messages fail, and then no more: ${what}, tokenVerificationEnabled: ${tokenVerificationEnabled}`, async () => {
+      slack.failing['auth.test'] = Infinity;
+      const { app, run, outcomes } = make({ tokenVerificationEnabled });
+      app.error(async () => {});
+      app.event('app_mention', async () => {});
+      const messages = Array.from({ length: 3 }, (_, n) => record(mention('x'), { group: `g${n}` }));
+      assert.equal((await run(...messages)).length, 3);
+      slack.failing['auth.test'] = 0;
+      assert.deepEqual(await run(...messages), []);
+      assert.deepEqual(outcomes(), [...Array(3).fill('failed'), ...Array(3).fill('done')]);
+    });
+  }
+}
+
+test('messages that find it at the same time ask once', async () => {
+  slack.failing['auth.test'] = 1;
+  const { app, run, outcomes } = behindTheQueue(slack);
+  const { auth } = app.client;
+  const ask = auth.test;
+  let asked = 0;
+  auth.test = async (...args) => { asked += 1; return ask(...args); };
+  app.event('app_mention', async () => {});
+  await run(...Array.from({ length: 5 }, (_, n) => record(mention('x'), { group: `g${n}` })));
+  assert.deepEqual([outcomes(), asked], [Array(5).fill('done'), 1]);
+});
+
 test('an app that is given botId and botUserId needs no auth.test, which would fail here', async () => {
   const { app, run, outcomes } = behindTheQueue(slack, { app: { token: 'xoxb-unknown', botId: 'B1', botUserId: 'U1' } });
   let context;

@@ -76,7 +76,11 @@ test('all that it imports is named in its package.json', () => {
   assert.deepEqual(foreign.sort(), Object.keys(peerDependencies).sort());
 });
 
-test('the peer range is of the versions that are tested', () => {
+test('the peer range begins at the versions that are tested', () => {
   const { version } = createRequire(require.resolve('@slack/bolt'))('../package.json');
   assert.ok(version.startsWith(`${process.env.BOLT}.`), version);
+  const { peerDependencies } = JSON.parse(readFileSync(join(clean, 'node_modules/slack-ingress-bolt/package.json'), 'utf8'));
+  const ranges = peerDependencies['@slack/bolt'].split(' || ');
+  assert.equal(ranges.find((range) => range.startsWith(`^${process.env.BOLT}.`)), `^${version}`);
+  assert.equal(ranges.length, Number(process.env.BOLTS));
 });

@@ -44,6 +44,7 @@ async function testWith(version, name) {
     env: {
       ...process.env,
       BOLT: version,
+      BOLTS: String(Object.keys(PACKAGES).length),
       CONSUMER: consumer,
       TARBALL: tarball,
       AWS_REGION: 'us-east-1',

@@ -192,7 +192,7 @@ def listen(app: App, heard: Heard) -> None:
 
 
 def listen_async(app: AsyncApp, heard: Heard) -> None:
-    """Fewer of them, of each kind that Bolt dispatches in its own way."""
+    """The same, and sometimes they wait."""
 
     @app.middleware
     async def every_request(body, context, request, next):
@@ -204,11 +204,34 @@ def listen_async(app: AsyncApp, heard: Heard) -> None:
         heard.note("mention", **seen(body, context, request))
         await say(text="Yes?", thread_ts=event["ts"])
 
+    @app.message(re.compile("(long) and (prosper)"))
+    async def prosper(body, context, request, say):
+        heard.note("prosper", **seen(body, context, request))
+        await say(f"{context['matches']}")
+
+    @app.event({"type": "message", "subtype": "message_deleted"})
+    async def deleted(body, context, request):
+        heard.note("deleted", **seen(body, context, request))
+
     @app.event("message")
     async def message(body, context, request, say):
         await asyncio.sleep(0.01)
         heard.note("message", **seen(body, context, request))
         await say("A message.")
+
+    @app.event("reaction_added")
+    async def reaction(body, context, request, client):
+        heard.note("reaction", **seen(body, context, request))
+        await client.reactions_add(channel="C0LAN2Q65", timestamp="1.2", name="eyes")
+
+    @app.event("app_home_opened")
+    async def home(body, context, request, client, event):
+        heard.note("home", **seen(body, context, request))
+        await client.views_publish(user_id=event["user"], view={"type": "home", "blocks": []})
+
+    @app.event("app_uninstalled")
+    async def uninstalled(body, context, request):
+        heard.note("uninstalled", **seen(body, context, request))
 
     @app.function("summarize")
     async def summarize(body, context, request, inputs, complete):
@@ -230,6 +253,12 @@ def listen_async(app: AsyncApp, heard: Heard) -> None:
 
     app.command("/weather")(ack=acknowledged, lazy=[looked_up, told])
 
+    @app.command("/deploy")
+    async def deploy(ack, body, context, request):
+        heard.note("deploy", **seen(body, context, request))
+        await ack(blocks=[{"type": "section", "text": {"type": "mrkdwn", "text": "On it"}}], text="On it",
+                  response_type="in_channel")
+
     @app.action("approve")
     async def approve(ack, body, context, request, client):
         heard.note("approve", **seen(body, context, request))
@@ -241,17 +270,43 @@ def listen_async(app: AsyncApp, heard: Heard) -> None:
         heard.note("game", **seen(body, context, request))
         await ack("Shall we play?")
 
-    @app.shortcut("neue_bestellung")
+    @app.action({"type": "dialog_submission", "callback_id": "employee_offsite"})
+    async def submitted(ack, body, context, request):
+        heard.note("submitted", **seen(body, context, request))
+        await ack()
+
+    @app.action({"type": "dialog_cancellation", "callback_id": "employee_offsite"})
+    async def cancelled(ack, body, context, request):
+        heard.note("cancelled", **seen(body, context, request))
+        await ack()
+
+    @app.action({"type": "workflow_step_edit", "callback_id": "copy_review"})
+    async def step(ack, body, context, request):
+        heard.note("step", **seen(body, context, request))
+        await ack()
+
+    @app.global_shortcut("neue_bestellung")
     async def order(ack, body, context, request, client):
         heard.note("order", **seen(body, context, request))
         await ack()
         await client.views_open(trigger_id=body["trigger_id"], view={"type": "modal", "title": "…", "blocks": []})
+
+    @app.message_shortcut("ticket_aus_nachricht")
+    async def ticket(ack, body, context, request, respond):
+        heard.note("ticket", **seen(body, context, request))
+        await ack()
+        await respond("A ticket.")
 
     @app.view("order")
     async def ordered(ack, body, context, request, client):
         heard.note("ordered", **seen(body, context, request))
         await ack()
         await client.chat_postMessage(channel="C0LAN2Q65", text="Ordered.")
+
+    @app.view_closed("order")
+    async def closed(ack, body, context, request):
+        heard.note("closed", **seen(body, context, request))
+        await ack()
 
     assistant = AsyncAssistant()
 

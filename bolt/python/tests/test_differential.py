@@ -109,7 +109,4 @@ def test_the_samples_reach_each_listener_of_the_app() -> None:
             "weather", "weather, lazily", "weather, told", "deploy", "approve", "game", "submitted", "cancelled", "step",
             "order", "ticket", "ordered", "closed", "started", "asked",
         }
-        assert set(heard_async.names) == {
-            "middleware", "mention", "message", "summarize", "weather", "weather, lazily", "weather, told", "approve",
-            "game", "order", "ordered", "started", "asked",
-        }
+        assert set(heard_async.names) == set(heard.names)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import urllib.parse
+
 import pytest
 from apps import SIGNING_SECRET, async_app, sync_app
 from messages import Context, event, failures, record, sample
 from slack import Fault, Slack
 from slack_bolt import App
+from slack_bolt.adapter.aws_lambda import SlackRequestHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
@@ -72,6 +76,16 @@ def app_with(store: Store, slack: Slack, tmp_path, is_async: bool):
 
         app.enable_token_revocation_listeners()
     return app
+
+
+def get(path: str, cookies: list[str] | None = None, **query: str) -> dict:
+    """What an HTTP API sends (payload format 2.0) for the page of a browser."""
+    more = {"queryStringParameters": query} if query else {}
+    return {
+        "version": "2.0", "routeKey": f"GET {path}", "rawPath": path, "rawQueryString": urllib.parse.urlencode(query),
+        "headers": {"host": "a1.execute-api.eu-central-1.amazonaws.com", "accept": "text/html"}, "isBase64Encoded": False,
+        "requestContext": {"http": {"method": "GET", "path": path}, "stage": "$default"},
+    } | more | ({"cookies": cookies} if cookies else {})
 
 
 def mention_in(team: str | None, enterprise: str | None = None):
@@ -167,3 +181,36 @@ def test_what_a_middleware_before_authorize_answers_is_done(is_async, slack: Sla
         app, _ = sync_app(slack.api_url, before_authorize=lambda ack: BoltResponse(status=200))
     assert failures(SqsHandler(app)(event(record(sample("app_mention")), record(sample("shortcut"))), Context())) == []
     assert [it["outcome"] for it in lines()] == ["done", "done"]
+
+
+def test_what_the_pages_install_is_found_behind_the_queue(store, slack: Slack, tmp_path) -> None:
+    """Bolt's own pages in a function behind two GET routes, as the README says, and the app behind the queue."""
+    new = "T0NEW"
+    pages = SlackRequestHandler(app_with(store, slack, tmp_path, False))
+    page = pages.handle(get("/slack/install"), None)
+    assert page["statusCode"] == 200
+    assert page["headers"]["content-type"].startswith("text/html")
+    [state] = re.findall(r"slack\.com/oauth/v2/authorize\?state=([^&]+)&", page["body"])
+    cookie, _, _ = page["headers"]["set-cookie"].partition(";")
+    assert cookie == f"slack-app-oauth-state={state}"
+
+    slack.inject("oauth.v2.access", Fault(body={
+        "ok": True, "access_token": "xoxb-new", "token_type": "bot", "scope": "chat:write", "bot_user_id": "U0LAN0Z89",
+        "app_id": "A0F7YS25R", "team": {"id": new, "name": "New"}, "enterprise": None, "authed_user": {"id": "U0INSTALLER"},
+        "is_enterprise_install": False}))
+    back = pages.handle(get("/slack/oauth_redirect", [cookie], code="a-code", state=state), None)
+    assert back["statusCode"] == 200, back["body"]
+    assert [it.values["code"] for it in slack.calls("oauth.v2.access")] == ["a-code"]
+
+    answer = SqsHandler(app_with(store, slack, tmp_path, False))(event(record(mention_in(new))), Context())
+    assert failures(answer) == []
+    assert [it.token for it in slack.calls("chat.postMessage")] == ["xoxb-new"]
+
+
+def test_the_pages_refuse_the_state_of_another_browser(store, slack: Slack, tmp_path) -> None:
+    pages = SlackRequestHandler(app_with(store, slack, tmp_path, False))
+    cookie = pages.handle(get("/slack/install"), None)["headers"]["set-cookie"]
+    state = cookie.partition(";")[0].partition("=")[2]
+    back = pages.handle(get("/slack/oauth_redirect", code="a-code", state=state), None)
+    assert back["statusCode"] == 400
+    assert slack.calls("oauth.v2.access") == []

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from messages import event, record, sample
+from packaging.requirements import Requirement
 
 import slack_ingress_bolt
 
@@ -173,5 +174,11 @@ def test_the_licences_are_those_of_the_project() -> None:
         assert (PACKAGE / name).read_text() == (PROJECT / name).read_text()
 
 
-def test_the_bolt_that_is_tested_is_in_the_range() -> None:
-    assert importlib.metadata.version("slack_bolt").startswith("1.")
+def test_the_bolt_that_is_tested_is_in_the_range_and_the_readme_names_both() -> None:
+    [text] = re.findall(r'^dependencies = \["(slack_bolt.+)"\]$', (PACKAGE / "pyproject.toml").read_text(), re.MULTILINE)
+    needed, tested = Requirement(text), importlib.metadata.version("slack_bolt")
+    assert needed.specifier.contains(tested)
+    [least] = [it.version for it in needed.specifier if it.operator == ">="]
+    readme = (PACKAGE / "README.md").read_text()
+    assert f"slack_bolt {least} or later" in readme
+    assert f"The tests run with {tested}, and have run once with {least}." in readme

@@ -39,8 +39,17 @@ export const METRIC_FIELDS = {
  * The metrics of an HTTP API. API Gateway has none for 429, and none that tells an error of its own from one that the function
  * answered: these two are counted in the access log, where a value that there is not is written as `-`. Their dimension is the
  * API's id, so that two stacks of an account do not count together.
+ *
+ * @param hasPages whether there are pages for installing. A page that does not come is no event that is lost, so the errors of GET
+ *   routes are not counted. What was turned away is: Slack's requests share the throttle with the pages
  */
-export function httpApiMetrics(scope: Construct, api: apigatewayv2.HttpApi, accessLog: logs.LogGroup): FrontDoorMetrics {
+export function httpApiMetrics(
+  scope: Construct,
+  api: apigatewayv2.HttpApi,
+  accessLog: logs.LogGroup,
+  hasPages: boolean,
+): FrontDoorMetrics {
+  const notOfPages = hasPages ? ' && ($.routeKey != "GET *")' : '';
   const counted = (metricName: string, pattern: string) => {
     new logs.MetricFilter(scope, `${metricName}Filter`, {
       logGroup: accessLog,
@@ -66,7 +75,7 @@ export function httpApiMetrics(scope: Construct, api: apigatewayv2.HttpApi, acce
       api.metricServerError({ ...of, label: '5xx' }),
     ],
     throttled: counted('ApiThrottled', '($.status = "429")'),
-    errors: counted('ApiErrors', '($.status = "5*") && ($.integrationError != "-") && ($.integrationStatus != "200")'),
+    errors: counted('ApiErrors', `($.status = "5*") && ($.integrationError != "-") && ($.integrationStatus != "200")${notOfPages}`),
     times: [
       api.metricLatency({ ...slowest, label: 'whole, p99' }),
       api.metricIntegrationLatency({ ...slowest, label: 'function, p99' }),

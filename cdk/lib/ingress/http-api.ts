@@ -16,6 +16,18 @@ import { type FrontDoorMetrics, METRIC_FIELDS, httpApiMetrics } from './front-do
  */
 export const PATHS = ['/slack/events', '/slack/commands', '/slack/interactions'] as const;
 
+/** The paths of Bolt's two pages for installing. They are the defaults of Bolt for JavaScript and for Python. */
+export const INSTALL_PATHS = { install: '/slack/install', redirect: '/slack/oauth_redirect' } as const;
+
+/** The pages by which people install an app in their workspaces (OAuth). */
+export interface InstallPagesProps {
+  /**
+   * The function that answers with the pages: Bolt's own, with the installation store of the app behind the queue. It gets what an
+   * HTTP API sends (payload format 2.0).
+   */
+  readonly handler: lambda.IFunction;
+}
+
 /** The fields of a line in the access log. The body and the signature are not among them. */
 const ACCESS_LOG = {
   requestId: '$context.requestId',
@@ -34,11 +46,13 @@ export interface IngressHttpApiProps {
   readonly throttle: apigatewayv2.ThrottleSettings;
   readonly logRetention: logs.RetentionDays;
   readonly removalPolicy: RemovalPolicy;
+  /** @default only Slack's routes */
+  readonly installPages?: InstallPagesProps;
   /** The key that the access log is encrypted with. @default a key of AWS's */
   readonly encryptionKey?: kms.IKey;
 }
 
-/** An API Gateway HTTP API whose only routes are Slack's. */
+/** An API Gateway HTTP API whose only routes are Slack's and, if they are wanted, those of the pages for installing. */
 export class IngressHttpApi extends Construct {
   /** The API's URL, `https://…`, without a slash at the end. */
   readonly url: string;
@@ -57,7 +71,7 @@ export class IngressHttpApi extends Construct {
       apiName: Stack.of(this).stackName,
       description: 'slack-ingress: what Slack posts',
       createDefaultStage: false,
-      // The routes are open on purpose: the function verifies Slack's signature.
+      // The routes are open on purpose: the function verifies Slack's signature. The pages are for whoever has a browser.
       defaultAuthorizer: new apigatewayv2.HttpNoneAuthorizer(),
     }));
     this.stage = new apigatewayv2.HttpStage(this, 'Stage', {
@@ -75,14 +89,21 @@ export class IngressHttpApi extends Construct {
     for (const path of PATHS) {
       api.addRoutes({ path, methods: [apigatewayv2.HttpMethod.POST], integration });
     }
+    if (props.installPages) {
+      const pages = new HttpLambdaIntegration('InstallPages', props.installPages.handler);
+      for (const path of Object.values(INSTALL_PATHS)) {
+        api.addRoutes({ path, methods: [apigatewayv2.HttpMethod.GET], integration: pages });
+      }
+    }
     // The only stage is `$default`. Its path is empty, so the API's endpoint is the whole URL.
     this.url = api.apiEndpoint;
-    this.metrics = httpApiMetrics(this, api, accessLog);
+    this.metrics = httpApiMetrics(this, api, accessLog, props.installPages !== undefined);
 
     Validations.of(this).acknowledge({
       id: 'AwsSolutions-APIG4',
       reason:
-        "Slack cannot sign for AWS's authorizers. The function verifies Slack's own signature before it acts on the body.",
+        "Slack cannot sign for AWS's authorizers. The function verifies Slack's own signature before it acts on the body." +
+        (props.installPages ? ' The pages for installing are for everybody, and Bolt verifies the state that it gave out.' : ''),
     });
   }
 }

@@ -45,7 +45,7 @@ import { Canary } from './canary';
 import { IngressDashboard } from './dashboard';
 import { FastPath, type FastPathProps } from './fast-path';
 import { type FrontDoorMetrics, functionUrlMetrics } from './front-door';
-import { IngressHttpApi, PATHS } from './http-api';
+import { INSTALL_PATHS, IngressHttpApi, type InstallPagesProps, PATHS } from './http-api';
 import { GRADUAL, type Gradual, Live } from './live';
 import { IngressMetrics } from './metrics';
 import { PARKED_INDEX, Redrive } from './redrive';
@@ -119,6 +119,13 @@ export interface SlackIngressProps {
    * @default rate 200, burst 400
    */
   readonly throttle?: apigatewayv2.ThrottleSettings;
+
+  /**
+   * The function with Bolt's pages for installing an app, behind two GET routes of the HTTP API: `/slack/install` and
+   * `/slack/oauth_redirect` (docs/deploy.md). Their requests count against the same throttle.
+   * @default none: the API has only the routes that Slack posts to
+   */
+  readonly installPages?: InstallPagesProps;
 
   /**
    * Has this ingress be one of two, in two regions, of which one receives what Slack sends (docs/two-regions.md). It needs an
@@ -316,6 +323,10 @@ export class SlackIngress extends Construct {
   readonly commandsUrl: string;
   /** Slack's request URL for interactivity. */
   readonly interactionsUrl: string;
+  /** Where people begin to install the app; absent without `installPages`. */
+  readonly installUrl?: string;
+  /** The redirect URL for the Slack app (*OAuth & Permissions*); absent without `installPages`. */
+  readonly oauthRedirectUrl?: string;
   readonly function: lambda.Function;
   /** The function that sends parked events, once a minute. */
   readonly redrive: lambda.Function;
@@ -525,6 +536,7 @@ export class SlackIngress extends Construct {
       const { url: own, api, stage, metrics } = new IngressHttpApi(this, 'HttpApi', {
         function: live?.alias ?? this.function,
         throttle: props.throttle ?? THROTTLE,
+        installPages: props.installPages,
         logRetention,
         removalPolicy,
         encryptionKey,
@@ -538,6 +550,7 @@ export class SlackIngress extends Construct {
       }
     } else {
       check(!props.twoRegions, 'a Function URL cannot have a host of yours, and two regions need one: use the HTTP API');
+      check(!props.installPages, 'a Function URL has no routes, and the pages for installing need two: use the HTTP API');
       check(!props.throttle, 'a Function URL has no throttle: use reservedConcurrentExecutions');
       // Slack cannot sign requests for AWS's authorizer. The function verifies the signature that Slack does make.
       const functionUrl = (live?.alias ?? this.function).addFunctionUrl({ authType: lambda.FunctionUrlAuthType.NONE });
@@ -546,6 +559,8 @@ export class SlackIngress extends Construct {
       frontDoor = functionUrlMetrics(this.function, this.metrics);
     }
     [this.eventsUrl, this.commandsUrl, this.interactionsUrl] = PATHS.map((path) => url + path) as [string, string, string];
+
+    if (props.installPages) [this.installUrl, this.oauthRedirectUrl] = [url + INSTALL_PATHS.install, url + INSTALL_PATHS.redirect];
 
     // ── what asks from outside ─────────────────────────────────────────────────────────────────────────
     let canary: Canary | undefined;

@@ -78,6 +78,8 @@ const SETTINGS_OF: Record<string, Record<string, string[]>> = {
     forAgent: ['agent'],
     frontDoor: ['frontDoor'],
     throttle: ['throttleRate', 'throttleBurst'],
+    // A function of somebody's own app, which a setting cannot make.
+    installPages: [],
     twoRegions: ['domainName', 'hostedZoneId', 'standbyRegion', 'activeRegion'],
     topic: ['topicArn', 'topicKeyArn'],
     queueType: ['queueType'],

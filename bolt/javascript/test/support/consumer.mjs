@@ -6,4 +6,4 @@ export const directory = process.env.CONSUMER;
 if (!directory) throw new Error('CONSUMER is not set: run `make test-bolt-javascript`');
 export const require = createRequire(join(directory, 'index.js'));
 export const bolt = require('@slack/bolt');
-export const { SqsReceiver, sqsHandler, SlackIngressBoltError } = require('slack-ingress-bolt');
+export const { installPages, SqsReceiver, sqsHandler, SlackIngressBoltError } = require('slack-ingress-bolt');

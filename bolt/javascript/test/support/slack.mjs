@@ -10,8 +10,15 @@ export const WORKSPACES = {
   'xoxb-org': { enterprise_id: 'E0ORG12345', is_enterprise_install: true, user_id: 'U0ORGBOT00', bot_id: 'B0ORGBOT00' },
 };
 
+/** What Slack gives for a code, when somebody has installed the app in the second workspace. */
+const INSTALLED = {
+  ok: true, access_token: 'xoxb-two', token_type: 'bot', scope: 'chat:write', bot_user_id: 'U0SECOND00', app_id: 'A0F7YS25R',
+  team: { id: 'T0SECOND00', name: 'Second' }, enterprise: null, authed_user: { id: 'U061F7AUR' }, is_enterprise_install: false,
+};
+
 export async function startSlack() {
-  const slack = { calls: [], status: 200 };
+  // `failing`: how many calls of a method fail from now on.
+  const slack = { calls: [], status: 200, failing: {} };
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -28,8 +35,11 @@ export async function startSlack() {
     const method = path.slice('/api/'.length);
     const workspace = WORKSPACES[token];
     if (method !== 'auth.test') slack.calls.push({ to: method, token, args });
-    const answer = workspace === undefined
-      ? { ok: false, error: 'invalid_auth' }
+    const fails = slack.failing[method] > 0;
+    if (fails) slack.failing[method] -= 1;
+    const answer = fails ? { ok: false, error: 'internal_error' }
+      : method === 'oauth.v2.access' ? INSTALLED
+      : workspace === undefined ? { ok: false, error: 'invalid_auth' }
       : method === 'auth.test' ? { ok: true, ...workspace } : { ok: true, ts: '1700000000.000100', channel: args.channel, view: { id: 'V1' } };
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   });
