@@ -130,8 +130,13 @@ test-end-to-end: $(VENV)/test.stamp agent/.venv/stamp $(RELEASE)
 test-bolt-guide: $(VENV)/test.stamp $(VENV)/stack.stamp bolt/python/.venv/stamp bolt/javascript/dist/index.js $(RELEASE)
 	bolt/python/.venv/bin/python -m pytest -q tests/bolt_guide
 
-# The commands of the guides, in bash, and in zsh if there is one, on an emulator of AWS; and the code of docs/migrate.md.
-test-docs: $(VENV)/test.stamp agent/.venv/stamp cdk/node_modules/.package-lock.json bootstraps
+# The commands of the guides, in bash, and in zsh if there is one, on an emulator of AWS; and the code of docs/migrate.md. One guide
+# begins with a release, which `make test` has made by then.
+DRY_RUN := target/release-dry-run/assets/SHA256SUMS
+$(DRY_RUN): $(RELEASE)
+	$(MAKE) release-dry-run
+
+test-docs: $(VENV)/test.stamp agent/.venv/stamp cdk/node_modules/.package-lock.json bootstraps $(DRY_RUN)
 	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap agent/.venv/bin/python -m pytest -q tests/docs
 
 # The tool for one's own machine: a Slack to play, to join, to record.

@@ -106,9 +106,14 @@ def mapping() -> dict[str, Any]:
     return consumer()["Events"]["Queue"]["Properties"]
 
 
+def guides_command(begins: str) -> str:
+    """The command of the guide that begins so. What stands before it in its block, tests/docs runs."""
+    [found] = [it for block in blocks() if block.language == "sh" for it in re.findall(rf"^{begins}.*", block.text, re.MULTILINE | re.DOTALL)]
+    return found
+
+
 def deploy_settings() -> dict[str, str]:
-    [line] = [it.text for it in blocks() if it.text.startswith("make deploy")]
-    return dict(re.findall(r"-c (\w+)=(\w+)", line))
+    return dict(re.findall(r"-c (\w+)=(\w+)", guides_command("make deploy")))
 
 
 @dataclass
@@ -195,8 +200,7 @@ def test_people_see_the_same_before_and_after_each_commit(stage: Stage, request:
 
 def try_it(place: BehindTheQueue) -> None:
     """Puts the message on the queue that the guide has for trying."""
-    [line] = [it.text for it in blocks() if it.text.startswith("aws sqs send-message")]
-    line = line.replace("\\\n", " ").replace("$QUEUE_URL", place.queue_url).replace("$(date +%s)", str(int(time.time())))
+    line = guides_command("aws sqs send-message").replace("\\\n", " ").replace("$QUEUE_URL", place.queue_url).replace("$(date +%s)", str(int(time.time())))
     words = shlex.split(line)[3:]
     options = dict(zip(words[::2], words[1::2], strict=True))
     attributes = {name: {"DataType": kind, "StringValue": value} for name, kind, value in
@@ -241,9 +245,10 @@ def test_the_queue_and_the_mapping_are_set_as_the_packages_need_it() -> None:
 
 def test_every_block_of_the_guide_is_run_or_checked_here() -> None:
     python, javascript = ["app.py", "queue_handler.py"], ["app.js", "queue_handler.js"]
-    assert [(it.heading, it.file or it.text.split()[0]) for it in blocks()] == [
+    named = [(it.heading, it.file or ("sh" if it.language == "sh" else it.text.split()[0])) for it in blocks()]
+    assert named == [
         *((heading, {"Python": "app.py", "JavaScript": "app.js"}[language]) for heading, language in APPS.items()),
-        *((COMMIT_1, file) for file in [python[1], *javascript, "make", "template.yaml", "aws"]),
+        *((COMMIT_1, file) for file in [python[1], *javascript, "sh", "template.yaml", "sh"]),
         # In test_what_slack_wants_at_once.py.
         (AT_ONCE, "{"), (SLOW_MODAL, "def"), (SLOW_MODAL, "//"),
         *((COMMIT_3, file) for file in ["app.py", "app.js"])]

@@ -80,6 +80,53 @@ def unpark() -> None:
     client("dynamodb").delete_item(TableName=output("TableName"), Key={"event_id": {"S": PARKED}})
 
 
+def message_on_the_queue() -> None:
+    """Takes the message that the page has sent. With the agent's queue it would be the dispatcher's."""
+    found = client("sqs").receive_message(QueueUrl=output("QueueUrl"), MessageAttributeNames=["All"])["Messages"]
+    if [it["MessageAttributes"]["event_id"]["StringValue"] for it in found] != ["try-1"]:
+        raise SystemExit(f"on the queue there is {found}")
+    for it in found:
+        client("sqs").delete_message(QueueUrl=output("QueueUrl"), ReceiptHandle=it["ReceiptHandle"])
+
+
+def deployment_role() -> None:
+    """The role is what the page wants it to be, whatever a shell makes of `$ACCOUNT:role`. Then it is removed for the next shell."""
+    iam, name, account = client("iam"), "slack-ingress-deploy", "arn:aws:iam::000000000000"
+    trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    rights = iam.get_role_policy(RoleName=name, PolicyName="cdk")["PolicyDocument"]
+    provider = trust["Statement"][0]["Principal"]["Federated"]
+    if provider not in [it["Arn"] for it in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]]:
+        raise SystemExit(f"{provider} is trusted, and there is no such provider")
+    roles = [f"{account}:role/cdk-hnb659fds-{it}-role-000000000000-us-east-1" for it in ("deploy", "file-publishing", "lookup")]
+    if rights["Statement"][0]["Resource"] != roles:
+        raise SystemExit(f"the role may become {rights['Statement'][0]['Resource']}")
+    iam.delete_role_policy(RoleName=name, PolicyName="cdk")
+    iam.delete_role(RoleName=name)
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=provider)
+
+
+GUARD = "slack-ingress-guard-for-the-docs"
+
+
+def guard_table() -> None:
+    """The table of two regions: an entry that is over and one that is not."""
+    dynamodb = client("dynamodb")
+    dynamodb.create_table(TableName=GUARD, BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "event_id", "KeyType": "HASH"}],
+                          AttributeDefinitions=[{"AttributeName": "event_id", "AttributeType": "S"}])
+    for name, expires_at in (("EvOver", time.time() - 1), ("EvNotOver", time.time() + 3600)):
+        dynamodb.put_item(TableName=GUARD, Item={"event_id": {"S": name}, "expires_at": {"N": str(int(expires_at))}})
+    outputs = json.loads(OUTPUTS.read_text())
+    outputs["SlackIngress"]["GuardTableName"] = GUARD
+    OUTPUTS.write_text(json.dumps(outputs))
+
+
+def guard_table_is_tidy() -> None:
+    left = client("dynamodb").scan(TableName=GUARD)["Items"]
+    client("dynamodb").delete_table(TableName=GUARD)
+    if [it["event_id"]["S"] for it in left] != ["EvNotOver"]:
+        raise SystemExit(f"in the guard's table there is {left}")
+
+
 def put_secret(text: str) -> None:
     client("secretsmanager").put_secret_value(SecretId=output("SigningSecretArn"), SecretString=text)
 

@@ -1,9 +1,12 @@
 """Stands in for programs that compile, install, or ask a service that is not there: `programs.py NAME ARGUMENT…`.
 
-    make     runs the line of the real Makefile that calls the CDK, as `make --dry-run` prints it; what comes before it is built
+    make     runs the line of the real Makefile that calls the CDK, as `make --dry-run` prints it; what comes before it is built. With
+             SYNTHESIZE=1 the CDK synthesizes and does not deploy, nor does it bootstrap
     npm      `npm ci` does nothing, because everything is installed; anything else is the real npm
     npx      the real npx
     cargo    `cargo run --release --bin NAME` runs what is built
+    gh       `gh release download` finds what `make release-dry-run` made, `gh attestation verify` only that it is told of all it needs
+    git      `git clone` is a copy of project.py's checkout; anything else is the real git
     curl     answers `auth.revoke` as Slack does, if it is told of a bot token on standard input
 
 A deployment is carried out once, however often it is asked for with the same arguments, and `cdk destroy` only where DESTROY=1.
@@ -52,16 +55,28 @@ def make(arguments: list[str]) -> int:
         stacks = json.loads(pathlib.Path(told[1]).read_text()) if told else {}
         print(f"doctor: {arguments}, of {list(stacks)}")
         return 0 if {"SlackIngress", "SlackIngressAgent"} <= stacks.keys() else 1
+    # A deployment in another region, or only its synthesis, is another one.
+    kind = "-".join(filter(None, [targets[0], os.environ.get("AWS_REGION", "us-east-1"), "synthesis" if os.environ.get("SYNTHESIZE") else ""]))
     plan = subprocess.run([real("make"), "--dry-run", "--no-print-directory", "-C", str(ROOT), *arguments], capture_output=True, text=True)
     if plan.returncode != 0:
         print(plan.stderr, file=sys.stderr)
         return plan.returncode
     for line in plan.stdout.replace("\\\n", " ").splitlines():
         if line.startswith("cd cdk && np") and "npm ci" not in line:
-            status = once(targets[0], arguments, ["bash", "-euo", "pipefail", "-c", line])
+            if os.environ.get("SYNTHESIZE"):
+                if targets == ["bootstrap"]:
+                    continue
+                line = synthesis(line)
+            status = once(kind, arguments, ["bash", "-euo", "pipefail", "-c", line])
             if status != 0:
                 return status
     return 0
+
+
+def synthesis(line: str) -> str:
+    """What a deployment begins with."""
+    settings = re.sub(r"--replace=\S+", "", line.split(" deploy -- ")[1])
+    return f"cd cdk && npx --no-install cdk synth --quiet --output \"$PROGRAMS/synthesized\" {settings}"
 
 
 def npm(arguments: list[str]) -> int:
@@ -99,7 +114,25 @@ def curl(arguments: list[str]) -> int:
     return 0 if is_told else 1
 
 
-PROGRAMS = {"make": make, "npm": npm, "npx": npx, "cargo": cargo, "curl": curl}
+def gh(arguments: list[str]) -> int:
+    option = dict(zip(arguments[3:], arguments[4:], strict=False))
+    if arguments[:2] == ["release", "download"] and arguments[2].startswith("v") and "--repo" in option:
+        shutil.copytree(os.environ["RELEASE_ASSETS"], pathlib.Path.cwd(), dirs_exist_ok=True)
+        return 0
+    if arguments[:2] == ["attestation", "verify"] and pathlib.Path(arguments[2]).is_file():
+        return 0 if {"--repo", "--source-ref", "--signer-workflow"} <= option.keys() else 1
+    print(f"gh {arguments} is not known here", file=sys.stderr)
+    return 1
+
+
+def git(arguments: list[str]) -> int:
+    if arguments[0] != "clone":
+        return subprocess.run([real("git"), *arguments]).returncode
+    shutil.copytree(os.environ["CHECKOUT"], arguments[-1], symlinks=True)
+    return 0
+
+
+PROGRAMS = {"make": make, "npm": npm, "npx": npx, "cargo": cargo, "curl": curl, "gh": gh, "git": git}
 
 if __name__ == "__main__":
     sys.exit(PROGRAMS[sys.argv[1]](sys.argv[2:]))

@@ -33,20 +33,26 @@ ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platfo
 FUNCTIONS = ("slack-ingress", "redrive", "agent-dispatch", "agent-settle", "token-rotation")
 # The programs that programs.py stands in for.
 STAND_INS = ("make", "npm", "npx", "cargo", "curl")
+WITHOUT_RUST = ("npm", "npx", "gh", "git")
+# What `make release-dry-run` made.
+RELEASE_ASSETS = pathlib.Path(os.environ.get("RELEASE_ASSETS", ROOT / "target/release-dry-run/assets"))
 IN_VENV = ROOT / ".venv/bin"
 
 
 class Project:
-    """A directory that looks like a checkout in which everything is built, and an environment that reaches no real account."""
+    """A directory that looks like a checkout in which everything is built, and an environment that reaches no real account.
 
-    def __init__(self, directory: pathlib.Path, aws: str, sqs: str) -> None:
+    Without Rust nothing is built, and there is no program that could."""
+
+    def __init__(self, directory: pathlib.Path, aws: str, sqs: str, has_rust: bool) -> None:
         self.directory, self.aws = directory, aws
         self._copy()
-        self._build()
+        if has_rust:
+            self._build()
         programs = directory.parent / "programs"
         programs.mkdir()
         self.cli = subprocess.Popen([IN_VENV / "python", HERE / "aws_cli.py", "serve", programs / "aws.socket"], preexec_fn=die_with_parent)
-        for name in STAND_INS:
+        for name in STAND_INS if has_rust else WITHOUT_RUST:
             program = programs / name
             program.write_text(f"#!/bin/sh\nexec {sys.executable} {HERE / 'programs.py'} {name} \"$@\"\n")
             program.chmod(0o755)
@@ -58,8 +64,11 @@ class Project:
         (programs / "aws").chmod(0o755)
         kept = {name: it for name, it in os.environ.items() if not name.startswith(("AWS_", "SLACK_", "MAKE"))}
         self.env = kept | {
-            "PATH": os.pathsep.join([str(programs), str(IN_VENV), os.environ["PATH"]]),
+            "PATH": os.pathsep.join([str(programs), str(IN_VENV), os.environ["PATH"]] if has_rust
+                                    else [str(programs), *without_rust(directory.parent / "without-rust")]),
             "PROGRAMS": str(programs),
+            "CHECKOUT": str(directory),
+            "RELEASE_ASSETS": str(RELEASE_ASSETS),
             "AWS_ENDPOINT_URL": aws,
             "AWS_ENDPOINT_URL_SQS": sqs,
             "AWS_ACCESS_KEY_ID": ACCOUNT,
@@ -135,8 +144,23 @@ class Project:
         assert done.returncode == 0, f"{command}:\n{done.stdout}"
 
 
+def without_rust(links: pathlib.Path) -> list[str]:
+    """The directories of the PATH. In the place of one that has a program of Rust's is one with links to everything else in it."""
+    found = []
+    for number, directory in enumerate(pathlib.Path(it) for it in os.environ["PATH"].split(os.pathsep)):
+        names = [it.name for it in directory.iterdir()] if directory.is_dir() else []
+        others = [it for it in names if not it.startswith(("cargo", "rust"))]
+        if len(others) < len(names):
+            (links / str(number)).mkdir(parents=True)
+            for name in others:
+                (links / str(number) / name).symlink_to(directory / name)
+            directory = links / str(number)
+        found.append(str(directory))
+    return found
+
+
 @contextlib.contextmanager
-def project(directory: pathlib.Path) -> Iterator[Project]:
+def project(directory: pathlib.Path, has_rust: bool = True) -> Iterator[Project]:
     with contextlib.ExitStack() as stack:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
@@ -149,7 +173,7 @@ def project(directory: pathlib.Path) -> Iterator[Project]:
         sqs = stack.enter_context(message_moves.in_front_of(url))
         checkout = directory / "slack-ingress"
         checkout.mkdir()
-        it = Project(checkout, url, sqs)
+        it = Project(checkout, url, sqs, has_rust)
         stack.callback(it.cli.wait)
         stack.callback(it.cli.terminate)
         yield it

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 import pytest
-from blocks import Block, blocks, faults
+from blocks import Block, blocks, faults, languages, not_set, pages
 from hooks import PARKED, SIGNING_SECRET
 from project import Project
 
@@ -23,21 +23,33 @@ ALL_SHELLS = {"bash": ["bash", "--norc"], "zsh": ["zsh", "-f"]}
 # zsh is a Mac's shell, not there on every machine and in no package registry. Where ZSH is set, as in GitHub's CI, it must be there;
 # elsewhere a page is not run in it, and the test says so. What zsh reads in another way than bash is looked for without it, too.
 SHELLS = {name: command for name, command in ALL_SHELLS.items() if name != "zsh" or shutil.which("zsh") or os.environ.get("ZSH")}
-# In the order in which somebody needs them. The first one deploys without an agent, the second one with it; the last one removes all.
-PAGES = ["deploy.md", "zero-to-slack.md", "slack-app.md", "rotate-secret.md", "migrate.md", "operate.md"]
-LIMIT_SECONDS = 300
+# In the order in which somebody needs them. The first one deploys without an agent, zero-to-slack.md with it; the last one removes all.
+PAGES = ["deploy.md", "../README.md", "migrate-bolt.md", "continuous-deployment.md", "zero-to-slack.md", "slack-app.md", "agent.md",
+         "two-regions.md", "rotate-secret.md", "migrate.md", "operate.md"]
+# Every other page with commands, and why they are not run here. They are read all the same: see the tests of every page.
+PAGES_NOT_RUN = {
+    "../CONTRIBUTING.md": "`make test` runs this, or is one of them",
+    "testing.md": "likewise",
+    "try-it.md": "`make test` runs the demonstrations; what is played after them is slack-dev's, and slack-dev/tests runs it",
+    "audit.md": "slack-dev/tests finds, exports and deletes a person's entries in a table that has some",
+    "../slack-dev/README.md": "slack-dev/tests runs each command, and plays Slack, a queue and a browser for it",
+    "../bolt/README.md": "no package is published; release/tests packs them, and `make test-bolt-javascript` installs the one for npm",
+    "../bolt/javascript/README.md": "likewise",
+    "../bolt/python/README.md": "it needs an app and a queue of somebody's; bolt/python/tests runs the worker so",
+    "../cdk/README.md": "no package is published; cdk/test/package installs what is packed",
+}
+LIMIT_SECONDS = 600
 
 # A block is named by its page and a piece of it that no other block of the page has.
 Name = tuple[str, str]
 NOT_RUN: dict[Name, str] = {
-    ("deploy.md", "REPLACE=Ingress/Queue"): "it replaces the queue under the other pages; cdk/test/deploy (cdk) does that",
-    ("deploy.md", "-c encryptionKeyArn="): "the emulator's change sets take a secret's new key for a reason to replace the secret, "
-                                           "which AWS does not; cdk/test/ingress/key.test.ts looks at the templates",
-    ("deploy.md", "gh release download"): "there is no release yet; release/tests runs the workflow that makes one",
+    ("../README.md", "make demo-agent"): "`make test` runs the demonstrations",
+    ("../README.md", "make check"): "`make test` is this",
+    ("deploy.md", "gh release download"): "test_release.py runs it, in a directory and an account of its own, without Rust",
     ("deploy.md", "git clone --depth 1"): "likewise",
     ("deploy.md", "code+=(-c agent=true"): "likewise",
     ("deploy.md", "(cd repository/cdk"): "likewise",
-    ("deploy.md", "slack-ingress-sam-arm64.zip"): "likewise; release/tests packs and validates that template",
+    ("deploy.md", "slack-ingress-sam-arm64.zip"): "there is no release yet; release/tests packs and validates that template",
     ("operate.md", "output CanaryFunctionName"): "there is a canary only with canary=true, and version 1 of the AWS CLI has no `logs tail`",
     ("operate.md", "aws lambda get-alias"): "there is an alias only with gradualDeployment; cdk/test/deploy (cdk) goes back by it",
     ("operate.md", "aws lambda update-alias"): "likewise",
@@ -46,8 +58,26 @@ NOT_RUN: dict[Name, str] = {
     ("operate.md", "update-agent-runtime-endpoint"): "no emulator has AgentCore",
     ("deploy.md", "sam build"): "it compiles for minutes; cdk/test/deploy (sam) deploys the template with built functions",
     ("slack-app.md", "slack-dev install"): "Slack and a browser have a part in it; slack-dev/tests plays both",
-    ("migrate.md", "agentRuntimeArn="): "it would change the agent's stack under the other pages; cdk/test/agent synthesizes it",
+    ("agent.md", 'CONTEXT="-c agent=true"'): "zero-to-slack.md deploys the agent, with a model",
+    ("agent.md", "bedrock-agentcore list-sessions"): "no emulator has AgentCore Memory",
+    ("agent.md", "agentTracing=adot"): "it wants the agent's package with OpenTelemetry, which is downloaded; cdk/test/agent synthesizes it",
+    ("agent.md", "PutTheTrelloCredential"): "the command is an output of a stack with trello=true, which is only synthesized here",
+    ("two-regions.md", "slack-dev play"): "the URL is an output of a stack in the second region, which the emulator has not",
+    ("two-regions.md", "SwitchToStandby"): "likewise; cdk/test/ingress looks at the command",
+    ("two-regions.md", "SwitchBack"): "likewise",
     ("operate.md", "slack-dev trace"): "it needs a question of a real workspace; slack-dev/tests has one",
+}
+# What is synthesized and not deployed: the CDK takes these settings. Deployed, they would change the stacks under the other pages.
+SYNTHESIZED: dict[Name, str] = {
+    ("deploy.md", "REPLACE=Ingress/Queue"): "it replaces the queue; cdk/test/deploy (cdk) does that",
+    ("deploy.md", "-c encryptionKeyArn="): "the emulator's change sets take a secret's new key for a reason to replace the secret, "
+                                           "which AWS does not; cdk/test/ingress/key.test.ts looks at the templates",
+    ("migrate-bolt.md", "-c maxReceiveCount=5"): "an agent's stack takes no other number of receives",
+    ("agent.md", "-c memory=user"): "no emulator has AgentCore Memory",
+    ("agent.md", "-c moreWorkspaces="): "the second workspace's secret is in no account",
+    ("agent.md", "-c trello=true"): "it would change the agent's stack",
+    ("two-regions.md", "-c activeRegion="): "the emulator has one region",
+    ("migrate.md", "agentRuntimeArn="): "it would change the agent's stack",
 }
 # What is run in the last shell alone.
 AT_THE_END: dict[Name, str] = {("operate.md", "aws sqs delete-queue"): "it deletes what the other shell still needs"}
@@ -68,9 +98,15 @@ BEFORE: dict[Name, str] = {
     ("rotate-secret.md", "no app \\($app) in the secret"): "secret_of_two_apps",
     ("rotate-secret.md", "it is an object already"): "plain_secret",
     ("migrate.md", "create-event-source-mapping"): "handler",
+    ("two-regions.md", "GuardTableName"): "guard_table",
     ("operate.md", "receive-message"): "dead_letter",
     ("operate.md", "--index-name parked"): "park",
     ("operate.md", "aws lambda invoke"): "unpark",
+}
+AFTER: dict[Name, str] = {
+    ("migrate-bolt.md", "aws sqs send-message"): "message_on_the_queue",
+    ("continuous-deployment.md", "create-role"): "deployment_role",
+    ("two-regions.md", "GuardTableName"): "guard_table_is_tidy",
 }
 # What a block prints, in a regular expression.
 PRINTS: dict[Name, str] = {
@@ -103,20 +139,61 @@ def of(table: dict[Name, str], block: Block) -> str | None:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("table", [NOT_RUN, AT_THE_END, TYPED, BEFORE, PRINTS], ids=["NOT_RUN", "AT_THE_END", "TYPED", "BEFORE", "PRINTS"])
+TABLES = {"NOT_RUN": NOT_RUN, "SYNTHESIZED": SYNTHESIZED, "AT_THE_END": AT_THE_END, "TYPED": TYPED, "BEFORE": BEFORE, "AFTER": AFTER,
+          "PRINTS": PRINTS}
+WITH_COMMANDS = [it for it in pages() if blocks(it)]
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_a_name_in_a_table_is_that_of_one_block(table: dict[Name, str]) -> None:
     for page, piece in table:
+        assert page in PAGES
         assert len([it for it in blocks(page) if is_named(it, piece)]) == 1, f"{page}: {piece!r} must name one block"
 
 
-@pytest.mark.parametrize("page", PAGES)
+def test_every_page_with_commands_is_run_or_says_why_not() -> None:
+    assert sorted([*PAGES, *PAGES_NOT_RUN]) == sorted(WITH_COMMANDS)
+
+
+def test_every_block_of_commands_is_called_sh() -> None:
+    """Under another name it would be read by none of these tests."""
+    assert {page: found for page in pages() if (found := languages(page) & {"bash", "zsh", "shell", "console", "shell-session"})} == {}
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_a_block_can_be_pasted(page: str) -> None:
-    found = [f"{it.where}: {fault}" for it in blocks(page) if of(NOT_RUN, it) is None for fault in faults(it)]
-    assert found == []
+    assert [f"{it.where}: {fault}" for it in blocks(page) for fault in faults(it)] == []
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_a_page_sets_every_variable_before_it_uses_it(page: str) -> None:
+    assert not_set(blocks(page)) == []
+
+
+@pytest.mark.parametrize(("text", "fault"), [
+    ('make deploy       # CONTEXT="-c queueType=standard" for settings\n', "a comment"),
+    ("cat > a <<EOF\n$ACCOUNT:role/cdk\nEOF\n", "`$NAME:r…`"),
+    ("slack-dev play --url https://…\n", "an ellipsis"),
+    ("read -rs TOKEN\nmake bridge\n", "lines after a `read`"),
+])
+def test_a_fault_of_a_block_is_found(text: str, fault: str) -> None:
+    [found] = faults(Block("a.md", 0, 1, text))
+    assert found.startswith(fault)
+
+
+@pytest.mark.parametrize(("texts", "missing"), [
+    (['aws sqs send-message --queue-url "$QUEUE_URL"\n'], ["QUEUE_URL"]),
+    (['echo "$URL"\n', "URL=a\n"], ["URL"]),
+    (["URL=a B=c\n", 'echo "$(jq -r \'.$no\' "$URL")" ${B}s $no_more\n'], ["no_more"]),
+    (["read -rs ONE && TWO=a\n", 'for it in $ONE; do echo "$it" "$TWO" "${THREE:?}" "\\$four" \'$five\'; done\n'], []),
+])
+def test_a_variable_that_is_not_set_is_found(texts: list[str], missing: list[str]) -> None:
+    found = not_set([Block("a.md", number, 1, text) for number, text in enumerate(texts)])
+    assert [it.rpartition("$")[2] for it in found] == missing
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_a_shell_can_read_it(page: str, shell: str) -> None:
     for block in blocks(page):
         done = subprocess.run([*SHELLS[installed(shell)], "-n"], input=block.text, capture_output=True, text=True)
@@ -128,7 +205,9 @@ def test_a_shell_can_read_it(page: str, shell: str) -> None:
 def test_the_commands_of_a_page_run(page: str, shell: str, checkout: Project, tmp_path: pathlib.Path) -> None:
     if page != PAGES[0] and shell == "bash":
         checkout.run("make bootstrap && make deploy")  # nothing, if the first page ran
-    run = Run(page, shell, checkout, tmp_path)
+    is_last = shell == list(SHELLS)[-1]
+    to_run = [it for it in blocks(page) if of(NOT_RUN, it) is None and (is_last or of(AT_THE_END, it) is None)]
+    run = Run(to_run, shell, checkout, checkout.directory, tmp_path)
     try:
         run.go()
     finally:
@@ -149,17 +228,14 @@ def installed(shell: str) -> str:
 
 
 class Run:
-    """One page in one shell: all of its blocks in one process, which are read in one after the other."""
+    """Blocks in one shell: all of them in one process, which are read in one after the other. What they print is in `directory`."""
 
-    def __init__(self, page: str, shell: str, checkout: Project, directory: pathlib.Path) -> None:
-        self.shell, self.checkout, self.directory = installed(shell), checkout, directory
-        is_last = shell == list(SHELLS)[-1]
-        self.blocks = [it for it in blocks(page) if of(NOT_RUN, it) is None
-                       and (is_last or of(AT_THE_END, it) is None)]
+    def __init__(self, to_run: list[Block], shell: str, checkout: Project, where: pathlib.Path, directory: pathlib.Path) -> None:
+        self.blocks, self.shell, self.checkout, self.where, self.directory = to_run, installed(shell), checkout, where, directory
         self.reached = directory / "reached"
 
     def file(self, block: Block, suffix: str) -> pathlib.Path:
-        return self.directory / f"{block.number}.{suffix}"
+        return self.directory / f"{self.blocks.index(block)}.{suffix}"
 
     def script(self) -> str:
         lines = ["set -eu", "set -o pipefail"]
@@ -167,22 +243,26 @@ class Run:
             self.file(it, "sh").write_text(it.text)
             typed = of(TYPED, it)
             self.file(it, "in").write_text(f"{typed}\n" if typed else "")
-            lines.append(f"printf '%s' {it.number} > {self.reached}")
-            hook = of(BEFORE, it)
-            if hook:
-                lines.append(f"{sys.executable} {HERE / 'hooks.py'} {hook} > {self.file(it, 'out')} 2> {self.file(it, 'err')}")
-            lines.append(f". {self.file(it, 'sh')} < {self.file(it, 'in')} >> {self.file(it, 'out')} 2>> {self.file(it, 'err')}")
+            lines.append(f"printf '%s' {self.blocks.index(it)} > {self.reached}")
+            written = f">> {self.file(it, 'out')} 2>> {self.file(it, 'err')}"
+            before, after = ([f"{sys.executable} {HERE / 'hooks.py'} {hook} {written}"] if (hook := of(table, it)) else [] for table in (BEFORE, AFTER))
+            lines += before
+            if of(SYNTHESIZED, it):
+                lines.append("export SYNTHESIZE=1")
+            lines.append(f". {self.file(it, 'sh')} < {self.file(it, 'in')} {written}")
+            lines += ["unset SYNTHESIZE", *after]
         return "\n".join([*lines, f"printf end > {self.reached}", ""])
 
     def go(self) -> None:
         script = self.directory / "script"
         script.write_text(self.script())
         env = self.checkout.env | {"DESTROY": "1" if self.shell == list(SHELLS)[-1] else ""}
-        done = subprocess.run([*SHELLS[self.shell], script], cwd=self.checkout.directory, env=env, stdin=subprocess.DEVNULL,
+        done = subprocess.run([*SHELLS[self.shell], script], cwd=self.where, env=env, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=LIMIT_SECONDS)
         reached = self.reached.read_text() if self.reached.exists() else "nothing"
         if done.returncode != 0 or reached != "end":
-            [stopped] = [it for it in self.blocks if str(it.number) == reached]
+            assert reached.isdigit(), f"{done.stdout}{done.stderr}"
+            stopped = self.blocks[int(reached)]
             pytest.fail(f"{stopped.where}, in {self.shell}:\n{stopped.text}\n{self.said(stopped)}\n{done.stdout}{done.stderr}", pytrace=False)
         for it in self.blocks:
             wanted = of(PRINTS, it)

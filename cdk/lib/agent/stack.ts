@@ -54,7 +54,10 @@ export class AgentStack extends Stack {
 
     // A token that is pasted has no refresh token with it.
     const [put, howToPut] = agent.rotation
-      ? [installBotToken, 'With SLACK_CLIENT_SECRET set, run this command with the client id of the app: docs/slack-app.md']
+      ? [
+          installBotToken,
+          'With SLACK_CLIENT_SECRET set and slack-dev built (make slack-dev), run this command with the client id of the app: docs/slack-app.md',
+        ]
       : [putBotToken, 'Paste the token of that installation (xoxb-…) after this command'];
     output('BotTokenSecretArn', "Where the Slack app's bot token goes, in JSON", agent.botToken.secretArn);
     if (!given.botToken) {

@@ -96,6 +96,8 @@ pub(super) struct Agent {
     /// How many questions of a conversation come before its session ends as idle.
     pub(super) questions_a_session: Exact,
     pub(super) tool_calls: u64,
+    /// How often a person is asked before a tool is called, in the month.
+    pub(super) approvals: u64,
     pub(super) remembers: bool,
     pub(super) memory_records: u64,
     pub(super) model: Vec<ModelTokens>,
@@ -400,6 +402,10 @@ impl Calculator {
             "gateway_calls",
         )?;
         writer.add(part, "calls of the agent's tools", questions * agent.tool_calls, "gateway_calls")?;
+        // Each schedule fires, whoever has decided before, and puts a message on the queue: sent, received, deleted.
+        let approvals = Exact::from(agent.approvals);
+        writer.add(part, "the time to decide is over", approvals, "scheduler_invocations")?;
+        writer.add(part, "the time to decide: send, receive, delete", approvals * 3, queue_price(month))?;
         writer.add(part, "CPU", questions * agent.cpu_seconds * 1000, "agentcore_cpu")?;
         let mb_ms = questions * agent.memory_mb * 1000;
         writer.add(part, "memory while it thinks", mb_ms * agent.seconds, "agentcore_memory")?;

@@ -96,6 +96,10 @@ pub(crate) struct Arguments {
     /// Calls of tools through the agent's Gateway, for each question
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u64).range(..=10_000))]
     tool_calls: u64,
+    /// How often people are asked before a tool is called (approvals), in the month. Each click is an event, and the agent goes on as
+    /// with a question: count them in `--events` and `--questions` too
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "questions", value_parser = clap::value_parser!(u64).range(..=1_000_000_000_000))]
+    approvals: u64,
     /// The agent remembers people (memory=user): it looks up and keeps something for each question
     #[arg(long)]
     remembers: bool,
@@ -174,6 +178,7 @@ impl Arguments {
             idle_seconds: self.idle_seconds,
             questions_a_session: self.questions_per_session,
             tool_calls: self.tool_calls,
+            approvals: self.approvals,
             remembers: self.remembers,
             memory_records: self.memory_records,
             model: tokens,

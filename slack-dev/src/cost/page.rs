@@ -55,6 +55,7 @@ fn agent(questions: u64) -> Agent {
         idle_seconds: None,
         questions_a_session: exact("1"),
         tool_calls: 0,
+        approvals: 0,
         remembers: false,
         memory_records: 0,
         model: Vec::new(),
@@ -521,7 +522,8 @@ fn no_page_has_a_sum_of_money_that_is_not_computed() {
     assert!(read > 20 && found.is_empty(), "{found:#?}");
 }
 
-/// Whether the line says an amount in dollars or cents: `$3.77`, `$30 `, `5 dollars`, `0.07 cents`. `$1` is a shell's.
+/// Whether the line says an amount in dollars or cents, `$3.77`, `$30 `, `5 dollars`, `0.07 cents`, or a price without its currency,
+/// `1.00 a million`. `$1` is a shell's.
 fn has_a_sum(line: &str) -> bool {
     let after_sign = line.split('$').skip(1).any(|rest| {
         let number: String =
@@ -535,7 +537,26 @@ fn has_a_sum(line: &str) -> bool {
         number.starts_with(|c: char| c.is_ascii_digit())
             && matches!(unit, "dollars" | "cents" | "dollar" | "cent")
     });
-    after_sign || in_words
+    after_sign || in_words || words.windows(3).any(is_a_price)
+}
+
+/// Whether three words are such as `0.40 a million`, `0.005 for 1,000` and `0.30 each (`.
+fn is_a_price(words: &[&str]) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let number = words[0].trim_start_matches(['(', '*', '`']).trim_end_matches(['*', '`']);
+    let is_an_amount = number
+        .split_once('.')
+        .is_some_and(|(whole, cents)| is_digits(whole) && cents.len() > 1 && is_digits(cents));
+    let unit = words[2].trim_matches(|c: char| !c.is_alphanumeric());
+    let is_of_a_unit = match words[1] {
+        "a" => {
+            matches!(unit, "million" | "thousand" | "month" | "question" | "event")
+                || ["GB", "vCPU"].iter().any(|of| unit.starts_with(of))
+        }
+        "for" => unit.starts_with(|c: char| c.is_ascii_digit()),
+        other => other == "each",
+    };
+    is_an_amount && is_of_a_unit
 }
 
 #[test]
@@ -546,11 +567,22 @@ fn a_sum_of_money_is_recognised() {
         "About 5 dollars for",
         "a question is **0.07 cents**",
         "(12 dollars)",
+        "one invocation, at 1.00 a million after 14 million",
+        "0.25 a GB-month and",
+        "(0.005 for 1,000 calls)",
+        "0.30 each in us-east-1",
     ] {
         assert!(has_a_sum(line), "{line}");
     }
-    for line in ["out() { jq -r \".$1 // empty\"; }", "in US dollars, for 10 events", "| 5.28 | 12 |", "`$2`"]
-    {
+    for line in [
+        "out() { jq -r \".$1 // empty\"; }",
+        "in US dollars, for 10 events",
+        "| 5.28 | 12 |",
+        "`$2`",
+        "evenly, is 0.38 a second",
+        "1.26.7 a record",
+        "2 a million times",
+    ] {
         assert!(!has_a_sum(line), "{line}");
     }
 }
@@ -586,6 +618,12 @@ fn a_bill_adds_up_and_says_what_its_parts_are() {
     // AWS's formula for two senders and one receiver.
     let kms = bill.lines().iter().find(|line| line.service == "KMS" && line.what == "requests").unwrap();
     assert_eq!(kms.quantity.text(0), "43,800");
+    // Of a million approvals: 1.00 for the schedules, and three requests of 0.50 each for their messages.
+    let mut approved = agent(MILLION);
+    approved.approvals = MILLION;
+    let approved = Month { agent: Some(approved), ..asked(MILLION, MILLION) };
+    let more = page.bill(&approved).total().less(page.bill(&asked(MILLION, MILLION)).total());
+    assert_eq!(more.text(2), "2.50");
     assert!(page.calculator.bill(&asked(10, 11)).is_err());
     let too_many = Month { events: u64::MAX, ..quiet() };
     assert!(page.calculator.bill(&too_many).is_err(), "no sum that is wrong");

@@ -45,6 +45,11 @@ async fn an_agent_is_billed_with_what_is_given_and_a_model_only_at_a_price_that_
         (&true.into(), Some("12.000000000000"))
     );
 
+    let approved = json(&[&asked[..], &["--approvals", "2000"]].concat()).await;
+    assert_eq!(usd(&plain, "the time to decide is over"), None);
+    assert_eq!(usd(&approved, "the time to decide is over"), Some("0.002000000000"));
+    assert_eq!(usd(&approved, "the time to decide: send, receive, delete"), Some("0.003000000000"));
+
     let text = slack_dev(&[&["cost"], &asked[..]].concat()).await.stdout;
     for said in ["The model is not in it", "without free tiers", "AgentCore Runtime", "Together"] {
         assert!(text.contains(said), "{said}: {text}");
