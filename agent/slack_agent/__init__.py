@@ -13,6 +13,7 @@ agent/README.md says what is promised, and docs/agent-protocol.md what goes over
     shown.py      what is shown of an answer while it is being thought
     files.py      the files that came with a question, and how a model is shown them
     images.py     which images a model takes
+    canvas.py     a canvas as text
     journal.py    the calls of tools that change something, which the next attempt is told of
     settle.py     the calls of agent-settle, which keeps the work record and posts to Slack
     worker.py     takes invocations: claims each question, and gives all of them back when the process must end

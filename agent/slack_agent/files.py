@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slack_agent import images
+from slack_agent import canvas, images
 from slack_agent.log import log
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ REFUSED_FIRST = ("document", "image")
 # How files of these formats begin.
 MARKS = {"doc": b"\xd0\xcf\x11\xe0", "xls": b"\xd0\xcf\x11\xe0", "docx": b"PK\x03\x04", "xlsx": b"PK\x03\x04"}
 # What no model here takes is not even downloaded.
-NEVER_SHOWN = ("video/", "audio/", "font/", "application/zip", "application/gzip", "application/x-tar",
-               # A canvas, which Slack gives as a page of its own.
-               "application/vnd.slack-docs")
+NEVER_SHOWN = ("video/", "audio/", "font/", "application/zip", "application/gzip", "application/x-tar")
 
 # Codes of agent-settle's that mean that the app may not read files at all.
 NOT_HERE = frozenset({
@@ -93,7 +91,8 @@ class File:
     def label(self) -> str:
         """What it is called where people and models read it: on one line, and without what Slack takes for markup."""
         kept = "".join(c for c in self.name or "" if c.isprintable() and c not in "<>&`*~|\"")
-        return kept.strip() or "a file without a name"
+        # Slack names a canvas without a title so.
+        return kept.strip() if kept.strip(" -") else "a file without a name"
 
 
 @dataclass(frozen=True)
@@ -260,6 +259,8 @@ class Room:
         text = decoded(data)
         if text is None:
             raise CannotRead("type")
+        if file.mimetype == canvas.MIMETYPE:
+            text = canvas.text_of(text)
         if not text.strip():
             raise CannotRead("empty")
         begin = text[:self.characters]

@@ -14,7 +14,7 @@ from payloads import asked, new_record
 from stand_ins.converse import Converse
 from stand_ins.uploads import png
 
-from slack_agent import CannotRead, File, FileContent, Question, images
+from slack_agent import CannotRead, File, FileContent, Question, canvas, images
 from slack_agent.files import MAX_TEXT_CHARACTERS, MAX_TOTAL_BYTES, document_format, shown
 from slack_agent.payload import InvalidPayload, parse
 from slack_agent.thinking import thinking
@@ -204,6 +204,57 @@ def test_the_type_of_a_file_is_what_it_is_and_not_what_it_says() -> None:
         assert document_format(File("F1", name, mimetype), data) == kind, (name, mimetype, data)
 
 
+CANVAS = """<div class="quip-canvas-content"><h1 id='temp:C:1'>Plan &amp; more</h1>
+<p id='temp:C:2' class="line">Ship on <strong>Friday</strong>, says <a>@U123</a>.<br>Then rest <control><img alt="wave"></img></control></p>
+<p class="line">See <a href="https://example.com/x">the list</a> or <a href="https://example.com/y">https://example.com/y</a></p>
+<div data-section-style='5'><ul><li value='1'><span>one</span></li><ul><li><span>deeper</span><br></li></ul><li>two</li></ul></div>
+<div data-section-style='6'><ol><li value='1'>first</li><li value='2'>second</li></ol></div>
+<div data-section-style='7'><ul><li class='checked' value='1'>
+<span>done</span>
+</li><li class='' value='1'><span>to do</span></li></ul></div>
+<pre class="prettyprint">if x:
+  y()
+
+z()</pre>
+<table><tr><td><p class="line">Item</p></td><td><p class="line">Owner</p></td></tr>
+<tr><td><p class="line">Review</p></td><td></td></tr></table><script>no()</script></div>"""
+CANVAS_TEXT = """# Plan & more
+Ship on Friday, says @U123.
+Then rest :wave:
+See the list (https://example.com/x) or https://example.com/y
+- one
+  - deeper
+- two
+1. first
+2. second
+- [x] done
+- [ ] to do
+if x:
+  y()
+
+z()
+Item | Owner
+Review |"""
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_a_canvas_is_shown_as_text_and_not_as_html() -> None:
+    files: dict[str, bytes | str] = {"Plan": CANVAS.encode(), "empty": b'<div class="quip-canvas-content"></div>', "page.html": b"<p>x</p>"}
+    seen = shown(question("x", files, mimetypes={"Plan": canvas.MIMETYPE, "empty": canvas.MIMETYPE, "page.html": "text/html"}))
+    plan, page = (it.blocks[0]["text"] for it in seen.seen)
+    assert lines(plan) == ['File "Plan":', *lines(CANVAS_TEXT)]
+    assert page.endswith("<p>x</p>"), "what is HTML itself is shown as it is"
+    assert [(it.label, it.why) for it in seen.missed] == [("empty", "empty")]
+
+
+@pytest.mark.parametrize("html", ["</td></tr></ul></a></h1></li>", "<tr><td>x", "<pre>a\nb", "<a><a>x</a></a></a>", "<p", "&#xD800; &bad;", "<"])
+def test_no_html_is_an_error(html: str) -> None:
+    assert isinstance(canvas.text_of(html), str)
+
+
 def test_images_are_known_by_their_first_bytes_and_so_is_their_size() -> None:
     jpeg = b"\xff\xd8\xff\xe0" + struct.pack(">H", 4) + b"ab" + b"\xff\xc0" + struct.pack(">HBHH", 8, 8, 30, 9000)
     webp = b"RIFF\0\0\0\0WEBPVP8X" + b"\0" * 8 + (8999).to_bytes(3, "little") + (29).to_bytes(3, "little")
@@ -224,7 +275,7 @@ def test_the_name_of_a_file_of_another_workspace_comes_with_it_and_names_carry_n
     payload["question"]["files"] = [{"id": "F1", "name": None, "mimetype": None, "size": None}]
     connect = replace(parse(payload).asked("s", 1), read_file=lambda file: FileContent(PDF, "<!channel> *x*\n.pdf", None))
     assert shown(connect).seen[0].label == "!channel x.pdf"
-    assert File("F1", "<>").label == "a file without a name"
+    assert File("F1", "<>").label == File("F1", "-").label == "a file without a name"
     assert "secret" not in repr(File("F1", "secret.pdf")) + repr(FileContent(b"secret", "secret"))
 
 

@@ -113,7 +113,12 @@ fn meaning(file: &File, downloaded: Result<Download, NotDownloaded>) -> FileOutc
     }
 }
 
-/// Whether HTML came that is not the file. An HTML file is known by its size, of which Slack has told before.
+/// The media type of a canvas, and how one begins: Slack gives it as a piece of HTML, of another size than it has told before. No page
+/// of Slack's login begins so.
+const CANVAS: (&str, &[u8]) = ("application/vnd.slack-docs", b"<div class=\"quip-canvas-content\"");
+
+/// Whether HTML came that is not the file. An HTML file is known by its size, of which Slack has told before, and a canvas by its
+/// beginning.
 fn is_login_page(file: &File, content_type: Option<&str>, content: &[u8]) -> bool {
     let begins_with = |mark: &[u8]| {
         let begin = content.trim_ascii_start();
@@ -124,7 +129,8 @@ fn is_login_page(file: &File, content_type: Option<&str>, content: &[u8]) -> boo
         || begins_with(b"<html");
     let is_text = file.mimetype.as_deref().is_some_and(|mimetype| mimetype.starts_with("text/"));
     let has_its_size = file.size.is_some_and(|size| usize::try_from(size) == Ok(content.len()));
-    is_html && !(is_text && has_its_size)
+    let is_canvas = file.mimetype.as_deref() == Some(CANVAS.0) && begins_with(CANVAS.1);
+    is_html && !(is_text && has_its_size) && !is_canvas
 }
 
 #[cfg(test)]
@@ -163,6 +169,20 @@ mod tests {
         }
         // No image is HTML, whatever its size.
         assert_eq!(answered(&file(Some("image/png"), Some(PAGE.len())), 200, None, PAGE), login);
+    }
+
+    #[test]
+    fn a_canvas_comes_as_html_and_is_no_page_of_the_login() {
+        let canvas = b"<div class=\"quip-canvas-content\"><h1>Plan</h1></div>";
+        let is = |mimetype, content: &[u8]| {
+            matches!(
+                answered(&file(Some(mimetype), Some(7)), 200, Some("text/html"), content),
+                FileOutcome::Read { .. }
+            )
+        };
+        assert!(is(CANVAS.0, canvas));
+        assert!(!is(CANVAS.0, PAGE), "the login of a token that may not read it");
+        assert!(!is("image/png", canvas));
     }
 
     #[test]
