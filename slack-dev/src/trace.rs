@@ -19,7 +19,8 @@ use crate::aws::sdk_config;
 const NOT_FOUND: &str = "\
 There is no work record of this message. That may mean:
 - It asks nothing of the app (docs/agent.md, \"What a question is\"), or it is still on the queue. The ingress's log has its event.
-- It is not the question: the link has to be the one of the question itself, and not of the answer or of the thread.
+- It is not the question: the link has to be the one of the question itself. Of another message of a thread, such as an answer, the
+  question is found that began the thread, and there is none here.
 - It was asked of another app, or the table of DEDUP_STORE is another app's.
 - It is older than 30 days: so long is a record kept after it was written last.";
 
@@ -41,12 +42,20 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// What is said before a question that the link does not name itself.
+const OF_THE_THREAD: &str = "\
+This message is no question. It stands in a thread, and this is the question that began it. For a later question of
+the thread, give the link of that question.
+";
+
 /// The message that a link of Slack's names: `https://<workspace>.slack.com/archives/<channel>/p<ts without its dot>`. A reply's link
-/// also has the thread (`?thread_ts=…&cid=…`), which says nothing more of the message.
+/// also has the thread (`?thread_ts=…&cid=…`). Whoever asks about an answer has its link, and not the question's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Permalink {
     channel: String,
     ts: SlackTs,
+    /// The message that the thread begins with, if the link is that of a reply.
+    thread_ts: Option<SlackTs>,
 }
 
 impl Permalink {
@@ -65,9 +74,13 @@ impl Permalink {
         if !is_slacks || archives != Some("archives") || more.is_some() || digits.len() != 16 {
             return Err(SHAPE.to_owned());
         }
+        let query = link.split_once('?').map_or("", |(_, query)| query);
+        let thread_ts = query.split(['&', '#']).find_map(|pair| pair.strip_prefix("thread_ts="));
+        let ts = SlackTs::parse(&format!("{seconds}.{micros}")).ok_or(SHAPE)?;
         Ok(Self {
             channel: parse_id(channel.unwrap_or_default()).map_err(|_| SHAPE)?,
-            ts: SlackTs::parse(&format!("{seconds}.{micros}")).ok_or(SHAPE)?,
+            thread_ts: thread_ts.and_then(SlackTs::parse).filter(|thread_ts| *thread_ts != ts),
+            ts,
         })
     }
 }
@@ -94,11 +107,23 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> 
     let region = config.region().ok_or("AWS_REGION is not set, and no profile names a region")?.to_string();
     let store = DynamoDbWork::new(aws_sdk_dynamodb::Client::new(&config), table);
 
-    let Permalink { channel, ts } = arguments.link;
-    let key = RecordKey::of_question(&format!("{app}:{channel}:{ts}"));
+    let Permalink { channel, ts, thread_ts } = arguments.link;
+    let key_of = |ts: &SlackTs| RecordKey::of_question(&format!("{app}:{channel}:{ts}"));
     let now = SystemClock.now();
+    let (mut key, mut is_of_the_thread) = (key_of(&ts), false);
+    let mut record = store.read(&key, now).await?.record;
+    if let (None, Some(thread_ts)) = (&record, &thread_ts) {
+        let first = key_of(thread_ts);
+        record = store.read(&first, now).await?.record;
+        if record.is_some() {
+            (key, is_of_the_thread) = (first, true);
+        }
+    }
     let found = Found { question_id: key.question_id(), region: &region, now };
-    match store.read(&key, now).await?.record {
+    if is_of_the_thread && !arguments.json {
+        println!("{OF_THE_THREAD}");
+    }
+    match record {
         Some(record) if arguments.json => println!("{}", found.to_json(&record)),
         Some(record) => print!("{}", found.to_words(&record)),
         None => {

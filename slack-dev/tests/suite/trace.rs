@@ -172,6 +172,26 @@ async fn each_state_is_said_in_words_and_no_text_and_no_token_is_shown() {
 
 #[tokio::test]
 #[ignore = "needs servers: make test-dev"]
+async fn the_link_of_an_answer_leads_to_the_question_that_began_the_thread() {
+    let records = Records::new().await;
+    let link = records.write(1, &record(State::Free)).await;
+    let answer = format!("{}?thread_ts=1795554000.000001&cid={CHANNEL}", link.replace("000001", "000009"));
+    let output = records.trace(&[&answer, "--app", APP]).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.starts_with("This message is no question. It stands in a thread"), "{output:?}");
+    assert!(output.stdout.contains("question  A0F7YS25R:C0LAN2Q65:1795554000.000001\n"), "{output:?}");
+    let output = records.trace(&[&answer, "--app", APP, "--json"]).await;
+    assert_eq!(output.json()["question_id"], "A0F7YS25R:C0LAN2Q65:1795554000.000001");
+    // The link of a question says the same with the thread that it stands in, whatever that began with.
+    let question = format!("{link}?thread_ts=1795553000.000001&cid={CHANNEL}");
+    let output = records.trace(&[&question, "--app", APP]).await;
+    assert!(output.stdout.starts_with("question  "), "{output:?}");
+    let output = records.trace(&[&question.replace("000001?", "000008?"), "--app", APP]).await;
+    assert_eq!(output.code, 1, "{output:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs servers: make test-dev"]
 async fn a_question_without_a_trace_is_found_by_its_id_and_one_without_a_record_is_explained() {
     let records = Records::new().await;
     let link = records.write(1, &Record { trace_id: None, ..record(State::Free) }).await;
