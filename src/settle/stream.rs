@@ -261,7 +261,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Replaced::Yes => Put::As(PostOutcome::Posted { ts: Some(message.ts.clone()) }),
             Replaced::NoSuchMessage { reason } => Put::NoMessage(reason),
             Replaced::Never { reason }
-                if post.feedback_for.is_some() && super::REFUSED_BLOCKS.contains(&reason.as_str()) =>
+                if post.feedback_for.is_some() && super::post::REFUSED_BLOCKS.contains(&reason.as_str()) =>
             {
                 Put::As(PostOutcome::Refused { reason, retry: Retry::Never, retry_after: None })
             }
