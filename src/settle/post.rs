@@ -179,7 +179,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Some(_) if !self.has_time(call) => return self.leave_to_others(&nonce, call).await,
                 Some(text) if posting.via == Via::Stream => {
                     let post = message(&place, text, &nonce, has_buttons, None, call);
-                    match self.put_into_stream(&record, &post, call).await {
+                    match self.put_into_stream(&record, &post, call).await? {
                         Put::As(outcome) => outcome,
                         Put::StoppedByUser => {
                             self.stopped_by_user(call).await?;

@@ -216,8 +216,13 @@ fn records() -> Vec<Record> {
         records.push(Record { declined: Some(declined), ..free().with(told_so.clone()) });
     }
     let message = || StreamMessage { ts: "1531420619.000300".to_owned(), begun_at: NOW, by: token(1) };
-    let streams =
-        [Stream::Begun(token(5)), Stream::Open(message()), Stream::Closed(message()), Stream::NoneAnyMore];
+    let streams = [
+        Stream::Begun(token(5)),
+        Stream::Open(message()),
+        Stream::Closed(message()),
+        Stream::Deleting(message()),
+        Stream::NoneAnyMore,
+    ];
     records.extend(streams.map(|stream| Record { stream: Some(stream), ..free() }));
     let into_the_stream = Posting { nonce: Some(token(3)), via: Via::Stream, ..posting("An answer.") };
     records.push(Record {

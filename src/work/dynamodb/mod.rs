@@ -458,6 +458,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         }
         Some(Stream::Open(message)) => set_message("open", message),
         Some(Stream::Closed(message)) => set_message("closed", message),
+        Some(Stream::Deleting(message)) => set_message("deleting", message),
         Some(Stream::NoneAnyMore) => {
             set("stream", string("none"));
         }
@@ -713,6 +714,7 @@ fn stream(read: &Reader<'_>) -> Result<Option<Stream>, StoreError> {
         }
         Some("open") => Some(Stream::Open(message()?)),
         Some("closed") => Some(Stream::Closed(message()?)),
+        Some("deleting") => Some(Stream::Deleting(message()?)),
         Some("none") => Some(Stream::NoneAnyMore),
         Some(_) => return Err(unreadable("stream")),
     })

@@ -79,6 +79,7 @@ fn stream() -> impl Strategy<Value = Stream> {
         token().prop_map(Stream::Begun),
         message().prop_map(Stream::Open),
         message().prop_map(Stream::Closed),
+        message().prop_map(Stream::Deleting),
         Just(Stream::NoneAnyMore),
     ]
 }
