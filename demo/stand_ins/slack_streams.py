@@ -2,7 +2,8 @@
 and chat.delete do to them.
 
 As Slack does, it refuses to change a message that is being written (`streaming_state_conflict`), and to append to one that is
-not (`message_not_in_streaming_state`), or on which somebody has pressed stop (`stopped_by_user`). The five minutes after which
+not (`message_not_in_streaming_state`), or on which somebody has pressed stop (`stopped_by_user`). The first addition says whether
+a message is written by `markdown_text` or by `chunks`, and it refuses the other from then on (`streaming_mode_mismatch`). The five minutes after which
 Slack ends the writing by itself are not documented; people have measured 306 seconds. Guessed is what stopping says after a
 stop of a person's: the same as appending.
 """
@@ -29,6 +30,8 @@ class Stream:
     begun: float = field(default_factory=time.monotonic)
     pieces: list[str] = field(default_factory=list)
     steps: list[Mapping[str, Any]] = field(default_factory=list)
+    mode: str | None = None
+    """How it is written: by `markdown_text` or by `chunks`. None before the first addition."""
     is_stopped: bool = False
     is_stopped_by_user: bool = False
     is_deleted: bool = False
@@ -51,16 +54,22 @@ class Stream:
             return "stopped_by_user"
         if not self.is_written:
             return "message_not_in_streaming_state"
-        text, chunks = fields.get("markdown_text"), fields.get("chunks")
-        if isinstance(text, str) and chunks is None:
-            if len(text) > PIECE_LIMIT:
-                return "msg_too_long"
-            self.pieces.append(text)
-            return None
-        if isinstance(chunks, list) and text is None and chunks and all(map(is_step, chunks)):
-            self.steps += chunks
-            return None
-        return "invalid_arguments"
+        modes = [mode for mode in ("markdown_text", "chunks") if fields.get(mode) is not None]
+        if len(modes) != 1:
+            return "cannot_provide_both_markdown_text_and_chunks" if modes else "invalid_arguments"
+        if self.mode not in (None, *modes):
+            return "streaming_mode_mismatch"
+        [mode] = modes
+        chunks = fields[mode] if mode == "chunks" else [{"type": "markdown_text", "text": fields[mode]}]
+        if not isinstance(chunks, list) or not chunks or not all(is_text(it) or is_step(it) for it in chunks):
+            return "invalid_chunks"
+        texts = [chunk["text"] for chunk in chunks if is_text(chunk)]
+        if any(len(text) > PIECE_LIMIT for text in texts):
+            return "msg_too_long"
+        self.mode = mode
+        self.pieces += texts
+        self.steps += [chunk for chunk in chunks if is_step(chunk)]
+        return None
 
     def stop(self) -> str | None:
         """Returns the error, if there is one."""
@@ -70,6 +79,10 @@ class Stream:
             return "message_not_in_streaming_state"
         self.is_stopped = True
         return None
+
+
+def is_text(chunk: Any) -> bool:
+    return isinstance(chunk, dict) and chunk.get("type") == "markdown_text" and isinstance(chunk.get("text"), str)
 
 
 def is_step(chunk: Any) -> bool:

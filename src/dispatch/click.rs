@@ -20,11 +20,13 @@ pub struct Click<'a> {
     number: u32,
     id: Cow<'a, str>,
     decision: Option<&'a Decision>,
+    clicked_at: Option<u64>,
 }
 
 impl<'a> Click<'a> {
-    /// A click that the ingress recorded under this id; `None` if its button has a value that is none of ours.
-    pub fn of_decision(decision: &'a Decision, event_id: &'a str) -> Option<Self> {
+    /// A click that the ingress recorded under this id, and received at this time in milliseconds; `None` if its button has a value
+    /// that is none of ours.
+    pub fn of_decision(decision: &'a Decision, event_id: &'a str, clicked_at: Option<u64>) -> Option<Self> {
         let click = &decision.click;
         Some(Self {
             question_id: &click.question_id,
@@ -33,6 +35,7 @@ impl<'a> Click<'a> {
             number: click.number,
             id: Cow::Borrowed(event_id),
             decision: Some(decision),
+            clicked_at,
         })
     }
 
@@ -45,11 +48,21 @@ impl<'a> Click<'a> {
             number: lapse.number,
             id: Cow::Owned(lapse.event_id()),
             decision: None,
+            clicked_at: None,
         }
+    }
+
+    /// The same for a request that nobody waits for.
+    pub fn in_background(&self) -> Value {
+        self.fields(true)
     }
 
     /// What the request has in it.
     pub fn to_json(&self) -> Value {
+        self.fields(false)
+    }
+
+    fn fields(&self, in_background: bool) -> Value {
         let decision = self.decision;
         json!({
             "n": self.number,
@@ -61,6 +74,8 @@ impl<'a> Click<'a> {
             "channel": decision.map(|decision| &decision.channel),
             "message_ts": decision.and_then(|decision| decision.message_ts.as_ref()),
             "response_url": decision.and_then(|decision| decision.response_url.as_ref()),
+            "clicked_at": self.clicked_at,
+            "in_background": in_background,
         })
     }
 }

@@ -64,7 +64,7 @@ use crate::work::queue::{Queue, QueueError};
 use crate::work::receive::{
     self, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOP_GRACE, STOPPED, UNTOLD, is_withdrawn,
 };
-use crate::work::record::{Asking, End, LEASE, Posting, Receive, Record, State};
+use crate::work::record::{End, LEASE, Posting, Receive, Record, State};
 use crate::work::together;
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
@@ -161,6 +161,8 @@ struct Work<'a> {
     place: Option<&'a Place>,
     files: &'a [File],
     app_users: &'a [String],
+    /// The conversation of the message, if the question is handed over with it.
+    conversation: Option<&'a str>,
     /// The id of the approval that the message has decided about.
     resumes: Option<&'a Token>,
     /// Whether nobody has decided in time.
@@ -271,10 +273,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
             Ok((Asked::Stop(stop), _)) => self.stop(message, &stop, invocation, report).await,
             Ok((Asked::Deletion { question_id }, _)) => self.delete(&question_id, report).await,
-            Ok((Asked::Decision(decision), event_id)) => match Click::of_decision(&decision, event_id) {
-                Some(click) => self.decide(message, &click, invocation, report).await,
-                None => MessageOutcome::NoEffect,
-            },
+            Ok((Asked::Decision(decision), event_id)) => {
+                let received_at = message.published_attributes().get("received_at");
+                let clicked_at = received_at.and_then(|millis| millis.parse().ok());
+                match Click::of_decision(&decision, event_id, clicked_at) {
+                    Some(click) => self.decide(message, &click, invocation, report).await,
+                    None => MessageOutcome::NoEffect,
+                }
+            }
             Ok((Asked::Feedback(feedback), _)) => {
                 report.feedback = Some(feedback);
                 MessageOutcome::Feedback
@@ -306,6 +312,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         report.question_id = Some(key.question_id().to_owned());
         let (receive, token) = (message.receive(), self.tokens.next());
         let visible_in = self.visibility(invocation);
+        let conversation = agent_call::conversation_of(message);
         let work = Work {
             message,
             receive: &receive,
@@ -314,6 +321,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: question.map(|question| &question.place),
             files: question.map_or(&[], |question| &question.files.listed),
             app_users: question.map_or(&[], |question| &question.app_users),
+            conversation: conversation.as_deref(),
             resumes: None,
             is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
@@ -369,6 +377,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: None,
             files: &[],
             app_users: &[],
+            conversation: None,
             resumes: Some(&click.approval),
             is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
@@ -376,8 +385,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         if let Some(outcome) = left_alone(self.hold(&work, visible_in).await, report) {
             return outcome;
         }
-        let request = request("decide", &key, &token, click.to_json());
-        let asked = self.settler.ask(&request, report.trace.as_ref());
+        let decide = request("decide", &key, &token, click.to_json());
+        let asked = self.settler.ask(&decide, report.trace.as_ref());
         let answer = run_until(&self.clock, self.budget().settle_until(), asked).await;
         let outcome = match &answer {
             Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
@@ -391,6 +400,12 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 // Whoever says that the time is over may find that somebody has decided.
                 let verdict = answer.iter().find_map(|answer| answer.get("verdict")?.as_str());
                 let is_lapse = verdict.and_then(Verdict::parse) == Some(Verdict::Lapsed);
+                let is_shown = answer.iter().find_map(|answer| answer.get("is_shown")?.as_bool());
+                if is_shown == Some(false) {
+                    // Slack is slow. What was approved does not wait for its message to say so.
+                    let show = request("decide", &key, &token, click.in_background());
+                    self.tell(&show, report).await;
+                }
                 self.resume(&Work { is_lapse, ..work }, report).await
             }
             // Nobody's button has such a value, or it is another question's by now.
@@ -446,21 +461,22 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let read = async {
             let read = self.store.read(work.key, self.clock.now());
             let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
-            let place = record.and_then(|record| record.place);
+            let (place, conversation) =
+                record.map(|record| (record.place, record.conversation)).unwrap_or_default();
             let stop = self.last_stop(place.as_ref()).await?;
             let kept = self.store.invocation(work.key);
             let invocation = run_until(&self.clock, self.budget().settle_until(), kept).await?;
-            Ok::<_, StepError<StoreError>>((place, stop, invocation))
+            Ok::<_, StepError<StoreError>>((place, conversation, stop, invocation))
         };
         let decided = match read.await {
-            Ok((place, stop, invocation)) => {
+            Ok((place, conversation, stop, invocation)) => {
                 let work = Work { place: place.as_ref(), ..*work };
                 let errand = self.errand(&work, stop.as_ref()).await;
-                errand.map(|errand| (errand, place, stop, invocation))
+                errand.map(|errand| (errand, place, conversation, stop, invocation))
             }
             Err(error) => Err(error),
         };
-        let (errand, place, stop, invocation) = match decided {
+        let (errand, place, conversation, stop, invocation) = match decided {
             Ok(decided) => decided,
             Err(error) => {
                 report.errors.add("record", &error);
@@ -477,7 +493,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             }
             Errand::Call => {
                 let invocation = invocation.unwrap_or_default();
-                let call = agent_call::resumed(work.message, &invocation, work.key, work.token);
+                let recorded = conversation.as_deref();
+                let call = agent_call::resumed(work.message, &invocation, recorded, work.key, work.token);
                 match call {
                     Ok(call) => {
                         report.session_id = Some(call.session_id.clone());
@@ -863,6 +880,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             place: Some(&place),
             files: &[],
             app_users: &[],
+            conversation: None,
             resumes: None,
             is_lapse: false,
             lease_until,
@@ -899,26 +917,30 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
-    /// Withdraws the question that stood in a message which was deleted.
+    /// Withdraws the question that stood in a message which was deleted, and has agent-settle clear up after it: it takes back what
+    /// Slack shows, and forgets what the question's tools were told. The message is not done before that is.
     async fn delete(&self, question_id: &str, report: &mut MessageReport) -> MessageOutcome {
         let key = RecordKey::of_question(question_id);
         let deleted = update(&self.store, &self.clock, &key, |record, now| {
             let receive::Decision { write, then } = receive::on_deletion(record, now);
-            // The record that is written no longer knows what a person was asked.
-            let asked = record.filter(|_| write.is_some()).and_then(|record| record.asks()).map(asked_json);
-            receive::Decision { write, then: (then, asked) }
+            // Of a message that asked nothing there is nothing to clear up, and most are of this kind.
+            let was_asked = record.is_some_and(|record| record.place.is_some());
+            let stands = write.as_ref().or(record).map(|record| &record.state);
+            let is_deleted = matches!(stands, Some(State::Told { why, .. }) if why == receive::DELETED);
+            receive::Decision { write, then: (then, was_asked && is_deleted) }
         });
         match run_until(&self.clock, self.budget().settle_until(), deleted).await {
-            Ok((receive, asked)) => {
+            Ok((receive, is_to_be_cleared)) => {
                 if let Some(receive) = &receive {
                     let visible = self.queue.put_off(&receive.handle, Duration::ZERO);
                     if let Err(error) = run_until(&self.clock, self.budget().settle_until(), visible).await {
                         report.errors.add("put off", &error);
                     }
                 }
-                if receive.is_some() || asked.is_some() {
-                    let sign = request("sign", &key, &self.tokens.next(), json!({ "asked": asked }));
-                    self.tell(&sign, report).await;
+                let sign = || request("sign", &key, &self.tokens.next(), json!({}));
+                if is_to_be_cleared && !self.tell(&sign(), report).await {
+                    report.put_off_for = Some(back_off(report.receive_count, &report.message_id));
+                    return MessageOutcome::Deferred(Deferral::Settle);
                 }
                 MessageOutcome::Deletion
             }
@@ -930,13 +952,15 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
-    /// Has agent-settle do something. If that fails, the message comes again when its visibility is over, and then once more.
-    async fn tell(&self, request: &serde_json::Value, report: &mut MessageReport) {
+    /// Has agent-settle do something. False if it may not have been told: the message comes again when its visibility is over, and
+    /// then it is told once more.
+    async fn tell(&self, request: &serde_json::Value, report: &mut MessageReport) -> bool {
         let told = self.settler.tell(request, report.trace.as_ref());
         let told = run_until(&self.clock, self.budget().settle_until(), told).await;
-        if let Err(error) = told {
-            report.errors.add("settle", &error);
+        if let Err(error) = &told {
+            report.errors.add("settle", error);
         }
+        told.is_ok()
     }
 
     /// Sends the message to the dead-letter queue.
@@ -988,6 +1012,7 @@ impl<'a> Work<'a> {
             place: self.place,
             files: self.files,
             app_users: self.app_users,
+            conversation: self.conversation,
             for_agent: true,
             stopped_at: stop.map(|stop| &stop.at),
             trace_id: self.message.trace.as_ref().map(TraceHeader::trace_id),
@@ -1005,11 +1030,6 @@ fn left_alone(held: Result<(), StepError<QueueError>>, report: &mut MessageRepor
     report.errors.add("hold", &error);
     let is_over = matches!(error, StepError::Failed(QueueError::Over { .. }));
     is_over.then_some(MessageOutcome::Deferred(Deferral::InFlight))
-}
-
-/// What a person was asked about a question that was deleted, as agent-settle is told it.
-fn asked_json((asking, message_ts): (&Asking, Option<&str>)) -> serde_json::Value {
-    json!({ "n": asking.number, "approval": asking.approval.as_str(), "message_ts": message_ts })
 }
 
 /// What the question's session in Slack may be called. What a command or a click asks is not for all to see who see its thread.

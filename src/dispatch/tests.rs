@@ -9,7 +9,7 @@ use crate::work::journal::{AskedCall, Entry, ToolEnd};
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
-use crate::work::record::{Asking, Flight, Record};
+use crate::work::record::{Asking, Buttons, Flight, Record};
 use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use crate::work::{Seen, Written};
 use serde_json::Value;
@@ -57,6 +57,8 @@ enum Fault {
     Over,
     PutOff,
     Settle,
+    /// agent-settle is not told of a sign.
+    Sign,
 }
 
 /// Clock, agent, agent-settle and queues, which behave as a test says. The store inside is the real one of memory.
@@ -80,8 +82,6 @@ struct World {
     traces: Mutex<Vec<Option<String>>>,
     /// The titles that came with a `sign`.
     titles: Mutex<Vec<Value>>,
-    /// What a person had been asked, as a `sign` said it.
-    asked: Mutex<Vec<Value>>,
     /// What agent-settle answers to the next questions.
     answers: Mutex<Vec<Value>>,
     /// How many of the next calls with an answer fail.
@@ -106,7 +106,9 @@ impl World {
         if request["operation"] == "sign" {
             self.signs.fetch_add(1, Ordering::Relaxed);
             self.titles.lock().unwrap().extend(request.get("title").cloned());
-            self.asked.lock().unwrap().extend(request.get("asked").filter(|asked| !asked.is_null()).cloned());
+            if self.has(Fault::Sign) {
+                return Err(SettlerError::Function);
+            }
             return Ok(());
         }
         self.settled.lock().unwrap().push(request.clone());
@@ -166,7 +168,7 @@ impl UsageStore for Arc<World> {
     async fn replace_taken(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         used_tokens: u64,
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
@@ -362,7 +364,7 @@ impl Queue for Arc<World> {
         Ok(())
     }
 
-    async fn put_at(&self, _: &Lapse, _: UnixMillis) -> Result<(), QueueError> {
+    async fn put_at(&self, _: &Lapse, _: Option<&str>, _: UnixMillis) -> Result<(), QueueError> {
         unreachable!("only agent-settle asks a person")
     }
 
@@ -1401,9 +1403,37 @@ async fn a_question_that_waits_for_a_person_needs_no_message() {
     let before = signs();
     for _again in 0..2 {
         assert_eq!(scene.one(deletion("Ev9", "C1")).await.outcome, Deletion);
-        assert!(matches!(scene.record("C1").await.state, State::Told { why, .. } if why == receive::DELETED));
-        // agent-settle is told once what was asked, and where: the record does not know it any more.
-        let asked = json!({ "n": 1, "approval": APPROVAL, "message_ts": "9.000100" });
-        assert_eq!((signs(), &*scene.world.asked.lock().unwrap()), (before + 1, &vec![asked]));
+        let record = scene.record("C1").await;
+        assert!(matches!(record.state, State::Told { why, .. } if why == receive::DELETED));
+        // agent-settle finds there what was asked, and where. It is told again if the message comes again: after the first time the
+        // dispatcher may have died.
+        let Buttons { asking, ts } = record.buttons.expect("they stand");
+        assert_eq!((asking.approval.as_str(), ts.as_deref()), (APPROVAL, Some("9.000100")));
     }
+    assert_eq!(signs(), before + 2);
+    assert_eq!(scene.one(deletion("Ev9", "C404")).await.outcome, Deletion);
+    assert_eq!(signs(), before + 2, "most messages that people delete have asked nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_is_not_done_before_it_is_cleared_up_after() {
+    let scene = Scene::waits_for_a_person().await.failing(&[Fault::Sign]);
+    let report = scene.one(deletion("Ev9", "C1")).await;
+    assert_eq!(report.outcome, Deferred(Deferral::Settle));
+    assert!(report.put_off_for.is_some());
+    scene.heal();
+    assert_eq!(scene.one(again(2, deletion("Ev9", "C1"))).await.outcome, Deletion);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_turn_after_a_decision_is_in_the_questions_own_session_whatever_the_agent_has_said() {
+    let scene = Scene::waits_for_a_person().await;
+    let kept = json!({ "attributes": { "kind": "event", "conversation": "T1:C_VICTIM:1.2" }, "body": {} });
+    let key = key("C1");
+    scene.world.store.keep_invocation(&key, &kept.to_string(), UnixMillis::from_millis(NOW)).await.unwrap();
+    scene.settle_answers(&json!({ "outcome": "decided", "verdict": "approved" }));
+    let report = scene.one(click("0a1b")).await;
+    assert_eq!(report.session_id, agent_call::session_id(&message("Ev1", "C1")));
+    let payload = scene.world.payloads.lock().unwrap().last().unwrap().clone();
+    assert_ne!(payload["attributes"]["conversation"], "T1:C_VICTIM:1.2");
 }

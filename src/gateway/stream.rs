@@ -20,8 +20,25 @@ const NOT_STREAMING: &str = "message_not_in_streaming_state";
 const STOPPED_BY_USER: &str = "stopped_by_user";
 /// What Slack answers if the message is not there any more, or is not the app's own.
 const NO_SUCH_MESSAGE: [&str; 2] = ["message_not_found", "message_not_owned_by_app"];
-/// What Slack answers if a message stands, and may not be changed.
-const UNCHANGEABLE: [&str; 2] = ["cant_update_message", "edit_window_closed"];
+/// Errors of the token, of its scopes and of where the app is, which somebody can make good. With any other error, also one that
+/// Slack will only come to have, the same message is never changed: then a new one says what was to stand in it.
+const OF_ACCESS: [&str; 15] = [
+    "not_authed",
+    "invalid_auth",
+    "account_inactive",
+    "token_revoked",
+    "token_expired",
+    "missing_scope",
+    "no_permission",
+    "not_allowed_token_type",
+    "access_denied",
+    "team_access_not_granted",
+    "org_login_required",
+    "enterprise_is_restricted",
+    "ekm_access_denied",
+    "not_in_channel",
+    "channel_not_found",
+];
 /// What Slack answers if a message is still being written.
 const STILL_WRITTEN: &str = "streaming_state_conflict";
 
@@ -254,15 +271,15 @@ impl StreamTools for AgentCoreGateway {
     }
 
     async fn append(&self, stream: &StreamPlace<'_>, addition: &Addition<'_>, until: Moment) -> Appended {
-        let (text, chunks) = match *addition {
-            Addition::Text(text) => (Some(Value::from(text)), None),
+        // Text goes as a chunk, too: a message that took `markdown_text` refuses every chunk after it, and the other way round
+        // (`streaming_mode_mismatch`).
+        let chunk = match *addition {
+            Addition::Text(text) => json!({ "type": "markdown_text", "text": text }),
             Addition::Step { id, title, status } => {
-                let step =
-                    json!({ "type": "task_update", "id": id, "title": title, "status": status.as_str() });
-                (None, Some(json!([step])))
+                json!({ "type": "task_update", "id": id, "title": title, "status": status.as_str() })
             }
         };
-        let arguments = stream.arguments([("markdown_text", text), ("chunks", chunks)]);
+        let arguments = stream.arguments([("chunks", Some(json!([chunk])))]);
         match done(self.call(stream.tenant, "append_to_stream", &arguments, self.deadline(until)).await) {
             Ok(_) => Appended::Sent,
             Err(Failure { reason, .. }) if reason == code(STOPPED_BY_USER) => Appended::StoppedByUser,
@@ -304,10 +321,8 @@ impl StreamTools for AgentCoreGateway {
                 Replaced::NoSuchMessage { reason }
             }
             Err(Failure { reason, .. }) if reason == code(STILL_WRITTEN) => Replaced::StillWritten,
-            Err(Failure { reason, retry, .. })
-                if retry == Retry::Never || UNCHANGEABLE.map(code).contains(&reason) =>
-            {
-                Replaced::Never { reason }
+            Err(failure) if failure.is_certain && !may_be_taken_later(&failure) => {
+                Replaced::Never { reason: failure.reason }
             }
             Err(failure) => Replaced::NotYet(failure.into()),
         }
@@ -318,8 +333,22 @@ impl StreamTools for AgentCoreGateway {
         match done(self.call(stream.tenant, "delete_message", &arguments, self.deadline(until)).await) {
             Ok(_) => Deleted::Yes,
             Err(Failure { reason, .. }) if NO_SUCH_MESSAGE.map(code).contains(&reason) => Deleted::Yes,
-            Err(Failure { reason, .. }) if reason == code("cant_delete_message") => Deleted::Never { reason },
+            Err(failure) if failure.is_certain && !may_be_taken_later(&failure) => {
+                Deleted::Never { reason: failure.reason }
+            }
             Err(failure) => Deleted::NotYet(failure.into()),
+        }
+    }
+}
+
+/// Whether Slack may take the same change of a message another time, after it has refused it.
+fn may_be_taken_later(refused: &Failure) -> bool {
+    match refused.retry {
+        Retry::Later => true,
+        Retry::Never => false,
+        // What is not Slack's own refusal is the Gateway's.
+        Retry::AfterChange => {
+            !refused.reason.starts_with("slack_") || OF_ACCESS.map(code).contains(&refused.reason)
         }
     }
 }

@@ -63,10 +63,12 @@ pub enum Answer {
     Decided {
         /// What was decided.
         verdict: Verdict,
+        /// Whether the message with the buttons says so. If it does not yet, the same request `in_background` has it do so.
+        is_shown: bool,
     },
     /// To a click: it changes nothing.
     NoEffect {
-        /// `not_yours`, `decided`, `over` or `gone`.
+        /// `not_yours`, `decided`, `over`, `nobody_knows` or `gone`.
         why: &'static str,
     },
     /// To a reading: what was said before the question.
@@ -147,7 +149,9 @@ impl Answer {
                 "tool_calls": tool_calls,
                 "most_tokens": most_tokens,
             }),
-            Self::Decided { verdict } => json!({ "outcome": outcome, "verdict": verdict.as_str() }),
+            Self::Decided { verdict, is_shown } => {
+                json!({ "outcome": outcome, "verdict": verdict.as_str(), "is_shown": is_shown })
+            }
             Self::Cancel { why }
             | Self::Invalid { why }
             | Self::NotAsked { why }

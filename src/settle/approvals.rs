@@ -21,7 +21,7 @@ use crate::slack::answer_text;
 use crate::slack::approval::{MAX_SHOWN, NoEffect, Shown, legible};
 use crate::slack::question::Place;
 use crate::telemetry::report::settle::Ended;
-use crate::time::clock::Clock;
+use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::WorkStore;
 use crate::work::approval::{self, Approval, Clicked, Decision, Verdict, Who};
 use crate::work::audit::Act;
@@ -30,15 +30,19 @@ use crate::work::lapse::Lapse;
 use crate::work::operations::{self, Now};
 use crate::work::queue::Queue;
 use crate::work::receive::is_withdrawn;
-use crate::work::record::{Asking, End, Posting, Record, State, Via};
+use crate::work::record::{Asking, Buttons, End, Posting, Record, State, Via};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
 
 /// The longest invocation that is kept, in bytes of JSON. An item of DynamoDB's takes 400 KB.
 pub const MAX_INVOCATION_BYTES: usize = 300 * 1024;
 
-/// The reason why nobody is asked: nothing would say that nobody has decided in time.
+/// The reason why nobody is asked: the schedule could not be made that ends the time to decide.
 const CANNOT_WAIT: &str = "cannot_wait";
+
+/// How long after its beginning an invocation for a click may still show what the click came to, while the dispatcher waits for it.
+/// It waits for two and a half seconds.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which tools ask a person first, and whom (`APPROVALS`, `APPROVAL_SECONDS`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +83,11 @@ pub struct Decide {
     pub message_ts: Option<String>,
     /// Where whoever clicked can be told something alone.
     pub response_url: Option<String>,
+    /// When the ingress received the click; absent if nobody clicked, or a dispatcher asks that is of before this field. A click
+    /// that was made in time counts, although it has waited on the queue since.
+    pub clicked_at: Option<UnixMillis>,
+    /// Whether nobody waits for the answer, so that there is time to show what was decided.
+    pub in_background: bool,
 }
 
 impl Decide {
@@ -104,30 +113,8 @@ impl Decide {
             channel: owned("channel"),
             message_ts: owned("message_ts"),
             response_url: owned("response_url"),
-        })
-    }
-}
-
-/// What a person was asked about a question when it was deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The number of the call in the question's journal.
-    pub number: u32,
-    /// The id of the approval.
-    pub approval: Token,
-    /// The `ts` of the message with the buttons, if it is known.
-    pub message_ts: Option<String>,
-}
-
-impl Asked {
-    /// Reads it from a request; `None` if it is none.
-    pub(super) fn read(asked: &Value) -> Option<Self> {
-        let text = |name: &str| asked.get(name).and_then(Value::as_str);
-        let number = asked.get("n").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
-        Some(Self {
-            number: number.filter(|number| *number > 0)?,
-            approval: Token::parse(text("approval")?)?,
-            message_ts: text("message_ts").map(str::to_owned),
+            clicked_at: fields.get("clicked_at").and_then(Value::as_u64).map(UnixMillis::from_millis),
+            in_background: fields.get("in_background").and_then(Value::as_bool).unwrap_or_default(),
         })
     }
 }
@@ -205,9 +192,10 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             approval: asked.approval.id.clone(),
             question_id: call.key.question_id().to_owned(),
         };
-        let mut scheduled = self.queue.put_at(&lapse, asked.approval.until).await;
+        let schedule = || self.queue.put_at(&lapse, record.conversation.as_deref(), asked.approval.until);
+        let mut scheduled = schedule().await;
         if scheduled.is_err() {
-            scheduled = self.queue.put_at(&lapse, asked.approval.until).await;
+            scheduled = schedule().await;
         }
         if let Err(error) = scheduled {
             // Nobody would ever be told that it has come to nothing. The entry is left as it is: if this answer is lost, the same
@@ -320,6 +308,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let asker = place.and_then(|place| place.user.as_deref());
         let by = decide.by.as_deref();
         let now = self.clock.now();
+        // Two clocks may differ by a little, and nobody clicks later than now.
+        let now = decide.clicked_at.map_or(now, |clicked_at| clicked_at.min(now));
         let decision = match approval::click(approval, decide.verdict, by, &decide.click, now) {
             Clicked::HasDecided(decision) => decision,
             // Of a click that decided late, the message may be gone. What says that the time is over carries the question on, and
@@ -379,8 +369,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 }
             }
         };
-        self.show_decision(&asked, &decision, decide, &record, call).await;
-        Ok(Answer::Decided { verdict: decision.verdict })
+        let is_shown = self.show_decision(&asked, &decision, decide, &record, call).await;
+        Ok(Answer::Decided { verdict: decision.verdict, is_shown })
     }
 
     /// Writes down that a decision did not count. An earlier run of the same click may have written that it was about to be made.
@@ -496,12 +486,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         call.report.why = Some(why.to_owned());
         if let Some(url) = &decide.response_url {
-            self.slack.respond(url, &no_effect.words(), call.until()).await;
+            self.slack.respond(url, &no_effect.words(), call.begun.after(SHOWN_WITHIN)).await;
         }
         Answer::NoEffect { why }
     }
 
-    /// Has the message show who has decided what. Nothing depends on it: whoever clicks once more is told.
+    /// Has the message show who has decided what. Nothing depends on it: whoever clicks once more is told. The answer is false if
+    /// it may not show that, and may when there is more time.
     async fn show_decision(
         &self,
         asked: &AskedCall,
@@ -509,7 +500,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         decide: &Decide,
         record: &Record,
         call: &mut Call<'_>,
-    ) {
+    ) -> bool {
         let ts = match (&decide.message_ts, &record.state) {
             (Some(ts), _) => Some(ts),
             (None, State::Suspended { asking, ts, .. }) if asking.approval == asked.approval.id => {
@@ -517,43 +508,45 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
             _ => None,
         };
-        let (Some(ts), Some(place)) = (ts, &record.place) else { return };
+        let (Some(ts), Some(place)) = (ts, &record.place) else { return true };
         let who = asked.approval.who.mention(place.user.as_deref());
         let shown = shown(asked, &who);
-        let Some(blocks) = shown.decided_blocks(decision.shown()) else { return };
-        self.replace_buttons(ts, place, &shown.decided_text(decision.shown()), &blocks, call).await;
+        let Some(blocks) = shown.decided_blocks(decision.shown()) else { return true };
+        let text = shown.decided_text(decision.shown());
+        let until = if decide.in_background { call.until() } else { call.begun.after(SHOWN_WITHIN) };
+        self.replace_buttons(ts, place, (&text, &blocks), until, call).await
     }
 
-    /// A question was withdrawn of which people were asked something, and nobody will start it over: nothing is kept of it any more. If
-    /// it was deleted while it waited, the message with the buttons says so. That comes first: by the entry of the call it is known
-    /// which message may be changed, because nobody but the dispatcher knows the id that stands there.
-    pub(super) async fn ask_no_more(
+    /// Keeps nothing of a question that was withdrawn, for nobody will start it over. If a person was being asked about it, the
+    /// message with the buttons says so first: what it asks about is only known by the entry of the call.
+    pub(super) async fn forget_withdrawn(
         &self,
         record: &Record,
-        asked: Option<&Asked>,
+        how: &str,
         call: &mut Call<'_>,
     ) -> Result<(), StoreError> {
-        if let (Some(Asked { number, approval, message_ts: Some(ts) }), Some(place)) = (asked, &record.place)
-            && let Some(Entry::Asked(entry)) = self.store.read_call(call.key, *number).await?
-            && entry.approval.id == *approval
+        if let (Some(Buttons { asking, ts: Some(ts) }), Some(place)) = (&record.buttons, &record.place)
+            && let Some(Entry::Asked(entry)) = self.store.read_call(call.key, asking.number).await?
+            && entry.approval.id == asking.approval
         {
             let who = entry.approval.who.mention(place.user.as_deref());
             let shown = shown(&entry, &who);
-            self.replace_buttons(ts, place, &shown.deleted_text(), &shown.deleted_blocks(), call).await;
+            let (text, blocks) = (shown.withdrawn_text(how), shown.withdrawn_blocks(how));
+            self.replace_buttons(ts, place, (&text, &blocks), call.until(), call).await;
         }
         self.forget(record, call).await;
         Ok(())
     }
 
-    /// Has a message without buttons take the place of the one with them.
+    /// Has a message without buttons take the place of the one with them. False if it may do so another time.
     async fn replace_buttons(
         &self,
         ts: &str,
         place: &Place,
-        text: &str,
-        blocks: &Value,
+        (text, blocks): (&str, &Value),
+        until: Moment,
         call: &mut Call<'_>,
-    ) {
+    ) -> bool {
         let nonce = self.tokens.next();
         let post = Post {
             tenant: place.tenant.as_deref(),
@@ -564,17 +557,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             feedback_for: None,
             blocks: Some(blocks),
         };
-        let mut replaced = self.slack.replace(ts, &post, call.until()).await;
+        let mut replaced = self.slack.replace(ts, &post, until).await;
         if matches!(&replaced, Replaced::NotYet(trouble) if trouble.retry == Retry::Later) {
-            replaced = self.slack.replace(ts, &post, call.until()).await;
+            replaced = self.slack.replace(ts, &post, until).await;
         }
         match replaced {
-            Replaced::Yes => {}
-            Replaced::NotYet(trouble) => call.report.not_shown = Some(trouble.reason),
+            Replaced::Yes | Replaced::StillWritten => true,
+            Replaced::NotYet(trouble) => {
+                call.report.not_shown = Some(trouble.reason);
+                trouble.retry != Retry::Later
+            }
             Replaced::NoSuchMessage { reason } | Replaced::Never { reason } => {
                 call.report.not_shown = Some(reason);
+                true
             }
-            Replaced::StillWritten => {}
         }
     }
 

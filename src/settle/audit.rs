@@ -95,8 +95,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         }
         let place = call.record.as_ref().and_then(|record| record.place.clone());
         let by = call.token;
-        // An attempt that goes on says later what it has used.
-        let used = used.filter(|_| !matches!(answer, Answer::NotAsked { .. }));
+        // An attempt that goes on says later what it has used. Whoever has no right to the question, and never had, says nothing about
+        // it: it would stand there as the asker's.
+        let is_theirs = call.has_ended_attempt
+            || call.is_usage_counted
+            || call.record.as_ref().is_some_and(|record| record.is_by(call.token));
+        let used = used.filter(|_| is_theirs && !matches!(answer, Answer::NotAsked { .. }));
         if let Some(TokensUsed { input: input_tokens, output: output_tokens }) = used {
             self.after(&Act::Used { by, input_tokens, output_tokens }, place.as_ref(), call).await;
         }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::answer::Answer;
 use super::calls::Called;
 use super::request::Invalid;
-use super::{Call, Settle, is_approved};
+use super::tools::is_approved;
+use super::{Call, Settle};
 use crate::dedup::StoreError;
 use crate::gateway::{AgentTools, SlackTools};
 use crate::slack::answer_text;
@@ -14,6 +15,7 @@ use crate::slack::question::Place;
 use crate::telemetry::report::settle::{OverLimit, TokensUsed};
 use crate::time::clock::Clock;
 use crate::work::WorkStore;
+use crate::work::approval::Verdict;
 use crate::work::journal::{Entry, ToolCall, ToolEnd};
 use crate::work::operations::{self, Claimed, Now};
 use crate::work::queue::Queue;
@@ -134,25 +136,55 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             // An attempt takes no calls of tools before it begins, so it is refused none here.
             Unit::Questions | Unit::ToolCalls => answer_text::over_limit_of_questions(scope),
         };
-        self.end(Some(text), End::Declined(Declined::OverLimit), call).await?;
+        let calls = record.map_or(0, |record| record.tool_calls);
+        let text = match self.is_approved_and_not_made(calls, call).await? {
+            true => format!("{text} {}", answer_text::APPROVED_AND_NOT_DONE),
+            false => text.to_owned(),
+        };
+        self.end(Some(&text), End::Declined(Declined::OverLimit), call).await?;
         Ok(Some(Answer::Gone))
+    }
+
+    /// Whether a person has approved a call among so many of the question's that was not made.
+    async fn is_approved_and_not_made(&self, calls: u32, call: &Call<'_>) -> Result<bool, StoreError> {
+        for number in 1..=calls {
+            let entry = self.store.read_call(call.key, number).await?;
+            if matches!(entry, Some(Entry::Asked(asked)) if asked.verdict() == Some(Verdict::Approved)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Puts what was used in the place of what was taken. If that fails twice, nobody knows whether it was done; if it was not, what was
     /// taken stays taken, and what was used beyond it is not counted. The answer to the request is the same in any case.
+    ///
+    /// Where nothing is counted, the metric has it from the call that has ended the attempt, so that it has it once.
     pub(super) async fn report_usage(&self, used: TokensUsed, call: &mut Call<'_>) {
         if self.settings.limits.scopes.is_empty() {
-            call.report.used = Some(used);
+            call.report.used = Some(used).filter(|_| call.has_ended_attempt);
             return;
         }
-        let replace =
-            async || self.store.replace_taken(call.key, call.token, used.sum(), self.clock.now()).await;
+        let by = Taker::Attempt(call.token.clone());
+        let replace = async || self.store.replace_taken(call.key, &by, used.sum(), self.clock.now()).await;
         let mut replaced = replace().await;
         if replaced.is_err() {
             replaced = replace().await;
         }
         match replaced {
-            Ok(true) => call.report.used = Some(used),
+            Ok(true) => {
+                call.is_usage_counted = true;
+                call.report.used = Some(used);
+            }
+            // Perhaps the question has no counter: it may name no person, where only people have limits.
+            Ok(false) if call.has_ended_attempt => match self.read(call).await {
+                Ok(record) => {
+                    let place = record.as_ref().and_then(|record| record.place.as_ref());
+                    let is_counted = !self.settings.limits.counters(place).is_empty();
+                    call.report.used = Some(used).filter(|_| !is_counted);
+                }
+                Err(error) => call.report.errors.add("usage", &error),
+            },
             Ok(false) => {}
             Err(error) => call.report.errors.add("usage", &error),
         }

@@ -1,13 +1,12 @@
 //! What agent-settle is asked for. All of it is pure. `docs/settle.schema.json` describes requests and answers.
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 use super::admit::Admission;
-use super::approvals::{Asked, Decide, MAX_INVOCATION_BYTES};
+use super::approvals::{Decide, MAX_INVOCATION_BYTES};
 use super::limits;
 use super::stream::Piece;
+use super::unambiguous::is_unambiguous;
 use crate::gateway::stream::StepStatus;
 use crate::telemetry::report::settle::TokensUsed;
 use crate::work::RecordKey;
@@ -63,8 +62,6 @@ pub enum Operation {
     Sign {
         /// What the thread's session may be called: the first words of the question.
         title: Option<String>,
-        /// What a person was asked when the question was deleted; absent otherwise.
-        asked: Option<Box<Asked>>,
     },
     /// Posts the answer.
     Answer {
@@ -192,7 +189,6 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
                 Some(Value::String(title)) => Some(title.clone()),
                 Some(_) => return Err(Invalid("title must be null or a string")),
             },
-            asked: fields.get("asked").and_then(Asked::read).map(Box::new),
         },
         Some("answer") => Operation::Answer {
             text: match fields.get("text") {
@@ -306,13 +302,12 @@ fn call(fields: &Map<String, Value>) -> Result<Operation, Invalid> {
     let is_name = |tool: &&str| !tool.is_empty() && tool.len() <= MAX_TOOL_CHARS;
     let tool = text(fields, "tool").filter(is_name);
     let tool = tool.ok_or(Invalid("tool must be the name of a tool of the Gateway's"))?.to_owned();
-    // Both: the one reads only the top, and the other what is kept of it in the audit trail.
-    let is_object = |arguments: &&str| {
-        serde_json::from_str::<BTreeMap<String, &RawValue>>(arguments).is_ok()
-            && serde_json::from_str::<Map<String, Value>>(arguments).is_ok()
-    };
+    let is_object = |arguments: &&str| serde_json::from_str::<Map<String, Value>>(arguments).is_ok();
     let arguments = text(fields, "arguments").filter(is_object);
     let arguments = arguments.ok_or(Invalid("arguments must be a JSON object as text"))?.to_owned();
+    if !is_unambiguous(&arguments) {
+        return Err(Invalid("arguments must have each name once in an object"));
+    }
     if arguments.len() > MAX_ARGUMENT_BYTES {
         return Err(Invalid("arguments must be at most 64 KB"));
     }
@@ -349,22 +344,8 @@ mod tests {
         for (request, operation) in [
             (json!({ "operation": "claim", "new": OTHER }), Operation::Claim { new: token(OTHER) }),
             (json!({ "operation": "beat" }), Operation::Beat),
-            (json!({ "operation": "sign" }), Operation::Sign { title: None, asked: None }),
-            (
-                json!({ "operation": "sign", "title": "x", "asked": null }),
-                Operation::Sign { title: Some("x".to_owned()), asked: None },
-            ),
-            (
-                json!({ "operation": "sign", "asked": { "n": 2, "approval": OTHER, "message_ts": "2.2" } }),
-                Operation::Sign {
-                    title: None,
-                    asked: Some(Box::new(Asked {
-                        number: 2,
-                        approval: token(OTHER),
-                        message_ts: Some("2.2".to_owned()),
-                    })),
-                },
-            ),
+            (json!({ "operation": "sign" }), Operation::Sign { title: None }),
+            (json!({ "operation": "sign", "title": "x" }), Operation::Sign { title: Some("x".to_owned()) }),
             (
                 json!({ "operation": "answer", "text": "42" }),
                 Operation::Answer { text: Some("42".to_owned()), together: Vec::new() },

@@ -221,52 +221,65 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Puts an answer's first part into the message of the stream, in the place of all that was shown.
-    pub(super) async fn put_into_stream(&self, record: &Record, post: &Post<'_>, call: &Call<'_>) -> Put {
+    pub(super) async fn put_into_stream(
+        &self,
+        record: &Record,
+        post: &Post<'_>,
+        call: &Call<'_>,
+    ) -> Result<Put, StoreError> {
         let later = |Trouble { reason, retry, retry_after }| {
             // Whatever it is, it may be tried again, and a text that Slack never takes has been seen to below.
             let retry = if retry == Retry::Never { Retry::AfterChange } else { retry };
             Put::As(PostOutcome::Refused { reason, retry, retry_after })
         };
         let Some(message) = record.stream.as_ref().and_then(Stream::message) else {
-            return Put::NoMessage(String::new());
+            return Ok(Put::NoMessage(String::new()));
         };
         let stream = StreamPlace { tenant: post.tenant, channel: post.channel, ts: &message.ts };
         let mut is_stopped = matches!(record.stream, Some(Stream::Closed(_)));
         if !is_stopped {
             match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
                 Stopped::Yes => is_stopped = true,
-                Stopped::ByUser => return Put::StoppedByUser,
-                Stopped::NotYet(trouble) if trouble.retry == Retry::Later => return later(trouble),
+                Stopped::ByUser => return Ok(Put::StoppedByUser),
+                Stopped::NotYet(trouble) if trouble.retry == Retry::Later => return Ok(later(trouble)),
                 // It may be over all the same: whether it is shows when the text is put.
                 Stopped::NotYet(_) => {}
             }
         }
-        if message.is_old(self.clock.now()) {
+        let is_being_deleted = matches!(record.stream, Some(Stream::Deleting(_)));
+        if is_being_deleted || message.is_old(self.clock.now()) {
             // Nobody is notified of a text that is replaced, and people have stopped waiting: a post tells them.
-            match self.slack.delete_message(&stream, call.until()).await {
-                Deleted::Yes => return Put::NoMessage("too_old".to_owned()),
+            match self.delete_stream(message, &stream, call).await? {
+                Deleted::Yes => return Ok(Put::NoMessage("too_old".to_owned())),
+                // What was tried before has not deleted it either.
+                Deleted::Never { reason } if is_being_deleted && is_stopped => {
+                    return Ok(Put::NoMessage(reason));
+                }
+                Deleted::Never { reason } if is_being_deleted => {
+                    return Ok(later(Trouble { reason, retry: Retry::AfterChange, retry_after: None }));
+                }
                 Deleted::Never { .. } => {}
-                Deleted::NotYet(trouble) => return later(trouble),
+                Deleted::NotYet(trouble) => return Ok(later(trouble)),
             }
         }
         let mut replaced = self.slack.replace(&message.ts, post, call.until()).await;
         if replaced == Replaced::StillWritten {
             match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
-                Stopped::ByUser => return Put::StoppedByUser,
+                Stopped::ByUser => return Ok(Put::StoppedByUser),
                 Stopped::Yes | Stopped::NotYet(_) => {}
             }
             replaced = self.slack.replace(&message.ts, post, call.until()).await;
         }
-        match replaced {
+        Ok(match replaced {
             Replaced::Yes => Put::As(PostOutcome::Posted { ts: Some(message.ts.clone()) }),
             Replaced::NoSuchMessage { reason } => Put::NoMessage(reason),
             Replaced::Never { reason }
-                if post.feedback_for.is_some() && super::REFUSED_BLOCKS.contains(&reason.as_str()) =>
+                if post.feedback_for.is_some() && super::post::REFUSED_BLOCKS.contains(&reason.as_str()) =>
             {
                 Put::As(PostOutcome::Refused { reason, retry: Retry::Never, retry_after: None })
             }
             // As a new message Slack may take it. What it was to replace must not stand beside it.
-            Replaced::Never { reason } => match self.slack.delete_message(&stream, call.until()).await {
+            Replaced::Never { reason } => match self.delete_stream(message, &stream, call).await? {
                 Deleted::Yes => Put::NoMessage(reason),
                 // Nothing more can be done about it.
                 Deleted::Never { .. } if is_stopped => Put::NoMessage(reason),
@@ -281,7 +294,24 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 retry_after: None,
             }),
             Replaced::NotYet(trouble) => later(trouble),
+        })
+    }
+
+    /// Deletes the message of the stream, which is written down first: after that nothing is put into it any more, because the call
+    /// may take effect when it is long given up.
+    async fn delete_stream(
+        &self,
+        message: &StreamMessage,
+        stream: &StreamPlace<'_>,
+        call: &Call<'_>,
+    ) -> Result<Deleted, StoreError> {
+        let written =
+            update(&self.store, &self.clock, call.key, |record, _| stream::deleting(record, message));
+        if !written.await? {
+            let reason = "another_stream".to_owned();
+            return Ok(Deleted::NotYet(Trouble { reason, retry: Retry::Later, retry_after: None }));
         }
+        Ok(self.slack.delete_message(stream, call.until()).await)
     }
 
     /// Ends the writing into a message whose question has ended without a text. Nothing depends on it: Slack does it after five

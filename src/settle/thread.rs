@@ -1,9 +1,20 @@
-//! What was said before a question: what an agent that knows nothing of the conversation is told of it. All of it is pure.
+//! What was said before a question: what an agent that knows nothing of the conversation is told of it.
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+use super::answer::Answer;
+use super::{Call, Settle, is_of_a_message};
+use crate::dedup::StoreError;
+use crate::gateway::{AgentTools, Conversation, ReadOutcome, Retry, SlackTools};
+use crate::slack::payload;
 use crate::slack::question::{self, Place, SlackTs};
+use crate::time::clock::Clock;
+use crate::work::WorkStore;
+use crate::work::queue::Queue;
+use crate::work::record::Record;
+use crate::work::together::is_given_others;
+use crate::work::token::Tokens;
 
 /// Most bytes of text, all messages together. A Lambda answer may have 6 MB, and no model reads more than this of a thread.
 const MAX_BYTES: usize = 256 * 1024;
@@ -26,6 +37,57 @@ impl Said {
     pub fn to_json(&self) -> Value {
         json!({ "ts": self.ts.to_string(), "user": self.user, "is_own": self.is_own, "text": self.text })
     }
+}
+
+impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
+    /// Reads what was said before the question, in its own thread or direct message and nowhere else. Whoever works on it may. With
+    /// `together` they are also given the other questions that stand there, if these are answered together.
+    pub(super) async fn thread(&self, together: bool, call: &mut Call<'_>) -> Result<Answer, StoreError> {
+        let record = self.read(call).await?.filter(|record| record.flight_of(call.token).is_some());
+        let Some(record) = record else { return Ok(Answer::Gone) };
+        let nothing =
+            || Answer::Thread { messages: Vec::new(), is_whole: true, together: together.then(Vec::new) };
+        // A command belongs to no thread, and what else people say in its channel is none of its conversation.
+        let has_one = |place: &&Place| place.thread_ts.is_some() || payload::is_direct(&place.channel);
+        let Some(place) = record.place.as_ref().filter(has_one) else { return Ok(nothing()) };
+        // Before a question that begins a thread, nothing was said in it.
+        let begins_it = place.thread_ts.as_deref().and_then(SlackTs::parse).as_ref() == Some(&place.asked_at);
+        let is_message =
+            is_of_a_message(call.key.question_id(), &place.channel) && place.response_url.is_none();
+        let gives = together && self.settings.together.is_some() && is_given_others(&record) && is_message;
+        if begins_it && !gives {
+            return Ok(nothing());
+        }
+        let conversation = Conversation {
+            tenant: place.tenant.as_deref(),
+            channel: &place.channel,
+            thread_ts: place.thread_ts.as_deref(),
+        };
+        let (messages, is_whole) = match self.slack.read(&conversation, call.until()).await {
+            ReadOutcome::Read { messages, is_whole } => (messages, is_whole),
+            ReadOutcome::Unreadable { reason, retry } => {
+                call.report.why = Some(reason.clone());
+                return Ok(Answer::Unreadable { why: reason, again: retry == Retry::Later });
+            }
+        };
+        let given = if gives {
+            match self.give_others(&record, place, &messages, call).await? {
+                Some(given) => given,
+                None => return Ok(Answer::Gone),
+            }
+        } else {
+            Vec::new()
+        };
+        let shown = shown_in(&record).map(str::to_owned);
+        let but: Vec<String> = given.iter().map(|other| other.ts.to_string()).chain(shown).collect();
+        let (messages, is_cut) = before(&messages, place, call.key.question_id(), &but);
+        Ok(Answer::Thread { messages, is_whole: is_whole && !is_cut, together: together.then_some(given) })
+    }
+}
+
+/// The message in which an earlier attempt at the question has shown what it thought: nobody has said that.
+fn shown_in(record: &Record) -> Option<&str> {
+    record.stream.as_ref()?.message().map(|message| message.ts.as_str())
 }
 
 /// What stands among these messages that came before the question, oldest first, and whether earlier ones were left out because

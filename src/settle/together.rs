@@ -19,7 +19,7 @@ use crate::work::record::Record;
 use crate::work::together::{self, MAX_OTHERS, Other};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::{update, update_together};
-use crate::work::usage::{Amounts, Taken, Taker};
+use crate::work::usage::{Taken, Taker};
 use crate::work::{RecordKey, Stopped, WorkStore};
 
 /// Most bytes of text, all that are given together: as much as one question may have.
@@ -115,8 +115,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         Ok(kind.is_some_and(|kind| who_may_ask.may(kind)))
     }
 
-    /// Counts the question for its asker. If they have used up their questions of the day, it has a turn of its own, in which they are
-    /// told so.
+    /// Counts the question for its asker. If they have used up their questions or their tokens of the day, it has a turn of its own, in
+    /// which they are told so. The tokens are those of whoever has asked the leading question: what is taken of this asker's is given
+    /// back at once, and was taken to see that it is there.
     async fn is_within_limits(
         &self,
         key: &RecordKey,
@@ -127,8 +128,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if counters.is_empty() {
             return Ok(true);
         }
-        let (by, one) = (Taker::Attempt(call.token.clone()), Amounts { questions: 1, ..Amounts::default() });
-        let taken = self.store.take(key, &by, &counters, &one, self.clock.now()).await?;
+        let by = Taker::Given(call.token.clone());
+        let amounts = self.settings.limits.of_an_attempt();
+        let taken = self.store.take(key, &by, &counters, &amounts, self.clock.now()).await?;
+        if taken == Taken::Done && amounts.tokens > 0 {
+            self.store.replace_taken(key, &by, 0, self.clock.now()).await?;
+        }
         Ok(taken == Taken::Done)
     }
 
@@ -224,6 +229,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let token = call.token;
         let parted = update(&self.store, &self.clock, call.key, |record, _| together::parted(record, token));
         let Some(visible) = parted.await? else { return Ok(false) };
+        call.has_ended_attempt = true;
         self.make_visible(&visible, call).await;
         Ok(true)
     }

@@ -133,16 +133,16 @@ impl Shown<'_> {
         Some(Value::Array(blocks))
     }
 
-    /// The text of the message when the question was deleted before anybody has decided. Of the arguments it shows nothing any
-    /// more: they come from what somebody has deleted.
-    pub fn deleted_text(&self) -> String {
+    /// The text of the message when the question was `deleted` or `stopped` before the call was made. Of the arguments it shows
+    /// nothing any more: they may come from what somebody has deleted.
+    pub fn withdrawn_text(&self, how: &str) -> String {
         let tool = safe(self.tool);
-        format!("I had asked whether I may use `{tool}`. The question was deleted, so I do not.")
+        format!("I had asked whether I may use `{tool}`. The question was {how}, so I do not.")
     }
 
     /// The blocks of that message.
-    pub fn deleted_blocks(&self) -> Value {
-        json!([section(&self.deleted_text())])
+    pub fn withdrawn_blocks(&self, how: &str) -> Value {
+        json!([section(&self.withdrawn_text(how))])
     }
 
     fn call(&self, first: &str) -> Option<Vec<Value>> {

@@ -13,7 +13,7 @@ use super::approval::{Approval, Decision, Verdict, Who};
 use super::askers::{AskerKey, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::audit::{Act, AuditEntry, AuditRules, Redact};
 use super::journal::{AskedCall, Entry, ToolCall, ToolEnd};
-use super::record::{Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::record::{Asking, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::together::Other;
 use super::token::{RandomTokens, Token, Tokens};
@@ -161,7 +161,8 @@ fn free() -> Record {
     };
     let files = vec![file("F1", Some("a \"quoted\" name.pdf")), file("F2", None)];
     let new = Record::new(Some(place), NOW);
-    Record { attempts, deferrals, calls_in_vain, tool_calls, trace_id, files, ..new }
+    let conversation = Some("T1:C1:1531420618.000200".to_owned());
+    Record { attempts, deferrals, calls_in_vain, tool_calls, trace_id, conversation, files, ..new }
 }
 
 fn posting(text: &str) -> Posting {
@@ -215,8 +216,13 @@ fn records() -> Vec<Record> {
         records.push(Record { declined: Some(declined), ..free().with(told_so.clone()) });
     }
     let message = || StreamMessage { ts: "1531420619.000300".to_owned(), begun_at: NOW, by: token(1) };
-    let streams =
-        [Stream::Begun(token(5)), Stream::Open(message()), Stream::Closed(message()), Stream::NoneAnyMore];
+    let streams = [
+        Stream::Begun(token(5)),
+        Stream::Open(message()),
+        Stream::Closed(message()),
+        Stream::Deleting(message()),
+        Stream::NoneAnyMore,
+    ];
     records.extend(streams.map(|stream| Record { stream: Some(stream), ..free() }));
     let into_the_stream = Posting { nonce: Some(token(3)), via: Via::Stream, ..posting("An answer.") };
     records.push(Record {
@@ -232,6 +238,11 @@ fn records() -> Vec<Record> {
     let together = vec![other(free().files), other(Vec::new())];
     records.push(Record { together, app_users: vec!["UAPP".to_owned(), "WAPP".to_owned()], ..free() });
     records.push(Record { is_alone: true, ..free() });
+    for ts in [Some("1531420619.000500".to_owned()), None] {
+        let asking = Asking { number: 3, approval: token(6) };
+        let suspended = free().with(State::Suspended { asking, ts, token: token(1) });
+        records.extend([suspended.withdrawn("deleted"), suspended]);
+    }
     records
 }
 
@@ -801,7 +812,10 @@ pub async fn what_was_used_takes_the_place_of_what_was_taken_once(store: &impl W
         let counters = [counter(Scope::Workspace, Limits { tokens: Some(20), ..Limits::default() })];
         let key = new_key();
         let report = async |by: u128| {
-            store.replace_taken(&key, &token(by), used, NOW).await.expect("the store answers");
+            store
+                .replace_taken(&key, &Taker::Attempt(token(by)), used, NOW)
+                .await
+                .expect("the store answers");
         };
         report(1).await;
         assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
@@ -834,7 +848,9 @@ pub async fn each_day_has_counters_of_its_own(store: &impl WorkStore) {
     let key = new_key();
     assert_eq!(take(store, &key, 1, &counters, ONE).await, Taken::Done);
     assert_eq!(take_at(store, &key, 2, &counters, ONE, DAY_LATER).await, Taken::Done);
-    assert!(store.replace_taken(&key, &token(1), 0, DAY_LATER).await.expect("the store answers"));
+    assert!(
+        store.replace_taken(&key, &Taker::Attempt(token(1)), 0, DAY_LATER).await.expect("the store answers")
+    );
     assert_eq!(left(store, &counters, TOKEN, DAY_LATER).await, 20);
     assert_eq!(left(store, &counters, QUESTION, DAY_LATER).await, 2);
     assert_eq!(left(store, &counters, TOKEN, NOW).await, 30);
@@ -849,10 +865,10 @@ pub async fn who_was_refused_is_refused_again(store: &impl WorkStore) {
     let over = Taken::Over(Scope::Person, Unit::Tokens);
     assert_eq!(take(store, &first, 1, &counters, ONE).await, Taken::Done);
     assert_eq!(take(store, &second, 1, &counters, ONE).await, over);
-    assert!(store.replace_taken(&first, &token(1), 0, NOW).await.expect("the store answers"));
+    assert!(store.replace_taken(&first, &Taker::Attempt(token(1)), 0, NOW).await.expect("the store answers"));
     assert_eq!(take(store, &second, 1, &counters, ONE).await, over);
     assert!(
-        !store.replace_taken(&second, &token(1), 7, NOW).await.expect("the store answers"),
+        !store.replace_taken(&second, &Taker::Attempt(token(1)), 7, NOW).await.expect("the store answers"),
         "nothing was taken"
     );
     assert_eq!(take(store, &second, 2, &counters, ONE).await, Taken::Done, "another attempt");

@@ -94,13 +94,21 @@ impl Schedules {
         Ok(Self { calls, endpoint, group: config.group, role: config.role, partition })
     }
 
-    /// Has the message put on the queue at `at`, once. The same schedule made again is the same one.
+    /// Has the message put on the queue at `at`, once. The same schedule made again is the same one. On a FIFO queue it stands in
+    /// the `conversation` of its question, behind every click that was made in time: a click may have to wait there for another
+    /// question's answer.
     ///
     /// # Errors
     /// When it is unknown whether there is such a schedule.
-    pub async fn make(&self, queue_url: &str, lapse: &Lapse, at: UnixMillis) -> Result<(), QueueError> {
+    pub async fn make(
+        &self,
+        queue_url: &str,
+        lapse: &Lapse,
+        conversation: Option<&str>,
+        at: UnixMillis,
+    ) -> Result<(), QueueError> {
         let url = format!("{}/schedules/{}", self.endpoint, lapse.approval.as_str());
-        let body = self.request(queue_url, lapse, at).to_string();
+        let body = self.request(queue_url, lapse, conversation, at).to_string();
         let headers = [("content-type", "application/json")];
         let post = Post { url: &url, service: Some(SERVICE), headers: &headers, body: body.as_bytes() };
         let until = SystemClock.moment().after(LIMITS.call);
@@ -113,7 +121,7 @@ impl Schedules {
         }
     }
 
-    fn request(&self, queue_url: &str, lapse: &Lapse, at: UnixMillis) -> Value {
+    fn request(&self, queue_url: &str, lapse: &Lapse, conversation: Option<&str>, at: UnixMillis) -> Value {
         let attribute = |value: &str| json!({ "DataType": "String", "StringValue": value });
         let event_id = lapse.event_id();
         let mut message = json!({
@@ -124,8 +132,9 @@ impl Schedules {
         if queue_url.ends_with(".fifo")
             && let Some(message) = message.as_object_mut()
         {
-            // Nothing comes before it, and nothing waits behind it.
-            message.insert("MessageGroupId".to_owned(), event_id.as_str().into());
+            // A record of an earlier version does not say it.
+            let group = conversation.unwrap_or(&event_id);
+            message.insert("MessageGroupId".to_owned(), group.into());
             message.insert("MessageDeduplicationId".to_owned(), event_id.as_str().into());
         }
         json!({

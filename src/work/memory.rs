@@ -300,17 +300,17 @@ impl UsageStore for MemoryWork {
     async fn replace_taken(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         used_tokens: u64,
         _now: UnixMillis,
     ) -> Result<bool, StoreError> {
         Ok(self.items(|items| {
             let Some(usage) = items.usages.get_mut(question) else { return false };
-            let Some(Ok((tokens, keys))) = usage.taken.get(by.as_str()) else { return false };
-            if usage.used.contains_key(by.as_str()) {
+            let Some(Ok((tokens, keys))) = usage.taken.get(&by.word()) else { return false };
+            if usage.used.contains_key(&by.word()) {
                 return false;
             }
-            usage.used.insert(by.as_str().to_owned(), used_tokens);
+            usage.used.insert(by.word(), used_tokens);
             for key in keys {
                 if let Some(so_far) = items.counters.get_mut(key) {
                     so_far.tokens = so_far.tokens.saturating_sub(*tokens).saturating_add(used_tokens);

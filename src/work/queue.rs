@@ -31,7 +31,12 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// When it is unknown whether the queue will get it.
-    fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> impl Future<Output = Result<(), QueueError>> + Send;
+    fn put_at(
+        &self,
+        lapse: &Lapse,
+        conversation: Option<&str>,
+        at: UnixMillis,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
 
     /// Takes the message off the queue. A message that is gone already is as good as deleted.
     ///
@@ -100,9 +105,14 @@ impl Queue for SqsQueue {
         changed.map(|_| ()).map_err(meaning)
     }
 
-    async fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> Result<(), QueueError> {
+    async fn put_at(
+        &self,
+        lapse: &Lapse,
+        conversation: Option<&str>,
+        at: UnixMillis,
+    ) -> Result<(), QueueError> {
         match &self.schedules {
-            Some(schedules) => schedules.make(&self.queue_url, lapse, at).await,
+            Some(schedules) => schedules.make(&self.queue_url, lapse, conversation, at).await,
             None => Err(QueueError::Unknown("there is no SCHEDULE_GROUP".into())),
         }
     }

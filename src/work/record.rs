@@ -45,6 +45,9 @@ pub struct Record {
     /// The X-Ray trace of the message that was taken last; absent if it had none. For people who look for the question's trace:
     /// nothing is decided by it.
     pub trace_id: Option<String>,
+    /// The conversation whose session of the agent's works on it, as the ingress wrote it on the message that was taken first. The
+    /// turn after a person's decision is in this session, whatever the agent says. Absent in a record of an earlier version.
+    pub conversation: Option<String>,
     /// Where it was asked, and where alone anything is posted; absent if there is no such place.
     pub place: Option<Place>,
     /// The files that came with it, as the message has them that was taken last. Only these are read for whoever works on it.
@@ -57,8 +60,19 @@ pub struct Record {
     pub is_alone: bool,
     /// Why nobody thinks about it, if so. It has ended as answered then, and a message says so: its own, or another one of the same day.
     pub declined: Option<Declined>,
+    /// The message with buttons that still stands, if the question was withdrawn while a person was asked.
+    pub buttons: Option<Buttons>,
     /// How far the work is.
     pub state: State,
+}
+
+/// A message with buttons that asks a person about a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Buttons {
+    /// What it asks about.
+    pub asking: Asking,
+    /// Slack's `ts` of it, if it is known.
+    pub ts: Option<String>,
 }
 
 /// How far the work on a question is: the attribute `state`, and what belongs to it.
@@ -235,12 +249,14 @@ impl Record {
             stream: None,
             since: now,
             trace_id: None,
+            conversation: None,
             place,
             files: Vec::new(),
             app_users: Vec::new(),
             together: Vec::new(),
             is_alone: false,
             declined: None,
+            buttons: None,
             state: State::Free,
         }
     }
@@ -258,17 +274,24 @@ impl Record {
             record.files.clear();
             record.together.iter_mut().for_each(|other| other.files.clear());
         }
+        if !matches!(record.state, State::Told { .. }) {
+            record.buttons = None;
+        }
         record
     }
 
-    /// What a person is asked about the question, or is about to be, with the `ts` of the message that asks if it is known; `None` if
-    /// it waits for nobody.
-    pub fn asks(&self) -> Option<(&Asking, Option<&str>)> {
-        match &self.state {
-            State::Suspended { asking, ts, .. } => Some((asking, ts.as_deref())),
-            State::Posting(Posting { end: End::Suspended(asking), .. }) => Some((asking, None)),
+    /// The same question, withdrawn: there will be no answer, and nobody has to be told why. The message with the buttons is kept in
+    /// mind, so that it can be said there as well.
+    #[must_use]
+    pub(crate) fn withdrawn(&self, why: &str) -> Self {
+        let buttons = match &self.state {
+            State::Suspended { asking, ts, .. } => Some(Buttons { asking: asking.clone(), ts: ts.clone() }),
+            State::Posting(Posting { end: End::Suspended(asking), .. }) => {
+                Some(Buttons { asking: asking.clone(), ts: None })
+            }
             _ => None,
-        }
+        };
+        Self { buttons, ..self.with(State::Told { why: why.to_owned(), told_for: None, token: None }) }
     }
 
     /// Whether the question is at an end, whichever.
@@ -282,6 +305,18 @@ impl Record {
             State::InFlight(flight) if flight.token.as_ref() == Some(token) => Some(flight),
             _ => None,
         }
+    }
+
+    /// Whether the question is worked on, was ended, or waits for a person by whoever has this token.
+    pub fn is_by(&self, token: &Token) -> bool {
+        let by = match &self.state {
+            State::InFlight(flight) => flight.token.as_ref(),
+            State::Posting(posting) => Some(&posting.token),
+            State::Answered { token, .. } | State::Told { token, .. } => token.as_ref(),
+            State::Suspended { token, .. } => Some(token),
+            State::Free | State::Joined { .. } => None,
+        };
+        by == Some(token)
     }
 
     /// The record when whoever has this token gives the question back: it is free, and a claim is not counted. `None` if the

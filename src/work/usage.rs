@@ -174,6 +174,9 @@ impl DailyLimits {
 pub enum Taker {
     /// The attempt whose right to the question's record this is.
     Attempt(Token),
+    /// The attempt at another question whose right this is, to which this question was given to be answered with it. What it uses is
+    /// not this question's, and nothing that it reports can be counted here.
+    Given(Token),
     /// The question's call of a tool with this number.
     ToolCall(u32),
 }
@@ -183,6 +186,7 @@ impl Taker {
     pub(super) fn word(&self) -> String {
         match self {
             Self::Attempt(token) => token.as_str().to_owned(),
+            Self::Given(token) => format!("given:{}", token.as_str()),
             Self::ToolCall(number) => format!("call:{number}"),
         }
     }
@@ -231,16 +235,15 @@ pub trait UsageStore: Send + Sync {
         now: UnixMillis,
     ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
-    /// Puts the model's tokens that an attempt has used into the place of those that it has taken, in the very counters that it has
-    /// taken them from: once, and only if it has taken at all. A counter that is not there any more stays so. `by` is the attempt's right
-    /// to the record. Returns whether it was done now.
+    /// Puts the model's tokens that were used into the place of those that `by` has taken, in the very counters that they were taken
+    /// from: once, and only if it has taken at all. A counter that is not there any more stays so. Returns whether it was done now.
     ///
     /// # Errors
     /// When it is unknown whether it was done.
     fn replace_taken(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         used_tokens: u64,
         now: UnixMillis,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;

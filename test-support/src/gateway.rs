@@ -102,7 +102,7 @@ pub const SETTLE_TOOLS: [Tool; 15] = [
         operation: "append_to_stream",
         method: "chat.appendStream",
         is_get: false,
-        arguments: &["channel", "ts", "markdown_text", "chunks"],
+        arguments: &["channel", "ts", "chunks"],
     },
     Tool {
         operation: "stop_stream",

@@ -38,7 +38,7 @@ from typing import Any
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "demo"), str(HERE)]
 
-from deciders import LAPSED, Deciders, is_about_approval  # noqa: E402
+from deciders import COLLEAGUE, LAPSED, Deciders, is_about_approval  # noqa: E402
 from dev import Failure, signals  # noqa: E402
 from slack import NoAnswer, Retry  # noqa: E402
 from stand_ins import agentcore, lambda_api  # noqa: E402
@@ -77,7 +77,7 @@ FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
 REST_LIMIT_SECONDS = 600
 
 SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless.py"), spares=3, agent_timeout=12,
-                    agent_env={"ANSWER": "stream"}, approvals={"create_card": "asker"}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8,
+                    agent_env={"ANSWER": "stream"}, approvals={"create_card": [PERSON, COLLEAGUE]}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8,
                     settle_env={"QUESTIONS_A_DAY": f"channel:{QUESTIONS_A_DAY}", "TOKENS_A_DAY": "workspace:1000000000",
                                 "TOKENS_A_QUESTION": str(TOKENS_A_QUESTION)})
 
@@ -163,7 +163,8 @@ class Trial:
             if HAS_PROTOCOL and chance.random() < CARDS:
                 orders += f" [cards {chance.randint(1, 3)}]"
             if HAS_PROTOCOL and chance.random() < SHOWN:
-                orders += f" [show {chance.randint(1, 6)}]"
+                steps = f" [step {chance.randint(1, 2)}]" if chance.random() < STEPS else ""
+                orders += f"{steps} [show {chance.randint(1, 6)}]"
             if HAS_PROTOCOL and chance.random() < LONG_ANSWERS:
                 orders += f" [long {LONG}]"
             event = mention(f"{orders} question {len(self.ledger.questions):05} of {channel}", channel, thread)

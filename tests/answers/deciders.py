@@ -1,8 +1,10 @@
-"""The people who are asked whether the agent may make a card. They approve or refuse, both at once, or nobody does until the time is
-over; and somebody clicks who may not decide. Slack does not send a click again, so whose click fails clicks once more."""
+"""The people who are asked whether the agent may make a card. They approve or refuse, two of them at once in different ways, or nobody
+does until the time is over, or only then; and somebody clicks who may not decide. Slack does not send a click again, so whose click
+fails clicks once more. What was decided is read in the message: it says what counted."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
@@ -18,10 +20,11 @@ from stand_ins.slack_api import Post
 from stand_ins.world import World
 
 APPROVE, REFUSE = "slack_ingress_approve", "slack_ingress_refuse"
-STRANGER = "U0STRANGER"
+# Who may decide besides the one who asks, and who may not.
+COLLEAGUE, STRANGER = "U0COLLEAGUE", "U0STRANGER"
 LAPSED = ("Nobody has decided in time whether I may do what I had asked about, so I have not done it. Please ask me again "
           "if it is still wanted.")
-PLANS = {"approve": 60, "refuse": 12, "both": 10, "stranger": 8, "lapse": 10}
+PLANS = {"approve": 50, "refuse": 12, "both": 14, "stranger": 8, "lapse": 8, "late": 8}
 # How long they think about it.
 DECIDE_SECONDS = (0.2, 6)
 # After so long without effect somebody clicks once more.
@@ -89,8 +92,17 @@ class Deciders:
                     self.world.scheduler.due_now(asked.approval)
                 except KeyError:
                     pass  # It was due before, and its message is on the way.
+            case "late":
+                # The time is over, and then somebody clicks on what still shows them buttons.
+                self.lapsed.add(asked.question_id)
+                with contextlib.suppress(KeyError):
+                    self.world.scheduler.due_now(asked.approval)
+                time.sleep(self.chance.uniform(0, 2))
+                self._click(asked, APPROVE)
             case "both":
-                clicks = [threading.Thread(target=self._click, args=(asked, action)) for action in (APPROVE, REFUSE)]
+                whose = self.chance.sample([PERSON, COLLEAGUE], 2)
+                clicks = [threading.Thread(target=self._click, args=(asked, action, user))
+                          for action, user in zip((APPROVE, REFUSE), whose, strict=True)]
                 for click in clicks:
                     click.start()
                 for click in clicks:
@@ -104,7 +116,7 @@ class Deciders:
 
     def _click(self, asked: Asked, action: str, user: str = PERSON) -> None:
         for _ in range(5):
-            if user == PERSON and action == APPROVE:
+            if user != STRANGER and action == APPROVE:
                 self.approved.add(asked.card)
             try:
                 self.world.press(asked.post, action, user)
@@ -115,8 +127,12 @@ class Deciders:
                 time.sleep(0.5)
 
     def wrong(self, cards: Counter[str]) -> list[str]:
-        """The cards that nobody has approved."""
-        return [f"{name!r}: nobody has approved it" for name in cards if name not in self.approved]
+        """The cards that nobody has approved, or whose approval did not count."""
+        wrong = [f"{name!r}: nobody has approved it" for name in cards if name not in self.approved]
+        posts = {it.ts: it for it in self.world.slack_api.posts}
+        shown = {asked.card: posts[asked.post.ts].text for asked in self.asked.values() if asked.post.ts in posts}
+        declined = [name for name in cards if any(it in shown.get(name, "") for it in ("Refused by", "Nobody decided"))]
+        return wrong + [f"{name!r}: made, although its message says {shown[name]!r}" for name in declined]
 
     def told(self) -> str:
         return f"{len(self.asked)} approvals ({', '.join(f'{times} {plan}' for plan, times in sorted(self.plans.items()))})"

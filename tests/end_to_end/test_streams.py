@@ -30,6 +30,30 @@ def test_an_answer_takes_the_place_of_what_was_shown_in_one_message(world: World
     assert stream.text == post.text
 
 
+@pytest.mark.world("stream")
+@pytest.mark.parametrize("orders", ["[step 1] [show 8]", "[show 8] [step 1]", "[show 4] [step 2] [show 4]"])
+def test_steps_and_words_stand_in_one_message_whichever_comes_first(world: World, orders: str) -> None:
+    event = send(world, mention(f"{orders} [sleep 3]"))
+    shown(world, event, "piece 1")
+    world.eventually("a step is shown", lambda: streams_of(world, event)[0].steps, QUICKLY)
+    post = answered_once(world, event)
+    [stream] = streams_of(world, event)
+    assert (post.ts, stream.text) == (stream.ts, post.text)
+    assert [it["title"] for it in stream.steps] == [f"step {number}" for number in range(len(stream.steps))]
+    assert "piece 3" in "".join(stream.pieces), "the other kind was refused"
+
+
+@pytest.mark.world("stream")
+@pytest.mark.parametrize("error", ["block_mismatch", "an_error_of_tomorrow"])
+def test_of_a_message_that_slack_does_not_change_the_answer_is_posted_at_once(world: World, error: str) -> None:
+    event = mention("[show 4]")
+    world.slack_api.inject(Fault(1, "chat.update", event.channel, error))
+    send(world, event)
+    post = answered_once(world, event, QUICKLY)
+    [stream] = streams_of(world, event)
+    assert stream.is_deleted and post.ts != stream.ts
+
+
 @pytest.mark.lease
 @pytest.mark.world("stream")
 def test_after_a_death_the_next_attempt_goes_on_in_the_same_message(world: World) -> None:

@@ -163,6 +163,7 @@ impl Protocol {
                     for_agent: true,
                     stopped_at: stop.as_ref(),
                     trace_id: None,
+                    conversation: None,
                     app_users: &[],
                     resumes: None,
                     is_lapse: false,

@@ -170,19 +170,28 @@ impl<'a> FilePayload<'a> {
 /// The call by which a question goes on after a person was asked: the agent gets what it was invoked with when it asked, in the session
 /// of the question, whatever message says that it goes on.
 ///
+/// What is kept came from the agent, and may be another one's words. Which session is called does not depend on it: `recorded` is
+/// the question's conversation by its record. Only of a record that an earlier version wrote is it read from what was kept.
+///
 /// # Errors
 /// When nothing that can be read was kept.
 pub fn resumed(
     message: &QueueMessage,
     invocation: &str,
+    recorded: Option<&str>,
     key: &RecordKey,
     token: &Token,
 ) -> Result<AgentCall, InvalidMessage> {
     let mut payload: Map<String, Value> =
         serde_json::from_str(invocation).map_err(|_| InvalidMessage::Body)?;
     let event_id = event_id(message)?;
-    let attributes = payload.get("attributes").ok_or(InvalidMessage::Body)?;
-    let attributes = serde_json::from_value(attributes.clone()).map_err(|_| InvalidMessage::Body)?;
+    let attributes = payload.get_mut("attributes").and_then(Value::as_object_mut);
+    let attributes = attributes.ok_or(InvalidMessage::Body)?;
+    if let Some(recorded) = recorded {
+        attributes.insert("conversation".to_owned(), recorded.into());
+    }
+    let attributes =
+        serde_json::from_value(Value::Object(attributes.clone())).map_err(|_| InvalidMessage::Body)?;
     let body = payload.get("body").map(Value::to_string).ok_or(InvalidMessage::Body)?;
     let asked = QueueMessage { attributes, body, ..QueueMessage::default() };
     let session_id = session_id_of(&conversation(&asked)?);
@@ -211,6 +220,11 @@ pub fn session_id(message: &QueueMessage) -> Option<String> {
 /// controls a conversation has a group of its own.
 fn session_id_of(conversation: &str) -> String {
     format!("slack-{}", hex::encode(Sha256::digest(format!("{VERSION}:{conversation}"))))
+}
+
+/// The message's conversation, as the ingress wrote it; `None` if the message is invalid.
+pub fn conversation_of(message: &QueueMessage) -> Option<String> {
+    conversation(message).ok()
 }
 
 /// The message's conversation, as the ingress wrote it. A message that an earlier version queued does not have the attribute; its

@@ -1,7 +1,7 @@
 //! A person decides before a tool is called.
 
 use super::*;
-use crate::settle::approvals::{Approvals, Asked, Decide};
+use crate::settle::approvals::{Approvals, Decide};
 use crate::slack::approval::{self as message, Click};
 use crate::slack::scope::Scope;
 use crate::work::approval::{Verdict, Who};
@@ -62,9 +62,15 @@ impl Scene {
 
     /// Somebody presses a button of the last message that has some.
     async fn press(&self, verdict: Verdict, by: &str, click: &str) -> (Answer, SettleReport) {
+        let decide = self.decide(verdict, by, click);
+        self.run(50, Operation::Decide(Box::new(decide))).await
+    }
+
+    /// The request for a click on such a button.
+    fn decide(&self, verdict: Verdict, by: &str, click: &str) -> Decide {
         let button = self.buttons_of_message().into_iter().find(|it| it.verdict == verdict).unwrap();
         assert_eq!(RecordKey::of_question(&button.question_id), self.key);
-        let decide = Decide {
+        Decide {
             number: button.number,
             approval: Token::parse(&button.approval).unwrap(),
             verdict,
@@ -74,8 +80,9 @@ impl Scene {
             channel: Some("C1".to_owned()),
             message_ts: Some("2.2".to_owned()),
             response_url: Some("https://hooks.slack.com/1".to_owned()),
-        };
-        self.run(50, Operation::Decide(Box::new(decide))).await
+            clicked_at: None,
+            in_background: false,
+        }
     }
 
     async fn lapse(&self) -> Answer {
@@ -95,6 +102,8 @@ impl Scene {
             channel: None,
             message_ts: None,
             response_url: None,
+            clicked_at: None,
+            in_background: false,
         };
         self.ask(50, Operation::Decide(Box::new(decide))).await
     }
@@ -116,6 +125,7 @@ impl Scene {
                 for_agent: true,
                 stopped_at: None,
                 trace_id: None,
+                conversation: None,
                 app_users: &[],
                 resumes: Some(&approval),
                 is_lapse: false,
@@ -185,7 +195,7 @@ async fn an_approved_call_is_made_once_and_exactly_as_it_was_shown() {
     let (answer, report) = scene.press(Verdict::Approved, "U1", "Ev1").await;
     assert_eq!(
         (answer.to_json(), report.decided),
-        (json!({ "outcome": "decided", "verdict": "approved" }), Some(Verdict::Approved))
+        (json!({ "outcome": "decided", "verdict": "approved", "is_shown": true }), Some(Verdict::Approved))
     );
     let shown = scene.world.streams.lock().unwrap().last().cloned().unwrap();
     assert!(shown.starts_with("2.2 = ") && shown.contains("Approved by <@U1>"), "{shown}");
@@ -234,7 +244,7 @@ async fn an_approved_call_beyond_the_days_limit_is_over_and_its_click_is_still_f
     }
     // The click that decided is delivered once more, and what says that the time is over finds the decision, too: both carry on.
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev1").await.0.outcome(), "decided");
-    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Approved });
+    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Approved, is_shown: true });
     assert_eq!(scene.press(Verdict::Refused, "U1", "Ev2").await.0, no_effect("decided"));
     assert_eq!(
         scene.suspend(NEXT, 1).await,
@@ -311,6 +321,8 @@ async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another
             channel: Some(channel.to_owned()),
             message_ts: None,
             response_url: None,
+            clicked_at: None,
+            in_background: false,
         }))
     };
     assert_eq!(scene.ask(50, decide(&token(999), "T1", "C1")).await, no_effect("gone"));
@@ -325,6 +337,43 @@ async fn nobody_decides_after_the_time_or_without_the_buttons_id_or_from_another
     assert_eq!(scene.press(Verdict::Approved, "U1", "Ev2").await.0, no_effect("decided"));
     scene.next_turn().await;
     assert_eq!(scene.told(NEXT, call_of(1, "a")).await, json!({ "outcome": "not called", "why": "lapsed" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_click_that_was_made_in_time_counts_however_long_it_has_waited_behind_the_thread() {
+    for (clicked, outcome) in [(3600, "decided"), (3601, "no effect")] {
+        let scene = Scene::suspended(Who::Asker).await;
+        let clicked_at = UnixMillis::from_millis(scene.world.now().as_millis() + clicked * 1000);
+        scene.world.pass(Duration::from_secs(4500));
+        let decide = Decide { clicked_at: Some(clicked_at), ..scene.decide(Verdict::Approved, "U1", "Ev1") };
+        assert_eq!(scene.ask(50, Operation::Decide(Box::new(decide))).await.outcome(), outcome, "{clicked}");
+    }
+    // The ingress's clock goes ahead of ours.
+    let scene = Scene::suspended(Who::Asker).await;
+    let clicked_at = Some(UnixMillis::from_millis(u64::MAX));
+    let decide = Decide { clicked_at, ..scene.decide(Verdict::Approved, "U1", "Ev1") };
+    assert_eq!(scene.ask(50, Operation::Decide(Box::new(decide))).await.outcome(), "decided");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_is_told_also_while_slack_is_slow_to_show_it() {
+    let scene = Scene::suspended(Who::Asker).await;
+    let trouble = || Trouble { reason: "no_answer".to_owned(), retry: Retry::Later, retry_after: None };
+    scene
+        .world
+        .replacements
+        .lock()
+        .unwrap()
+        .extend([Replaced::NotYet(trouble()), Replaced::NotYet(trouble())]);
+    let decide = scene.decide(Verdict::Approved, "U1", "Ev1");
+    let answer = scene.ask(50, Operation::Decide(Box::new(decide.clone()))).await;
+    assert_eq!(answer, Answer::Decided { verdict: Verdict::Approved, is_shown: false });
+    let time = std::mem::take(&mut *scene.world.time_to_replace.lock().unwrap());
+    assert!(time.iter().all(|time| *time <= SECOND), "the dispatcher waits for it: {time:?}");
+    let again = Decide { in_background: true, ..decide };
+    let answer = scene.ask(50, Operation::Decide(Box::new(again))).await;
+    assert_eq!(answer, Answer::Decided { verdict: Verdict::Approved, is_shown: true });
+    assert!(scene.world.time_to_replace.lock().unwrap()[0] > 20 * SECOND, "nobody waits for it any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,6 +401,8 @@ async fn who_decided_what_stands_in_the_trail_before_it_counts_as_an_entry_of_th
         channel: Some("C1".to_owned()),
         message_ts: None,
         response_url: None,
+        clicked_at: None,
+        in_background: false,
     };
     let operation = Operation::Decide(Box::new(decide));
     let request = Request { key: scene.key.clone(), token: token(50), operation, used: None };
@@ -388,7 +439,7 @@ async fn that_nobody_has_decided_is_an_entry_of_the_askers() {
     assert_eq!(scene.ask(CLAIMERS, call_of(1, "a")).await.outcome(), "ask first");
     assert_eq!(scene.suspend(CLAIMERS, 1).await, Answer::Suspended);
     scene.world.pass(Duration::from_secs(61));
-    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Lapsed });
+    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Lapsed, is_shown: true });
     let entries = scene.world.store.audit();
     let decision = entries.iter().find(|entry| entry.word() == "decision").unwrap();
     assert_eq!(decision.fields["person"], Field::Text("T1:U1".to_owned()));
@@ -400,7 +451,7 @@ async fn the_end_of_the_time_changes_no_decision() {
     let (_, report) = scene.press(Verdict::Approved, "U1", "Ev1").await;
     assert_eq!(report.decided, Some(Verdict::Approved));
     // If the click's message is gone, this one carries the question on, by what was decided.
-    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Approved });
+    assert_eq!(scene.lapse().await, Answer::Decided { verdict: Verdict::Approved, is_shown: true });
     scene.next_turn().await;
     assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
     scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()), together: Vec::new() }).await;
@@ -422,14 +473,10 @@ async fn nothing_is_approved_after_a_stop_or_when_the_message_was_deleted() {
 #[tokio::test(start_paused = true)]
 async fn of_a_question_that_is_deleted_while_it_waits_nothing_is_kept_and_its_buttons_go() {
     let scene = Scene::suspended(Who::Asker).await;
-    let State::Suspended { asking, ts, .. } = scene.state().await else { panic!() };
+    let State::Suspended { asking, .. } = scene.state().await else { panic!() };
     update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
-    let sign = |approval: Token| {
-        let asked = Asked { number: asking.number, approval, message_ts: ts.clone() };
-        Operation::Sign { title: None, asked: Some(Box::new(asked)) }
-    };
     for _again in 0..2 {
-        assert_eq!(scene.ask(50, sign(asking.approval.clone())).await, Answer::Ended);
+        assert_eq!(scene.ask(50, SIGN).await, Answer::Ended);
         let shown = scene.world.streams.lock().unwrap().clone();
         let [shown] = &shown[..] else { panic!("once: {shown:?}") };
         assert!(shown.starts_with("2.2 = ") && shown.contains("The question was deleted"), "{shown}");
@@ -441,15 +488,45 @@ async fn of_a_question_that_is_deleted_while_it_waits_nothing_is_kept_and_its_bu
     }
     assert_eq!(scene.lapse_of(&asking).await, no_effect("gone"));
 
-    // Who does not know the id changes no message; and one of which nobody knows where it stands stays.
-    for (approval, ts) in [(token(999), ts.clone()), (asking.approval.clone(), None)] {
-        let scene = Scene::suspended(Who::Asker).await;
-        update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
-        let asked = Asked { number: 1, approval, message_ts: ts };
-        scene.ask(50, Operation::Sign { title: None, asked: Some(Box::new(asked)) }).await;
-        assert!(scene.world.streams.lock().unwrap().is_empty());
-        assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
-    }
+    // A message of which nobody knows where it stands stays as it is.
+    let scene = Scene::suspended(Who::Asker).await;
+    let without_ts = |record: Option<&Record>, _| {
+        let record = record.unwrap();
+        let State::Suspended { asking, token, .. } = record.state.clone() else { panic!() };
+        Decision::write(record.with(State::Suspended { asking, ts: None, token }), ())
+    };
+    update(&scene.world, &scene.world, &scene.key, without_ts).await.unwrap();
+    update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+    scene.ask(50, SIGN).await;
+    assert!(scene.world.streams.lock().unwrap().is_empty());
+    assert_eq!(scene.world.store.invocation(&scene.key).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_buttons_of_a_question_that_was_stopped_while_it_waited_go_with_the_click_that_comes_to_nothing()
+{
+    let scene = Scene::suspended(Who::Asker).await;
+    scene.stop("1531420619.000000").await;
+    // The dispatcher takes the question by the click, finds the stop, and has agent-settle clear up.
+    let withdrawn = |record: Option<&Record>, _| {
+        let record = record.unwrap();
+        Decision::write(record.withdrawn(STOPPED), ())
+    };
+    update(&scene.world, &scene.world, &scene.key, withdrawn).await.unwrap();
+    assert_eq!(scene.ask(50, SIGN).await, Answer::Ended);
+    let shown = scene.world.streams.lock().unwrap().clone();
+    assert!(shown[0].starts_with("2.2 = ") && shown[0].contains("The question was stopped"), "{shown:?}");
+    assert_eq!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_question_that_was_deleted_while_a_tool_was_called_nothing_is_kept() {
+    let scene = Scene::claimed().await;
+    scene.ask(CLAIMERS, call_of(1, "a")).await;
+    assert!(matches!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Call(_))));
+    update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
+    assert_eq!(scene.ask(50, SIGN).await, Answer::Ended);
+    assert_eq!(scene.world.store.read_call(&scene.key, 1).await.unwrap(), Some(Entry::Closed));
 }
 
 /// A question that was told has its dead letter, and starts over when somebody sends that back: what it has called stands.
@@ -458,7 +535,7 @@ async fn only_of_a_question_that_was_withdrawn_nothing_is_kept() {
     let scene = Scene::suspended(Who::Asker).await;
     let end = |why: &'static str| {
         update(&scene.world, &scene.world, &scene.key, move |record, _| {
-            receive::Decision::write(record.unwrap().with(told(why)), ())
+            Decision::write(record.unwrap().with(told(why)), ())
         })
     };
     end("gave_up").await.unwrap();
@@ -501,7 +578,7 @@ async fn of_one_question_people_are_asked_ten_times_at_most() {
     let scene = Scene::asks(Who::Asker).await;
     let asked_ten_times = |record: Option<&Record>, _| {
         let record = Record { suspensions: 10, ..record.unwrap().clone() };
-        receive::Decision::write(record, ())
+        Decision::write(record, ())
     };
     update(&scene.world, &scene.world, &scene.key, asked_ten_times).await.unwrap();
     assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");

@@ -248,3 +248,18 @@ async fn what_others_wrote_down_to_be_posted_stands_in_the_trail_before_it_is_po
     assert_eq!(scene.ask(9, Operation::Post).await.outcome(), "answered");
     assert_eq!(scene.done(), ["answer", "(posted)", "end"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_says_what_was_used_for_a_question_that_is_not_theirs() {
+    let scene = Scene::with(settings()).into_taken().await.into_claimed().await;
+    let used = Some(TokensUsed { input: 1_000_000, output: 0 });
+    for operation in [Operation::Release, answer_of("42")] {
+        let request = Request { key: scene.key.clone(), token: token(999), operation, used };
+        assert_eq!(scene.settle.run(&request).await.0.unwrap(), Answer::Gone);
+    }
+    assert_eq!(scene.in_the_trail("used", "input_tokens"), [""; 0]);
+    let request =
+        Request { key: scene.key.clone(), token: token(CLAIMERS), operation: Operation::Release, used };
+    assert_eq!(scene.settle.run(&request).await.0.unwrap(), Answer::Released);
+    assert_eq!(scene.in_the_trail("used", "input_tokens"), ["1000000"]);
+}

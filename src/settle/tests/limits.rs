@@ -198,5 +198,27 @@ async fn without_limits_what_was_used_is_in_the_log_alone() {
     let operation = Operation::Answer { text: Some("42".to_owned()), together: Vec::new() };
     let request = Request { key: scene.key.clone(), token: token(CLAIMERS), operation, used: Some(used) };
     assert_eq!(scene.settle.run(&request).await.1.used, Some(used));
+    assert_eq!(
+        scene.settle.run(&request).await.1.used,
+        None,
+        "Lambda's answer was lost, and the metric has it"
+    );
     assert!(scene.world.store.takers(&scene.key).is_empty() && scene.world.store.counters().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_counter_is_in_the_log_all_the_same() {
+    let scene = Scene::with(questions(5)).into_taken().await;
+    let without_person = |record: Option<&Record>, _| {
+        let record = record.unwrap();
+        let place = Place { user: None, ..record.place.clone().unwrap() };
+        Decision::write(Record { place: Some(place), ..record.clone() }, ())
+    };
+    update(&scene.world, &scene.world, &scene.key, without_person).await.unwrap();
+    let scene = scene.into_claimed().await;
+    let used = TokensUsed { input: 250, output: 50 };
+    let operation = Operation::Answer { text: Some("42".to_owned()), together: Vec::new() };
+    let request = Request { key: scene.key.clone(), token: token(CLAIMERS), operation, used: Some(used) };
+    assert_eq!(scene.settle.run(&request).await.1.used, Some(used));
+    assert_eq!(scene.settle.run(&request).await.1.used, None);
 }

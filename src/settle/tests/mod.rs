@@ -1,22 +1,30 @@
+use super::calls::Called;
 use super::pane::PaneRequest;
+use super::post::{REFUSED_BLOCKS, RESPONSE_URL_LIFE};
 use super::*;
 use crate::gateway::ToolOutcome;
 use crate::gateway::stream::Stopped as StreamStopped;
 use crate::gateway::stream::{
     Addition, Appended, Deleted, Replaced, Started, StreamPlace, StreamStart, StreamTools, Trouble,
 };
-use crate::gateway::{FileOutcome, MembersOutcome, Pane, PersonOutcome};
+use crate::gateway::{
+    Conversation, FileOutcome, FindOutcome, MembersOutcome, Pane, PersonOutcome, Post, PostOutcome,
+    ReadOutcome, Retry, Search, SessionStatus, StatusOutcome, StatusPlace,
+};
 use crate::slack::asker::AskerKind;
 use crate::slack::asker::{Asker, Home, Person, WhoMayAsk};
 use crate::slack::question::{File, SlackTs};
 use crate::work::askers::{AskerKey, AskerStore};
 use crate::work::audit::{AuditEntry, AuditStore};
-use crate::work::journal;
+use crate::work::journal::{self, AskedCall, Entry, ToolCall, ToolEnd};
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
+use crate::work::operations::Counted;
 use crate::work::queue::QueueError;
-use crate::work::receive::{self, DELETED, Errand, Limits, Received};
+use crate::work::receive::{self, DELETED, Decision, Errand, Limits, Received};
+use crate::work::record::{Posting, State};
 use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,6 +94,8 @@ struct World {
     members: Mutex<Vec<MembersOutcome>>,
     /// The blocks of the posts and of what took a message's place, where they had some.
     blocks: Mutex<Vec<Value>>,
+    /// How long Slack had each time to change a message.
+    time_to_replace: Mutex<Vec<Duration>>,
     /// How many of the next entries of the trail are not written.
     audit_fails: Mutex<u32>,
     /// The word of the entries that are never written.
@@ -172,7 +182,7 @@ impl UsageStore for Arc<World> {
     async fn replace_taken(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         used_tokens: u64,
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
@@ -319,7 +329,7 @@ impl Queue for Arc<World> {
         self.note(format!("{handle} in {}", delay.as_secs()))
     }
 
-    async fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> Result<(), QueueError> {
+    async fn put_at(&self, lapse: &Lapse, _: Option<&str>, at: UnixMillis) -> Result<(), QueueError> {
         self.note(format!("lapse of {} at {}", lapse.number, at.as_secs()))
     }
 
@@ -410,9 +420,8 @@ impl StreamTools for Arc<World> {
         let state = self.while_starting.lock().unwrap().take();
         if let Some(state) = state {
             let key = RecordKey::of_question("A1:C1:1531420618.000100");
-            let by_another = |record: Option<&Record>, _| {
-                receive::Decision::write(record.unwrap().with(state.clone()), ())
-            };
+            let by_another =
+                |record: Option<&Record>, _| Decision::write(record.unwrap().with(state.clone()), ());
             update(self, self, &key, by_another).await.unwrap();
         }
         next_of(&self.starts).unwrap_or(Started::Message { ts: "5.5".to_owned() })
@@ -435,8 +444,9 @@ impl StreamTools for Arc<World> {
         next_of(&self.ends_of_streams).unwrap_or(StreamStopped::Yes)
     }
 
-    async fn replace(&self, ts: &str, post: &Post<'_>, _: Moment) -> Replaced {
+    async fn replace(&self, ts: &str, post: &Post<'_>, until: Moment) -> Replaced {
         self.acts_for(post.tenant);
+        self.time_to_replace.lock().unwrap().push(self.now().until(until.wall));
         self.pass(*self.post_takes.lock().unwrap());
         self.buttons.lock().unwrap().push(post.feedback_for.map(str::to_owned));
         self.blocks.lock().unwrap().extend(post.blocks.cloned());
@@ -496,7 +506,7 @@ fn token(bits: u128) -> Token {
 const DISPATCHERS: u128 = 1;
 const CLAIMERS: u128 = 2;
 
-const SIGN: Operation = Operation::Sign { title: None, asked: None };
+const SIGN: Operation = Operation::Sign { title: None };
 
 impl Scene {
     fn new() -> Self {
@@ -567,6 +577,7 @@ impl Scene {
                 for_agent: true,
                 stopped_at: stop.as_ref().map(|stop| &stop.at),
                 trace_id: None,
+                conversation: None,
                 app_users: &[],
                 resumes: None,
                 is_lapse: false,
@@ -1227,14 +1238,8 @@ async fn numbers_may_be_left_out_and_end() {
 #[tokio::test]
 async fn late_in_an_invocation_no_call_is_begun() {
     let scene = Scene::claimed().await;
-    let call = Call {
-        key: &scene.key,
-        token: &token(CLAIMERS),
-        begun: scene.world.moment(),
-        report: SettleReport::default(),
-        record: None,
-        written_for: None,
-    };
+    let claimers = token(CLAIMERS);
+    let call = Call::new(&scene.key, &claimers, scene.world.moment(), SettleReport::default());
     tokio::time::pause();
     tokio::time::advance(LAST_CALL + SECOND).await;
     let mut call = call;
@@ -1264,6 +1269,7 @@ async fn a_question_that_starts_over_knows_what_was_done_for_it() {
         for_agent: true,
         stopped_at: None,
         trace_id: None,
+        conversation: None,
         app_users: &[],
         resumes: None,
         is_lapse: false,
@@ -1347,7 +1353,7 @@ async fn an_answer_whose_buttons_slack_refuses_stands_without_them() {
 #[tokio::test(start_paused = true)]
 async fn a_session_is_called_by_its_question_with_the_first_sign_if_that_is_set() {
     let title = format!("how\n<!channel> {}", "far ".repeat(100));
-    let sign = || Operation::Sign { title: Some(title.clone()), asked: None };
+    let sign = || Operation::Sign { title: Some(title.clone()) };
     let titles = |scene: &Scene| scene.world.titles.lock().unwrap().clone();
     let set = SettleSettings { session_titles: true, ..SettleSettings::new(WAIT) };
     let scene = Scene::with(set).into_taken().await;

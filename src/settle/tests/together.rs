@@ -1,6 +1,7 @@
 //! Questions that are answered together.
 
 use super::*;
+use crate::telemetry::report::settle::TokensUsed;
 use crate::work::together::Other;
 use crate::work::{Seen, Version};
 
@@ -259,4 +260,23 @@ async fn the_trail_says_of_each_with_which_question_it_was_answered() {
         (of(LATER), of(LATEST)),
         (vec!["given".to_owned(), "joined".to_owned()], vec!["given".to_owned()])
     );
+}
+
+#[tokio::test]
+async fn who_has_used_up_their_tokens_is_not_answered_at_the_expense_of_another() {
+    let mut scene = Scene::with_others(Some(WhoMayAsk::EVERYBODY)).await;
+    let mut limits = crate::work::usage::Limits::default();
+    limits.set(crate::work::usage::Unit::Tokens, 1000);
+    scene.settle.settings.limits.scopes = vec![(crate::slack::scope::Scope::Person, limits)];
+    scene.settle.settings.limits.tokens_a_question = Some(600);
+    scene.stands(others());
+    // Nothing stays taken of those who are given: two of one person's would not fit at a time.
+    assert_eq!(scene.given().await, [id(LATER), id(LATEST)]);
+    let counted = |scene: &Scene| scene.world.store.counters().values().map(|used| used.tokens).sum::<u64>();
+    assert_eq!(counted(&scene), 0);
+    // Whoever was given a question can say nothing of what it has used.
+    let used = Some(TokensUsed { input: 1_000_000, output: 0 });
+    let request = Request { key: key(LATER), token: token(CLAIMERS), operation: Operation::Release, used };
+    assert_eq!(scene.settle.run(&request).await.0.unwrap(), Answer::Gone);
+    assert_eq!(counted(&scene), 0);
 }

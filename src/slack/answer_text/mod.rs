@@ -189,6 +189,9 @@ pub const fn over_limit_of_questions(scope: Scope) -> &'static str {
     }
 }
 
+/// What is said behind that, if somebody has approved a call of a tool that is not made now.
+pub const APPROVED_AND_NOT_DONE: &str = "What was approved here was not done.";
+
 /// What somebody is told who asks when fewer tokens are left of the day than an attempt reserves, in whole sentences that are safe to
 /// post as they are. An attempt that ends gives back what it has reserved and not used, so there may be an answer before the day ends.
 pub const fn over_limit_of_tokens(scope: Scope) -> &'static str {

@@ -8,7 +8,7 @@
 //! Slack's payloads have different shapes (`user` is an id in one event and an object in the next), so a field of an unexpected
 //! shape counts as absent. It does not make a request malformed, but for `event` itself, which has to be an object.
 
-mod event;
+pub(in crate::slack) mod event;
 mod form;
 mod interactive;
 mod json;

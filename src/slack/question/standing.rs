@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::event::WRITTEN;
 use super::{Files, Place, SlackTs, id_of_message, said, text};
 use crate::slack::payload;
+use crate::slack::payload::event::author::SLACKBOT;
 
 /// A question that stands in the conversation of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,10 @@ impl Standing {
     /// bot's message is none, even if it mentions the app: what Slack shows here does not say as much of it as the event does.
     pub fn read(message: &Value, place: &Place, app_users: &[String]) -> Option<Self> {
         let (ts, user) = (message["ts"].as_str()?, text(&message["user"])?);
-        let is_by_an_app = message["bot_id"].is_string() || message["app_id"].is_string();
+        let is_by_an_app = message["bot_id"].is_string()
+            || message["app_id"].is_string()
+            || message["bot_profile"].is_object()
+            || user == SLACKBOT;
         let is_written = message["subtype"].as_str().is_none_or(|subtype| WRITTEN.contains(&subtype));
         let is_hidden = message["hidden"].as_bool() == Some(true);
         let thread_ts = message["thread_ts"].as_str();

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{
 use std::collections::{BTreeMap, HashMap};
 
 use super::journal::{AskedCall, Entry, ToolEnd};
-use super::record::{Asking, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::record::{Asking, Buttons, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::token::Token;
 use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Write, Written};
@@ -48,7 +48,7 @@ const JOINED_TO: &str = "joined_to";
 const JOINED_SINCE: &str = "joined_since";
 
 /// All attributes of a record but its key. A write sets those that the record has and removes the others.
-const ATTRIBUTES: [&str; 48] = [
+const ATTRIBUTES: [&str; 49] = [
     VERSION,
     STATE,
     TOKEN,
@@ -65,6 +65,7 @@ const ATTRIBUTES: [&str; 48] = [
     "stream_by",
     "since",
     "trace_id",
+    "conversation",
     "place",
     "asked_at",
     "files",
@@ -426,7 +427,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         State::Suspended { asking, .. } | State::Posting(Posting { end: End::Suspended(asking), .. }) => {
             Some(asking)
         }
-        _ => None,
+        _ => record.buttons.as_ref().map(|buttons| &buttons.asking),
     };
     if let Some(Asking { number, approval }) = asking {
         set(ASKED_CALL, number_value((*number).into()));
@@ -457,6 +458,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         }
         Some(Stream::Open(message)) => set_message("open", message),
         Some(Stream::Closed(message)) => set_message("closed", message),
+        Some(Stream::Deleting(message)) => set_message("deleting", message),
         Some(Stream::NoneAnyMore) => {
             set("stream", string("none"));
         }
@@ -464,6 +466,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
     set("since", number_value(record.since.as_millis()));
     if let Some(trace_id) = &record.trace_id {
         set("trace_id", string(trace_id));
+    }
+    if let Some(conversation) = &record.conversation {
+        set("conversation", string(conversation));
     }
     if let Some(place) = &record.place {
         set("asked_at", string(&place.asked_at.to_string()));
@@ -565,6 +570,9 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
             if let Some(message_id) = told_for {
                 set("told_for", string(message_id));
             }
+            if let Some(ts) = record.buttons.as_ref().and_then(|buttons| buttons.ts.as_deref()) {
+                set("ts", string(ts));
+            }
             if let Some(token) = token {
                 set(TOKEN, string(token.as_str()));
             }
@@ -663,6 +671,7 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         stream: stream(read)?,
         since: UnixMillis::from_millis(since),
         trace_id: read.text("trace_id"),
+        conversation: read.text("conversation"),
         place: match read.text("place") {
             Some(place) => Some(serde_json::from_str(&place).map_err(|_| unreadable("place"))?),
             None => None,
@@ -681,6 +690,12 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
         },
         is_alone: read.is_set(IS_ALONE),
         declined: read.text(DECLINED).as_deref().and_then(Declined::parse),
+        buttons: match &state {
+            State::Told { .. } if read.number(ASKED_CALL)?.is_some() => {
+                Some(Buttons { asking: asking()?, ts: read.text("ts") })
+            }
+            _ => None,
+        },
         state,
     })
 }
@@ -699,6 +714,7 @@ fn stream(read: &Reader<'_>) -> Result<Option<Stream>, StoreError> {
         }
         Some("open") => Some(Stream::Open(message()?)),
         Some("closed") => Some(Stream::Closed(message()?)),
+        Some("deleting") => Some(Stream::Deleting(message()?)),
         Some("none") => Some(Stream::NoneAnyMore),
         Some(_) => return Err(unreadable("stream")),
     })

@@ -79,6 +79,7 @@ fn stream() -> impl Strategy<Value = Stream> {
         token().prop_map(Stream::Begun),
         message().prop_map(Stream::Open),
         message().prop_map(Stream::Closed),
+        message().prop_map(Stream::Deleting),
         Just(Stream::NoneAnyMore),
     ]
 }
@@ -102,16 +103,23 @@ fn thread() -> impl Strategy<Value = (Vec<String>, Vec<Other>, bool)> {
     (prop::collection::vec("[A-Z0-9]{1,11}", 0..3), prop::collection::vec(other, 0..3), any::<bool>())
 }
 
+fn buttons() -> impl Strategy<Value = Buttons> {
+    let asking = (1_u32..40, token()).prop_map(|(number, approval)| Asking { number, approval });
+    (asking, prop::option::of("[0-9]{10}\\.[0-9]{6}")).prop_map(|(asking, ts)| Buttons { asking, ts })
+}
+
 proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(
         state in state(), attempts: u32, deferrals: u32, calls_in_vain: u32, tool_calls: u32, suspensions: u32, since in time(), version: u64,
         place in prop::option::of(place()), stream in prop::option::of(stream()), trace_id in prop::option::of("[0-9a-f-]{1,35}"),
+        conversation in prop::option::of("[A-Z0-9:.]{1,35}"), buttons in prop::option::of(buttons()),
         files in prop::collection::vec(file(), 0..3), (app_users, together, is_alone) in thread(), declined in prop::sample::select(&[None, Some(Declined::Asker), Some(Declined::OverLimit)]),
     ) {
+        let buttons = buttons.filter(|_| matches!(state, State::Told { .. }));
         let record = Record {
-            attempts, deferrals, calls_in_vain, tool_calls, suspensions, stream, since, trace_id, place, files, app_users, together, is_alone,
-            declined, state,
+            attempts, deferrals, calls_in_vain, tool_calls, suspensions, stream, since, trace_id, conversation, place, files, app_users,
+            together, is_alone, declined, buttons, state,
         };
         let written = item(&record, version, NOW);
         prop_assert!(written.keys().all(|name| ATTRIBUTES.contains(&name.as_str())), "{:?}", written.keys());

@@ -19,7 +19,6 @@ use std::time::Duration;
 use super::{DynamoDbWork, EVENT_ID, Item, number_value, string, unreadable};
 use crate::dedup::StoreError;
 use crate::time::clock::UnixMillis;
-use crate::work::token::Token;
 use crate::work::usage::{Amounts, Counter, KEPT_SECONDS, Limits, Taken, Taker, Unit, UsageStore, day_of};
 use crate::work::{KEPT_SECONDS as RECORD_KEPT_SECONDS, PREFIX, RecordKey};
 
@@ -213,12 +212,12 @@ impl UsageStore for DynamoDbWork {
     async fn replace_taken(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         used_tokens: u64,
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         let key = item_of(question);
-        let (name, used) = (taken(by.as_str()), format!("used:{}", by.as_str()));
+        let (name, used) = (taken(&by.word()), format!("used:{}", by.word()));
         let Some(item) = self.get(&key).await? else { return Ok(false) };
         let Some(AttributeValue::M(was_taken)) = item.get(&name).filter(|_| !item.contains_key(&used)) else {
             return Ok(false);
@@ -252,7 +251,7 @@ impl UsageStore for DynamoDbWork {
                 }
                 Err(Refused::Counter(..)) => return Err(unreadable(OF)),
                 Err(Refused::Conflict) => {
-                    pause(round, &key, by.as_str()).await;
+                    pause(round, &key, &by.word()).await;
                     round += 1;
                 }
                 Err(Refused::Failed(error)) => return Err(error),
@@ -278,7 +277,7 @@ impl DynamoDbWork {
         now: UnixMillis,
     ) -> UpdateBuilder {
         let value = match by {
-            Taker::Attempt(_) => AttributeValue::M(
+            Taker::Attempt(_) | Taker::Given(_) => AttributeValue::M(
                 [
                     (TOKENS.to_owned(), number_value(amounts.tokens)),
                     (OF.to_owned(), AttributeValue::L(keys.iter().map(|key| string(key)).collect())),

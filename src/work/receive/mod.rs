@@ -62,6 +62,8 @@ pub struct Received<'a> {
     pub stopped_at: Option<&'a SlackTs>,
     /// The trace that the message was sent in; absent if it came without one.
     pub trace_id: Option<&'a str>,
+    /// The conversation of the message, if the question is handed over with it.
+    pub conversation: Option<&'a str>,
     /// The id of the approval that the message has decided about; absent for a message that asks something itself.
     pub resumes: Option<&'a Token>,
     /// Whether it says that nobody has decided in time.
@@ -211,15 +213,16 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
     // The record of a dispatcher before work records has no place.
     let place = record.place.clone().or_else(|| received.place.cloned());
     let trace_id = received.trace_id.map(str::to_owned).or_else(|| record.trace_id.clone());
+    // The session that works on a question stays the same, also for a message with the same question that says otherwise.
+    let conversation = record.conversation.clone().or_else(|| received.conversation.map(str::to_owned));
     // A click is no message of the thread: what is known of the question's is the record's.
     let (files, app_users) = match received.resumes {
         Some(_) => (record.files.clone(), record.app_users.clone()),
         None => (received.files.to_vec(), received.app_users.to_vec()),
     };
-    let record = &Record { place, trace_id, files, app_users, ..record.clone() };
+    let record = &Record { place, trace_id, conversation, files, app_users, ..record.clone() };
     if is_withdrawn(record, received.stopped_at) {
-        let stopped = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
-        return Decision::write(record.with(stopped), Errand::Done(Done::Stopped));
+        return Decision::write(record.withdrawn(STOPPED), Errand::Done(Done::Stopped));
     }
     let errand = errand_of_taken(record, received, limits);
     let is_call = received.for_agent && errand == Errand::Call;
@@ -408,8 +411,7 @@ pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Decision<Option<
         | State::InFlight(_)
         | State::Suspended { .. }
         | State::Posting(Posting { end: End::Suspended(_), .. }) => {
-            let deleted = State::Told { why: DELETED.to_owned(), told_for: None, token: None };
-            Decision::write(record.with(deleted), record.receive().cloned())
+            Decision::write(record.withdrawn(DELETED), record.receive().cloned())
         }
         // Its answer is on its way, or stands, or there will be none.
         State::Posting(_) | State::Answered { .. } | State::Joined { .. } | State::Told { .. } => {

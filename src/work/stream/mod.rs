@@ -3,8 +3,8 @@
 //! ```text
 //!            begin              Slack names the message            stopped, or Slack's five minutes are over
 //!   (none) ──────────▶ begun ───────────────────────────▶ open ──────────────────────────────────────────────▶ closed
-//!                        │                                  └───── the message is gone ──▶ none any more ◀──────┘
-//!                        └── refused ──▶ none any more
+//!                        │                                  ├─ the answer cannot take its place ─▶ deleting ◀──┤
+//!                        └── refused ──▶ none any more ◀────┴───────── the message is gone ────────────────────┘
 //! ```
 //!
 //! The message is a preview: its text is replaced as a whole by the answer when that is posted, which may be repeated without
@@ -34,6 +34,9 @@ pub enum Stream {
     Open(StreamMessage),
     /// The message stands, and nothing can be appended to it any more. Its text can be replaced.
     Closed(StreamMessage),
+    /// The message stands perhaps, and is being deleted, because the answer cannot take its place. A call that deletes it may take
+    /// effect late, so nothing is put into it any more: the answer is posted as any other when it is gone.
+    Deleting(StreamMessage),
     /// There is none, and there will be none: Slack has refused it, or somebody has deleted the message.
     NoneAnyMore,
 }
@@ -60,7 +63,7 @@ impl Stream {
     /// The message, if it is known.
     pub const fn message(&self) -> Option<&StreamMessage> {
         match self {
-            Self::Open(message) | Self::Closed(message) => Some(message),
+            Self::Open(message) | Self::Closed(message) | Self::Deleting(message) => Some(message),
             Self::Begun(_) | Self::NoneAnyMore => None,
         }
     }
@@ -135,7 +138,9 @@ pub fn show(
             message: message.clone(),
             is_anew: message.by != *token,
         }),
-        Some(Stream::Begun(_) | Stream::Closed(_) | Stream::NoneAnyMore) => Decision::only(Show::No),
+        Some(Stream::Begun(_) | Stream::Closed(_) | Stream::Deleting(_) | Stream::NoneAnyMore) => {
+            Decision::only(Show::No)
+        }
     }
 }
 
@@ -173,6 +178,19 @@ pub fn closed(record: Option<&Record>, message: &StreamMessage) -> Decision<()> 
         }
         _ => Decision::only(()),
     }
+}
+
+/// Writes down that this message is about to be deleted. False if it is not the question's stream any more.
+pub fn deleting(record: Option<&Record>, message: &StreamMessage) -> Decision<bool> {
+    let Some(record) = record else { return Decision::only(false) };
+    let being_deleted = Some(Stream::Deleting(message.clone()));
+    if record.stream == being_deleted {
+        return Decision::only(true);
+    }
+    if record.stream.as_ref().and_then(Stream::message) != Some(message) {
+        return Decision::only(false);
+    }
+    Decision::write(Record { stream: being_deleted, ..record.clone() }, true)
 }
 
 /// Ends a question because Slack has said that somebody pressed stop on its stream. The answer is the receive that is to be made

@@ -211,6 +211,7 @@ fn found_with(leading: Option<&Record>, now: UnixMillis) -> Decision<Errand> {
         for_agent: true,
         stopped_at: None,
         trace_id: None,
+        conversation: None,
         resumes: None,
         is_lapse: false,
         was_dead_letter: false,

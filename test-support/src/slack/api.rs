@@ -62,6 +62,8 @@ pub struct Message {
     pub is_own: bool,
     /// Whether it is being written (`chat.startStream`).
     pub is_written: bool,
+    /// Whether it is written by chunks; absent before the first addition, which says it.
+    pub is_in_chunks: Option<bool>,
 }
 
 impl Message {
@@ -589,12 +591,23 @@ impl State {
         let Some(message) = self.messages.iter_mut().find(is_it) else { return error("message_not_found") };
         match (method, message.is_written) {
             ("chat.appendStream", true) => {
-                match (text(arguments, "markdown_text"), arguments.get("chunks")) {
-                    (Some(more), None) if more.chars().count() <= 12_000 => message.text.push_str(more),
-                    (Some(_), None) => return error("msg_too_long"),
-                    (None, Some(Value::Array(_))) => {}
+                // The first addition says by which of the two a message is written.
+                let (in_chunks, more) = match (text(arguments, "markdown_text"), arguments.get("chunks")) {
+                    (Some(more), None) => (false, more.to_owned()),
+                    (None, Some(Value::Array(chunks))) => {
+                        let texts = chunks.iter().filter(|chunk| chunk["type"] == "markdown_text");
+                        (true, texts.filter_map(|chunk| chunk["text"].as_str()).collect())
+                    }
+                    (Some(_), Some(_)) => return error("cannot_provide_both_markdown_text_and_chunks"),
                     _ => return error("invalid_arguments"),
+                };
+                if more.chars().count() > 12_000 {
+                    return error("msg_too_long");
                 }
+                if *message.is_in_chunks.get_or_insert(in_chunks) != in_chunks {
+                    return error("streaming_mode_mismatch");
+                }
+                message.text.push_str(&more);
             }
             ("chat.stopStream", true) => message.is_written = false,
             ("chat.appendStream" | "chat.stopStream", false) => {
@@ -632,6 +645,7 @@ impl State {
             metadata: arguments.get("metadata").cloned().unwrap_or_default(),
             is_own,
             is_written: false,
+            is_in_chunks: None,
         });
         ts
     }

@@ -6,6 +6,7 @@
     [long 9000]  answers with about so many characters
     [nothing]    has no answer
     [show 5]     shows so many pieces of its answer while it thinks, if ANSWER=stream
+    [step 2]     shows so many steps of its work in the same way
     [tokens 900] reports that it has used so many tokens; otherwise it reports nothing
     [cards 2]    makes two cards in Trello, one after the other, and says in the answer what came of each
 """
@@ -23,7 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "agent"))
 import slack_agent  # noqa: E402
 
 CREATE_CARD = "trello___create_card"
-ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|show|tokens|cards) ?([\d.]*)\]")
+ORDER = re.compile(r"\[(sleep|fail|hang|long|nothing|show|step|tokens|cards) ?([\d.]*)\]")
 
 
 async def think(question: slack_agent.Question) -> str | None:
@@ -44,6 +45,10 @@ async def think(question: slack_agent.Question) -> str | None:
             case "show":
                 for number in range(int(argument)):
                     question.show(f"{question.id} piece {number} ")
+                    await asyncio.sleep(0.7)
+            case "step":
+                for number in range(int(argument)):
+                    question.step(f"{question.id}-{number}", f"step {number}", "complete")
                     await asyncio.sleep(0.7)
             case "tokens":
                 question.used(int(argument), 0)

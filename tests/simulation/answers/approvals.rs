@@ -370,7 +370,12 @@ pub(crate) fn count(sim: &Sim, request: &Value, answer: &Value) {
 /// The schedules that are to send a message, by their names.
 impl Sim {
     /// Has EventBridge Scheduler send the message at that time. The same schedule once more is the same one.
-    fn schedule(self: &Arc<Self>, lapse: &Lapse, at: slack_ingress::time::clock::UnixMillis) {
+    fn schedule(
+        self: &Arc<Self>,
+        lapse: &Lapse,
+        conversation: Option<&str>,
+        at: slack_ingress::time::clock::UnixMillis,
+    ) {
         let name = lapse.event_id();
         if !self.schedules.lock().unwrap().insert(name.clone()) {
             self.count(Fault::ScheduleMadeTwice);
@@ -389,7 +394,7 @@ impl Sim {
         if is_twice {
             self.count(Fault::LapseComesTwice);
         }
-        let (sim, content) = (Arc::clone(self), Content::of_lapse(lapse));
+        let (sim, content) = (Arc::clone(self), Content::of_lapse(lapse, conversation));
         self.spawn(async move {
             sleep(on_time + if is_late { much_later } else { late }).await;
             sim.say("scheduler", &name, format_args!("sends"));
@@ -408,6 +413,7 @@ impl Node {
     pub(crate) async fn schedule(
         &self,
         lapse: &Lapse,
+        conversation: Option<&str>,
         at: slack_ingress::time::clock::UnixMillis,
     ) -> Result<(), QueueError> {
         if self.sim.is_off(Rule::LapseIsScheduled) {
@@ -419,8 +425,8 @@ impl Node {
             Some(Wrong::Before | Wrong::HangsBefore) => self.sim.count(Fault::ScheduleNotMade),
             Some(_) => self.sim.count(Fault::ScheduleMadeAndItsAnswerLost),
         }
-        let lapse = lapse.clone();
-        let made = self.call(wrong, move |sim| sim.schedule(&lapse, at)).await;
+        let (lapse, conversation) = (lapse.clone(), conversation.map(str::to_owned));
+        let made = self.call(wrong, move |sim| sim.schedule(&lapse, conversation.as_deref(), at)).await;
         made.ok_or_else(|| QueueError::Unknown("no answer".into()))
     }
 

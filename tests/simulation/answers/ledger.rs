@@ -841,8 +841,9 @@ impl Ledger {
                         Some(State::Answered { ts: None, .. }) => true,
                         _ => false,
                     };
-                    let is_excused =
-                        leading.is_none_or(|leading| leading.was_dropped || leading.is_sent_back);
+                    // Of one that the agent has ignored no message is left that could tell anybody.
+                    let is_excused = question.may_be_ignored
+                        || leading.is_none_or(|leading| leading.was_dropped || leading.is_sent_back);
                     if !is_ended && !is_excused {
                         wrong.push((id.clone(), format!("joined to {to}, which is {state:?}")));
                     }

@@ -43,13 +43,14 @@ impl Content {
         })
     }
 
-    /// What the schedule of a lapse sends: on a FIFO queue in a group of its own.
-    pub(crate) fn of_lapse(lapse: &Lapse) -> Arc<Self> {
+    /// What the schedule of a lapse sends: on a FIFO queue in the conversation of its question.
+    pub(crate) fn of_lapse(lapse: &Lapse, conversation: Option<&str>) -> Arc<Self> {
         let id = lapse.event_id();
         let attributes =
             BTreeMap::from([("kind".to_owned(), KIND.to_owned()), ("event_id".to_owned(), id.clone())]);
         let body = lapse.to_json().to_string();
-        Arc::new(Self { body, attributes, group: id.clone(), deduplication_id: id })
+        let group = conversation.unwrap_or(&id).to_owned();
+        Arc::new(Self { body, attributes, group, deduplication_id: id })
     }
 
     pub(crate) fn attribute(&self, name: &str) -> Option<&str> {

@@ -752,8 +752,13 @@ impl Queue for Node {
         answer_of(changed)
     }
 
-    async fn put_at(&self, lapse: &Lapse, at: UnixMillis) -> Result<(), QueueError> {
-        self.schedule(lapse, at).await
+    async fn put_at(
+        &self,
+        lapse: &Lapse,
+        conversation: Option<&str>,
+        at: UnixMillis,
+    ) -> Result<(), QueueError> {
+        self.schedule(lapse, conversation, at).await
     }
 
     async fn delete(&self, handle: &str) -> Result<(), QueueError> {

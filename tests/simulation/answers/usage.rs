@@ -6,7 +6,6 @@ use slack_ingress::dedup::StoreError;
 use slack_ingress::slack::scope::Scope;
 use slack_ingress::time::clock::UnixMillis;
 use slack_ingress::work::RecordKey;
-use slack_ingress::work::token::Token;
 use slack_ingress::work::usage::{Amounts, Counter, DailyLimits, Limits, Taken, Taker, Unit, UsageStore};
 
 use super::ledger::Used;
@@ -50,7 +49,7 @@ impl UsageStore for Node {
         now: UnixMillis,
     ) -> Result<Taken, StoreError> {
         let is_off = match by {
-            Taker::Attempt(_) => self.sim.is_off(Rule::AttemptsTake),
+            Taker::Attempt(_) | Taker::Given(_) => self.sim.is_off(Rule::AttemptsTake),
             Taker::ToolCall(_) => self.sim.is_off(Rule::ToolCallsAreTaken),
         };
         if is_off {
@@ -72,7 +71,7 @@ impl UsageStore for Node {
     async fn replace_taken(
         &self,
         question: &RecordKey,
-        by: &Token,
+        by: &Taker,
         used_tokens: u64,
         now: UnixMillis,
     ) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@ use super::{Authorization, Envelope, Event, Inner};
 use serde::Deserialize;
 
 /// Slackbot's user id, which is the same in every workspace. Its messages have no `bot_id`.
-const SLACKBOT: &str = "USLACKBOT";
+pub(in crate::slack) const SLACKBOT: &str = "USLACKBOT";
 
 /// Who wrote the message that an event tells of, or did what it tells of.
 pub(super) fn author(envelope: &Envelope<'_>, authorizations: &[Authorization<'_>]) -> Author {

@@ -3,7 +3,7 @@
 //! In reading order: this page reads the envelope and says what makes two events one; `installation` says whose they are,
 //! `place` to which conversation they belong, `author` whose act they tell of.
 
-mod author;
+pub(in crate::slack) mod author;
 mod installation;
 mod place;
 
