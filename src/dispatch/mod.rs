@@ -24,7 +24,7 @@
 //! 3. [`work::receive`](crate::work::receive): what is done with a message, by what its question's record says.
 //! 4. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean; [`reply`]: what the
 //!    agent's answer means; [`plain`]: how an agent is called that knows nothing of work records.
-//! 5. [`click`]: what is decided about a call of a tool; [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
+//! 5. [`decide`]: what is decided about a call of a tool; [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
 //!
 //! This room imports `aws` (how a stream of events is read), `dedup` (the error of a store), `sink`, `slack` (what a message
 //! asks), `telemetry` (the report), `time` and `work`. It belongs to the cargo feature `dispatch`.
@@ -32,13 +32,14 @@
 pub mod agent;
 pub mod agent_call;
 pub mod batch;
-pub mod click;
 pub mod dead_letter;
+pub mod decide;
 pub mod message;
 pub mod plain;
 pub mod reply;
 pub mod settler;
 
+use crate::work::transition::Transition;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
@@ -50,7 +51,7 @@ use crate::sink::Sink;
 use crate::slack::approval::{LAPSED, Verdict};
 use crate::slack::asker::{AskerKind, Home, WhoMayAsk};
 use crate::slack::payload::DmConversation;
-use crate::slack::question::{self, Asked, File, Pane, Place, Question, Stop};
+use crate::slack::question::{self, File, Meaning, Pane, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
@@ -73,7 +74,7 @@ use crate::work::{RecordKey, Stopped, WorkStore};
 use agent::{Agent, InvokeError, Replied};
 use agent_call::AgentCall;
 use batch::Batch;
-use click::Click;
+use decide::Decide;
 use message::{DEAD_LETTER_REASON, QueueMessage};
 use reply::{AgentProtocol, WorkReply};
 use settler::{Settler, request};
@@ -90,7 +91,8 @@ pub const RESERVE: Duration = Duration::from_secs(10);
 /// By how much a lease outlasts the invocation that took it.
 const LEASE_AFTER_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How many receives of a message wait for the stop that has ended its question, if only Slack has told of it.
+/// How many receives of a question's message wait for the event of the stop that has ended it, if agent-settle has learned of
+/// the stop from Slack first.
 const STOP_IS_AWAITED: u32 = 6;
 
 /// How many conversations are handed over in parallel. An SQS batch holds ten messages by default.
@@ -237,12 +239,12 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         report: &mut MessageReport,
     ) -> MessageOutcome {
         if let Some(lapse) = Lapse::read(message.published_attributes(), message.published_body()) {
-            return self.decide(message, &Click::of_lapse(&lapse), invocation, report).await;
+            return self.decide(message, &Decide::of_lapse(&lapse), invocation, report).await;
         }
         report.session_id = agent_call::session_id(message);
         let asked = agent_call::asked(message, self.settings.dm_conversation)
             .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
-        if let Ok((Asked::Question(question), _)) = &asked
+        if let Ok((Meaning::Question(question), _)) = &asked
             && question.asker.is_bot
             && !self.settings.who_may_ask.may(AskerKind::Bot)
         {
@@ -250,8 +252,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             return MessageOutcome::NoQuestion;
         }
         let is_for_the_agent = match &asked {
-            Ok((Asked::Question(_) | Asked::Decision(_), _)) => true,
-            Ok((Asked::Nothing | Asked::Pane(_), _)) => self.settings.events == AgentEvents::All,
+            Ok((Meaning::Question(_) | Meaning::Click(_), _)) => true,
+            Ok((Meaning::Nothing | Meaning::Pane(_), _)) => self.settings.events == AgentEvents::All,
             _ => false,
         };
         // A message is not begun if there might be too little time to finish it.
@@ -267,36 +269,36 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 report.is_untold = true;
                 self.send_to_dead_letter_queue(message, invalid.as_str(), report).await
             }
-            Ok((Asked::Question(question), _)) => {
+            Ok((Meaning::Question(question), _)) => {
                 let key = RecordKey::of_question(&question.id);
                 self.work(message, Some(&question), &key, invocation, report).await
             }
-            Ok((Asked::Stop(stop), _)) => self.stop(message, &stop, invocation, report).await,
-            Ok((Asked::Deletion { question_id }, _)) => self.delete(&question_id, report).await,
-            Ok((Asked::Decision(decision), event_id)) => {
+            Ok((Meaning::Stop(stop), _)) => self.stop(message, &stop, invocation, report).await,
+            Ok((Meaning::Deletion { question_id }, _)) => self.delete(&question_id, report).await,
+            Ok((Meaning::Click(decision), event_id)) => {
                 let received_at = message.published_attributes().get("received_at");
                 let clicked_at = received_at.and_then(|millis| millis.parse().ok());
-                match Click::of_decision(&decision, event_id, clicked_at) {
+                match Decide::of_decision(&decision, event_id, clicked_at) {
                     Some(click) => self.decide(message, &click, invocation, report).await,
                     None => MessageOutcome::NoEffect,
                 }
             }
-            Ok((Asked::Feedback(feedback), _)) => {
+            Ok((Meaning::Feedback(feedback), _)) => {
                 report.feedback = Some(feedback);
                 MessageOutcome::Feedback
             }
-            Ok((Asked::Pane(pane), _)) if !is_for_the_agent => {
+            Ok((Meaning::Pane(pane), _)) if !is_for_the_agent => {
                 self.suggest_prompts(&pane, report).await;
                 MessageOutcome::Pane
             }
-            Ok((asked @ (Asked::Nothing | Asked::Pane(_)), event_id)) if is_for_the_agent => {
-                if let Asked::Pane(pane) = &asked {
+            Ok((asked @ (Meaning::Nothing | Meaning::Pane(_)), event_id)) if is_for_the_agent => {
+                if let Meaning::Pane(pane) = &asked {
                     self.suggest_prompts(pane, report).await;
                 }
                 let key = RecordKey::of_question(event_id);
                 self.work(message, None, &key, invocation, report).await
             }
-            Ok((Asked::Nothing | Asked::Pane(_), _)) => MessageOutcome::NoQuestion,
+            Ok((Meaning::Nothing | Meaning::Pane(_), _)) => MessageOutcome::NoQuestion,
         }
     }
 
@@ -361,7 +363,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     async fn decide(
         &self,
         message: &QueueMessage,
-        click: &Click<'_>,
+        click: &Decide<'_>,
         invocation: &Invocation,
         report: &mut MessageReport,
     ) -> MessageOutcome {
@@ -456,7 +458,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         }
     }
 
-    /// Goes on with a question that a person has decided about: with the message that says so in the place of its own.
+    /// Goes on with a question that a person has decided about. The message of the click, or the one that says that nobody has
+    /// decided in time, takes the place of the question's own.
     async fn resume(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
         let read = async {
             let read = self.store.read(work.key, self.clock.now());
@@ -922,12 +925,12 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     async fn delete(&self, question_id: &str, report: &mut MessageReport) -> MessageOutcome {
         let key = RecordKey::of_question(question_id);
         let deleted = update(&self.store, &self.clock, &key, |record, now| {
-            let receive::Decision { write, then } = receive::on_deletion(record, now);
+            let Transition { write, then } = receive::on_deletion(record, now);
             // Of a message that asked nothing there is nothing to clear up, and most are of this kind.
             let was_asked = record.is_some_and(|record| record.place.is_some());
             let stands = write.as_ref().or(record).map(|record| &record.state);
             let is_deleted = matches!(stands, Some(State::Told { why, .. }) if why == receive::DELETED);
-            receive::Decision { write, then: (then, was_asked && is_deleted) }
+            Transition { write, then: (then, was_asked && is_deleted) }
         });
         match run_until(&self.clock, self.budget().settle_until(), deleted).await {
             Ok((receive, is_to_be_cleared)) => {

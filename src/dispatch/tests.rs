@@ -5,11 +5,12 @@ use crate::slack::asker::AskerKind;
 use crate::slack::question::SlackTs;
 use crate::work::askers::{AskerKey, AskerStore};
 use crate::work::audit::{AuditEntry, AuditStore};
-use crate::work::journal::{AskedCall, Entry, ToolEnd};
+use crate::work::journal::{Entry, ProposedCall, ToolEnd};
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
-use crate::work::record::{Asking, Buttons, Flight, Record};
+use crate::work::record::{ApprovalRef, Buttons, Flight, Record};
+use crate::work::transition::Transition;
 use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use crate::work::{Seen, Written};
 use serde_json::Value;
@@ -243,16 +244,16 @@ impl WorkStore for Arc<World> {
         self.store.begin_call(key, number, entry, now).await
     }
 
-    async fn replace_asked(
+    async fn replace_proposed(
         &self,
         key: &RecordKey,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         entry: &Entry,
         now: UnixMillis,
     ) -> Result<Option<Entry>, StoreError> {
         self.store_result(Fault::Write, ())?;
-        self.store.replace_asked(key, number, asked, entry, now).await
+        self.store.replace_proposed(key, number, asked, entry, now).await
     }
 
     async fn keep_invocation(
@@ -617,7 +618,7 @@ async fn after_its_attempts_the_asker_is_told_and_the_letter_has_the_reason() {
     let told = |record: Option<&Record>, _| {
         let told_for = Some("message of Ev1".to_owned());
         let told = State::Told { why: "gave_up".to_owned(), told_for, token: None };
-        receive::Decision::write(record.unwrap().with(told), ())
+        Transition::write(record.unwrap().with(told), ())
     };
     update(&scene.world, &scene.world, &key("C1"), told).await.unwrap();
     let report = scene.one(again(5, message("Ev1", "C1"))).await;
@@ -751,7 +752,7 @@ async fn a_stop_ends_what_was_asked_before_it_and_says_how_many() {
     assert_eq!(scene.invoked(), ["Ev1", "Ev3"]);
     let posted = |record: Option<&Record>, _| {
         let answered = State::Answered { ts: None, token: None };
-        receive::Decision::write(record.unwrap().with(answered), ())
+        Transition::write(record.unwrap().with(answered), ())
     };
     update(&scene.world, &scene.world, &RecordKey::of_question("Ev9"), posted).await.unwrap();
     assert_eq!(scene.one(stop(3)).await.outcome, Stops);
@@ -830,7 +831,7 @@ async fn what_an_earlier_dispatcher_handed_over_is_not_handed_over_again() {
     let former = RecordKey::of_question("Ev1");
     let write = async |scene: &Scene, state| {
         let record = Record::new(None, scene.world.now()).with(state);
-        let write = |_: Option<&Record>, _| receive::Decision::write(record.clone(), ());
+        let write = |_: Option<&Record>, _| Transition::write(record.clone(), ());
         update(&scene.world, &scene.world, &former, write).await.unwrap();
     };
     let scene = Scene::new();
@@ -854,7 +855,7 @@ async fn a_question_that_another_answer_answers_is_done_when_that_stands() {
     let write = async |key: &RecordKey, state: State| {
         let write = |record: Option<&Record>, now| {
             let record = record.cloned().unwrap_or_else(|| Record::new(None, now));
-            receive::Decision::write(record.with(state.clone()), ())
+            Transition::write(record.with(state.clone()), ())
         };
         update(&scene.world, &scene.world, key, write).await.unwrap();
     };
@@ -1284,11 +1285,11 @@ impl Scene {
         assert_eq!(scene.one(message("Ev1", "C1")).await.outcome, Dispatched);
         let invocation = scene.world.payloads.lock().unwrap().remove(0).to_string();
         scene.world.store.keep_invocation(&key("C1"), &invocation, scene.world.now()).await.unwrap();
-        let asking = Asking { number: 1, approval: Token::parse(APPROVAL).unwrap() };
+        let asking = ApprovalRef { number: 1, approval: Token::parse(APPROVAL).unwrap() };
         let ts = Some("9.000100".to_owned());
         let suspended = State::Suspended { asking, ts, token: Token::from_bits(99) };
         update(&scene.world, &scene.world, &key("C1"), |record, _| {
-            receive::Decision::write(record.unwrap().with(suspended.clone()), ())
+            Transition::write(record.unwrap().with(suspended.clone()), ())
         })
         .await
         .unwrap();

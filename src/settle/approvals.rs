@@ -25,12 +25,12 @@ use crate::time::clock::{Clock, Moment, UnixMillis};
 use crate::work::WorkStore;
 use crate::work::approval::{self, Approval, Clicked, Decision, Verdict, Who};
 use crate::work::audit::Act;
-use crate::work::journal::{AskedCall, Entry};
+use crate::work::journal::{Entry, ProposedCall};
 use crate::work::lapse::Lapse;
 use crate::work::operations::{self, Now};
 use crate::work::queue::Queue;
 use crate::work::receive::is_withdrawn;
-use crate::work::record::{Asking, Buttons, End, Posting, Record, State, Via};
+use crate::work::record::{ApprovalRef, Buttons, End, Posting, Record, State, Via};
 use crate::work::token::{Token, Tokens};
 use crate::work::update::update;
 
@@ -121,13 +121,14 @@ impl Decide {
 
 /// Whether the call can be shown to a person as it is.
 fn can_be_shown(tool: &str, arguments: &str) -> bool {
-    // What else a name could say would be read as words of ours.
+    // The name stands in a sentence of ours, so it may have nothing but letters, digits, `_` and `-`.
     let is_name = tool.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     is_name && legible(arguments).chars().count() <= MAX_SHOWN
 }
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
-    /// What a call is written down as that a person has to approve first; `None` if it needs nobody's approval. What cannot be shown
+    /// The entry of the journal for a call that a person has to approve first; `None` if it needs nobody's approval. What
+    /// cannot be shown
     /// to anybody is closed.
     pub(super) fn asked_first(&self, tool: &str, arguments: &str) -> Option<Entry> {
         let who = self.settings.approvals.of(tool)?;
@@ -143,7 +144,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             decision: None,
         };
         let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
-        Some(Entry::Asked(AskedCall { tool, arguments, approval }))
+        Some(Entry::Proposed(ProposedCall { tool, arguments, approval }))
     }
 
     /// Asks a person about the call with this number, and ends the attempt. Nothing is held while they think about it.
@@ -161,9 +162,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             _ => {}
         }
         let asked = match self.store.read_call(call.key, number).await? {
-            Some(Entry::Asked(asked)) if asked.approval.decision.is_none() => asked,
+            Some(Entry::Proposed(asked)) if asked.approval.decision.is_none() => asked,
             // The same request was made before, and was decided about. Whoever takes the question next reads the journal.
-            Some(Entry::Asked(_)) => return self.go_on_by_the_journal(call).await,
+            Some(Entry::Proposed(_)) => return self.go_on_by_the_journal(call).await,
             Some(Entry::Call(made)) if made.approval.is_some() => {
                 return self.go_on_by_the_journal(call).await;
             }
@@ -172,19 +173,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             _ => return Ok(Answer::Invalid { why: "nobody has to be asked about this call" }),
         };
         let Some(place) = &record.place else {
-            return self.not_asked(number, &asked, "no_place", call).await;
+            return self.close_unasked(number, &asked, "no_place", call).await;
         };
         if asked.approval.who == Who::Asker && place.user.is_none() {
-            return self.not_asked(number, &asked, "no_asker", call).await;
+            return self.close_unasked(number, &asked, "no_asker", call).await;
         }
         if record.suspensions >= approval::MAX_ASKED {
-            return self.not_asked(number, &asked, "asked_too_often", call).await;
+            return self.close_unasked(number, &asked, "asked_too_often", call).await;
         }
         let shown = shown(&asked, &asked.approval.who.mention(place.user.as_deref())).text();
         let (tool, arguments) = (&*asked.tool, &*asked.arguments);
-        self.before(&Act::Approval { number, tool, arguments, by: call.token }, Some(place), call).await?;
+        self.audit_before(&Act::Approval { number, tool, arguments, by: call.token }, Some(place), call)
+            .await?;
         if self.blocks(number, &asked, place, call).is_none() {
-            return self.not_asked(number, &asked, "too_long_to_show", call).await;
+            return self.close_unasked(number, &asked, "too_long_to_show", call).await;
         }
         self.store.keep_invocation(call.key, invocation, self.clock.now()).await?;
         let lapse = Lapse {
@@ -204,7 +206,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             call.report.why = Some(CANNOT_WAIT.to_owned());
             return Ok(Answer::NotAsked { why: CANNOT_WAIT });
         }
-        let asking = Asking { number, approval: asked.approval.id.clone() };
+        let asking = ApprovalRef { number, approval: asked.approval.id.clone() };
         Ok(match self.end(Some(&shown), End::Suspended(asking), call).await? {
             // Slack does not take the message, and the asker was told so. To the agent it is as if others posted it.
             Answer::Told => Answer::TakenOver,
@@ -223,15 +225,15 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         &self,
         refused: &Record,
         posting: &Posting,
-        asking: &Asking,
+        asking: &ApprovalRef,
         reason: &str,
         call: &mut Call<'_>,
     ) -> Result<Option<(Vec<String>, Record)>, StoreError> {
         let asked = match self.store.read_call(call.key, asking.number).await? {
             None | Some(Entry::Closed) => None,
-            Some(Entry::Asked(asked)) if asked.verdict().is_none() => Some(asked),
+            Some(Entry::Proposed(asked)) if asked.verdict().is_none() => Some(asked),
             // Somebody has decided, so an earlier message stands, although it was not found. Their click carries the question on.
-            Some(Entry::Asked(_) | Entry::Call(_)) => {
+            Some(Entry::Proposed(_) | Entry::Call(_)) => {
                 self.back_off(refused, None, call).await;
                 return Ok(None);
             }
@@ -240,7 +242,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let text = answer_text::apology(why);
         let told = End::Told { why: why.to_owned() };
         let place = refused.place.as_ref();
-        self.before(&Act::Answer { record: refused, text: Some(text), end: &told }, place, call).await?;
+        self.audit_before(&Act::Answer { record: refused, text: Some(text), end: &told }, place, call)
+            .await?;
         let parts = answer_text::parts(text);
         let by_url = place.is_some_and(|place| self.may_respond(posting, place, parts.len(), call));
         let via = if by_url { Via::ResponseUrl } else { Via::Channel };
@@ -252,13 +255,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if let Some(asked) = asked
             && let Err(error) = self
                 .store
-                .replace_asked(call.key, asking.number, &asked, &Entry::Closed, self.clock.now())
+                .replace_proposed(call.key, asking.number, &asked, &Entry::Closed, self.clock.now())
                 .await
         {
             call.report.errors.add("close", &error);
         }
         let (text, end) = (Some(posting.text.as_str()), &posting.end);
-        self.after(&Act::NotPosted { record: refused, text, end, why: reason }, place, call).await;
+        self.audit_after(&Act::NotPosted { record: refused, text, end, why: reason }, place, call).await;
         Ok(Some((parts, record)))
     }
 
@@ -271,14 +274,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Nobody is asked: the call is not made, and the attempt goes on.
-    async fn not_asked(
+    async fn close_unasked(
         &self,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         why: &'static str,
         call: &mut Call<'_>,
     ) -> Result<Answer, StoreError> {
-        self.store.replace_asked(call.key, number, asked, &Entry::Closed, self.clock.now()).await?;
+        self.store.replace_proposed(call.key, number, asked, &Entry::Closed, self.clock.now()).await?;
         call.report.why = Some(why.to_owned());
         Ok(Answer::NotAsked { why })
     }
@@ -287,7 +290,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     pub(super) fn blocks(
         &self,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         place: &Place,
         call: &Call<'_>,
     ) -> Option<Value> {
@@ -312,21 +315,22 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let now = decide.clicked_at.map_or(now, |clicked_at| clicked_at.min(now));
         let decision = match approval::click(approval, decide.verdict, by, &decide.click, now) {
             Clicked::HasDecided(decision) => decision,
-            // Of a click that decided late, the message may be gone. What says that the time is over carries the question on, and
-            // what becomes of that message is said by the record.
+            // Somebody has decided just before the time was over, and the message of the click may be lost. So this message,
+            // which says that the time is over, goes on with the question by their decision, and the record says what becomes
+            // of it.
             Clicked::TooLate(decision) if decide.verdict == Verdict::Lapsed => decision,
             Clicked::TooLate(decision) => {
-                self.did_not_count(decide, place, call).await;
+                self.audit_not_counted(decide, place, call).await;
                 return Ok(self.no_effect(NoEffect::Decided(decision.shown()), decide, call).await);
             }
             Clicked::Over => {
-                self.did_not_count(decide, place, call).await;
+                self.audit_not_counted(decide, place, call).await;
                 return Ok(self.no_effect(NoEffect::Over, decide, call).await);
             }
             Clicked::Decides(decision) => {
                 let withdrawn = Now { now, stopped_at: stop.as_ref().map(|stop| &stop.at) };
                 if record.has_ended() || is_withdrawn(&record, withdrawn.stopped_at) {
-                    self.did_not_count(decide, place, call).await;
+                    self.audit_not_counted(decide, place, call).await;
                     return Ok(self.no_effect(NoEffect::Gone, decide, call).await);
                 }
                 match self.may_decide(&approval.who, decide, place, call).await {
@@ -348,7 +352,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 let decider = place.map(|place| decider(decide, place));
                 let (number, tool) = (decide.number, &*asked.tool);
                 let act = Act::Decision { number, tool, decision: &decision };
-                self.before(&act, decider.as_ref(), call).await?;
+                self.audit_before(&act, decider.as_ref(), call).await?;
                 match self.write_decision(number, &asked, decision.clone(), call).await? {
                     Ok(decision) => {
                         call.report.decided = Some(decision.verdict);
@@ -356,7 +360,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                     }
                     Err(first) => {
                         let act = Act::NotDecided { number, decision: &decision };
-                        self.after(&act, decider.as_ref(), call).await;
+                        self.audit_after(&act, decider.as_ref(), call).await;
                         match first {
                             Some(first) if decide.verdict == Verdict::Lapsed => first,
                             first => {
@@ -374,7 +378,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Writes down that a decision did not count. An earlier run of the same click may have written that it was about to be made.
-    async fn did_not_count(&self, decide: &Decide, place: Option<&Place>, call: &mut Call<'_>) {
+    async fn audit_not_counted(&self, decide: &Decide, place: Option<&Place>, call: &mut Call<'_>) {
         let decision = Decision {
             verdict: decide.verdict,
             by: decide.by.clone(),
@@ -383,7 +387,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         };
         let decider = place.map(|place| decider(decide, place));
         let act = Act::NotDecided { number: decide.number, decision: &decision };
-        self.after(&act, decider.as_ref(), call).await;
+        self.audit_after(&act, decider.as_ref(), call).await;
     }
 
     /// The call that the click is about, if such an approval stands in the journal of a question of this installation and this
@@ -394,7 +398,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         decide: &Decide,
         record: Option<&Record>,
         call: &Call<'_>,
-    ) -> Result<Option<AskedCall>, StoreError> {
+    ) -> Result<Option<ProposedCall>, StoreError> {
         let Some(record) = record else { return Ok(None) };
         let place = record.place.as_ref();
         let tenant = place.and_then(|place| place.tenant.as_deref());
@@ -406,9 +410,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             return Ok(None);
         }
         Ok(match self.store.read_call(call.key, decide.number).await? {
-            Some(Entry::Asked(asked)) => Some(asked),
+            Some(Entry::Proposed(asked)) => Some(asked),
             // It was approved, and has been begun since.
-            Some(Entry::Call(made)) => made.approval.map(|approval| AskedCall {
+            Some(Entry::Call(made)) => made.approval.map(|approval| ProposedCall {
                 tool: made.tool,
                 arguments: made.arguments,
                 approval,
@@ -422,22 +426,23 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     async fn write_decision(
         &self,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         decision: Decision,
         call: &Call<'_>,
     ) -> Result<Result<Decision, Option<Decision>>, StoreError> {
         let approval = Approval { decision: Some(decision.clone()), ..asked.approval.clone() };
-        let decided = Entry::Asked(AskedCall { approval, ..asked.clone() });
-        let mut written = self.store.replace_asked(call.key, number, asked, &decided, self.clock.now()).await;
+        let decided = Entry::Proposed(ProposedCall { approval, ..asked.clone() });
+        let mut written =
+            self.store.replace_proposed(call.key, number, asked, &decided, self.clock.now()).await;
         if written.is_err() {
             // Perhaps it was written. The same entry again has the same answer.
-            written = self.store.replace_asked(call.key, number, asked, &decided, self.clock.now()).await;
+            written = self.store.replace_proposed(call.key, number, asked, &decided, self.clock.now()).await;
         }
         Ok(match written? {
             None => Ok(decision),
             Some(stands) => {
                 let first = match stands {
-                    Entry::Asked(AskedCall { approval, .. }) => approval.decision,
+                    Entry::Proposed(ProposedCall { approval, .. }) => approval.decision,
                     Entry::Call(made) => made.approval.and_then(|approval| approval.decision),
                     Entry::Closed => None,
                 };
@@ -495,7 +500,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     /// it may not show that, and may when there is more time.
     async fn show_decision(
         &self,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         decision: &Decision,
         decide: &Decide,
         record: &Record,
@@ -526,7 +531,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call: &mut Call<'_>,
     ) -> Result<(), StoreError> {
         if let (Some(Buttons { asking, ts: Some(ts) }), Some(place)) = (&record.buttons, &record.place)
-            && let Some(Entry::Asked(entry)) = self.store.read_call(call.key, asking.number).await?
+            && let Some(Entry::Proposed(entry)) = self.store.read_call(call.key, asking.number).await?
             && entry.approval.id == asking.approval
         {
             let who = entry.approval.who.mention(place.user.as_deref());
@@ -575,7 +580,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// The message stands that asks a person: nothing of the question's is held any more.
-    pub(super) async fn suspended(&self, call: &mut Call<'_>) -> Result<(), StoreError> {
+    pub(super) async fn show_suspended(&self, call: &mut Call<'_>) -> Result<(), StoreError> {
         call.report.ended = Some(Ended::Suspended);
         let Some(record) = self.read(call).await? else { return Ok(()) };
         self.close_stream(&record, call).await;
@@ -595,7 +600,7 @@ fn decider(decide: &Decide, place: &Place) -> Place {
     }
 }
 
-fn shown<'a>(asked: &'a AskedCall, who: &'a str) -> Shown<'a> {
+fn shown<'a>(asked: &'a ProposedCall, who: &'a str) -> Shown<'a> {
     Shown { tool: &asked.tool, arguments: &asked.arguments, who, until: asked.approval.until }
 }
 

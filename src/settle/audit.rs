@@ -16,7 +16,7 @@ use crate::work::token::{Token, Tokens};
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
     /// Writes an entry before its act. After an error the act must not be made.
-    pub(super) async fn before(
+    pub(super) async fn audit_before(
         &self,
         act: &Act<'_>,
         place: Option<&Place>,
@@ -32,8 +32,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Writes down what came of an act. If that fails, the trail says that the act may have been made.
-    pub(super) async fn after(&self, act: &Act<'_>, place: Option<&Place>, call: &mut Call<'_>) {
-        if let Err(error) = self.before(act, place, call).await {
+    pub(super) async fn audit_after(&self, act: &Act<'_>, place: Option<&Place>, call: &mut Call<'_>) {
+        if let Err(error) = self.audit_before(act, place, call).await {
             call.report.errors.add("audit", &error);
         }
     }
@@ -53,7 +53,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let (Some(_), Claimed::Yours { attempt, place, .. }) = (claim.write, claim.then) else {
             return Ok(());
         };
-        self.before(&Act::Asked { attempt, by: new }, place.as_ref(), call).await
+        self.audit_before(&Act::Asked { attempt, by: new }, place.as_ref(), call).await
     }
 
     /// Writes down what is about to be posted, before it is written into the record, from which others post it too.
@@ -66,7 +66,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         // Nobody else's text is taken, so it is not about to be posted.
         let is_theirs = |record: &&Record| record.flight_of(call.token).is_some();
         let Some(record) = call.record.as_ref().filter(is_theirs) else { return Ok(()) };
-        self.before(&Act::Answer { record, text, end }, record.place.as_ref(), call).await
+        self.audit_before(&Act::Answer { record, text, end }, record.place.as_ref(), call).await
     }
 
     /// Writes down what is about to be posted on, in case that nobody did when it was written into the record: the trail may have
@@ -78,14 +78,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call: &Call<'_>,
     ) -> Result<(), StoreError> {
         let act = Act::Answer { record, text: Some(&posting.text), end: &posting.end };
-        self.before(&act, record.place.as_ref(), call).await
+        self.audit_before(&act, record.place.as_ref(), call).await
     }
 
     /// Writes down that a text was not taken that was about to be posted.
-    pub(super) async fn not_taken(&self, text: Option<&str>, end: &End, why: &str, call: &mut Call<'_>) {
+    pub(super) async fn audit_not_posted(
+        &self,
+        text: Option<&str>,
+        end: &End,
+        why: &str,
+        call: &mut Call<'_>,
+    ) {
         let Some(record) = call.written_for.take() else { return };
         let act = Act::NotPosted { record: &record, text, end, why };
-        self.after(&act, record.place.as_ref(), call).await;
+        self.audit_after(&act, record.place.as_ref(), call).await;
     }
 
     /// Writes down how the question has ended with this call, if it has, and what the attempt has used.
@@ -102,7 +108,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             || call.record.as_ref().is_some_and(|record| record.is_by(call.token));
         let used = used.filter(|_| is_theirs && !matches!(answer, Answer::NotAsked { .. }));
         if let Some(TokensUsed { input: input_tokens, output: output_tokens }) = used {
-            self.after(&Act::Used { by, input_tokens, output_tokens }, place.as_ref(), call).await;
+            self.audit_after(&Act::Used { by, input_tokens, output_tokens }, place.as_ref(), call).await;
         }
         let how = match (call.report.ended, answer) {
             (Some(ended), _) => word(ended),
@@ -115,7 +121,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Answer::Answered { ts } => ts.as_deref(),
             _ => None,
         };
-        self.after(&Act::Ended { how, by, why: why.as_deref(), ts }, place.as_ref(), call).await;
+        self.audit_after(&Act::Ended { how, by, why: why.as_deref(), ts }, place.as_ref(), call).await;
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::gateway::ToolOutcome;
 use crate::time::clock::UnixMillis;
 use crate::work::approval::{Approval, Verdict};
-use crate::work::journal::{AskedCall, Entry, MAX_BYTES, ToolCall, ToolEnd};
+use crate::work::journal::{Entry, MAX_BYTES, ProposedCall, ToolCall, ToolEnd};
 
 /// What is answered to the request for a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Called {
         /// Who has approved it; absent if it needed nobody's approval, or has none.
         approved_by: Option<String>,
     },
-    /// Another invocation makes this very call right now. Asking again will tell what came of it.
+    /// Another invocation makes this very call right now. ApprovalRef again will tell what came of it.
     UnderWay,
     /// Another call stands under this number: an earlier attempt made that one.
     Another(Box<JournalledCall>),
@@ -42,7 +42,7 @@ impl Called {
                 call.end_at(now).map_or(Self::UnderWay, |end| Self::Ended { end, approved_by })
             }
             Entry::Call(call) => Self::Another(Box::new(JournalledCall::of(call, number, now))),
-            Entry::Asked(asked) if asked.is_of(tool, arguments) => match asked.verdict() {
+            Entry::Proposed(asked) if asked.is_of(tool, arguments) => match asked.verdict() {
                 None => Self::AskFirst,
                 // Whoever asks for it again makes it.
                 Some(Verdict::Approved) => Self::UnderWay,
@@ -50,7 +50,7 @@ impl Called {
                     Self::ended(ToolEnd::NotCalled { why: verdict.as_str().to_owned() })
                 }
             },
-            Entry::Asked(asked) => Self::Another(Box::new(JournalledCall::of_asked(asked, number))),
+            Entry::Proposed(asked) => Self::Another(Box::new(JournalledCall::of_proposed(asked, number))),
         }
     }
 
@@ -123,9 +123,9 @@ impl JournalledCall {
         }
     }
 
-    /// A call that a person was asked about, and that is not begun. One about which nobody has decided was not asked about in
-    /// the end.
-    pub fn of_asked(asked: &AskedCall, number: u32) -> Self {
+    /// A call that a person was asked about, and that is not begun. If nobody has decided, the attempt ended before it asked
+    /// anybody.
+    pub fn of_proposed(asked: &ProposedCall, number: u32) -> Self {
         let why = match asked.verdict() {
             Some(Verdict::Approved) => None,
             Some(verdict) => Some(verdict.as_str()),

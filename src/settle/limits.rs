@@ -72,7 +72,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call: &Call<'_>,
     ) -> Result<Answer, StoreError> {
         let stands = match self.store.read_call(call.key, number).await? {
-            Some(Entry::Asked(asked)) if is_approved(&asked, tool, arguments) => {
+            Some(Entry::Proposed(asked)) if is_approved(&asked, tool, arguments) => {
                 let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
                 let over = ToolCall {
                     tool: tool.to_owned(),
@@ -87,7 +87,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             stands => stands,
         };
         // What was called before the day's limit was reached, or set, was called.
-        let begun = stands.filter(|entry| !matches!(entry, Entry::Asked(_)));
+        let begun = stands.filter(|entry| !matches!(entry, Entry::Proposed(_)));
         let told = |entry: Entry| self.called(&entry, number, tool, arguments);
         Ok(Answer::Called(begun.map_or(Called::ended(end), told)))
     }
@@ -149,7 +149,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     async fn is_approved_and_not_made(&self, calls: u32, call: &Call<'_>) -> Result<bool, StoreError> {
         for number in 1..=calls {
             let entry = self.store.read_call(call.key, number).await?;
-            if matches!(entry, Some(Entry::Asked(asked)) if asked.verdict() == Some(Verdict::Approved)) {
+            if matches!(entry, Some(Entry::Proposed(asked)) if asked.verdict() == Some(Verdict::Approved)) {
                 return Ok(true);
             }
         }

@@ -101,7 +101,7 @@ pub struct SettleSettings {
 }
 
 impl SettleSettings {
-    /// What is said when nothing but this wait is.
+    /// Settings with this wait, and every option off.
     pub fn new(post_wait: Duration) -> Self {
         let (limits, approvals) = (DailyLimits::default(), Approvals::default());
         let (session_titles, feedback_buttons) = (false, false);
@@ -225,7 +225,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 self.end_together(text.as_deref(), End::Answered, together, call).await
             }
             Operation::Refuse { why } => {
-                if self.has_parted(call).await? {
+                if self.release_to_answer_alone(call).await? {
                     return Ok(Answer::Gone);
                 }
                 call.report.why = Some(why.clone());
@@ -267,7 +267,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Answer::Claimed { attempt, question_id, place, tool_calls, most_tokens }
             }
             Claimed::Gone { visible } => {
-                self.withdrawn(visible, call).await;
+                self.finish_withdrawn(visible, call).await;
                 Answer::Gone
             }
         })
@@ -291,7 +291,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 if visible.is_none() && why != operations::GONE {
                     self.close_stream_of_record(call).await;
                 }
-                self.withdrawn(visible, call).await;
+                self.finish_withdrawn(visible, call).await;
                 call.report.why = Some(why.to_owned());
                 Answer::Cancel { why }
             }
@@ -303,7 +303,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         self.end_together(text, end, &[], call).await
     }
 
-    /// The same with the ids of the other questions that the text answers, too.
+    /// Like [`end`](Self::end); `together` has the ids of the other questions that the text answers as well.
     async fn end_together(
         &self,
         text: Option<&str>,
@@ -362,23 +362,23 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 // The attempt is over: a person is asked.
                 (End::Suspended(_), _) => Answer::Gone,
                 (End::Told { .. }, End::Told { .. }) => Answer::Told,
-                // Slack took nothing of this very answer, and the dead letter tells. The agent has nothing left to do.
+                // Slack has refused this answer for good, and the dead letter tells a person. The agent has nothing left to do.
                 (End::Told { .. }, End::Answered | End::Declined(_) | End::Suspended(_)) => Answer::TakenOver,
             }),
             Intent::Apart { visible } => {
-                self.not_taken(text, &end, "apart", call).await;
+                self.audit_not_posted(text, &end, "apart", call).await;
                 self.make_visible(&visible, call).await;
                 Ok(Answer::Gone)
             }
-            // Whoever asks again finds the question as it was.
+            // Nothing was written, so the caller may repeat the request.
             Intent::Soon => Err(StoreError::new("work record", "another question is just being taken")),
             Intent::NoPlace => {
-                self.not_taken(text, &end, "no_place", call).await;
+                self.audit_not_posted(text, &end, "no_place", call).await;
                 Ok(Answer::Invalid { why: "the question has no place to answer in" })
             }
             Intent::Gone { visible } => {
-                self.not_taken(text, &end, "gone", call).await;
-                self.withdrawn(visible, call).await;
+                self.audit_not_posted(text, &end, "gone", call).await;
+                self.finish_withdrawn(visible, call).await;
                 Ok(Answer::Gone)
             }
         }
@@ -448,7 +448,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// What follows when a call finds the question withdrawn: `visible` is the receive, if this very call ended it.
-    async fn withdrawn(&self, visible: Option<Receive>, call: &mut Call<'_>) {
+    async fn finish_withdrawn(&self, visible: Option<Receive>, call: &mut Call<'_>) {
         let Some(receive) = visible else { return };
         call.report.ended = Some(Ended::Stopped);
         call.report.why = Some(STOPPED.to_owned());

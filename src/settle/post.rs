@@ -101,7 +101,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         match found {
             FindOutcome::Found { ts } => {
                 let parts = parts(posting).len();
-                match self.stands(nonce, Some(&ts), parts, call).await? {
+                match self.record_posted_part(nonce, Some(&ts), parts, call).await? {
                     Next::Post(record) => self.post_parts(*record, call).await,
                     Next::Answer(answer) => Ok(*answer),
                 }
@@ -163,7 +163,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             State::Posting(posting) => parts(posting),
             _ => return Ok(Answer::Gone),
         };
-        let mut asks = self.asks(&record, call).await?;
+        let mut asks = self.approval_blocks(&record, call).await?;
         let mut with_buttons = self.settings.feedback_buttons;
         loop {
             let State::Posting(posting) = record.state.clone() else { return Ok(Answer::Gone) };
@@ -171,7 +171,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 return Ok(Answer::Gone);
             };
             let number = usize::try_from(posting.part).unwrap_or(usize::MAX);
-            // Those who read it to its end can say whether it is good.
+            // Only the last part has buttons: people rate an answer when they have read all of it.
             let has_buttons = with_buttons
                 && number.checked_add(1) == Some(parts.len())
                 && takes_feedback(&posting, &place, call.key.question_id());
@@ -211,7 +211,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             };
             match outcome {
                 PostOutcome::Posted { ts } => {
-                    match self.stands(&nonce, ts.as_deref(), parts.len(), call).await? {
+                    match self.record_posted_part(&nonce, ts.as_deref(), parts.len(), call).await? {
                         Next::Post(next) => record = *next,
                         Next::Answer(answer) => return Ok(*answer),
                     }
@@ -269,12 +269,12 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// The blocks of a text that asks a person; `None` if it asks nobody, or there is nothing to ask any more.
-    async fn asks(&self, record: &Record, call: &Call<'_>) -> Result<Option<Value>, StoreError> {
+    async fn approval_blocks(&self, record: &Record, call: &Call<'_>) -> Result<Option<Value>, StoreError> {
         let State::Posting(Posting { end: End::Suspended(asking), .. }) = &record.state else {
             return Ok(None);
         };
         let entry = self.store.read_call(call.key, asking.number).await?;
-        let (Some(Entry::Asked(asked)), Some(place)) = (entry, &record.place) else { return Ok(None) };
+        let (Some(Entry::Proposed(asked)), Some(place)) = (entry, &record.place) else { return Ok(None) };
         let is_the_same = asked.approval.id == asking.approval;
         Ok(is_the_same.then(|| self.blocks(asking.number, &asked, place, call)).flatten())
     }
@@ -335,7 +335,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Writes down that one of so many `parts` stands, and does what follows of it.
-    async fn stands(
+    async fn record_posted_part(
         &self,
         nonce: &Token,
         ts: Option<&str>,
@@ -354,14 +354,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Next::Answer(Box::new(Answer::TakenOver))
             }
             Posted::Ended { end, receive } => {
-                Next::Answer(Box::new(self.ended(&end, &receive, ts, call).await?))
+                Next::Answer(Box::new(self.finish_posted(&end, &receive, ts, call).await?))
             }
             Posted::Gone => Next::Answer(Box::new(Answer::TakenOver)),
         })
     }
 
     /// All parts stand: the message goes, or is made visible so that the dispatcher makes a dead letter of it.
-    async fn ended(
+    async fn finish_posted(
         &self,
         end: &End,
         receive: &Receive,
@@ -386,7 +386,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             }
             End::Suspended(_) => {
                 self.delete(receive, call).await;
-                self.suspended(call).await?;
+                self.show_suspended(call).await?;
                 return Ok(Answer::Suspended);
             }
             End::Told { why } => {

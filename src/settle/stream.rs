@@ -52,7 +52,7 @@ pub enum Piece {
 
 /// What became of an answer that was to be put into the message of its stream.
 pub(super) enum Put {
-    /// As of any post. What nobody knows counts as refused, for it may be repeated.
+    /// The outcome, as of any post. One that nobody knows counts as refused, because the text may be put there again.
     As(PostOutcome),
     /// There is no such message any more, and the text is posted as any other.
     NoMessage(String),
@@ -76,7 +76,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             Show::Nothing => Ok(Answer::Shown),
             Show::No => Ok(Answer::NotShown),
             Show::Gone { visible } => {
-                self.withdrawn(visible, call).await;
+                self.finish_withdrawn(visible, call).await;
                 Ok(Answer::Gone)
             }
         }
@@ -213,7 +213,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             update(&self.store, &self.clock, call.key, |record, _| stream::stopped_by_user(record, token));
         match stopped.await? {
             Some(visible) => {
-                self.withdrawn(Some(visible), call).await;
+                self.finish_withdrawn(Some(visible), call).await;
                 Ok(Answer::Cancel { why: STOPPED })
             }
             None => Ok(Answer::Gone),

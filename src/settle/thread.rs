@@ -85,7 +85,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 }
 
-/// The message in which an earlier attempt at the question has shown what it thought: nobody has said that.
+/// The `ts` of the message in which an earlier attempt has shown what it thought. Nobody has said that, so it is left out.
 fn shown_in(record: &Record) -> Option<&str> {
     record.stream.as_ref()?.message().map(|message| message.ts.as_str())
 }

@@ -218,7 +218,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     }
 
     /// Gives the question back, to be answered alone, if its worker was given others. Returns whether it was.
-    pub(super) async fn has_parted(&self, call: &mut Call<'_>) -> Result<bool, StoreError> {
+    pub(super) async fn release_to_answer_alone(&self, call: &mut Call<'_>) -> Result<bool, StoreError> {
         if self.settings.together.is_none() {
             return Ok(false);
         }
@@ -250,8 +250,8 @@ fn other(standing: &Standing) -> Other {
     }
 }
 
-/// The questions among these messages but the leading one, each with whether it was asked later: the first of those that were, and the
-/// last of those that were not.
+/// The other questions among these messages, each with whether it was asked after the leading one: of each kind at most
+/// [`MAX_OTHERS`], and those that are nearest to it.
 fn standing(messages: &[Value], place: &Place, leading: &Record, leading_id: &str) -> Vec<(Standing, bool)> {
     let read = |message: &Value| Standing::read(message, place, &leading.app_users);
     let mut all: Vec<Standing> =

@@ -17,7 +17,7 @@ use crate::time::clock::Clock;
 use crate::work::WorkStore;
 use crate::work::approval::Verdict;
 use crate::work::audit::Act;
-use crate::work::journal::{AskedCall, Entry, ToolCall, ToolEnd};
+use crate::work::journal::{Entry, ProposedCall, ToolCall, ToolEnd};
 use crate::work::operations::{self, Counted};
 use crate::work::queue::Queue;
 use crate::work::record::Record;
@@ -41,7 +41,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let Ok(raw) = serde_json::from_str::<&RawValue>(arguments) else {
             return Ok(Answer::Invalid { why: "arguments must be a JSON object as text" });
         };
-        if self.has_parted(call).await? {
+        if self.release_to_answer_alone(call).await? {
             return Ok(Answer::Gone);
         }
         let stop = self.stop(call).await?;
@@ -56,7 +56,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 return Ok(Answer::Called(Called::ended(ToolEnd::NotCalled { why })));
             }
             Counted::Gone { visible } => {
-                self.withdrawn(visible, call).await;
+                self.finish_withdrawn(visible, call).await;
                 return Ok(Answer::Gone);
             }
         };
@@ -73,7 +73,9 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                     return Ok(Answer::Called(Called::ended(ToolEnd::NotCalled { why })));
                 }
                 None => return Ok(Answer::Called(self.called(first, number, tool, arguments))),
-                Some(Entry::Asked(asked)) if is_approved(&asked, tool, arguments) => approved = Some(asked),
+                Some(Entry::Proposed(asked)) if is_approved(&asked, tool, arguments) => {
+                    approved = Some(asked)
+                }
                 Some(stands) => return Ok(Answer::Called(self.called(&stands, number, tool, arguments))),
             }
         }
@@ -81,7 +83,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             return self.over_limit(number, tool, arguments, end, call).await;
         }
         // It stands in the trail before it stands in the journal: after an error the same request makes the call.
-        self.before(&Act::Call { number, tool, arguments, by: token }, place.as_ref(), call).await?;
+        self.audit_before(&Act::Call { number, tool, arguments, by: token }, place.as_ref(), call).await?;
         let (nonce, begun_at) = (self.tokens.next(), self.clock.now());
         let begun = ToolCall {
             tool: tool.to_owned(),
@@ -97,7 +99,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             if matches!(called, Called::Another(_)) || stands == Entry::Closed {
                 let end = ToolEnd::NotCalled { why: "another_stands".to_owned() };
                 let act = Act::Called { number, tool, arguments, by: token, end: &end };
-                self.after(&act, place.as_ref(), call).await;
+                self.audit_after(&act, place.as_ref(), call).await;
             }
             return Ok(Answer::Called(called));
         }
@@ -106,7 +108,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         if let ToolEnd::NotCalled { why } | ToolEnd::Unknown { why, .. } = &end {
             call.report.why = Some(why.clone());
         }
-        // Whoever asked learns it in any case. If it cannot be written down, the next attempt takes it for unknown.
+        // The caller gets the result even if it cannot be written down. Then the next attempt takes it for unknown.
         let mut written = self.store.end_call(call.key, number, &nonce, &end).await;
         if written.is_err() {
             written = self.store.end_call(call.key, number, &nonce, &end).await;
@@ -115,7 +117,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             call.report.errors.add("end of a call", &error);
         }
         let act = Act::Called { number, tool, arguments, by: token, end: &end };
-        self.after(&act, place.as_ref(), call).await;
+        self.audit_after(&act, place.as_ref(), call).await;
         Ok(Answer::Called(Called::Ended { end, approved_by }))
     }
 
@@ -129,10 +131,11 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             let stands = match self.store.read_call(call.key, number).await? {
                 None => self.begin(number, &Entry::Closed, call).await?,
                 // An attempt that has ended since was about to ask a person, and has not.
-                Some(Entry::Asked(asked)) if asked.verdict().is_none() => {
+                Some(Entry::Proposed(asked)) if asked.verdict().is_none() => {
                     let (key, now) = (call.key, self.clock.now());
-                    let stands = self.store.replace_asked(key, number, &asked, &Entry::Closed, now).await?;
-                    stands.or(Some(Entry::Asked(asked)))
+                    let stands =
+                        self.store.replace_proposed(key, number, &asked, &Entry::Closed, now).await?;
+                    stands.or(Some(Entry::Proposed(asked)))
                 }
                 stands => stands,
             };
@@ -140,7 +143,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Some(Entry::Call(begun)) => {
                     calls.push(JournalledCall::of(&begun, number, self.clock.now()));
                 }
-                Some(Entry::Asked(asked)) => calls.push(JournalledCall::of_asked(&asked, number)),
+                Some(Entry::Proposed(asked)) => calls.push(JournalledCall::of_proposed(&asked, number)),
                 Some(Entry::Closed) | None => {}
             }
         }
@@ -158,14 +161,14 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         &self,
         number: u32,
         begun: ToolCall,
-        approved: Option<AskedCall>,
+        approved: Option<ProposedCall>,
         call: &Call<'_>,
     ) -> Result<Option<Entry>, StoreError> {
         let asked = match approved {
             Some(asked) => asked,
             None => match self.begin(number, &Entry::Call(begun.clone()), call).await? {
-                // It was approved when it needed that.
-                Some(Entry::Asked(asked)) if is_approved(&asked, &begun.tool, &begun.arguments) => asked,
+                // The call needed an approval when it was begun, and has it. The setting has changed since.
+                Some(Entry::Proposed(asked)) if is_approved(&asked, &begun.tool, &begun.arguments) => asked,
                 stands => return Ok(stands),
             },
         };
@@ -177,13 +180,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         &self,
         number: u32,
         begun: ToolCall,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         call: &Call<'_>,
     ) -> Result<Option<Entry>, StoreError> {
         let entry = Entry::Call(ToolCall { approval: Some(asked.approval.clone()), ..begun });
-        match self.store.replace_asked(call.key, number, asked, &entry, self.clock.now()).await {
+        match self.store.replace_proposed(call.key, number, asked, &entry, self.clock.now()).await {
             // Perhaps it was written. The same entry again has the same answer.
-            Err(_) => self.store.replace_asked(call.key, number, asked, &entry, self.clock.now()).await,
+            Err(_) => self.store.replace_proposed(call.key, number, asked, &entry, self.clock.now()).await,
             begun => begun,
         }
     }
@@ -224,6 +227,6 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
 }
 
 /// Whether it is this very call, and a person has approved it.
-pub(super) fn is_approved(asked: &AskedCall, tool: &str, arguments: &str) -> bool {
+pub(super) fn is_approved(asked: &ProposedCall, tool: &str, arguments: &str) -> bool {
     asked.is_of(tool, arguments) && asked.verdict() == Some(Verdict::Approved)
 }

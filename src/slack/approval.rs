@@ -82,7 +82,7 @@ pub struct Decided<'a> {
 
 /// A click on one of the buttons.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Click {
+pub struct ApprovalButton {
     /// The number of the call in the question's journal.
     pub number: u32,
     /// The id of the approval, as it stands in the button.
@@ -229,7 +229,7 @@ impl NoEffect<'_> {
 }
 
 /// What an action of an interaction says; `None` if it is no click on these buttons.
-pub fn click(action: &Value) -> Option<Click> {
+pub fn click(action: &Value) -> Option<ApprovalButton> {
     let field = |name: &str| action.get(name).and_then(Value::as_str);
     let verdict = match (field("type")?, field("action_id")?) {
         ("button", APPROVE) => Verdict::Approved,
@@ -240,7 +240,7 @@ pub fn click(action: &Value) -> Option<Click> {
     let number = parts.next()?.parse().ok().filter(|number| *number > 0)?;
     let approval = parts.next()?.to_owned();
     let question_id = parts.next().filter(|id| !id.is_empty())?.to_owned();
-    Some(Click { number, approval, question_id, verdict })
+    Some(ApprovalButton { number, approval, question_id, verdict })
 }
 
 /// The arguments as a person can read them: JSON of the same meaning, in which characters that nobody sees, or that change how
@@ -358,7 +358,8 @@ mod tests {
             &json!({ "type": "text", "text": arguments }),
             "not interpreted, and nothing left out"
         );
-        let clicks: Vec<Click> = actions(&blocks).iter().map(|button| click(button).unwrap()).collect();
+        let clicks: Vec<ApprovalButton> =
+            actions(&blocks).iter().map(|button| click(button).unwrap()).collect();
         let verdicts: Vec<Verdict> = clicks.iter().map(|click| click.verdict).collect();
         assert_eq!(verdicts, [Verdict::Approved, Verdict::Refused]);
         for clicked in clicks {

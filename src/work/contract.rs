@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::approval::{Approval, Decision, Verdict, Who};
 use super::askers::{AskerKey, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::audit::{Act, AuditEntry, AuditRules, Redact};
-use super::journal::{AskedCall, Entry, ToolCall, ToolEnd};
-use super::record::{Asking, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::journal::{Entry, ProposedCall, ToolCall, ToolEnd};
+use super::record::{ApprovalRef, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
 use super::stream::{Stream, StreamMessage};
 use super::together::Other;
 use super::token::{RandomTokens, Token, Tokens};
@@ -239,7 +239,7 @@ fn records() -> Vec<Record> {
     records.push(Record { together, app_users: vec!["UAPP".to_owned(), "WAPP".to_owned()], ..free() });
     records.push(Record { is_alone: true, ..free() });
     for ts in [Some("1531420619.000500".to_owned()), None] {
-        let asking = Asking { number: 3, approval: token(6) };
+        let asking = ApprovalRef { number: 3, approval: token(6) };
         let suspended = free().with(State::Suspended { asking, ts, token: token(1) });
         records.extend([suspended.withdrawn("deleted"), suspended]);
     }
@@ -561,12 +561,12 @@ pub async fn what_is_forgotten_is_closed(store: &impl WorkStore) {
     assert_eq!(store.read_call(&key, 3).await.expect("the store answers"), None);
 }
 
-fn asked(id: u128, decision: Option<Decision>) -> AskedCall {
+fn asked(id: u128, decision: Option<Decision>) -> ProposedCall {
     let ToolCall { tool, arguments, .. } = call(1);
     let people = Who::People(vec!["U1".to_owned(), "W2".to_owned()]);
     let until = NOW.after(Duration::from_secs(60));
     let approval = Approval { id: token(id), who: people, asked_at: NOW, until, decision };
-    AskedCall { tool, arguments, approval }
+    ProposedCall { tool, arguments, approval }
 }
 
 fn decision(verdict: Verdict, click: &str) -> Decision {
@@ -574,17 +574,22 @@ fn decision(verdict: Verdict, click: &str) -> Decision {
     Decision { verdict, by, click: click.to_owned(), at: NOW }
 }
 
-async fn replace(store: &impl WorkStore, key: &RecordKey, asked: &AskedCall, entry: &Entry) -> Option<Entry> {
-    store.replace_asked(key, 1, asked, entry, NOW).await.expect("the store answers")
+async fn replace(
+    store: &impl WorkStore,
+    key: &RecordKey,
+    asked: &ProposedCall,
+    entry: &Entry,
+) -> Option<Entry> {
+    store.replace_proposed(key, 1, asked, entry, NOW).await.expect("the store answers")
 }
 
 /// Of many that decide about one call, one does, and the others see what was decided.
 pub async fn of_many_decisions_one_is_written(store: &impl WorkStore) {
     let (key, open) = (new_key(), asked(1, None));
-    assert_eq!(begin(store, &key, 1, &Entry::Asked(open.clone())).await, None);
+    assert_eq!(begin(store, &key, 1, &Entry::Proposed(open.clone())).await, None);
     let verdicts = Verdict::ALL.into_iter().cycle().take(8).enumerate();
     let decided: Vec<Entry> = verdicts
-        .map(|(n, verdict)| Entry::Asked(asked(1, Some(decision(verdict, &format!("Ev{n}"))))))
+        .map(|(n, verdict)| Entry::Proposed(asked(1, Some(decision(verdict, &format!("Ev{n}"))))))
         .collect();
     let found = join_all(decided.iter().map(|entry| replace(store, &key, &open, entry))).await;
     let written: Vec<&Entry> =
@@ -599,8 +604,8 @@ pub async fn of_many_decisions_one_is_written(store: &impl WorkStore) {
 pub async fn an_approved_call_is_begun_once_in_the_place_of_its_approval(store: &impl WorkStore) {
     let (key, open) = (new_key(), asked(1, None));
     let approved = asked(1, Some(decision(Verdict::Approved, "Ev1")));
-    assert_eq!(begin(store, &key, 1, &Entry::Asked(open.clone())).await, None);
-    assert_eq!(replace(store, &key, &open, &Entry::Asked(approved.clone())).await, None);
+    assert_eq!(begin(store, &key, 1, &Entry::Proposed(open.clone())).await, None);
+    assert_eq!(replace(store, &key, &open, &Entry::Proposed(approved.clone())).await, None);
     let made = |nonce| ToolCall { approval: Some(approved.approval.clone()), ..call(nonce) };
     let calls: Vec<Entry> = (1..=8).map(|nonce| Entry::Call(made(nonce))).collect();
     let found = join_all(calls.iter().map(|entry| replace(store, &key, &approved, entry))).await;
@@ -622,14 +627,14 @@ pub async fn what_is_not_as_it_was_asked_is_not_replaced(store: &impl WorkStore)
     let refused = asked(1, Some(decision(Verdict::Refused, "Ev1")));
     let begun = Entry::Call(call(1));
     assert_eq!(replace(store, &key, &open, &begun).await, Some(Entry::Closed), "nothing stands there");
-    assert_eq!(begin(store, &key, 1, &Entry::Asked(refused.clone())).await, None);
+    assert_eq!(begin(store, &key, 1, &Entry::Proposed(refused.clone())).await, None);
     for stale in [open, asked(2, None), asked(1, Some(decision(Verdict::Approved, "Ev1")))] {
-        assert_eq!(replace(store, &key, &stale, &begun).await, Some(Entry::Asked(refused.clone())));
+        assert_eq!(replace(store, &key, &stale, &begun).await, Some(Entry::Proposed(refused.clone())));
     }
     assert_eq!(replace(store, &key, &refused, &Entry::Closed).await, None);
     assert_eq!(store.read_call(&key, 1).await.expect("the store answers"), Some(Entry::Closed));
     store.forget_call(&key, 1, NOW).await.expect("the store answers");
-    assert_eq!(begin(store, &key, 1, &Entry::Asked(refused)).await, Some(Entry::Closed));
+    assert_eq!(begin(store, &key, 1, &Entry::Proposed(refused)).await, Some(Entry::Closed));
 }
 
 /// What an agent was invoked with is kept to the letter, and takes the place of what was kept before.

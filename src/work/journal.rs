@@ -38,14 +38,14 @@ pub enum Entry {
     /// question has ended, and what its tools were told is not kept.
     Closed,
     /// A call that is begun when a person has approved it, and not before.
-    Asked(AskedCall),
+    Proposed(ProposedCall),
     /// A call that was begun; or one that a person has approved and that a limit of the day has refused, which has an end at once.
     Call(ToolCall),
 }
 
 /// A call that a person is asked about, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedCall {
+pub struct ProposedCall {
     /// The Gateway's name of the tool.
     pub tool: String,
     /// Its arguments, to the letter as they were shown.
@@ -54,7 +54,7 @@ pub struct AskedCall {
     pub approval: Approval,
 }
 
-impl AskedCall {
+impl ProposedCall {
     /// Whether it is a call of this tool with these arguments.
     pub fn is_of(&self, tool: &str, arguments: &str) -> bool {
         self.tool == tool && self.arguments == arguments

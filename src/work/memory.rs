@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::askers::{AskerKey, AskerStore, KNOWN_FOR, TOLD_AGAIN_AFTER};
 use super::audit::{AuditEntry, AuditStore};
-use super::journal::{AskedCall, Entry, ToolEnd};
+use super::journal::{Entry, ProposedCall, ToolEnd};
 use super::record::Record;
 use super::token::Token;
 use super::usage::{Amounts, Counter, Taken, Taker, UsageStore, day_of};
@@ -204,18 +204,18 @@ impl WorkStore for MemoryWork {
         }))
     }
 
-    async fn replace_asked(
+    async fn replace_proposed(
         &self,
         key: &RecordKey,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         entry: &Entry,
         _now: UnixMillis,
     ) -> Result<Option<Entry>, StoreError> {
         Ok(self.items(|items| {
             let place = (key.clone(), number);
             let stands = items.calls.get(&place).cloned().unwrap_or(Entry::Closed);
-            let is_as_asked = matches!(&stands, Entry::Asked(stands)
+            let is_as_asked = matches!(&stands, Entry::Proposed(stands)
                 if stands.approval.id == asked.approval.id && stands.approval.decision == asked.approval.decision);
             if is_as_asked {
                 items.calls.insert(place, entry.clone());

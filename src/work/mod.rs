@@ -52,6 +52,7 @@ pub mod record;
 pub mod stream;
 pub mod together;
 pub mod token;
+pub mod transition;
 pub mod update;
 pub mod usage;
 
@@ -64,7 +65,7 @@ use crate::slack::question::SlackTs;
 use crate::time::clock::UnixMillis;
 use askers::AskerStore;
 use audit::AuditStore;
-use journal::{AskedCall, Entry, ToolEnd};
+use journal::{Entry, ProposedCall, ToolEnd};
 use record::Record;
 use token::Token;
 use usage::UsageStore;
@@ -300,11 +301,11 @@ pub trait WorkStore: AskerStore + UsageStore + AuditStore {
     ///
     /// # Errors
     /// When it is unknown whether it was written, or what stands there is no entry.
-    fn replace_asked(
+    fn replace_proposed(
         &self,
         key: &RecordKey,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         entry: &Entry,
         now: UnixMillis,
     ) -> impl Future<Output = Result<Option<Entry>, StoreError>> + Send;

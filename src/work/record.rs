@@ -70,7 +70,7 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Buttons {
     /// What it asks about.
-    pub asking: Asking,
+    pub asking: ApprovalRef,
     /// Slack's `ts` of it, if it is known.
     pub ts: Option<String>,
 }
@@ -95,7 +95,7 @@ pub enum State {
     /// the queue: the click is one.
     Suspended {
         /// What is asked.
-        asking: Asking,
+        asking: ApprovalRef,
         /// Slack's `ts` of the message with the buttons, if it is known.
         ts: Option<String>,
         /// The token of whoever has suspended it.
@@ -182,12 +182,12 @@ pub enum End {
     /// The text says why nobody thinks about the question. There is nothing to be done about it, so it counts as answered.
     Declined(Declined),
     /// The text asks a person whether a tool may be called.
-    Suspended(Asking),
+    Suspended(ApprovalRef),
 }
 
 /// What a person is asked about a question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Asking {
+pub struct ApprovalRef {
     /// The number of the call in the question's journal.
     pub number: u32,
     /// The id of the [approval](super::approval::Approval).

@@ -1,8 +1,8 @@
 //! How a decision about a record becomes a write: read, decide, write if nobody has written since, and otherwise decide anew.
 
-use super::receive::Decision;
 use super::record::Record;
 use super::together::Joint;
+use super::transition::Transition;
 use super::{RecordKey, Seen, Version, WorkStore, Write, Written};
 use crate::dedup::StoreError;
 use crate::time::clock::{Clock, UnixMillis};
@@ -20,12 +20,12 @@ pub async fn update<T>(
     store: &impl WorkStore,
     clock: &impl Clock,
     key: &RecordKey,
-    decide: impl Fn(Option<&Record>, UnixMillis) -> Decision<T>,
+    decide: impl Fn(Option<&Record>, UnixMillis) -> Transition<T>,
 ) -> Result<T, StoreError> {
     let mut seen = store.read(key, clock.now()).await?;
     for _ in 0..MAX_ROUNDS {
         let now = clock.now();
-        let Decision { write, then } = decide(seen.record.as_ref(), now);
+        let Transition { write, then } = decide(seen.record.as_ref(), now);
         let Some(record) = write else { return Ok(then) };
         seen = match store.write(key, &seen, &record, now).await {
             Ok(Written::Done) => return Ok(then),

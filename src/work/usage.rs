@@ -75,7 +75,7 @@ impl Amounts {
         }
     }
 
-    /// The first unit of which as much again as `more` is over a limit.
+    /// The first unit whose sum of this amount and `more` is over its limit.
     pub(super) fn over(&self, more: &Self, limits: &Limits) -> Option<Unit> {
         Unit::ALL.into_iter().find(|unit| {
             let wanted = more.of(*unit);

@@ -6,9 +6,10 @@
 
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::work::operations::{self, Beat, Claimed, Intent, Now, Posted};
-use slack_ingress::work::receive::{self, Decision, Errand, Limits, Received};
+use slack_ingress::work::receive::{self, Errand, Limits, Received};
 use slack_ingress::work::record::{End, Flight, Posting, Receive, Record, State, Via};
 use slack_ingress::work::token::Token;
+use slack_ingress::work::transition::Transition;
 use std::time::Duration;
 
 use super::world::NOW;
@@ -87,7 +88,7 @@ impl Rules {
         record: Option<&Record>,
         received: &Received<'_>,
         limits: Limits,
-    ) -> Decision<Errand> {
+    ) -> Transition<Errand> {
         let decided = if !self.hold(Rule::OnlyTheSameMessageAsks)
             && let Some(Record { state: State::Posting(posting), .. }) = record
             && let Some(sight) = &posting.sight
@@ -115,17 +116,17 @@ impl Rules {
         };
         match (&decided.then, record) {
             (Errand::DeadLetter { .. }, _) if !self.hold(Rule::ToldIsALetter) => {
-                Decision { then: Errand::Done(receive::Done::Told), ..decided }
+                Transition { then: Errand::Done(receive::Done::Told), ..decided }
             }
             (
                 Errand::PutOff(_),
                 Some(Record { state: State::Posting(Posting { sight: Some(_), .. }), .. }),
-            ) if !self.hold(Rule::LostSightsAreReplaced) => Decision { write: None, ..decided },
+            ) if !self.hold(Rule::LostSightsAreReplaced) => Transition { write: None, ..decided },
             _ => decided,
         }
     }
 
-    pub(crate) fn on_deletion(self, record: Option<&Record>) -> Decision<Option<Receive>> {
+    pub(crate) fn on_deletion(self, record: Option<&Record>) -> Transition<Option<Receive>> {
         if self.hold(Rule::DeletionsSparePosts) {
             return receive::on_deletion(record, NOW);
         }
@@ -139,7 +140,7 @@ impl Rules {
         token: &Token,
         new: &Token,
         stop: Option<&SlackTs>,
-    ) -> Decision<Claimed> {
+    ) -> Transition<Claimed> {
         let new = if self.hold(Rule::ClaimsHaveTheirOwnToken) { new } else { token };
         operations::claim(record, token, new, at(stop))
     }
@@ -149,7 +150,7 @@ impl Rules {
         record: Option<&Record>,
         token: &Token,
         stop: Option<&SlackTs>,
-    ) -> Decision<Beat> {
+    ) -> Transition<Beat> {
         match record {
             Some(Record { state: State::InFlight(Flight { token: Some(current), .. }), .. })
                 if !self.hold(Rule::BeatsNeedTheToken) =>
@@ -168,7 +169,7 @@ impl Rules {
         end: &End,
         nonce: &Token,
         stop: Option<&SlackTs>,
-    ) -> Decision<Intent> {
+    ) -> Transition<Intent> {
         let stop = stop.filter(|_| self.hold(Rule::StopsAreRead));
         let mut forced = record.cloned();
         if !self.hold(Rule::IntentNeedsAFlight)
@@ -192,7 +193,7 @@ impl Rules {
         token: &Token,
         nonce: &Token,
         via: Via,
-    ) -> Decision<Option<Record>> {
+    ) -> Transition<Option<Record>> {
         if self.hold(Rule::StartNeedsNoNonce) {
             return operations::start(record, token, nonce, via, NOW);
         }
@@ -205,9 +206,9 @@ impl Rules {
         operations::start(without.as_ref(), token, nonce, via, NOW)
     }
 
-    pub(crate) fn refused(self, record: Option<&Record>, nonce: &Token) -> Decision<Option<Record>> {
+    pub(crate) fn refused(self, record: Option<&Record>, nonce: &Token) -> Transition<Option<Record>> {
         let nonce = if self.hold(Rule::ClearingNeedsTheNonce) { Some(nonce) } else { nonce_of(record) };
-        nonce.map_or(Decision::only(None), |nonce| operations::refused(record, nonce))
+        nonce.map_or(Transition::only(None), |nonce| operations::refused(record, nonce))
     }
 
     pub(crate) fn posted(
@@ -217,9 +218,9 @@ impl Rules {
         nonce: &Token,
         parts: usize,
         next: Option<&Token>,
-    ) -> Decision<Posted> {
+    ) -> Transition<Posted> {
         let nonce = if self.hold(Rule::StandingNeedsTheNonce) { Some(nonce) } else { nonce_of(record) };
-        let Some(nonce) = nonce else { return Decision::only(Posted::Gone) };
+        let Some(nonce) = nonce else { return Transition::only(Posted::Gone) };
         operations::posted(record, token, nonce, Some("1.0"), parts, next, NOW)
     }
 

@@ -3,9 +3,10 @@
 
 use slack_ingress::slack::question::SlackTs;
 use slack_ingress::work::operations::{self, Beat, Claimed, Intent, Posted};
-use slack_ingress::work::receive::{self, DELETED, Decision, Errand, Received, STOPPED};
+use slack_ingress::work::receive::{self, DELETED, Errand, Received, STOPPED};
 use slack_ingress::work::record::{End, Posting, Receive, Record, State, Via};
 use slack_ingress::work::token::Token;
+use slack_ingress::work::transition::Transition;
 use stateright::{Model, Property};
 
 use super::liveness::Memo;
@@ -380,7 +381,8 @@ impl Protocol {
             (Task::Think { token }, How::With(Fault::SigTerm)) => go(Task::Release { token }),
             (Task::Think { token }, How::Beat) => {
                 let stop = self.stop(world);
-                let Decision { write, then } = self.rules.beat(world.record.as_ref(), &token, stop.as_ref());
+                let Transition { write, then } =
+                    self.rules.beat(world.record.as_ref(), &token, stop.as_ref());
                 if write.is_none() && matches!(then, Beat::GoOn { .. }) {
                     return None;
                 }
@@ -865,7 +867,7 @@ fn faults_of(action: Action) -> u8 {
     ))
 }
 
-fn map<T>(decided: Decision<T>, follow: impl FnOnce(T, bool) -> Follow) -> (Option<Record>, Follow) {
+fn map<T>(decided: Transition<T>, follow: impl FnOnce(T, bool) -> Follow) -> (Option<Record>, Follow) {
     let is_written = decided.write.is_some();
     (decided.write, follow(decided.then, is_written))
 }

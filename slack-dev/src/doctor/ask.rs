@@ -288,7 +288,7 @@ fn answer_in(thread: &Reply, root: &str) -> Option<String> {
 mod tests {
     use super::*;
     use slack_ingress::slack::payload::{DmConversation, Kind};
-    use slack_ingress::slack::question::{Asked as Meaning, read};
+    use slack_ingress::slack::question::{Meaning, read};
     use std::collections::BTreeMap;
 
     /// What the functions make of the mention, for a bot of a workspace or of all of an organisation.

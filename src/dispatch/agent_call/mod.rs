@@ -11,7 +11,7 @@ use super::message::DEAD_LETTER_REASON;
 use super::message::QueueMessage;
 use crate::sink::message::conversation_key;
 use crate::slack::payload::{self, DmConversation, Kind};
-use crate::slack::question::{self, Asked, File, Place, Question};
+use crate::slack::question::{self, File, Meaning, Place, Question};
 use crate::time::trace::TraceHeader;
 use crate::work::RecordKey;
 use crate::work::token::Token;
@@ -69,7 +69,7 @@ pub fn event_id(message: &QueueMessage) -> Result<&str, InvalidMessage> {
 ///
 /// # Errors
 /// When the ingress did not put this message on the queue.
-pub fn asked(message: &QueueMessage, dm_conversation: DmConversation) -> Result<Asked, InvalidMessage> {
+pub fn asked(message: &QueueMessage, dm_conversation: DmConversation) -> Result<Meaning, InvalidMessage> {
     event_id(message)?;
     let (kind, attributes) = (kind(message)?, message.published_attributes());
     let asked = question::read(kind, message.published_body(), attributes, dm_conversation);

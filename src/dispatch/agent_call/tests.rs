@@ -189,7 +189,7 @@ fn the_files_of_a_question_are_named_without_their_urls() {
         }
     });
     let message = message("event", &event);
-    let Asked::Question(mut question) = asked(&message, DmConversation::Thread).unwrap() else { panic!() };
+    let Meaning::Question(mut question) = asked(&message, DmConversation::Thread).unwrap() else { panic!() };
     question.files.left_out = 2;
     let payload = call(&message, Some(&question)).unwrap().payload;
     let payload: Value = serde_json::from_slice(&payload).unwrap();

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::settle::approvals::{Approvals, Decide};
-use crate::slack::approval::{self as message, Click};
+use crate::slack::approval::{self as message, ApprovalButton};
 use crate::slack::scope::Scope;
 use crate::work::approval::{Verdict, Who};
 use crate::work::audit::{AuditRules, Field, Redact};
-use crate::work::record::Asking;
+use crate::work::record::ApprovalRef;
 use crate::work::usage::{self, DailyLimits};
 
 const DELETE: &str = "trello___delete_card";
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// What the buttons of the last message say that has some.
-    fn buttons_of_message(&self) -> Vec<Click> {
+    fn buttons_of_message(&self) -> Vec<ApprovalButton> {
         let blocks = self.world.blocks.lock().unwrap();
         let last = blocks.iter().rev().flat_map(|blocks| blocks.as_array().unwrap());
         let mut elements = last.filter_map(|block| block["elements"].as_array());
@@ -88,10 +88,10 @@ impl Scene {
     async fn lapse(&self) -> Answer {
         let button = self.buttons_of_message().remove(0);
         let approval = Token::parse(&button.approval).unwrap();
-        self.lapse_of(&Asking { number: button.number, approval }).await
+        self.lapse_of(&ApprovalRef { number: button.number, approval }).await
     }
 
-    async fn lapse_of(&self, asking: &Asking) -> Answer {
+    async fn lapse_of(&self, asking: &ApprovalRef) -> Answer {
         let decide = Decide {
             number: asking.number,
             approval: asking.approval.clone(),
@@ -493,7 +493,7 @@ async fn of_a_question_that_is_deleted_while_it_waits_nothing_is_kept_and_its_bu
     let without_ts = |record: Option<&Record>, _| {
         let record = record.unwrap();
         let State::Suspended { asking, token, .. } = record.state.clone() else { panic!() };
-        Decision::write(record.with(State::Suspended { asking, ts: None, token }), ())
+        Transition::write(record.with(State::Suspended { asking, ts: None, token }), ())
     };
     update(&scene.world, &scene.world, &scene.key, without_ts).await.unwrap();
     update(&scene.world, &scene.world, &scene.key, receive::on_deletion).await.unwrap();
@@ -510,7 +510,7 @@ async fn the_buttons_of_a_question_that_was_stopped_while_it_waited_go_with_the_
     // The dispatcher takes the question by the click, finds the stop, and has agent-settle clear up.
     let withdrawn = |record: Option<&Record>, _| {
         let record = record.unwrap();
-        Decision::write(record.withdrawn(STOPPED), ())
+        Transition::write(record.withdrawn(STOPPED), ())
     };
     update(&scene.world, &scene.world, &scene.key, withdrawn).await.unwrap();
     assert_eq!(scene.ask(50, SIGN).await, Answer::Ended);
@@ -535,7 +535,7 @@ async fn only_of_a_question_that_was_withdrawn_nothing_is_kept() {
     let scene = Scene::suspended(Who::Asker).await;
     let end = |why: &'static str| {
         update(&scene.world, &scene.world, &scene.key, move |record, _| {
-            Decision::write(record.unwrap().with(told(why)), ())
+            Transition::write(record.unwrap().with(told(why)), ())
         })
     };
     end("gave_up").await.unwrap();
@@ -578,7 +578,7 @@ async fn of_one_question_people_are_asked_ten_times_at_most() {
     let scene = Scene::asks(Who::Asker).await;
     let asked_ten_times = |record: Option<&Record>, _| {
         let record = Record { suspensions: 10, ..record.unwrap().clone() };
-        Decision::write(record, ())
+        Transition::write(record, ())
     };
     update(&scene.world, &scene.world, &scene.key, asked_ten_times).await.unwrap();
     assert_eq!(scene.told(CLAIMERS, call_of(1, "a")).await["outcome"], "ask first");

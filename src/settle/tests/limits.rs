@@ -212,7 +212,7 @@ async fn what_has_no_counter_is_in_the_log_all_the_same() {
     let without_person = |record: Option<&Record>, _| {
         let record = record.unwrap();
         let place = Place { user: None, ..record.place.clone().unwrap() };
-        Decision::write(Record { place: Some(place), ..record.clone() }, ())
+        Transition::write(Record { place: Some(place), ..record.clone() }, ())
     };
     update(&scene.world, &scene.world, &scene.key, without_person).await.unwrap();
     let scene = scene.into_claimed().await;

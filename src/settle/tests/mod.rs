@@ -16,13 +16,14 @@ use crate::slack::asker::{Asker, Home, Person, WhoMayAsk};
 use crate::slack::question::{File, SlackTs};
 use crate::work::askers::{AskerKey, AskerStore};
 use crate::work::audit::{AuditEntry, AuditStore};
-use crate::work::journal::{self, AskedCall, Entry, ToolCall, ToolEnd};
+use crate::work::journal::{self, Entry, ProposedCall, ToolCall, ToolEnd};
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
 use crate::work::operations::Counted;
 use crate::work::queue::QueueError;
-use crate::work::receive::{self, DELETED, Decision, Errand, Limits, Received};
+use crate::work::receive::{self, DELETED, Errand, Limits, Received};
 use crate::work::record::{Posting, State};
+use crate::work::transition::Transition;
 use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -272,15 +273,15 @@ impl WorkStore for Arc<World> {
         if is_lost { Err(StoreError::new("the store", "has not answered")) } else { begun }
     }
 
-    async fn replace_asked(
+    async fn replace_proposed(
         &self,
         key: &RecordKey,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         entry: &Entry,
         now: UnixMillis,
     ) -> Result<Option<Entry>, StoreError> {
-        self.store.replace_asked(key, number, asked, entry, now).await
+        self.store.replace_proposed(key, number, asked, entry, now).await
     }
 
     async fn keep_invocation(
@@ -421,7 +422,7 @@ impl StreamTools for Arc<World> {
         if let Some(state) = state {
             let key = RecordKey::of_question("A1:C1:1531420618.000100");
             let by_another =
-                |record: Option<&Record>, _| Decision::write(record.unwrap().with(state.clone()), ());
+                |record: Option<&Record>, _| Transition::write(record.unwrap().with(state.clone()), ());
             update(self, self, &key, by_another).await.unwrap();
         }
         next_of(&self.starts).unwrap_or(Started::Message { ts: "5.5".to_owned() })

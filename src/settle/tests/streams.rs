@@ -280,7 +280,7 @@ async fn what_an_earlier_attempt_has_shown_is_nothing_that_anybody_has_said() {
     let scene = Scene::streaming().await;
     let place = Place { asked_at: SlackTs::parse("1531420620.000000").unwrap(), ..Scene::place() };
     update(&scene.world, &scene.world, &scene.key, |record, _| {
-        Decision::write(Record { place: Some(place.clone()), ..record.unwrap().clone() }, ())
+        Transition::write(Record { place: Some(place.clone()), ..record.unwrap().clone() }, ())
     })
     .await
     .unwrap();

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Asked, Context, Files, Pane, Question, SlackTs, Stop, is_direct, said, text};
+use super::{Context, Files, Meaning, Pane, Question, SlackTs, Stop, is_direct, said, text};
 use crate::slack::payload::Author;
 
 /// The subtypes of a message that somebody wrote. All others report that something happened.
 pub(super) const WRITTEN: [&str; 3] = ["file_share", "thread_broadcast", "me_message"];
 
 /// What an event asks.
-pub(super) fn asked(context: &Context<'_>, author: Author) -> Asked {
+pub(super) fn asked(context: &Context<'_>, author: Author) -> Meaning {
     let event = &context.json["event"];
     match event["type"].as_str() {
         Some("agent_session_stopped") => stop(context, event),
@@ -23,18 +23,20 @@ pub(super) fn asked(context: &Context<'_>, author: Author) -> Asked {
         Some("app_mention" | "message") => {
             if let Some(deleted) = deleted_ts(event) {
                 return match text(&event["channel"]) {
-                    Some(channel) => Asked::Deletion { question_id: context.question_id(&channel, &deleted) },
-                    None => Asked::Nothing,
+                    Some(channel) => {
+                        Meaning::Deletion { question_id: context.question_id(&channel, &deleted) }
+                    }
+                    None => Meaning::Nothing,
                 };
             }
             match author {
-                Author::ThisApp => Asked::Nothing,
+                Author::ThisApp => Meaning::Nothing,
                 // What a bot writes asks something only if it mentions the app: two bots would talk for ever otherwise.
-                Author::OtherBot if event["type"].as_str() != Some("app_mention") => Asked::Nothing,
+                Author::OtherBot if event["type"].as_str() != Some("app_mention") => Meaning::Nothing,
                 Author::OtherBot | Author::Person => message(context, event, author),
             }
         }
-        _ => Asked::Nothing,
+        _ => Meaning::Nothing,
     }
 }
 
@@ -55,7 +57,7 @@ fn deleted_ts(event: &Value) -> Option<String> {
 }
 
 /// A message that somebody wrote. One that is about another message (`message_changed`, `message_replied`), or hidden, is none.
-fn message(context: &Context<'_>, event: &Value, author: Author) -> Asked {
+fn message(context: &Context<'_>, event: &Value, author: Author) -> Meaning {
     let is_written = match event["subtype"].as_str() {
         None => true,
         Some("bot_message") => author == Author::OtherBot,
@@ -65,10 +67,10 @@ fn message(context: &Context<'_>, event: &Value, author: Author) -> Asked {
         ["message", "previous_message", "deleted_ts"].iter().any(|name| !event[*name].is_null());
     let is_hidden = event["hidden"].as_bool() == Some(true);
     let (Some(channel), Some(ts)) = (text(&event["channel"]), text(&event["ts"])) else {
-        return Asked::Nothing;
+        return Meaning::Nothing;
     };
     if !is_written || is_about_another || is_hidden {
-        return Asked::Nothing;
+        return Meaning::Nothing;
     }
     let is_direct = is_direct(&channel, event["channel_type"].as_str());
     let thread_ts = context.thread(is_direct, text(&event["thread_ts"]), Some(ts.clone()));
@@ -83,18 +85,18 @@ fn message(context: &Context<'_>, event: &Value, author: Author) -> Asked {
     let team = of_author.or_else(|| Some((self::text(&event["team"])?, is_shared != Some(true))));
     let asker = context.asker(author, team, is_shared);
     let id = context.question_id(&channel, &ts);
-    Asked::Question(Box::new(Question { id, text, files, place, asker, app_users }))
+    Meaning::Question(Box::new(Question { id, text, files, place, asker, app_users }))
 }
 
 /// The pane that was opened. In an app with `agent_view` prompts belong to the direct message, and with a thread Slack would not
 /// show them; with the older `assistant_view` they belong to the thread that was started.
-fn pane(context: &Context<'_>, channel: &Value, thread_ts: &Value) -> Asked {
+fn pane(context: &Context<'_>, channel: &Value, thread_ts: &Value) -> Meaning {
     match text(channel) {
         Some(channel) => {
             let tenant = context.tenant.clone();
-            Asked::Pane(Pane { tenant, channel, thread_ts: text(thread_ts) })
+            Meaning::Pane(Pane { tenant, channel, thread_ts: text(thread_ts) })
         }
-        None => Asked::Nothing,
+        None => Meaning::Nothing,
     }
 }
 
@@ -107,14 +109,14 @@ fn asked_at(context: &Context<'_>, event: &Value, ts: &str) -> SlackTs {
         .unwrap_or_else(|| context.received_at())
 }
 
-fn stop(context: &Context<'_>, event: &Value) -> Asked {
+fn stop(context: &Context<'_>, event: &Value) -> Meaning {
     let (Some(channel), Some(thread_ts)) = (text(&event["channel"]), text(&event["thread_ts"])) else {
-        return Asked::Nothing;
+        return Meaning::Nothing;
     };
     let stopped_at =
         event["event_ts"].as_str().and_then(SlackTs::parse).unwrap_or_else(|| context.received_at());
     let place = context.place(channel, Some(thread_ts), text(&event["user"]), stopped_at.clone());
-    Asked::Stop(Box::new(Stop { id: context.recorded_id(), place, stopped_at }))
+    Meaning::Stop(Box::new(Stop { id: context.recorded_id(), place, stopped_at }))
 }
 
 /// The app's own users in the workspaces that the event was sent for.

@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
-use super::{Asked, Context, Decision, Feedback, Files, Place, Question, SlackTs, is_direct, said, text};
+use super::{
+    ApprovalClick, Context, Feedback, Files, Meaning, Place, Question, SlackTs, is_direct, said, text,
+};
 use crate::slack::payload::Author;
 use crate::slack::{approval, feedback};
 
 /// A slash command: what was typed behind its name.
-pub(super) fn of_command(context: &Context<'_>) -> Asked {
+pub(super) fn of_command(context: &Context<'_>) -> Meaning {
     let fields = context.json;
-    let Some(channel) = text(&fields["channel_id"]) else { return Asked::Nothing };
+    let Some(channel) = text(&fields["channel_id"]) else { return Meaning::Nothing };
     // A command is no message, so it starts no thread.
     let place =
         context.place(channel, text(&fields["thread_ts"]), text(&fields["user_id"]), context.received_at());
@@ -19,13 +21,13 @@ pub(super) fn of_command(context: &Context<'_>) -> Asked {
 }
 
 /// A button, a menu, another choice; or a shortcut on a message.
-pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
+pub(super) fn of_interaction(context: &Context<'_>) -> Meaning {
     let interaction = context.json;
     if let Some(feedback) = given_feedback(interaction) {
-        return Asked::Feedback(feedback);
+        return Meaning::Feedback(feedback);
     }
     if let Some(decision) = made_decision(context) {
-        return Asked::Decision(Box::new(decision));
+        return Meaning::Click(Box::new(decision));
     }
     let asks = match interaction["type"].as_str() {
         Some("block_actions" | "interactive_message") => chosen(&interaction["actions"]),
@@ -35,7 +37,7 @@ pub(super) fn of_interaction(context: &Context<'_>) -> Asked {
     // A modal and a global shortcut belong to no channel, so there is no place for an answer.
     let channel =
         text(&interaction["channel"]["id"]).or_else(|| text(&interaction["container"]["channel_id"]));
-    let (Some(asks), Some(channel)) = (asks, channel) else { return Asked::Nothing };
+    let (Some(asks), Some(channel)) = (asks, channel) else { return Meaning::Nothing };
     let (message, container) = (&interaction["message"], &interaction["container"]);
     // A message that only one person sees cannot start a thread.
     let is_ephemeral = container["is_ephemeral"].as_bool() == Some(true);
@@ -64,7 +66,7 @@ fn given_feedback(interaction: &Value) -> Option<Feedback> {
 }
 
 /// The click that decides whether a tool may be called, if this is one.
-fn made_decision(context: &Context<'_>) -> Option<Decision> {
+fn made_decision(context: &Context<'_>) -> Option<ApprovalClick> {
     let interaction = context.json;
     if interaction["type"].as_str() != Some("block_actions") {
         return None;
@@ -74,7 +76,7 @@ fn made_decision(context: &Context<'_>) -> Option<Decision> {
     // Our buttons stand in a channel. A modal has none, and no message of ours is in one.
     let channel = text(&interaction["channel"]["id"]).or_else(|| text(&container["channel_id"]))?;
     let message_ts = text(&container["message_ts"]);
-    Some(Decision {
+    Some(ApprovalClick {
         click,
         user: text(&interaction["user"]["id"])?,
         tenant: context.tenant.clone(),
@@ -85,13 +87,19 @@ fn made_decision(context: &Context<'_>) -> Option<Decision> {
 }
 
 /// `team` is the workspace of whoever asks. Slack does not say here whether the channel is shared.
-fn question(context: &Context<'_>, text: String, files: Files, place: Place, team: Option<String>) -> Asked {
+fn question(
+    context: &Context<'_>,
+    text: String,
+    files: Files,
+    place: Place,
+    team: Option<String>,
+) -> Meaning {
     // Whoever posts there sees to it that it is Slack's.
     let response_url = self::text(&context.json["response_url"]);
     let place = Place { response_url, ..place };
     let asker = context.asker(Author::Person, team.map(|team| (team, true)), None);
     let (id, app_users) = (context.recorded_id(), Vec::new());
-    Asked::Question(Box::new(Question { id, text, files, place, asker, app_users }))
+    Meaning::Question(Box::new(Question { id, text, files, place, asker, app_users }))
 }
 
 /// What was chosen; `None` if nothing was that asks for an answer.

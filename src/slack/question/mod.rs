@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::approval::Click;
+use super::approval::ApprovalButton;
 use super::asker::{Asker, Home};
 use super::feedback::Rating;
 use super::payload::{self, Author, DmConversation, Kind, Malformed};
@@ -42,7 +42,7 @@ use super::scope::Scope;
 
 /// What a message on the queue asks of the agent's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Meaning {
     /// Somebody wants an answer.
     Question(Box<Question>),
     /// Somebody pressed stop in a thread.
@@ -55,7 +55,7 @@ pub enum Asked {
     /// Somebody opened the app's pane, where prompts may be suggested.
     Pane(Pane),
     /// Somebody decided whether a tool may be called.
-    Decision(Box<Decision>),
+    Click(Box<ApprovalClick>),
     /// Somebody said how good an answer was. Nobody wants an answer to that.
     Feedback(Feedback),
     /// Nobody wants an answer.
@@ -86,9 +86,9 @@ pub struct Feedback {
 
 /// A click on the buttons of a message that asks whether a tool may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub struct ApprovalClick {
     /// What the click says.
-    pub click: Click,
+    pub click: ApprovalButton,
     /// Who clicked.
     pub user: String,
     /// The installation of the app, as in a question's [place](Place::tenant).
@@ -215,7 +215,7 @@ pub fn read(
     body: &str,
     attributes: &BTreeMap<String, String>,
     dm_conversation: DmConversation,
-) -> Result<Asked, Malformed> {
+) -> Result<Meaning, Malformed> {
     let json: Value = serde_json::from_str(body).map_err(|_| Malformed::Json)?;
     if !json.is_object() {
         return Err(Malformed::Json);

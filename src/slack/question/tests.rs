@@ -10,11 +10,11 @@ fn attributes() -> BTreeMap<String, String> {
         .into()
 }
 
-fn asked_in(kind: Kind, body: &Value, dm_conversation: DmConversation) -> Asked {
+fn asked_in(kind: Kind, body: &Value, dm_conversation: DmConversation) -> Meaning {
     read(kind, &body.to_string(), &attributes(), dm_conversation).unwrap()
 }
 
-fn asked(kind: Kind, body: &Value) -> Asked {
+fn asked(kind: Kind, body: &Value) -> Meaning {
     asked_in(kind, body, DmConversation::Channel)
 }
 
@@ -25,7 +25,7 @@ fn envelope(event: &Value) -> Value {
     })
 }
 
-fn event(event: &Value) -> Asked {
+fn event(event: &Value) -> Meaning {
     asked(Kind::Event, &envelope(event))
 }
 
@@ -44,9 +44,9 @@ fn with(mut json: Value, changes: &Value) -> Value {
     json
 }
 
-fn question(asked: Asked) -> Question {
+fn question(asked: Meaning) -> Question {
     match asked {
-        Asked::Question(question) => *question,
+        Meaning::Question(question) => *question,
         other => panic!("no question: {other:?}"),
     }
 }
@@ -119,7 +119,7 @@ fn what_nobody_wrote_to_be_answered_is_no_question() {
         json!({ "channel": null }),
         json!({ "ts": 7 }),
     ] {
-        assert_eq!(event(&with(mention(), &changes)), Asked::Nothing, "{changes}");
+        assert_eq!(event(&with(mention(), &changes)), Meaning::Nothing, "{changes}");
     }
     for subtype in ["file_share", "thread_broadcast", "me_message"] {
         let written = with(mention(), &json!({ "type": "message", "subtype": subtype }));
@@ -134,10 +134,10 @@ fn an_opened_pane_is_the_direct_message_and_only_with_an_assistant_view_a_thread
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     };
     let mut opened = fixture("app_home_opened");
-    assert_eq!(asked(Kind::Event, &opened), Asked::Nothing, "the home tab has no prompts");
+    assert_eq!(asked(Kind::Event, &opened), Meaning::Nothing, "the home tab has no prompts");
     opened["event"]["tab"] = json!("messages");
     let pane = |tenant: &str, thread_ts: Option<&str>| {
-        Asked::Pane(Pane {
+        Meaning::Pane(Pane {
             tenant: Some(tenant.to_owned()),
             channel: "D024BE91L".to_owned(),
             thread_ts: thread_ts.map(str::to_owned),
@@ -169,17 +169,17 @@ fn a_click_under_an_answer_is_no_question_and_other_buttons_beside_it_do_not_mak
         channel: Some("C1".to_owned()),
         message_ts: Some("1795554009.000100".to_owned()),
     };
-    assert_eq!(clicked(json!({})), Asked::Feedback(expected.clone()));
-    assert_eq!(clicked(json!({ "message": null, "channel": null })), Asked::Feedback(expected));
+    assert_eq!(clicked(json!({})), Meaning::Feedback(expected.clone()));
+    assert_eq!(clicked(json!({ "message": null, "channel": null })), Meaning::Feedback(expected));
     let button = json!({ "type": "button", "action_id": "mine", "value": "x" });
     assert_eq!(question(clicked(json!({ "actions": [button] }))).text, "x");
     let foreign = json!({ "type": "feedback_buttons", "action_id": "theirs", "value": "bad" });
-    assert_eq!(clicked(json!({ "actions": [foreign] })), Asked::Nothing);
+    assert_eq!(clicked(json!({ "actions": [foreign] })), Meaning::Nothing);
 }
 
 #[test]
 fn a_deletion_names_the_question_of_its_message() {
-    let id = || Asked::Deletion { question_id: format!("A1:C1:{TS}") };
+    let id = || Meaning::Deletion { question_id: format!("A1:C1:{TS}") };
     let base = json!({ "type": "message", "channel": "C1", "ts": "9.9", "event_ts": "9.9", "hidden": true });
     for changes in [
         json!({ "subtype": "message_deleted", "deleted_ts": TS }),
@@ -190,7 +190,7 @@ fn a_deletion_names_the_question_of_its_message() {
         assert_eq!(event(&with(base.clone(), &changes)), id(), "{changes}");
     }
     let changed = json!({ "subtype": "message_changed", "message": { "ts": TS, "text": "x", "user": "U1" } });
-    assert_eq!(event(&with(base, &changed)), Asked::Nothing);
+    assert_eq!(event(&with(base, &changed)), Meaning::Nothing);
 }
 
 #[test]
@@ -199,13 +199,13 @@ fn a_stop_is_of_its_thread_and_everything_asked_there_has_its_key() {
         "type": "agent_session_stopped", "channel": "C1", "thread_ts": TS, "user": "U1",
         "streaming_message_ts": [], "event_ts": "1795554090.000200"
     });
-    let Asked::Stop(stop) = event(&stop) else { panic!("no stop") };
+    let Meaning::Stop(stop) = event(&stop) else { panic!("no stop") };
     assert_eq!((stop.id.as_str(), stop.stopped_at.to_string().as_str()), ("Ev1", "1795554090.000200"));
     let key = format!("stop:A1:C1:{TS}");
     assert_eq!(stop.place.stop_key(), Some(key.clone()));
     assert_eq!(question(event(&mention())).place.stop_key(), Some(key));
     let no_thread = json!({ "type": "agent_session_stopped", "channel": "C1", "event_ts": "1.0" });
-    assert_eq!(event(&no_thread), Asked::Nothing);
+    assert_eq!(event(&no_thread), Meaning::Nothing);
 }
 
 #[test]
@@ -219,10 +219,10 @@ fn a_command_asks_what_was_typed_and_may_be_answered_by_its_url() {
     assert_eq!(first.place.asked_at.to_string(), "1795554001.500000");
     assert_eq!(first.place.response_url.as_deref(), Some("https://hooks.slack.com/commands/T1/1/x"));
     assert_eq!(first.place.shown_to_the_agent().response_url, None);
-    assert_eq!(asked(Kind::Command, &json!({ "command": "/ask" })), Asked::Nothing);
+    assert_eq!(asked(Kind::Command, &json!({ "command": "/ask" })), Meaning::Nothing);
 }
 
-fn click(action: &Value) -> Asked {
+fn click(action: &Value) -> Meaning {
     let interaction = json!({
         "type": "block_actions", "api_app_id": "A1", "team": { "id": "T1" }, "user": { "id": "U1" },
         "channel": { "id": "C1" }, "message": { "ts": TS }, "container": { "type": "message" }, "actions": [action]
@@ -266,7 +266,7 @@ fn every_kind_of_choice_is_a_question_and_feedback_is_none() {
         json!({ "type": "button", "url": "https://a.example" }),
         json!({ "type": "multi_users_select", "selected_users": [] }),
     ] {
-        assert_eq!(click(&action), Asked::Nothing, "{action}");
+        assert_eq!(click(&action), Meaning::Nothing, "{action}");
     }
 }
 
@@ -286,7 +286,7 @@ fn a_shortcut_asks_about_its_message_and_what_has_no_channel_asks_nothing() {
         json!({ "type": "shortcut", "user": { "id": "U1" } }),
         json!({ "type": "block_actions", "view": { "id": "V1" }, "actions": [{ "type": "button", "value": "x" }] }),
     ] {
-        assert_eq!(asked(Kind::Interaction, &interaction), Asked::Nothing, "{interaction}");
+        assert_eq!(asked(Kind::Interaction, &interaction), Meaning::Nothing, "{interaction}");
     }
     let ephemeral = json!({
         "type": "block_actions", "channel": { "id": "C1" }, "container": { "is_ephemeral": true, "message_ts": TS },
@@ -506,5 +506,5 @@ fn a_message_says_whose_workspace_its_author_is_in() {
 fn a_bot_asks_only_by_a_mention() {
     let bot = json!({ "subtype": "bot_message", "bot_id": "B2", "user": null });
     assert!(question(event(&with(mention(), &bot))).asker.is_bot);
-    assert_eq!(event(&with(with(mention(), &bot), &json!({ "type": "message" }))), Asked::Nothing);
+    assert_eq!(event(&with(with(mention(), &bot), &json!({ "type": "message" }))), Meaning::Nothing);
 }

@@ -11,7 +11,7 @@ use crate::dedup::StoreError;
 use crate::time::clock::UnixMillis;
 use crate::work::KEPT_SECONDS;
 use crate::work::approval::{Approval, Decision, Verdict, Who};
-use crate::work::journal::{AskedCall, Entry, ToolCall, ToolEnd};
+use crate::work::journal::{Entry, ProposedCall, ToolCall, ToolEnd};
 use crate::work::token::Token;
 
 const TOOL: &str = "tool";
@@ -84,11 +84,11 @@ pub(super) async fn begin(
 }
 
 /// Puts an entry in the place of a call that stands there as it was asked.
-pub(super) async fn replace_asked(
+pub(super) async fn replace_proposed(
     client: &Client,
     table: &str,
     key: &str,
-    asked: &AskedCall,
+    asked: &ProposedCall,
     entry: &Entry,
     now: UnixMillis,
 ) -> Result<Option<Entry>, StoreError> {
@@ -256,7 +256,7 @@ fn item(entry: &Entry) -> Item {
         Entry::Closed => {
             set(END, string(CLOSED));
         }
-        Entry::Asked(AskedCall { tool, arguments, approval }) => {
+        Entry::Proposed(ProposedCall { tool, arguments, approval }) => {
             set(TOOL, string(tool));
             set(ARGUMENTS, string(arguments));
             for (name, value) in attributes_of(approval) {
@@ -328,7 +328,7 @@ pub(super) fn entry(item: &Item) -> Result<Entry, StoreError> {
     };
     let (tool, arguments, approval) = (text(TOOL)?, text(ARGUMENTS)?, approval(&read)?);
     let (nonce, approval) = match (read.token(NONCE)?, approval) {
-        (None, Some(approval)) => return Ok(Entry::Asked(AskedCall { tool, arguments, approval })),
+        (None, Some(approval)) => return Ok(Entry::Proposed(ProposedCall { tool, arguments, approval })),
         (nonce, approval) => (nonce.ok_or_else(|| unreadable(NONCE))?, approval),
     };
     Ok(Entry::Call(ToolCall {

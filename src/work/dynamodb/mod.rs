@@ -18,8 +18,10 @@ use aws_sdk_dynamodb::types::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-use super::journal::{AskedCall, Entry, ToolEnd};
-use super::record::{Asking, Buttons, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via};
+use super::journal::{Entry, ProposedCall, ToolEnd};
+use super::record::{
+    ApprovalRef, Buttons, Declined, End, Flight, Posting, Receive, Record, Sight, State, Via,
+};
 use super::stream::{Stream, StreamMessage};
 use super::token::Token;
 use super::{KEPT_SECONDS, PREFIX, RecordKey, Seen, Stopped, Version, WorkStore, Write, Written};
@@ -287,15 +289,15 @@ impl WorkStore for DynamoDbWork {
         journal::begin(&self.client, &self.table, &key.of_call(number), entry, now).await
     }
 
-    async fn replace_asked(
+    async fn replace_proposed(
         &self,
         key: &RecordKey,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         entry: &Entry,
         now: UnixMillis,
     ) -> Result<Option<Entry>, StoreError> {
-        journal::replace_asked(&self.client, &self.table, &key.of_call(number), asked, entry, now).await
+        journal::replace_proposed(&self.client, &self.table, &key.of_call(number), asked, entry, now).await
     }
 
     async fn keep_invocation(
@@ -429,7 +431,7 @@ fn item(record: &Record, version: u64, now: UnixMillis) -> Item {
         }
         _ => record.buttons.as_ref().map(|buttons| &buttons.asking),
     };
-    if let Some(Asking { number, approval }) = asking {
+    if let Some(ApprovalRef { number, approval }) = asking {
         set(ASKED_CALL, number_value((*number).into()));
         set(APPROVAL, string(approval.as_str()));
     }
@@ -591,9 +593,9 @@ fn record(read: &Reader<'_>) -> Result<Record, StoreError> {
             handle: read.text("receipt_handle").unwrap_or_default(),
         })
     };
-    let asking = || -> Result<Asking, StoreError> {
+    let asking = || -> Result<ApprovalRef, StoreError> {
         let number = read.number(ASKED_CALL)?.and_then(|number| u32::try_from(number).ok());
-        Ok(Asking {
+        Ok(ApprovalRef {
             number: number.ok_or_else(|| unreadable(ASKED_CALL))?,
             approval: read.token(APPROVAL)?.ok_or_else(|| unreadable(APPROVAL))?,
         })

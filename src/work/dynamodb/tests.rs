@@ -36,8 +36,8 @@ fn posting() -> impl Strategy<Value = State> {
     )
 }
 
-fn asking() -> impl Strategy<Value = Asking> {
-    (any::<u32>(), token()).prop_map(|(number, approval)| Asking { number, approval })
+fn asking() -> impl Strategy<Value = ApprovalRef> {
+    (any::<u32>(), token()).prop_map(|(number, approval)| ApprovalRef { number, approval })
 }
 
 fn state() -> impl Strategy<Value = State> {
@@ -104,7 +104,7 @@ fn thread() -> impl Strategy<Value = (Vec<String>, Vec<Other>, bool)> {
 }
 
 fn buttons() -> impl Strategy<Value = Buttons> {
-    let asking = (1_u32..40, token()).prop_map(|(number, approval)| Asking { number, approval });
+    let asking = (1_u32..40, token()).prop_map(|(number, approval)| ApprovalRef { number, approval });
     (asking, prop::option::of("[0-9]{10}\\.[0-9]{6}")).prop_map(|(asking, ts)| Buttons { asking, ts })
 }
 

@@ -1,10 +1,11 @@
 //! What agent-settle's operations do to a record. Each needs a token: who does not have the record's changes nothing. All of it
 //! is pure.
 
+use crate::work::transition::Transition;
 use std::time::Duration;
 
 use super::journal::MAX_CALLS;
-use super::receive::{Decision, OUTCOME_UNKNOWN, STOPPED, UNTOLD, is_withdrawn};
+use super::receive::{OUTCOME_UNKNOWN, STOPPED, UNTOLD, is_withdrawn};
 use super::record::{BEAT, Declined, End, Flight, LEASE, Posting, Receive, Record, State, Via};
 use super::stream::Stream;
 use super::token::Token;
@@ -47,22 +48,22 @@ pub enum Claimed {
 }
 
 /// Puts the claimer's own token in the place of the one that it came with. The same claim again has the same answer.
-pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) -> Decision<Claimed> {
+pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) -> Transition<Claimed> {
     let yours = |record: &Record, shorten| {
         let place = record.place.clone();
         Claimed::Yours { attempt: record.attempts, place, tool_calls: record.tool_calls, shorten }
     };
-    let gone = Decision::only(Claimed::Gone { visible: None });
+    let gone = Transition::only(Claimed::Gone { visible: None });
     let Some(record) = record else { return gone };
     let State::InFlight(flight) = &record.state else { return gone };
     if flight.token.as_ref() == Some(new) && flight.claimed_from.as_ref() == Some(token) {
-        return Decision::only(yours(record, None));
+        return Transition::only(yours(record, None));
     }
     if flight.token.as_ref() != Some(token) {
         return gone;
     }
     if is_withdrawn(record, now.stopped_at) {
-        return Decision::write(
+        return Transition::write(
             stopped(record, token),
             Claimed::Gone { visible: Some(flight.receive.clone()) },
         );
@@ -78,7 +79,7 @@ pub fn claim(record: Option<&Record>, token: &Token, new: &Token, now: Now<'_>) 
     let claimed =
         Record { attempts, deferrals: 0, calls_in_vain: 0, ..record.with(State::InFlight(claimed)) };
     let then = yours(&claimed, shorten);
-    Decision::write(claimed, then)
+    Transition::write(claimed, then)
 }
 
 pub(super) fn stopped(record: &Record, token: &Token) -> Record {
@@ -107,23 +108,23 @@ pub enum Beat {
 pub const GONE: &str = "gone";
 
 /// Says that somebody still works. `deleted` is the code of a deleted question.
-pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Decision<Beat> {
-    let cancel = |why| Decision::only(Beat::Cancel { why, visible: None });
+pub fn beat(record: Option<&Record>, token: &Token, now: Now<'_>) -> Transition<Beat> {
+    let cancel = |why| Transition::only(Beat::Cancel { why, visible: None });
     let Some(record) = record else { return cancel(GONE) };
     match &record.state {
         State::InFlight(flight) if flight.token.as_ref() == Some(token) => {
             if is_withdrawn(record, now.stopped_at) {
                 let visible = Some(flight.receive.clone());
-                return Decision::write(stopped(record, token), Beat::Cancel { why: STOPPED, visible });
+                return Transition::write(stopped(record, token), Beat::Cancel { why: STOPPED, visible });
             }
             if now.now.until(flight.lease_until) >= RENEWED_BELOW {
-                return Decision::only(Beat::GoOn { renew: None });
+                return Transition::only(Beat::GoOn { renew: None });
             }
             let renewed = Flight { lease_until: now.now.after(LEASE), ..flight.clone() };
             let renew = Some(flight.receive.clone());
-            Decision::write(record.with(State::InFlight(renewed)), Beat::GoOn { renew })
+            Transition::write(record.with(State::InFlight(renewed)), Beat::GoOn { renew })
         }
-        State::Posting(posting) if posting.token == *token => Decision::only(Beat::GoOn { renew: None }),
+        State::Posting(posting) if posting.token == *token => Transition::only(Beat::GoOn { renew: None }),
         State::Told { why, .. } if why == STOPPED => cancel(STOPPED),
         State::Told { why, .. } if why == super::receive::DELETED => cancel(super::receive::DELETED),
         _ => cancel(GONE),
@@ -150,22 +151,22 @@ pub enum Counted {
 /// Counts the call with this number before anything else is done about it. A claim tells the next attempt how far the count
 /// went, so that it learns of every call that may have been made. Numbers may be left out: whoever has heard nothing of a call goes
 /// on with the next one.
-pub fn count_call(record: Option<&Record>, token: &Token, number: u32, now: Now<'_>) -> Decision<Counted> {
-    let gone = Decision::only(Counted::Gone { visible: None });
+pub fn count_call(record: Option<&Record>, token: &Token, number: u32, now: Now<'_>) -> Transition<Counted> {
+    let gone = Transition::only(Counted::Gone { visible: None });
     let Some(record) = record else { return gone };
     let Some(flight) = record.flight_of(token) else { return gone };
     if is_withdrawn(record, now.stopped_at) {
         let visible = Some(flight.receive.clone());
-        return Decision::write(stopped(record, token), Counted::Gone { visible });
+        return Transition::write(stopped(record, token), Counted::Gone { visible });
     }
     let yes = Counted::Yes { place: record.place.clone() };
     if number <= record.tool_calls {
-        return Decision::only(yes);
+        return Transition::only(yes);
     }
     if number > MAX_CALLS {
-        return Decision::only(Counted::TooMany);
+        return Transition::only(Counted::TooMany);
     }
-    Decision::write(Record { tool_calls: number, ..record.clone() }, yes)
+    Transition::write(Record { tool_calls: number, ..record.clone() }, yes)
 }
 
 /// What a text becomes that somebody wants to post.
@@ -216,45 +217,45 @@ pub fn intend(
     end: &End,
     nonce: &Token,
     now: Now<'_>,
-) -> Decision<Intent> {
-    let gone = Decision::only(Intent::Gone { visible: None });
+) -> Transition<Intent> {
+    let gone = Transition::only(Intent::Gone { visible: None });
     let Some(record) = record else { return gone };
     let flight = match &record.state {
         State::InFlight(flight) if flight.token.as_ref() == Some(token) => flight,
         // This very call's write, whose answer was lost.
         State::Posting(posting) if posting.token == *token && posting.nonce.as_ref() == Some(nonce) => {
-            return Decision::only(Intent::Post(Box::new(record.clone())));
+            return Transition::only(Intent::Post(Box::new(record.clone())));
         }
-        State::Posting(posting) if posting.token == *token => return Decision::only(Intent::TakenOver),
+        State::Posting(posting) if posting.token == *token => return Transition::only(Intent::TakenOver),
         State::Answered { ts, token: by } if by.as_ref() == Some(token) => {
-            return Decision::only(Intent::Stands { end: End::Answered, ts: ts.clone() });
+            return Transition::only(Intent::Stands { end: End::Answered, ts: ts.clone() });
         }
         State::Suspended { asking, ts, token: by } if by == token => {
-            return Decision::only(Intent::Stands { end: End::Suspended(asking.clone()), ts: ts.clone() });
+            return Transition::only(Intent::Stands { end: End::Suspended(asking.clone()), ts: ts.clone() });
         }
         State::Told { why, told_for: Some(_), token: by } if by.as_ref() == Some(token) => {
             let end = End::Told { why: why.clone() };
-            return Decision::only(Intent::Stands { end, ts: None });
+            return Transition::only(Intent::Stands { end, ts: None });
         }
         _ => return gone,
     };
     if is_withdrawn(record, now.stopped_at) {
         let visible = Some(flight.receive.clone());
-        return Decision::write(stopped(record, token), Intent::Gone { visible });
+        return Transition::write(stopped(record, token), Intent::Gone { visible });
     }
     let Some(text) = text else {
         let answered = State::Answered { ts: None, token: Some(token.clone()) };
         let ended = Record { declined: declined(end), ..record.with(answered) };
-        return Decision::write(ended, Intent::Ended { delete: flight.receive.clone() });
+        return Transition::write(ended, Intent::Ended { delete: flight.receive.clone() });
     };
     if record.place.is_none() {
         return match end {
-            End::Answered | End::Declined(_) | End::Suspended(_) => Decision::only(Intent::NoPlace),
+            End::Answered | End::Declined(_) | End::Suspended(_) => Transition::only(Intent::NoPlace),
             // Nobody can be told in Slack, so the dead letter is the telling.
             End::Told { why } => {
                 let told_for = Some(flight.receive.message_id.clone());
                 let told = State::Told { why: why.clone(), told_for, token: Some(token.clone()) };
-                Decision::write(record.with(told), Intent::Untellable { visible: flight.receive.clone() })
+                Transition::write(record.with(told), Intent::Untellable { visible: flight.receive.clone() })
             }
         };
     }
@@ -272,7 +273,7 @@ pub fn intend(
     let asks = u32::from(matches!(end, End::Suspended(_)));
     let suspensions = posting.suspensions.saturating_add(asks);
     let posting = Record { deferrals: 0, suspensions, ..posting };
-    Decision::write(posting.clone(), Intent::Post(Box::new(posting)))
+    Transition::write(posting.clone(), Intent::Post(Box::new(posting)))
 }
 
 const fn declined(end: &End) -> Option<Declined> {
@@ -313,13 +314,13 @@ pub fn posted(
     parts: usize,
     next: Option<&Token>,
     now: UnixMillis,
-) -> Decision<Posted> {
-    let Some(record) = record else { return Decision::only(Posted::Gone) };
+) -> Transition<Posted> {
+    let Some(record) = record else { return Transition::only(Posted::Gone) };
     let Some(posting) = record.posting_with(nonce) else {
         // This very call's write, whose answer was lost.
         let is_next = next.is_some_and(|next| record.posting_with(next).is_some());
         let then = if is_next { Posted::Next(Box::new(record.clone())) } else { Posted::Gone };
-        return Decision::only(then);
+        return Transition::only(then);
     };
     let part = posting.part.saturating_add(1);
     // Nobody writes into the message any more in which the text stands.
@@ -345,7 +346,7 @@ pub fn posted(
         };
         let then = Posted::Ended { end: posting.end.clone(), receive: posting.receive.clone() };
         let declined = declined(&posting.end);
-        return Decision::write(Record { deferrals: 0, declined, ..record.with(ended) }, then);
+        return Transition::write(Record { deferrals: 0, declined, ..record.with(ended) }, then);
     }
     let next = next.filter(|_| posting.token == *token).cloned();
     let is_ours = next.is_some();
@@ -355,30 +356,30 @@ pub fn posted(
     let visible = posting.receive.clone();
     let record = Record { deferrals: 0, ..record.with(State::Posting(posting)) };
     let then = if is_ours { Posted::Next(Box::new(record.clone())) } else { Posted::Left { visible } };
-    Decision::write(record, then)
+    Transition::write(record, then)
 }
 
 /// Writes down that the post with this nonce was certainly not made. The answer is the record without the nonce, whose text
 /// somebody posts later; `None` if somebody else has found out before.
-pub fn refused(record: Option<&Record>, nonce: &Token) -> Decision<Option<Record>> {
+pub fn refused(record: Option<&Record>, nonce: &Token) -> Transition<Option<Record>> {
     let Some((record, posting)) =
         record.and_then(|record| record.posting_with(nonce).map(|posting| (record, posting)))
     else {
-        return Decision::only(None);
+        return Transition::only(None);
     };
     let without = Posting { nonce: None, sight: None, ..posting.clone() };
     let deferrals = record.deferrals.saturating_add(1);
     let record = Record { deferrals, ..record.with(State::Posting(without)) };
-    Decision::write(record.clone(), Some(record))
+    Transition::write(record.clone(), Some(record))
 }
 
 /// Writes down that the message of the stream is not there any more, so that the text with this nonce was certainly not put into
 /// it. The answer is the record without the nonce and without a stream, whose text is posted as any other; `None` if somebody
 /// else has found out before.
-pub fn stream_is_gone(record: Option<&Record>, nonce: &Token) -> Decision<Option<Record>> {
+pub fn stream_is_gone(record: Option<&Record>, nonce: &Token) -> Transition<Option<Record>> {
     let refused = refused(record, nonce);
     let without = |record: Record| Record { stream: Some(Stream::NoneAnyMore), ..record };
-    Decision { write: refused.write.map(without), then: refused.then.map(without) }
+    Transition { write: refused.write.map(without), then: refused.then.map(without) }
 }
 
 /// Begins the post of a text whose last post was certainly not made. The answer is the record with the nonce; `None` if the
@@ -390,21 +391,21 @@ pub fn start(
     nonce: &Token,
     via: Via,
     now: UnixMillis,
-) -> Decision<Option<Record>> {
-    let Some(record) = record else { return Decision::only(None) };
+) -> Transition<Option<Record>> {
+    let Some(record) = record else { return Transition::only(None) };
     match &record.state {
         State::Posting(posting) if posting.token == *token && posting.nonce.is_none() => {
             let via = if via == Via::Channel { record.way_of_part(posting.part, &posting.end) } else { via };
             let started =
                 Posting { nonce: Some(nonce.clone()), intent_at: now, via, sight: None, ..posting.clone() };
             let record = record.with(State::Posting(started));
-            Decision::write(record.clone(), Some(record))
+            Transition::write(record.clone(), Some(record))
         }
         // This very call's write, whose answer was lost.
         State::Posting(posting) if posting.token == *token && posting.nonce.as_ref() == Some(nonce) => {
-            Decision::only(Some(record.clone()))
+            Transition::only(Some(record.clone()))
         }
-        _ => Decision::only(None),
+        _ => Transition::only(None),
     }
 }
 
@@ -418,7 +419,7 @@ pub fn tell_instead(
     nonce: &Token,
     via: Via,
     now: UnixMillis,
-) -> Decision<Option<Record>> {
+) -> Transition<Option<Record>> {
     match record.map(|record| (record, &record.state)) {
         Some((record, State::Posting(posting)))
             if posting.token == *token
@@ -429,15 +430,15 @@ pub fn tell_instead(
             let told = Posting { text: text.to_owned(), end, ..posting.clone() };
             let told = record.with(State::Posting(told));
             let started = start(Some(&told), token, nonce, via, now).then;
-            Decision { write: started.clone(), then: started }
+            Transition { write: started.clone(), then: started }
         }
         // This very call's write, whose answer was lost.
         Some((record, State::Posting(posting)))
             if posting.token == *token && posting.nonce.as_ref() == Some(nonce) =>
         {
-            Decision::only(Some(record.clone()))
+            Transition::only(Some(record.clone()))
         }
-        _ => Decision::only(None),
+        _ => Transition::only(None),
     }
 }
 
@@ -453,14 +454,14 @@ pub fn may_look_for(record: &Record, token: &Token, post_wait: Duration, now: Un
 
 /// Writes down that Slack could not be asked for the post with this nonce, and may be asked later. The answer is the record;
 /// `None` if it is no longer this token's to ask.
-pub fn asked_in_vain(record: Option<&Record>, token: &Token, nonce: &Token) -> Decision<Option<Record>> {
+pub fn asked_in_vain(record: Option<&Record>, token: &Token, nonce: &Token) -> Transition<Option<Record>> {
     let posting = record.and_then(|record| record.posting_with(nonce).map(|posting| (record, posting)));
     match posting {
         Some((record, posting)) if posting.token == *token => {
             let record = Record { deferrals: record.deferrals.saturating_add(1), ..record.clone() };
-            Decision::write(record.clone(), Some(record))
+            Transition::write(record.clone(), Some(record))
         }
-        _ => Decision::only(None),
+        _ => Transition::only(None),
     }
 }
 
@@ -471,28 +472,28 @@ pub fn end_untold(
     record: Option<&Record>,
     token: &Token,
     nonce: Option<&Token>,
-) -> Decision<Option<Receive>> {
-    let Some(record) = record else { return Decision::only(None) };
+) -> Transition<Option<Receive>> {
+    let Some(record) = record else { return Transition::only(None) };
     match &record.state {
         State::Posting(posting) if posting.token == *token && posting.nonce.as_ref() == nonce => {
             let why = if nonce.is_some() { OUTCOME_UNKNOWN } else { UNTOLD }.to_owned();
             let receive = posting.receive.clone();
             let told =
                 State::Told { why, told_for: Some(receive.message_id.clone()), token: Some(token.clone()) };
-            Decision::write(record.with(told), Some(receive))
+            Transition::write(record.with(told), Some(receive))
         }
-        _ => Decision::only(None),
+        _ => Transition::only(None),
     }
 }
 
 /// Gives the question back: it is free, and the attempt is not counted. The answer is the receive that is to be made visible;
 /// `None` if the token is not the record's.
-pub fn release(record: Option<&Record>, token: &Token) -> Decision<Option<Receive>> {
+pub fn release(record: Option<&Record>, token: &Token) -> Transition<Option<Receive>> {
     let given_back =
         record.and_then(|record| Some((record.given_back_by(token)?, record.receive()?.clone())));
     match given_back {
-        Some((free, receive)) => Decision::write(free, Some(receive)),
-        None => Decision::only(None),
+        Some((free, receive)) => Transition::write(free, Some(receive)),
+        None => Transition::only(None),
     }
 }
 

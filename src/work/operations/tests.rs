@@ -1,6 +1,7 @@
 use super::*;
 use crate::work::receive::give_back;
-use crate::work::record::{Asking, Sight};
+use crate::work::record::{ApprovalRef, Sight};
+use crate::work::transition::Transition;
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -94,9 +95,9 @@ fn a_claim_counts_once_and_its_repetition_is_answered_as_the_first_time() {
     let yours = Claimed::Yours { attempt: 2, place: Some(place()), tool_calls: 0, shorten: None };
     assert_eq!(claimed.then, yours);
     let after = claimed.write.unwrap();
-    assert_eq!(claim(Some(&after), &token(OURS), &token(7), at(None)), Decision::only(yours));
+    assert_eq!(claim(Some(&after), &token(OURS), &token(7), at(None)), Transition::only(yours));
     // Another process with the same call finds the token gone.
-    let gone = Decision::only(Claimed::Gone { visible: None });
+    let gone = Transition::only(Claimed::Gone { visible: None });
     assert_eq!(claim(Some(&after), &token(OURS), &token(8), at(None)), gone);
 }
 
@@ -139,10 +140,10 @@ fn an_intent_written_twice_by_one_call_posts_once_and_by_two_is_taken_over() {
     let first = intend(&before, NONCE);
     let after = first.write.unwrap();
     assert_eq!(first.then, Intent::Post(Box::new(after.clone())));
-    assert_eq!(intend(&after, NONCE), Decision::only(Intent::Post(Box::new(after.clone()))));
-    assert_eq!(intend(&after, 8), Decision::only(Intent::TakenOver));
+    assert_eq!(intend(&after, NONCE), Transition::only(Intent::Post(Box::new(after.clone()))));
+    assert_eq!(intend(&after, 8), Transition::only(Intent::TakenOver));
     let stands = Intent::Stands { end: End::Answered, ts: Some("1.2".to_owned()) };
-    assert_eq!(intend(&record(answered()), 8), Decision::only(stands));
+    assert_eq!(intend(&record(answered()), 8), Transition::only(stands));
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn a_part_that_stands_is_followed_by_the_next_and_the_last_by_the_end() {
     assert_eq!(decision.then, Posted::Next(Box::new(after.clone())));
     // The answer to that write was lost.
     let again = posted(Some(&after), &ours, &nonce, Some("1.2"), 2, Some(&next), NOW);
-    assert_eq!(again, Decision::only(Posted::Next(Box::new(after))));
+    assert_eq!(again, Transition::only(Posted::Next(Box::new(after))));
     // Somebody else's token, or no time: others post the rest.
     for (by, next) in [(token(FOREIGN), Some(&next)), (ours.clone(), None)] {
         let left = posted(Some(&first), &by, &nonce, Some("1.2"), 2, next, NOW);
@@ -246,7 +247,7 @@ fn a_claim_of_a_long_lease_has_the_message_put_off_for_no_longer_than_its_own() 
 
 #[test]
 fn a_text_that_says_that_nobody_is_asked_takes_the_place_of_the_one_that_asks_and_of_no_other() {
-    let asking = Asking { number: 1, approval: token(6) };
+    let asking = ApprovalRef { number: 1, approval: token(6) };
     let waits = |nonce, end: End| {
         let State::Posting(waiting) = posting(nonce, 0) else { panic!() };
         record(State::Posting(Posting { end, ..waiting }))
@@ -262,9 +263,9 @@ fn a_text_that_says_that_nobody_is_asked_takes_the_place_of_the_one_that_asks_an
     assert_eq!((posting.text.as_str(), &posting.end), ("no", &End::Told { why }));
     assert_eq!((posting.via, posting.nonce.as_ref()), (Via::ResponseUrl, Some(&token(7))));
     // The same again, because the answer of the write was lost.
-    assert_eq!(tell(&written, OURS), Decision::only(Some(written.clone())));
+    assert_eq!(tell(&written, OURS), Transition::only(Some(written.clone())));
     // Others post it by now; or the message is on its way, and may be taken.
-    assert_eq!(tell(&asks, FOREIGN), Decision::only(None));
-    assert_eq!(tell(&waits(Some(NONCE), End::Suspended(asking)), OURS), Decision::only(None));
-    assert_eq!(tell(&waits(None, End::Answered), OURS), Decision::only(None));
+    assert_eq!(tell(&asks, FOREIGN), Transition::only(None));
+    assert_eq!(tell(&waits(Some(NONCE), End::Suspended(asking)), OURS), Transition::only(None));
+    assert_eq!(tell(&waits(None, End::Answered), OURS), Transition::only(None));
 }

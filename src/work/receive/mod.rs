@@ -2,6 +2,7 @@
 //!
 //! SQS is the timer: every decision ends in a message that is taken off the queue, or in one that comes again.
 
+use crate::work::transition::Transition;
 use std::time::Duration;
 
 use super::record::{End, Flight, LEASE, Posting, Receive, Record, Sight, State, Via};
@@ -20,7 +21,8 @@ pub const STOPPED: &str = "stopped";
 /// Why a question has no answer: it was deleted.
 pub const DELETED: &str = "deleted";
 
-/// When whoever saw a nonce first has not come back after this many waits, another message may take its place.
+/// After this many waits another message of the question may look for a post, if the one that saw first that its outcome is
+/// unknown has not come back.
 const LOST_SIGHT: u32 = 10;
 
 /// The most that a lease is longer for calls of which nothing came.
@@ -117,54 +119,33 @@ pub enum Done {
     OfAnotherTenant,
 }
 
-/// A decision: what is written first, if anything, and what follows when that is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision<T> {
-    /// The record as it has to be; `None` leaves it as it is.
-    pub write: Option<Record>,
-    /// What follows.
-    pub then: T,
-}
-
-impl<T> Decision<T> {
-    /// Writes nothing.
-    pub const fn only(then: T) -> Self {
-        Self { write: None, then }
-    }
-
-    /// Writes the record, then goes on.
-    pub const fn write(record: Record, then: T) -> Self {
-        Self { write: Some(record), then }
-    }
-}
-
 /// What becomes of a message whose question has this record (`None`: there is none yet, or it has expired).
-pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limits) -> Transition<Errand> {
     let Some(record) = record else {
         if received.resumes.is_some() {
             // What was asked about it has expired.
-            return Decision::only(Errand::Done(Done::Told));
+            return Transition::only(Errand::Done(Done::Told));
         }
         return take(&Record::new(received.place.cloned(), received.now), received, limits);
     };
     if is_of_another_tenant(record, received) {
-        return Decision::only(Errand::Done(Done::OfAnotherTenant));
+        return Transition::only(Errand::Done(Done::OfAnotherTenant));
     }
     if let Some(wait) = lapse_waits(record, received, limits) {
-        return Decision::only(Errand::PutOff(wait));
+        return Transition::only(Errand::PutOff(wait));
     }
     match &record.state {
         State::Free => take(record, received, limits),
         // This very call's write, whose answer was lost.
         State::InFlight(flight) if flight.token.as_ref() == Some(received.token) => {
-            Decision::only(errand_of_taken(record, received, limits))
+            Transition::only(errand_of_taken(record, received, limits))
         }
-        State::Posting(posting) if posting.token == *received.token => Decision::only(Errand::Post),
+        State::Posting(posting) if posting.token == *received.token => Transition::only(Errand::Post),
         State::Suspended { asking, .. } => match received.resumes {
             Some(approval) if *approval == asking.approval => {
                 take(&record.resumed(received.now), received, limits)
             }
-            _ => Decision::only(Errand::Done(Done::Suspended)),
+            _ => Transition::only(Errand::Done(Done::Suspended)),
         },
         // Somebody has clicked on a post of which nobody has written down yet that it stands.
         State::Posting(Posting { end: End::Suspended(asking), .. })
@@ -178,8 +159,8 @@ pub fn on_receive(record: Option<&Record>, received: &Received<'_>, limits: Limi
         }
         State::InFlight(flight) => in_flight(record, flight, received),
         State::Posting(posting) => posting_found(record, posting, received, limits),
-        State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
-        State::Joined { to, .. } => Decision::only(Errand::EndsWith { question_id: to.clone() }),
+        State::Answered { .. } => Transition::only(Errand::Done(Done::Answered)),
+        State::Joined { to, .. } => Transition::only(Errand::EndsWith { question_id: to.clone() }),
         State::Told { why, told_for, .. } => told(record, why, told_for.as_deref(), received, limits),
     }
 }
@@ -209,7 +190,7 @@ fn is_of_another_tenant(record: &Record, received: &Received<'_>) -> bool {
 }
 
 /// Takes a question that nobody works on, unless there is a reason not to.
-fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Transition<Errand> {
     // The record of a dispatcher before work records has no place.
     let place = record.place.clone().or_else(|| received.place.cloned());
     let trace_id = received.trace_id.map(str::to_owned).or_else(|| record.trace_id.clone());
@@ -222,7 +203,7 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
     };
     let record = &Record { place, trace_id, conversation, files, app_users, ..record.clone() };
     if is_withdrawn(record, received.stopped_at) {
-        return Decision::write(record.withdrawn(STOPPED), Errand::Done(Done::Stopped));
+        return Transition::write(record.withdrawn(STOPPED), Errand::Done(Done::Stopped));
     }
     let errand = errand_of_taken(record, received, limits);
     let is_call = received.for_agent && errand == Errand::Call;
@@ -233,7 +214,7 @@ fn take(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Er
         lease_until: received.lease_until.after(longer),
         receive: received.receive.clone(),
     };
-    Decision::write(record.with(State::InFlight(flight)), errand)
+    Transition::write(record.with(State::InFlight(flight)), errand)
 }
 
 /// How many calls in a row have come to nothing, now that the lease of the last one is over.
@@ -269,20 +250,20 @@ fn is_overdue(record: &Record, now: UnixMillis, limits: Limits) -> bool {
 }
 
 /// Somebody works on the question, and is believed to live.
-fn in_flight(record: &Record, flight: &Flight, received: &Received<'_>) -> Decision<Errand> {
+fn in_flight(record: &Record, flight: &Flight, received: &Received<'_>) -> Transition<Errand> {
     let rest = received.now.until(flight.lease_until) + Duration::from_secs(1);
     if flight.receive == *received.receive {
-        return Decision::only(Errand::Leave);
+        return Transition::only(Errand::Leave);
     }
     if flight.receive.message_id != received.receive.message_id {
         // Another message of the question is not needed until the work is over, and SQS counts its receives: a lease more. What
         // a dispatcher before work records has in flight names no message, and may be this one.
         let more = if flight.token.is_some() { LEASE } else { Duration::ZERO };
-        return Decision::only(Errand::PutOff(rest + more));
+        return Transition::only(Errand::PutOff(rest + more));
     }
-    // The message's visibility ended before the work did. Whoever works finds the handle that counts now at the next beat.
+    // The message's visibility ended before the work did. The next beat reads the new handle from the record.
     let renewed = Flight { receive: received.receive.clone(), ..flight.clone() };
-    Decision::write(record.with(State::InFlight(renewed)), Errand::PutOff(rest))
+    Transition::write(record.with(State::InFlight(renewed)), Errand::PutOff(rest))
 }
 
 /// The question has an answer that does not stand yet, or not all of it.
@@ -291,14 +272,14 @@ fn posting_found(
     posting: &Posting,
     received: &Received<'_>,
     limits: Limits,
-) -> Decision<Errand> {
+) -> Transition<Errand> {
     if posting.receive == *received.receive {
-        return Decision::only(Errand::Leave);
+        return Transition::only(Errand::Leave);
     }
     let taken = || {
         let (token, receive) = (received.token.clone(), received.receive.clone());
         let sight = posting.sight.clone().map(|sight| Sight { has_waited: true, ..sight });
-        Decision::write(
+        Transition::write(
             record.with(State::Posting(Posting { token, receive, sight, ..posting.clone() })),
             Errand::Post,
         )
@@ -336,7 +317,7 @@ fn posting_found(
             // SQS counts its receives.
             let rest = limits.post_wait.saturating_sub(waited);
             let rest = if rest.is_zero() { limits.post_wait } else { rest.max(Duration::from_secs(1)) };
-            Decision::only(Errand::PutOff(rest))
+            Transition::only(Errand::PutOff(rest))
         }
         _ => seen(record, posting, nonce, received, limits),
     }
@@ -349,7 +330,7 @@ fn seen(
     nonce: &Token,
     received: &Received<'_>,
     limits: Limits,
-) -> Decision<Errand> {
+) -> Transition<Errand> {
     let sight = Sight {
         nonce: nonce.clone(),
         receive: received.receive.clone(),
@@ -363,14 +344,14 @@ fn seen(
     let is_first = posting.sight.as_ref().is_none_or(|sight| sight.nonce != *nonce);
     let deferrals = if is_first { 0 } else { record.deferrals };
     let record = Record { deferrals, ..record.with(State::Posting(seen)) };
-    Decision::write(record, Errand::PutOff(limits.post_wait))
+    Transition::write(record, Errand::PutOff(limits.post_wait))
 }
 
 /// Ends a question whose text Slack takes for nothing: the dead letter and its alarm are what tells a person.
-pub(super) fn untold(record: &Record, received: &Received<'_>, why: &str) -> Decision<Errand> {
+pub(super) fn untold(record: &Record, received: &Received<'_>, why: &str) -> Transition<Errand> {
     let told_for = Some(received.receive.message_id.clone());
     let told = State::Told { why: why.to_owned(), told_for, token: None };
-    Decision::write(record.with(told), Errand::DeadLetter { why: why.to_owned() })
+    Transition::write(record.with(told), Errand::DeadLetter { why: why.to_owned() })
 }
 
 fn told(
@@ -379,13 +360,13 @@ fn told(
     told_for: Option<&str>,
     received: &Received<'_>,
     limits: Limits,
-) -> Decision<Errand> {
+) -> Transition<Errand> {
     let message_id = received.receive.message_id.as_str();
     match (why, told_for) {
-        (STOPPED, _) => Decision::only(Errand::Done(Done::Stopped)),
-        (DELETED, _) => Decision::only(Errand::Done(Done::Deleted)),
+        (STOPPED, _) => Transition::only(Errand::Done(Done::Stopped)),
+        (DELETED, _) => Transition::only(Errand::Done(Done::Deleted)),
         (_, Some(told_for)) if told_for == message_id => {
-            Decision::only(Errand::DeadLetter { why: why.to_owned() })
+            Transition::only(Errand::DeadLetter { why: why.to_owned() })
         }
         // Somebody sent the letter back: the question starts over, and what its tools have done stands.
         _ if received.was_dead_letter => {
@@ -397,13 +378,13 @@ fn told(
                 limits,
             )
         }
-        _ => Decision::only(Errand::Done(Done::Told)),
+        _ => Transition::only(Errand::Done(Done::Told)),
     }
 }
 
 /// What becomes of a question whose message was deleted in Slack. The answer is the receive that is to be made visible, so that
 /// the dispatcher finds the end that stands here.
-pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Decision<Option<Receive>> {
+pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Transition<Option<Receive>> {
     let nobody = Record::new(None, now);
     let record = record.unwrap_or(&nobody);
     match &record.state {
@@ -411,24 +392,24 @@ pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Decision<Option<
         | State::InFlight(_)
         | State::Suspended { .. }
         | State::Posting(Posting { end: End::Suspended(_), .. }) => {
-            Decision::write(record.withdrawn(DELETED), record.receive().cloned())
+            Transition::write(record.withdrawn(DELETED), record.receive().cloned())
         }
         // Its answer is on its way, or stands, or there will be none.
         State::Posting(_) | State::Answered { .. } | State::Joined { .. } | State::Told { .. } => {
-            Decision::only(None)
+            Transition::only(None)
         }
     }
 }
 
 /// What the dispatcher writes when the agent certainly has not begun: the question is free, and nobody has used an attempt. The
 /// answer is how often in a row it was put off now; `None` if it is no longer this token's.
-pub fn give_back(record: Option<&Record>, token: &Token) -> Decision<Option<u32>> {
+pub fn give_back(record: Option<&Record>, token: &Token) -> Transition<Option<u32>> {
     match record.and_then(|record| record.given_back_by(token)) {
         Some(free) => {
             let deferrals = free.deferrals.saturating_add(1);
-            Decision::write(Record { deferrals, ..free }, Some(deferrals))
+            Transition::write(Record { deferrals, ..free }, Some(deferrals))
         }
-        None => Decision::only(None),
+        None => Transition::only(None),
     }
 }
 
@@ -447,7 +428,7 @@ pub fn on_stop(
     ended: usize,
     received: &Received<'_>,
     limits: Limits,
-) -> Decision<Errand> {
+) -> Transition<Errand> {
     let waiting = match record {
         None => Some((Record::new(received.place.cloned(), received.now), true)),
         Some(record) if record.state == State::Free => Some((record.clone(), false)),
@@ -458,7 +439,7 @@ pub fn on_stop(
         let grace = if ended == 0 && waited >= STOP_GRACE { STOP_GRACE * STOP_WAITS } else { STOP_GRACE };
         if waited < grace {
             let put_off = Errand::PutOff((grace - waited).min(STOP_GRACE));
-            return if is_new { Decision::write(record, put_off) } else { Decision::only(put_off) };
+            return if is_new { Transition::write(record, put_off) } else { Transition::only(put_off) };
         }
     }
     on_receive(record, &Received { for_agent: false, ..received.clone() }, limits)

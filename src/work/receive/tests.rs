@@ -1,5 +1,6 @@
 use super::*;
 use crate::work::record::{End, Via};
+use crate::work::transition::Transition;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
 const WAIT: Duration = Duration::from_secs(90);
@@ -117,7 +118,7 @@ impl Default for Case<'_> {
     }
 }
 
-fn decide(record: Option<&Record>, case: &Case<'_>) -> Decision<Errand> {
+fn decide(record: Option<&Record>, case: &Case<'_>) -> Transition<Errand> {
     let place = Place { tenant: case.tenant.map(str::to_owned), ..place() };
     let received = Received {
         receive: &case.receive,
@@ -219,7 +220,7 @@ fn a_question_that_nobody_works_on_is_taken() {
     for record in [None, Some(free()), Some(past)] {
         let decision = decide(record.as_ref(), &case);
         let before = record.unwrap_or_else(free);
-        assert_eq!(decision, Decision::write(taken(&before, &case), Errand::Call), "{before:?}");
+        assert_eq!(decision, Transition::write(taken(&before, &case), Errand::Call), "{before:?}");
     }
 }
 
@@ -229,15 +230,15 @@ fn a_live_lease_keeps_others_away_to_its_last_millisecond() {
     for (lease_until, rest) in [(NOW, second), (NOW.after(WAIT), WAIT + second)] {
         let record = in_flight(lease_until);
         // Lambda has run the receive a second time.
-        assert_eq!(decide(Some(&record), &of("m1", "h1")), Decision::only(Errand::Leave));
+        assert_eq!(decide(Some(&record), &of("m1", "h1")), Transition::only(Errand::Leave));
         // Another message.
-        assert_eq!(decide(Some(&record), &of("m2", "h1")), Decision::only(Errand::PutOff(rest + LEASE)));
+        assert_eq!(decide(Some(&record), &of("m2", "h1")), Transition::only(Errand::PutOff(rest + LEASE)));
         // The same message, whose visibility is over: the next beat finds the handle that counts.
         let State::InFlight(flight) = record.state.clone() else { panic!() };
         let renewed = record.with(State::InFlight(Flight { receive: receive("m1", "h2"), ..flight }));
         assert_eq!(
             decide(Some(&record), &of("m1", "h2")),
-            Decision::write(renewed.clone(), Errand::PutOff(rest))
+            Transition::write(renewed.clone(), Errand::PutOff(rest))
         );
         // That write again.
         assert_eq!(decide(Some(&renewed), &of("m1", "h2")).write, None);
@@ -259,9 +260,9 @@ fn attempts_and_time_that_are_used_up_end_in_giving_up_and_are_no_attempt() {
             let record = Record { attempts, since, state, ..free() };
             let case = Case::default();
             let decision = decide(Some(&record), &case);
-            assert_eq!(decision, Decision::write(taken(&record, &case), errand.clone()));
+            assert_eq!(decision, Transition::write(taken(&record, &case), errand.clone()));
             // The answer to that write was lost.
-            assert_eq!(decide(decision.write.as_ref(), &case), Decision::only(errand.clone()));
+            assert_eq!(decide(decision.write.as_ref(), &case), Transition::only(errand.clone()));
         }
     }
 }
@@ -278,11 +279,11 @@ fn a_question_is_stopped_if_it_was_asked_no_later_than_the_stop() {
             let decision = decide(record, &case);
             if is_stopped {
                 let state = State::Told { why: STOPPED.to_owned(), told_for: None, token: None };
-                let expected = Decision::write(free().with(state), Errand::Done(Done::Stopped));
+                let expected = Transition::write(free().with(state), Errand::Done(Done::Stopped));
                 assert_eq!(decision, expected);
                 // Found again, it is still stopped.
                 let again = decide(decision.write.as_ref(), &case);
-                assert_eq!(again, Decision::only(Errand::Done(Done::Stopped)));
+                assert_eq!(again, Transition::only(Errand::Done(Done::Stopped)));
             } else {
                 assert_eq!(decision.then, Errand::Call);
             }
@@ -302,10 +303,10 @@ fn a_text_that_was_certainly_not_posted_is_posted_on_by_whoever_comes_next() {
         let State::Posting(Posting { token: by, receive, nonce, .. }) = &written.state else { panic!() };
         assert_eq!((by, receive, nonce), (&case.token, &case.receive, &None));
         // The answer to that write was lost.
-        assert_eq!(decide(Some(&written), &case), Decision::only(Errand::Post));
+        assert_eq!(decide(Some(&written), &case), Transition::only(Errand::Post));
     }
     // The receive that is held by whoever posts, run twice.
-    assert_eq!(decide(Some(&posting(None, None)), &of("m1", "h1")), Decision::only(Errand::Leave));
+    assert_eq!(decide(Some(&posting(None, None)), &of("m1", "h1")), Transition::only(Errand::Leave));
 }
 
 #[test]
@@ -316,7 +317,7 @@ fn a_text_that_nobody_could_post_in_time_ends_in_a_dead_letter() {
     let letter = Errand::DeadLetter { why: UNTOLD.to_owned() };
     assert_eq!(decision.then, letter);
     // The letter could not be sent: the same message sends it at its next receive, and no other does.
-    assert_eq!(decide(decision.write.as_ref(), &of("m2", "h2")), Decision::only(letter));
+    assert_eq!(decide(decision.write.as_ref(), &of("m2", "h2")), Transition::only(letter));
     assert_eq!(decide(decision.write.as_ref(), &of("m1", "h2")).then, Errand::Done(Done::Told));
 }
 
@@ -384,7 +385,7 @@ fn only_the_same_message_at_a_later_receive_after_the_wait_looks_for_the_post() 
 fn a_late_run_of_an_earlier_receive_does_not_look_for_the_post() {
     // Its clock may be minutes ahead.
     let decision = decide(Some(&seen_by("m1", "h3", ago(WAIT))), &of("m1", "h2"));
-    assert_eq!(decision, Decision::only(Errand::PutOff(WAIT)));
+    assert_eq!(decision, Transition::only(Errand::PutOff(WAIT)));
 }
 
 #[test]
@@ -399,7 +400,7 @@ fn another_message_takes_the_place_of_one_that_does_not_come_back() {
 #[test]
 fn a_clock_that_is_behind_makes_the_wait_longer_and_never_shorter() {
     let ahead = seen_by("m1", "h2", NOW.after(Duration::from_secs(60)));
-    assert_eq!(decide(Some(&ahead), &of("m1", "h3")), Decision::only(Errand::PutOff(WAIT)));
+    assert_eq!(decide(Some(&ahead), &of("m1", "h3")), Transition::only(Errand::PutOff(WAIT)));
 }
 
 #[test]
@@ -432,7 +433,7 @@ fn what_has_ended_is_done_for_every_message_but_the_one_that_becomes_the_letter(
         (told(STOPPED, None), "m1", Errand::Done(Done::Stopped)),
         (told(DELETED, None), "m1", Errand::Done(Done::Deleted)),
     ] {
-        assert_eq!(decide(Some(&record), &of(message_id, "h9")), Decision::only(errand), "{record:?}");
+        assert_eq!(decide(Some(&record), &of(message_id, "h9")), Transition::only(errand), "{record:?}");
     }
 }
 
@@ -441,18 +442,18 @@ fn a_letter_that_was_sent_back_starts_over_once() {
     let old = Record { attempts: 3, since: ago(LIMITS.give_up_after), ..told(GAVE_UP, Some("m1")) };
     let case = Case { was_dead_letter: true, ..of("m2", "h1") };
     let decision = decide(Some(&old), &case);
-    assert_eq!(decision, Decision::write(taken(&free(), &case), Errand::Call));
+    assert_eq!(decision, Transition::write(taken(&free(), &case), Errand::Call));
     // An answered question, and one that was withdrawn, are not asked again.
     for (record, done) in [
         (answered(), Done::Answered),
         (told(STOPPED, None), Done::Stopped),
         (told(DELETED, None), Done::Deleted),
     ] {
-        assert_eq!(decide(Some(&record), &case), Decision::only(Errand::Done(done)));
+        assert_eq!(decide(Some(&record), &case), Transition::only(Errand::Done(done)));
     }
     // It was told for this very letter: that one becomes a letter again.
     let told_again = decide(Some(&told(GAVE_UP, Some("m2"))), &case);
-    assert_eq!(told_again, Decision::only(Errand::DeadLetter { why: GAVE_UP.to_owned() }));
+    assert_eq!(told_again, Transition::only(Errand::DeadLetter { why: GAVE_UP.to_owned() }));
 }
 
 #[test]
@@ -467,9 +468,9 @@ fn a_record_of_the_dispatcher_before_work_records_is_waited_for_and_gets_a_place
         }))
     };
     let put_off = Errand::PutOff(Duration::from_secs(1));
-    assert_eq!(decide(Some(&old(NOW)), &Case::default()), Decision::only(put_off));
+    assert_eq!(decide(Some(&old(NOW)), &Case::default()), Transition::only(put_off));
     let decision = decide(Some(&old(ago(Duration::from_millis(1)))), &Case::default());
-    assert_eq!(decision, Decision::write(taken(&free(), &Case::default()), Errand::Call));
+    assert_eq!(decision, Transition::write(taken(&free(), &Case::default()), Errand::Call));
 }
 
 /// The trace is for people who look for it, and changes nothing else.
@@ -516,11 +517,11 @@ fn a_deletion_ends_what_nobody_posts_yet() {
         let written = decision.write.unwrap();
         assert!(matches!(&written.state, State::Told { why, told_for: None, .. } if why == DELETED));
         // The same again.
-        assert_eq!(on_deletion(Some(&written), NOW), Decision::only(None));
+        assert_eq!(on_deletion(Some(&written), NOW), Transition::only(None));
     }
     for record in [posting(None, None), posting(Some(token(9)), None), answered(), told(GAVE_UP, Some("m1"))]
     {
-        assert_eq!(on_deletion(Some(&record), NOW), Decision::only(None));
+        assert_eq!(on_deletion(Some(&record), NOW), Transition::only(None));
     }
 }
 
@@ -529,15 +530,15 @@ fn a_question_is_given_back_by_its_token_alone_and_costs_no_attempt() {
     let claimed = Record { attempts: 2, ..in_flight(NOW) };
     let decision = give_back(Some(&claimed), &token(1));
     let given_back = Record { attempts: 1, deferrals: 1, ..free() };
-    assert_eq!(decision, Decision::write(given_back, Some(1)));
+    assert_eq!(decision, Transition::write(given_back, Some(1)));
     let State::InFlight(flight) = claimed.state.clone() else { panic!() };
     let unclaimed = claimed.with(State::InFlight(Flight { claimed_from: None, ..flight }));
     assert_eq!(give_back(Some(&unclaimed), &token(1)).write.unwrap().attempts, 2);
     for record in [None, Some(free()), Some(posting(None, None)), Some(answered())] {
-        assert_eq!(give_back(record.as_ref(), &token(1)), Decision::only(None));
+        assert_eq!(give_back(record.as_ref(), &token(1)), Transition::only(None));
     }
     // The token that the claimer came with is no longer a right.
-    assert_eq!(give_back(Some(&claimed), &token(2)), Decision::only(None));
+    assert_eq!(give_back(Some(&claimed), &token(2)), Transition::only(None));
 }
 
 #[test]
@@ -565,11 +566,11 @@ fn a_stop_says_how_many_it_ended_when_they_have_had_time_to_end() {
         on_stop(record, ended, &received, LIMITS)
     };
     let stop = |record: Option<&Record>, now: UnixMillis| stop_of(1, record, now);
-    assert_eq!(stop(None, NOW), Decision::write(free(), Errand::PutOff(STOP_GRACE)));
+    assert_eq!(stop(None, NOW), Transition::write(free(), Errand::PutOff(STOP_GRACE)));
     let early = NOW.after(STOP_GRACE - Duration::from_secs(1));
-    assert_eq!(stop(Some(&free()), early), Decision::only(Errand::PutOff(Duration::from_secs(1))));
+    assert_eq!(stop(Some(&free()), early), Transition::only(Errand::PutOff(Duration::from_secs(1))));
     assert_eq!(stop(Some(&free()), NOW.after(STOP_GRACE)).then, Errand::Call);
-    assert_eq!(stop(Some(&answered()), NOW), Decision::only(Errand::Done(Done::Answered)));
+    assert_eq!(stop(Some(&answered()), NOW), Transition::only(Errand::Done(Done::Answered)));
     // If it has ended nothing, a beat is late.
     for (waited, expected) in [(0, 15), (14, 1), (15, 15), (20, 15), (44, 1)] {
         let put_off = Errand::PutOff(Duration::from_secs(expected));
@@ -599,7 +600,7 @@ fn a_question_is_the_installations_whose_message_came_first_and_the_copy_of_anot
         for was_dead_letter in [false, true] {
             for tenant in [Some("T2"), Some("E1"), None] {
                 let case = Case { tenant, was_dead_letter, ..of("m2", "h2") };
-                let other = Decision::only(Errand::Done(Done::OfAnotherTenant));
+                let other = Transition::only(Errand::Done(Done::OfAnotherTenant));
                 assert_eq!(decide(Some(&record), &case), other, "{tenant:?} {record:?}");
             }
             let own = Case { tenant: Some("T1"), was_dead_letter, ..of("m2", "h2") };

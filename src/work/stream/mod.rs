@@ -11,10 +11,11 @@
 //! harm. So it does not matter what of a preview was lost, or came twice. A question has one stream in all of its attempts. If
 //! nobody knows which message it is, because the answer of Slack's was lost, the question's answer is posted as any other.
 
+use crate::work::transition::Transition;
 use std::time::Duration;
 
 use super::operations::{Now, stopped};
-use super::receive::{Decision, is_withdrawn};
+use super::receive::is_withdrawn;
 use super::record::{Receive, Record, State};
 use super::token::Token;
 use crate::slack::question::Place;
@@ -110,102 +111,102 @@ pub fn show(
     nonce: &Token,
     is_empty: bool,
     now: Now<'_>,
-) -> Decision<Show> {
-    let gone = Decision::only(Show::Gone { visible: None });
+) -> Transition<Show> {
+    let gone = Transition::only(Show::Gone { visible: None });
     let Some(record) = record else { return gone };
     let Some(flight) = record.flight_of(token) else { return gone };
     if is_withdrawn(record, now.stopped_at) {
         let visible = Some(flight.receive.clone());
-        return Decision::write(stopped(record, token), Show::Gone { visible });
+        return Transition::write(stopped(record, token), Show::Gone { visible });
     }
     let Some(place) = record.place.as_ref().filter(|place| has_streams(place)) else {
-        return Decision::only(Show::No);
+        return Transition::only(Show::No);
     };
     match &record.stream {
-        None if is_empty => Decision::only(Show::Nothing),
+        None if is_empty => Transition::only(Show::Nothing),
         None => {
             let stream = Some(Stream::Begun(nonce.clone()));
-            Decision::write(Record { stream, ..record.clone() }, Show::Start(place.clone()))
+            Transition::write(Record { stream, ..record.clone() }, Show::Start(place.clone()))
         }
         // This very call's write, whose answer was lost.
-        Some(Stream::Begun(begun)) if begun == nonce => Decision::only(Show::Start(place.clone())),
+        Some(Stream::Begun(begun)) if begun == nonce => Transition::only(Show::Start(place.clone())),
         Some(Stream::Open(message)) if message.is_old(now.now) => {
-            Decision::only(Show::Close(place.clone(), message.clone()))
+            Transition::only(Show::Close(place.clone(), message.clone()))
         }
-        Some(Stream::Open(_)) if is_empty => Decision::only(Show::Nothing),
-        Some(Stream::Open(message)) => Decision::only(Show::Append {
+        Some(Stream::Open(_)) if is_empty => Transition::only(Show::Nothing),
+        Some(Stream::Open(message)) => Transition::only(Show::Append {
             place: place.clone(),
             message: message.clone(),
             is_anew: message.by != *token,
         }),
         Some(Stream::Begun(_) | Stream::Closed(_) | Stream::Deleting(_) | Stream::NoneAnyMore) => {
-            Decision::only(Show::No)
+            Transition::only(Show::No)
         }
     }
 }
 
 /// Writes down which message the call with this `nonce` has got from Slack. False if nobody will write into it or replace its
 /// text: the answer is on its way without it, or the question has ended.
-pub fn opened(record: Option<&Record>, nonce: &Token, message: &StreamMessage) -> Decision<bool> {
-    let Some(record) = record else { return Decision::only(false) };
+pub fn opened(record: Option<&Record>, nonce: &Token, message: &StreamMessage) -> Transition<bool> {
+    let Some(record) = record else { return Transition::only(false) };
     match (&record.stream, &record.state) {
         (Some(Stream::Begun(begun)), State::InFlight(_) | State::Free) if begun == nonce => {
             let stream = Some(Stream::Open(message.clone()));
-            Decision::write(Record { stream, ..record.clone() }, true)
+            Transition::write(Record { stream, ..record.clone() }, true)
         }
         // This very call's write, whose answer was lost, or what others have made of it since.
-        (Some(stream), _) => Decision::only(stream.message() == Some(message)),
-        (None, _) => Decision::only(false),
+        (Some(stream), _) => Transition::only(stream.message() == Some(message)),
+        (None, _) => Transition::only(false),
     }
 }
 
 /// Writes down that the call with this `nonce` was certainly refused: there is no stream.
-pub fn refused(record: Option<&Record>, nonce: &Token) -> Decision<()> {
+pub fn refused(record: Option<&Record>, nonce: &Token) -> Transition<()> {
     match record {
         Some(record) if record.stream == Some(Stream::Begun(nonce.clone())) => {
-            Decision::write(Record { stream: Some(Stream::NoneAnyMore), ..record.clone() }, ())
+            Transition::write(Record { stream: Some(Stream::NoneAnyMore), ..record.clone() }, ())
         }
-        _ => Decision::only(()),
+        _ => Transition::only(()),
     }
 }
 
 /// Writes down that nothing can be appended to this message any more.
-pub fn closed(record: Option<&Record>, message: &StreamMessage) -> Decision<()> {
+pub fn closed(record: Option<&Record>, message: &StreamMessage) -> Transition<()> {
     match record {
         Some(record) if record.stream == Some(Stream::Open(message.clone())) => {
             let stream = Some(Stream::Closed(message.clone()));
-            Decision::write(Record { stream, ..record.clone() }, ())
+            Transition::write(Record { stream, ..record.clone() }, ())
         }
-        _ => Decision::only(()),
+        _ => Transition::only(()),
     }
 }
 
 /// Writes down that this message is about to be deleted. False if it is not the question's stream any more.
-pub fn deleting(record: Option<&Record>, message: &StreamMessage) -> Decision<bool> {
-    let Some(record) = record else { return Decision::only(false) };
+pub fn deleting(record: Option<&Record>, message: &StreamMessage) -> Transition<bool> {
+    let Some(record) = record else { return Transition::only(false) };
     let being_deleted = Some(Stream::Deleting(message.clone()));
     if record.stream == being_deleted {
-        return Decision::only(true);
+        return Transition::only(true);
     }
     if record.stream.as_ref().and_then(Stream::message) != Some(message) {
-        return Decision::only(false);
+        return Transition::only(false);
     }
-    Decision::write(Record { stream: being_deleted, ..record.clone() }, true)
+    Transition::write(Record { stream: being_deleted, ..record.clone() }, true)
 }
 
 /// Ends a question because Slack has said that somebody pressed stop on its stream. The answer is the receive that is to be made
 /// visible; `None` if the token is not the record's. An answer that is on its way ends as well: it is not posted after a stop.
-pub fn stopped_by_user(record: Option<&Record>, token: &Token) -> Decision<Option<Receive>> {
-    let Some(record) = record else { return Decision::only(None) };
+pub fn stopped_by_user(record: Option<&Record>, token: &Token) -> Transition<Option<Receive>> {
+    let Some(record) = record else { return Transition::only(None) };
     match &record.state {
         State::InFlight(flight) if flight.token.as_ref() == Some(token) => {
-            Decision::write(stopped(record, token), Some(flight.receive.clone()))
+            Transition::write(stopped(record, token), Some(flight.receive.clone()))
         }
         // Once a part stands, it is too late.
         State::Posting(posting) if posting.token == *token && posting.part == 0 => {
-            Decision::write(stopped(record, token), Some(posting.receive.clone()))
+            Transition::write(stopped(record, token), Some(posting.receive.clone()))
         }
-        _ => Decision::only(None),
+        _ => Transition::only(None),
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::slack::question::SlackTs;
 use crate::work::operations::{intend, posted, refused as refused_post, start, stream_is_gone};
 use crate::work::record::{End, Flight, Posting, Via};
+use crate::work::transition::Transition;
 use std::time::Duration;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -69,17 +70,17 @@ fn a_question_has_one_stream_in_all_of_its_attempts() {
     assert_eq!(begun.stream, Some(Stream::Begun(token(MARK))));
     // The same call, whose write was not confirmed, goes on; any other finds that somebody has begun.
     assert_eq!(show(Some(&begun), &token(OURS), &token(MARK), false, at(NOW)).then, Show::Start(place()));
-    assert_eq!(show(Some(&begun), &token(OURS), &token(4), false, at(NOW)), Decision::only(Show::No));
+    assert_eq!(show(Some(&begun), &token(OURS), &token(4), false, at(NOW)), Transition::only(Show::No));
     let open = opened(Some(&begun), &token(MARK), &message());
     assert!(open.then);
     let open = open.write.unwrap();
-    assert_eq!(opened(Some(&open), &token(MARK), &message()), Decision::only(true));
-    let append = Decision::only(Show::Append { place: place(), message: message(), is_anew: false });
+    assert_eq!(opened(Some(&open), &token(MARK), &message()), Transition::only(true));
+    let append = Transition::only(Show::Append { place: place(), message: message(), is_anew: false });
     assert_eq!(show(Some(&open), &token(OURS), &token(5), false, at(NOW)), append);
     // Whoever has lost the question writes nothing into it.
     assert_eq!(
         show(Some(&open), &token(9), &token(5), false, at(NOW)),
-        Decision::only(Show::Gone { visible: None })
+        Transition::only(Show::Gone { visible: None })
     );
 }
 
@@ -90,7 +91,7 @@ fn a_later_attempt_goes_on_behind_what_the_earlier_one_has_shown_and_nothing_new
     let anew = Show::Append { place: place(), message: message(), is_anew: true };
     assert_eq!(show(Some(&open), &token(OURS), &token(5), false, at(NOW)).then, anew);
     for record in [&open, &in_flight(None)] {
-        let nothing = Decision::only(Show::Nothing);
+        let nothing = Transition::only(Show::Nothing);
         assert_eq!(show(Some(record), &token(OURS), &token(5), true, at(NOW)), nothing);
     }
     let late = at(NOW.after(LONGEST));
@@ -104,25 +105,25 @@ fn a_message_that_comes_too_late_is_nobodys() {
     let on_its_way = posting(&begun, Some(7), 0, Via::Channel);
     let ended = begun.with(State::Answered { ts: None, token: None });
     for record in [&on_its_way, &ended, &in_flight(None), &in_flight(Some(Stream::NoneAnyMore))] {
-        assert_eq!(opened(Some(record), &token(MARK), &message()), Decision::only(false));
+        assert_eq!(opened(Some(record), &token(MARK), &message()), Transition::only(false));
     }
-    assert_eq!(opened(Some(&begun), &token(4), &message()), Decision::only(false));
-    assert_eq!(opened(None, &token(MARK), &message()), Decision::only(false));
+    assert_eq!(opened(Some(&begun), &token(4), &message()), Transition::only(false));
+    assert_eq!(opened(None, &token(MARK), &message()), Transition::only(false));
 }
 
 #[test]
 fn what_was_refused_or_is_over_is_not_begun_again() {
     let begun = in_flight(Some(Stream::Begun(token(MARK))));
-    assert_eq!(refused(Some(&begun), &token(4)), Decision::only(()));
+    assert_eq!(refused(Some(&begun), &token(4)), Transition::only(()));
     let none = refused(Some(&begun), &token(MARK)).write.unwrap();
     let open = in_flight(Some(Stream::Open(message())));
-    assert_eq!(closed(Some(&begun), &message()), Decision::only(()));
+    assert_eq!(closed(Some(&begun), &message()), Transition::only(()));
     let closed = closed(Some(&open), &message()).write.unwrap();
     for record in [&none, &closed] {
-        assert_eq!(show(Some(record), &token(OURS), &token(5), false, at(NOW)), Decision::only(Show::No));
+        assert_eq!(show(Some(record), &token(OURS), &token(5), false, at(NOW)), Transition::only(Show::No));
     }
     let late = at(NOW.after(LONGEST));
-    let close = Decision::only(Show::Close(place(), message()));
+    let close = Transition::only(Show::Close(place(), message()));
     assert_eq!(show(Some(&open), &token(OURS), &token(5), false, late), close);
 }
 
@@ -135,7 +136,10 @@ fn there_is_no_stream_where_slack_has_none() {
         Place { response_url, ..place() },
     ] {
         let record = Record { place: Some(place), ..in_flight(None) };
-        assert_eq!(show(Some(&record), &token(OURS), &token(MARK), false, at(NOW)), Decision::only(Show::No));
+        assert_eq!(
+            show(Some(&record), &token(OURS), &token(MARK), false, at(NOW)),
+            Transition::only(Show::No)
+        );
     }
 }
 
@@ -166,7 +170,7 @@ fn the_first_part_of_an_answer_goes_into_the_message_and_the_others_behind_it() 
 fn where_the_message_is_gone_the_text_is_posted_as_any_other() {
     let record = in_flight(Some(Stream::Open(message())));
     let on_its_way = posting(&record, Some(7), 0, Via::Stream);
-    assert_eq!(stream_is_gone(Some(&on_its_way), &token(8)), Decision::only(None));
+    assert_eq!(stream_is_gone(Some(&on_its_way), &token(8)), Transition::only(None));
     let without = stream_is_gone(Some(&on_its_way), &token(7)).write.unwrap();
     assert_eq!(without.stream, Some(Stream::NoneAnyMore));
     let again = start(Some(&without), &token(OURS), &token(8), Via::Channel, NOW).then.unwrap();
@@ -182,12 +186,12 @@ fn a_stop_on_the_message_ends_the_question_until_a_part_stands() {
         assert!(
             matches!(stop.write.unwrap().state, State::Told { why, told_for: None, .. } if why == "stopped")
         );
-        assert_eq!(stopped_by_user(Some(record), &token(9)), Decision::only(None));
+        assert_eq!(stopped_by_user(Some(record), &token(9)), Transition::only(None));
     }
     let too_late = posting(&open, Some(7), 1, Via::Channel);
     let ended = open.with(State::Answered { ts: None, token: Some(token(OURS)) });
     for record in [&too_late, &ended] {
-        assert_eq!(stopped_by_user(Some(record), &token(OURS)), Decision::only(None));
+        assert_eq!(stopped_by_user(Some(record), &token(OURS)), Transition::only(None));
     }
-    assert_eq!(stopped_by_user(None, &token(OURS)), Decision::only(None));
+    assert_eq!(stopped_by_user(None, &token(OURS)), Transition::only(None));
 }

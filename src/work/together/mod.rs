@@ -11,14 +11,13 @@
 //! none is lost if the leading one is stopped, deleted, refused, or waits for a person. Once it is joined, it ends as the leading one
 //! does ([`found`]): an answer that is on its way is posted, or a person is told that it could not be.
 
+use crate::work::transition::Transition;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::back_off::back_off;
 use super::operations::{self, Intent, Now};
-use super::receive::{
-    self, DELETED, Decision, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOPPED, is_withdrawn,
-};
+use super::receive::{self, DELETED, Done, Errand, Limits, OUTCOME_UNKNOWN, Received, STOPPED, is_withdrawn};
 use super::record::{End, LEASE, Receive, Record, State};
 use super::token::Token;
 use crate::slack::question::{File, MAX_FILES, Place, SlackTs};
@@ -67,7 +66,7 @@ pub struct Joint<T> {
 }
 
 impl<T> Joint<T> {
-    fn alone(decision: Decision<T>) -> Self {
+    fn alone(decision: Transition<T>) -> Self {
         Self { write: decision.write, others: Vec::new(), then: decision.then }
     }
 }
@@ -109,29 +108,29 @@ pub fn is_given_others(record: &Record) -> bool {
 /// That is so before a tool is called that may change something: it would be called for all of them, and what it did would stand in the
 /// journal of the leading one alone, so that another one that is answered by itself after all would have it called again. And it is so
 /// before somebody is told that there will be no answer: that may be the fault of one of them.
-pub fn parted(record: Option<&Record>, token: &Token) -> Decision<Option<Receive>> {
+pub fn parted(record: Option<&Record>, token: &Token) -> Transition<Option<Receive>> {
     let has_others = record.is_some_and(|record| {
         let is_claimed = record.flight_of(token).is_some_and(|flight| flight.claimed_from.is_some());
         is_claimed && !record.is_alone && !record.together.is_empty()
     });
     if !has_others {
-        return Decision::only(None);
+        return Transition::only(None);
     }
-    let Decision { write, then } = apart(record, token);
+    let Transition { write, then } = apart(record, token);
     match then {
-        Intent::Apart { visible } => Decision { write, then: Some(visible) },
-        _ => Decision::only(None),
+        Intent::Apart { visible } => Transition { write, then: Some(visible) },
+        _ => Transition::only(None),
     }
 }
 
 /// Writes down which other questions are given to whoever has this token. The answer is those that are; `None` if the token is not the
 /// record's. Those that were given before stay: an earlier request of the same attempt may have given them.
-pub fn give(record: Option<&Record>, token: &Token, others: &[Other]) -> Decision<Option<Vec<Other>>> {
+pub fn give(record: Option<&Record>, token: &Token, others: &[Other]) -> Transition<Option<Vec<Other>>> {
     let Some(record) = record.filter(|record| record.flight_of(token).is_some()) else {
-        return Decision::only(None);
+        return Transition::only(None);
     };
     if !is_given_others(record) {
-        return Decision::only(Some(Vec::new()));
+        return Transition::only(Some(Vec::new()));
     }
     let mut left = MAX_FILES.saturating_sub(record.files.len());
     let given: Vec<Other> = others
@@ -150,9 +149,9 @@ pub fn give(record: Option<&Record>, token: &Token, others: &[Other]) -> Decisio
     let together: Vec<Other> = given.iter().cloned().chain(before).take(MAX_KEPT).collect();
     let then = Some(given);
     if together == record.together {
-        return Decision::only(then);
+        return Transition::only(then);
     }
-    Decision::write(Record { together, ..record.clone() }, then)
+    Transition::write(Record { together, ..record.clone() }, then)
 }
 
 /// Writes down an answer before it is posted, as [`operations::intend`] does, and in the same step that it answers the `others`, too:
@@ -191,13 +190,13 @@ pub fn intend(
         return Joint { write: alone.write, others: joined, then: alone.then };
     }
     if waits_for_a_moment {
-        return Joint::alone(Decision::only(Intent::Soon));
+        return Joint::alone(Transition::only(Intent::Soon));
     }
     Joint::alone(apart(leading, token))
 }
 
 /// Gives the leading question back, to be answered alone.
-pub fn apart(leading: Option<&Record>, token: &Token) -> Decision<Intent> {
+pub fn apart(leading: Option<&Record>, token: &Token) -> Transition<Intent> {
     let given_back =
         leading.and_then(|leading| Some((leading.given_back_by(token)?, leading.receive()?.clone())));
     match given_back {
@@ -206,9 +205,9 @@ pub fn apart(leading: Option<&Record>, token: &Token) -> Decision<Intent> {
             let was_alone = leading.is_some_and(|leading| leading.is_alone);
             let attempts = leading.filter(|_| was_alone).map_or(free.attempts, |leading| leading.attempts);
             let free = Record { is_alone: true, together: Vec::new(), attempts, ..free };
-            Decision::write(free, Intent::Apart { visible })
+            Transition::write(free, Intent::Apart { visible })
         }
-        None => Decision::only(Intent::Gone { visible: None }),
+        None => Transition::only(Intent::Gone { visible: None }),
     }
 }
 
@@ -229,14 +228,14 @@ pub fn found(
     leading: Option<&Record>,
     received: &Received<'_>,
     limits: Limits,
-) -> Decision<Errand> {
+) -> Transition<Errand> {
     // A record that has expired was answered long ago.
-    let Some(leading) = leading else { return Decision::only(Errand::Done(Done::Answered)) };
+    let Some(leading) = leading else { return Transition::only(Errand::Done(Done::Answered)) };
     // Nobody could post the answer, and somebody has sent the leading question's letter back: its answer will be another one.
     let has_started_over = leading.since != since;
     match &leading.state {
         _ if has_started_over => by_itself(record, received, limits),
-        State::Answered { .. } => Decision::only(Errand::Done(Done::Answered)),
+        State::Answered { .. } => Transition::only(Errand::Done(Done::Answered)),
         // Slack took nothing of the answer, or nobody knows what. Each has a letter of its own, which can be sent back.
         State::Told { why, .. } if ![STOPPED, DELETED].contains(&why.as_str()) => {
             receive::untold(record, received, why)
@@ -248,7 +247,7 @@ pub fn found(
             if since.until(received.now) >= limits.give_up_after + LONGEST_WAIT {
                 return receive::untold(record, received, OUTCOME_UNKNOWN);
             }
-            Decision::only(Errand::PutOff(
+            Transition::only(Errand::PutOff(
                 back_off(received.receives, &received.receive.message_id).max(LEASE),
             ))
         }
@@ -261,7 +260,7 @@ pub fn found(
 }
 
 /// The question is answered by itself after all. Its attempts and its time begin anew: nobody has worked on it.
-fn by_itself(record: &Record, received: &Received<'_>, limits: Limits) -> Decision<Errand> {
+fn by_itself(record: &Record, received: &Received<'_>, limits: Limits) -> Transition<Errand> {
     receive::on_receive(Some(&record.resumed(received.now)), received, limits)
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::work::record::{Flight, Posting, Receive, Via};
+use crate::work::transition::Transition;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
 const LEADING: &str = "A1:C1:1799999000.000100";
@@ -177,10 +178,10 @@ fn what_was_given_before_stays_and_nothing_is_given_twice() {
 #[test]
 fn only_whoever_works_on_it_is_given_something_and_nobody_who_is_alone() {
     let others = [other(LATER)];
-    assert_eq!(give(Some(&leading()), &token(9), &others), Decision::only(None));
-    assert_eq!(give(None, &token(1), &others), Decision::only(None));
+    assert_eq!(give(Some(&leading()), &token(9), &others), Transition::only(None));
+    assert_eq!(give(None, &token(1), &others), Transition::only(None));
     let alone = Record { is_alone: true, ..leading() };
-    assert_eq!(give(Some(&alone), &token(1), &others), Decision::only(Some(Vec::new())));
+    assert_eq!(give(Some(&alone), &token(1), &others), Transition::only(Some(Vec::new())));
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn a_record_names_no_more_files_than_a_question_may_have() {
     assert!(ended.together.iter().all(|other| other.files.is_empty()) && ended.together.len() == 2);
 }
 
-fn found_with(leading: Option<&Record>, now: UnixMillis) -> Decision<Errand> {
+fn found_with(leading: Option<&Record>, now: UnixMillis) -> Transition<Errand> {
     let joined = free().with(State::Joined { to: LEADING.to_owned(), since: NOW });
     let (receive, token) = (receive("m2"), token(7));
     let received = Received {
@@ -249,7 +250,7 @@ fn nobody_is_given_others_for_a_question_whose_tools_were_called_or_whose_attemp
 fn a_joined_question_ends_as_the_leading_one_does() {
     let answered = leading().with(State::Answered { ts: Some("1.2".to_owned()), token: None });
     for leading in [Some(&answered), None] {
-        assert_eq!(found_with(leading, NOW), Decision::only(Errand::Done(Done::Answered)));
+        assert_eq!(found_with(leading, NOW), Transition::only(Errand::Done(Done::Answered)));
     }
     // With a letter of its own, which can be sent back.
     for why in ["untold", OUTCOME_UNKNOWN] {
@@ -284,7 +285,7 @@ fn while_the_answer_is_on_its_way_the_message_waits_and_not_for_ever() {
         via: Via::Channel,
         sight: None,
     }));
-    assert_eq!(found_with(Some(&posting), NOW), Decision::only(Errand::PutOff(LEASE)));
+    assert_eq!(found_with(Some(&posting), NOW), Transition::only(Errand::PutOff(LEASE)));
     // The leading question is given up first, by its own message.
     let a_day = NOW.after(LIMITS.give_up_after);
     assert_eq!(found_with(Some(&posting), a_day).then, Errand::PutOff(LEASE));
@@ -304,6 +305,6 @@ fn whoever_works_on_several_lets_the_others_go_and_nobody_else_does() {
     // The dispatcher's own token, by which it gives up.
     let unclaimed = leading().with(in_flight(None));
     for (record, bits) in [(&leading(), 9), (&alone, 1), (&without, 1), (&unclaimed, 1)] {
-        assert_eq!(parted_by(record, bits), Decision::only(None));
+        assert_eq!(parted_by(record, bits), Transition::only(None));
     }
 }

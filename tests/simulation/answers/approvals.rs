@@ -2,9 +2,9 @@
 //! shown, pressed, decided and called, and checks the rules about it.
 
 use serde_json::{Value, json};
-use slack_ingress::settle::approvals::Approvals as Asking;
+use slack_ingress::settle::approvals::Approvals as ApprovalsSetting;
 use slack_ingress::work::approval::{Approval, Decision, Verdict, Who};
-use slack_ingress::work::journal::{AskedCall, Entry, ToolCall};
+use slack_ingress::work::journal::{Entry, ProposedCall, ToolCall};
 use slack_ingress::work::lapse::Lapse;
 use slack_ingress::work::queue::QueueError;
 use std::collections::BTreeMap;
@@ -36,12 +36,12 @@ pub(crate) fn draw(chance: &mut Chance) -> Option<Who> {
 }
 
 /// What agent-settle is configured with.
-pub(crate) fn configured(sim: &Sim) -> Asking {
-    let Some(who) = sim.settings.approvals.clone() else { return Asking::default() };
+pub(crate) fn configured(sim: &Sim) -> ApprovalsSetting {
+    let Some(who) = sim.settings.approvals.clone() else { return ApprovalsSetting::default() };
     let everybody = || Who::People([MEMBER, STRANGER, DECIDERS[0], DECIDERS[1]].map(str::to_owned).to_vec());
     let who = if sim.is_off(Rule::OnlyApproversDecide) { everybody() } else { who };
     let tools = if sim.is_off(Rule::CallsAreAskedFirst) { Vec::new() } else { vec![(TOOL.to_owned(), who)] };
-    Asking { tools, time: sim.settings.approval_time }
+    ApprovalsSetting { tools, time: sim.settings.approval_time }
 }
 
 /// Who is in the group that decides.
@@ -179,9 +179,9 @@ pub(crate) fn decided_question(content: &Content) -> Option<String> {
 
 /// What really happened about one call that a person is asked about.
 #[derive(Debug)]
-struct Asked {
+struct TrackedCall {
     question: String,
-    call: AskedCall,
+    call: ProposedCall,
     posts: u32,
     clicks: Vec<(String, Verdict)>,
     decision: Option<Decision>,
@@ -195,7 +195,7 @@ struct Asked {
 /// What really happened about all of them, by the ids of the approvals.
 #[derive(Debug, Default)]
 pub(crate) struct Approvals {
-    asked: BTreeMap<String, Asked>,
+    asked: BTreeMap<String, TrackedCall>,
     pub(crate) clicks: u64,
     pub(crate) suspensions: u64,
     pub(crate) decisions: BTreeMap<&'static str, u64>,
@@ -206,8 +206,8 @@ pub(crate) type Wrongs = Vec<(String, String)>;
 
 impl Approvals {
     /// A call was written down that a person is to be asked about.
-    pub(crate) fn is_asked(&mut self, question: &str, call: &AskedCall) {
-        self.asked.entry(call.approval.id.as_str().to_owned()).or_insert_with(|| Asked {
+    pub(crate) fn is_asked(&mut self, question: &str, call: &ProposedCall) {
+        self.asked.entry(call.approval.id.as_str().to_owned()).or_insert_with(|| TrackedCall {
             question: question.to_owned(),
             call: call.clone(),
             posts: 0,
@@ -241,12 +241,12 @@ impl Approvals {
     }
 
     /// An entry was written in the place of a call that a person is asked about.
-    pub(crate) fn is_replaced(&mut self, by: &AskedCall, entry: &Entry, settings: &Settings) -> Wrongs {
+    pub(crate) fn is_replaced(&mut self, by: &ProposedCall, entry: &Entry, settings: &Settings) -> Wrongs {
         let Some(asked) = self.asked.get_mut(by.approval.id.as_str()) else { return Vec::new() };
         let mut wrong = Vec::new();
         let mut broken = |what: String| wrong.push((asked.question.clone(), what));
         match entry {
-            Entry::Asked(AskedCall { approval: Approval { decision: Some(decision), .. }, .. }) => {
+            Entry::Proposed(ProposedCall { approval: Approval { decision: Some(decision), .. }, .. }) => {
                 if asked.decision.as_ref() == Some(decision) {
                     return wrong;
                 }
@@ -277,16 +277,17 @@ impl Approvals {
             }
             Entry::Closed if asked.decision.is_some() => broken("closed after it was decided".to_owned()),
             Entry::Call(ToolCall { end: Some(_), .. }) => asked.is_over = true,
-            Entry::Closed | Entry::Asked(_) | Entry::Call(_) => {}
+            Entry::Closed | Entry::Proposed(_) | Entry::Call(_) => {}
         }
         wrong
     }
 
     /// A call of the tool takes effect that asks a person first.
     pub(crate) fn takes_effect(&mut self, question: &str, tool: &str, arguments: &str) -> Wrongs {
-        let is_it = |asked: &&mut Asked| asked.question == question && asked.call.is_of(tool, arguments);
-        let mut of_this: Vec<&mut Asked> = self.asked.values_mut().filter(is_it).collect();
-        let approved = |asked: &Asked| {
+        let is_it =
+            |asked: &&mut TrackedCall| asked.question == question && asked.call.is_of(tool, arguments);
+        let mut of_this: Vec<&mut TrackedCall> = self.asked.values_mut().filter(is_it).collect();
+        let approved = |asked: &TrackedCall| {
             asked.posts > 0
                 && !asked.is_over
                 && asked.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Approved)
@@ -322,7 +323,7 @@ impl Approvals {
 
     /// What was approved for a question that is answered, and neither made nor told of.
     pub(crate) fn not_made(&self, question: &str) -> Vec<String> {
-        let approved = |asked: &&Asked| {
+        let approved = |asked: &&TrackedCall| {
             asked.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Approved)
         };
         let of_this = self.asked.values().filter(|asked| asked.question == question).filter(approved);
@@ -341,7 +342,7 @@ impl Approvals {
 
     /// Whether the last that a person was asked about a question has lapsed.
     pub(crate) fn has_lapsed(&self, question: &str) -> bool {
-        let lapsed = |asked: &Asked| {
+        let lapsed = |asked: &TrackedCall| {
             asked.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Lapsed)
         };
         self.asked.values().any(|asked| asked.question == question && lapsed(asked))
@@ -434,7 +435,7 @@ impl Node {
     pub(crate) fn read_under_rules(&self, entry: Option<Entry>) -> Option<Entry> {
         let is_decide = &*self.operation == "decide";
         let mut entry = entry?;
-        if is_decide && let Entry::Asked(asked) = &mut entry {
+        if is_decide && let Entry::Proposed(asked) = &mut entry {
             if self.sim.is_off(Rule::FirstDecisionStands) {
                 asked.approval.decision = None;
             }
@@ -448,9 +449,9 @@ impl Node {
     /// What stands in the journal as agent-settle finds it that wants to make this call, while a rule is off.
     pub(crate) fn found_under_rules(&self, stands: Option<Entry>, wanted: &Entry) -> Option<Entry> {
         let (sim, mut stands) = (&self.sim, stands?);
-        let Entry::Asked(wanted) = wanted else { return Some(stands) };
+        let Entry::Proposed(wanted) = wanted else { return Some(stands) };
         match &mut stands {
-            Entry::Asked(asked) => {
+            Entry::Proposed(asked) => {
                 let verdict = asked.verdict();
                 if verdict == Some(Verdict::Approved) && sim.is_off(Rule::ShownIsCalled) {
                     (asked.tool, asked.arguments) = (wanted.tool.clone(), wanted.arguments.clone());
@@ -464,7 +465,7 @@ impl Node {
             Entry::Call(call) if sim.is_off(Rule::ApprovedIsCalledOnce) => {
                 if let Some(approval) = call.approval.clone() {
                     let (tool, arguments) = (call.tool.clone(), call.arguments.clone());
-                    stands = Entry::Asked(AskedCall { tool, arguments, approval });
+                    stands = Entry::Proposed(ProposedCall { tool, arguments, approval });
                 }
             }
             Entry::Call(_) | Entry::Closed => {}

@@ -29,7 +29,7 @@ use serde_json::Value;
 use slack_ingress::slack::answer_text;
 use slack_ingress::slack::approval::LAPSED;
 use slack_ingress::slack::question::SlackTs;
-use slack_ingress::work::journal::{AskedCall, Entry};
+use slack_ingress::work::journal::{Entry, ProposedCall};
 use slack_ingress::work::record::{Declined, End, Record, State, Via};
 use slack_ingress::work::stream::Stream;
 use std::collections::{BTreeMap, BTreeSet};
@@ -252,7 +252,7 @@ impl Ledger {
     pub(crate) fn asked_is_replaced(
         &mut self,
         at: Duration,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         entry: &Entry,
         settings: &Settings,
     ) {

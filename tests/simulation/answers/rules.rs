@@ -6,7 +6,7 @@ use slack_ingress::work::approval::Who;
 use slack_ingress::work::usage::Limits;
 use std::time::Duration;
 
-use super::settings::{Asking, Settings};
+use super::settings::{Settings, SlackSearch};
 
 /// A rule of the protocol. Each doc comment says what happens instead while the rule is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl Rule {
                 // Without the rule the clocks of the dispatcher and of agent-settle have to be ahead at once.
                 // A run of an earlier receive, with such a clock, asks too early even with the rule.
                 settings.twice = 0;
-                settings.asking = Asking::Works;
+                settings.asking = SlackSearch::Works;
                 settings.token_put_at = Duration::ZERO;
             }
             Self::NewHandleIsLeft => {

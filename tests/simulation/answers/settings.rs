@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Whether Slack shows what was posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asking {
+pub(crate) enum SlackSearch {
     /// It does.
     Works,
     /// It does not until this time of the history.
@@ -71,7 +71,7 @@ pub(crate) struct Settings {
     pub(crate) old_code_until: Duration,
     /// When somebody puts a token that works; zero if it works from the beginning. Never, if it is the end of the history.
     pub(crate) token_put_at: Duration,
-    pub(crate) asking: Asking,
+    pub(crate) asking: SlackSearch,
     /// Whether people send dead letters back to the queue.
     pub(crate) letters_are_sent_back: bool,
     /// Of a thousand questions, for how many the agent's model uses tools that change something.
@@ -108,9 +108,9 @@ impl Settings {
         let twice = often(&[0, 0, 20, 200]);
         let wrong_clocks = often(&[0, 0, 0, 300]);
         let asking = match often(&[0, 0, 0, 0, 0, 1, 2]) {
-            0 => Asking::Works,
-            1 => Asking::DownUntil(chance.millis(60_000..=3_600_000)),
-            _ => Asking::NeverAllowed,
+            0 => SlackSearch::Works,
+            1 => SlackSearch::DownUntil(chance.millis(60_000..=3_600_000)),
+            _ => SlackSearch::NeverAllowed,
         };
         let token_put_at = match chance.number(0..=19) {
             0 => chance.millis(60_000..=3_000_000),

@@ -15,7 +15,7 @@ use slack_ingress::slack::question::{File, SlackTs};
 use slack_ingress::time::clock::{Clock, Moment, UnixMillis};
 use slack_ingress::time::trace::TraceHeader;
 use slack_ingress::work::askers::{AskerKey, AskerStore};
-use slack_ingress::work::journal::{AskedCall, Entry, ToolEnd};
+use slack_ingress::work::journal::{Entry, ProposedCall, ToolEnd};
 use slack_ingress::work::lapse::Lapse;
 use slack_ingress::work::memory::MemoryWork;
 use slack_ingress::work::queue::{Queue, QueueError};
@@ -38,7 +38,7 @@ use super::ledger::Ledger;
 use super::process::{Process, Program};
 use super::queue::{Changed, Content, SimulatedQueue};
 use super::rules::Rule;
-use super::settings::{Asking, Settings};
+use super::settings::{Settings, SlackSearch};
 use super::settle;
 use super::slack::Posts;
 use super::streams::Streams;
@@ -602,7 +602,7 @@ impl WorkStore for Node {
                 return None;
             }
             let stands = at_once(sim.store.begin_call(&key, number, &entry, now)).unwrap();
-            if let (None, Entry::Asked(asked)) = (&stands, &entry) {
+            if let (None, Entry::Proposed(asked)) = (&stands, &entry) {
                 sim.ledger().approvals.is_asked(key.question_id(), asked);
             }
             let is_begun = matches!(entry, Entry::Call(_)) && sim.is_off(Rule::OneBeginsACall);
@@ -611,11 +611,11 @@ impl WorkStore for Node {
         done.await.ok_or_else(|| StoreError::new("the store", "has not answered"))
     }
 
-    async fn replace_asked(
+    async fn replace_proposed(
         &self,
         key: &RecordKey,
         number: u32,
-        asked: &AskedCall,
+        asked: &ProposedCall,
         entry: &Entry,
         now: UnixMillis,
     ) -> Result<Option<Entry>, StoreError> {
@@ -624,13 +624,13 @@ impl WorkStore for Node {
         let (node, key, mut asked, entry) = (self.clone(), key.clone(), asked.clone(), entry.clone());
         let done = self.call(wrong, move |sim| {
             match at_once(sim.store.read_call(&key, number)).unwrap() {
-                Some(Entry::Asked(stands)) if node.replaces_anything() => asked = stands,
+                Some(Entry::Proposed(stands)) if node.replaces_anything() => asked = stands,
                 Some(Entry::Call(_)) if sim.is_off(Rule::ApprovedIsCalledOnce) => return None,
                 _ => {}
             }
-            let stands = at_once(sim.store.replace_asked(&key, number, &asked, &entry, now)).unwrap();
+            let stands = at_once(sim.store.replace_proposed(&key, number, &asked, &entry, now)).unwrap();
             if stands.is_none() {
-                let decides = matches!(&entry, Entry::Asked(asked) if asked.verdict().is_some());
+                let decides = matches!(&entry, Entry::Proposed(asked) if asked.verdict().is_some());
                 node.process.has_decided.fetch_or(decides, Ordering::Relaxed);
                 sim.say(&node.process.name, key.question_id(), format_args!("entry {number}: {entry:?}"));
                 sim.ledger().asked_is_replaced(sim.at(), &asked, &entry, &sim.settings);
@@ -942,11 +942,11 @@ impl SlackTools for Node {
         };
         sleep(way).await;
         match sim.settings.asking {
-            Asking::NeverAllowed => {
+            SlackSearch::NeverAllowed => {
                 sim.count(Fault::SlackCannotBeAskedForGood);
                 return cannot("slack_missing_scope", Retry::AfterChange);
             }
-            Asking::DownUntil(until) if sim.at() < until => {
+            SlackSearch::DownUntil(until) if sim.at() < until => {
                 sim.count(Fault::SlackCannotBeAskedNow);
                 return cannot("slack_internal_error", Retry::Later);
             }

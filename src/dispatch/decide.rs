@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 use crate::slack::approval::Verdict;
-use crate::slack::question::Decision;
+use crate::slack::question::ApprovalClick;
 use crate::work::lapse::Lapse;
 use crate::work::token::Token;
 
 /// A decision, as agent-settle is asked what it comes to.
 #[derive(Clone, Debug)]
-pub struct Click<'a> {
+pub struct Decide<'a> {
     /// The question.
     pub question_id: &'a str,
     /// What was decided.
@@ -19,14 +19,18 @@ pub struct Click<'a> {
     pub approval: Cow<'a, Token>,
     number: u32,
     id: Cow<'a, str>,
-    decision: Option<&'a Decision>,
+    decision: Option<&'a ApprovalClick>,
     clicked_at: Option<u64>,
 }
 
-impl<'a> Click<'a> {
+impl<'a> Decide<'a> {
     /// A click that the ingress recorded under this id, and received at this time in milliseconds; `None` if its button has a value
     /// that is none of ours.
-    pub fn of_decision(decision: &'a Decision, event_id: &'a str, clicked_at: Option<u64>) -> Option<Self> {
+    pub fn of_decision(
+        decision: &'a ApprovalClick,
+        event_id: &'a str,
+        clicked_at: Option<u64>,
+    ) -> Option<Self> {
         let click = &decision.click;
         Some(Self {
             question_id: &click.question_id,
