@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable
 from typing import Any, Self
 
 from stand_ins.agentcore import chunk
@@ -24,10 +25,12 @@ SESSION = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-_]{32,99}")
 
 
 class Harness:
-    """`with Harness() as harness:` serves it at `harness.url`. It answers each request with the messages in `turns`."""
+    """`with Harness() as harness:` serves it at `harness.url`. It answers each request with the messages in `turns`, or with those
+    that `chosen` returns for the words of the request."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
+        self.chosen: Callable[[str], list[Turn]] = lambda words: self.turns
         self.asked: list[tuple[str, list[dict[str, Any]]]] = []
         """The session and the messages of each request."""
         self.wrong: list[str] = []
@@ -63,7 +66,7 @@ def handler(harness: Harness) -> type[Handler]:
             # Without it the client would wait for the end of the stream.
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            for turn in harness.turns:
+            for turn in harness.chosen("\n".join(texts)):
                 turn.look(body)
                 for kind, event in events(turn):
                     self.wfile.write(chunk(frame(kind, event)))

@@ -29,6 +29,7 @@ from stand_ins.agentcore import AgentCore
 from stand_ins.converse import Converse
 from stand_ins.events import APP, PERSON, TEAM, Event, mention, press
 from stand_ins.functions import ACCOUNT, REGION, EventSourceMapping, Function, http_api
+from stand_ins.harness import HARNESS_ARN, Harness
 from stand_ins.lambda_api import LambdaApi
 from stand_ins.machines import AgentProgram, Machines
 from stand_ins.memory_api import MemoryApi
@@ -81,6 +82,8 @@ class Settings:
     # Whether the agent also gets the addresses of services that it may not call.
     agent_knows_addresses: bool = False
     cold_start_seconds: float = 0
+    # Whether the dispatcher calls a harness, AgentCore's managed loop, and no agent of ours.
+    has_harness: bool = False
     # How many processes of the agent are started beforehand.
     spares: int = 0
     agent_timeout: int = 45
@@ -152,6 +155,8 @@ class World:
     queue_url: str
     dead_letter_url: str
     logs: pathlib.Path
+    # What the dispatcher calls in the place of the agent (`Settings.has_harness`).
+    harness: Harness | None = None
     _letters: list[dict[str, Any]] = field(default_factory=list)
     _letters_lock: threading.Lock = field(default_factory=threading.Lock)
     _looked_at: float = 0
@@ -416,10 +421,11 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
             "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records | installations | tokens_of_files
             | approvals | trail | settings.settle_env,
             SETTLE_TIMEOUT, settings.settlers)
+        harness = stack.enter_context(Harness()) if settings.has_harness else None
         dispatcher = function(DISPATCH, dispatch_id, {
-            "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}",
+            "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": f"http://{HOST}:{agentcore_port}" if harness is None else harness.url,
             "AWS_ENDPOINT_URL_LAMBDA": lambda_api.url, "SETTLE_FUNCTION": settle.arn,
-            "AGENT_RUNTIME_ARN": RUNTIME_ARN, "AGENT_TIMEOUT_SECONDS": str(settings.agent_timeout),
+            "AGENT_RUNTIME_ARN": RUNTIME_ARN if harness is None else HARNESS_ARN, "AGENT_TIMEOUT_SECONDS": str(settings.agent_timeout),
             "AGENT_PROTOCOL": settings.protocol, "EVENT_QUEUE": queue_url, "DEAD_LETTER_QUEUE": dead_letter_url,
             "MAX_ATTEMPTS": str(settings.max_attempts), "GIVE_UP_AFTER_SECONDS": str(settings.give_up_after),
             "POST_WAIT_SECONDS": str(settings.post_wait)} | shared_records,
@@ -433,7 +439,7 @@ def world(settings: Settings = Settings(), region_of: World | None = None,
         yield World(settings, Slack(port, signing_secret), slack_api, hooks, gateway, settle_gateway, model, memory,
                     scheduler, bot_token, credential, second_slack, workspaces_gateway, trello, trello_credential, agentcore, machines, ingress,
                     dispatcher, settle, lambda_api, mapping, identities, sqs, records, records_table, queue_url,
-                    dead_letter_url, logs)
+                    dead_letter_url, logs, harness)
 
 
 def secrets_with(secrets_manager: Any, tokens: Mapping[str, str]) -> dict[str, str]:

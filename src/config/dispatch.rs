@@ -36,17 +36,24 @@ pub struct DispatchConfig {
     pub log: Targets,
 }
 
-/// The ARN of an AgentCore Runtime, such as `arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/agent-AbC123`.
+/// The ARN of an AgentCore Runtime, such as `arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/agent-AbC123`, or of a harness
+/// (`harness/…`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeArn {
     arn: String,
     region: String,
+    is_of_harness: bool,
 }
 
 impl RuntimeArn {
     /// The region of the agent, such as `eu-west-1`. The dispatcher may run in another one.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// Whether it names AgentCore's managed loop.
+    pub const fn is_of_harness(&self) -> bool {
+        self.is_of_harness
     }
 }
 
@@ -59,7 +66,8 @@ impl fmt::Display for RuntimeArn {
 /// What `SETTLE_FUNCTION` may be, for the text of a problem.
 const FUNCTION: &str = "the name or the ARN of the function agent-settle";
 /// What `AGENT_RUNTIME_ARN` may be, for the text of a problem.
-const RUNTIME: &str = "arn:…:bedrock-agentcore:<region>:<account>:runtime/<id>";
+const RUNTIME: &str =
+    "arn:…:bedrock-agentcore:<region>:<account>:runtime/<id>, or harness/<id> with AGENT_PROTOCOL=plain";
 
 impl DispatchConfig {
     /// Reads the configuration. `lookup` gives the value of a variable; an empty value is as good as none.
@@ -119,6 +127,9 @@ impl DispatchConfig {
         if let (Some(queue), Some(dead_letters)) = (&queue_url, &dead_letter_url) {
             problems.extend(mismatch(queue, dead_letters));
         }
+        if runtime.as_ref().is_some_and(RuntimeArn::is_of_harness) {
+            problems.extend(of_harness(protocol, events));
+        }
 
         let limits = || {
             let max_attempts = u32::try_from(max_attempts?).unwrap_or(u32::MAX);
@@ -168,20 +179,34 @@ impl DispatchConfig {
     }
 }
 
-/// Checks the ARN of an AgentCore Runtime.
+/// Checks the ARN of an AgentCore Runtime or of a harness.
 fn runtime_arn(value: &str) -> Result<RuntimeArn, String> {
     match value.split(':').collect::<Vec<_>>().as_slice() {
         ["arn", _, "bedrock-agentcore", region, account, resource]
             if !region.is_empty()
                 && !account.is_empty()
-                && resource
-                    .strip_prefix("runtime/")
-                    .is_some_and(|id| !id.is_empty() && !id.contains('/')) =>
+                && matches!(
+                    resource.split('/').collect::<Vec<_>>().as_slice(),
+                    ["runtime" | "harness", id] if !id.is_empty()
+                ) =>
         {
-            Ok(RuntimeArn { arn: value.to_owned(), region: (*region).to_owned() })
+            let is_of_harness = resource.starts_with("harness/");
+            Ok(RuntimeArn { arn: value.to_owned(), region: (*region).to_owned(), is_of_harness })
         }
-        _ => Err("that is no ARN of an AgentCore Runtime".to_owned()),
+        _ => Err("that is no ARN of an AgentCore Runtime or of a harness".to_owned()),
     }
+}
+
+/// Says what a harness cannot do that is wanted of it, if something is.
+fn of_harness(protocol: Option<AgentProtocol>, events: Option<AgentEvents>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if protocol == Some(AgentProtocol::Work) {
+        problems.push("AGENT_PROTOCOL must be plain: a harness knows nothing of work records".to_owned());
+    }
+    if events == Some(AgentEvents::All) {
+        problems.push("AGENT_EVENTS must be questions: a harness is told the words of a question".to_owned());
+    }
+    problems
 }
 
 /// Says what is wrong with the two queues together, if something is.
@@ -319,6 +344,19 @@ mod tests {
         ] {
             assert_eq!(config(&[("AGENT_RUNTIME_ARN", arn)]).unwrap_err().len(), 1, "{arn}");
         }
+    }
+
+    #[test]
+    fn a_harness_answers_questions_by_itself() {
+        let arn =
+            ("AGENT_RUNTIME_ARN", "arn:aws:bedrock-agentcore:eu-west-1:123456789012:harness/Assistant-x");
+        let plain = ("AGENT_PROTOCOL", "plain");
+        let config_of = config(&[arn, plain]).unwrap();
+        assert!(config_of.runtime.is_of_harness() && config_of.runtime.region() == "eu-west-1");
+        let problems = config(&[arn, ("AGENT_EVENTS", "all")]).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("AGENT_PROTOCOL must be plain"), "{problems:?}");
+        assert!(!config(&[plain]).unwrap().runtime.is_of_harness());
     }
 
     #[test]

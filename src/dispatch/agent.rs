@@ -1,16 +1,17 @@
 //! The call to the agent, and what its errors mean. The agent of production is an AgentCore Runtime
-//! ([`InvokeAgentRuntime`](https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_InvokeAgentRuntime.html)).
+//! ([`InvokeAgentRuntime`](https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_InvokeAgentRuntime.html)), or a
+//! [harness](super::harness).
 
 use aws_sdk_bedrockagentcore::Client;
 use aws_sdk_bedrockagentcore::config::http::HttpResponse;
 use aws_sdk_bedrockagentcore::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_bedrockagentcore::operation::invoke_agent_runtime::InvokeAgentRuntimeError;
 use aws_sdk_bedrockagentcore::primitives::Blob;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
 use super::agent_call::AgentCall;
+use super::harness::Harness;
 use crate::aws::event_stream;
 use crate::time::trace::TraceHeader;
 
@@ -19,7 +20,7 @@ const JSON: &str = "application/json";
 const ACCEPTED: &str = "application/json, text/event-stream";
 
 /// The longest answer of an agent that is read: more than the longest text that is posted.
-const MAX_ANSWER_BYTES: usize = 512 * 1024;
+pub(super) const MAX_ANSWER_BYTES: usize = 512 * 1024;
 
 /// An agent that takes questions.
 pub trait Agent: Send + Sync {
@@ -48,7 +49,7 @@ pub enum InvokeError {
     /// the session in conflict. Or AgentCore cannot be reached or used at all, or finds the call invalid, and a person has to
     /// see to that.
     NotNow {
-        /// The error code of AWS, or what went wrong where there is none.
+        /// The name of AWS's operation, and its error code, or what went wrong where there is none.
         what: String,
         /// Whether the session is being provisioned or torn down, so that it may be asked again at once.
         is_conflict: bool,
@@ -57,7 +58,7 @@ pub enum InvokeError {
     },
     /// The call failed, or its answer was cut off. What the agent did is unknown.
     Failed {
-        /// The error code of AWS, or what went wrong where there is none.
+        /// The name of AWS's operation, and its error code, or what went wrong where there is none.
         what: String,
         /// The error of the SDK; absent if AWS's error code says it all.
         source: Option<Box<dyn Error + Send + Sync>>,
@@ -67,7 +68,7 @@ pub enum InvokeError {
 impl fmt::Display for InvokeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotNow { what, .. } | Self::Failed { what, .. } => write!(f, "InvokeAgentRuntime: {what}"),
+            Self::NotNow { what, .. } | Self::Failed { what, .. } => f.write_str(what),
         }
     }
 }
@@ -81,6 +82,27 @@ impl Error for InvokeError {
         }
     }
 }
+
+/// The agent that the configuration names.
+#[derive(Clone, Debug)]
+pub enum DeployedAgent {
+    /// An AgentCore Runtime, with code of somebody's.
+    Runtime(AgentCore),
+    /// AgentCore's managed loop.
+    Harness(Harness),
+}
+
+impl Agent for DeployedAgent {
+    async fn invoke(&self, call: &AgentCall) -> Result<Replied, InvokeError> {
+        match self {
+            Self::Runtime(runtime) => runtime.invoke(call).await,
+            Self::Harness(harness) => harness.invoke(call).await,
+        }
+    }
+}
+
+/// The name of the operation, in errors.
+const OPERATION: &str = "InvokeAgentRuntime";
 
 /// An endpoint of an AgentCore Runtime.
 #[derive(Clone, Debug)]
@@ -111,19 +133,16 @@ impl Agent for AgentCore {
             .content_type(JSON)
             .accept(ACCEPTED)
             .payload(Blob::new(call.payload.as_slice()));
-        let mut answer = call.send().await.map_err(invoke_error)?;
+        let mut answer = call.send().await.map_err(|error| invoke_error(OPERATION, error))?;
         let is_sse = event_stream::is_event_stream(&answer.content_type);
         // The answer ends when the agent is done with the call, so one that is cut off means that it was not.
         let mut body = Vec::new();
         while let Some(piece) = answer.response.next().await {
-            let cut_off = |error: Box<dyn Error + Send + Sync>| InvokeError::Failed {
-                what: "the answer was cut off".to_owned(),
-                source: Some(error),
-            };
-            let piece = piece.map_err(|error| cut_off(error.into()))?;
+            let piece = piece.map_err(|error| cut_off(OPERATION, error.into()))?;
             if body.len() + piece.len() > MAX_ANSWER_BYTES {
                 // Half of an answer is none.
-                return Err(InvokeError::Failed { what: "the answer is too long".to_owned(), source: None });
+                let what = format!("{OPERATION}: the answer is too long");
+                return Err(InvokeError::Failed { what, source: None });
             }
             body.extend_from_slice(&piece);
         }
@@ -131,11 +150,19 @@ impl Agent for AgentCore {
     }
 }
 
-type SdkInvokeError = SdkError<InvokeAgentRuntimeError, HttpResponse>;
+/// The agent had begun to answer.
+pub(super) fn cut_off(operation: &str, error: Box<dyn Error + Send + Sync>) -> InvokeError {
+    InvokeError::Failed { what: format!("{operation}: the answer was cut off"), source: Some(error) }
+}
 
-/// What an error of the SDK means, by AWS's error code. The message of the error is kept only where AWS wrote it: in a
-/// `RuntimeClientError` the agent may have, and it may quote what a person said.
-fn invoke_error(error: SdkInvokeError) -> InvokeError {
+/// What an error of the SDK means that this operation had, by AWS's error code. The message of the error is kept only where AWS
+/// wrote it: in a `RuntimeClientError` the agent may have, and it may quote what a person said.
+pub(super) fn invoke_error<E>(operation: &str, error: SdkError<E, HttpResponse>) -> InvokeError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let failed = |what: &str, source| InvokeError::Failed { what: format!("{operation}: {what}"), source };
+    let not_now = |what: String, source| not_now(operation, what, source);
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let service = match error.as_service_error() {
         Some(service) => service,
@@ -143,30 +170,36 @@ fn invoke_error(error: SdkInvokeError) -> InvokeError {
         None if matches!(error, SdkError::ConstructionFailure(_)) || is_unreachable(&error) => {
             return not_now("cannot be called".to_owned(), Some(error.into()));
         }
-        None => return InvokeError::Failed { what: "no answer".to_owned(), source: Some(error.into()) },
+        None => return failed("no answer", Some(error.into())),
     };
     let code = service.code().unwrap_or("unknown").to_owned();
     let in_full = || format!("{code}: {}", service.message().unwrap_or("no message"));
     match code.as_str() {
         // The container's own answer, whatever its status: the agent was called.
-        "RuntimeClientError" => InvokeError::Failed { what: format!("{code} ({status})"), source: None },
+        "RuntimeClientError" => failed(&format!("{code} ({status})"), None),
         "AccessDeniedException" | "ResourceNotFoundException" | "ValidationException" => {
             not_now(in_full(), None)
         }
-        "RetryableConflictException" => InvokeError::NotNow { what: code, is_conflict: true, source: None },
+        "RetryableConflictException" => {
+            InvokeError::NotNow { what: format!("{operation}: {code}"), is_conflict: true, source: None }
+        }
         "ThrottlingException" | "ServiceQuotaExceededException" => not_now(code, None),
         // An unknown code, with the status of no right to call, of a busy session, or of throttling.
         _ if matches!(status, 401 | 403 | 404 | 409 | 429) => not_now(format!("{code} ({status})"), None),
-        _ => InvokeError::Failed { what: format!("{code} ({status})"), source: None },
+        _ => failed(&format!("{code} ({status})"), None),
     }
 }
 
-fn not_now(what: String, source: Option<Box<dyn Error + Send + Sync>>) -> InvokeError {
-    InvokeError::NotNow { what, is_conflict: false, source }
+pub(super) fn not_now(
+    operation: &str,
+    what: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+) -> InvokeError {
+    InvokeError::NotNow { what: format!("{operation}: {what}"), is_conflict: false, source }
 }
 
 /// Whether there was never a connection, so that the call was not sent.
-fn is_unreachable(error: &SdkInvokeError) -> bool {
+fn is_unreachable<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect()) {
@@ -181,27 +214,32 @@ fn is_unreachable(error: &SdkInvokeError) -> bool {
 mod tests {
     use super::*;
     use aws_sdk_bedrockagentcore::error::ErrorMetadata;
+    use aws_sdk_bedrockagentcore::operation::invoke_agent_runtime::InvokeAgentRuntimeError;
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
+
+    fn meaning_of(error: SdkError<InvokeAgentRuntimeError, HttpResponse>) -> InvokeError {
+        invoke_error(OPERATION, error)
+    }
 
     #[test]
     fn an_error_says_what_failed_and_hands_on_why() {
         let because = || Some("connection refused".into());
         for (error, source) in [
-            (not_now("it".to_owned(), because()), Some("connection refused")),
-            (InvokeError::Failed { what: "it".to_owned(), source: because() }, Some("connection refused")),
-            (InvokeError::Failed { what: "it".to_owned(), source: None }, None),
+            (not_now(OPERATION, "it".to_owned(), because()), Some("connection refused")),
+            (cut_off(OPERATION, "connection refused".into()), Some("connection refused")),
+            (not_now(OPERATION, "it".to_owned(), None), None),
         ] {
-            assert_eq!(error.to_string(), "InvokeAgentRuntime: it");
+            assert!(error.to_string().starts_with("InvokeAgentRuntime: "), "{error}");
             assert_eq!(error.source().map(ToString::to_string).as_deref(), source);
         }
     }
 
     #[test]
     fn a_call_that_was_never_sent_can_be_made_later() {
-        let meaning = invoke_error(SdkError::construction_failure("no region"));
+        let meaning = meaning_of(SdkError::construction_failure("no region"));
         assert!(matches!(meaning, InvokeError::NotNow { source: Some(_), .. }), "{meaning:?}");
-        let meaning = invoke_error(SdkError::timeout_error("no answer"));
+        let meaning = meaning_of(SdkError::timeout_error("no answer"));
         assert!(matches!(meaning, InvokeError::Failed { source: Some(_), .. }), "{meaning:?}");
     }
 
@@ -237,7 +275,7 @@ mod tests {
         for code in ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"] {
             let metadata = ErrorMetadata::builder().code(code).message("not authorized").build();
             let error = InvokeAgentRuntimeError::generic(metadata);
-            let meaning = invoke_error(SdkError::service_error(error, response()));
+            let meaning = invoke_error(OPERATION, SdkError::service_error(error, response()));
             assert!(matches!(meaning, InvokeError::NotNow { .. }), "{meaning:?}");
             assert_eq!(meaning.to_string(), format!("InvokeAgentRuntime: {code}: not authorized"));
         }

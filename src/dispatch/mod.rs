@@ -22,8 +22,8 @@
 //! 1. This page: [`Dispatch::run`], then what it calls.
 //! 2. [`batch`]: the batch as Lambda hands it over, divided by conversation, and the answer to it; [`message`]: one message of it.
 //! 3. [`work::receive`](crate::work::receive): what is done with a message, by what its question's record says.
-//! 4. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean; [`reply`]: what the
-//!    agent's answer means; [`plain`]: how an agent is called that knows nothing of work records.
+//! 4. [`agent_call`]: what the agent gets; [`agent`]: the call to AgentCore, and what its errors mean; [`harness`]: the call to its
+//!    managed loop; [`reply`]: what the agent's answer means; [`plain`]: how an agent is called that knows nothing of work records.
 //! 5. [`decide`]: what is decided about a call of a tool; [`settler`]: how agent-settle is asked; [`dead_letter`]: what goes to the dead-letter queue.
 //!
 //! This room imports `aws` (how a stream of events is read), `dedup` (the error of a store), `sink`, `slack` (what a message
@@ -34,6 +34,7 @@ pub mod agent_call;
 pub mod batch;
 pub mod dead_letter;
 pub mod decide;
+pub mod harness;
 pub mod message;
 pub mod plain;
 pub mod reply;

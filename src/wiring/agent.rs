@@ -7,7 +7,8 @@ use std::error::Error;
 use super::warm_up;
 use crate::aws::clients;
 use crate::config::{DispatchConfig, SettleConfig};
-use crate::dispatch::agent::AgentCore;
+use crate::dispatch::agent::{AgentCore, DeployedAgent};
+use crate::dispatch::harness::Harness;
 use crate::dispatch::settler::SettleFunction;
 use crate::dispatch::{CALL_BUDGET, Dispatch};
 use crate::gateway::agent_core::AgentCoreGateway;
@@ -26,7 +27,7 @@ use crate::work::token::RandomTokens;
 
 /// The dispatch with AgentCore, agent-settle, SQS, DynamoDB, and the clock of the machine.
 pub type DeployedDispatch =
-    Dispatch<DynamoDbWork, SqsQueue, AgentCore, SettleFunction, SqsSink, RandomTokens, SystemClock>;
+    Dispatch<DynamoDbWork, SqsQueue, DeployedAgent, SettleFunction, SqsSink, RandomTokens, SystemClock>;
 
 /// The settle with its Gateway, SQS, DynamoDB, and the clock of the machine.
 pub type DeployedSettle =
@@ -39,7 +40,12 @@ pub type DeployedSettle =
 pub async fn dispatch(config: DispatchConfig) -> Result<DeployedDispatch, Box<dyn Error>> {
     let aws = clients::sdk_config(CallTimeouts::for_budget(CALL_BUDGET)).await?;
     let client = clients::agent_core(&aws, config.runtime.region(), CALL_BUDGET);
-    let agent = AgentCore::new(client, config.runtime.to_string(), config.qualifier);
+    let arn = config.runtime.to_string();
+    let agent = if config.runtime.is_of_harness() {
+        DeployedAgent::Harness(Harness::new(client, arn))
+    } else {
+        DeployedAgent::Runtime(AgentCore::new(client, arn, config.qualifier))
+    };
     let settler = SettleFunction::new(lambda(&aws), config.settle_function);
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let dead_letters = SqsSink::new(&sqs, config.dead_letter_url).with_shortcut(config.sdk_shortcut);

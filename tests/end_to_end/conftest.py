@@ -38,6 +38,8 @@ SETTINGS = {
     "impatient": replace(WORK, max_attempts=1, give_up_after=30, dispatchers=3),
     "plain": PLAIN,
     "plain and impatient": replace(PLAIN, max_attempts=1),
+    # AgentCore's managed loop by itself, with no code.
+    "harness": replace(PLAIN, has_harness=True, max_attempts=1),
     # A model with tools, in place of the agent that does what a test says.
     "model": replace(WORK, agent=AGENT, has_model=True, spares=1, dispatchers=3,
                      agent_env={"THINKING": "strands:some.model",

@@ -67,6 +67,9 @@ export class AgentDispatch extends Construct {
     const maxAttempts = props.maxAttempts ?? 3;
     const giveUpAfter = props.giveUpAfter ?? Duration.days(1);
     const known = resourceOf(queue);
+    const isHarness = agent.runtimeArn.includes(':harness/');
+    check(!isHarness || agentProtocol === 'plain', 'a harness knows nothing of work records: agentProtocol must be plain');
+    check(!isHarness || props.agentEvents !== 'all', 'a harness is told the words of a question: agentEvents must be questions');
 
     check(
       agentTimeout.toSeconds() >= 1 && agentTimeout.toSeconds() <= longest,
@@ -126,8 +129,9 @@ export class AgentDispatch extends Construct {
     );
     own.grant(['sqs:GetQueueAttributes', 'sqs:SendMessage'], [deadLetterQueue.queueArn]);
     own.grantMessages();
-    // IAM checks a call with a qualifier against both ARNs.
-    own.grant(['bedrock-agentcore:InvokeAgentRuntime'], [agent.runtimeArn, agent.endpointArn]);
+    // IAM checks a call with a qualifier against both ARNs. A harness is called without one, and needs both actions.
+    if (isHarness) own.grant(['bedrock-agentcore:InvokeHarness', 'bedrock-agentcore:InvokeAgentRuntime'], [agent.runtimeArn]);
+    else own.grant(['bedrock-agentcore:InvokeAgentRuntime'], [agent.runtimeArn, agent.endpointArn]);
     own.grant(['lambda:InvokeFunction'], [settle.functionArn]);
     // The CDK's SqsEventSource would grant more than Lambda calls.
     new lambda.EventSourceMapping(this, 'EventSource', {

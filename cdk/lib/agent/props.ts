@@ -75,6 +75,7 @@ export interface ToolsGateway {
  * its environment the function's ARN (`settle.functionArn`).
  */
 export interface ExistingAgent {
+  /** The runtime; with the protocol `plain` also a harness, AgentCore's managed loop (`…:harness/…`). */
   readonly runtimeArn: string;
   /** @default 'DEFAULT' */
   readonly qualifier?: string;

@@ -91,8 +91,8 @@ const FORMS = {
   trelloSecretArn: SECRET,
   fastPathTokenSecretArn: SECRET,
   agentRuntimeArn: {
-    form: /^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:runtime\/[^/:]+$/,
-    what: 'the ARN of an AgentCore Runtime',
+    form: /^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:(runtime|harness)\/[^/:]+$/,
+    what: 'the ARN of an AgentCore Runtime or of a harness',
   },
   agentToolsGatewayArn: {
     form: /^arn:[\w-]+:bedrock-agentcore:[\w-]+:\d{12}:gateway\/[^/:]+$/,

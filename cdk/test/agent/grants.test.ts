@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { test } from 'node:test';
+import { Duration } from 'aws-cdk-lib';
 import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import * as kms from 'aws-cdk-lib/aws-kms';
@@ -145,6 +146,16 @@ test('an agent that is deployed already may be invoked at one endpoint, and no o
       allow('bedrock-agentcore:InvokeAgentRuntime', [runtimeArn, `${runtimeArn}/runtime-endpoint/${name}`]),
     );
   }
+});
+
+test('a harness may be invoked, and no other agent may be invoked', () => {
+  const runtimeArn = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:harness/Assistant-AbCdEfGhIj';
+  const plain = { agentProtocol: 'plain', agentTimeout: Duration.seconds(30) } as const;
+  const { template } = agentTemplate({ agent: { runtimeArn }, ...plain });
+  const ofAgentCore = roleOf(template, dispatchIn(template)).statements.filter((it) => JSON.stringify(it.Action).includes('bedrock-agentcore'));
+  assert.deepEqual(ofAgentCore, [allow(['bedrock-agentcore:InvokeAgentRuntime', 'bedrock-agentcore:InvokeHarness'], runtimeArn)]);
+  assert.throws(() => agentTemplate({ agent: { runtimeArn } }), /agentProtocol must be plain/);
+  assert.throws(() => agentTemplate({ agent: { runtimeArn }, ...plain, agentEvents: 'all' }), /agentEvents must be questions/);
 });
 
 for (const [name, its, role] of [

@@ -264,6 +264,15 @@ test('an agent that is deployed already is called at its endpoint, and no other 
   template.resourceCountIs('AWS::BedrockAgentCore::Runtime', 0);
 });
 
+test('a harness stands in the place of a runtime, with the protocol plain', () => {
+  const harness = 'arn:aws:bedrock-agentcore:us-east-1:111122223333:harness/Assistant-AbCdEfGhIj';
+  const { template } = deployed({ agentRuntimeArn: harness, agentProtocol: 'plain' });
+  template.hasResourceProperties('AWS::Lambda::Function', {
+    Environment: { Variables: { AGENT_RUNTIME_ARN: harness, AGENT_PROTOCOL: 'plain' } },
+  });
+  assert.throws(() => deployed({ agentRuntimeArn: harness }), /agentProtocol must be plain/);
+});
+
 test('without tracing no function sends to X-Ray or may, and nothing else changes', () => {
   const { template, ingress } = deployed({ tracing: 'off' });
   for (const its of [template, ingress]) {
@@ -400,7 +409,7 @@ for (const [context, problem] of [
   [{ dispatchCodePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c/],
   [{ agentCodePath: '/no-such-file-7f3c' }, /does not exist: \/no-such-file-7f3c \(make agent-zip\)/],
   [{ agentCodePath: codePath }, /must be a .zip or a directory that contains "main.py"/],
-  [{ agentRuntimeArn: 'mine' }, /agentRuntimeArn must be the ARN of an AgentCore Runtime, and is: mine/],
+  [{ agentRuntimeArn: 'mine' }, /agentRuntimeArn must be the ARN of an AgentCore Runtime or of a harness, and is: mine/],
   [{ agentRuntimeArn: `${runtimeArn}/runtime-endpoint/DEFAULT` }, /must be the ARN of an AgentCore Runtime/],
   [{ agentRuntimeArn: runtimeArn, thinking: 'echo' }, /thinking and agentRuntimeArn cannot both be set/],
   [{ tools: 'post_to_slack,create_card' }, /tools names create_card, which is one of Trello's: set trello=true/],
