@@ -61,8 +61,8 @@ THINK_SECONDS = 5
 LONG_ANSWERS, LONG = 0.05, 9000
 # For how many questions the agent makes cards.
 CARDS = 0.4
-# For how many questions something is shown.
-SHOWN = 0.4
+# For how many questions something is shown, and for how many of these the steps of the work as well.
+SHOWN, STEPS = 0.4, 0.4
 # So many questions may be asked in a channel in a day; then a person goes on in another one. What an attempt takes, and what an answer
 # has used at most.
 QUESTIONS_A_DAY, TOKENS_A_QUESTION, MOST_TOKENS = 5, 1000, 900
@@ -485,6 +485,14 @@ def keep_reports(them: list[Trial]) -> pathlib.Path:
 def main() -> int:
     signals.install()
     begun = time.monotonic()
+    broken: list[str] = []
+
+    def breaks(error: threading.ExceptHookArgs) -> None:
+        """What people do goes on in threads. One that breaks would ask nothing more, and the rest would look well."""
+        broken.append(f"{error.exc_type.__name__}: {error.exc_value}")
+        threading.__excepthook__(error)
+
+    threading.excepthook = breaks
     say(f"{KILLS} kills and pauses, SEED={SEED}, " + ("with the protocol" if HAS_PROTOCOL else "WITHOUT the protocol"))
     with trials(random.Random(SEED)) as them:
         # What goes wrong in a trial itself ends the run, and not only its thread.
@@ -508,6 +516,9 @@ def main() -> int:
         questions, kills = (sum(counts) for counts in zip(*((len(it.ledger.questions), it.ledger.kills) for it in them)))
     say(f"in {time.monotonic() - begun:.0f} seconds")
     say(f"answers: {questions} questions, {kills} kills, {lost} lost, {doubled} doubled")
+    if broken:
+        say(f"the test itself broke: {broken}")
+        return 1
     if questions == 0 or kills < KILLS:
         say("that is too little to show anything")
         return 1
