@@ -169,11 +169,14 @@ class Work:
             is_apart = self._is_parting or self._phase == "ending" and bool(self._others)
             if self._phase == "over" or self._interrupted() or is_apart:
                 return None
-            if self._phase != "ending" and tool_calls > self._journal.last:
-                self._cancelled = True
-                self._quiet.set()
-                self._changed.notify_all()
-                log.info("%s: cancelled: another process has used tools for it", self._question.id)
+            if tool_calls > self._journal.last:
+                # An answer that is on its way by the old token goes nowhere. By the new one it would end the question without a call
+                # that a person may have approved.
+                if self._phase != "ending":
+                    self._cancelled = True
+                    self._quiet.set()
+                    self._changed.notify_all()
+                log.info("%s: another process has used tools for it: it is thought about anew", self._question.id)
                 return None
             before, self._token = self._token, token
             self._changed.notify_all()

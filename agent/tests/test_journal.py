@@ -171,6 +171,29 @@ def test_a_work_that_knows_nothing_of_another_processs_calls_does_not_go_on_by_a
     assert turns == [[], [1]]
 
 
+def test_an_answer_that_knows_nothing_of_another_processs_calls_is_not_brought_by_a_new_token(
+    work_on: Any, settle: StandIn, record: str
+) -> None:
+    turns: list[list[int]] = []
+
+    def think(question: Question) -> str:
+        turns.append([call.n for call in question.calls()])
+        return "done" if turns[-1] else "thought before"
+
+    settle.inject(Fault("throttle", "answer", times=1000, record=record))
+    brings: Setup = work_on(think)
+    assert brings.ask(record) == "working"
+    settle.wait_for(lambda: bool(settle.of(record, "answer")), 5)
+    # Its answer is not taken yet. Another process takes the question over, makes a call, and dies.
+    other = Calls("a", "b", dies_after=1)
+    dies: Setup = work_on(other)
+    assert dies.ask(record) == "working" and other.died.wait(5)
+    assert brings.ask(record) == "working"
+    settle.reset_faults()
+    assert settle.wait_for_state(record, "answered").posts == ["done"]
+    assert turns == [[], [1]]
+
+
 def test_a_lost_answer_is_asked_for_again_and_the_call_is_made_once(work_on: Any, settle: StandIn, record: str) -> None:
     settle.inject(Fault("lose", "call"))
     thinks = Calls("a")

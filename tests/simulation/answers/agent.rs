@@ -263,7 +263,7 @@ async fn claim(
             let is_interrupted =
                 work.is_cancelled || machine.process.is_stopping() && work.phase != Phase::Ending;
             // Another process may have made calls meanwhile that this work knows nothing of.
-            let knows_all = tool_calls <= work.last_call || work.phase == Phase::Ending;
+            let knows_all = tool_calls <= work.last_call;
             // What it says for several questions was not taken: the question was given back, to be thought about alone.
             let is_apart = work.phase == Phase::Ending && !work.others.is_empty();
             let knows_all = knows_all && !is_apart;
