@@ -75,7 +75,7 @@ SUITE = $(WITH_SERVERS) $(CARGO_TEST) --test suite -- --include-ignored
 test-all: $(SERVERS)
 	$(CARGO_TEST) --lib --bins --examples
 	$(CARGO_TEST) --doc
-	$(SUITE) --skip kills:: --skip load:: --test-threads 8
+	RUST_TEST_THREADS=8 tests/cargo_once_more.sh env $(SUITE) --skip kills:: --skip load::
 
 model: ## Every way that the work on a question can go, in small worlds, by the very rules of src/work
 	$(CARGO_TEST) --test model -- --nocapture
@@ -108,8 +108,8 @@ test-agent: agent/.venv/stamp
 # for a lease or a process, so more of them run at a time than there are cores.
 test-bolt-python: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/python/.venv/stamp
 	cd bolt/python && .venv/bin/ruff check --quiet . && .venv/bin/mypy --no-error-summary
-	$(VENV)/bin/python tests/servers.py bolt/python/.venv/bin/python -m pytest -c bolt/python/pyproject.toml \
-		--rootdir bolt/python -n 6 --dist loadgroup bolt/python/tests
+	tests/once_more.sh $(VENV)/bin/python tests/servers.py bolt/python/.venv/bin/python -m pytest -c bolt/python/pyproject.toml \
+		--rootdir bolt/python -o cache_dir=$(CURDIR)/target/pytest/bolt -n 6 --dist loadgroup bolt/python/tests
 
 # Bolt apps behind the queue: the package as it is published, with each version of Bolt that it supports.
 test-bolt-javascript: $(VENV)/test.stamp tests/node_modules/.package-lock.json bolt/javascript/node_modules/.package-lock.json
@@ -137,7 +137,7 @@ $(DRY_RUN): $(RELEASE)
 	$(MAKE) release-dry-run
 
 test-docs: $(VENV)/test.stamp agent/.venv/stamp cdk/node_modules/.package-lock.json bootstraps $(DRY_RUN)
-	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap agent/.venv/bin/python -m pytest -q tests/docs
+	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap tests/once_more.sh agent/.venv/bin/python -m pytest -q -o cache_dir=target/pytest/docs tests/docs
 
 # The tool for one's own machine: a Slack to play, to join, to record.
 slack-dev: FORCE ## The development tool, in target/tool (slack-dev/README.md)
@@ -150,7 +150,7 @@ doctor: slack-dev ## What is not set up as it should be, and what to do about it
 	target/tool/slack-dev doctor $(ARGUMENTS)
 
 test-dev: $(SERVERS)
-	$(WITH_SERVERS) $(CARGO_TEST) --test slack-dev-suite -- --include-ignored --skip to_be_watched --test-threads 2
+	RUST_TEST_THREADS=2 tests/cargo_once_more.sh env $(WITH_SERVERS) $(CARGO_TEST) --test slack-dev-suite -- --include-ignored --skip to_be_watched
 
 storm: export STORM_EVENTS ?= 10000
 storm: $(SERVERS) ## 10,000 events, a third repeated, a tenth forged, against the release binary; STORM_EVENTS= for more
