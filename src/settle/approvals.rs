@@ -127,9 +127,8 @@ fn can_be_shown(tool: &str, arguments: &str) -> bool {
 }
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
-    /// The entry of the journal for a call that a person has to approve first; `None` if it needs nobody's approval. What
-    /// cannot be shown
-    /// to anybody is closed.
+    /// The entry of the journal for a call that a person has to approve first; `None` if it needs nobody's approval. What cannot be
+    /// shown to anybody is closed.
     pub(super) fn asked_first(&self, tool: &str, arguments: &str) -> Option<Entry> {
         let who = self.settings.approvals.of(tool)?;
         if !can_be_shown(tool, arguments) {
