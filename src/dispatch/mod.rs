@@ -78,7 +78,7 @@ use batch::Batch;
 use decide::Decide;
 use message::{DEAD_LETTER_REASON, QueueMessage};
 use reply::{AgentProtocol, WorkReply};
-use settler::{Settler, request};
+use settler::{Settler, SettlerError, request};
 
 /// How long a call about a message may take, to the store, the dead-letter queue, SQS or agent-settle. It is enough for a second
 /// attempt. The agent's call has a time of its own, [`DispatchSettings::agent_timeout`].
@@ -422,8 +422,9 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             Some("no effect") => self.without_effect(&work, report).await,
             _ => {
                 // agent-settle may be of another version, while both are being deployed.
-                report.reason =
-                    outcome.map(|outcome| format!("agent-settle's answer to a decision is {outcome}"));
+                if let Some(outcome) = outcome {
+                    report.errors.add("decide", &SettlerError::Outcome(outcome.to_owned()));
+                }
                 report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
                 MessageOutcome::Deferred(Deferral::Settle)
             }
@@ -1075,7 +1076,10 @@ fn title(question: &Question) -> Option<String> {
 /// What is said in the thread where somebody pressed stop.
 fn stop_text(questions: usize) -> String {
     match questions {
-        0 => "Stopped: whatever was asked here until now.".to_owned(),
+        // What is being posted is not stopped, and nobody may be told that it is.
+        0 => {
+            "Stopped: whatever was asked here until now. An answer that was ready may still come.".to_owned()
+        }
         1 => "Stopped: 1 question.".to_owned(),
         _ => format!("Stopped: {questions} questions."),
     }

@@ -489,7 +489,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             NoEffect::Gone => "gone",
         };
         call.report.why = Some(why.to_owned());
-        if let Some(url) = &decide.response_url {
+        // What is asked in the background was decided by this very click.
+        if let Some(url) = decide.response_url.as_ref().filter(|_| !decide.in_background) {
             self.slack.respond(url, &no_effect.words(), call.begun.after(SHOWN_WITHIN)).await;
         }
         Answer::NoEffect { why }

@@ -456,6 +456,8 @@ mod tests {
             (json!({ "operation": "beat", "record": "Ev1" }), "record"),
             (json!({ "operation": "beat", "record": "dispatch#" }), "record"),
             (json!({ "operation": "beat", "record": "dispatch#stop:A1:C1:1.2" }), "record"),
+            (json!({ "operation": "beat", "record": "dispatch#A1:C1:1.2#1" }), "record"),
+            (json!({ "operation": "beat", "record": "dispatch#A1:C1:1.2#invocation" }), "record"),
             (json!({ "operation": "beat", "token": "secret" }), "token"),
         ] {
             let Invalid(why) = read(&request).unwrap_err();
