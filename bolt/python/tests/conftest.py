@@ -32,6 +32,11 @@ class CertainlyWrong(AssertionError):
     random would hide it."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts processes again and again comes last: beside it, what others wait for would come too late on two cores."""
+    items.sort(key=lambda it: "killed_at_random_moments" in it.name)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield

@@ -35,7 +35,7 @@ from slack_ingress_bolt.worker import again_in
 
 TESTS = pathlib.Path(__file__).resolve().parent
 LEASE = 5
-KILLS = int(os.environ.get("KILLS") or 10)
+KILLS = int(os.environ.get("KILLS") or 8)
 APPS = ("worker_app:app", "worker_app:async_app")
 
 
@@ -233,6 +233,9 @@ class Sending(threading.Thread):
     def run(self) -> None:
         try:
             while not self.is_over.wait(self.choose.uniform(0, 0.4)):
+                # On a machine that is busy, no more than what is left at the end can be done in a short time.
+                if sum(map(len, self.sent.values())) - len({*self.stage.heard("end")}) > 60:
+                    continue
                 group = self.choose.choice(sorted(self.sent))
                 text = f"{group} number {len(self.sent[group])} for {self.choose.uniform(0, 1):.2f}"
                 copies = 2 if self.choose.random() < 0.15 else 1
