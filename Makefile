@@ -354,6 +354,19 @@ release-functions:
 	$(foreach feature,$(RELEASE_FEATURES),$(call build_and_collect,$(feature)))
 	$(call build_and_collect,)
 
+# For Linux it is built as the functions are, so that it runs with an older C library than the builder's: that of Amazon Linux 2023.
+TOOL_PLATFORM ?= $(shell uname -s)-$(shell uname -m)
+TOOL_TARGET = $(patsubst Linux-%,%,$(TOOL_PLATFORM))-unknown-linux-gnu
+ifneq ($(filter Linux-%,$(TOOL_PLATFORM)),)
+release-tool: $(VENV)/demo.stamp
+	rustup target add $(TOOL_TARGET)
+	cargo lambda build --locked --profile tool -p slack-dev --target $(TOOL_TARGET)
+	$(PYTHON) release/tool.py --platform $(TOOL_PLATFORM) --glibc 2.34 target/lambda/slack-dev/bootstrap $(ASSETS)
+else
+release-tool: slack-dev
+	$(PYTHON) release/tool.py --platform $(TOOL_PLATFORM) target/tool/slack-dev $(ASSETS)
+endif
+
 # From the functions of both architectures in $(ASSETS), everything else.
 release-packages: cdk/node_modules/.package-lock.json $(VENV)/release.stamp
 	$(PYTHON) release/functions.py for-the-construct $(ASSETS) $(PACKAGED)
@@ -373,9 +386,10 @@ release-seal:
 release-publish:
 	gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file $(NOTES) $(ASSETS)/*
 
-# Those steps as the workflow has them, with the functions that `make test` has built, and nothing published.
+# Those steps as the workflow has them, with the functions and the slack-dev that `make test` has built, and nothing published.
 release-dry-run: $(VENV)/release.stamp $(VENV)/stack.stamp cdk/node_modules/.package-lock.json bolt/python/.venv/stamp bolt/javascript/node_modules/.package-lock.json bootstraps ## What a release would be made of, and whether its workflow would make it
-	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap $(VENV)/bin/python -m unittest discover --start-directory release/tests --top-level-directory release/tests
+	cargo build $(EVERYTHING) --bin slack-dev
+	BOOTSTRAP_DIR=$(CURDIR)/target/bootstrap SLACK_DEV=$(CURDIR)/target/debug/slack-dev $(VENV)/bin/python -m unittest discover --start-directory release/tests --top-level-directory release/tests
 
 # CONTEXT="-c queueType=standard": docs/deploy.md has the settings. Give the same ones each time. What a deployment would
 # replace that holds data it does not touch, unless REPLACE names it.
@@ -492,4 +506,4 @@ $(VENV)/cargo-mutants-$(CARGO_MUTANTS).stamp: | $(VENV)/test.stamp
 	cd $* && npm ci --no-audit --no-fund --silent
 
 FORCE:
-.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-docs test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs bench-agent size bootstraps package test-package release-check release-functions release-packages release-seal release-publish release-dry-run deployables deployables-of-release deploy-packages deploy-built deploy-summary audit audit-npm audit-pip FORCE
+.PHONY: help installed release test-build model answers lint-everything demo demo-agent demo-bolt demo-picture slack-dev bridge doctor test-dev storm dev check test test-all test-agent test-bolt-python test-bolt-javascript test-bolt-guide test-docs test-end-to-end agent-zip simulate kill test-load load test-stack format-check format lint docs workflows build bolt-packages bootstrap deploy clean fuzz fuzz-short fuzz-build mutants bench bench-harness bench-short bench-steps bench-signs bench-agent size bootstraps package test-package release-check release-functions release-tool release-packages release-seal release-publish release-dry-run deployables deployables-of-release deploy-packages deploy-built deploy-summary audit audit-npm audit-pip FORCE

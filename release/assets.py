@@ -4,7 +4,8 @@
     release/assets.py --version 0.1.0 DIRECTORY
 
 Fails if a file is missing, if there is one that does not belong there, or if one is of another kind: a function for another
-architecture or with other cargo features, an agent with libraries for another machine, a package without the functions.
+architecture or with other cargo features, a tool for another machine, an agent with libraries for another machine, a package without
+the functions.
 
 The functions are looked at as the CDK looks at them before it deploys them (cdk/lib/common/bootstrap.ts).
 """
@@ -39,10 +40,18 @@ MACHINES = {"arm64": 0xB7, "x86_64": 0x3E}
 # GitHub gives an asset another name if it has another character in it, and then SHA256SUMS would name a file that is not there.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+# The developer's tool, for the machines of people. Each is named as `uname -s` and `uname -m` name it, so that one command finds
+# the right one everywhere.
+TOOL = "slack-dev"
+PLATFORMS = ("Linux-aarch64", "Linux-x86_64", "Darwin-arm64")
+# Of a Mach-O header: the magic number of one of 64 bits, and cputype.
+MACH_O, MACH_O_ARM64 = 0xFEEDFACF, 0x0100000C
+
 AGENT = "slack-ingress-agent.zip"
 # For editors, beside the rules of a user. It is the repository's file.
 SCHEMA = "fast-path.schema.json"
-SBOMS = ("slack-ingress-functions.cdx.json", "slack-ingress-agent.cdx.json", "slack-ingress-cdk.cdx.json")
+SBOMS = ("slack-ingress-functions.cdx.json", "slack-ingress-agent.cdx.json", "slack-ingress-cdk.cdx.json",
+         "slack-ingress-slack-dev.cdx.json")
 
 
 class Wrong(Exception):
@@ -59,6 +68,10 @@ def sam_zip(architecture: str) -> str:
     return f"slack-ingress-sam-{architecture}.zip"
 
 
+def tool_archive(platform: str) -> str:
+    return f"{TOOL}-{platform}.tar.gz"
+
+
 def construct_packages(version: str) -> dict[str, str]:
     """The packages of the constructs, by their kind."""
     return {"npm": f"slack-ingress-cdk-{version}.tgz", "wheel": f"slack_ingress_cdk-{version}-py3-none-any.whl",
@@ -72,7 +85,7 @@ def bolt_packages(version: str) -> dict[str, str]:
 
 
 def expected(version: str, architectures: Iterable[str] = ARCHITECTURES,
-             features: Iterable[str] = FEATURES) -> dict[str, Callable[[bytes], None]]:
+             features: Iterable[str] = FEATURES, platforms: Iterable[str] = PLATFORMS) -> dict[str, Callable[[bytes], None]]:
     """Each asset of a release, with what looks at its content."""
     architectures, features = tuple(architectures), tuple(features)
     found: dict[str, Callable[[bytes], None]] = {}
@@ -83,6 +96,8 @@ def expected(version: str, architectures: Iterable[str] = ARCHITECTURES,
             for name in SENDERS:
                 found[function_zip(name, architecture, feature)] = function_check(architecture, (feature,))
         found[sam_zip(architecture)] = sam_check(architecture, version)
+    for platform in platforms:
+        found[tool_archive(platform)] = tool_check(platform)
     inside = [f"functions/{architecture}/{name}" for architecture in architectures for name in in_the_construct(features)]
     found[AGENT] = check_agent
     construct, bolt = construct_packages(version), bolt_packages(version)
@@ -141,6 +156,29 @@ def function_check(architecture: str, features: tuple[str, ...]) -> Callable[[by
 def machine(program: bytes) -> int | None:
     """The machine that an ELF file is for, or None if it is none."""
     return struct.unpack_from("<H", program, 18)[0] if program[:4] == b"\x7fELF" and len(program) > 20 else None
+
+
+def tool_check(platform: str) -> Callable[[bytes], None]:
+    def look(content: bytes) -> None:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            entry = archive.getmember(TOOL)
+            program = archive.extractfile(entry).read()  # type: ignore[union-attr]
+            for name in ("LICENSE-APACHE", "LICENSE-MIT"):
+                archive.getmember(name)
+        if not entry.mode & 0o111:
+            raise Wrong(f"its {TOOL} may not be executed")
+        if not is_for(platform, program):
+            raise Wrong(f"it was not built for {platform}")
+        # The first words of its own help.
+        if b"A Slack to run on your own machine" not in program:
+            raise Wrong(f"it is not {TOOL}")
+    return look
+
+
+def is_for(platform: str, program: bytes) -> bool:
+    if platform == "Darwin-arm64":
+        return len(program) > 8 and struct.unpack_from("<II", program) == (MACH_O, MACH_O_ARM64)
+    return machine(program) == MACHINES[{"Linux-aarch64": "arm64", "Linux-x86_64": "x86_64"}[platform]]
 
 
 def check_agent(content: bytes) -> None:
@@ -226,13 +264,14 @@ def sbom_check(version: str | None) -> Callable[[bytes], None]:
 def main() -> int:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--version", required=True)
-    # Fewer than all: a dry run has the functions of one machine.
+    # Fewer than all: a dry run has the functions and the tool of one machine.
     arguments.add_argument("--architectures", default=",".join(ARCHITECTURES))
     arguments.add_argument("--features", default=",".join(FEATURES))
+    arguments.add_argument("--platforms", default=",".join(PLATFORMS))
     arguments.add_argument("directory", type=pathlib.Path)
     given = arguments.parse_args()
     features = [it for it in given.features.split(",") if it]
-    assets = expected(given.version.removeprefix("v"), given.architectures.split(","), features)
+    assets = expected(given.version.removeprefix("v"), given.architectures.split(","), features, given.platforms.split(","))
     problems = check(given.directory, assets)
     print(*problems, sep="\n", file=sys.stderr)
     if not problems:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The bills of materials (CycloneDX) of what is deployed: the functions, the agent, the construct.
+"""The bills of materials (CycloneDX) of what is deployed, the functions, the agent and the construct, and of slack-dev.
 
     release/sbom.py --version 0.1.0 DIRECTORY
 
@@ -7,9 +7,10 @@
 |---|---|---|
 | slack-ingress-functions.cdx.json | all five functions, with every cargo feature, for both architectures | `cargo tree`: what is linked, so no build dependencies and no macros; checksums from Cargo.lock |
 | slack-ingress-agent.cdx.json | the agent's zip | `cyclonedx-py`, from agent/requirements.txt, which pins everything |
+| slack-ingress-slack-dev.cdx.json | the developer's tool, for all three machines | `cargo tree`, as for the functions |
 | slack-ingress-cdk.cdx.json | what an app has installed with the construct | `npm sbom`, with the peers at the versions that the tests install |
 
-cargo-cyclonedx is not used for the first one: it reads `cargo metadata`, where the features of development are unified in. The
+cargo-cyclonedx is not used for those of Rust: it reads `cargo metadata`, where the features of development are unified in. The
 C library in aws-lc-sys is part of that crate and is not named by itself. Each bill is validated against CycloneDX's schema.
 """
 
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterable
 
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
@@ -38,35 +40,45 @@ from packageurl import PackageURL
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TARGETS = ("aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu")
 FEATURES = "dispatch,redis,sns"
+# Where people run the tool.
+PLATFORMS = (*TARGETS, "aarch64-apple-darwin")
 
 
 def functions(version: str) -> str:
-    """The crates that are linked into the functions, each with what it needs itself."""
+    return crates_of("slack-ingress", version, TARGETS, FEATURES)
+
+
+def tool(version: str) -> str:
+    return crates_of("slack-dev", version, PLATFORMS)
+
+
+def crates_of(package: str, version: str, targets: Iterable[str], features: str = "") -> str:
+    """The crates that are linked into a package's programs, each with what it needs itself."""
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     checksums = {(it["name"], it["version"]): it.get("checksum") for it in lock}
     crates: dict[tuple[str, str], Component] = {}
     needs: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for target in TARGETS:
+    for target in targets:
         path: list[tuple[str, str]] = []
-        for depth, name, its_version, license in tree(target):
+        for depth, name, its_version, license in tree(package, target, features):
             crate = (name, its_version)
             crates.setdefault(crate, component(name, its_version, license, checksums[crate]))
             del path[depth:]
             if path:
                 needs.setdefault(path[-1], set()).add(crate)
             path.append(crate)
-    ours = crates.pop(("slack-ingress", version))
+    ours = crates.pop((package, version))
     bill = Bom(components=crates.values())
     bill.metadata.component = ours
-    everything = crates | {("slack-ingress", version): ours}
+    everything = crates | {(package, version): ours}
     for crate, it in everything.items():
         bill.register_dependency(it, [everything[needed] for needed in needs.get(crate, ())])
     return JsonV1Dot6(bill).output_as_string(indent=1)
 
 
-def tree(target: str) -> list[tuple[int, str, str, str]]:
+def tree(package: str, target: str, features: str) -> list[tuple[int, str, str, str]]:
     """What `cargo tree` says for a target: depth, name, version, licence. A crate's own tree is given where it first stands."""
-    command = ["cargo", "tree", "--locked", "--package", "slack-ingress", "--features", FEATURES, "--target", target,
+    command = ["cargo", "tree", "--locked", "--package", package, "--features", features, "--target", target,
                "--edges", "normal,no-proc-macro", "--prefix", "depth", "--format", " {p}\t{l}"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     found = [re.match(r"(\d+) (\S+) v(\S+)[^\t]*\t(.*?)(?: \(\*\))?$", line) for line in lines]
@@ -121,7 +133,7 @@ def main() -> None:
     arguments.add_argument("directory", type=pathlib.Path)
     given = arguments.parse_args()
     version = given.version.removeprefix("v")
-    bills = {"functions": functions(version), "agent": agent(), "cdk": construct(version)}
+    bills = {"functions": functions(version), "agent": agent(), "cdk": construct(version), "slack-dev": tool(version)}
     for name, bill in bills.items():
         (given.directory / f"slack-ingress-{name}.cdx.json").write_text(valid(bill))
 

@@ -24,6 +24,7 @@ TAG = re.compile(r"v((?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*))")
 def versions(root: pathlib.Path = ROOT) -> dict[str, str]:
     """Each place where our version stands. The agent (slack-agent) and the tests' packages have versions of their own."""
     found = {"Cargo.toml": toml(root / "Cargo.toml")["package"]["version"],
+             "slack-dev/Cargo.toml": toml(root / "slack-dev/Cargo.toml")["package"]["version"],
              "bolt/python/pyproject.toml": toml(root / "bolt/python/pyproject.toml")["project"]["version"]}
     for path in ("Cargo.lock", "fuzz/Cargo.lock"):
         [found[path]] = [it["version"] for it in toml(root / path)["package"] if it["name"] == "slack-ingress"]

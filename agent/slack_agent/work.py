@@ -53,7 +53,7 @@ class Timing:
     thinking: float = THINKING_LIMIT_SECONDS
     """The limit on thinking. The time in which a question waits for its turn does not count."""
     claim: float = 25
-    """For how long a claim is repeated. The dispatcher waits for 45 seconds."""
+    """For how long a claim is repeated. The dispatcher waits for `AGENT_TIMEOUT_SECONDS`, which are 45 if nothing else is set."""
     answer: float = 15 * 60
     """For how long an answer is repeated."""
     history: float = 5
@@ -398,7 +398,9 @@ class Work:
             ask(self._question.id, lambda: self._settle.call(self.record, token, n, tool, arguments), self._timing.call)
         except Invalid as reason:
             log.error("%s: %s cannot be called: %s", self._question.id, tool, reason)
-            self._is_parting = False
+            with self._changed:
+                self._is_parting = False
+                self._changed.notify_all()
             raise CannotCall("it cannot be used here") from reason
         except OutcomeUnknown as reason:
             log.warning("%s: not known whether it was given back: %s", self._question.id, reason)

@@ -496,6 +496,24 @@ def test_an_agent_that_starts_needs_little_memory(env: dict[str, str], most_mib:
     assert int(in_a_new_process(code, env)) / 1024 < most_mib
 
 
+# How many modules are imported by then, and how many MB their sources have, which Python compiles at the first start in a machine:
+# 608 and 9.0, 611 and 9.1, 999 and 12.5, 1334 and 16.5 were measured. A start takes as long as its imports; these numbers bound it,
+# because they are the same on a machine that is slow or busy. Strands without need, or its MCP client, takes a start over its bound.
+@pytest.mark.parametrize(("env", "most_modules", "most_mb"), [
+    ({}, 730, 11), ({"THINKING": f"bedrock:{MODEL}"}, 730, 11), ({"THINKING": f"strands:{MODEL}"}, 1200, 15),
+    ({"THINKING": f"strands:{MODEL}", "TOOLS": "post_to_slack", "GATEWAY_URL": "http://127.0.0.1:1/mcp"}, 1600, 20),
+], ids=["echo", "bedrock", "strands", "strands with TOOLS"])
+def test_an_agent_that_starts_imports_little(env: dict[str, str], most_modules: int, most_mb: float) -> None:
+    code = ("import os, sys\nimport slack_agent\nfrom slack_agent.thinking import thinking\nthinking(os.environ)\n"
+            "files = {getattr(module, '__file__', None) for module in list(sys.modules.values())}\n"
+            "sources = [it for it in files if it and it.endswith('.py')]\n"
+            "print(len(sys.modules), sum(map(os.path.getsize, sources)))")
+    modules, size = map(int, in_a_new_process(code, env).split())
+    assert modules < most_modules and size / 1e6 < most_mb, f"{modules} modules, {size / 1e6:.1f} MB of source"
+    # So that the bound is not kept by a count that counts nothing: AgentCore's SDK and boto3 are always imported.
+    assert modules > 300 and size > 3e6
+
+
 @pytest.mark.parametrize(("env", "absent"), [
     # AgentCore's own SDK imports OpenTelemetry's tracing where it is installed.
     ({}, ("strands", "mcp", "opentelemetry.instrumentation", "httpx", "httpx2", "cryptography")),

@@ -398,7 +398,7 @@ class SlackApi:
             "reactions.add": self._react,
             "chat.startStream": self._start_stream,
             "chat.appendStream": lambda channel, fields: self._change_stream(fields, lambda it: it.append(fields)),
-            "chat.stopStream": lambda channel, fields: self._change_stream(fields, lambda it: it.stop()),
+            "chat.stopStream": lambda channel, fields: self._change_stream(fields, lambda it: it.stop(fields)),
             "chat.update": self._update,
             "chat.delete": self._delete,
             "conversations.replies": self._replies,

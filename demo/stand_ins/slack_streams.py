@@ -71,12 +71,15 @@ class Stream:
         self.steps += [chunk for chunk in chunks if is_step(chunk)]
         return None
 
-    def stop(self) -> str | None:
+    def stop(self, fields: Mapping[str, Any]) -> str | None:
         """Returns the error, if there is one."""
         if self.is_stopped_by_user:
             return "stopped_by_user"
         if not self.is_written:
             return "message_not_in_streaming_state"
+        has_words = any(fields.get(mode) is not None for mode in ("markdown_text", "chunks"))
+        if has_words and (error := self.append(fields)) is not None:
+            return error
         self.is_stopped = True
         return None
 

@@ -1,7 +1,7 @@
 """The steps of release.yml, run on this machine, and what they make.
 
 The functions are those in BOOTSTRAP_DIR, which are built for this machine: so there are those of one architecture, without SNS and
-Redis. `gh` publishes nothing here, nobody signs, and the changelog is a copy that has a section of the version. Everything else is
+Redis. slack-dev is the file SLACK_DEV, a build for development, so that nothing is compiled for this alone. `gh` publishes nothing here, nobody signs, and the changelog is a copy that has a section of the version. Everything else is
 made by the very commands of the workflow, in its order.
 """
 
@@ -31,6 +31,7 @@ import agent_size
 import archive
 import assets
 import sam
+import tool
 import version
 
 sys.path[:0] = [str(ROOT / "cdk/test/deploy"), str(ROOT / "tests")]
@@ -39,6 +40,7 @@ from samcli.yamlhelper import yaml_parse  # noqa: E402
 from stack import Account  # noqa: E402
 
 MACHINE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
+PLATFORM = f"Linux-{platform.machine()}"
 # Below target, because the paths that make hands to the CDK are relative to the repository.
 WORK = ROOT / "target/release-dry-run"
 ASSETS, NOTES, CHANGELOG, GH_LOG = (WORK / it for it in ("assets", "notes.md", "CHANGELOG.md", "gh.log"))
@@ -46,7 +48,7 @@ TAG = f"v{version.versions()['Cargo.toml']}"
 VERSION = TAG.removeprefix("v")
 NOTE = "### Changes\n- This is what users are told."
 VARIABLES = {"TAG": TAG, "NOTES": str(NOTES), "CHANGELOG": str(CHANGELOG), "ASSETS": str(ASSETS.relative_to(ROOT)),
-             "RELEASED": f"--architectures {MACHINE} --features ''", "GITHUB_REPOSITORY": "owner/repository"}
+             "RELEASED": f"--architectures {MACHINE} --features '' --platforms {PLATFORM}", "GITHUB_REPOSITORY": "owner/repository"}
 
 
 def setUpModule() -> None:
@@ -57,6 +59,8 @@ def setUpModule() -> None:
     for step in steps_in_order(workflow("release.yml")["jobs"]):
         if step == "make release-functions":
             functions_of_this_machine()
+        elif step == "make release-tool":
+            tool_of_this_machine()
         else:
             make(step.removeprefix("make "), **VARIABLES)
 
@@ -82,8 +86,18 @@ def functions_of_this_machine() -> None:
     subprocess.run(command, cwd=ROOT, check=True)
 
 
+def tool_of_this_machine() -> None:
+    """In place of `make release-tool`: its last command, with a program that is built already, here and for here: so it may need the
+    C library of this machine."""
+    *_, command = would_run("release-tool", **VARIABLES, TOOL_PLATFORM=PLATFORM)
+    option = command.index("--glibc")
+    del command[option:option + 2]
+    command[-2] = os.environ["SLACK_DEV"]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
 def expected() -> dict:
-    return assets.expected(VERSION, [MACHINE], [])
+    return assets.expected(VERSION, [MACHINE], [], [PLATFORM])
 
 
 class Assets(unittest.TestCase):
@@ -98,7 +112,8 @@ class Assets(unittest.TestCase):
         for it in ("slack-ingress-redrive-sns-arm64.zip", "slack-ingress-redis-x86_64.zip", "slack-ingress-agent.zip",
                    "slack-ingress-agent-settle-arm64.zip", "slack-ingress-token-rotation-x86_64.zip", "slack-ingress-sam-arm64.zip",
                    "slack-ingress-cdk-1.2.3.tgz", "slack_ingress_cdk-1.2.3-py3-none-any.whl", "slack_ingress_bolt-1.2.3.tar.gz",
-                   "slack-ingress-bolt-1.2.3.tgz", "slack-ingress-functions.cdx.json", "fast-path.schema.json"):
+                   "slack-ingress-bolt-1.2.3.tgz", "slack-ingress-functions.cdx.json", "fast-path.schema.json",
+                   "slack-dev-Linux-aarch64.tar.gz", "slack-dev-Linux-x86_64.tar.gz", "slack-dev-Darwin-arm64.tar.gz"):
             self.assertIn(it, names)
 
     def test_one_that_is_missing_one_that_is_too_many_and_one_that_was_changed_are_named(self):
@@ -123,7 +138,7 @@ class Assets(unittest.TestCase):
         struct.pack_into("<H", changed_header, 18, assets.MACHINES[other])
         for_the_other = bytes(changed_header)
         for_x86_64 = program if MACHINE == "x86_64" else for_the_other
-        package = assets.construct_packages(VERSION)
+        package, tool_archive = assets.construct_packages(VERSION), assets.tool_archive(PLATFORM)
         for name, content, problem in [
             (plain, zipped(bootstrap=with_sns), r"built with the cargo features \['sns'\], and not with \[\]"),
             (plain, zipped(bootstrap=for_the_other), f"was not built for {MACHINE}"),
@@ -134,6 +149,12 @@ class Assets(unittest.TestCase):
             (assets.AGENT, agent_with("libraries/for_another.so", for_x86_64), "for_another.so"),
             (assets.sam_zip(MACHINE), sam_without("SemanticVersion"), "no metadata of the Serverless Application Repository"),
             (assets.sam_zip(MACHINE), sam_without("CodeUri"), "has the code"),
+            (tool_archive, tarred({"slack-dev": program}), "LICENSE-APACHE"),
+            (tool_archive, tarred({"slack-dev": program}, licences=True), "it is not slack-dev"),
+            (tool_archive, tarred({"slack-dev": program}, 0o644, licences=True), "may not be executed"),
+            (tool_archive, tarred({"slack-dev": for_the_other}, licences=True), f"was not built for {PLATFORM}"),
+            (tool_archive, tarred({"slack-dev-of-another": program}, licences=True), "'slack-dev' not found"),
+            (tool_archive, b"no archive", "not a gzip file"),
             (package["npm"], (ASSETS / assets.bolt_packages(VERSION)["npm"]).read_bytes(), "it is slack-ingress-bolt"),
             (package["npm"], npm_without(f"functions/{MACHINE}/redrive.zip"), "redrive.zip"),
             (package["npm"], npm_without(".jsii"), "jsii"),
@@ -168,6 +189,37 @@ class Assets(unittest.TestCase):
         look(zipped(bootstrap=program + b"slack-ingress feature sns;"))
         with self.assertRaisesRegex(assets.Wrong, r"features \[\], and not with \['sns'\]"):
             look(zipped(bootstrap=program))
+
+    def test_the_tool_runs_as_it_is_unpacked(self):
+        with tempfile.TemporaryDirectory() as directory:
+            subprocess.run(["tar", "-xzf", ASSETS / assets.tool_archive(PLATFORM)], cwd=directory, check=True)
+            done = subprocess.run([f"{directory}/slack-dev", "help"], stdout=subprocess.PIPE, text=True, check=True)
+        self.assertIn("doctor", done.stdout)
+
+    def test_the_tool_for_a_mac_is_told_from_others(self):
+        look, text = assets.tool_check("Darwin-arm64"), b"A Slack to run on your own machine"
+        for_a_mac = struct.pack("<II", 0xFEEDFACF, 0x0100000C) + text
+        look(tarred({"slack-dev": for_a_mac}, licences=True))
+        for content in (struct.pack("<II", 0xFEEDFACF, 0x01000007) + text, text, b"", pathlib.Path("/bin/sh").read_bytes()):
+            with self.assertRaisesRegex(assets.Wrong, "was not built for Darwin-arm64"):
+                look(tarred({"slack-dev": content}, licences=True))
+
+    def test_a_tool_that_needs_a_newer_c_library_is_not_packed(self):
+        with tempfile.TemporaryDirectory() as directory:
+            program = pathlib.Path(directory) / "program"
+            program.write_bytes(b"\x7fELF\0GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_2.9\0")
+            self.assertEqual(tool.glibc(program.read_bytes()), (2, 34))
+            for most, expected_status in (("2.34", 0), ("2.33", 1)):
+                command = [sys.executable, "release/tool.py", "--platform", PLATFORM, "--glibc", most, program, directory]
+                done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+                self.assertEqual((done.returncode, "needs glibc 2.34" in done.stderr), (expected_status, bool(expected_status)))
+
+    def test_the_same_tool_is_the_same_archive(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for name in ("one", "two"):
+                tool.pack(b"a program", pathlib.Path(directory) / name / "archive")
+            one, two = ((pathlib.Path(directory) / it / "archive").read_bytes() for it in ("one", "two"))
+        self.assertEqual(one, two)
 
     def test_the_checksums_are_those_that_sha256sum_checks(self):
         command = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
@@ -296,6 +348,16 @@ class BillsOfMaterials(unittest.TestCase):
         for it in bill["components"]:
             self.assertEqual([digest["content"] for digest in it["hashes"]], [lock[it["name"], it["version"]]])
 
+    def test_that_of_the_tool_has_each_direct_dependency_and_what_the_functions_do_without(self):
+        manifest = tomllib.loads((ROOT / "slack-dev/Cargo.toml").read_text())
+        bill = self.bill("slack-dev")
+        self.assertEqual(self.needed_directly(bill), {*manifest["dependencies"]})
+        self.assertEqual((bill["metadata"]["component"]["name"], bill["metadata"]["component"]["version"]), ("slack-dev", VERSION))
+        names = {it["name"] for it in bill["components"]}
+        # Of all three machines, and no tool of development.
+        self.assertTrue({"slack-ingress", "linux-raw-sys", "security-framework"} <= names)
+        self.assertEqual(names & {"divan", "proptest", "stateright", "test-support"}, set())
+
     def test_that_of_the_agent_is_its_list_of_packages(self):
         lines = (ROOT / "agent/requirements.txt").read_text().splitlines()
         pinned = {tuple(it.split("==")) for it in lines if not it.startswith("#")}
@@ -383,6 +445,16 @@ def zipped(bootstrap: bytes, executable: bool = True) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as it:
         archive.add(it, "bootstrap", bootstrap, executable)
+    return file.getvalue()
+
+
+def tarred(files: dict[str, bytes], mode: int = 0o755, licences: bool = False) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as it:
+        for name, content in (files | (dict.fromkeys(tool.WITH_IT, b"") if licences else {})).items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), mode
+            it.addfile(entry, io.BytesIO(content))
     return file.getvalue()
 
 

@@ -77,7 +77,7 @@ class Versions(unittest.TestCase):
 
     def test_each_place_in_the_repository_where_a_package_has_this_version_is_looked_at(self):
         # Every manifest of a package that is given on.
-        manifests = {"Cargo.toml", "cdk/package.json", "bolt/javascript/package.json", "bolt/python/pyproject.toml"}
+        manifests = {"Cargo.toml", "slack-dev/Cargo.toml", "cdk/package.json", "bolt/javascript/package.json", "bolt/python/pyproject.toml"}
         self.assertTrue(manifests <= version.versions().keys())
 
     def test_what_is_no_version_of_three_numbers_is_no_tag(self):

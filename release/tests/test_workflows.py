@@ -99,7 +99,7 @@ class Release(unittest.TestCase):
         job = self.jobs[self.publishing()]
         downloads = [step["with"] for step in steps(job) if "download-artifact@" in step.get("uses", "")]
         # The later download replaces the files of the earlier one.
-        self.assertEqual([it.get("name", it.get("pattern")) for it in downloads], ["assets", "functions-*"])
+        self.assertEqual([it.get("name", it.get("pattern")) for it in downloads], ["assets", "functions-*", "tool-*"])
         self.assertEqual({it["path"] for it in downloads}, {"target/assets"})
         self.assertLess(max(n for n, step in enumerate(steps(job)) if step.get("with") in downloads), index(job, "make release-seal"))
 
@@ -128,6 +128,25 @@ class Release(unittest.TestCase):
             [built] = [it for it in would_run("build", "FEATURES=sns", ARCHITECTURE=architecture) if it[:2] == ["cargo", "lambda"]]
             self.assertEqual(option(built, "--features"), "dispatch,sns")
             self.assertEqual(option(built, "--target"), {"arm64": "aarch64", "x86_64": "x86_64"}[architecture] + "-unknown-linux-gnu")
+
+    def test_the_tool_is_built_for_each_platform_of_the_list_on_a_machine_that_can_build_it(self):
+        [job] = [job for job in self.jobs.values() if "make release-tool" in runs(job)]
+        runners = {it["platform"]: it["runner"] for it in job["strategy"]["matrix"]["include"]}
+        self.assertEqual(tuple(runners), assets.PLATFORMS)
+        self.assertEqual(steps(job)[index(job, "make release-tool")]["env"], {"TOOL_PLATFORM": "${{ matrix.platform }}"})
+        for platform, runner in runners.items():
+            *_, built, packed = would_run("release-tool", TOOL_PLATFORM=platform)
+            self.assertEqual(option(packed, "--platform"), platform)
+            self.assertEqual(built[built.index("--profile"):][:4], ["--profile", "tool", "-p", "slack-dev"])
+            if platform == "Darwin-arm64":
+                self.assertRegex(runner, "^macos-")
+                self.assertEqual((built[:2], packed[-2:]), (["cargo", "build"], ["target/tool/slack-dev", "target/assets"]))
+            else:
+                # By cargo-lambda, with an older C library than the runner's.
+                self.assertEqual((built[:3], option(built, "--target")),
+                                 (["cargo", "lambda", "build"], platform.removeprefix("Linux-") + "-unknown-linux-gnu"))
+                self.assertEqual((option(packed, "--glibc"), packed[-2:]),
+                                 ("2.34", ["target/lambda/slack-dev/bootstrap", "target/assets"]))
 
 
 class Deploy(unittest.TestCase):

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::slack::approval::Verdict;
 use crate::slack::question::ApprovalClick;
+use crate::work::RecordKey;
 use crate::work::lapse::Lapse;
 use crate::work::token::Token;
 
@@ -32,6 +33,11 @@ impl<'a> Decide<'a> {
         clicked_at: Option<u64>,
     ) -> Option<Self> {
         let click = &decision.click;
+        if click.number == 0
+            || RecordKey::parse(RecordKey::of_question(&click.question_id).as_str()).is_none()
+        {
+            return None;
+        }
         Some(Self {
             question_id: &click.question_id,
             verdict: click.verdict,

@@ -37,8 +37,8 @@ impl Harness {
 }
 
 impl Agent for Harness {
-    /// Asks the question. The answer is the last message of the harness, as a string of JSON: what it says before it calls a tool
-    /// is no answer. One that was not finished is none.
+    /// Asks the question. The answer is the last message of the harness that has words, as a string of JSON: what it says before it
+    /// calls a tool is no answer, unless it has nothing to say after that. One that was not finished is none.
     async fn invoke(&self, call: &AgentCall) -> Result<Replied, InvokeError> {
         let message = asked(&call.payload)
             .map_err(|error| not_now(OPERATION, "no message".to_owned(), Some(error.into())))?;
@@ -51,10 +51,15 @@ impl Agent for Harness {
             .set_trace_parent(call.trace.as_ref().and_then(TraceHeader::traceparent))
             .messages(message);
         let mut stream = call.send().await.map_err(|error| invoke_error(OPERATION, error))?.stream;
-        let (mut text, mut why) = (String::new(), None);
+        let (mut text, mut before, mut why) = (String::new(), String::new(), None);
         while let Some(event) = stream.recv().await.map_err(|error| cut_off(OPERATION, error.into()))? {
             match event {
-                InvokeHarnessStreamOutput::MessageStart(_) => text.clear(),
+                InvokeHarnessStreamOutput::MessageStart(_) => {
+                    let said = std::mem::take(&mut text);
+                    if !said.trim().is_empty() {
+                        before = said;
+                    }
+                }
                 InvokeHarnessStreamOutput::ContentBlockDelta(event) => {
                     if let Some(HarnessContentBlockDelta::Text(piece)) = event.delta {
                         text.push_str(&piece);
@@ -69,6 +74,11 @@ impl Agent for Harness {
         }
         match why {
             Some(HarnessStopReason::EndTurn | HarnessStopReason::StopSequence) => {
+                let text = if text.trim().is_empty() { before } else { text };
+                if text.trim().is_empty() {
+                    // Of an agent with code it would mean that it has posted by tools of its own.
+                    return Err(failed("it said nothing".to_owned()));
+                }
                 Ok(Replied { body: Value::String(text).to_string().into_bytes(), is_sse: false })
             }
             Some(why) => Err(failed(format!("it stopped with {}", why.as_str()))),

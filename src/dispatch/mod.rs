@@ -46,6 +46,7 @@ use futures_util::future::join_all;
 use futures_util::stream;
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::dedup::StoreError;
 use crate::sink::Sink;
@@ -54,7 +55,6 @@ use crate::slack::asker::{AskerKind, Home, WhoMayAsk};
 use crate::slack::payload::DmConversation;
 use crate::slack::question::{self, File, Meaning, Pane, Place, Question, Stop};
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
-use crate::time::budget::Budget;
 use crate::time::clock::{Clock, UnixMillis};
 use crate::time::deadline::{StepError, run_until};
 use crate::time::invocation::Invocation;
@@ -78,15 +78,16 @@ use batch::Batch;
 use decide::Decide;
 use message::{DEAD_LETTER_REASON, QueueMessage};
 use reply::{AgentProtocol, WorkReply};
-use settler::{Settler, request};
+use settler::{Settler, SettlerError, request};
 
 /// How long a call about a message may take, to the store, the dead-letter queue, SQS or agent-settle. It is enough for a second
 /// attempt. The agent's call has a time of its own, [`DispatchSettings::agent_timeout`].
 pub const CALL_BUDGET: Duration = Duration::from_millis(2500);
 
 /// How much of the invocation's time a message needs beside the agent's, if every call takes as long as it may: reading, taking
-/// the record, giving it back, and putting off. The function's time-out has to be longer than the agent's by this and a second,
-/// because a part of it is over when the first message is looked at.
+/// the record, giving it back, and putting off. A decision needs as many steps: asking what it comes to, reading, taking the record,
+/// giving it back, putting off; where a step makes several calls, they share the time of one. The function's time-out has to be
+/// longer than the agent's by this and a second, because a part of it is over when the first message is looked at.
 pub const RESERVE: Duration = Duration::from_secs(10);
 
 /// By how much a lease outlasts the invocation that took it.
@@ -239,10 +240,10 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         invocation: &Invocation,
         report: &mut MessageReport,
     ) -> MessageOutcome {
-        if let Some(lapse) = Lapse::read(message.published_attributes(), message.published_body()) {
-            return self.decide(message, &Decide::of_lapse(&lapse), invocation, report).await;
+        let lapse = Lapse::read(message.published_attributes(), message.published_body());
+        if lapse.is_none() {
+            report.session_id = agent_call::session_id(message);
         }
-        report.session_id = agent_call::session_id(message);
         let asked = agent_call::asked(message, self.settings.dm_conversation)
             .and_then(|asked| Ok((asked, agent_call::event_id(message)?)));
         if let Ok((Meaning::Question(question), _)) = &asked
@@ -253,6 +254,8 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             return MessageOutcome::NoQuestion;
         }
         let is_for_the_agent = match &asked {
+            // Whoever says that the time is over may find that somebody has decided, and the question goes on.
+            _ if lapse.is_some() => true,
             Ok((Meaning::Question(_) | Meaning::Click(_), _)) => true,
             Ok((Meaning::Nothing | Meaning::Pane(_), _)) => self.settings.events == AgentEvents::All,
             _ => false,
@@ -263,6 +266,9 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             // Not at once: where this clock is wrong, there will be too little time the next time, too.
             report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
             return MessageOutcome::Deferred(Deferral::Time);
+        }
+        if let Some(lapse) = &lapse {
+            return self.decide(message, &Decide::of_lapse(lapse), invocation, report).await;
         }
         match asked {
             Err(invalid) => {
@@ -332,7 +338,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let (held, former, stop) = futures_util::join!(
             self.hold(&work, visible_in),
             self.of_former_record(&work),
-            self.last_stop(work.place)
+            self.last_stop(work.place, self.call_until())
         );
         if let Some(outcome) = left_alone(held, report) {
             return outcome;
@@ -385,12 +391,16 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             is_lapse: false,
             lease_until: self.clock.now().after(visible_in),
         };
-        if let Some(outcome) = left_alone(self.hold(&work, visible_in).await, report) {
-            return outcome;
-        }
         let decide = request("decide", &key, &token, click.to_json());
         let asked = self.settler.ask(&decide, report.trace.as_ref());
-        let answer = run_until(&self.clock, self.budget().settle_until(), asked).await;
+        // The same click comes to the same, however often it is asked, so its message need not be held first.
+        let (held, answer) = futures_util::join!(
+            self.hold(&work, visible_in),
+            run_until(&self.clock, self.call_until(), asked)
+        );
+        if let Some(outcome) = left_alone(held, report) {
+            return outcome;
+        }
         let outcome = match &answer {
             Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
             Err(error) => {
@@ -404,16 +414,17 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 let verdict = answer.iter().find_map(|answer| answer.get("verdict")?.as_str());
                 let is_lapse = verdict.and_then(Verdict::parse) == Some(Verdict::Lapsed);
                 let is_shown = answer.iter().find_map(|answer| answer.get("is_shown")?.as_bool());
-                if is_shown == Some(false) {
-                    // Slack is slow. What was approved does not wait for its message to say so.
-                    let show = request("decide", &key, &token, click.in_background());
-                    self.tell(&show, report).await;
-                }
-                self.resume(&Work { is_lapse, ..work }, report).await
+                // If it is not shown, Slack is slow. What was approved does not wait for its message to say so.
+                let show =
+                    (is_shown == Some(false)).then(|| request("decide", &key, &token, click.in_background()));
+                self.resume(&Work { is_lapse, ..work }, show.as_ref(), report).await
             }
-            // Nobody's button has such a value, or it is another question's by now.
-            Some("no effect" | "invalid") => self.without_effect(&work, report).await,
+            Some("no effect") => self.without_effect(&work, report).await,
             _ => {
+                // agent-settle may be of another version, while both are being deployed.
+                if let Some(outcome) = outcome {
+                    report.errors.add("decide", &SettlerError::Outcome(outcome.to_owned()));
+                }
                 report.put_off_for = Some(back_off(message.receive_count, &message.message_id));
                 MessageOutcome::Deferred(Deferral::Settle)
             }
@@ -423,9 +434,10 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     /// A click that changes nothing is done. But if somebody has pressed stop, while the question went on by this very message or
     /// waited for it, the question ends as stopped, and is counted for the stop as any other.
     async fn without_effect(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
+        let until = self.call_until();
         let read = async {
             let read = self.store.read(work.key, self.clock.now());
-            let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
+            let record = run_until(&self.clock, until, read).await?.record;
             let Some(record) = record else { return Ok(None) };
             let is_stopped = matches!(&record.state, State::Told { why, .. } if why == STOPPED);
             let waits = match &record.state {
@@ -438,7 +450,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             if !is_stopped && !waits {
                 return Ok(None);
             }
-            let stop = self.last_stop(record.place.as_ref()).await?;
+            let stop = self.last_stop(record.place.as_ref(), until).await?;
             if !is_stopped && !is_withdrawn(&record, stop.as_ref().map(|stop| &stop.at)) {
                 return Ok(None);
             }
@@ -461,18 +473,31 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
 
     /// Goes on with a question that a person has decided about. The message of the click, or the one that says that nobody has
     /// decided in time, takes the place of the question's own.
-    async fn resume(&self, work: &Work<'_>, report: &mut MessageReport) -> MessageOutcome {
+    ///
+    /// `show` has the message with the buttons say what was decided, if it does not yet.
+    async fn resume(
+        &self,
+        work: &Work<'_>,
+        show: Option<&serde_json::Value>,
+        report: &mut MessageReport,
+    ) -> MessageOutcome {
+        let until = self.call_until();
         let read = async {
             let read = self.store.read(work.key, self.clock.now());
-            let record = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
+            let record = run_until(&self.clock, until, read).await?.record;
             let (place, conversation) =
                 record.map(|record| (record.place, record.conversation)).unwrap_or_default();
-            let stop = self.last_stop(place.as_ref()).await?;
-            let kept = self.store.invocation(work.key);
-            let invocation = run_until(&self.clock, self.budget().settle_until(), kept).await?;
-            Ok::<_, StepError<StoreError>>((place, conversation, stop, invocation))
+            let kept = run_until(&self.clock, until, self.store.invocation(work.key));
+            let (stop, invocation) = futures_util::join!(self.last_stop(place.as_ref(), until), kept);
+            Ok::<_, StepError<StoreError>>((place, conversation, stop?, invocation?))
         };
-        let decided = match read.await {
+        let shown = async {
+            if let Some(show) = show {
+                self.tell(show, report).await;
+            }
+        };
+        let (read, ()) = futures_util::join!(read, shown);
+        let decided = match read {
             Ok((place, conversation, stop, invocation)) => {
                 let work = Work { place: place.as_ref(), ..*work };
                 let errand = self.errand(&work, stop.as_ref()).await;
@@ -516,12 +541,12 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
 
     /// Whether Slack has said within the last hour that the asker is somebody who may ask. Most questions need no more than this
     /// read, so agent-settle is not called for them.
-    async fn is_known_to_be_allowed(&self, question: &Question, budget: &Budget) -> bool {
+    async fn is_known_to_be_allowed(&self, question: &Question, until: Instant) -> bool {
         // What the table remembers is what Slack said of somebody, and the message says more.
         let message_says = question.asker.is_bot || question.asker.home == Home::Another;
         let Some(key) = AskerKey::of(&question.place).filter(|_| !message_says) else { return false };
         let read = self.store.kind(&key, self.clock.now());
-        let known = run_until(&self.clock, budget.settle_until(), read).await;
+        let known = run_until(&self.clock, until, read).await;
         // Whether it is unknown or cannot be read: agent-settle finds it out.
         known.ok().flatten().is_some_and(|kind| self.settings.who_may_ask.may(kind))
     }
@@ -537,14 +562,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let who_may_ask = self.settings.who_may_ask;
         let question = question?;
         let asker = &question.asker;
-        // One for both calls: the function's time-out has room for one.
-        let budget = self.budget();
-        if who_may_ask.decide(asker) == Some(true) || self.is_known_to_be_allowed(question, &budget).await {
+        // Both calls share the time of one, because the function's time-out has room for one.
+        let until = self.call_until();
+        if who_may_ask.decide(asker) == Some(true) || self.is_known_to_be_allowed(question, until).await {
             return None;
         }
         let request = request("admit", work.key, work.token, settler::admission(who_may_ask, asker));
         let asked = self.settler.ask(&request, report.trace.as_ref());
-        let answer = run_until(&self.clock, budget.settle_until(), asked).await;
+        let answer = run_until(&self.clock, until, asked).await;
         let outcome = match &answer {
             Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
             Err(error) => {
@@ -573,17 +598,18 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     /// Keeps the message from coming again while it is worked on.
     async fn hold(&self, work: &Work<'_>, visible_in: Duration) -> Result<(), StepError<QueueError>> {
         let held = self.queue.put_off(&work.receive.handle, visible_in);
-        run_until(&self.clock, self.budget().settle_until(), held).await
+        run_until(&self.clock, self.call_until(), held).await
     }
 
-    /// What is to be done with a question's message. What has to be written first is written.
+    /// What is to be done with a question's message. What has to be written first is written. All of it takes the time of one call.
     async fn errand(&self, work: &Work<'_>, stop: Option<&Stopped>) -> Result<Errand, StepError<StoreError>> {
         let decided = update(&self.store, &self.clock, work.key, |record, now| {
             receive::on_receive(record, &work.received(now, stop), self.settings.limits)
         });
-        let errand = run_until(&self.clock, self.budget().settle_until(), decided).await?;
+        let until = self.call_until();
+        let errand = run_until(&self.clock, until, decided).await?;
         match errand {
-            Errand::EndsWith { question_id } => self.errand_of_joined(&question_id, work, stop).await,
+            Errand::EndsWith { question_id } => self.errand_of_joined(&question_id, work, stop, until).await,
             errand => Ok(errand),
         }
     }
@@ -594,10 +620,11 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         leading: &str,
         work: &Work<'_>,
         stop: Option<&Stopped>,
+        until: Instant,
     ) -> Result<Errand, StepError<StoreError>> {
         let key = RecordKey::of_question(leading);
         let read = self.store.read(&key, self.clock.now());
-        let read = run_until(&self.clock, self.budget().settle_until(), read).await?.record;
+        let read = run_until(&self.clock, until, read).await?.record;
         let decided = update(&self.store, &self.clock, work.key, |record, now| {
             let received = work.received(now, stop);
             match record {
@@ -607,7 +634,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
                 record => receive::on_receive(record, &received, self.settings.limits),
             }
         });
-        run_until(&self.clock, self.budget().settle_until(), decided).await
+        run_until(&self.clock, until, decided).await
     }
 
     /// What a dispatcher before work records knew of the event. Its record has the event's id for a key.
@@ -615,8 +642,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let former = agent_call::event_id(work.message).ok().map(RecordKey::of_question);
         let Some(former) = former.filter(|former| former != work.key) else { return Ok(None) };
         let now = self.clock.now();
-        let read =
-            run_until(&self.clock, self.budget().settle_until(), self.store.read(&former, now)).await?;
+        let read = run_until(&self.clock, self.call_until(), self.store.read(&former, now)).await?;
         Ok(match read.record.map(|record| record.state) {
             Some(State::Answered { .. }) => Some(Errand::Done(Done::Answered)),
             Some(State::InFlight(flight)) if flight.token.is_none() && flight.lease_until >= now => {
@@ -626,9 +652,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         })
     }
 
-    async fn last_stop(&self, place: Option<&Place>) -> Result<Option<Stopped>, StepError<StoreError>> {
+    /// The last stop in the question's thread.
+    async fn last_stop(
+        &self,
+        place: Option<&Place>,
+        until: Instant,
+    ) -> Result<Option<Stopped>, StepError<StoreError>> {
         match place.and_then(Place::stop_key) {
-            Some(key) => run_until(&self.clock, self.budget().settle_until(), self.store.stop(&key)).await,
+            Some(key) => run_until(&self.clock, until, self.store.stop(&key)).await,
             None => Ok(None),
         }
     }
@@ -707,17 +738,18 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         stop: Option<&Stopped>,
     ) -> Result<bool, StepError<StoreError>> {
         let Some(place) = work.place else { return Ok(true) };
+        let until = self.call_until();
         // The stop that ended it may have come after the stop was read.
         let later = match stop {
             Some(stop) if stop.at >= place.asked_at => None,
-            _ => self.last_stop(work.place).await?,
+            _ => self.last_stop(work.place, until).await?,
         };
         let Some(key) = place.stop_key() else { return Ok(true) };
         let Some(stop) = later.as_ref().or(stop).filter(|stop| stop.at >= place.asked_at) else {
             return Ok(false);
         };
         let counted = self.store.count_stopped(&key, &stop.at, work.key.question_id(), self.clock.now());
-        run_until(&self.clock, self.budget().settle_until(), counted).await.map(|()| true)
+        run_until(&self.clock, until, counted).await.map(|()| true)
     }
 
     /// Has the sign taken back that somebody works on a question at its end. It does not go by itself, and a record at its end
@@ -762,7 +794,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             let more = json!({ "title": title });
             let sign = request("sign", work.key, work.token, more);
             let told = self.settler.tell(&sign, work.message.trace.as_ref());
-            run_until(&self.clock, self.budget().settle_until(), told).await.err()
+            run_until(&self.clock, self.call_until(), told).await.err()
         };
         let outcome = match self.settings.protocol {
             AgentProtocol::Work => {
@@ -852,7 +884,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     /// Makes the record free, if it is still this token's. The answer is how often in a row the question was put off.
     async fn give_back(&self, key: &RecordKey, token: &Token, report: &mut MessageReport) -> Option<u32> {
         let given_back = update(&self.store, &self.clock, key, |record, _| receive::give_back(record, token));
-        match run_until(&self.clock, self.budget().settle_until(), given_back).await {
+        match run_until(&self.clock, self.call_until(), given_back).await {
             Ok(deferrals) => deferrals,
             Err(error) => {
                 report.errors.add("give back", &error);
@@ -889,17 +921,17 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             is_lapse: false,
             lease_until,
         };
-        let until = self.budget().settle_until();
+        // What is written and read takes the time of one call.
+        let until = self.call_until();
         let put = self.store.put_stop(&thread, &stop.stopped_at, self.clock.now());
         let decided = async {
             run_until(&self.clock, until, put).await?;
-            let stopped =
-                run_until(&self.clock, self.budget().settle_until(), self.store.stop(&thread)).await?;
+            let stopped = run_until(&self.clock, until, self.store.stop(&thread)).await?;
             let ended = stopped.map_or(0, |stopped| stopped.questions_of(&stop.stopped_at));
             let decided = update(&self.store, &self.clock, &key, |record, now| {
                 receive::on_stop(record, ended, &work.received(now, None), self.settings.limits)
             });
-            let errand = run_until(&self.clock, self.budget().settle_until(), decided).await?;
+            let errand = run_until(&self.clock, until, decided).await?;
             Ok::<_, StepError<StoreError>>((errand, ended))
         };
         match decided.await {
@@ -933,11 +965,11 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
             let is_deleted = matches!(stands, Some(State::Told { why, .. }) if why == receive::DELETED);
             Transition { write, then: (then, was_asked && is_deleted) }
         });
-        match run_until(&self.clock, self.budget().settle_until(), deleted).await {
+        match run_until(&self.clock, self.call_until(), deleted).await {
             Ok((receive, is_to_be_cleared)) => {
                 if let Some(receive) = &receive {
                     let visible = self.queue.put_off(&receive.handle, Duration::ZERO);
-                    if let Err(error) = run_until(&self.clock, self.budget().settle_until(), visible).await {
+                    if let Err(error) = run_until(&self.clock, self.call_until(), visible).await {
                         report.errors.add("put off", &error);
                     }
                 }
@@ -960,7 +992,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     /// then it is told once more.
     async fn tell(&self, request: &serde_json::Value, report: &mut MessageReport) -> bool {
         let told = self.settler.tell(request, report.trace.as_ref());
-        let told = run_until(&self.clock, self.budget().settle_until(), told).await;
+        let told = run_until(&self.clock, self.call_until(), told).await;
         if let Err(error) = &told {
             report.errors.add("settle", error);
         }
@@ -976,8 +1008,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     ) -> MessageOutcome {
         report.reason = Some(reason.to_owned());
         let dead_letter = dead_letter::of(message, reason, self.dead_letters.max_bytes());
-        let sent =
-            run_until(&self.clock, self.budget().send_until(), self.dead_letters.send(&dead_letter)).await;
+        let sent = run_until(&self.clock, self.call_until(), self.dead_letters.send(&dead_letter)).await;
         match sent {
             Ok(()) => MessageOutcome::DeadLettered,
             Err(error) => {
@@ -993,15 +1024,15 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     async fn put_off(&self, report: &mut MessageReport) {
         let Some(delay) = report.put_off_for else { return };
         let put_off = self.queue.put_off(&report.receipt_handle, delay);
-        if let Err(error) = run_until(&self.clock, self.budget().settle_until(), put_off).await {
+        if let Err(error) = run_until(&self.clock, self.call_until(), put_off).await {
             report.put_off_for = None;
             report.errors.add("put off", &error);
         }
     }
 
-    /// The budget of the next call, which begins now.
-    fn budget(&self) -> Budget {
-        Budget::new(self.clock.instant(), CALL_BUDGET, Duration::MAX)
+    /// Until when the next call may take, which begins now.
+    fn call_until(&self) -> Instant {
+        self.clock.instant() + CALL_BUDGET
     }
 }
 
@@ -1045,7 +1076,10 @@ fn title(question: &Question) -> Option<String> {
 /// What is said in the thread where somebody pressed stop.
 fn stop_text(questions: usize) -> String {
     match questions {
-        0 => "Stopped: whatever was asked here until now.".to_owned(),
+        // What is being posted is not stopped, and nobody may be told that it is.
+        0 => {
+            "Stopped: whatever was asked here until now. An answer that was ready may still come.".to_owned()
+        }
         1 => "Stopped: 1 question.".to_owned(),
         _ => format!("Stopped: {questions} questions."),
     }

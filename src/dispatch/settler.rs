@@ -80,15 +80,18 @@ pub enum SettlerError {
     Function,
     /// What it answered is no JSON.
     Unreadable,
+    /// It answered with this outcome, which says that it cannot do it now, or does not understand the request.
+    Outcome(String),
 }
 
 impl fmt::Display for SettlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Failed(_) => "Lambda Invoke",
-            Self::Function => "agent-settle failed; its log says why",
-            Self::Unreadable => "agent-settle's answer cannot be read",
-        })
+        match self {
+            Self::Failed(_) => f.write_str("Lambda Invoke"),
+            Self::Function => f.write_str("agent-settle failed; its log says why"),
+            Self::Unreadable => f.write_str("agent-settle's answer cannot be read"),
+            Self::Outcome(outcome) => write!(f, "agent-settle answered: {outcome}"),
+        }
     }
 }
 
@@ -96,7 +99,7 @@ impl Error for SettlerError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Failed(source) => Some(source.as_ref()),
-            Self::Function | Self::Unreadable => None,
+            Self::Function | Self::Unreadable | Self::Outcome(_) => None,
         }
     }
 }

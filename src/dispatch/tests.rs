@@ -936,6 +936,13 @@ async fn nothing_is_begun_that_might_not_be_finished() {
     assert_eq!((report.outcome, report.put_off_for), (Deferred(Deferral::Time), put_off));
     assert_eq!(scene.invoked().len(), 0);
     assert_eq!(outcomes(&scene.run_for(needed, true, vec![message("Ev1", "C1")]).await), [Dispatched]);
+    // The question may go on by a decision, and by what says that nobody has decided, if somebody has.
+    let waiting = Scene::waits_for_a_person().await;
+    for goes_on in [click("0a1b"), lapse()] {
+        let reports = waiting.run_for(needed - Duration::from_millis(1), true, vec![goes_on]).await;
+        assert_eq!(outcomes(&reports), [Deferred(Deferral::Time)]);
+    }
+    assert!(waiting.settled().is_empty());
     // What needs no agent needs less time.
     let unreadable = || QueueMessage { body: "no JSON".to_owned(), ..message("Ev2", "C2") };
     let reports = scene.run_for(RESERVE - Duration::from_millis(1), true, vec![unreadable()]).await;
@@ -1079,7 +1086,11 @@ fn only_what_is_over_for_good_is_done() {
 fn a_stop_says_how_many_questions_it_ended() {
     assert_eq!(
         [0, 1, 2].map(stop_text),
-        ["Stopped: whatever was asked here until now.", "Stopped: 1 question.", "Stopped: 2 questions."]
+        [
+            "Stopped: whatever was asked here until now. An answer that was ready may still come.",
+            "Stopped: 1 question.",
+            "Stopped: 2 questions."
+        ]
     );
 }
 
@@ -1346,13 +1357,20 @@ async fn a_click_that_decides_goes_on_with_the_question_by_its_own_message() {
 async fn a_click_without_effect_is_done_and_one_that_nobody_can_judge_comes_again() {
     let scene = Scene::waits_for_a_person().await;
     let before = scene.record("C1").await;
-    for answer in [json!({ "outcome": "no effect", "why": "not_yours" }), json!({ "outcome": "invalid" })] {
+    scene.settle_answers(&json!({ "outcome": "no effect", "why": "not_yours" }));
+    let report = scene.one(click("0a1b")).await;
+    assert_eq!((report.outcome, report.outcome.is_done()), (MessageOutcome::NoEffect, true));
+    for answer in [
+        json!({ "outcome": "unreadable", "why": "slack_ratelimited", "again": true }),
+        // An agent-settle of another version does not understand the request. The decision is kept until one does.
+        json!({ "outcome": "invalid", "why": "n must be a number from 1" }),
+    ] {
         scene.settle_answers(&answer);
         let report = scene.one(click("0a1b")).await;
-        assert_eq!((report.outcome, report.outcome.is_done()), (MessageOutcome::NoEffect, true));
+        assert_eq!(report.outcome, Deferred(Deferral::Settle));
+        let outcome = answer["outcome"].as_str().unwrap();
+        assert!(format!("{:?}", report.errors).contains(&format!("agent-settle answered: {outcome}")));
     }
-    scene.settle_answers(&json!({ "outcome": "unreadable", "why": "slack_ratelimited", "again": true }));
-    assert_eq!(scene.one(click("0a1b")).await.outcome, Deferred(Deferral::Settle));
     assert_eq!((scene.invoked(), scene.record("C1").await), (vec![], before.clone()));
     let failing = scene.failing(&[Fault::Settle]);
     assert_eq!(failing.one(again(2, click("0a1b"))).await.outcome, Deferred(Deferral::Settle));
@@ -1362,9 +1380,14 @@ async fn a_click_without_effect_is_done_and_one_that_nobody_can_judge_comes_agai
 #[tokio::test(start_paused = true)]
 async fn a_click_whose_button_is_none_of_ours_asks_nobody() {
     let scene = Scene::waits_for_a_person().await;
-    let mut other = click("0a1b");
-    other.body = other.body.replace(APPROVAL, "short");
-    assert_eq!(scene.one(other).await.outcome, MessageOutcome::NoEffect);
+    for (ours, none_of_ours) in
+        [(APPROVAL, "short".to_owned()), ("A1:C1:", "stop:A1:C1:".to_owned()), ("A1:C1:", "A".repeat(1100))]
+    {
+        let mut other = click("0a1b");
+        other.body = other.body.replace(ours, &none_of_ours);
+        assert_ne!(other.body, click("0a1b").body);
+        assert_eq!(scene.one(other).await.outcome, MessageOutcome::NoEffect, "{none_of_ours}");
+    }
     assert!(scene.settled().is_empty() && scene.invoked().is_empty());
 }
 

@@ -56,10 +56,12 @@ pub trait StreamTools: Send + Sync {
         until: Moment,
     ) -> impl Future<Output = Appended> + Send;
 
-    /// Ends the writing. `status` is what the thread's session has then. It may be repeated.
+    /// Ends the writing, after `last_words` if there are any: text in Markdown, made safe. `status` is what the thread's session has
+    /// then. It may be repeated: what has ended takes no words any more.
     fn stop_stream(
         &self,
         stream: &StreamPlace<'_>,
+        last_words: Option<&str>,
         status: SessionStatus,
         until: Moment,
     ) -> impl Future<Output = Stopped> + Send;
@@ -243,6 +245,10 @@ impl From<Failure> for Trouble {
     }
 }
 
+fn text_chunk(text: &str) -> Value {
+    json!({ "type": "markdown_text", "text": text })
+}
+
 impl StreamPlace<'_> {
     fn arguments<const N: usize>(&self, more: [(&str, Option<Value>); N]) -> serde_json::Map<String, Value> {
         let mut all = arguments([("channel", Some(self.channel.into())), ("ts", Some(self.ts.into()))]);
@@ -274,7 +280,7 @@ impl StreamTools for AgentCoreGateway {
         // Text goes as a chunk, too: a message that took `markdown_text` refuses every chunk after it, and the other way round
         // (`streaming_mode_mismatch`).
         let chunk = match *addition {
-            Addition::Text(text) => json!({ "type": "markdown_text", "text": text }),
+            Addition::Text(text) => text_chunk(text),
             Addition::Step { id, title, status } => {
                 json!({ "type": "task_update", "id": id, "title": title, "status": status.as_str() })
             }
@@ -290,10 +296,19 @@ impl StreamTools for AgentCoreGateway {
         }
     }
 
-    async fn stop_stream(&self, stream: &StreamPlace<'_>, status: SessionStatus, until: Moment) -> Stopped {
+    async fn stop_stream(
+        &self,
+        stream: &StreamPlace<'_>,
+        last_words: Option<&str>,
+        status: SessionStatus,
+        until: Moment,
+    ) -> Stopped {
         // Without it Slack makes the session active.
         let status = Some(status).filter(|status| *status != SessionStatus::Active);
-        let arguments = stream.arguments([("session_status", status.map(|status| status.as_str().into()))]);
+        let arguments = stream.arguments([
+            ("chunks", last_words.map(|words| json!([text_chunk(words)]))),
+            ("session_status", status.map(|status| status.as_str().into())),
+        ]);
         match done(self.call(stream.tenant, "stop_stream", &arguments, self.deadline(until)).await) {
             Ok(_) => Stopped::Yes,
             Err(Failure { reason, .. }) if is_over(&reason) => Stopped::Yes,

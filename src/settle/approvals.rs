@@ -127,9 +127,8 @@ fn can_be_shown(tool: &str, arguments: &str) -> bool {
 }
 
 impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> Settle<W, Q, T, G, N, C> {
-    /// The entry of the journal for a call that a person has to approve first; `None` if it needs nobody's approval. What
-    /// cannot be shown
-    /// to anybody is closed.
+    /// The entry of the journal for a call that a person has to approve first; `None` if it needs nobody's approval. What cannot be
+    /// shown to anybody is closed.
     pub(super) fn asked_first(&self, tool: &str, arguments: &str) -> Option<Entry> {
         let who = self.settings.approvals.of(tool)?;
         if !can_be_shown(tool, arguments) {
@@ -490,7 +489,8 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
             NoEffect::Gone => "gone",
         };
         call.report.why = Some(why.to_owned());
-        if let Some(url) = &decide.response_url {
+        // What is asked in the background was decided by this very click.
+        if let Some(url) = decide.response_url.as_ref().filter(|_| !decide.in_background) {
             self.slack.respond(url, &no_effect.words(), call.begun.after(SHOWN_WITHIN)).await;
         }
         Answer::NoEffect { why }

@@ -11,6 +11,7 @@ use crate::gateway::stream::StepStatus;
 use crate::telemetry::report::settle::TokensUsed;
 use crate::work::RecordKey;
 use crate::work::journal::MAX_ARGUMENT_BYTES;
+use crate::work::receive::{DELETED, OUTCOME_UNKNOWN, STOPPED, UNTOLD};
 use crate::work::together::MAX_OTHERS;
 use crate::work::token::Token;
 
@@ -28,6 +29,10 @@ pub(super) const VERSION: u64 = 1;
 
 /// The longest code that says why.
 const MAX_WHY_CHARS: usize = 40;
+
+/// What only the rules write into a record, and decide by: that the question was withdrawn, or that nobody could be told. An agent
+/// that said so would end its question without a dead letter, or as untold though the asker has read it.
+const RESERVED_WHYS: [&str; 4] = [STOPPED, DELETED, UNTOLD, OUTCOME_UNKNOWN];
 
 /// The longest id of a file.
 const MAX_ID_CHARS: usize = 100;
@@ -205,9 +210,13 @@ fn operation(fields: &Map<String, Value>, token: &Token) -> Result<Operation, In
                     && why.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             };
             let why = text(fields, "why").filter(is_code);
-            Operation::Refuse {
-                why: why.ok_or(Invalid("why must be up to 40 characters of a to z and _"))?.to_owned(),
+            let why = why.ok_or(Invalid("why must be up to 40 characters of a to z and _"))?;
+            if RESERVED_WHYS.contains(&why) {
+                return Err(Invalid(
+                    "why must not be stopped, deleted, untold or outcome_unknown, which the record says of itself",
+                ));
             }
+            Operation::Refuse { why: why.to_owned() }
         }
         Some("post") => Operation::Post,
         Some("release") => Operation::Release,
@@ -413,6 +422,10 @@ mod tests {
             (json!({ "operation": "refuse" }), "why"),
             (json!({ "operation": "refuse", "why": "because <@U1>" }), "why"),
             (json!({ "operation": "refuse", "why": "a".repeat(41) }), "why"),
+            (json!({ "operation": "refuse", "why": "stopped" }), "why must not be"),
+            (json!({ "operation": "refuse", "why": "deleted" }), "why must not be"),
+            (json!({ "operation": "refuse", "why": "untold" }), "why must not be"),
+            (json!({ "operation": "refuse", "why": "outcome_unknown" }), "why must not be"),
             (json!({ "operation": "call", "tool": "a", "arguments": "{}" }), "n"),
             (json!({ "operation": "call", "n": 0, "tool": "a", "arguments": "{}" }), "n"),
             (json!({ "operation": "call", "n": 1.5, "tool": "a", "arguments": "{}" }), "n"),
@@ -443,6 +456,8 @@ mod tests {
             (json!({ "operation": "beat", "record": "Ev1" }), "record"),
             (json!({ "operation": "beat", "record": "dispatch#" }), "record"),
             (json!({ "operation": "beat", "record": "dispatch#stop:A1:C1:1.2" }), "record"),
+            (json!({ "operation": "beat", "record": "dispatch#A1:C1:1.2#1" }), "record"),
+            (json!({ "operation": "beat", "record": "dispatch#A1:C1:1.2#invocation" }), "record"),
             (json!({ "operation": "beat", "token": "secret" }), "token"),
         ] {
             let Invalid(why) = read(&request).unwrap_err();

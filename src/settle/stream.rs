@@ -29,6 +29,11 @@ use crate::work::update::update;
 /// What is put before the words of a later attempt: it thinks anew, in the message in which the words of the former one stand.
 const ANEW: &str = "\n\n---\n\n";
 
+/// The last words of a message that is closed while the work goes on: what stands there may end in the middle of a sentence. They
+/// stay where the question ends without a text, so they promise nothing.
+const LAST_WORDS: &str =
+    "\n\n_A message can be written for a few minutes only. Whatever follows will be a message of its own._";
+
 /// A piece of what is being thought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -90,7 +95,13 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         call: &mut Call<'_>,
     ) -> Result<Answer, StoreError> {
         let stream = place_of(place, message);
-        match self.slack.stop_stream(&stream, SessionStatus::Processing, call.until()).await {
+        let status = SessionStatus::Processing;
+        let mut stopped = self.slack.stop_stream(&stream, Some(LAST_WORDS), status, call.until()).await;
+        if matches!(&stopped, Stopped::NotYet(trouble) if trouble.retry != Retry::Later) {
+            // Slack does not take the words. Without them half a sentence stands there, and with Slack's error much less.
+            stopped = self.slack.stop_stream(&stream, None, status, call.until()).await;
+        }
+        match stopped {
             Stopped::Yes => {
                 self.note_closed(message, call).await?;
                 Ok(Answer::NotShown)
@@ -140,7 +151,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 // The answer is on its way by now, or the question has ended, or the message could not be written down. It is
                 // empty, and nobody will know of it.
                 let stream = place_of(place, &message);
-                self.slack.stop_stream(&stream, SessionStatus::Processing, call.until()).await;
+                self.slack.stop_stream(&stream, None, SessionStatus::Processing, call.until()).await;
                 self.slack.delete_message(&stream, call.until()).await;
                 opened.map(|_| None)
             }
@@ -238,7 +249,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
         let stream = StreamPlace { tenant: post.tenant, channel: post.channel, ts: &message.ts };
         let mut is_stopped = matches!(record.stream, Some(Stream::Closed(_)));
         if !is_stopped {
-            match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
+            match self.slack.stop_stream(&stream, None, SessionStatus::Active, call.until()).await {
                 Stopped::Yes => is_stopped = true,
                 Stopped::ByUser => return Ok(Put::StoppedByUser),
                 Stopped::NotYet(trouble) if trouble.retry == Retry::Later => return Ok(later(trouble)),
@@ -258,13 +269,20 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
                 Deleted::Never { reason } if is_being_deleted => {
                     return Ok(later(Trouble { reason, retry: Retry::AfterChange, retry_after: None }));
                 }
-                Deleted::Never { .. } => {}
+                Deleted::Never { .. } => {
+                    // This was the only call that would have deleted it, and Slack has refused it. So the text may be put there, and
+                    // what nobody knows of that may be put there again.
+                    update(&self.store, &self.clock, call.key, |record, _| {
+                        stream::not_deleted(record, message, !is_stopped)
+                    })
+                    .await?;
+                }
                 Deleted::NotYet(trouble) => return Ok(later(trouble)),
             }
         }
         let mut replaced = self.slack.replace(&message.ts, post, call.until()).await;
         if replaced == Replaced::StillWritten {
-            match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
+            match self.slack.stop_stream(&stream, None, SessionStatus::Active, call.until()).await {
                 Stopped::ByUser => return Ok(Put::StoppedByUser),
                 Stopped::Yes | Stopped::NotYet(_) => {}
             }
@@ -319,7 +337,7 @@ impl<W: WorkStore, Q: Queue, T: SlackTools, G: AgentTools, N: Tokens, C: Clock> 
     pub(super) async fn close_stream(&self, record: &Record, call: &mut Call<'_>) {
         let (Some(Stream::Open(message)), Some(place)) = (&record.stream, &record.place) else { return };
         let stream = place_of(place, message);
-        match self.slack.stop_stream(&stream, SessionStatus::Active, call.until()).await {
+        match self.slack.stop_stream(&stream, None, SessionStatus::Active, call.until()).await {
             Stopped::Yes | Stopped::ByUser => {
                 if let Err(error) = self.note_closed(message, call).await {
                     call.report.errors.add("stream", &error);

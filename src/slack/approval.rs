@@ -221,7 +221,7 @@ impl NoEffect<'_> {
                 "The time for this is over, so your click has changed nothing. Please ask me again.".to_owned()
             }
             Self::Gone => {
-                "Nobody waits for this any more: it was decided, or the question has ended. Your click has changed nothing."
+                "Nobody waits for this any more: it was decided, or the question has ended. A click changes nothing now."
                     .to_owned()
             }
         }

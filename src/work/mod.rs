@@ -87,11 +87,12 @@ impl RecordKey {
     }
 
     /// Reads a key that came from outside. `None` if it is none of a work record: the record of the ingress's, a stop's, an
-    /// asker's or a counter's.
+    /// asker's, a counter's, or what belongs to a question beside its record, such as an entry of its journal.
     pub fn parse(key: &str) -> Option<Self> {
         let id = key.strip_prefix(PREFIX)?;
         (!id.is_empty()
             && !["stop:", "asker:", "used:"].iter().any(|other| id.starts_with(other))
+            && !id.contains('#')
             && key.len() <= PREFIX.len() + 1024)
             .then(|| Self(key.to_owned()))
     }

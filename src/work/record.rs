@@ -261,13 +261,15 @@ impl Record {
         }
     }
 
-    /// The same question in another state. When nobody works on it any more, nor ever will again, nobody reads its files.
+    /// The same question in another state. When nobody works on it any more, nor ever will again, nobody reads its files. A dead
+    /// letter may be sent back, and then the question starts over.
     #[must_use]
     pub fn with(&self, state: State) -> Self {
         let may_work = match &state {
             State::Free | State::InFlight(_) | State::Suspended { .. } => true,
             State::Posting(posting) => matches!(posting.end, End::Suspended(_)),
-            State::Answered { .. } | State::Joined { .. } | State::Told { .. } => false,
+            State::Told { told_for, .. } => told_for.is_some(),
+            State::Answered { .. } | State::Joined { .. } => false,
         };
         let mut record = Self { state, ..self.clone() };
         if !may_work {
@@ -289,6 +291,7 @@ impl Record {
             State::Posting(Posting { end: End::Suspended(asking), .. }) => {
                 Some(Buttons { asking: asking.clone(), ts: None })
             }
+            State::Told { .. } => self.buttons.clone(),
             _ => None,
         };
         Self { buttons, ..self.with(State::Told { why: why.to_owned(), told_for: None, token: None }) }

@@ -108,7 +108,7 @@ pub const SETTLE_TOOLS: [Tool; 15] = [
         operation: "stop_stream",
         method: "chat.stopStream",
         is_get: false,
-        arguments: &["channel", "ts", "session_status"],
+        arguments: &["channel", "ts", "chunks", "session_status"],
     },
     Tool {
         operation: "update_message",

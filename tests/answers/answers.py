@@ -6,16 +6,18 @@ the ingress, the dispatcher, agent-settle and the agent are killed, asked to end
 Lambda and of AgentCore are lost, and invocations come late or twice. Then all of this ends. In the end each question that
 was accepted must be answered exactly once, in its thread; or its asker must have been told once, with a dead letter. For some
 questions the agent shows something of its answer while it thinks: of that nothing may be left beside the answer. For some it
-makes cards in Trello, each of which a person has to approve: no card may be there twice or without an approval, and each of which
-the answer says that it was made once. In each channel so
-many questions may be asked in a day: no more may begin, who asks beyond is told so once, and no token that was used is not counted.
+makes cards in Trello, each of which a person has to approve, and for some it posts notes, which need nobody's approval: nothing may be
+there twice, nor without an approval that it needs, and the answer says of each what came of it. Some agents want another thing under the
+number of what was approved: what was shown is done then, and the other thing only with an approval of its own. In each channel so many
+questions may be asked in a day, for whose last places several people ask at once, and so many tools be called; the tokens of the workspace
+are used up shortly before the end: no more is used, nothing that was used is not counted, and who asks beyond is told so once.
 
     KILLS=500       so many kills and pauses, instead of 120
     SEED=7          the same random choices again; the moments at which they meet a process still differ
     PROTOCOL=none   with an agent that posts by itself and knows nothing of work records: it shows what the protocol is for
     FUNCTIONS_DIR   where the functions' binaries are, instead of target/release
 
-The last line says what came of it. The exit code is 0 if nothing was lost and nothing was doubled.
+The last line says what came of it. The exit code is 0 if nothing was lost and nothing was doubled, and all of this has happened.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import contextlib
 import os
 import pathlib
 import random
-import re
 import shutil
 import sys
 import threading
@@ -38,11 +39,14 @@ from typing import Any
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "demo"), str(HERE)]
 
+import effects  # noqa: E402
+import limits  # noqa: E402
 from deciders import COLLEAGUE, LAPSED, Deciders, is_about_approval  # noqa: E402
 from dev import Failure, signals  # noqa: E402
+from limits import QUESTIONS_A_DAY, Limits, is_declined, is_refusal  # noqa: E402
 from slack import NoAnswer, Retry  # noqa: E402
 from stand_ins import agentcore, lambda_api  # noqa: E402
-from stand_ins.events import BOT, PERSON, Event, mention, new_channel  # noqa: E402
+from stand_ins.events import BOT, PERSON, Event, asked_by, mention, new_channel  # noqa: E402
 from stand_ins.functions import Function  # noqa: E402
 from stand_ins.world import Settings, World, world  # noqa: E402
 
@@ -55,17 +59,17 @@ ENDS = ("answered", "told", "joined")
 # The pause between two faults in one world.
 FAULT_SECONDS = (0.3, 1.5)
 CONVERSATIONS = 7
-# A person has so many questions open at a time, and waits for so long before the next.
-OPEN_QUESTIONS, ASK_SECONDS = 3, (1, 9)
+# A person has so many questions open at a time, and waits for so long before the next; or longer, if told to ask again later.
+OPEN_QUESTIONS, ASK_SECONDS, LATER_SECONDS = 3, (1, 9), (15, 25)
 THINK_SECONDS = 5
 LONG_ANSWERS, LONG = 0.05, 9000
-# For how many questions the agent makes cards.
-CARDS = 0.4
+# For how many questions the agent makes cards, posts notes, or changes its mind about what it makes.
+CARDS, NOTES, EDITS = 0.2, 0.5, 0.3
 # For how many questions something is shown, and for how many of these the steps of the work as well.
 SHOWN, STEPS = 0.4, 0.4
-# So many questions may be asked in a channel in a day; then a person goes on in another one. What an attempt takes, and what an answer
-# has used at most.
-QUESTIONS_A_DAY, TOKENS_A_QUESTION, MOST_TOKENS = 5, 1000, 900
+# So many people ask at once for the last places of a channel, of which there are fewer; who has asked there before waits for so long
+# until their earlier questions have ended. Their claims are held until each has come, but not for longer than this.
+RUSH, RUSH_WAIT_SECONDS, HOLD_SECONDS = 3, 12, 8
 # Slack's attempts. Its own pauses are none, a minute and five minutes.
 SLACK_PAUSES = (0, 1, 3, 8, 15)
 SLACK_LIMIT_SECONDS = 3
@@ -77,9 +81,8 @@ FUNCTION_PAUSE, SHORT_PAUSE, LONG_PAUSE = (1, 45), (1, 30), (92, 115)
 REST_LIMIT_SECONDS = 600
 
 SETTINGS = Settings(agent=AGENTS / ("scripted.py" if HAS_PROTOCOL else "careless.py"), spares=3, agent_timeout=12,
-                    agent_env={"ANSWER": "stream"}, approvals={"create_card": [PERSON, COLLEAGUE]}, function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8,
-                    settle_env={"QUESTIONS_A_DAY": f"channel:{QUESTIONS_A_DAY}", "TOKENS_A_DAY": "workspace:1000000000",
-                                "TOKENS_A_QUESTION": str(TOKENS_A_QUESTION)})
+                    agent_env={"ANSWER": "stream"}, approvals=dict.fromkeys(effects.NEEDS_APPROVAL, [PERSON, COLLEAGUE]),
+                    function_timeout=26, visibility_timeout=30, post_wait=5, ingresses=3, dispatchers=6, settlers=8)
 
 
 TOGETHER = {"TURNS": "together"}
@@ -111,6 +114,7 @@ class Trial:
         self.name, self.world, self.kills, self.chance = name, it, kills, chance
         self.ledger = Ledger()
         self.over = threading.Event()
+        self.limits = Limits(it, kills)
         self.deciders = Deciders(it, random.Random(chance.random()))
         it.trello.loss = LOSS_AT_TRELLO
         it.trello.random = random.Random(chance.random())
@@ -150,29 +154,66 @@ class Trial:
     # ── people ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _ask(self, chance: random.Random) -> None:
-        """One person in one thread."""
-        channel, thread, mine = new_channel(), None, list[Question]()
+        """One person in one thread, until its channel has few places left. Then others ask there, too, and the person goes elsewhere."""
+        channel, thread, mine, here = new_channel(), None, list[Question](), 0
         while not self.over.wait(chance.uniform(*ASK_SECONDS)):
             if sum(not self._has_ended(it) for it in mine) >= OPEN_QUESTIONS:
                 continue
-            orders = f"[sleep {chance.uniform(0, THINK_SECONDS):.1f}]"
-            if mine and self._is_declined(mine[-1]):
-                channel, thread = new_channel(), None
-            if HAS_PROTOCOL:
-                orders += f" [tokens {chance.randint(1, MOST_TOKENS)}]"
-            if HAS_PROTOCOL and chance.random() < CARDS:
+            if mine and self._is_declined(mine[-1]) and self.over.wait(chance.uniform(*LATER_SECONDS)):
+                break
+            if here > QUESTIONS_A_DAY - RUSH:
+                self._wait_for(mine)
+                self._rush(channel, thread, chance)
+                channel, thread, here = new_channel(), None, 0
+                continue
+            mine.append(question := self._question(channel, thread, PERSON, chance))
+            thread, here = thread or question.event.ts, here + 1
+            self._deliver(question)
+
+    def _rush(self, channel: str, thread: str | None, chance: random.Random) -> None:
+        """Several people ask at once in a channel, each in another thread, and their questions are claimed at the same moment."""
+        questions = [self._question(channel, None if number else thread, f"U0ASKER{number}" if number else PERSON, chance)
+                     for number in range(RUSH)]
+        asking = [threading.Thread(target=self._deliver, args=(question,), daemon=True) for question in questions]
+        let_go = threading.Event()
+        held = [self.world.lambda_api.inject(lambda_api.Fault(
+            1, lambda asked, record=it.event.record: (asked["operation"], asked.get("record")) == ("claim", record),
+            hold_before_seconds=HOLD_SECONDS, release=let_go)) for it in questions]
+        for it in asking:
+            it.start()
+        until = time.monotonic() + HOLD_SECONDS
+        while time.monotonic() < until and not all(it.met for it in held):
+            time.sleep(0.05)
+        self.limits.at_once.append([it.event for it, fault in zip(questions, held, strict=True) if fault.met])
+        let_go.set()
+        for it in asking:
+            it.join()
+
+    def _wait_for(self, questions: list[Question]) -> None:
+        until = time.monotonic() + RUSH_WAIT_SECONDS
+        while time.monotonic() < until and not self.over.wait(0.3) and not all(map(self._has_ended, questions)):
+            pass
+
+    def _question(self, channel: str, thread: str | None, user: str, chance: random.Random) -> Question:
+        orders = f"[sleep {chance.uniform(0, THINK_SECONDS):.1f}]"
+        if HAS_PROTOCOL:
+            orders += f" [tokens {self.limits.tokens_for_a_question(self.ledger.kills / self.kills, chance)}]"
+            wants = chance.random()
+            if wants < CARDS:
                 orders += f" [cards {chance.randint(1, 3)}]"
-            if HAS_PROTOCOL and chance.random() < SHOWN:
+            elif wants < CARDS + EDITS:
+                orders += f" [edit {chance.randint(1, 2)}]"
+            if not CARDS <= wants < CARDS + EDITS and chance.random() < NOTES / (1 - EDITS):
+                orders += f" [notes {chance.randint(1, 3)}]"
+            if chance.random() < SHOWN:
                 steps = f" [step {chance.randint(1, 2)}]" if chance.random() < STEPS else ""
                 orders += f"{steps} [show {chance.randint(1, 6)}]"
-            if HAS_PROTOCOL and chance.random() < LONG_ANSWERS:
+            if chance.random() < LONG_ANSWERS:
                 orders += f" [long {LONG}]"
-            event = mention(f"{orders} question {len(self.ledger.questions):05} of {channel}", channel, thread)
-            thread = thread or event.ts
-            question = Question(event)
-            mine.append(question)
-            self.ledger.questions.append(question)
-            self._deliver(question)
+        event = mention(f"{orders} question {len(self.ledger.questions):05} of {channel}", channel, thread)
+        question = Question(event if user == PERSON else asked_by(event, user))
+        self.ledger.questions.append(question)
+        return question
 
     def _deliver(self, question: Question) -> None:
         event = question.event
@@ -256,13 +297,14 @@ class Trial:
             machine.kill()
             self.ledger.faults["agent killed"] += 1
 
-    def cards_told(self) -> str:
-        """How many cards there are, and what the answers say of them."""
-        outcomes = Counter(outcome for question in self.ledger.questions for _, outcome in
-                           told_of_cards([post.text for post in self.world.posts(question.event)],
-                                             question.event.question_id))
+    def things_told(self) -> str:
+        """How many things the agent's tools have done, and what the answers say of them."""
+        outcomes = Counter(outcome for question in self.ledger.questions for _, outcome in self._told_of(question))
         said = ", ".join(f"{times} {outcome}" for outcome, times in sorted(outcomes.items()))
-        return f"{len(self.world.trello.cards)} ({said})"
+        return f"{effects.made(self.world).total()} things made (the answers say: {said})"
+
+    def _told_of(self, question: Question) -> list[tuple[str, str]]:
+        return effects.told([post.text for post in self.world.posts(question.event)], question.event.question_id)
 
     def joined_told(self) -> str:
         joined = sum(self.world.state(it.event) == "joined" for it in self.ledger.questions)
@@ -279,9 +321,6 @@ class Trial:
         ids = {it.event.question_id: it.event for it in self.ledger.questions}
         event = ids.get(shown.split(" ")[0].removeprefix("\n\n---\n\n"))
         return event is None or self.world.state(event) in ENDS
-
-    def _cards(self) -> Counter[str]:
-        return Counter(card.name for card in self.world.trello.cards)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -337,22 +376,19 @@ class Trial:
             if stream.answer is None and stream.pieces and not stream.is_deleted and self._has_answer(stream.text):
                 doubled += 1
                 lines.append(f"DOUBLED {self.name} {stream.ts}: {stream.text!r} stands beside the answer")
-        for name, times in self._cards().items():
-            if times > 1:
-                doubled += 1
-                lines.append(f"DOUBLED {self.name} {name!r}: {times} cards")
-        cards = self._cards()
-        wrong = self.deciders.wrong(cards)
+        done = effects.made(it)
+        twice = [f"{name!r}: made {times} times" for name, times in done.items() if times > 1]
+        wrong = twice + self.deciders.wrong(done)
         doubled += len(wrong)
         lines += [f"DOUBLED {self.name} {line}" for line in wrong]
         for question in self.ledger.questions:
-            for name, outcome in told_of_cards([post.text for post in it.posts(question.event)], question.event.question_id):
-                if outcome == "called" and not cards[name]:
-                    lost += 1
-                    lines.append(f"LOST {self.name} {name!r}: the answer says that it was made")
+            if any(question.event.text in post.text for post in it.posts(question.event)):
+                wrong = effects.wrongly_told(done, question.event.question_id, self._told_of(question))
+                lost += len(wrong)
+                lines += [f"LOST {self.name} {line}" for line in wrong]
         for channel, expected in told.items():
             apologies = [post for post in it.slack_api.posts
-                         if post.channel == channel and not is_part_of_an_answer(post.text) and post.text != OVER_LIMIT
+                         if post.channel == channel and not is_part_of_an_answer(post.text) and not is_refusal(post.text)
                          and not is_about_approval(post.text)]
             if len(apologies) > expected:
                 doubled += 1
@@ -361,61 +397,31 @@ class Trial:
                 lost += 1
                 lines.append(f"LOST {self.name} {channel}: {expected} questions told, {len(apologies)} apologies")
         for channel in {question.event.channel for question in self.ledger.questions}:
-            said = sum(post.channel == channel and post.text == OVER_LIMIT for post in it.slack_api.posts)
-            if said != declined[channel]:
-                doubled, lost = doubled + (said > declined[channel]), lost + (said < declined[channel])
-                lines.append(f"{self.name} {channel}: {declined[channel]} questions over the limit, of which {said} were told")
             said = sum(post.channel == channel and post.text == LAPSED for post in it.slack_api.posts)
             if said != lapsed[channel]:
                 doubled, lost = doubled + (said > lapsed[channel]), lost + (said < lapsed[channel])
                 lines.append(f"{self.name} {channel}: {lapsed[channel]} questions whose time was over, of which {said} were told")
         if HAS_PROTOCOL:
-            beyond = self._beyond_the_limits()
+            beyond = self.limits.wrong(question.event for question in self.ledger.questions)
             doubled += len(beyond)
-            lines += beyond
+            lines += [f"BEYOND {self.name} {line}" for line in beyond]
         return lost, doubled, lines
 
-    def _beyond_the_limits(self) -> list[str]:
-        """What the counters of the day do not say, or should not."""
-        records, lines = self.world.records(), []
-        counters = {key: item for key, item in records.items() if key.startswith("dispatch#used:")}
-        for key, item in counters.items():
-            if ":channel:" in key and int(item["questions"]["N"]) > QUESTIONS_A_DAY:
-                lines.append(f"BEYOND {self.name} {key}: {item['questions']['N']} questions")
-        used, begun = 0, Counter[str]()
-        for question in self.ledger.questions:
-            record = records.get(question.event.record, {})
-            if "attempts" in record and int(record["attempts"]["N"]) and not is_declined(record):
-                begun[question.event.channel] += 1
-            if record.get("state", {}).get("S") == "answered" and not is_declined(record):
-                used += int(re.search(r"\[tokens (\d+)\]", question.event.text)[1])
-        for channel, questions in begun.items():
-            counted = sum(int(item["questions"]["N"]) for key, item in counters.items() if f":{channel}:" in key)
-            if questions > counted:
-                lines.append(f"BEYOND {self.name} {channel}: {questions} questions, and {counted} are counted")
-        counted = sum(int(item["tokens"]["N"]) for key, item in counters.items() if ":workspace:" in key)
-        if used > counted:
-            lines.append(f"BEYOND {self.name}: {used} tokens, and {counted} are counted")
-        say(f"{self.name}: {sum(begun.values())} questions within the limits, {used} tokens in answers, {counted} counted")
-        return lines
-
-
-# The limit that this world reaches is one of questions; of tokens it has more than it uses.
-OVER_LIMIT = "Sorry, I have answered as much in this channel today as I may. Please ask me again tomorrow: the day ends at midnight UTC."
-
-
-def is_declined(record: dict[str, Any]) -> bool:
-    return record.get("declined", {}).get("S") == "over_limit"
-
-
-def told_of_cards(texts: list[str], question_id: str = "") -> list[tuple[str, str]]:
-    """What the agent says of its cards, all or those of one question: the name of each, and what came of the call."""
-    found = [it for text in texts for it in re.findall(r"^(\S+ card \d): ([a-z ]+)$", text, re.M)]
-    return [(name, outcome) for name, outcome in found if name.startswith(question_id)]
+    def happened(self) -> Counter[str]:
+        """How often that has happened which this is for, as the last line says it."""
+        edited, notes, done = effects.edited_under_an_approval(self.world), effects.notes(self.world), effects.made(self.world)
+        return Counter({
+            "times something else asked for under the number of what was approved": len(edited),
+            "of it made, approved by itself": sum(name in done for name in set(edited)),
+            "last places of channels claimed at once": self.limits.places_contested,
+            **{f"{what} refused": times for what, times in self.limits.refused.items()},
+            "things made without approval": sum(map(effects.is_note, done)),
+            "of such calls with an unknown outcome": notes["unknown"] + notes["under way"],
+        })
 
 
 def is_part_of_an_answer(text: str) -> bool:
-    return text.startswith(("You said", "line ")) or bool(told_of_cards([text]))
+    return text.startswith(("You said", "line ")) or bool(effects.told([text]))
 
 
 def times_complete(question_id: str, texts: list[str]) -> int:
@@ -437,7 +443,9 @@ def trials(chance: random.Random) -> Iterator[list[Trial]]:
     """The worlds. Each lives in a thread of its own: the kernel ends the processes of a thread that ends."""
     names = {"fifo": SETTINGS, "standard": replace(SETTINGS, is_fifo=False)}
     if HAS_PROTOCOL:
-        names["together"] = replace(SETTINGS, agent_env=SETTINGS.agent_env | TOGETHER, settle_env=SETTINGS.settle_env | TOGETHER)
+        names["together"] = replace(SETTINGS, agent_env=SETTINGS.agent_env | TOGETHER, settle_env=TOGETHER)
+    kills = {name: KILLS // len(names) + (number < KILLS % len(names)) for number, name in enumerate(names)}
+    names = {name: replace(it, settle_env=it.settle_env | limits.settings(kills[name])) for name, it in names.items()}
     started, over, found, failures = threading.Semaphore(0), threading.Event(), dict[str, World](), list[BaseException]()
 
     def live(name: str, settings: Settings) -> None:
@@ -458,8 +466,7 @@ def trials(chance: random.Random) -> Iterator[list[Trial]]:
             started.acquire()
         if failures:
             raise Failure(f"a world did not start: {failures[0]}")
-        yield [Trial(name, found[name], KILLS // len(names) + (number < KILLS % len(names)), random.Random(chance.random()))
-               for number, name in enumerate(names)]
+        yield [Trial(name, found[name], kills[name], random.Random(chance.random())) for name in names]
     finally:
         over.set()
         for thread in threads:
@@ -500,14 +507,18 @@ def main() -> int:
             for running in [pool.submit(trial.run) for trial in them]:
                 running.result()
         lost = doubled = 0
+        happened = Counter[str]()
         for trial in them:
             more_lost, more_doubled, lines = trial.judge()
             lost, doubled = lost + more_lost, doubled + more_doubled
+            if HAS_PROTOCOL:
+                happened.update(trial.happened())
             accepted = sum(it.accepted for it in trial.ledger.questions)
             faults = ", ".join(f"{times} {what}" for what, times in sorted(trial.ledger.faults.items()))
             say(f"{trial.name}: {len(trial.ledger.questions)} questions, {accepted} accepted; {faults}; "
                 f"{trial.world.slack_api.lost_answers} answers of Slack lost, {trial.world.trello.lost_answers} of Trello; "
-                f"{trial.joined_told()}; {trial.streams_told()}; {trial.cards_told()} cards; {trial.deciders.told()}; {trial.world.machines.starts()} machines; "
+                f"{trial.joined_told()}; {trial.streams_told()}; {trial.things_told()}; {trial.deciders.told()}; {trial.limits.say()}; "
+                f"{trial.world.machines.starts()} machines; "
                 f"{len(trial.world.dead_letters())} dead letters")
             for line in lines:
                 say(f"  {line}")
@@ -515,12 +526,14 @@ def main() -> int:
             say(f"the logs are in {keep_reports(them).relative_to(HERE.parents[1])}")
         questions, kills = (sum(counts) for counts in zip(*((len(it.ledger.questions), it.ledger.kills) for it in them)))
     say(f"in {time.monotonic() - begun:.0f} seconds")
-    say(f"answers: {questions} questions, {kills} kills, {lost} lost, {doubled} doubled")
+    say(f"answers: {questions} questions, {kills} kills, " + "".join(f"{times} {what}, " for what, times in happened.items())
+        + f"{lost} lost, {doubled} doubled")
     if broken:
         say(f"the test itself broke: {broken}")
         return 1
-    if questions == 0 or kills < KILLS:
-        say("that is too little to show anything")
+    never = [what for what, times in happened.items() if not times]
+    if questions == 0 or kills < KILLS or never:
+        say(f"that is too little to show anything: {never or 'too few questions or kills'}")
         return 1
     return int(bool(lost or doubled))
 

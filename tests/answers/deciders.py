@@ -1,4 +1,4 @@
-"""The people who are asked whether the agent may make a card. They approve or refuse, two of them at once in different ways, or nobody
+"""The people who are asked whether the agent may make a card or a canvas. They approve or refuse, two of them at once in different ways, or nobody
 does until the time is over, or only then; and somebody clicks who may not decide. Slack does not send a click again, so whose click
 fails clicks once more. What was decided is read in the message: it says what counted."""
 
@@ -7,12 +7,14 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import effects
 from dev import Failure
 from slack import NoAnswer
 from stand_ins.events import PERSON
@@ -39,7 +41,8 @@ class Asked:
     post: Post
     approval: str
     question_id: str
-    card: str
+    # What would be done, by its name.
+    thing: str
     plan: str
     due: float
 
@@ -49,7 +52,7 @@ class Deciders:
     world: World
     chance: random.Random
     asked: dict[str, Asked] = field(default_factory=dict)
-    # Which cards somebody has approved who may, and the questions about which nobody has clicked until the time was over.
+    # What somebody has approved who may, and the questions about which nobody has clicked until the time was over.
     approved: set[str] = field(default_factory=set)
     lapsed: set[str] = field(default_factory=set)
     plans: Counter[str] = field(default_factory=Counter)
@@ -75,7 +78,7 @@ class Deciders:
 
     def _decide(self) -> None:
         for post in list(self.world.slack_api.posts):
-            if (found := asks(post)) and found[0] not in self.asked:
+            if (found := asks(post, self.world)) and found[0] not in self.asked:
                 plan = self.chance.choices(list(PLANS), list(PLANS.values()))[0]
                 self.plans[plan] += 1
                 due = time.monotonic() + self.chance.uniform(*DECIDE_SECONDS)
@@ -117,7 +120,7 @@ class Deciders:
     def _click(self, asked: Asked, action: str, user: str = PERSON) -> None:
         for _ in range(5):
             if user != STRANGER and action == APPROVE:
-                self.approved.add(asked.card)
+                self.approved.add(asked.thing)
             try:
                 self.world.press(asked.post, action, user)
                 return
@@ -126,20 +129,21 @@ class Deciders:
             except (Failure, NoAnswer):
                 time.sleep(0.5)
 
-    def wrong(self, cards: Counter[str]) -> list[str]:
-        """The cards that nobody has approved, or whose approval did not count."""
-        wrong = [f"{name!r}: nobody has approved it" for name in cards if name not in self.approved]
+    def wrong(self, done: Counter[str]) -> list[str]:
+        """What was done that nobody has approved, or whose approval did not count."""
+        needed = [name for name in done if not effects.is_note(name)]
+        wrong = [f"{name!r}: nobody has approved it" for name in needed if name not in self.approved]
         posts = {it.ts: it for it in self.world.slack_api.posts}
-        shown = {asked.card: posts[asked.post.ts].text for asked in self.asked.values() if asked.post.ts in posts}
-        declined = [name for name in cards if any(it in shown.get(name, "") for it in ("Refused by", "Nobody decided"))]
+        shown = {asked.thing: posts[asked.post.ts].text for asked in self.asked.values() if asked.post.ts in posts}
+        declined = [name for name in needed if any(it in shown.get(name, "") for it in ("Refused by", "Nobody decided"))]
         return wrong + [f"{name!r}: made, although its message says {shown[name]!r}" for name in declined]
 
     def told(self) -> str:
         return f"{len(self.asked)} approvals ({', '.join(f'{times} {plan}' for plan, times in sorted(self.plans.items()))})"
 
 
-def asks(post: Post) -> tuple[str, str, str] | None:
-    """The approval, the question and the card that a message asks about; None if it asks nobody, or does not any more."""
+def asks(post: Post, world: World) -> tuple[str, str, str] | None:
+    """The approval, the question and what a message asks about, by its name; None if it asks nobody, or does not any more."""
     blocks: list[Any] = post.blocks or []
     values = [it["value"] for block in blocks if block["type"] == "actions" for it in block["elements"]
               if it.get("action_id") == APPROVE]
@@ -147,9 +151,13 @@ def asks(post: Post) -> tuple[str, str, str] | None:
         return None
     [text] = [it["text"] for block in blocks if block["type"] == "rich_text" for part in block["elements"] for it in part["elements"]]
     _, approval, question_id = values[0].split(" ", 2)
-    return approval, question_id, json.loads(text)["name"]
+    return approval, question_id, effects.name_of(tools_in(post.text)[0], json.loads(text), world)
+
+
+def tools_in(text: str) -> list[str]:
+    return re.findall(rf"`(\w+___(?:{'|'.join(effects.NEEDS_APPROVAL)}))`", text)
 
 
 def is_about_approval(text: str) -> bool:
     """Whether it is a message that asks somebody, before or after they have decided; or says that nobody has."""
-    return "`trello___create_card`" in text or text == LAPSED
+    return bool(tools_in(text)) or text == LAPSED

@@ -5,7 +5,7 @@
     npm      `npm ci` does nothing, because everything is installed; anything else is the real npm
     npx      the real npx
     cargo    `cargo run --release --bin NAME` runs what is built
-    gh       `gh release download` finds what `make release-dry-run` made, `gh attestation verify` only that it is told of all it needs
+    gh       `gh release download` finds what `make release-dry-run` made, or of it what --pattern names, `gh attestation verify` only that it is told of all it needs
     git      `git clone` is a copy of project.py's checkout; anything else is the real git
     sam      `sam deploy` is the real one, of a template without what the emulator refuses (sam_for_emulator.py)
     curl     answers `auth.revoke` as Slack does, if it is told of a bot token on standard input
@@ -118,7 +118,12 @@ def curl(arguments: list[str]) -> int:
 def gh(arguments: list[str]) -> int:
     option = dict(zip(arguments[3:], arguments[4:], strict=False))
     if arguments[:2] == ["release", "download"] and arguments[2].startswith("v") and "--repo" in option:
-        shutil.copytree(os.environ["RELEASE_ASSETS"], pathlib.Path.cwd(), dirs_exist_ok=True)
+        wanted = [value for name, value in zip(arguments[3:], arguments[4:], strict=False) if name == "--pattern"]
+        to = pathlib.Path(option.get("--dir", "."))
+        to.mkdir(exist_ok=True)
+        for file in pathlib.Path(os.environ["RELEASE_ASSETS"]).iterdir():
+            if not wanted or file.name in wanted:
+                shutil.copy2(file, to)
         return 0
     if arguments[:2] == ["attestation", "verify"] and pathlib.Path(arguments[2]).is_file():
         return 0 if {"--repo", "--source-ref", "--signer-workflow"} <= option.keys() else 1

@@ -43,13 +43,17 @@ def by_oneself(text: str) -> Block:
 
 
 # The commands, in their order.
-DOWNLOAD = by("deploy.md", "gh release download")
+DOWNLOAD = by("deploy.md", "mkdir slack-ingress")
+SLACK_DEV = [by("deploy.md", 'tar -xzf "slack-dev-$(uname'), by("deploy.md", 'TOOL="slack-dev-$(uname')]
 CLONE = by("deploy.md", "git clone --depth 1")
 WITH_AN_AGENT = by("deploy.md", "code+=(-c agent=true")
 # "The pages that follow have `repository` for the project's directory."
 DEPLOY = [by("deploy.md", "(cd repository/cdk"), by_oneself("cd repository\n")]
 PUT_THE_SECRET = [by("zero-to-slack.md", "out() {"), by("zero-to-slack.md", "read -rs SIGNING_SECRET")]
 PUT_THE_TOKEN = by("zero-to-slack.md", "read -rs BOT_TOKEN")
+# It finds faults here, in an account without AgentCore and without Slack.
+DOCTOR = by("zero-to-slack.md", "slack-dev doctor")
+DOCTOR = dataclasses.replace(DOCTOR, text=f"{DOCTOR.text.rstrip()} || [ $? = 1 ]\n")
 MENTION = by("zero-to-slack.md", "log_of()")
 ON_THE_QUEUE = by("zero-to-slack.md", "aws sqs get-queue-attributes")
 # An update to a newer version, whose zip lies beside those of the release.
@@ -93,6 +97,8 @@ def followed(tmp_path: pathlib.Path, *commands: Block) -> Iterator[Followed]:
     with project(tmp_path, has_rust=False) as account:
         for program in ("cargo", "rustc", "cargo-lambda", "rustup"):
             assert shutil.which(program, path=account.env["PATH"]) is None
+        # The doctor's Slack: nobody listens there.
+        account.env["SLACK_API_URL"] = "http://127.0.0.1:1"
         run = Run(list(commands), list(SHELLS)[-1], account, empty, written)
         started = time.monotonic()
         run.go()
@@ -110,7 +116,7 @@ def code_sha256(file: pathlib.Path) -> str:
 
 
 def test_a_release_is_deployed_without_rust_and_takes_an_event(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with followed(tmp_path, DOWNLOAD, CLONE, WITH_AN_AGENT, *DEPLOY, *PUT_THE_SECRET, PUT_THE_TOKEN, MENTION) as it:
+    with followed(tmp_path, DOWNLOAD, *SLACK_DEV, CLONE, WITH_AN_AGENT, *DEPLOY, *PUT_THE_SECRET, PUT_THE_TOKEN, DOCTOR, MENTION) as it:
         assert '"outcome":"accepted"' in it.printed(MENTION)
     with capsys.disabled():
         print(f"\nWithout Rust, from the files of a release to an event of Slack's that is accepted: {it.seconds:.0f} s, without downloads")

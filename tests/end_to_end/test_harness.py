@@ -14,6 +14,10 @@ pytestmark = pytest.mark.world("harness")
 def turns(words: str) -> list[Turn]:
     if "[cut off]" in words:
         return [says("It is", stop_reason="max_tokens")]
+    if "[says nothing]" in words:
+        return [Turn([{"text": ""}])]
+    if "[nothing more]" in words:
+        return [calls(("shell", {"command": "date"})), Turn([{"text": ""}])]
     # What it says before it calls a tool is not the answer.
     return [calls(("shell", {"command": "date"})), says(f"It is late. You asked: {words}")]
 
@@ -39,3 +43,18 @@ def test_an_answer_that_was_not_finished_is_none(world: World) -> None:
     assert world.harness is not None
     world.harness.chosen = turns
     told_once(world, send(world, mention("[cut off] what time is it?")), "gave_up", AFTER_A_LEASE)
+
+
+@pytest.mark.lease
+def test_a_question_to_which_it_says_nothing_is_not_answered_in_silence(world: World) -> None:
+    assert world.harness is not None
+    world.harness.chosen = turns
+    told_once(world, send(world, mention("[says nothing] what time is it?")), "gave_up", AFTER_A_LEASE)
+
+
+def test_what_it_says_before_its_last_tool_is_the_answer_if_nothing_follows(world: World) -> None:
+    assert world.harness is not None
+    world.harness.chosen = turns
+    question = send(world, mention("[nothing more] what time is it?"))
+    world.eventually("it is answered", lambda: world.state(question) == "answered", QUICKLY)
+    assert [post.text for post in world.posts(question)] == ["Let me see."]

@@ -111,7 +111,7 @@ def test_what_a_stopped_question_took_stays_taken(world: World) -> None:
 
 def test_a_call_of_a_tool_beyond_the_limit_is_not_made(world: World) -> None:
     channel = new_channel()
-    for outcome in ("called", "not called"):
+    for outcome in ("called", "over the limit"):
         event = asks(world, "[cards 1] may I?", channel)
         world.eventually("it is answered", lambda: world.state(event) == "answered", QUICKLY)
         [answer] = in_thread(world, event)

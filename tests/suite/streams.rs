@@ -66,7 +66,7 @@ impl Scene {
     }
 
     async fn stop(&self, ts: &str) -> Stopped {
-        self.tools.stop_stream(&place(ts), SessionStatus::Active, until()).await
+        self.tools.stop_stream(&place(ts), None, SessionStatus::Active, until()).await
     }
 
     fn texts(&self) -> Vec<String> {
@@ -80,6 +80,20 @@ fn until() -> Moment {
 
 fn place(ts: &str) -> StreamPlace<'_> {
     StreamPlace { tenant: None, channel: CHANNEL, ts }
+}
+
+#[tokio::test]
+async fn the_last_words_are_appended_with_the_end_and_only_once() {
+    let scene = Scene::start().await;
+    let ts = scene.stream().await;
+    assert_eq!(scene.append(&ts, "It is ").await, Appended::Sent);
+    for _ in 0..2 {
+        let stopped =
+            scene.tools.stop_stream(&place(&ts), Some("later"), SessionStatus::Processing, until()).await;
+        assert_eq!(stopped, Stopped::Yes);
+    }
+    assert_eq!(scene.texts(), ["It is later"]);
+    assert!(scene.gateway.refused().is_empty(), "{:?}", scene.gateway.refused());
 }
 
 #[tokio::test]

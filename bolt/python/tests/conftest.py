@@ -23,6 +23,39 @@ for name in list(os.environ):
         del os.environ[name]
 
 
+# Neither of pytest's own statuses. tests/once_more.sh runs again only what ended with 1.
+CERTAINLY_WRONG_STATUS = 10
+
+
+class CertainlyWrong(AssertionError):
+    """Something was lost or done twice. No machine is too slow for that, so the test is not run once more: other choices at
+    random would hide it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, CertainlyWrong):
+        # A property, because it gets from the process of the test to that of the summary.
+        report.user_properties.append(("certainly wrong", item.nodeid))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests have shown, in numbers: a test that passes prints nothing by itself."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "proven" and report.when == "call":
+                terminalreporter.write_line(f"Proven: {value}.")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    failed = reporter.getreports("failed") if reporter else []
+    if any(name == "certainly wrong" for report in failed for name, _ in report.user_properties):
+        session.exitstatus = CERTAINLY_WRONG_STATUS
+
+
 def server(variable: str) -> str:
     url = os.environ.get(variable)
     if not url:

@@ -1,4 +1,7 @@
-"""The worker as people start it, against SQS and DynamoDB: it is killed, paused by nothing, and asked to stop."""
+"""The worker as people start it, against SQS and DynamoDB: it is killed, paused by nothing, and asked to stop.
+
+KILLS=40 for more of the kills at random moments, SEED=7 for the same choices again; what they meet still differs.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import http.server
 import json
 import os
 import pathlib
+import random
 import secrets
 import signal
 import subprocess
@@ -19,7 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import server
+from conftest import CertainlyWrong, server
 from messages import attributes, sample
 from slack import Slack
 
@@ -31,6 +35,7 @@ from slack_ingress_bolt.worker import again_in
 
 TESTS = pathlib.Path(__file__).resolve().parent
 LEASE = 5
+KILLS = int(os.environ.get("KILLS") or 10)
 APPS = ("worker_app:app", "worker_app:async_app")
 
 
@@ -41,6 +46,10 @@ def eventually(look: Callable[[], Any], seconds: float = 30, explain: Callable[[
             return found
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds} s\n{explain()}")
+
+
+def event_id(text: str) -> str:
+    return f"Ev-{text}".replace(" ", "-")
 
 
 class Stage:
@@ -68,7 +77,7 @@ class Stage:
     def send(self, *texts: str, group: str = "T:C") -> None:
         it = sample("app_mention")
         for text in texts:
-            one = it.changed(event=it.body["event"] | {"text": text}, event_id=f"Ev-{text}".replace(" ", "-"))
+            one = it.changed(event=it.body["event"] | {"text": text}, event_id=event_id(text))
             fifo = {"MessageGroupId": group, "MessageDeduplicationId": secrets.token_hex(8)} if self.is_fifo else {}
             self.sqs.send_message(
                 QueueUrl=self.queue_url, MessageBody=one.text, **fifo,
@@ -82,13 +91,13 @@ class Stage:
     def wait_for(self, what: str, *texts: str, seconds: float = 30) -> None:
         eventually(lambda: set(texts) <= set(self.heard(what)), seconds, self.logs)
 
-    def wait_until_empty(self) -> None:
+    def wait_until_empty(self, seconds: float = 30) -> None:
         def is_empty() -> bool:
             names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
             found = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
             return all(found[name] == "0" for name in names)
 
-        eventually(is_empty, 30, self.logs)
+        eventually(is_empty, seconds, self.logs)
 
     def outcomes(self) -> list[tuple[str, str]]:
         lines = [json.loads(it) for it in self.logs().splitlines() if it.startswith("{")]
@@ -97,10 +106,13 @@ class Stage:
     def logs(self) -> str:
         return "".join(it.read_text() for it in sorted(self.folder.glob("log-*")))
 
-    def stop(self) -> None:
+    def stop_workers(self) -> None:
         for it in self.workers:
             it.kill()
             it.wait()
+
+    def stop(self) -> None:
+        self.stop_workers()
         self.sqs.delete_queue(QueueUrl=self.queue_url)
 
 
@@ -208,6 +220,104 @@ def test_killed_between_done_and_its_deletion_the_listener_does_not_run_again(st
     assert stage.outcomes() == [("Ev-once", "done"), ("Ev-once", "duplicate")]
 
 
+class Sending(threading.Thread):
+    """Sends mentions in several groups while others do something else, some of them twice, until it is told to end."""
+
+    def __init__(self, stage: Stage, choose: random.Random) -> None:
+        super().__init__(daemon=True)
+        self.stage, self.choose, self.is_over = stage, choose, threading.Event()
+        self.sent: dict[str, list[str]] = {f"group-{number}": [] for number in range(12)}
+        self.copies = 0
+        self.problem: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self.is_over.wait(self.choose.uniform(0, 0.4)):
+                group = self.choose.choice(sorted(self.sent))
+                text = f"{group} number {len(self.sent[group])} for {self.choose.uniform(0, 1):.2f}"
+                copies = 2 if self.choose.random() < 0.15 else 1
+                # Before it is sent: an attempt that fails here has perhaps put it on the queue.
+                self.sent[group].append(text)
+                self.copies += copies
+                self.stage.send(*[text] * copies, group=group)
+        except BaseException as error:
+            self.problem = error
+
+    def end(self) -> None:
+        self.is_over.set()
+        self.join(30)
+        assert not self.is_alive()
+        assert self.problem is None, self.problem
+
+
+def test_killed_at_random_moments_nothing_is_lost_and_what_has_finished_never_runs_again(
+    stage: Stage, item, record_property
+) -> None:
+    """Two workers at a time, one of each kind of app, and each is killed at a moment of its own while messages come. A
+    listener has finished when its record says so. One that is killed before that runs once more, also if only the record was
+    missing."""
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    choose = random.Random(seed)
+    sending = Sending(stage, random.Random(choose.random()))
+    sending.start()
+    # How often a listener had begun when its record was first seen to say that it has finished; and the runs of it that were
+    # killed before that, each of which has an owner of its own in the record.
+    begun_at_done: dict[str, int] = {}
+    killed_in: dict[str, set[str]] = {}
+    kills = late = 0
+
+    def look() -> None:
+        """While nobody is at work, so that the records and what was heard are of one moment."""
+        begun = stage.heard("begin")
+        for text in {*begun} - {*begun_at_done}:
+            record = item(event_id(text)) or {}
+            if record["state"]["S"] == "done":
+                begun_at_done[text] = begun.count(text)
+            else:
+                killed_in.setdefault(text, set()).add(record["owner"]["S"])
+
+    # On a machine that is busy all of them may come before a listener has ended, so there may be more.
+    while kills < KILLS or ((not begun_at_done or not killed_in) and kills < 5 * KILLS):
+        before = len(stage.heard())
+        both = [stage.start(app) for app in APPS]
+        # From when one of them is at work. The other may still be starting, and its kill come in the middle of that.
+        eventually(lambda: len(stage.heard()) > before, 30, stage.logs)  # noqa: B023
+        moments = sorted((time.monotonic() + choose.uniform(0, 1.5), number) for number in range(2))
+        for moment, number in moments:
+            time.sleep(max(0, moment - time.monotonic()))
+            both[number].kill()
+            assert both[number].wait() == -signal.SIGKILL, f"it ended by itself, SEED={seed}\n{stage.logs()}"
+            kills += 1
+        # If the machine stood still, the second may have begun by right what the first one left, and then nobody sees that.
+        late += time.monotonic() - moments[0][0] > LEASE
+        look()
+    sending.end()
+    for app in APPS:
+        stage.start(app)
+    stage.wait_until_empty(60)
+    stage.stop_workers()
+
+    texts = [text for group in sending.sent.values() for text in group]
+    begun, ended = stage.heard("begin"), stage.heard("end")
+    lost = [text for text in texts if text not in ended or item(event_id(text))["state"]["S"] != "done"]
+    again = [text for text, count in begun_at_done.items() if begun.count(text) > count]
+    without_need = [text for text in texts if begun.count(text) > 1 + len(killed_in.get(text, ())) + late]
+    if lost or again or without_need:
+        raise CertainlyWrong(f"{lost=} {again=} {without_need=} SEED={seed}\n{stage.logs()}")
+    if stage.is_fifo:
+        for group, sent in sending.sent.items():
+            first = [text for text in dict.fromkeys(begun) if text.startswith(f"{group} ")]
+            assert first == sent, f"in another order, SEED={seed}"
+    assert begun_at_done, f"no kill came after a listener, SEED={seed}"
+    assert killed_in, f"no kill came in the middle of a listener, SEED={seed}"
+    middle = sum(map(len, killed_in.values()))
+    kind = "FIFO" if stage.is_fifo else "standard"
+    record_property("proven", (
+        f"{sending.copies} messages of {len(texts)} events on a {kind} queue, {kills} kills at random moments, {middle} "
+        f"listeners killed in the middle, {len(begun)} runs; nothing lost; {len(begun_at_done)} had finished before a kill, "
+        f"and none of these ran again. SEED={seed}"))
+
+
 @only_standard
 @pytest.mark.parametrize("app", APPS)
 def test_a_listener_that_works_longer_than_a_lease_keeps_its_message(stage: Stage, app: str) -> None:
@@ -297,7 +407,7 @@ def test_in_a_group_nothing_goes_on_after_a_failure(stage: Stage, app: str) -> N
         ["begin", "fails first"], ["begin", "fails first"], ["end", "fails first"], ["begin", "second"], ["end", "second"],
         ["begin", "third"], ["end", "third"]]
     # It was not given out with the first one, so no receive of it was counted.
-    assert [outcome for event_id, outcome in stage.outcomes() if event_id == "Ev-second"] == ["done"]
+    assert [outcome for its_id, outcome in stage.outcomes() if its_id == "Ev-second"] == ["done"]
 
 
 @only_fifo

@@ -456,6 +456,10 @@ async fn the_end_of_the_time_changes_no_decision() {
     assert_eq!(scene.told(NEXT, call_of(1, "a")).await["outcome"], "called");
     scene.ask(NEXT, Operation::Answer { text: Some("Done.".to_owned()), together: Vec::new() }).await;
     assert_eq!(scene.lapse().await, no_effect("gone"));
+    // Whoever approved what was done is not told that it has come to nothing, by the same click that comes again.
+    let late = Decide { in_background: true, ..scene.decide(Verdict::Approved, "U1", "Ev1") };
+    assert_eq!(scene.ask(50, Operation::Decide(Box::new(late))).await, no_effect("gone"));
+    assert_eq!(scene.whispers(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

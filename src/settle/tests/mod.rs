@@ -439,9 +439,16 @@ impl StreamTools for Arc<World> {
         next_of(&self.additions).unwrap_or(Appended::Sent)
     }
 
-    async fn stop_stream(&self, stream: &StreamPlace<'_>, status: SessionStatus, _: Moment) -> StreamStopped {
+    async fn stop_stream(
+        &self,
+        stream: &StreamPlace<'_>,
+        last_words: Option<&str>,
+        status: SessionStatus,
+        _: Moment,
+    ) -> StreamStopped {
         self.acts_for(stream.tenant);
-        self.streams.lock().unwrap().push(format!("{} stop, {}", stream.ts, status.as_str()));
+        let words = last_words.map(|words| format!(" +{words}")).unwrap_or_default();
+        self.streams.lock().unwrap().push(format!("{} stop, {}{words}", stream.ts, status.as_str()));
         next_of(&self.ends_of_streams).unwrap_or(StreamStopped::Yes)
     }
 

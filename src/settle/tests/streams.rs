@@ -128,7 +128,9 @@ async fn a_message_is_closed_before_slack_does_it_and_the_answer_is_then_a_post(
     }
     assert!(28 * 10 * SECOND > LONGEST);
     assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::NotShown);
-    assert_eq!(scene.streams(), ["5.5 stop, processing"]);
+    // What stands there may end in the middle of a sentence, for hours.
+    let still = "\n\n_A message can be written for a few minutes only. Whatever follows will be a message of its own._";
+    assert_eq!(scene.streams(), [format!("5.5 stop, processing +{still}")]);
     assert!(matches!(scene.stream().await, Some(Stream::Closed(_))));
     // Nobody hears of a text that is replaced, so people are told by a post.
     assert_eq!(scene.answer("It is 42").await, Answer::Answered { ts: Some("2.2".to_owned()) });
@@ -151,6 +153,20 @@ async fn a_stop_is_heard_also_where_the_message_is_closed_for_its_age() {
     assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::Later);
     assert!(matches!(scene.stream().await, Some(Stream::Open(_))));
     assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::Cancel { why: "stopped" });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_closed_without_last_words_if_slack_takes_none() {
+    let scene = Scene::streaming().await;
+    for _ in 0..28 {
+        scene.world.pass(10 * SECOND);
+        scene.ask(CLAIMERS, Operation::Beat).await;
+    }
+    let refused = StreamStopped::NotYet(trouble("slack_msg_too_long", Retry::Never));
+    scene.world.ends_of_streams.lock().unwrap().push(refused);
+    assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::NotShown);
+    assert_eq!(scene.streams().last().unwrap(), "5.5 stop, processing");
+    assert!(matches!(scene.stream().await, Some(Stream::Closed(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,6 +266,24 @@ async fn an_answer_whose_message_is_gone_is_posted_as_any_other() {
     let done = scene.streams();
     let times = |what: &str| done.iter().filter(|done| *done == what).count();
     assert_eq!((times("5.5 deleted"), times("5.5 = It is 42")), (2, 1), "{done:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_put_into_an_old_message_that_cannot_be_deleted_is_put_there_again_and_not_posted()
+{
+    let scene = Scene::streaming().await;
+    for _ in 0..28 {
+        scene.world.pass(10 * SECOND);
+        scene.ask(CLAIMERS, Operation::Beat).await;
+    }
+    let never = || Deleted::Never { reason: "slack_compliance_exports_prevent_deletion".into() };
+    scene.world.deletions.lock().unwrap().extend([never(), never()]);
+    scene.world.replacements.lock().unwrap().push(Replaced::NotYet(trouble("no_answer", Retry::Later)));
+    // It may stand.
+    assert_eq!(scene.answer("It is 42").await, Answer::TakenOver);
+    assert!(matches!(scene.stream().await, Some(Stream::Closed(_))));
+    assert_eq!(scene.posts_on("h2", 30).await, Answer::Answered { ts: Some("5.5".to_owned()) });
+    assert_eq!(scene.texts(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

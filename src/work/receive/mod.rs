@@ -368,15 +368,19 @@ fn told(
         (_, Some(told_for)) if told_for == message_id => {
             Transition::only(Errand::DeadLetter { why: why.to_owned() })
         }
-        // Somebody sent the letter back: the question starts over, and what its tools have done stands.
+        // Somebody sent the letter back: the question starts over. What its tools have done stands, and what is known of it that a
+        // click's letter does not say.
         _ if received.was_dead_letter => {
             let place = received.place.or(record.place.as_ref());
-            let new = Record::new(place.cloned(), received.now);
-            take(
-                &Record { tool_calls: record.tool_calls, suspensions: record.suspensions, ..new },
-                received,
-                limits,
-            )
+            let again = Record {
+                tool_calls: record.tool_calls,
+                suspensions: record.suspensions,
+                conversation: record.conversation.clone(),
+                files: record.files.clone(),
+                app_users: record.app_users.clone(),
+                ..Record::new(place.cloned(), received.now)
+            };
+            take(&again, received, limits)
         }
         _ => Transition::only(Errand::Done(Done::Told)),
     }
@@ -393,6 +397,10 @@ pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Transition<Optio
         | State::Suspended { .. }
         | State::Posting(Posting { end: End::Suspended(_), .. }) => {
             Transition::write(record.withdrawn(DELETED), record.receive().cloned())
+        }
+        // There will be no answer, unless somebody sends its dead letter back. Then there is none either.
+        State::Told { why, told_for: Some(_), .. } if why != DELETED => {
+            Transition::write(record.withdrawn(DELETED), None)
         }
         // Its answer is on its way, or stands, or there will be none.
         State::Posting(_) | State::Answered { .. } | State::Joined { .. } | State::Told { .. } => {

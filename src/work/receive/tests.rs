@@ -98,11 +98,13 @@ fn called_in_vain(before: u32) -> Record {
 }
 
 /// One receive, by default by a run with a token of its own, nine minutes before anything ends.
+#[derive(Clone)]
 struct Case<'a> {
     receive: Receive,
     token: Token,
     stopped_at: Option<&'a SlackTs>,
     was_dead_letter: bool,
+    resumes: Option<Token>,
     tenant: Option<&'a str>,
 }
 
@@ -113,6 +115,7 @@ impl Default for Case<'_> {
             token: token(7),
             stopped_at: None,
             was_dead_letter: false,
+            resumes: None,
             tenant: None,
         }
     }
@@ -133,7 +136,7 @@ fn decide(record: Option<&Record>, case: &Case<'_>) -> Transition<Errand> {
         trace_id: None,
         conversation: None,
         app_users: &[],
-        resumes: None,
+        resumes: case.resumes.as_ref(),
         is_lapse: false,
         was_dead_letter: case.was_dead_letter,
     };
@@ -443,6 +446,20 @@ fn a_letter_that_was_sent_back_starts_over_once() {
     let case = Case { was_dead_letter: true, ..of("m2", "h1") };
     let decision = decide(Some(&old), &case);
     assert_eq!(decision, Transition::write(taken(&free(), &case), Errand::Call));
+    // What a click's letter does not say stays known, and so does what the tools have done.
+    let file = File { id: "F1".to_owned(), name: None, mimetype: None, size: None, url: None };
+    let known = Record {
+        tool_calls: 2,
+        suspensions: 1,
+        conversation: Some("T1:C1".to_owned()),
+        files: vec![file],
+        app_users: vec!["U0APP".to_owned()],
+        ..free()
+    };
+    let decision =
+        decide(Some(&known.with(old.state)), &Case { resumes: Some(token(5)), ..case.clone() });
+    let again = decision.write.unwrap();
+    assert_eq!(again.with(State::Free), known);
     // An answered question, and one that was withdrawn, are not asked again.
     for (record, done) in [
         (answered(), Done::Answered),
@@ -519,8 +536,12 @@ fn a_deletion_ends_what_nobody_posts_yet() {
         // The same again.
         assert_eq!(on_deletion(Some(&written), NOW), Transition::only(None));
     }
-    for record in [posting(None, None), posting(Some(token(9)), None), answered(), told(GAVE_UP, Some("m1"))]
-    {
+    // Its letter lies in the dead-letter queue. It may be sent back, and is not answered then.
+    let decision = on_deletion(Some(&told(GAVE_UP, Some("m1"))), NOW);
+    let letter = Case { was_dead_letter: true, ..of("m2", "h1") };
+    let sent_back = decide(decision.write.as_ref(), &letter);
+    assert_eq!((decision.then, sent_back), (None, Transition::only(Errand::Done(Done::Deleted))));
+    for record in [posting(None, None), posting(Some(token(9)), None), answered(), told(STOPPED, None)] {
         assert_eq!(on_deletion(Some(&record), NOW), Transition::only(None));
     }
 }

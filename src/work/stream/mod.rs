@@ -194,6 +194,19 @@ pub fn deleting(record: Option<&Record>, message: &StreamMessage) -> Transition<
     Transition::write(Record { stream: being_deleted, ..record.clone() }, true)
 }
 
+/// Writes down that this message, which was to be deleted, is certainly not, and never will be: a text may be put there again.
+/// `is_written`: somebody may still write into it.
+pub fn not_deleted(record: Option<&Record>, message: &StreamMessage, is_written: bool) -> Transition<()> {
+    match record {
+        Some(record) if record.stream == Some(Stream::Deleting(message.clone())) => {
+            let message = message.clone();
+            let stream = Some(if is_written { Stream::Open(message) } else { Stream::Closed(message) });
+            Transition::write(Record { stream, ..record.clone() }, ())
+        }
+        _ => Transition::only(()),
+    }
+}
+
 /// Ends a question because Slack has said that somebody pressed stop on its stream. The answer is the receive that is to be made
 /// visible; `None` if the token is not the record's. An answer that is on its way ends as well: it is not posted after a stop.
 pub fn stopped_by_user(record: Option<&Record>, token: &Token) -> Transition<Option<Receive>> {

@@ -72,6 +72,28 @@ impl Message {
     pub fn nonce(&self) -> Option<&str> {
         self.metadata["event_payload"]["nonce"].as_str()
     }
+
+    /// Adds to what is being written, or says by which code Slack refuses it.
+    fn append(&mut self, arguments: &Map<String, Value>) -> Result<(), &'static str> {
+        // The first addition says by which of the two a message is written.
+        let (in_chunks, more) = match (text(arguments, "markdown_text"), arguments.get("chunks")) {
+            (Some(more), None) => (false, more.to_owned()),
+            (None, Some(Value::Array(chunks))) => {
+                let texts = chunks.iter().filter(|chunk| chunk["type"] == "markdown_text");
+                (true, texts.filter_map(|chunk| chunk["text"].as_str()).collect())
+            }
+            (Some(_), Some(_)) => return Err("cannot_provide_both_markdown_text_and_chunks"),
+            _ => return Err("invalid_arguments"),
+        };
+        if more.chars().count() > 12_000 {
+            return Err("msg_too_long");
+        }
+        if *self.is_in_chunks.get_or_insert(in_chunks) != in_chunks {
+            return Err("streaming_mode_mismatch");
+        }
+        self.text.push_str(&more);
+        Ok(())
+    }
 }
 
 /// A status that was set.
@@ -590,26 +612,17 @@ impl State {
         let is_it = |message: &&mut Message| message.ts == ts && message.is_own;
         let Some(message) = self.messages.iter_mut().find(is_it) else { return error("message_not_found") };
         match (method, message.is_written) {
-            ("chat.appendStream", true) => {
-                // The first addition says by which of the two a message is written.
-                let (in_chunks, more) = match (text(arguments, "markdown_text"), arguments.get("chunks")) {
-                    (Some(more), None) => (false, more.to_owned()),
-                    (None, Some(Value::Array(chunks))) => {
-                        let texts = chunks.iter().filter(|chunk| chunk["type"] == "markdown_text");
-                        (true, texts.filter_map(|chunk| chunk["text"].as_str()).collect())
-                    }
-                    (Some(_), Some(_)) => return error("cannot_provide_both_markdown_text_and_chunks"),
-                    _ => return error("invalid_arguments"),
-                };
-                if more.chars().count() > 12_000 {
-                    return error("msg_too_long");
+            ("chat.appendStream", true) => match message.append(arguments) {
+                Ok(()) => {}
+                Err(code) => return error(code),
+            },
+            ("chat.stopStream", true) => {
+                let has_words = ["markdown_text", "chunks"].iter().any(|name| arguments.contains_key(*name));
+                match if has_words { message.append(arguments) } else { Ok(()) } {
+                    Ok(()) => message.is_written = false,
+                    Err(code) => return error(code),
                 }
-                if *message.is_in_chunks.get_or_insert(in_chunks) != in_chunks {
-                    return error("streaming_mode_mismatch");
-                }
-                message.text.push_str(&more);
             }
-            ("chat.stopStream", true) => message.is_written = false,
             ("chat.appendStream" | "chat.stopStream", false) => {
                 return error("message_not_in_streaming_state");
             }

@@ -100,6 +100,7 @@ struct Question {
     counted_stopped: bool,
     /// Whether it was ended for a stop before that was in the table: agent-settle heard of it from Slack.
     is_ahead_of_stop: bool,
+    was_told_before_it_was_deleted: bool,
     expected_attempts: u32,
     first_received: Option<Duration>,
     record: Option<Record>,
@@ -464,9 +465,14 @@ impl Ledger {
         if is_stopped && !stopped.iter().any(is_due) {
             question.is_ahead_of_stop = true;
         }
-        // What is written down of its stream after the end changes nothing else.
+        // What is written down of its stream after the end changes nothing else. A deletion keeps its letter from being answered.
+        let is_deleted = matches!(&after.state, State::Told { why, .. } if why == "deleted");
         let starts_over = matches!(before.map(|record| &record.state), Some(State::Told { .. }))
-            && before.is_some_and(|record| record.state != after.state);
+            && before.is_some_and(|record| record.state != after.state)
+            && !is_deleted;
+        let was_told =
+            matches!(before.map(|record| &record.state), Some(State::Told { told_for: Some(_), .. }));
+        question.was_told_before_it_was_deleted |= was_told && is_deleted;
         let may_start_over = question.is_sent_back;
         if starts_over {
             question.generation += 1;
@@ -1032,10 +1038,10 @@ impl Question {
                 if !is_due {
                     broken("stop", format!("{why}, and nobody did that"));
                 }
-                if !last.is_empty() {
+                if !last.is_empty() && !self.was_told_before_it_was_deleted {
                     broken("stop", format!("{why}, and something was posted"));
                 }
-                if !letters.is_empty() && !self.was_dropped {
+                if !letters.is_empty() && !self.was_dropped && !self.was_told_before_it_was_deleted {
                     broken("letter", format!("{why}, and a dead letter"));
                 }
                 // The message waits for the stop for a while, and the stop may come later than that. The message of a question that one

@@ -208,7 +208,13 @@ impl StreamTools for Node {
         }
     }
 
-    async fn stop_stream(&self, stream: &StreamPlace<'_>, _: SessionStatus, _: Moment) -> Stopped {
+    async fn stop_stream(
+        &self,
+        stream: &StreamPlace<'_>,
+        _: Option<&str>,
+        _: SessionStatus,
+        _: Moment,
+    ) -> Stopped {
         self.somebody_deletes(stream.ts);
         let ts = stream.ts.to_owned();
         let stopped = self.stream_call(move |sim| {
