@@ -7,6 +7,7 @@
     cargo    `cargo run --release --bin NAME` runs what is built
     gh       `gh release download` finds what `make release-dry-run` made, or of it what --pattern names, `gh attestation verify` only that it is told of all it needs
     git      `git clone` is a copy of project.py's checkout; anything else is the real git
+    sam      `sam deploy` is the real one, of a template without what the emulator refuses (sam_for_emulator.py)
     curl     answers `auth.revoke` as Slack does, if it is told of a bot token on standard input
 
 A deployment is carried out once, however often it is asked for with the same arguments, and `cdk destroy` only where DESTROY=1.
@@ -137,7 +138,14 @@ def git(arguments: list[str]) -> int:
     return 0
 
 
-PROGRAMS = {"make": make, "npm": npm, "npx": npx, "cargo": cargo, "curl": curl, "gh": gh, "git": git}
+def sam(arguments: list[str]) -> int:
+    if arguments[0] != "deploy":
+        print(f"sam {arguments} is not known here", file=sys.stderr)
+        return 1
+    return subprocess.run([ROOT / ".venv/bin/python", pathlib.Path(__file__).with_name("sam_for_emulator.py"), *arguments]).returncode
+
+
+PROGRAMS = {"make": make, "npm": npm, "npx": npx, "cargo": cargo, "curl": curl, "gh": gh, "git": git, "sam": sam}
 
 if __name__ == "__main__":
     sys.exit(PROGRAMS[sys.argv[1]](sys.argv[2:]))

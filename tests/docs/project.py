@@ -33,7 +33,7 @@ ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platfo
 FUNCTIONS = ("slack-ingress", "redrive", "agent-dispatch", "agent-settle", "token-rotation")
 # The programs that programs.py stands in for.
 STAND_INS = ("make", "npm", "npx", "cargo", "curl")
-WITHOUT_RUST = ("npm", "npx", "gh", "git")
+WITHOUT_RUST = ("npm", "npx", "gh", "git", "sam")
 # What `make release-dry-run` made.
 RELEASE_ASSETS = pathlib.Path(os.environ.get("RELEASE_ASSETS", ROOT / "target/release-dry-run/assets"))
 IN_VENV = ROOT / ".venv/bin"
@@ -79,6 +79,7 @@ class Project:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_PAGER": "",
             "CDK_DISABLE_VERSION_CHECK": "1",
+            "SAM_CLI_TELEMETRY": "0",
             "CI": "true",
         }
 

@@ -33,8 +33,9 @@ PAGES_NOT_RUN = {
     "try-it.md": "`make test` runs the demonstrations; what is played after them is slack-dev's, and slack-dev/tests runs it",
     "audit.md": "slack-dev/tests finds, exports and deletes a person's entries in a table that has some",
     "../slack-dev/README.md": "slack-dev/tests runs each command, and plays Slack, a queue and a browser for it",
-    "../bolt/README.md": "no package is published; release/tests packs them, and `make test-bolt-javascript` installs the one for npm",
-    "../bolt/javascript/README.md": "likewise",
+    "../bolt/README.md": "test_release.py runs it, on the packages of a dry run",
+    "../bolt/javascript/README.md": "it names the package by its name on npm, where it is not published yet, and an app and a queue of somebody's; "
+                                    "bolt/javascript/test runs the worker so",
     "../bolt/python/README.md": "it needs an app and a queue of somebody's; bolt/python/tests runs the worker so",
     "../cdk/README.md": "no package is published; cdk/test/package installs what is packed",
 }
@@ -45,18 +46,18 @@ Name = tuple[str, str]
 NOT_RUN: dict[Name, str] = {
     ("../README.md", "make demo-agent"): "`make test` runs the demonstrations",
     ("../README.md", "make check"): "`make test` is this",
-    ("deploy.md", "mkdir slack-ingress"): "test_release.py runs it, in a directory and an account of its own, without Rust",
+    ("deploy.md", "mkdir slack-ingress"): "test_release.py runs it, on the files of a dry run, in an account of its own, without Rust",
     ("deploy.md", "git clone --depth 1"): "likewise",
     ("deploy.md", "code+=(-c agent=true"): "likewise",
     ("deploy.md", "(cd repository/cdk"): "likewise",
     ("deploy.md", 'tar -xzf "slack-dev-$(uname'): "likewise",
     ("deploy.md", 'TOOL="slack-dev-$(uname'): "likewise",
     ("zero-to-slack.md", "slack-dev doctor"): "likewise, with the release's slack-dev",
-    ("deploy.md", "slack-ingress-sam-arm64.zip"): "there is no release yet; release/tests packs and validates that template",
+    ("deploy.md", "slack-ingress-sam-arm64.zip"): "likewise, with the SAM CLI",
     ("operate.md", "output CanaryFunctionName"): "there is a canary only with canary=true, and version 1 of the AWS CLI has no `logs tail`",
     ("operate.md", "aws lambda get-alias"): "there is an alias only with gradualDeployment; cdk/test/deploy (cdk) goes back by it",
     ("operate.md", "aws lambda update-alias"): "likewise",
-    ("operate.md", "codePath=../slack-ingress-arm64.zip"): "it takes the zips of a release",
+    ("operate.md", "codePath=../slack-ingress-arm64.zip"): "it takes the zips of a release; test_release.py runs it, after an update",
     ("operate.md", "list-agent-runtime-versions"): "no emulator has AgentCore",
     ("operate.md", "update-agent-runtime-endpoint"): "no emulator has AgentCore",
     ("deploy.md", "sam build"): "it compiles for minutes; cdk/test/deploy (sam) deploys the template with built functions",
@@ -86,6 +87,7 @@ SYNTHESIZED: dict[Name, str] = {
 AT_THE_END: dict[Name, str] = {("operate.md", "aws sqs delete-queue"): "it deletes what the other shell still needs"}
 TYPED: dict[Name, str] = {
     ("deploy.md", "read -rs SIGNING_SECRET"): SIGNING_SECRET,
+    ("deploy.md", "(cd sam && sam deploy"): "y",  # whether the changes are right
     ("zero-to-slack.md", "read -rs SIGNING_SECRET"): SIGNING_SECRET,
     ("zero-to-slack.md", "read -rs BOT_TOKEN"): "xoxb-1-first",
     ("slack-app.md", "read -rs SLACK_CLIENT_SECRET"): "0123456789abcdef",

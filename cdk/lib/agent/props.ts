@@ -39,7 +39,12 @@ export interface OwnAgent {
    * @default `code`
    */
   readonly artifact?: agentcore.AgentRuntimeArtifact;
-  /** How the agent finds its answers: `echo`, `bedrock:<model id>`, or `strands:<model id>`. @default 'echo' */
+  /**
+   * How the agent finds its answers: `strands:<model id>`, `bedrock:<model id>`, or `echo`, which repeats the question and asks no
+   * model. The default is the model that Strands takes for Bedrock itself, by a global inference profile: any commercial region
+   * may answer. Outside of the partition `aws` there is none.
+   * @default 'strands:global.anthropic.claude-sonnet-4-6'
+   */
   readonly thinking?: string;
   /** The tools of the Gateway that a model may use by Strands: operations, separated by commas. @default none */
   readonly tools?: string;

@@ -14,6 +14,7 @@ import type { AgentTarget } from './dispatch';
 import { type AgentGateway, agentCoreArn, cdkNagSpelling } from './gateway';
 import type { AgentMemory } from './memory';
 import type { OwnAgent } from './props';
+import { thinkingOf } from './thinking';
 
 /**
  * The name of the endpoint that the dispatcher calls. A deployment moves it to the newest version of the agent; the
@@ -61,11 +62,7 @@ export class AgentRuntime extends Construct implements AgentTarget {
   constructor(scope: Construct, id: string, props: AgentRuntimeProps) {
     super(scope, id);
     const stack = Stack.of(this);
-    const thinking = props.thinking ?? 'echo';
-    const [, framework, model] = /^(bedrock|strands):([\w.:-]+)$/.exec(thinking) ?? [];
-    if (thinking !== 'echo' && model === undefined) {
-      throw new Error(`AgentRuntime: thinking must be "echo" or a model id after "bedrock:" or "strands:", and is: ${thinking}`);
-    }
+    const { text: thinking, framework, model } = thinkingOf(this, props.thinking);
     if (props.tools !== undefined && framework !== 'strands') {
       throw new Error(`AgentRuntime: tools need a model that uses them (thinking "strands:" and a model id), and it is: ${thinking}`);
     }
@@ -203,13 +200,17 @@ function agentCode(path: string, isTraced: boolean): agentcore.AgentRuntimeArtif
 /** The resources that a role must be allowed to invoke in order to call one model, with the conditions on them. */
 function modelsOf(scope: Construct, model: string): { arn: string; conditions?: iam.Conditions }[] {
   const { partition, region, account } = Stack.of(scope);
-  if (!PROFILE_PREFIX.test(model)) return [{ arn: `arn:${partition}:bedrock:${region}::foundation-model/${model}` }];
-  const profile = `arn:${partition}:bedrock:${region}:${account}:inference-profile/${model}`;
-  return [
-    { arn: profile },
-    {
-      arn: `arn:${partition}:bedrock:*::foundation-model/${model.replace(PROFILE_PREFIX, '')}`,
-      conditions: { StringEquals: { 'bedrock:InferenceProfileArn': profile } },
-    },
-  ];
+  const here = `arn:${partition}:bedrock:${region}`;
+  const prefix = PROFILE_PREFIX.exec(model)?.[0];
+  if (prefix === undefined) return [{ arn: `${here}::foundation-model/${model}` }];
+  const profile = `${here}:${account}:inference-profile/${model}`;
+  const conditions = { StringEquals: { 'bedrock:InferenceProfileArn': profile } };
+  const name = model.slice(prefix.length);
+  // A global profile asks the model here, or the one that has no region, whose ARN says nothing between the colons (AWS's guide to
+  // Bedrock, "Global cross-Region inference"). Which regions another profile chooses from is in no template.
+  const models =
+    prefix === 'global.'
+      ? [`${here}::foundation-model/${name}`, `arn:${partition}:bedrock:::foundation-model/${name}`]
+      : [`arn:${partition}:bedrock:*::foundation-model/${name}`];
+  return [{ arn: profile }, ...models.map((arn) => ({ arn, conditions }))];
 }

@@ -8,6 +8,7 @@ import type { Construct } from 'constructs';
 import { A_DAY, SCOPES } from '../agent/limits';
 import type { ADay, SuggestedPrompts } from '../agent/props';
 import type { AgentProps } from '../agent/stack';
+import { checkDefaultModel } from '../agent/thinking';
 import { TRELLO_DOCUMENT, TRELLO_TARGET } from '../agent/trello';
 import { outside } from '../common/limits';
 import { AGENT_CODE, functionCode } from './code';
@@ -32,6 +33,8 @@ export function agentProps(scope: Construct): AgentProps {
     const given = useless(['agentRuntimeQualifier', 'agentToolsGatewayArn', 'agentToolsGatewayUrl']);
     if (given) throw new Error(`${given} has no effect without agentRuntimeArn`);
   }
+  // A stack for any region is deployed in the one that the CDK's command line names.
+  if (!runtimeArn && text('thinking') === undefined) checkDefaultModel(scope, process.env.CDK_DEFAULT_REGION);
   const remembers = choice('memory', 'user', 'off') === 'user';
   if (list('alsoAnswers')?.includes('bots') && (text('botEvents') ?? 'drop') === 'drop')
     throw new Error('alsoAnswers=bots has no effect while the ingress drops what bots write: set botEvents=own');

@@ -66,7 +66,8 @@ function build({ binary, architecture, crate = CRATE, ...props }: FunctionCodePr
   ];
   try {
     const commandOptions = { cwd: crate, stdio: ['ignore', 'inherit', 'inherit'] as ('ignore' | 'inherit')[] };
-    return lambda.Code.fromCustomCommand(join(lambdaDir, binary), command, { commandOptions });
+    // The CDK takes the arguments out of the list that it is given, and the error is to name them.
+    return lambda.Code.fromCustomCommand(join(lambdaDir, binary), [...command], { commandOptions });
   } catch (error) {
     throw new Error(
       `the function could not be built (${command.join(' ')}): is cargo-lambda installed? ` +

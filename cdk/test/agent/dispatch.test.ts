@@ -180,7 +180,7 @@ for (const [name, make, problem] of [
   ['an ingress that does not know of agent_view', () => agentStacks({}, { dmConversation: 'channel' }), /dmConversation 'thread'/],
   ['more attempts than are allowed', () => agentStacks({ maxAttempts: 101 }), /maxAttempts must be/],
   ['an unknown way of thinking', () => agentStacks({ agent: { thinking: 'gpt' } }), /must be "echo" or/],
-  ['tools for an agent that echoes', () => agentStacks({ agent: { tools: 'post_to_slack' } }), /tools need a model/],
+  ['tools for an agent that echoes', () => agentStacks({ agent: { thinking: 'echo', tools: 'post_to_slack' } }), /tools need a model/],
   ['tools for a model that is asked once', () => agentStacks({ agent: { thinking: 'bedrock:a.b', tools: 'post_to_slack' } }), /tools need a model/],
   ['a model by its ARN', () => agentStacks({ agent: { thinking: 'bedrock:arn:aws:bedrock:a:b:c/d' } }), /model id/],
   ['code that does not exist', () => agentStacks({ agent: { code: '/no-such-file-7f3c' } }), /does not exist: \/no-such-file-7f3c/],

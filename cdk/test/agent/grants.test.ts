@@ -53,6 +53,21 @@ const gatewayRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway', is
 const settleGatewayRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Gateway', isSettleGateway);
 const runtimeRole = agentCoreRole(template, 'AWS::BedrockAgentCore::Runtime');
 
+/** The three parts of a right to a global inference profile, as AWS's guide has them, and no wildcard. */
+const globalGrants = (action: string, model: string) => {
+  const profile = local('bedrock', `inference-profile/global.${model}`);
+  return [
+    allow(action, profile),
+    {
+      ...allow(action, [
+        join('arn:', partition, ':bedrock:', region, `::foundation-model/${model}`),
+        join('arn:', partition, `:bedrock:::foundation-model/${model}`),
+      ]),
+      Condition: { StringEquals: { 'bedrock:InferenceProfileArn': profile } },
+    },
+  ];
+};
+
 const runtimeStatementsOf = (agent: Parameters<typeof agentTemplate>[0]) =>
   agentCoreRole(agentTemplate(agent).template, 'AWS::BedrockAgentCore::Runtime').statements;
 
@@ -181,7 +196,7 @@ for (const [name, its, role] of [
   });
 }
 
-test('the agent may call its tools, invoke agent-settle, write its log and fetch its code, and nothing else', () => {
+test('the agent may call its tools, invoke agent-settle, write its log, ask its model and fetch its code, and nothing else', () => {
   const groups = `log-group:/aws/bedrock-agentcore/runtimes/${runtime.Properties.AgentRuntimeName}-*`;
   const { Bucket, Prefix } = runtime.Properties.AgentRuntimeArtifact.CodeConfiguration.Code.S3;
   assert.deepEqual(runtimeRole.statements, [
@@ -190,18 +205,23 @@ test('the agent may call its tools, invoke agent-settle, write its log and fetch
     allow(['logs:CreateLogGroup', 'logs:DescribeLogStreams'], local('logs', groups)),
     allow(['logs:CreateLogStream', 'logs:PutLogEvents'], local('logs', `${groups}:log-stream:*`)),
     allow('logs:DescribeLogGroups', local('logs', 'log-group:*')),
+    ...globalGrants('bedrock:InvokeModelWithResponseStream', 'anthropic.claude-sonnet-4-6'),
     allow('s3:GetObject', join('arn:', partition, ':s3:::', Bucket, `/${Prefix}`)),
   ]);
 });
 
+/** The rights on models of an agent with this setting. */
+const modelGrants = (thinking?: string) =>
+  runtimeStatementsOf({ agent: { code: code, thinking } }).filter((it) => String(it.Action).startsWith('bedrock:'));
+
 test('an agent that echoes may call no model', () => {
-  assert.doesNotMatch(JSON.stringify(runtimeRole.statements), /"bedrock:/);
-  assert.equal(runtime.Properties.EnvironmentVariables.THINKING, 'echo');
+  assert.deepEqual(modelGrants('echo'), []);
 });
 
-/** The rights on models of an agent with this setting. */
-const modelGrants = (thinking: string) =>
-  runtimeStatementsOf({ agent: { code: code, thinking } }).filter((it) => String(it.Action).startsWith('bedrock:'));
+test('an agent of which nothing is said may have the answers of one model streamed, by its global profile', () => {
+  assert.equal(runtime.Properties.EnvironmentVariables.THINKING, 'strands:global.anthropic.claude-sonnet-4-6');
+  assert.deepEqual(modelGrants(), globalGrants('bedrock:InvokeModelWithResponseStream', 'anthropic.claude-sonnet-4-6'));
+});
 
 test('an agent that thinks with a model may call that model only, in its own region', () => {
   for (const model of ['anthropic.claude-sonnet-4-5-20250929-v1:0', 'zai.glm-4.6', 'us-lab.model-v1']) {
@@ -219,7 +239,7 @@ test('an agent that thinks by Strands may have that model\'s answer streamed, an
 
 test('an agent with an inference profile may call the profile, and through it the model in any region', () => {
   const model = 'anthropic.claude-sonnet-4-5-20250929-v1:0';
-  for (const geography of ['us', 'eu', 'global', 'us-gov']) {
+  for (const geography of ['us', 'eu', 'jp', 'us-gov']) {
     const profile = local('bedrock', `inference-profile/${geography}.${model}`);
     assert.deepEqual(modelGrants(`bedrock:${geography}.${model}`), [
       allow('bedrock:InvokeModel', profile),
@@ -229,6 +249,11 @@ test('an agent with an inference profile may call the profile, and through it th
       },
     ]);
   }
+});
+
+test('an agent with a global profile may call the profile, and through it the model here and the one without a region', () => {
+  const model = 'anthropic.claude-sonnet-4-5-20250929-v1:0';
+  assert.deepEqual(modelGrants(`bedrock:global.${model}`), globalGrants('bedrock:InvokeModel', model));
 });
 
 test('an agent that is traced may send spans, ask which to send, and nothing else', () => {
@@ -247,7 +272,7 @@ test('an agent that is an image may pull that image', () => {
     const repository = ecr.Repository.fromRepositoryName(scope, 'Repository', 'agent');
     return { agent: { artifact: agentcore.AgentRuntimeArtifact.fromEcrRepository(repository, 'v1') } };
   });
-  assert.deepEqual(statements.slice(5), [
+  assert.deepEqual(statements.slice(7), [
     allow(
       ['ecr:BatchCheckLayerAvailability', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
       local('ecr', 'repository/agent'),

@@ -20,7 +20,7 @@ test('the runtime runs main.py with its tools, and the endpoint is the newest ve
     EnvironmentVariables: {
       SETTLE_FUNCTION: { 'Fn::GetAtt': [settleIn(template).id, 'Arn'] },
       GATEWAY_URL: { 'Fn::GetAtt': [only(template, 'AWS::BedrockAgentCore::Gateway', isToolsGateway).id, 'GatewayUrl'] },
-      THINKING: 'echo',
+      THINKING: 'strands:global.anthropic.claude-sonnet-4-6',
       ANSWER: 'post',
     },
     LifecycleConfiguration: {},

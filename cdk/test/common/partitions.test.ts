@@ -70,6 +70,15 @@ for (const [region, partition, console] of [
   }
 }
 
+test('a partition without global inference profiles wants a model to be named, where the region is known', () => {
+  for (const [region, partition] of [['cn-north-1', 'aws-cn'], ['us-gov-west-1', 'aws-us-gov'], ['us-iso-east-1', 'aws-iso'], ['eusc-de-east-1', 'aws-eusc']]) {
+    assert.throws(() => stacksIn(region, { thinking: '' }), new RegExp(`is not in ${region} \\(${partition}\\): name a model .*thinking=strands:<model id>.*thinking=echo`));
+    for (const thinking of ['echo', 'strands:a.model']) stacksIn(region, { memory: 'off', thinking });
+  }
+  // What the CDK does not know, CloudFormation and the agent will.
+  for (const region of ['eu-central-1', 'mars-north-1', undefined]) stacksIn(region, { thinking: '' });
+});
+
 test('in the usual partition the addresses of the dashboards are as ever', () => {
   for (const stack of stacksIn('us-east-1')) assert.deepEqual(consoles(readIn('aws', stack)), ['console.aws.amazon.com']);
   for (const stack of stacksIn(undefined)) assert.deepEqual(consoles(readIn('aws', stack)), ['console.aws.amazon.com']);

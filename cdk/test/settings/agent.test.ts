@@ -366,7 +366,7 @@ test("the queue waits for a dispatcher's time-out that is set", () => {
 });
 
 test("the agent gets the environment that is set, and what is its own stays", () => {
-  const { template } = deployed({ agentEnvironment: '{"ECHO_SECONDS": "3"}' });
+  const { template } = deployed({ thinking: 'echo', agentEnvironment: '{"ECHO_SECONDS": "3"}' });
   template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', { EnvironmentVariables: { ECHO_SECONDS: '3', THINKING: 'echo' } });
 });
 
@@ -393,7 +393,7 @@ test('a setting with an empty value counts as not given', () => {
   const empty = { thinking: '', tools: '', botTokenSecretArn: '', agentRuntimeArn: '', agentRuntimeQualifier: '', maxAttempts: '' };
   const { template } = deployed({ ...empty, agentTimeoutSeconds: '', dispatchConcurrency: '' });
   template.resourceCountIs('AWS::SecretsManager::Secret', 1);
-  template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', { EnvironmentVariables: { THINKING: 'echo' } });
+  template.hasResourceProperties('AWS::BedrockAgentCore::Runtime', { EnvironmentVariables: { THINKING: 'strands:global.anthropic.claude-sonnet-4-6' } });
   assert.equal(wantsAgent(newApp({ agent: '', thinking: '' })), false);
 });
 
@@ -475,7 +475,7 @@ for (const [context, problem] of [
   [{ agentRuntimeArn: runtimeArn, answer: 'stream' }, /answer and agentRuntimeArn cannot both be set/],
   [{ agent: 'false', answer: 'stream' }, /answer has no effect without an agent/],
   [{ memory: 'on' }, /memory must be one of user, off, and is: on/],
-  [{ memory: 'user' }, /a memory needs a model that uses it .*, and it is: echo/],
+  [{ memory: 'user', thinking: 'echo' }, /a memory needs a model that uses it .*, and it is: echo/],
   [{ memory: 'user', thinking: 'bedrock:zai.glm-4.6', memoryDays: '30' }, /memoryDays must be from 31 to 3650, and is: 30/],
   [{ memory: 'user', thinking: 'bedrock:zai.glm-4.6', memoryDays: '3651' }, /and is: 3651/],
   [{ memoryDays: '90' }, /memoryDays has no effect without a memory: set memory=user/],
@@ -557,6 +557,7 @@ for (const context of [
   { agentRuntimeArn: runtimeArn, botTokenSecretArn: secret },
   { agentRuntimeArn: runtimeArn, agentProtocol: 'plain', agentView: 'false' },
   { thinking: 'bedrock:zai.glm-4.6', memory: 'user' },
+  { thinking: 'echo' },
   { tracing: 'off' },
   { agentTracing: 'adot', agentCodePath: tracedAgent },
   { agentImageUri: '111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/agent:v1.2' },
@@ -584,11 +585,11 @@ test("cdk-nag does check the stack, and the agent's roles in it", () => {
 });
 
 /** Runs the CDK app as the CDK's command line does, and returns the names of the stacks that it creates. */
-function synthesize(context: Record<string, string>): string[] {
+function synthesize(context: Record<string, string>, env: Record<string, string> = {}): string[] {
   const out = temporaryDirectory();
   const run = spawnSync(process.execPath, ['--import', 'tsx', 'bin/slack-ingress.ts'], {
     cwd: join(REPOSITORY, 'cdk'),
-    env: { ...process.env, CDK_OUTDIR: out, CDK_CONTEXT_JSON: JSON.stringify({ ...CONTEXT, ...code(), ...context }) },
+    env: { ...process.env, ...env, CDK_OUTDIR: out, CDK_CONTEXT_JSON: JSON.stringify({ ...CONTEXT, ...code(), ...context }) },
     encoding: 'utf8',
   });
   assert.equal(run.status, 0, run.stderr);
@@ -597,6 +598,15 @@ function synthesize(context: Record<string, string>): string[] {
     .filter(([, it]) => it.type === 'aws:cloudformation:stack')
     .map(([name]) => name);
 }
+
+test('where the model that nobody has named cannot be, the app stops, and says how to name one', () => {
+  const inChina = { CDK_DEFAULT_REGION: 'cn-north-1' };
+  assert.throws(() => synthesize({ agent: 'true' }, inChina), /claude-sonnet-4-6, .*, is not in cn-north-1 \(aws-cn\): .*-c thinking=strands:<model id>.*-c thinking=echo/);
+  for (const context of [{ thinking: 'echo' }, { thinking: 'strands:a.model' }, { agentRuntimeArn: runtimeArn }] as Record<string, string>[]) {
+    assert.deepEqual(synthesize({ agent: 'true', ...context }, inChina), ['SlackIngress', 'SlackIngressAgent']);
+  }
+  assert.deepEqual(synthesize({}, inChina), ['SlackIngress']);
+});
 
 test("the app creates the agent's stack if the settings ask for it, and names it after its ingress", () => {
   assert.deepEqual(synthesize({}), ['SlackIngress']);

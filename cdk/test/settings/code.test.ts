@@ -38,3 +38,37 @@ test('without a path, cargo-lambda builds the code for the architecture', () => 
     process.env.PATH = path;
   }
 });
+
+test('without cargo-lambda the error says what to install, and what to do without it', () => {
+  const crate = temporaryDirectory();
+  const path = process.env.PATH;
+  // A directory in which there is no program at all, cargo least of all.
+  process.env.PATH = temporaryDirectory();
+  try {
+    assert.throws(
+      () => functionCode({ binary: 'redrive', architecture: lambda.Architecture.ARM_64, crate }),
+      (error: Error) => {
+        const command = `cargo lambda build --locked --release --bin redrive --arm64 --lambda-dir ${join(crate, 'target/lambda-cdk/arm64')}`;
+        assert.ok(error.message.startsWith(`the function could not be built (${command}): is cargo-lambda installed? `), error.message);
+        assert.match(error.message, /run `make build`, and give the zips in target\/lambda by codePath, redriveCodePath … \(docs\/deploy\.md\)$/);
+        assert.match(String((error.cause as Error).message), /cargo/);
+        return true;
+      },
+    );
+  } finally {
+    process.env.PATH = path;
+  }
+});
+
+test('a build that fails is no build', () => {
+  const crate = temporaryDirectory();
+  writeFileSync(join(crate, 'cargo'), '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const path = process.env.PATH;
+  process.env.PATH = `${crate}:${path}`;
+  try {
+    const build = () => functionCode({ binary: 'redrive', architecture: lambda.Architecture.ARM_64, crate });
+    assert.throws(build, /^Error: the function could not be built .*is cargo-lambda installed\?/);
+  } finally {
+    process.env.PATH = path;
+  }
+});
