@@ -5,11 +5,12 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 
+use super::Dispatch;
 use super::agent::{Agent, InvokeError};
 use super::agent_call::AgentCall;
+use super::question::Work;
 use super::reply::{self, PlainReply};
 use super::settler::{Settler, SettlerError, request};
-use super::{Dispatch, Work};
 use crate::sink::Sink;
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::clock::Clock;

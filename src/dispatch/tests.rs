@@ -1,25 +1,38 @@
 use super::*;
+use crate::dedup::StoreError;
 use crate::sink::SendError;
 use crate::sink::message::Message;
+use crate::slack::approval::LAPSED;
 use crate::slack::asker::AskerKind;
 use crate::slack::question::SlackTs;
+use crate::time::clock::UnixMillis;
+use crate::time::trace::TraceHeader;
+use crate::work::Stopped;
 use crate::work::askers::{AskerKey, AskerStore};
 use crate::work::audit::{AuditEntry, AuditStore};
 use crate::work::journal::{Entry, ProposedCall, ToolEnd};
 use crate::work::lapse::Lapse;
 use crate::work::memory::MemoryWork;
 use crate::work::operations::{self, Now};
-use crate::work::record::{ApprovalRef, Buttons, Flight, Record};
+use crate::work::queue::QueueError;
+use crate::work::receive::{self, STOP_GRACE};
+use crate::work::record::{ApprovalRef, Buttons, End, Flight, LEASE, Receive, Record, State};
+use crate::work::token::Token;
 use crate::work::transition::Transition;
+use crate::work::update::update;
 use crate::work::usage::{Amounts, Counter, Taken, Taker, UsageStore};
 use crate::work::{Seen, Written};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
+use super::agent::{InvokeError, Replied};
+use super::agent_call::AgentCall;
+use super::message::DEAD_LETTER_REASON;
 use super::settler::SettlerError;
+use super::withdrawal::stop_text;
 
 /// 1531420618.500000 in Slack's words.
 const NOW: u64 = 1_531_420_618_500;

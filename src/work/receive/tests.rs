@@ -456,8 +456,7 @@ fn a_letter_that_was_sent_back_starts_over_once() {
         app_users: vec!["U0APP".to_owned()],
         ..free()
     };
-    let decision =
-        decide(Some(&known.with(old.state)), &Case { resumes: Some(token(5)), ..case.clone() });
+    let decision = decide(Some(&known.with(old.state)), &Case { resumes: Some(token(5)), ..case.clone() });
     let again = decision.write.unwrap();
     assert_eq!(again.with(State::Free), known);
     // An answered question, and one that was withdrawn, are not asked again.
