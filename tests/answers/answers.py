@@ -12,7 +12,7 @@ number of what was approved: what was shown is done then, and the other thing on
 questions may be asked in a day, for whose last places several people ask at once, and so many tools be called; the tokens of the workspace
 are used up shortly before the end: no more is used, nothing that was used is not counted, and who asks beyond is told so once.
 
-    KILLS=500       so many kills and pauses, instead of 120
+    KILLS=500       so many kills and pauses, instead of 120; with fewer some of this may never happen, and the run fails
     SEED=7          the same random choices again; the moments at which they meet a process still differ
     PROTOCOL=none   with an agent that posts by itself and knows nothing of work records: it shows what the protocol is for
     FUNCTIONS_DIR   where the functions' binaries are, instead of target/release
@@ -60,7 +60,7 @@ ENDS = ("answered", "told", "joined")
 FAULT_SECONDS = (0.3, 1.5)
 CONVERSATIONS = 7
 # A person has so many questions open at a time, and waits for so long before the next; or longer, if told to ask again later.
-OPEN_QUESTIONS, ASK_SECONDS, LATER_SECONDS = 3, (1, 9), (15, 25)
+OPEN_QUESTIONS, ASK_SECONDS, LATER_SECONDS = 3, (1, 9), (20, 40)
 THINK_SECONDS = 5
 LONG_ANSWERS, LONG = 0.05, 9000
 # For how many questions the agent makes cards, posts notes, or changes its mind about what it makes.
@@ -69,7 +69,7 @@ CARDS, NOTES, EDITS = 0.2, 0.5, 0.3
 SHOWN, STEPS = 0.4, 0.4
 # So many people ask at once for the last places of a channel, of which there are fewer; who has asked there before waits for so long
 # until their earlier questions have ended. Their claims are held until each has come, but not for longer than this.
-RUSH, RUSH_WAIT_SECONDS, HOLD_SECONDS = 3, 12, 8
+RUSH, RUSH_WAIT_SECONDS, HOLD_SECONDS = 3, 8, 8
 # Slack's attempts. Its own pauses are none, a minute and five minutes.
 SLACK_PAUSES = (0, 1, 3, 8, 15)
 SLACK_LIMIT_SECONDS = 3
@@ -159,8 +159,10 @@ class Trial:
         while not self.over.wait(chance.uniform(*ASK_SECONDS)):
             if sum(not self._has_ended(it) for it in mine) >= OPEN_QUESTIONS:
                 continue
-            if mine and self._is_declined(mine[-1]) and self.over.wait(chance.uniform(*LATER_SECONDS)):
-                break
+            if mine and self._is_declined(mine[-1]):
+                channel, thread, mine, here = new_channel(), None, [], 0
+                self.over.wait(chance.uniform(*LATER_SECONDS))
+                continue
             if here > QUESTIONS_A_DAY - RUSH:
                 self._wait_for(mine)
                 self._rush(channel, thread, chance)
@@ -409,14 +411,14 @@ class Trial:
 
     def happened(self) -> Counter[str]:
         """How often that has happened which this is for, as the last line says it."""
-        edited, notes, done = effects.edited_under_an_approval(self.world), effects.notes(self.world), effects.made(self.world)
+        edited, done = effects.edited_under_an_approval(self.world), effects.made(self.world)
         return Counter({
             "times something else asked for under the number of what was approved": len(edited),
-            "of it made, approved by itself": sum(name in done for name in set(edited)),
+            "of it made, approved by itself": sum(name in done and name in self.deciders.approved for name in set(edited)),
             "last places of channels claimed at once": self.limits.places_contested,
             **{f"{what} refused": times for what, times in self.limits.refused.items()},
             "things made without approval": sum(map(effects.is_note, done)),
-            "of such calls with an unknown outcome": notes["unknown"] + notes["under way"],
+            "of them struck in the middle of their calls": len(effects.notes_struck(self.world)),
         })
 
 

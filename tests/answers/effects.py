@@ -17,8 +17,6 @@ CREATE_CARD, CREATE_CANVAS, POST = "trello___create_card", "canvases___create_ca
 # Where the scripted agent posts its notes.
 NOTES = "C0NOTES"
 NEEDS_APPROVAL = ("create_card", "create_canvas")
-# The end of the name of what an agent wants that has changed its mind after an approval.
-EDITED = (" as edited", " as canvas")
 
 
 def name_of(tool: str, arguments: Mapping[str, Any], world: World) -> str:
@@ -35,12 +33,8 @@ def name_of(tool: str, arguments: Mapping[str, Any], world: World) -> str:
     return f"{tool} {json.dumps(arguments, sort_keys=True)}"
 
 
-def is_edited(name: str) -> bool:
-    return name.endswith(EDITED)
-
-
 def is_note(name: str) -> bool:
-    return " note " in name
+    return re.fullmatch(r"\S+ note \d", name) is not None
 
 
 def made(world: World) -> Counter[str]:
@@ -48,7 +42,7 @@ def made(world: World) -> Counter[str]:
     done = Counter[str]()
     for card in world.trello.cards:
         fields = {"idList": card.id_list, "name": card.name, "desc": card.desc, "due": card.due}
-        done[name_of(CREATE_CARD, {name: it for name, it in fields.items() if it}, world)] += 1
+        done[name_of(CREATE_CARD, {field: it for field, it in fields.items() if it}, world)] += 1
     for canvas in world.slack_api.canvases:
         content = {"type": "markdown", "markdown": canvas.markdown}
         done[name_of(CREATE_CANVAS, {"title": canvas.title, "document_content": content}, world)] += 1
@@ -81,21 +75,26 @@ def wrongly_told(done: Counter[str], question_id: str, said: list[tuple[str, str
 
 
 def requests(world: World) -> list[tuple[Invoked, str]]:
-    """The requests for calls that agent-settle has answered, each with the name of what it would do."""
-    found = []
-    for it in list(world.lambda_api.invoked):
-        if it.event.get("operation") == "call" and isinstance(it.answer, dict):
-            found.append((it, name_of(it.event["tool"], json.loads(it.event["arguments"]), world)))
-    return found
+    """The requests for calls, each with the name of what it would do."""
+    return [(it, name_of(it.event["tool"], json.loads(it.event["arguments"]), world))
+            for it in list(world.lambda_api.invoked) if it.event.get("operation") == "call"]
+
+
+def answered(world: World) -> list[tuple[dict[str, Any], Invoked, str]]:
+    """What agent-settle has answered to them."""
+    return [(it.answer, it, name) for it, name in requests(world) if isinstance(it.answer, dict)]
 
 
 def edited_under_an_approval(world: World) -> list[str]:
     """The names of the things that were asked for under a number under which something else was approved, and not made yet. Such a request
     is answered with what was approved."""
-    return [name for it, name in requests(world)
-            if it.answer["outcome"] == "another call" and it.answer["call"]["outcome"] == "approved"]
+    return [name for answer, _, name in answered(world)
+            if answer["outcome"] == "another call" and answer["call"]["outcome"] == "approved"]
 
 
-def notes(world: World) -> Counter[str]:
-    """How the calls ended that need nobody's approval, as it was told last of each."""
-    return Counter({name: it.answer["outcome"] for it, name in requests(world) if is_note(name)}.values())
+def notes_struck(world: World) -> set[str]:
+    """The notes that are there although a process died or an answer was lost in the middle of their calls: they were asked for more than
+    once, or nobody was told what came of them."""
+    times = Counter(name for _, name in requests(world))
+    unknown = {name for answer, _, name in answered(world) if answer["outcome"] in ("unknown", "under way")}
+    return {name for name in made(world) if is_note(name) and (times[name] > 1 or name in unknown)}

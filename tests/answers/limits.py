@@ -19,7 +19,7 @@ QUESTIONS_A_DAY, TOOL_CALLS_A_DAY = 5, 6
 # What an attempt takes, and what it reports at most.
 TOKENS_A_QUESTION, MOST_TOKENS = 1000, 900
 # How many tokens a world has for each kill and pause that it is to meet, and for which part of these they are to last.
-TOKENS_A_KILL, LASTING = 900, 0.85
+TOKENS_A_KILL, LASTING = 1050, 0.9
 
 OF_QUESTIONS = "Sorry, I have answered as much in this channel today as I may. Please ask me again tomorrow: the day ends at midnight UTC."
 OF_TOKENS = ("Sorry, too little is left of what may be used in this workspace today. Please ask me again later: what is being thought about "
@@ -114,12 +114,12 @@ class Limits:
 
     def _tool_calls(self, events: list[Event], records: Mapping[str, Any]) -> list[str]:
         lines, counted = [], self._counted(records, "channel", "tool_calls")
-        done, asked = effects.made(self.world), effects.requests(self.world)
+        done, asked = effects.made(self.world), effects.answered(self.world)
         for channel in {event.channel for event in events}:
             there = sum(times for name, times in done.items() if f":{channel}:" in name)
             if there > self._of_channel(counted, channel) or there > TOOL_CALLS_A_DAY * self._days(records):
                 lines.append(f"{channel}: {there} things were made, and {self._of_channel(counted, channel)} are counted")
-        refused = {name: it.event["record"] for it, name in asked if (it.answer.get("why") or "").startswith("over_limit")}
+        refused = {name: it.event["record"] for answer, it, name in asked if (answer.get("why") or "").startswith("over_limit")}
         self.refused["calls of tools"] = len(refused)
         # A question that goes on after midnight may do then what it might not before.
         for event in events if self._days(records) == 1 else []:
