@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::Dispatch;
 use super::agent::Agent;
 use super::question::Work;
-use super::settler::{self, Settler, request};
+use super::settler::{self, Settler, outcome, request};
 use crate::sink::Sink;
 use crate::slack::asker::Home;
 use crate::slack::question::Question;
@@ -39,14 +39,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         let request = request("admit", work.key, work.token, settler::admission(who_may_ask, asker));
         let asked = self.settler.ask(&request, report.trace.as_ref());
         let answer = run_until(&self.clock, until, asked).await;
-        let outcome = match &answer {
-            Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
-            Err(error) => {
-                report.errors.add("admit", error);
-                None
-            }
-        };
-        match outcome {
+        match outcome(&answer, report, "admit") {
             Some("admitted") => None,
             // agent-settle deletes the message when what it says stands.
             Some("turned away" | "taken over" | "gone") => Some(MessageOutcome::Deferred(Deferral::Settle)),

@@ -9,7 +9,7 @@ use super::agent_call;
 use super::decide::Decide;
 use super::message::QueueMessage;
 use super::question::{Work, left_alone};
-use super::settler::{Settler, SettlerError, request};
+use super::settler::{Settler, SettlerError, outcome, request};
 use crate::dedup::StoreError;
 use crate::sink::Sink;
 use crate::slack::approval::{LAPSED, Verdict};
@@ -63,13 +63,7 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
         if let Some(outcome) = left_alone(held, report) {
             return outcome;
         }
-        let outcome = match &answer {
-            Ok(answer) => answer.get("outcome").and_then(serde_json::Value::as_str),
-            Err(error) => {
-                report.errors.add("decide", error);
-                None
-            }
-        };
+        let outcome = outcome(&answer, report, "decide");
         match outcome {
             Some("decided") => {
                 // Whoever says that the time is over may find that somebody has decided.
@@ -145,13 +139,14 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     ) -> MessageOutcome {
         let until = self.call_until();
         let read = async {
-            let read = self.store.read(work.key, self.clock.now());
-            let record = run_until(&self.clock, until, read).await?.record;
+            let (read, invocation) = futures_util::join!(
+                run_until(&self.clock, until, self.store.read(work.key, self.clock.now())),
+                run_until(&self.clock, until, self.store.invocation(work.key))
+            );
             let (place, conversation) =
-                record.map(|record| (record.place, record.conversation)).unwrap_or_default();
-            let kept = run_until(&self.clock, until, self.store.invocation(work.key));
-            let (stop, invocation) = futures_util::join!(self.last_stop(place.as_ref(), until), kept);
-            Ok::<_, StepError<StoreError>>((place, conversation, stop?, invocation?))
+                read?.record.map(|record| (record.place, record.conversation)).unwrap_or_default();
+            let stop = self.last_stop(place.as_ref(), until).await?;
+            Ok::<_, StepError<StoreError>>((place, conversation, stop, invocation?))
         };
         let shown = async {
             if let Some(show) = show {

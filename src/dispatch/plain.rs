@@ -10,7 +10,7 @@ use super::agent::{Agent, InvokeError};
 use super::agent_call::AgentCall;
 use super::question::Work;
 use super::reply::{self, PlainReply};
-use super::settler::{Settler, SettlerError, request};
+use super::settler::{Settler, SettlerError, outcome, request};
 use crate::sink::Sink;
 use crate::telemetry::report::dispatch::{Deferral, MessageOutcome, MessageReport};
 use crate::time::clock::Clock;
@@ -137,20 +137,5 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     ) -> Result<Value, StepError<SettlerError>> {
         let asked = self.settler.ask(request, work.message.trace.as_ref());
         run_until(&self.clock, self.clock.instant() + budget, asked).await
-    }
-}
-
-/// The outcome that agent-settle answered; `None` if it is unknown what came of the request.
-fn outcome<'a>(
-    answer: &'a Result<Value, StepError<SettlerError>>,
-    report: &mut MessageReport,
-    step: &str,
-) -> Option<&'a str> {
-    match answer {
-        Ok(answer) => answer.get("outcome").and_then(Value::as_str),
-        Err(error) => {
-            report.errors.add(step, error);
-            None
-        }
     }
 }

@@ -11,6 +11,8 @@ use std::future::Future;
 
 use crate::slack::asker::{Asker, Home, WhoMayAsk};
 use crate::slack::question::Pane;
+use crate::telemetry::report::dispatch::MessageReport;
+use crate::time::deadline::StepError;
 use crate::time::trace::TraceHeader;
 use crate::work::RecordKey;
 use crate::work::token::Token;
@@ -69,6 +71,21 @@ pub fn admission(who_may_ask: WhoMayAsk, asker: &Asker) -> Value {
 pub fn prompts(pane: &Pane) -> Value {
     let Pane { tenant, channel, thread_ts } = pane;
     json!({ "version": 1, "operation": "prompts", "tenant": tenant, "channel": channel, "thread_ts": thread_ts })
+}
+
+/// The outcome that agent-settle answered; `None` if it is unknown what came of the request.
+pub(super) fn outcome<'a>(
+    answer: &'a Result<Value, StepError<SettlerError>>,
+    report: &mut MessageReport,
+    step: &str,
+) -> Option<&'a str> {
+    match answer {
+        Ok(answer) => answer.get("outcome").and_then(Value::as_str),
+        Err(error) => {
+            report.errors.add(step, error);
+            None
+        }
+    }
 }
 
 /// Why it is unknown what came of a request.

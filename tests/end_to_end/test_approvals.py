@@ -66,7 +66,7 @@ def decided(world: World, post: Post, words: str) -> None:
 
 
 def says_no_effect(text: str) -> bool:
-    """Also where the question has ended by the time that the later click is looked at."""
+    """Whether somebody is told that their click did not count: the words differ if the question has ended by then."""
     return "changed nothing" in text or "changes nothing now" in text
 
 

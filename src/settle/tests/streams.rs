@@ -36,6 +36,16 @@ impl Scene {
     }
 
     /// The message comes again under another handle, and the dispatcher has the text posted on.
+    /// Goes on with the work until the message of its stream has to be closed.
+    async fn grows_old(&self) {
+        const BEATS: u32 = 28;
+        for _ in 0..BEATS {
+            self.world.pass(10 * SECOND);
+            assert_eq!(self.ask(CLAIMERS, Operation::Beat).await, Answer::GoOn);
+        }
+        assert!(BEATS * 10 * SECOND > LONGEST);
+    }
+
     async fn posts_on(&self, handle: &str, bits: u128) -> Answer {
         assert_eq!(self.receive(handle, bits, Some(Self::place())).await, Errand::Post);
         self.ask(bits, Operation::Post).await
@@ -122,11 +132,7 @@ async fn what_slack_does_not_take_now_may_be_sent_again_and_what_is_over_is_over
 #[tokio::test(start_paused = true)]
 async fn a_message_is_closed_before_slack_does_it_and_the_answer_is_then_a_post() {
     let scene = Scene::streaming().await;
-    for _ in 0..28 {
-        scene.world.pass(10 * SECOND);
-        assert_eq!(scene.ask(CLAIMERS, Operation::Beat).await, Answer::GoOn);
-    }
-    assert!(28 * 10 * SECOND > LONGEST);
+    scene.grows_old().await;
     assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::NotShown);
     // What stands there may end in the middle of a sentence, for hours.
     let still = "\n\n_A message can be written for a few minutes only. Whatever follows will be a message of its own._";
@@ -140,10 +146,7 @@ async fn a_message_is_closed_before_slack_does_it_and_the_answer_is_then_a_post(
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_heard_also_where_the_message_is_closed_for_its_age() {
     let scene = Scene::streaming().await;
-    for _ in 0..28 {
-        scene.world.pass(10 * SECOND);
-        scene.ask(CLAIMERS, Operation::Beat).await;
-    }
+    scene.grows_old().await;
     scene
         .world
         .ends_of_streams
@@ -158,10 +161,7 @@ async fn a_stop_is_heard_also_where_the_message_is_closed_for_its_age() {
 #[tokio::test(start_paused = true)]
 async fn a_message_is_closed_without_last_words_if_slack_takes_none() {
     let scene = Scene::streaming().await;
-    for _ in 0..28 {
-        scene.world.pass(10 * SECOND);
-        scene.ask(CLAIMERS, Operation::Beat).await;
-    }
+    scene.grows_old().await;
     let refused = StreamStopped::NotYet(trouble("slack_msg_too_long", Retry::Never));
     scene.world.ends_of_streams.lock().unwrap().push(refused);
     assert_eq!(scene.ask(CLAIMERS, text("")).await, Answer::NotShown);
@@ -272,10 +272,7 @@ async fn an_answer_whose_message_is_gone_is_posted_as_any_other() {
 async fn an_answer_that_was_put_into_an_old_message_that_cannot_be_deleted_is_put_there_again_and_not_posted()
 {
     let scene = Scene::streaming().await;
-    for _ in 0..28 {
-        scene.world.pass(10 * SECOND);
-        scene.ask(CLAIMERS, Operation::Beat).await;
-    }
+    scene.grows_old().await;
     let never = || Deleted::Never { reason: "slack_compliance_exports_prevent_deletion".into() };
     scene.world.deletions.lock().unwrap().extend([never(), never()]);
     scene.world.replacements.lock().unwrap().push(Replaced::NotYet(trouble("no_answer", Retry::Later)));
