@@ -139,14 +139,13 @@ impl<W: WorkStore, Q: Queue, A: Agent, T: Settler, D: Sink, N: Tokens, C: Clock>
     ) -> MessageOutcome {
         let until = self.call_until();
         let read = async {
-            let (read, invocation) = futures_util::join!(
-                run_until(&self.clock, until, self.store.read(work.key, self.clock.now())),
-                run_until(&self.clock, until, self.store.invocation(work.key))
-            );
+            let read = self.store.read(work.key, self.clock.now());
+            let record = run_until(&self.clock, until, read).await?.record;
             let (place, conversation) =
-                read?.record.map(|record| (record.place, record.conversation)).unwrap_or_default();
-            let stop = self.last_stop(place.as_ref(), until).await?;
-            Ok::<_, StepError<StoreError>>((place, conversation, stop, invocation?))
+                record.map(|record| (record.place, record.conversation)).unwrap_or_default();
+            let kept = run_until(&self.clock, until, self.store.invocation(work.key));
+            let (stop, invocation) = futures_util::join!(self.last_stop(place.as_ref(), until), kept);
+            Ok::<_, StepError<StoreError>>((place, conversation, stop?, invocation?))
         };
         let shown = async {
             if let Some(show) = show {

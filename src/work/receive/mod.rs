@@ -398,8 +398,9 @@ pub fn on_deletion(record: Option<&Record>, now: UnixMillis) -> Transition<Optio
         | State::Posting(Posting { end: End::Suspended(_), .. }) => {
             Transition::write(record.withdrawn(DELETED), record.receive().cloned())
         }
-        // There will be no answer, unless somebody sends its dead letter back. Then there is none either.
-        State::Told { why, told_for: Some(_), .. } if why != DELETED => {
+        // There will be no answer, unless somebody sends its dead letter back. Then there is none either. What other questions end
+        // with stays as it is: perhaps the answer that is theirs, too, stands.
+        State::Told { told_for: Some(_), .. } if record.together.is_empty() => {
             Transition::write(record.withdrawn(DELETED), None)
         }
         // Its answer is on its way, or stands, or there will be none.

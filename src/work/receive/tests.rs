@@ -1,5 +1,6 @@
 use super::*;
 use crate::work::record::{End, Via};
+use crate::work::together::Other;
 use crate::work::transition::Transition;
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -540,7 +541,16 @@ fn a_deletion_ends_what_nobody_posts_yet() {
     let letter = Case { was_dead_letter: true, ..of("m2", "h1") };
     let sent_back = decide(decision.write.as_ref(), &letter);
     assert_eq!((decision.then, sent_back), (None, Transition::only(Errand::Done(Done::Deleted))));
-    for record in [posting(None, None), posting(Some(token(9)), None), answered(), told(STOPPED, None)] {
+    let other = Other {
+        question_id: "A1:C1:2.2".to_owned(),
+        user: None,
+        asked_at: place().asked_at,
+        files: Vec::new(),
+    };
+    let leading = Record { together: vec![other], ..told(OUTCOME_UNKNOWN, Some("m1")) };
+    for record in
+        [posting(None, None), posting(Some(token(9)), None), answered(), told(STOPPED, None), leading]
+    {
         assert_eq!(on_deletion(Some(&record), NOW), Transition::only(None));
     }
 }
